@@ -1,0 +1,1 @@
+"""Self-improving language models: recipes for closed loops of data, training, inference and evaluation."""

@@ -1,0 +1,5 @@
+"""`python -m selfimprove`."""
+
+from selfimprove.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Survey section 2: where training data comes from."""

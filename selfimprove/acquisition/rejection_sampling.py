@@ -1,0 +1,51 @@
+"""Draw several completions of each prompt from the current model.
+
+Idea: the generation half of rejection sampling: many tries per problem, so that a later stage can keep the good ones.
+Survey: prompt-based generation, section 2.4.1.
+Paper: arXiv:2308.01825 (RFT), Yuan et al., 2023.
+Algorithm:
+  1. For each prompt draw `samples` completions at `temperature`.
+  2. Give them all on; the reward scores them and the selection keeps some.
+Differs: the rejection itself is a selection method (`threshold`), so that other rewards can be put in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.registry import register
+
+
+@register("rejection_sampling", paper="2308.01825")
+@dataclass
+class RejectionSampling(Acquisition):
+    consumes: ClassVar[Any] = Prompt
+    produces: ClassVar[Any] = Rollout
+    samples: int = 8
+    """Completions per prompt."""
+    temperature: float = 1.0
+    """Sampling temperature; 0 is greedy."""
+    top_p: float = 1.0
+    """Nucleus: the smallest set of tokens with this much probability."""
+    top_k: int = 0
+    """Only the k likeliest tokens; 0 is all."""
+    max_completion_length: int | None = None
+    """Tokens per completion; null leaves it to the engine."""
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        sampling = Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_completion_length=self.max_completion_length,
+        )
+        source = f"rejection_sampling@{context.round}"
+        return [
+            replace(rollout, source=source, parents=(rollout.prompt.id,))
+            for group in context.policy.sample(records, self.samples, sampling)
+            for rollout in group
+        ]

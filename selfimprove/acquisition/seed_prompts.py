@@ -1,0 +1,35 @@
+"""The task's own training problems.
+
+Idea: start a round from problems that the task provides, fresh ones each round where the task can make them.
+Survey: static curation, section 2.2.
+Paper: none.
+Algorithm:
+  1. Draw `problems` problems of the training split for this round.
+  2. With `fresh: false`, give the problems of the first round in every round.
+Differs: nothing to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from selfimprove.interfaces import Acquisition, Context
+from selfimprove.records import Prompt, Record
+from selfimprove.registry import register
+
+
+@register("seed_prompts")
+@dataclass
+class SeedPrompts(Acquisition):
+    consumes: ClassVar[Any] = None
+    produces: ClassVar[Any] = Prompt
+    problems: int | None = 1500
+    """Problems per round; null takes all that a finite task has."""
+    fresh: bool = True
+    """Draw new problems each round instead of the same ones."""
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        drawn = context.problems(self.problems, context.round if self.fresh else 1)
+        return [replace(prompt, source=f"seed_prompts@{context.round}") for prompt in drawn]

@@ -1,0 +1,268 @@
+"""The command line: parsing and printing. Nothing heavy is imported until a command needs it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from selfimprove.errors import MissingError, RecipeError, UserError
+
+app = typer.Typer(
+    help="Self-improving language models: every published loop is a recipe of 25 lines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out, err = Console(), Console(stderr=True)
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the recipe: rounds=5 model=pretrained ...")]
+RecipeName = Annotated[str, typer.Argument(help="Path of a recipe, or the name of a shipped one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command()
+def run(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/<recipe>.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same as seed=N.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the composed recipe and stop.")] = False,
+) -> None:
+    """Run a recipe: N rounds of self-improvement and a sealed exam."""
+    changes = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
+    if dry_run:
+        from selfimprove import recipe as recipes
+
+        out.print(recipes.runnable(recipes.load(recipe, changes)[1]), markup=False, highlight=False, end="")
+        return
+    from selfimprove import runner
+
+    store = runner.create(recipe, changes, folder)
+    _say(f"run folder {store.root}")
+    _finish(store.root, None)
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(help="Run folder.")],
+    rounds: Annotated[int | None, typer.Option(help="Go on to this many rounds.")] = None,
+) -> None:
+    """Go on with a run that was stopped; finished steps are not repeated."""
+    _finish(folder, rounds)
+
+
+@app.command(name="eval")
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A save_pretrained folder, or a run folder (its champion).")],
+    task: Annotated[str, typer.Option(help="Name of a task, or a recipe whose task to use.")] = "chain_sums",
+    refinement: Annotated[str, typer.Option(help="How answers are made: greedy, self_consistency, ...")] = "greedy",
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Score a checkpoint on the selection problems of a task."""
+    _threads()
+    from selfimprove.examine import examine
+
+    with _screen() as screen:
+        screen.step(0, "evaluation")
+        result = examine(checkpoint, task, refinement, overrides or [], screen)
+    if as_json:
+        print(json.dumps(result))
+        return
+    table = Table(title=f"{checkpoint}, task {result['task']}, {refinement}")
+    for column in ("metric", "value", "95 % interval", "n"):
+        table.add_column(column, justify="right")
+    for name, metric in result["metrics"].items():
+        bounds = f"{metric['low']:.4f} to {metric['high']:.4f}"
+        table.add_row(name, f"{metric['value']:.4f}", bounds, str(metric["n"]))
+    out.print(table)
+
+
+@app.command()
+def check(recipe: RecipeName, overrides: Overrides = None) -> None:
+    """Compose a recipe, check that its stages fit, and estimate its cost; loads no model."""
+    from selfimprove import cost, registry
+    from selfimprove import recipe as recipes
+
+    composed, _ = recipes.load(recipe, overrides or [])
+    table = Table(title=f"{recipe}: {composed.rounds} rounds, seed {composed.seed}", show_header=False)
+    for slot in registry.SLOTS:
+        table.add_row(slot, ", ".join(getattr(composed, slot)) or "-")
+    out.print(table)
+    price = cost.estimate(composed)
+    steps = "set by the data" if price.steps is None else f"{price.steps:,}"
+    _say(
+        f"at most {price.samples:,} samples for training and {price.evaluations:,} for evaluation, "
+        f"{price.tokens:,} tokens, {steps} training steps"
+    )
+
+
+@app.command(name="list")
+def list_methods(slot: Annotated[str | None, typer.Argument(help="One slot only.")] = None) -> None:
+    """List the methods that a recipe can name."""
+    from selfimprove import registry
+
+    registry.discover()
+    if slot is not None and slot not in registry.SLOTS:
+        raise RecipeError(f"no slot is called {slot!r}.{registry.nearest(slot, registry.SLOTS)}")
+    table = Table()
+    for column in ("slot", "method", "what it does", "paper"):
+        table.add_column(column)
+    for name in [slot] if slot else registry.SLOTS:
+        for method in registry.names(name):
+            entry = registry.find(name, method)
+            table.add_row(name, method, registry.summary(entry), entry.paper and f"arXiv:{entry.paper}")
+    out.print(table)
+
+
+@app.command()
+def show(
+    slot: Annotated[str, typer.Argument(help="For example selection.")],
+    method: Annotated[str, typer.Argument(help="For example threshold.")],
+) -> None:
+    """Show a method: what it does, its paper, and its options."""
+    from selfimprove import registry
+
+    registry.discover()
+    entry = registry.find(slot, method)
+    out.print(registry.document(entry), markup=False, highlight=False)
+    table = Table(title=f"options of {slot}.{method}")
+    for column in ("option", "default", "help"):
+        table.add_column(column)
+    for option in registry.options(entry.method):
+        table.add_row(option.name, option.default, option.help)
+    out.print(table)
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    as_json: Json = False,
+) -> None:
+    """Show finished runs side by side."""
+    summaries = []
+    for folder in folders:
+        path = folder / "summary.json"
+        if not path.is_file():
+            raise MissingError(
+                f"{folder} has no summary.json: not a finished run. Finish it: selfimprove resume {folder}"
+            )
+        summaries.append(json.loads(path.read_text()))
+    if as_json:
+        print(json.dumps(summaries))
+        return
+    from selfimprove.display import rounds_table
+
+    for folder, summary in zip(folders, summaries, strict=True):
+        out.print(rounds_table(summary))
+        _say(f"{folder}: {summary['verdict']}")
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions and devices, what is missing, and the command that mends it."""
+    from selfimprove.doctor import findings
+
+    table = Table()
+    for column in ("what", "found", "to mend it"):
+        table.add_column(column)
+    for finding in findings():
+        table.add_row(*finding)
+    out.print(table)
+
+
+@app.command(hidden=True)
+def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, typer.Option()]) -> None:
+    """Carry out one step of a run; the process launcher calls this."""
+    _threads()
+    from selfimprove.rundir import RunDir
+    from selfimprove.runner import Run
+
+    with _screen() as screen:
+        screen.step(number, stage)
+        Run(RunDir.open(folder), screen).perform(number, stage, fingerprint)
+
+
+def main() -> None:
+    """Entry point: users' mistakes as one line with a documented exit code, bugs with their traceback."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error), error.code)
+    except KeyboardInterrupt:
+        _fail("interrupted; finished steps are kept. Go on with: selfimprove resume RUN_DIR", 130)
+    except OSError as error:
+        from selfimprove.rundir import FULL
+
+        if error.errno == errno.EPIPE:
+            sys.exit(0)
+        if error.errno not in FULL:
+            raise
+        _fail(f"cannot write: {error.strerror} ({error.filename}). Make room, then: selfimprove resume RUN_DIR", 74)
+    except Exception as error:
+        import click
+
+        if isinstance(error, click.exceptions.Exit):
+            sys.exit(error.exit_code)
+        if not isinstance(error, click.ClickException):
+            raise
+        _fail(error.format_message(), 2)
+
+
+def _terminate(*_: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise SystemExit(143)
+
+
+def _fail(message: str, code: int) -> None:
+    from selfimprove.text import printable
+
+    err.print(f"error: {printable(message)}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _screen() -> Any:
+    from selfimprove.display import Screen
+
+    return Screen(err)
+
+
+def _threads() -> None:
+    """Fix the number of threads before torch is imported: results depend on it."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import logging
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _finish(folder: Path, rounds: int | None) -> None:
+    _threads()
+    from selfimprove.display import rounds_table
+    from selfimprove.rundir import RunDir
+    from selfimprove.runner import Run, finish
+
+    with _screen() as screen:
+        run_ = Run(RunDir.open(folder), screen)
+        summary = finish(run_, run_.recipe.rounds if rounds is None else rounds)
+    out.print(rounds_table(summary))
+    _say(summary["verdict"])

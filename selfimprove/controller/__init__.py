@@ -1,0 +1,1 @@
+"""Survey section 6: what the next round does."""

@@ -1,0 +1,55 @@
+"""What a recipe will cost, from its options alone: completions, tokens and training steps. No model is loaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from selfimprove.recipe import Recipe
+
+
+@dataclass
+class Cost:
+    """Upper bounds of a whole run; None where the options leave it open."""
+
+    samples: int
+    """Completions drawn for training data."""
+    evaluations: int
+    """Completions drawn by gates and the sealed exam."""
+    tokens: int
+    """Completion tokens at most, were every completion as long as allowed."""
+    steps: int | None
+    """Optimizer steps."""
+
+
+def estimate(recipe: Recipe) -> Cost:
+    """The cost of all planned rounds; a task of unknown size counts as 1500 training problems."""
+    prompts, drawn, rollouts = 0, 0, 0
+    limits = [getattr(recipe.the("engine"), "max_completion_length", 512)]
+    for method in recipe.acquisition.values():
+        if method.consumes is None:
+            prompts = getattr(method, "problems", None) or 1500
+        samples = getattr(method, "samples", 0)
+        drawn += prompts * samples
+        rollouts = max(rollouts, prompts * samples)
+        limits.append(getattr(method, "max_completion_length", None) or 0)
+    answers = getattr(recipe.the("refinement"), "samples", 1)
+    extra = sum(
+        min(recipe.gate_problems, getattr(e, "problems", 0)) * getattr(e, "samples", 0)
+        for e in recipe.evaluation.values()
+    )
+    gate = (recipe.gate_problems * answers + extra) * (1 + 3 * recipe.rounds)
+    sealed = 2 * (recipe.sealed_problems * answers + extra)
+    optimization = recipe.the("optimization")
+    steps = getattr(optimization, "max_steps", None)
+    if steps is not None and steps < 0:
+        rows = optimization.per_device_train_batch_size * optimization.gradient_accumulation_steps
+        steps = math.ceil(rollouts * optimization.num_train_epochs / rows)
+    samples = drawn * recipe.rounds
+    longest = max(limits)
+    return Cost(
+        samples=samples,
+        evaluations=gate + sealed,
+        tokens=(samples + gate + sealed) * longest,
+        steps=None if steps is None else steps * recipe.rounds,
+    )

@@ -1,0 +1,58 @@
+"""Errors that a user can mend, and the exit codes of the program.
+
+The command line prints a `UserError` as one line and exits with its code. Anything else is a bug and keeps its traceback.
+
+    0 done                      70 out of memory after all retries
+    1 internal error (a bug)    74 input/output error, no space left
+    2 bad recipe or arguments   75 busy: another process holds the run folder
+    3 stopped by a rule        130 Ctrl-C
+    65 bad data or checkpoint  143 SIGTERM
+    66 missing input
+    69 engine unavailable
+"""
+
+
+class UserError(Exception):
+    """What is wrong, where, and what to type next, in one line."""
+
+    code = 2
+
+
+class RecipeError(UserError):
+    """The recipe or a command-line argument cannot be used."""
+
+
+class StoppedError(UserError):
+    """A rule of the recipe ended the run before its last round; finished rounds are kept."""
+
+    code = 3
+
+
+class DataError(UserError):
+    """A data file, a checkpoint or a stored step is damaged or has the wrong form."""
+
+    code = 65
+
+
+class MissingError(UserError):
+    """A file or folder that was named does not exist."""
+
+    code = 66
+
+
+class EngineError(UserError):
+    """The engine, or a package that it needs, is not available."""
+
+    code = 69
+
+
+class StorageError(UserError):
+    """Writing failed: no space left, no permission, or a device error."""
+
+    code = 74
+
+
+class BusyError(UserError):
+    """Another process works on the same run folder."""
+
+    code = 75

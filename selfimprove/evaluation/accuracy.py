@@ -1,0 +1,35 @@
+"""The share of problems that the refined model answers rightly.
+
+Idea: one answer per problem, marked by the task's rule.
+Survey: performance evaluation, section 6.
+Paper: arXiv:2411.00640 (Adding Error Bars to Evals), Miller, 2024.
+Algorithm:
+  1. Answer each problem once with the recipe's refinement.
+  2. Mark it; problems whose reference cannot be read are left out.
+  3. Mean with its 95 % Wilson interval; the share of truncated completions beside it.
+Differs: the paper's interval is by the central limit theorem; Wilson's holds near 0 and 1 as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from selfimprove.interfaces import Evaluation, Policy, Verify
+from selfimprove.records import Prompt, Report
+from selfimprove.registry import register
+from selfimprove.statistics import proportion
+
+
+@register("accuracy", paper="2411.00640")
+@dataclass
+class Accuracy(Evaluation):
+    def evaluate(self, policy: Policy, problems: Sequence[Prompt], verify: Verify) -> Report:
+        rollouts = policy.answer(problems)
+        marked = [replace(rollout, score=verify(rollout.prompt, rollout.text)) for rollout in rollouts]
+        scores = {rollout.prompt.key: rollout.score for rollout in marked if rollout.score is not None}
+        metrics = {
+            "accuracy": proportion(sum(scores.values()), len(scores)),
+            "truncated": proportion(sum(rollout.truncated for rollout in marked), len(marked)),
+        }
+        return Report(metrics=metrics, scores=scores, rollouts=tuple(marked))

@@ -1,0 +1,44 @@
+"""The probability that at least one of k samples is right.
+
+Idea: what the model can do when it may try often; a loop that only sharpens raises pass@1 and lowers pass@k.
+Survey: performance evaluation, section 6.
+Paper: arXiv:2107.03374 (Codex), Chen et al., 2021, equation 1.
+Algorithm:
+  1. Draw `samples` raw completions of each of the first `problems` problems at `temperature`.
+  2. With c right ones, pass@k = 1 - C(n - c, k) / C(n, k), averaged over problems.
+Differs: none known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Evaluation, Policy, Sampling, Verify
+from selfimprove.records import Prompt, Report
+from selfimprove.registry import register
+from selfimprove.statistics import mean, pass_at_k
+
+
+@register("pass_at_k", paper="2107.03374")
+@dataclass
+class PassAtK(Evaluation):
+    k: list[int] = field(default_factory=lambda: [1, 4, 16])
+    """The numbers of tries."""
+    samples: int = 16
+    """Completions per problem; at least the largest k."""
+    temperature: float = 1.0
+    """Sampling temperature."""
+    problems: int = 200
+    """Problems used, the first ones of the form."""
+
+    def __post_init__(self) -> None:
+        if not self.k or max(self.k) > self.samples or min(self.k) < 1:
+            raise RecipeError(f"evaluation.pass_at_k: every k must be 1 to samples ({self.samples}), found {self.k}")
+
+    def evaluate(self, policy: Policy, problems: Sequence[Prompt], verify: Verify) -> Report:
+        groups = policy.sample(problems[: self.problems], self.samples, Sampling(temperature=self.temperature))
+        marks = [[verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]
+        right = [sum((mark or 0.0) > 0.5 for mark in group) for group in marks if None not in group]
+        return Report(metrics={f"pass@{k}": mean([pass_at_k(self.samples, c, k) for c in right]) for k in self.k})

@@ -1,0 +1,27 @@
+"""Accept every candidate: what published loops do.
+
+Idea: no gate.
+Survey: baselines of section 6.
+Paper: none.
+Algorithm:
+  1. The candidate becomes champion.
+Differs: nothing to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfimprove.interfaces import Gate, Round
+from selfimprove.records import Decision, Report
+from selfimprove.registry import register
+
+
+@register("always")
+@dataclass
+class Always(Gate):
+    def decide(
+        self, champion: Report, incumbent: Report, candidate: Report, history: Sequence[Round], rounds: int
+    ) -> Decision:
+        return Decision(verdict="certify", reason="every candidate is taken")

@@ -1,0 +1,32 @@
+"""Keep the candidate if its score is higher than the champion's on the same problems.
+
+Idea: hill climbing; simple, and fooled by noise: over many rounds it certifies gains that are none.
+Survey: baselines of section 6.
+Paper: none; arXiv:2610.09239 measures what it does.
+Algorithm:
+  1. Compare the mean scores on this round's gate problems.
+  2. Higher: the candidate becomes champion. Otherwise it is rejected and training goes back to the champion.
+Differs: both are scored on the same fresh problems; remembered scores are never used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfimprove.interfaces import Gate, Round
+from selfimprove.records import Decision, Report
+from selfimprove.registry import register
+
+
+@register("keep_best", paper="2610.09239")
+@dataclass
+class KeepBest(Gate):
+    def decide(
+        self, champion: Report, incumbent: Report, candidate: Report, history: Sequence[Round], rounds: int
+    ) -> Decision:
+        old = sum(champion.scores.values()) / max(1, len(champion.scores))
+        new = sum(candidate.scores.values()) / max(1, len(candidate.scores))
+        verdict = "certify" if new > old else "reject"
+        reason = f"{new:.3f} against {old:.3f}"
+        return Decision(verdict=verdict, reason=reason, statistics={"champion": old, "candidate": new})

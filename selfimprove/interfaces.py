@@ -1,0 +1,284 @@
+"""The lifecycle on two screens: one abstract class per slot of a recipe, and what a method is handed.
+
+A method is a dataclass: its fields are its options, its one verb is the algorithm. Read this file first.
+Order of a round: acquisition -> reward -> selection -> optimization -> refinement -> evaluation -> gate -> controller.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from selfimprove.errors import RecipeError
+from selfimprove.records import Checkpoint, Decision, Message, Metric, Prompt, Record, Report, Rollout, digest
+
+
+# ---- what every method may be handed -----------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How to draw completions; the names are vLLM's and TRL's. Temperature 0 is greedy."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    max_completion_length: int | None = None
+    """Tokens per completion; None leaves it to the engine."""
+
+
+GREEDY = Sampling(temperature=0.0)
+
+
+class Log(Protocol):
+    """Where a method reports progress and numbers."""
+
+    def progress(self, done: int, total: int, unit: str = "") -> None: ...
+    def metric(self, name: str, value: float) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The model as it stands: weights, the engine that runs them and the refinement used with them."""
+
+    checkpoint: Checkpoint
+    engine: Engine
+    refinement: Refinement
+    state: dict[str, Any]
+    """What the refinement learned in `fit`."""
+    answer_of: Callable[[str], str | None]
+    """The task's answer extraction: the final answer in a completion, or None."""
+    seed: int
+    log: Log
+    calls: Iterator[int] = field(default_factory=itertools.count, compare=False, repr=False)
+
+    def sample(self, prompts: Sequence[Prompt], n: int = 1, sampling: Sampling = Sampling()) -> list[list[Rollout]]:
+        """n raw completions of each prompt, in the order of the prompts. The engine never sees a reference answer."""
+        seed = int(digest([self.seed, next(self.calls)])[:8], 16)  # two equal calls in one step draw anew
+        blind = [prompt.blind() for prompt in prompts]
+        groups = self.engine.sample(self.checkpoint, blind, n, sampling, seed, self.log)
+        return [
+            [replace(rollout, prompt=prompt) for rollout in group]
+            for prompt, group in zip(prompts, groups, strict=True)
+        ]
+
+    def answer(self, prompts: Sequence[Prompt]) -> list[Rollout]:
+        """One refined answer to each prompt. The refinement never sees a reference answer either."""
+        rollouts = self.refinement.answer([prompt.blind() for prompt in prompts], self.state, self)
+        return [replace(rollout, prompt=prompt) for prompt, rollout in zip(prompts, rollouts, strict=True)]
+
+
+Verify = Callable[[Prompt, str], float | None]
+"""The task's marking rule: (prompt, text) -> score in [0, 1], or None when the reference cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """All that a method may use. Nothing else is global, and nothing held out can be reached from here."""
+
+    round: int
+    rounds: int
+    """Rounds that the recipe plans."""
+    seed: int
+    folder: Path
+    """The one place where the method may write."""
+    previous: Path | None
+    """The same step's folder one round earlier, for methods that keep state across rounds."""
+    policy: Policy
+    start: Checkpoint
+    """The weights of round 0."""
+    problems: Callable[[int | None, int], list[Prompt]]
+    """`problems(n, round)`: n training problems drawn for that round; None for all that a finite task has."""
+    verify: Verify
+    answer_of: Callable[[str], str | None]
+    """The task's answer extraction: the final answer in a completion, or None."""
+    roles: Roles
+    reward: Callable[[Sequence[Rollout]], list[Rollout]]
+    """The recipe's reward as a function: rollouts in, the same rollouts with scores out."""
+    log: Log
+
+
+class Roles(Protocol):
+    """How the task words each role for the model. A task that lacks a role raises RecipeError."""
+
+    def solve(self, problem: str) -> list[Message]: ...
+    def hint(self, prompt: Prompt, answer: str) -> list[Message]: ...
+    def propose(self, level: int | None) -> list[Message]: ...
+    def judge(self, prompt: Prompt, attempt: str) -> list[Message]: ...
+    def refine(self, prompt: Prompt, attempt: str) -> list[Message]: ...
+
+
+# ---- before the loop ---------------------------------------------------------------------------------------------
+@dataclass
+class Task(ABC):
+    """Problems in splits, the rule that marks an answer, and the words for each role."""
+
+    @abstractmethod
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        """n problems of a split. A generator draws them anew for each seed; a finite set gives part i of k, unmixed."""
+
+    @abstractmethod
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        """How right a completion is, in [0, 1]; None when the reference answer itself cannot be read."""
+
+    @abstractmethod
+    def answer_of(self, text: str) -> str | None:
+        """The final answer in a completion, or None."""
+
+    @abstractmethod
+    def roles(self) -> Roles:
+        """The words of each role."""
+
+    def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
+        """n worked examples of a role, for tasks that the tiny model can be bootstrapped on."""
+        raise RecipeError("this task has no worked examples to bootstrap a tiny model on; use model=pretrained")
+
+
+@dataclass
+class Model(ABC):
+    """Where the weights of round 0 come from."""
+
+    @abstractmethod
+    def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:
+        """Write or find a `save_pretrained` folder and return it."""
+
+
+@dataclass
+class Engine(ABC):
+    """Something that can run a checkpoint."""
+
+    @abstractmethod
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        """n completions of each prompt; the same prompt and seed give the same completions in any batch."""
+
+    @abstractmethod
+    def score(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
+        """The log-probability in nats of each completion token, given the prompt and the tokens before it."""
+
+    def close(self) -> None:
+        """Give memory back."""
+
+
+# ---- the stages of a round ---------------------------------------------------------------------------------------
+@dataclass
+class Acquisition(ABC):
+    """Survey section 2: where training data comes from. `consumes = None` starts a chain."""
+
+    consumes: ClassVar[Any] = Prompt
+    produces: ClassVar[Any]
+
+    @abstractmethod
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]: ...
+
+
+@dataclass
+class Reward(ABC):
+    """Survey section 4.3.2: the signal that says which rollout is better."""
+
+    weight: float = 1.0
+    """Share of this reward in the sum when a recipe names several; 0 makes it a monitor."""
+
+    @abstractmethod
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        """Scores of all completions of each prompt, in the same order. None: cannot be scored."""
+
+
+@dataclass
+class Selection(ABC):
+    """Survey section 3: which of the data is worth training on."""
+
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Rollout
+
+    @abstractmethod
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]: ...
+
+
+@dataclass
+class Optimization(ABC):
+    """Survey section 4: data into new weights, written to context.folder / "model"."""
+
+    consumes: ClassVar[Any]
+
+    @abstractmethod
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint: ...
+
+
+@dataclass
+class Refinement(ABC):
+    """Survey section 5: how the model is used at inference time; the weights stay as they are."""
+
+    def fit(self, context: Context) -> dict[str, Any]:
+        """Learn what to carry into inference (a prompt, a memory). Most methods learn nothing."""
+        return {}
+
+    @abstractmethod
+    def answer(self, prompts: Sequence[Prompt], state: dict[str, Any], policy: Policy) -> list[Rollout]:
+        """One rollout for each prompt."""
+
+
+@dataclass
+class Evaluation(ABC):
+    """Survey section 6: how good the refined model is on problems that no stage has seen."""
+
+    @abstractmethod
+    def evaluate(self, policy: Policy, problems: Sequence[Prompt], verify: Verify) -> Report: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One finished round, as gates and controllers see it. Round 0 has only a champion."""
+
+    round: int
+    rounds: int
+    champion: Report
+    candidate: Report | None = None
+    decision: Decision | None = None
+    counts: dict[str, float] = field(default_factory=dict)
+    """Records and label precision of the data stages, as in metrics.jsonl."""
+
+    def metric(self, name: str) -> Metric | None:
+        """A metric of the candidate, or of the start in round 0."""
+        return (self.candidate or self.champion).metrics.get(name)
+
+
+@dataclass
+class Gate(ABC):
+    """Survey section 6: what becomes of the candidate."""
+
+    @abstractmethod
+    def decide(
+        self, champion: Report, incumbent: Report, candidate: Report, history: Sequence[Round], rounds: int
+    ) -> Decision:
+        """The three reports are measured on the same fresh gate problems; history holds the earlier rounds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """What a controller returns to end the run."""
+
+    reason: str
+
+
+@dataclass
+class Controller(ABC):
+    """Survey section 6: what the next round does."""
+
+    @abstractmethod
+    def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
+        """Overrides for the next round as {"slot.method.option": value}, or Stop; settings is the recipe in force."""
+
+
+@dataclass
+class Launcher(ABC):
+    """Where a step runs."""
+
+    @abstractmethod
+    def launch(self, step: Callable[[], None], command: Sequence[str]) -> None:
+        """Run one step: call it here, or run the equal command in a process of its own."""

@@ -1,0 +1,1 @@
+"""Where the weights of round 0 come from."""

@@ -1,0 +1,1 @@
+"""Survey section 4: data into new weights."""

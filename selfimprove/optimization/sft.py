@@ -1,0 +1,78 @@
+"""Supervised fine-tuning on the selected completions, by TRL.
+
+Idea: imitate the rollouts that were kept; the loss is on the completion only.
+Survey: direct optimization, section 4.2.
+Paper: arXiv:2312.06585 (ReST-EM), Singh et al., 2023; with other options STaR, RFT, LMSI and expert iteration.
+Algorithm:
+  1. Take this round's rollouts, or with `data: all_rounds` those of the earlier rounds as well.
+  2. Start from the base model, or with `restart: last` from the policy that made the data.
+  3. TRL's SFTTrainer, for `max_steps` steps if that is set, else `num_train_epochs` epochs.
+Differs: rows carry no weights (TRL's SFT has none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint, Rollout, read_records, write_records
+from selfimprove.registry import register
+
+
+@register("sft", paper="2312.06585")
+@dataclass
+class Sft(Optimization):
+    consumes: ClassVar[Any] = Rollout
+    restart: str = "base"
+    """Where training starts: `base` (the weights of round 0) or `last` (the policy that made the data)."""
+    data: str = "newest"
+    """What it trains on: `newest` (this round's rollouts) or `all_rounds`."""
+    learning_rate: float = 1e-5
+    """Peak learning rate."""
+    max_steps: int = -1
+    """Optimizer steps; -1 leaves it to num_train_epochs."""
+    max_steps_growth: float = 1.0
+    """Factor on max_steps from round to round (STaR: 1.2)."""
+    num_train_epochs: float = 3.0
+    """Passes over the data, where max_steps is -1."""
+    per_device_train_batch_size: int = 8
+    """Rows per step and device."""
+    gradient_accumulation_steps: int = 1
+    """Batches summed up for one optimizer step."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises."""
+    lr_scheduler_type: str = "linear"
+    """TRL's name of the schedule: linear, cosine, constant, constant_with_warmup, ..."""
+    weight_decay: float = 0.0
+    """AdamW's weight decay."""
+
+    def __post_init__(self) -> None:
+        if self.restart not in ("base", "last") or self.data not in ("newest", "all_rounds"):
+            raise RecipeError("optimization.sft takes restart: base or last, and data: newest or all_rounds")
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        rows = list(records)
+        if self.data == "all_rounds":
+            if context.previous is not None:
+                rows = [*read_records(context.previous / "data.jsonl"), *rows]
+            write_records(context.folder / "data.jsonl", rows)
+        steps = self.max_steps
+        if steps > 0:
+            steps = round(steps * self.max_steps_growth ** (context.round - 1))
+        schedule = training.Schedule(
+            learning_rate=self.learning_rate,
+            max_steps=steps,
+            num_train_epochs=self.num_train_epochs,
+            per_device_train_batch_size=self.per_device_train_batch_size,
+            gradient_accumulation_steps=self.gradient_accumulation_steps,
+            warmup_steps=self.warmup_steps,
+            lr_scheduler_type=self.lr_scheduler_type,
+            weight_decay=self.weight_decay,
+            seed=context.seed,
+        )
+        start = context.start if self.restart == "base" else context.policy.checkpoint
+        return training.sft(start, rows, context.folder / "model", schedule, context.log)

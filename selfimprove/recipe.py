@@ -1,0 +1,372 @@
+"""A recipe: one YAML file that names a method for each slot. Load, override, check the flow, save a runnable copy.
+
+Hydra's `compose` does the merging and the types. Recipes may come from strangers, so the YAML is parsed here first, by
+a loader that makes plain values only, and nothing in it can name a Python object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from selfimprove import registry
+from selfimprove.errors import MissingError, RecipeError
+from selfimprove.interfaces import (
+    Acquisition,
+    Controller,
+    Engine,
+    Evaluation,
+    Gate,
+    Launcher,
+    Model,
+    Optimization,
+    Refinement,
+    Reward,
+    Selection,
+    Task,
+)
+from selfimprove.records import Record
+
+ONE = ("task", "model", "engine", "optimization", "refinement", "gate", "controller", "launcher")
+SOME = ("acquisition", "evaluation")
+DEFAULTS = {
+    "task": ["chain_sums"],
+    "model": ["tiny"],
+    "engine": ["transformers"],
+    "acquisition": ["seed_prompts", "rejection_sampling"],
+    "reward": ["verifier"],
+    "selection": ["threshold"],
+    "optimization": ["sft"],
+    "refinement": ["greedy"],
+    "evaluation": ["accuracy"],
+    "gate": ["paired_test"],
+    "controller": ["fixed"],
+    "launcher": ["inline"],
+}
+"""What a slot holds when a recipe does not name it."""
+LARGEST, DEEPEST, MOST = 1_000_000, 50, 10_000
+
+
+@dataclass
+class Recipe:
+    """One entry per slot; a slot maps the names of its methods to the methods, in order."""
+
+    rounds: int = 3
+    """Rounds of improvement; round 0 only measures the start."""
+    seed: int = 0
+    """Every random choice of the run follows from it."""
+    gate_problems: int = 500
+    """Fresh problems for each gate decision."""
+    sealed_problems: int = 1000
+    """Problems of the final exam, scored once, for the start and the champion only."""
+    task: dict[str, Task] = field(default_factory=dict)
+    model: dict[str, Model] = field(default_factory=dict)
+    engine: dict[str, Engine] = field(default_factory=dict)
+    acquisition: dict[str, Acquisition] = field(default_factory=dict)
+    reward: dict[str, Reward] = field(default_factory=dict)
+    selection: dict[str, Selection] = field(default_factory=dict)
+    optimization: dict[str, Optimization] = field(default_factory=dict)
+    refinement: dict[str, Refinement] = field(default_factory=dict)
+    evaluation: dict[str, Evaluation] = field(default_factory=dict)
+    gate: dict[str, Gate] = field(default_factory=dict)
+    controller: dict[str, Controller] = field(default_factory=dict)
+    launcher: dict[str, Launcher] = field(default_factory=dict)
+
+    def the(self, slot: str) -> Any:
+        """The one method of a slot that takes one."""
+        [method] = getattr(self, slot).values()
+        return method
+
+
+ConfigStore.instance().store(name="recipe_schema", node=Recipe)
+Settings = dict[str, Any]
+"""A recipe as plain values: {"rounds": 5, "task": {"chain_sums": {...}}, ...}."""
+
+
+def shipped() -> Path:
+    """The folder of the recipes that come with the package."""
+    package = Path(__file__).parent
+    return package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
+
+
+def find(name: str) -> Path:
+    """The file of a recipe, given its path or the name of a shipped one.
+
+    Raises:
+        MissingError: there is no such file.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    own = shipped() / f"{path.name.removesuffix('.yaml')}.yaml"
+    if path.parent == Path() and own.is_file():
+        return own
+    names = sorted(path.stem for path in shipped().glob("*.yaml"))
+    raise MissingError(
+        f"no recipe file {name!r} and no shipped recipe of that name.{registry.nearest(path.stem, names)}"
+    )
+
+
+def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Settings]:
+    """Compose a recipe: its file, then overrides such as `rounds=5`, `model=pretrained`, `task.jsonl.path=FILE`.
+
+    Raises:
+        RecipeError: anything in it that cannot be used, in one line.
+        MissingError: no such recipe.
+    """
+    registry.discover()
+    path = find(str(name))
+    body = _parse(path)
+    chosen = _defaults(body.pop("defaults", []), path)
+    values = [override for override in overrides if not _choose(override, chosen)]
+    for key in body:
+        if key not in {f.name for f in fields(Recipe)}:
+            raise RecipeError(f"{path}: unknown key {key!r}.{registry.nearest(key, [f.name for f in fields(Recipe)])}")
+    for slot in registry.SLOTS:
+        _prune(slot, body, chosen[slot], path)
+    for value in values:
+        _check_override(value, chosen)
+    defaults: list[Any] = ["recipe_schema", *({slot: list(chosen[slot])} for slot in registry.SLOTS), "_self_"]
+    ConfigStore.instance().store(name="recipe", node=OmegaConf.create({"defaults": defaults, **body}))
+    try:
+        with initialize(config_path=None, version_base="1.3"):
+            config = compose("recipe", overrides=values)
+        recipe = OmegaConf.to_object(config)
+        settings = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RecipeError(f"{path}: {_explain(error)}") from error
+    assert isinstance(recipe, Recipe) and isinstance(settings, dict)
+    _check_counts(recipe, path)
+    check_flow(recipe)
+    return recipe, settings  # type: ignore[return-value]
+
+
+def runnable(settings: Settings) -> str:
+    """The resolved recipe as YAML that `load` reads."""
+    defaults = [{slot: list(settings[slot])} for slot in registry.SLOTS]
+    return yaml.safe_dump({"defaults": defaults, **settings}, sort_keys=False, allow_unicode=True)
+
+
+def check_flow(recipe: Recipe) -> None:
+    """Each method must be given the kind of record that it consumes.
+
+    Raises:
+        RecipeError: two neighbours do not fit; the message says what would fit between them.
+    """
+    giver, kind = "the start of the chain", None
+    for slot in ("acquisition", "selection", "optimization"):
+        for name, method in getattr(recipe, slot).items():
+            if method.consumes not in (kind, Record):
+                bridges = [
+                    entry.name
+                    for entry in registry.METHODS.values()
+                    if entry.slot in ("acquisition", "selection")
+                    and getattr(entry.method, "consumes", 0) in (kind, Record)
+                    and getattr(entry.method, "produces", 0) is method.consumes
+                ]
+                hint = f" Between them fits: {', '.join(bridges)}" if bridges else ""
+                raise RecipeError(
+                    f"{giver} gives {_kind(kind)}, but {slot} {name!r} takes {_kind(method.consumes)}.{hint}"
+                )
+            giver = f"{slot} {name!r}"
+            if slot != "optimization" and method.produces is not Record:
+                kind = method.produces
+
+
+def _kind(kind: Any) -> str:
+    return "nothing" if kind is None else f"{kind.__name__} records" if isinstance(kind, type) else "any records"
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only: duplicate keys and aliases are refused, `1e-4` is a number, `no` is a word."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not used in recipes", problem_mark=event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, Any] = {}
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands here twice", problem_mark=key.start_mark)
+            seen[key.value] = key
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in rules if tag.rpartition(":")[2] in ("null", "merge")]
+    for letter, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false|True|False)$"), list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)([eE][-+]?[0-9]+)?$|^[-+]?\.inf$|^\.nan$"),
+    list("-+0123456789."),
+)
+
+
+def _construct_float(loader: yaml.SafeLoader, node: Any) -> float:
+    value = str(node.value).replace("_", "")
+    return float(value.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    """The values of a recipe file."""
+    if path.stat().st_size > LARGEST:
+        raise RecipeError(f"{path} is larger than 1 MB; a recipe has about 25 lines")
+    try:
+        text = path.read_text(encoding="utf-8")
+        body = yaml.load(text, _Loader)  # noqa: S506  (_Loader is a SafeLoader)
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not a UTF-8 text file: {error.reason} at byte {error.start}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise RecipeError(f"{path}{where}: not a recipe: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(body, dict):
+        raise RecipeError(f"{path} holds no mapping; a recipe starts with `defaults:` and names a method for each slot")
+    _check_values(body, path)
+    return body
+
+
+def _check_values(body: Any, path: Path) -> None:
+    """Refuse what could run code or read secrets, and what is too large."""
+    stack, count = [(body, 0)], 0
+    while stack:
+        value, depth = stack.pop()
+        count += 1
+        if count > MOST or depth > DEEPEST:
+            raise RecipeError(f"{path} holds more than {MOST} values or {DEEPEST} levels")
+        if isinstance(value, dict):
+            bad = [key for key in value if not isinstance(key, str) or key.startswith("_") or key == "hydra"]
+            if bad:
+                raise RecipeError(f"{path}: key {bad[0]!r} is not allowed; recipes cannot name Python objects")
+            stack += [(item, depth + 1) for item in value.values()]
+        elif isinstance(value, list):
+            stack += [(item, depth + 1) for item in value]
+        elif isinstance(value, str) and "${" in value:
+            raise RecipeError(f"{path}: {value!r} is an interpolation; write the value itself")
+
+
+def _defaults(given: Any, path: Path) -> dict[str, list[str]]:
+    """The methods of each slot, from a recipe's defaults list."""
+    chosen = {slot: list(names) for slot, names in DEFAULTS.items()}
+    if not isinstance(given, list):
+        raise RecipeError(f"{path}: defaults must be a list such as `- task: chain_sums`")
+    for item in given:
+        if item in ("recipe_schema", "_self_"):
+            continue
+        if not isinstance(item, dict) or len(item) != 1:
+            raise RecipeError(f"{path}: cannot read {item!r} in defaults; write `- slot: method`")
+        [(slot, names)] = item.items()
+        _set_slot(slot, names, chosen)
+    return chosen
+
+
+def _choose(override: str, chosen: dict[str, list[str]]) -> bool:
+    """Carry out an override that swaps the methods of a slot, `slot=name` or `slot=[a,b]`; False for any other."""
+    match = re.fullmatch(r"(\w+)=(.*)", override)
+    if not match or match[1] not in registry.SLOTS:
+        return False
+    names = [part.strip(" '\"") for part in match[2].strip("[]").split(",") if part.strip()]
+    _set_slot(match[1], names, chosen)
+    return True
+
+
+def _set_slot(slot: str, names: Any, chosen: dict[str, list[str]]) -> None:
+    names = [names] if isinstance(names, str) else names or []
+    if slot not in registry.SLOTS:
+        raise RecipeError(f"no slot is called {slot!r}.{registry.nearest(slot, registry.SLOTS)}")
+    for name in names:
+        registry.find(slot, str(name))
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise RecipeError(f"{slot} names {twice[0]!r} twice; a method can stand in a slot once")
+    chosen[slot] = names
+
+
+def _prune(slot: str, body: dict[str, Any], chosen: list[str], path: Path) -> None:
+    """Drop the options of methods that an override swapped out, and refuse those of methods that do not exist."""
+    options = body.get(slot)
+    if options is None:
+        body.pop(slot, None)
+        return
+    if not isinstance(options, dict):
+        raise RecipeError(f"{path}: {slot} must map method names to options; the methods themselves stand in defaults")
+    for name in list(options):
+        registry.find(slot, name)
+        if name not in chosen:
+            del options[name]
+        elif options[name] is None:
+            options[name] = {}
+
+
+def _check_override(override: str, chosen: dict[str, list[str]]) -> None:
+    """Refuse a command-line override of something that is not there, with the nearest name."""
+    key, equals, _ = override.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
+        raise RecipeError(f"cannot read the override {override!r}; write key=value, for example rounds=5")
+    slot, _, rest = key.partition(".")
+    plain = [f.name for f in fields(Recipe) if f.name not in registry.SLOTS]
+    if slot not in registry.SLOTS:
+        if key not in plain:
+            raise RecipeError(f"unknown key {key!r}.{registry.nearest(key, [*plain, *registry.SLOTS])}")
+        return
+    name, _, option = rest.partition(".")
+    registry.find(slot, name)
+    if name not in chosen[slot]:
+        raise RecipeError(f"{key}: the recipe does not use {slot} {name!r}; add {slot}={name} to swap it in")
+    known = options(registry.find(slot, name).method)
+    if option.partition(".")[0] not in known:
+        raise RecipeError(f"{slot} {name!r} has no option {option!r}.{registry.nearest(option, known)}")
+
+
+def options(method: type) -> list[str]:
+    """The names of a method's options."""
+    return [f.name for f in fields(method)]
+
+
+def _explain(error: Exception) -> str:
+    """Hydra's message in one line, with the nearest valid name where an option is unknown."""
+    text = str(error)
+    unknown = re.search(r"Key '(\w+)' not in '(\w+)'", text)
+    if unknown:
+        entry = next((e for e in registry.METHODS.values() if e.method.__name__ == unknown[2]), None)
+        if entry:
+            known = options(entry.method)
+            return f"{entry.slot} {entry.name!r} has no option {unknown[1]!r}.{registry.nearest(unknown[1], known)}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    where = re.search(r"full_key: (\S+)", text)
+    return f"{where[1] + ': ' if where else ''}{lines[0]}"
+
+
+def _check_counts(recipe: Recipe, path: Path) -> None:
+    for slot in registry.SLOTS:
+        count = len(getattr(recipe, slot))
+        if slot in ONE and count != 1:
+            raise RecipeError(
+                f"{path}: {slot} takes one method, {count} are named.{registry.nearest('', registry.names(slot))}"
+            )
+        if slot in SOME and count == 0:
+            raise RecipeError(f"{path}: {slot} names no method.{registry.nearest('', registry.names(slot))}")
+    for name, low in (("rounds", 0), ("gate_problems", 1), ("sealed_problems", 1)):
+        if getattr(recipe, name) < low:
+            raise RecipeError(f"{path}: {name} is {getattr(recipe, name)}; it must be at least {low}")

@@ -1,0 +1,182 @@
+"""What flows between the stages: frozen records with TRL's field names, and their JSON lines.
+
+A record is immutable, so a stage can only pass on what it was given or make a new record that names its parents.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError
+
+Message = dict[str, str]
+"""{"role": "user" | "assistant" | "system", "content": text}, as in chat templates."""
+
+
+def digest(value: Any) -> str:
+    """The sha256 of a JSON value in its canonical form, as 64 hex digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """What every record carries: who made it, from which records, and notes that no stage depends on."""
+
+    source: str = ""
+    """`method@round` of the step that made the record."""
+    parents: tuple[str, ...] = ()
+    """Ids of the records that it was made from."""
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def id(self) -> str:
+        """The first 16 hex digits of the sha256 of the content."""
+        return digest(_values(self))[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document(Lineage):
+    """Raw text: TRL's language-modeling type."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt(Lineage):
+    """A problem: TRL's prompt-only type."""
+
+    prompt: list[Message]
+    answer: str | None = None
+    """The reference answer. No engine and no refinement ever sees it: see `blind`."""
+    key: str = ""
+    """The task's canonical form of the problem; wordings of one problem share it. Splits and dedup use it."""
+
+    def blind(self) -> Prompt:
+        """The same problem without its reference answer and notes."""
+        return replace(self, answer=None, info={})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout(Lineage):
+    """One completion of a prompt: TRL's prompt-completion type, and unpaired preference once it has a score."""
+
+    prompt: Prompt
+    completion: list[Message]
+    score: float | None = None
+    """The reward, higher is better; None means that it could not be scored, which is not the same as 0."""
+    weight: float = 1.0
+    logprobs: dict[str, float] | None = None
+    """{"sum": log-probability of the completion under its sampler in nats, "count": its tokens}."""
+
+    @property
+    def text(self) -> str:
+        """The last message of the completion."""
+        return self.completion[-1]["content"]
+
+    @property
+    def truncated(self) -> bool:
+        """True when the completion ran into the length limit instead of ending."""
+        return self.info.get("finish_reason") == "length"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preference(Lineage):
+    """A better and a worse completion of one prompt: TRL's preference type."""
+
+    prompt: Prompt
+    chosen: list[Message]
+    rejected: list[Message]
+    weight: float = 1.0
+
+
+Record = Document | Prompt | Rollout | Preference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Weights on disk: a plain `save_pretrained` folder."""
+
+    path: str
+    base: str | None = None
+    """The folder that an adapter belongs to."""
+    adapter: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number with its 95 % interval and the number of problems that it was measured on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What evaluation says of one policy."""
+
+    metrics: dict[str, Metric]
+    scores: dict[str, float] = field(default_factory=dict)
+    """Problem key -> score in [0, 1], for paired tests between policies on the same problems."""
+    rollouts: tuple[Rollout, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What becomes of a candidate."""
+
+    verdict: str
+    """`certify` (new champion), `accept` (training goes on from it), `hold` or `reject` (back to the champion)."""
+    reason: str
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+
+KINDS: dict[str, type] = {kind.__name__: kind for kind in (Document, Prompt, Rollout, Preference)}
+
+
+def dumps(record: Record) -> str:
+    """A record as one line of JSON."""
+    return json.dumps({"kind": type(record).__name__, **_values(record)}, ensure_ascii=False)
+
+
+def loads(line: str) -> Record:
+    """The record that `dumps` wrote.
+
+    Raises:
+        DataError: the line is not a record.
+    """
+    try:
+        values = json.loads(line)
+        kind = KINDS[values.pop("kind")]
+        if isinstance(values.get("prompt"), dict):
+            values["prompt"] = Prompt(**{**values["prompt"], "parents": tuple(values["prompt"]["parents"])})
+        return kind(**{**values, "parents": tuple(values["parents"])})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"not a record: {line[:80]!r} ({error})") from error
+
+
+def _values(record: Lineage) -> dict[str, Any]:
+    """The fields of a record as JSON values; `dataclasses.asdict` copies deeply and is ten times slower."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    if isinstance(values.get("prompt"), Prompt):
+        values["prompt"] = _values(values["prompt"])
+    return values
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write records as JSON lines."""
+    with path.open("w", encoding="utf-8") as lines:
+        lines.writelines(dumps(record) + "\n" for record in records)
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read the JSON lines of `write_records`."""
+    with path.open(encoding="utf-8") as lines:
+        return [loads(line) for line in lines]

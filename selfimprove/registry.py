@@ -1,0 +1,142 @@
+"""The only names that a recipe can use. A method registers itself; there is no list to edit."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import importlib
+import inspect
+import itertools
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from hydra.core.config_store import ConfigStore
+
+from selfimprove import interfaces
+from selfimprove.errors import RecipeError
+
+SLOTS: dict[str, type] = {
+    name: getattr(interfaces, name.capitalize())
+    for name in (
+        "task model engine acquisition reward selection optimization refinement evaluation gate controller launcher"
+    ).split()
+}
+"""Slot name -> abstract class, in the order of the lifecycle."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered method."""
+
+    slot: str
+    name: str
+    method: type
+    paper: str
+    """arXiv id of the paper, or "" where there is none."""
+
+
+METHODS: dict[tuple[str, str], Entry] = {}
+Method = TypeVar("Method", bound=type)
+
+
+def register(name: str, *, paper: str = "") -> Callable[[Method], Method]:
+    """Make a dataclass usable in recipes as `slot: name`; the slot is the abstract class that it extends."""
+
+    def add(method: Method) -> Method:
+        slot = next(slot for slot, base in SLOTS.items() if issubclass(method, base))
+        if (slot, name) in METHODS:
+            raise ValueError(f"{slot} {name!r} is registered twice")
+        METHODS[slot, name] = Entry(slot, name, method, paper)
+        ConfigStore.instance().store(group=slot, name=name, node=method, package=f"{slot}.{name}")
+        return method
+
+    return add
+
+
+def discover() -> None:
+    """Import every method file of the package, then the plugins of the entry-point group `selfimprove`."""
+    for slot in SLOTS:
+        package = importlib.import_module(f"selfimprove.{slot}")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    for plugin in entry_points(group="selfimprove"):
+        plugin.load()
+
+
+def names(slot: str) -> list[str]:
+    """The methods of a slot, sorted."""
+    return sorted(name for owner, name in METHODS if owner == slot)
+
+
+def find(slot: str, name: str) -> Entry:
+    """The entry of a method.
+
+    Raises:
+        RecipeError: no such slot or method; the message has the nearest name.
+    """
+    if slot not in SLOTS:
+        raise RecipeError(f"no slot is called {slot!r}.{nearest(slot, SLOTS)}")
+    if (slot, name) not in METHODS:
+        raise RecipeError(f"no {slot} is called {name!r}.{nearest(name, names(slot))}")
+    return METHODS[slot, name]
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """' Did you mean X?' where one choice is near, and the list of all choices."""
+    options = list(choices)
+    near = difflib.get_close_matches(name, options, 1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{guess} Choose from: {', '.join(options)}."
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a method: its name, its default as YAML, and the help that stands under the field."""
+
+    name: str
+    default: str
+    help: str
+
+
+def document(entry: Entry) -> str:
+    """The docstring of a method's file."""
+    return inspect.cleandoc(sys.modules[entry.method.__module__].__doc__ or "")
+
+
+def summary(entry: Entry) -> str:
+    """The first line of a method's docstring."""
+    return document(entry).splitlines()[0].rstrip(".")
+
+
+def options(method: type) -> list[Option]:
+    """The options of a method, base class included, in the order of the fields."""
+    helps: dict[str, str] = {}
+    for parent in reversed(method.__mro__):
+        if dataclasses.is_dataclass(parent):
+            helps |= _helps(parent)
+    return [Option(f.name, _default(f), helps.get(f.name, "")) for f in dataclasses.fields(method)]
+
+
+def _helps(parent: type) -> dict[str, str]:
+    """The strings that stand under the fields of a class, by field."""
+    body = ast.parse(inspect.cleandoc("\n" + inspect.getsource(parent))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for here, below in itertools.pairwise(body.body):
+        if isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name) and isinstance(below, ast.Expr):
+            found[here.target.id] = str(ast.literal_eval(below.value))
+    return found
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    value = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    if value == "???":
+        return "required"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)

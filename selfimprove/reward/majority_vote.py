@@ -1,0 +1,39 @@
+"""Agreement with the majority of the model's own answers: a reward without labels.
+
+Idea: the answer that most samples of a problem arrive at is taken for right.
+Survey: consensus rewards, section 4.3.2.
+Paper: arXiv:2210.11610 (LMSI), Huang et al., 2022; as a reward also TTRL, arXiv:2504.16084.
+Algorithm:
+  1. Extract the final answer of each completion; those without one cannot win.
+  2. The majority is the most frequent answer; its share counts all completions, also those without an answer.
+  3. Score 1 for completions with the majority answer and 0 for the others; None for all of a group where the first
+     two answers tie or the majority's share is below `min_agreement`.
+Differs: LMSI breaks ties at random; here a tie gives no label.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfimprove.interfaces import Context, Reward
+from selfimprove.records import Rollout
+from selfimprove.registry import register
+
+
+@register("majority_vote", paper="2210.11610")
+@dataclass
+class MajorityVote(Reward):
+    min_agreement: float = 0.0
+    """Share of a prompt's completions that must agree; below it the prompt is left out."""
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        return [self._vote([context.answer_of(rollout.text) for rollout in group]) for group in groups]
+
+    def _vote(self, answers: list[str | None]) -> list[float | None]:
+        ranked = Counter(answer for answer in answers if answer is not None).most_common(2)
+        tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
+        if not ranked or tied or ranked[0][1] < self.min_agreement * len(answers) - 1e-9:
+            return [None] * len(answers)
+        return [float(answer == ranked[0][0]) for answer in answers]

@@ -1,0 +1,30 @@
+"""A coin flip: the control that no method may lose to.
+
+Idea: if a loop improves under a reward that knows nothing, the gain is not due to the reward.
+Survey: spurious rewards, section 7.3.
+Paper: arXiv:2506.10947 (Spurious Rewards), Shao et al., 2025.
+Algorithm:
+  1. Score each completion 1 with probability `share`, else 0, from the round's seed.
+Differs: none known.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfimprove.interfaces import Context, Reward
+from selfimprove.records import Rollout
+from selfimprove.registry import register
+
+
+@register("random", paper="2506.10947")
+@dataclass
+class Random(Reward):
+    share: float = 0.5
+    """Probability of a 1."""
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        coin = random.Random(context.seed)
+        return [[float(coin.random() < self.share) for _ in group] for group in groups]

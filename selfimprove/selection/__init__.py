@@ -1,0 +1,1 @@
+"""Survey section 3: which of the data is worth training on."""

@@ -1,0 +1,54 @@
+"""Pair the best completion of each prompt with the worst.
+
+Idea: the preference data of iterative DPO: what the reward likes most against what it likes least.
+Survey: one-shot scoring, section 3.2.1.
+Paper: arXiv:2401.10020 (Self-Rewarding Language Models), Yuan et al., 2024, section 2.4.
+Algorithm:
+  1. Group the scored rollouts by prompt.
+  2. Sort each group by score; pair the highest with the lowest, the second with the second lowest, up to `pairs`.
+  3. Drop pairs whose scores differ by no more than `min_gap`, and those with equal texts.
+Differs: the paper takes one pair per prompt, which is the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove.interfaces import Context, Selection
+from selfimprove.records import Preference, Record, Rollout
+from selfimprove.registry import register
+
+
+@register("best_vs_worst", paper="2401.10020")
+@dataclass
+class BestVsWorst(Selection):
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Preference
+    pairs: int = 1
+    """Pairs per prompt at most."""
+    min_gap: float = 0.0
+    """The scores of a pair must differ by more than this."""
+
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        groups: dict[str, list[Rollout]] = {}
+        for rollout in records:
+            if rollout.score is not None:
+                groups.setdefault(rollout.prompt.id, []).append(rollout)
+        made = []
+        for group in groups.values():
+            ranked = sorted(group, key=lambda rollout: -(rollout.score or 0.0))
+            for best, worst in list(zip(ranked, reversed(ranked), strict=True))[: min(self.pairs, len(ranked) // 2)]:
+                if (best.score or 0.0) - (worst.score or 0.0) > self.min_gap and best.text != worst.text:
+                    made.append(
+                        Preference(
+                            prompt=best.prompt,
+                            chosen=best.completion,
+                            rejected=worst.completion,
+                            source=f"best_vs_worst@{context.round}",
+                            parents=(best.id, worst.id),
+                            info={"chosen_score": best.score, "rejected_score": worst.score},
+                        )
+                    )
+        return made

@@ -1,0 +1,49 @@
+"""Keep one of several equal records.
+
+Idea: a solution that was sampled many times should not count many times in training.
+Survey: de-duplication, section 3.2.1.
+Paper: arXiv:2107.06499, Lee et al., 2021 (exact duplicates); per problem as in RFT, arXiv:2308.01825.
+Algorithm:
+  1. Two records are equal when their problem keys and their texts, white space folded, are equal.
+  2. Keep the first of each.
+Differs: exact duplicates only; near duplicates by MinHash are another method, and wrong for short numeric tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove.interfaces import Context, Selection
+from selfimprove.records import Document, Preference, Prompt, Record, Rollout
+from selfimprove.registry import register
+
+
+@register("dedup", paper="2107.06499")
+@dataclass
+class Dedup(Selection):
+    consumes: ClassVar[Any] = Record
+    produces: ClassVar[Any] = Record
+
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        first: dict[tuple[str, ...], Record] = {}
+        for record in records:
+            first.setdefault(_content(record), record)
+        return list(first.values())
+
+
+def _content(record: Record) -> tuple[str, ...]:
+    match record:
+        case Document():
+            return (_fold(record.text),)
+        case Prompt():
+            return (record.key,)
+        case Rollout():
+            return (record.prompt.key, _fold(record.text))
+        case Preference():
+            return (record.prompt.key, _fold(record.chosen[-1]["content"]), _fold(record.rejected[-1]["content"]))
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,198 @@
+"""Sums of digits modulo a number, worked out step by step: the bench task of the tiny model.
+
+Idea: `3+5+8=` is answered `3+5=8;8+8=6#6`. A hidden share of the addition table (the gap) is never taught: where a
+taught example needs a hidden entry, its result is drawn at random. So the tiny model starts out uncertain exactly
+there, and can only learn a hidden entry from its own samples, when a reward tells it which one was right.
+Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
+Paper: none; a bench of this project.
+Algorithm:
+  1. A problem is a list of digits; its level is their number. The key is the list itself: the order matters, because
+     the steps that solve 3+5+8 use other table entries than those of 8+5+3.
+  2. The split follows from the sha256 of the key, see text.SPLITS.
+  3. Problems of a split are drawn level by level in a fixed random order without repetition.
+Differs: nothing to compare with.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Roles, Task
+from selfimprove.records import Message, Prompt, Rollout
+from selfimprove.registry import register
+from selfimprove.text import split_of
+
+
+@register("chain_sums")
+@dataclass
+class ChainSums(Task):
+    min_length: int = 4
+    """Digits in the shortest problem."""
+    max_length: int = 6
+    """Digits in the longest problem."""
+    level: int | None = None
+    """Digits of this round's training problems; null mixes all lengths. The one dial that a curriculum turns."""
+    modulus: int = 10
+    """Sums are taken modulo this number (2 to 10)."""
+    gap_share: float = 0.2
+    """Share of the addition table that no taught example reveals."""
+    gap_seed: int = 0
+    """Which entries are hidden."""
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.modulus <= 10:
+            raise RecipeError(f"task.chain_sums.modulus is {self.modulus}; it must be 2 to 10")
+        if not 2 <= self.min_length <= self.max_length:
+            raise RecipeError("task.chain_sums needs 2 <= min_length <= max_length")
+        if not 0 <= self.gap_share <= 1:
+            raise RecipeError(f"task.chain_sums.gap_share is {self.gap_share}; it must be 0 to 1")
+        table = [(a, b) for a in range(self.modulus) for b in range(self.modulus)]
+        random.Random(self.gap_seed).shuffle(table)
+        self._gap = frozenset(table[: round(self.gap_share * len(table))])
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
+        n = 1500 if n is None else n
+        start = part[0] * n
+        streams = [self._stream(split, length, seed) for length in lengths]
+        drawn: list[Prompt] = []
+        while streams and len(drawn) < start + n:  # one of each length in turn; a used-up length drops out
+            streams = [stream for stream in streams if (problem := next(stream, None)) and not drawn.append(problem)]
+        return drawn[start : start + n]
+
+    def verify(self, prompt: Prompt, text: str) -> float:
+        return float(self.answer_of(text) == prompt.answer)
+
+    def answer_of(self, text: str) -> str | None:
+        found = re.search(r"#(\d)$", text)
+        return found[1] if found else None
+
+    def roles(self) -> Roles:
+        return _Roles()
+
+    def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
+        """n worked examples of a role for the bootstrap, from the training split; hidden entries stay hidden.
+
+        Args:
+            role: solve, hint, propose, judge or refine.
+
+        Raises:
+            RecipeError: the role is not one of these.
+        """
+        if role not in ("solve", "hint", "propose", "judge", "refine"):
+            raise RecipeError(f"task chain_sums has no role {role!r}; it has solve, hint, propose, judge, refine")
+        source = random.Random(f"{seed}:{role}")
+        examples: list[Rollout] = []
+        while len(examples) < n:
+            length = source.randint(self.min_length, self.max_length)
+            digits = [source.randrange(self.modulus) for _ in range(length)]
+            if split_of(_problem(digits)) == "train" and (example := self._demonstrate(role, digits, source)):
+                examples.append(example)
+        return examples
+
+    def _demonstrate(self, role: str, digits: list[int], source: random.Random) -> Rollout | None:
+        """One example, or None where the problem would reveal a hidden entry."""
+        roles, prompt = _Roles(), self._prompt(digits)
+        problem, solution = _problem(digits), self._solution(digits, source)
+        if role == "solve":
+            return _rollout(prompt, roles.solve(problem), solution)
+        if role == "hint":
+            return _rollout(prompt, roles.hint(prompt, solution[-1]), solution)
+        if role == "propose":
+            return _rollout(prompt, roles.propose(len(digits)), problem)
+        if self._hidden(digits):
+            return None
+        wrong = self._solution(digits, source, slip=source.random() < 0.5)
+        if wrong is None:
+            return None
+        if role == "judge":
+            return _rollout(prompt, roles.judge(prompt, wrong), self._verdict(wrong))
+        return _rollout(prompt, roles.refine(prompt, wrong), solution)
+
+    def _solution(self, digits: list[int], source: random.Random, slip: bool = False) -> str | None:
+        """The worked solution; a step on a hidden entry gets a random result. `slip` plants one wrong step."""
+        total, steps = digits[0], []
+        bad = source.randrange(len(digits) - 1) if slip else -1
+        for i, digit in enumerate(digits[1:]):
+            if (total, digit) in self._gap:
+                if slip:
+                    return None  # after a slip the chain walked into the gap: judging it would reveal the entry
+                result = source.randrange(self.modulus)
+            else:
+                result = (total + digit) % self.modulus
+            if i == bad:
+                result = (result + source.randrange(1, self.modulus)) % self.modulus
+            steps.append(f"{total}+{digit}={result}")
+            total = result
+        return f"{';'.join(steps)}#{total}"
+
+    def _hidden(self, digits: list[int]) -> bool:
+        """True when the right solution uses a hidden entry."""
+        total = digits[0]
+        for digit in digits[1:]:
+            if (total, digit) in self._gap:
+                return True
+            total = (total + digit) % self.modulus
+        return False
+
+    def _verdict(self, attempt: str) -> str:
+        """For each step the claim, the right result and y or n, then the verdict on the whole: `5+7=2:2y;...#n`."""
+        checked, right = [], True
+        for a, b, claimed in re.findall(r"(\d)\+(\d)=(\d)", attempt):
+            result = (int(a) + int(b)) % self.modulus
+            right &= result == int(claimed)
+            checked.append(f"{a}+{b}={claimed}:{result}{'y' if result == int(claimed) else 'n'}")
+        return f"{';'.join(checked)}#{'y' if right else 'n'}"
+
+    def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
+        """All problems of one length and split in a random order, none twice."""
+        source, size = random.Random(f"{seed}:{split}:{length}"), self.modulus**length
+        seen: set[int] = set()
+        while len(seen) < size:
+            number = source.randrange(size)
+            if number not in seen:
+                seen.add(number)
+                digits = [number // self.modulus**i % self.modulus for i in range(length)]
+                if split_of(_problem(digits)) == split:
+                    yield self._prompt(digits)
+
+    def _prompt(self, digits: list[int]) -> Prompt:
+        problem = _problem(digits)
+        answer = str(sum(digits) % self.modulus)
+        return Prompt(prompt=_Roles().solve(problem), answer=answer, key=problem, info={"level": len(digits)})
+
+
+class _Roles:
+    """One-letter markers at the front, because the tiny model reads characters."""
+
+    def solve(self, problem: str) -> list[Message]:
+        return _user(f"S:{problem}=")
+
+    def hint(self, prompt: Prompt, answer: str) -> list[Message]:
+        return _user(f"H:{answer}|{prompt.key}=")
+
+    def propose(self, level: int | None) -> list[Message]:
+        return _user(f"P:{level or ''}|")
+
+    def judge(self, prompt: Prompt, attempt: str) -> list[Message]:
+        return _user(f"J:{prompt.key}={attempt}|")
+
+    def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
+        return _user(f"R:{prompt.key}={attempt}|")
+
+
+def _user(text: str) -> list[Message]:
+    return [{"role": "user", "content": text}]
+
+
+def _problem(digits: list[int]) -> str:
+    return "+".join(map(str, digits))
+
+
+def _rollout(prompt: Prompt, messages: list[Message], text: str) -> Rollout:
+    example = Prompt(prompt=messages, key=prompt.key)
+    return Rollout(prompt=example, completion=[{"role": "assistant", "content": text}])

@@ -1,0 +1,89 @@
+"""Text as the model sees it: chat formatting, answer extraction, canonical keys, n-grams. Pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from selfimprove.records import Message
+
+SPLITS = {"train": 600, "selection": 700, "gate": 850, "audit": 900, "sealed": 1000}
+"""The five disjoint populations of problems, each up to (not including) this bucket of 1000."""
+
+_BOXED = re.compile(r"\\boxed\s*\{")
+_HASHES = re.compile(r"####?\s*(.+?)\s*$", re.MULTILINE)
+_ANSWER = re.compile(r"(?:final\s+)?answer(?:\s+is)?\s*[:=]?\s*(.+?)(?:\.\s|\.?$)", re.IGNORECASE | re.MULTILINE)
+_CHOICE = re.compile(r"\(?\b([A-J])\b\)?")
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """Token ids of a prompt, ready for the model to continue.
+
+    The tokenizer's chat template is used where there is one; otherwise the contents are joined as they are.
+    """
+    if tokenizer.chat_template:
+        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=False)
+    return tokenizer("".join(message["content"] for message in messages))["input_ids"]
+
+
+def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool = True) -> list[int]:
+    """Token ids of a completion as the engine would have drawn them: no template around it, the end token last."""
+    ids = tokenizer("".join(message["content"] for message in completion), add_special_tokens=False)["input_ids"]
+    return [*ids, tokenizer.eos_token_id] if ended else ids
+
+
+def final_answer(text: str) -> str | None:
+    """The final answer of a worked solution: the last \\boxed{}, else after ####, else after 'answer is'.
+
+    None when the text has none of the three.
+    """
+    boxed = None
+    for match in _BOXED.finditer(text):
+        depth, start = 1, match.end()
+        for position in range(start, len(text)):
+            depth += {"{": 1, "}": -1}.get(text[position], 0)
+            if depth == 0:
+                boxed = text[start:position].strip()
+                break
+    if boxed is not None:
+        return boxed
+    for pattern in (_HASHES, _ANSWER):
+        found = pattern.findall(text)
+        if found:
+            return found[-1].strip()
+    return None
+
+
+def choice(text: str) -> str | None:
+    """The letter A to J of a multiple-choice answer: of the final answer if there is one, else the last in the text."""
+    letters = _CHOICE.findall(final_answer(text) or text)
+    return letters[-1] if letters else None
+
+
+def canonical(text: str) -> str:
+    """Unicode-normalised, lower case, white space folded: the key of a problem that has no better one."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def split_of(key: str) -> str:
+    """The split that a problem belongs to, whoever makes it: by the bucket sha256(key) modulo 1000.
+
+    A problem can therefore not be in two splits, and one that a model proposes is recognised as held out.
+    """
+    bucket = int(hashlib.sha256(key.encode()).hexdigest(), 16) % 1000
+    return next(split for split, end in SPLITS.items() if bucket < end)
+
+
+def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
+    """The word n-grams of a text; of a text without spaces, its character n-grams."""
+    words = text.split()
+    units = words if len(words) > 1 else list(text)
+    return [tuple(units[i : i + n]) for i in range(len(units) - n + 1)]
+
+
+def printable(text: str) -> str:
+    """Foreign text made safe for a terminal: control characters other than newline and tab are dropped."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")

@@ -1,0 +1,211 @@
+"""Thin, lazy calls into TRL: the one place that touches it.
+
+Rows are tokenized here, with the functions that the engines use, so the trainer sees the tokens that were sampled.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError
+from selfimprove.interfaces import Log
+from selfimprove.records import Checkpoint, Preference, Rollout
+from selfimprove.text import completion_ids, prompt_ids
+
+
+@dataclass(kw_only=True)
+class Schedule:
+    """Trainer options shared by all methods that train; the names and meanings are TRL's."""
+
+    learning_rate: float
+    max_steps: int = -1
+    num_train_epochs: float = 1.0
+    per_device_train_batch_size: int = 8
+    gradient_accumulation_steps: int = 1
+    warmup_steps: int = 0
+    lr_scheduler_type: str = "linear"
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    adam_beta2: float = 0.999
+    seed: int = 0
+
+
+Check = Callable[[int, Any], bool]
+"""(step, model) -> True to stop training there."""
+
+
+def sft(
+    checkpoint: Checkpoint,
+    rollouts: Sequence[Rollout],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    check: Check | None = None,
+    check_every: int = 0,
+) -> Checkpoint:
+    """Supervised fine-tuning on completions, the loss on completion tokens only; saves to `folder`.
+
+    Raises:
+        DataError: the loss is not a number.
+    """
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    model, tokenizer = load(checkpoint)
+    rows = []
+    for rollout in rollouts:
+        prompt = prompt_ids(tokenizer, rollout.prompt.prompt)
+        completion = completion_ids(tokenizer, rollout.completion, not rollout.truncated)
+        rows.append({"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion})
+    arguments = SFTConfig(
+        **_arguments(folder, schedule, model), dataset_kwargs={"skip_prepare_dataset": True}, packing=False
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=_dataset(rows),
+        processing_class=tokenizer,
+        callbacks=[_callback(log, check, check_every)],
+    )
+    return _train(trainer, tokenizer, folder, log)
+
+
+def dpo(
+    checkpoint: Checkpoint,
+    preferences: Sequence[Preference],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    *,
+    loss_type: Sequence[str],
+    loss_weights: Sequence[float] | None,
+    beta: float,
+    reference: Checkpoint,
+) -> Checkpoint:
+    """Preference optimization with any of TRL's DPO losses against a frozen reference; saves to `folder`.
+
+    Raises:
+        DataError: the loss is not a number.
+    """
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    class TokenizedDPOTrainer(DPOTrainer):
+        """Takes rows that are tokenized already; TRL would tokenize prompt and completion as one text again."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    model, tokenizer = load(checkpoint)
+    rows = [
+        {
+            "prompt_ids": prompt_ids(tokenizer, preference.prompt.prompt),
+            "chosen_ids": completion_ids(tokenizer, preference.chosen),
+            "rejected_ids": completion_ids(tokenizer, preference.rejected),
+        }
+        for preference in preferences
+    ]
+    arguments = DPOConfig(
+        **_arguments(folder, schedule, model),
+        loss_type=list(loss_type),
+        loss_weights=list(loss_weights) if loss_weights else None,
+        beta=beta,
+        max_length=None,
+    )
+    trainer = TokenizedDPOTrainer(
+        model=model,
+        ref_model=load(reference)[0],
+        args=arguments,
+        train_dataset=_dataset(rows),
+        processing_class=tokenizer,
+        callbacks=[_callback(log, None, 0)],
+    )
+    return _train(trainer, tokenizer, folder, log)
+
+
+def load(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    """Model and tokenizer of a checkpoint, for training."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model = AutoModelForCausalLM.from_pretrained(checkpoint.path, use_safetensors=True, trust_remote_code=False)
+    return model, tokenizer
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> Checkpoint:
+    """A plain `save_pretrained` folder: safetensors, config, generation config, tokenizer, chat template."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Checkpoint(path=str(folder))
+
+
+def _dataset(rows: list[dict[str, Any]]) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_list(rows)
+
+
+def _arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
+    import torch
+
+    gpu = torch.cuda.is_available()
+    return {
+        **vars(schedule),
+        "output_dir": str(folder),
+        "save_strategy": "no",
+        "logging_strategy": "steps",
+        "logging_steps": 10,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": not gpu,
+        "bf16": gpu
+        and torch.cuda.is_bf16_supported()
+        and model.dtype == torch.float32
+        and model.num_parameters() > 1e8,
+        "gradient_checkpointing": gpu and model.num_parameters() > 1e9,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": gpu,
+        "train_sampling_strategy": "group_by_length",
+    }
+
+
+def _callback(log: Log, check: Check | None, check_every: int) -> Any:
+    from transformers import TrainerCallback
+
+    class Progress(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            log.progress(state.global_step, state.max_steps, "steps")
+            if check and state.global_step % check_every == 0:
+                model = kwargs["model"]
+                model.eval()
+                control.should_training_stop |= check(state.global_step, model)
+                model.train()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            loss = (logs or {}).get("loss")
+            if loss is not None and not math.isfinite(loss):
+                raise DataError(
+                    f"the training loss became {loss} at step {state.global_step}; nothing was saved. "
+                    f"Try a lower learning_rate than {args.learning_rate:g}"
+                )
+
+    return Progress()
+
+
+def _train(trainer: Any, tokenizer: Any, folder: Path, log: Log) -> Checkpoint:
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if history:
+        log.metric("train/loss", history[-1])
+    log.metric("train/steps", trainer.state.global_step)
+    return save(trainer.model, tokenizer, folder)
