@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from selfimprove.errors import MissingError, RecipeError, UserError
+from selfimprove.errors import MissingError, RecipeError, StoppedError, UserError
 
 app = typer.Typer(
     help="Self-improving language models: every published loop is a recipe of 25 lines.",
@@ -185,11 +185,11 @@ def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, type
     """Carry out one step of a run; the process launcher calls this."""
     _threads()
     from selfimprove.rundir import RunDir
-    from selfimprove.runner import Run
+    from selfimprove.runner import Runner
 
     with _screen() as screen:
         screen.step(number, stage)
-        Run(RunDir.open(folder), screen).perform(number, stage, fingerprint)
+        Runner(RunDir.open(folder), screen).perform(number, stage, fingerprint)
 
 
 def main() -> None:
@@ -259,10 +259,13 @@ def _finish(folder: Path, rounds: int | None) -> None:
     _threads()
     from selfimprove.display import rounds_table
     from selfimprove.rundir import RunDir
-    from selfimprove.runner import Run, finish
+    from selfimprove.runner import Runner
 
     with _screen() as screen:
-        run_ = Run(RunDir.open(folder), screen)
-        summary = finish(run_, run_.recipe.rounds if rounds is None else rounds)
+        summary = Runner(RunDir.open(folder), screen).run(rounds)
     out.print(rounds_table(summary))
+    if summary["stopped"]:
+        _say(f"stopped after round {summary['rounds']}: {summary['stopped']}")
     _say(summary["verdict"])
+    if "nothing to train on" in summary["stopped"]:
+        raise StoppedError(f"{summary['stopped']}. Lower the selection's threshold, or draw more samples")

@@ -1,4 +1,4 @@
-"""What a person sees of a run: live progress with rate and time left, a line per round; plain lines without a terminal."""
+"""What a person sees of a run: live progress with rate and time left, a line per round, a table at the end."""
 
 from __future__ import annotations
 
@@ -81,9 +81,10 @@ class Screen:
         kept = f"kept {line['selection/kept']} of {line['selection/given']}"
         precision = line.get("selection/label_precision")
         labels = "" if precision is None else f", label precision {precision:.3f}"
+        champion, candidate = (interval(line.get(f"{who}/accuracy")) for who in ("champion", "candidate"))
         return (
-            f"round {line['round']}  baseline {interval(self.baseline)}  champion {interval(line.get('champion/accuracy'))}  "
-            f"candidate {interval(line.get('candidate/accuracy'))}  {line['decision']['verdict']} "
+            f"round {line['round']}  baseline {interval(self.baseline)}  champion {champion}  "
+            f"candidate {candidate}  {line['decision']['verdict']} "
             f"({line['decision']['reason']})  {kept}{labels}  seconds: {seconds}"
         )
 

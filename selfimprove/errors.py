@@ -1,6 +1,6 @@
 """Errors that a user can mend, and the exit codes of the program.
 
-The command line prints a `UserError` as one line and exits with its code. Anything else is a bug and keeps its traceback.
+The command line prints a `UserError` as one line and exits with its code. All else is a bug and keeps its traceback.
 
     0 done                      70 out of memory after all retries
     1 internal error (a bug)    74 input/output error, no space left

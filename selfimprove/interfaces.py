@@ -142,6 +142,9 @@ class Task(ABC):
 class Model(ABC):
     """Where the weights of round 0 come from."""
 
+    cached: ClassVar[bool] = False
+    """Whether what `build` writes is kept for later runs of the same content."""
+
     @abstractmethod
     def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:
         """Write or find a `save_pretrained` folder and return it."""

@@ -1,7 +1,6 @@
 """A recipe: one YAML file that names a method for each slot. Load, override, check the flow, save a runnable copy.
 
-Hydra's `compose` does the merging and the types. Recipes may come from strangers, so the YAML is parsed here first, by
-a loader that makes plain values only, and nothing in it can name a Python object.
+Hydra's `compose` does the merging and the types; `yaml_file` reads the file, because recipes may come from strangers.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from selfimprove import registry
+from selfimprove import registry, yaml_file
 from selfimprove.errors import MissingError, RecipeError
 from selfimprove.interfaces import (
     Acquisition,
@@ -36,6 +35,7 @@ from selfimprove.interfaces import (
     Task,
 )
 from selfimprove.records import Record
+from selfimprove.registry import nearest
 
 ONE = ("task", "model", "engine", "optimization", "refinement", "gate", "controller", "launcher")
 SOME = ("acquisition", "evaluation")
@@ -54,7 +54,6 @@ DEFAULTS = {
     "launcher": ["inline"],
 }
 """What a slot holds when a recipe does not name it."""
-LARGEST, DEEPEST, MOST = 1_000_000, 50, 10_000
 
 
 @dataclass
@@ -112,9 +111,7 @@ def find(name: str) -> Path:
     if path.parent == Path() and own.is_file():
         return own
     names = sorted(path.stem for path in shipped().glob("*.yaml"))
-    raise MissingError(
-        f"no recipe file {name!r} and no shipped recipe of that name.{registry.nearest(path.stem, names)}"
-    )
+    raise MissingError(f"no recipe file {name!r} and no shipped recipe of that name.{nearest(path.stem, names)}")
 
 
 def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Settings]:
@@ -126,12 +123,12 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     """
     registry.discover()
     path = find(str(name))
-    body = _parse(path)
+    body = yaml_file.read(path)
     chosen = _defaults(body.pop("defaults", []), path)
     values = [override for override in overrides if not _choose(override, chosen)]
     for key in body:
         if key not in {f.name for f in fields(Recipe)}:
-            raise RecipeError(f"{path}: unknown key {key!r}.{registry.nearest(key, [f.name for f in fields(Recipe)])}")
+            raise RecipeError(f"{path}: unknown key {key!r}.{nearest(key, [f.name for f in fields(Recipe)])}")
     for slot in registry.SLOTS:
         _prune(slot, body, chosen[slot], path)
     for value in values:
@@ -187,85 +184,6 @@ def _kind(kind: Any) -> str:
     return "nothing" if kind is None else f"{kind.__name__} records" if isinstance(kind, type) else "any records"
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain values only: duplicate keys and aliases are refused, `1e-4` is a number, `no` is a word."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.MarkedYAMLError(
-                problem="anchors and aliases are not used in recipes", problem_mark=event.start_mark
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[Any, Any] = {}
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands here twice", problem_mark=key.start_mark)
-            seen[key.value] = key
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in rules if tag.rpartition(":")[2] in ("null", "merge")]
-    for letter, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false|True|False)$"), list("tTfF"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)([eE][-+]?[0-9]+)?$|^[-+]?\.inf$|^\.nan$"),
-    list("-+0123456789."),
-)
-
-
-def _construct_float(loader: yaml.SafeLoader, node: Any) -> float:
-    value = str(node.value).replace("_", "")
-    return float(value.replace(".inf", "inf").replace(".nan", "nan"))
-
-
-_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    """The values of a recipe file."""
-    if path.stat().st_size > LARGEST:
-        raise RecipeError(f"{path} is larger than 1 MB; a recipe has about 25 lines")
-    try:
-        text = path.read_text(encoding="utf-8")
-        body = yaml.load(text, _Loader)  # noqa: S506  (_Loader is a SafeLoader)
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path} is not a UTF-8 text file: {error.reason} at byte {error.start}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise RecipeError(f"{path}{where}: not a recipe: {getattr(error, 'problem', None) or error}") from error
-    if not isinstance(body, dict):
-        raise RecipeError(f"{path} holds no mapping; a recipe starts with `defaults:` and names a method for each slot")
-    _check_values(body, path)
-    return body
-
-
-def _check_values(body: Any, path: Path) -> None:
-    """Refuse what could run code or read secrets, and what is too large."""
-    stack, count = [(body, 0)], 0
-    while stack:
-        value, depth = stack.pop()
-        count += 1
-        if count > MOST or depth > DEEPEST:
-            raise RecipeError(f"{path} holds more than {MOST} values or {DEEPEST} levels")
-        if isinstance(value, dict):
-            bad = [key for key in value if not isinstance(key, str) or key.startswith("_") or key == "hydra"]
-            if bad:
-                raise RecipeError(f"{path}: key {bad[0]!r} is not allowed; recipes cannot name Python objects")
-            stack += [(item, depth + 1) for item in value.values()]
-        elif isinstance(value, list):
-            stack += [(item, depth + 1) for item in value]
-        elif isinstance(value, str) and "${" in value:
-            raise RecipeError(f"{path}: {value!r} is an interpolation; write the value itself")
-
-
 def _defaults(given: Any, path: Path) -> dict[str, list[str]]:
     """The methods of each slot, from a recipe's defaults list."""
     chosen = {slot: list(names) for slot, names in DEFAULTS.items()}
@@ -294,7 +212,7 @@ def _choose(override: str, chosen: dict[str, list[str]]) -> bool:
 def _set_slot(slot: str, names: Any, chosen: dict[str, list[str]]) -> None:
     names = [names] if isinstance(names, str) else names or []
     if slot not in registry.SLOTS:
-        raise RecipeError(f"no slot is called {slot!r}.{registry.nearest(slot, registry.SLOTS)}")
+        raise RecipeError(f"no slot is called {slot!r}.{nearest(slot, registry.SLOTS)}")
     for name in names:
         registry.find(slot, str(name))
     twice = [name for name in names if names.count(name) > 1]
@@ -328,20 +246,15 @@ def _check_override(override: str, chosen: dict[str, list[str]]) -> None:
     plain = [f.name for f in fields(Recipe) if f.name not in registry.SLOTS]
     if slot not in registry.SLOTS:
         if key not in plain:
-            raise RecipeError(f"unknown key {key!r}.{registry.nearest(key, [*plain, *registry.SLOTS])}")
+            raise RecipeError(f"unknown key {key!r}.{nearest(key, [*plain, *registry.SLOTS])}")
         return
     name, _, option = rest.partition(".")
     registry.find(slot, name)
     if name not in chosen[slot]:
         raise RecipeError(f"{key}: the recipe does not use {slot} {name!r}; add {slot}={name} to swap it in")
-    known = options(registry.find(slot, name).method)
+    known = registry.option_names(registry.find(slot, name).method)
     if option.partition(".")[0] not in known:
-        raise RecipeError(f"{slot} {name!r} has no option {option!r}.{registry.nearest(option, known)}")
-
-
-def options(method: type) -> list[str]:
-    """The names of a method's options."""
-    return [f.name for f in fields(method)]
+        raise RecipeError(f"{slot} {name!r} has no option {option!r}.{nearest(option, known)}")
 
 
 def _explain(error: Exception) -> str:
@@ -351,8 +264,8 @@ def _explain(error: Exception) -> str:
     if unknown:
         entry = next((e for e in registry.METHODS.values() if e.method.__name__ == unknown[2]), None)
         if entry:
-            known = options(entry.method)
-            return f"{entry.slot} {entry.name!r} has no option {unknown[1]!r}.{registry.nearest(unknown[1], known)}"
+            known = registry.option_names(entry.method)
+            return f"{entry.slot} {entry.name!r} has no option {unknown[1]!r}.{nearest(unknown[1], known)}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     where = re.search(r"full_key: (\S+)", text)
     return f"{where[1] + ': ' if where else ''}{lines[0]}"
@@ -362,11 +275,9 @@ def _check_counts(recipe: Recipe, path: Path) -> None:
     for slot in registry.SLOTS:
         count = len(getattr(recipe, slot))
         if slot in ONE and count != 1:
-            raise RecipeError(
-                f"{path}: {slot} takes one method, {count} are named.{registry.nearest('', registry.names(slot))}"
-            )
+            raise RecipeError(f"{path}: {slot} takes one method, {count} are named.{nearest('', registry.names(slot))}")
         if slot in SOME and count == 0:
-            raise RecipeError(f"{path}: {slot} names no method.{registry.nearest('', registry.names(slot))}")
+            raise RecipeError(f"{path}: {slot} names no method.{nearest('', registry.names(slot))}")
     for name, low in (("rounds", 0), ("gate_problems", 1), ("sealed_problems", 1)):
         if getattr(recipe, name) < low:
             raise RecipeError(f"{path}: {name} is {getattr(recipe, name)}; it must be at least {low}")

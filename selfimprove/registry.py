@@ -23,8 +23,9 @@ from selfimprove.errors import RecipeError
 SLOTS: dict[str, type] = {
     name: getattr(interfaces, name.capitalize())
     for name in (
-        "task model engine acquisition reward selection optimization refinement evaluation gate controller launcher"
-    ).split()
+        *("task", "model", "engine", "acquisition", "reward", "selection"),
+        *("optimization", "refinement", "evaluation", "gate", "controller", "launcher"),
+    )
 }
 """Slot name -> abstract class, in the order of the lifecycle."""
 
@@ -120,6 +121,11 @@ def options(method: type) -> list[Option]:
         if dataclasses.is_dataclass(parent):
             helps |= _helps(parent)
     return [Option(f.name, _default(f), helps.get(f.name, "")) for f in dataclasses.fields(method)]
+
+
+def option_names(method: type) -> list[str]:
+    """The names of a method's options, without reading its source."""
+    return [field.name for field in dataclasses.fields(method)]
 
 
 def _helps(parent: type) -> dict[str, str]:

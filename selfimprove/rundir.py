@@ -94,15 +94,10 @@ class RunDir:
         folder = self.step(number, stage)
         if not folder.exists():
             return False
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text())
-            for name, entry in manifest["files"].items():
-                if _sha256(folder / name) != entry["sha256"]:
-                    raise ValueError(name)
-        except (OSError, ValueError, KeyError, TypeError):
+        if not intact(folder):
             self._quarantine(folder, number, stage)
             return False
-        if manifest["fingerprint"] != fingerprint:
+        if self.manifest(number, stage)["fingerprint"] != fingerprint:
             raise DataError(
                 f"{folder} was made with other options or from other inputs; remove it to redo the run from there"
             )
@@ -122,18 +117,12 @@ class RunDir:
             partial.mkdir(parents=True)
         return partial
 
-    def commit(self, number: int, stage: str, fingerprint: str, notes: dict[str, Any]) -> Path:
-        """Make what was written since `begin` the finished step; `notes` goes into step.json."""
+    def commit(self, number: int, stage: str, notes: dict[str, Any]) -> Path:
+        """Make what was written since `begin` the finished step; `notes` go into step.json."""
         folder = self.step(number, stage)
         partial = folder.with_name(f".{stage}.partial")
         with storage():
-            files = {}
-            for path in sorted(partial.rglob("*")):
-                if path.is_file():
-                    files[str(path.relative_to(partial))] = {"size": path.stat().st_size, "sha256": _sha256(path)}
-                _fsync(path)
-            write_json(partial / MANIFEST, {"fingerprint": fingerprint, **notes, "files": files})
-            _fsync(partial)
+            seal(partial, notes)
             partial.rename(folder)
             _fsync(folder.parent)
             _fsync(self.root)
@@ -159,6 +148,26 @@ class RunDir:
             folder.rename(shelf / f"{taken:03d}_round_{number:03d}_{stage}")
 
 
+def seal(folder: Path, notes: dict[str, Any]) -> None:
+    """Make a folder durable: fsync every file in it, then write step.json with `notes` and the sha256 of the files."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            files[str(path.relative_to(folder))] = {"size": path.stat().st_size, "sha256": _sha256(path)}
+        _fsync(path)
+    write_json(folder / MANIFEST, {**notes, "files": files})
+    _fsync(folder)
+
+
+def intact(folder: Path) -> bool:
+    """Whether the files of a sealed folder are as they were."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        return all(_sha256(folder / name) == entry["sha256"] for name, entry in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that the file is either the old one or the whole new one."""
     write_text(path, json.dumps(value, indent=1) + "\n")
@@ -182,7 +191,7 @@ def storage() -> Iterator[None]:
         if error.errno in FULL or isinstance(error, PermissionError):
             where = f" ({error.filename})" if error.filename else ""
             raise StorageError(
-                f"cannot write{where}: {error.strerror}. Finished steps are kept; make room or mend the path, then resume"
+                f"cannot write{where}: {error.strerror}. Finished steps are kept; mend it, then: selfimprove resume"
             ) from error
         raise
 

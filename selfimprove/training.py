@@ -6,7 +6,6 @@ Rows are tokenized here, with the functions that the engines use, so the trainer
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

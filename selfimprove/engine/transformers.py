@@ -139,7 +139,7 @@ class Transformers(Engine):
             )
         except (OSError, ValueError) as error:
             raise DataError(f"{checkpoint.path} cannot be loaded: {str(error).splitlines()[0]}") from error
-        self._loaded[checkpoint.path] = model.to(device).eval(), tokenizer
+        self._loaded[checkpoint.path] = model.eval().to(device), tokenizer  # type: ignore[arg-type]
         return self._loaded[checkpoint.path]
 
 
@@ -247,7 +247,7 @@ class _Cache:
         from transformers.cache_utils import DynamicLayer, StaticLayer
 
         self.length = length
-        self.cache = past
+        self.cache: Any = past
         self.static = all(type(layer) is DynamicLayer for layer in past.layers)
         if not self.static:
             return

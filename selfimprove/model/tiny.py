@@ -16,7 +16,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from selfimprove import training
 from selfimprove.errors import RecipeError
@@ -30,6 +30,7 @@ ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 @register("tiny")
 @dataclass
 class Tiny(Model):
+    cached: ClassVar[bool] = True
     num_hidden_layers: int = 2
     """Transformer layers."""
     hidden_size: int = 64

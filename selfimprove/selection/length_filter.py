@@ -7,7 +7,7 @@ Algorithm:
   1. Drop completions that ended by the length limit.
   2. Drop those shorter than `min_length` or longer than `max_length` characters.
   3. With `shorter_than_longest: t`, drop those more than t characters shorter than the longest of equal difficulty.
-Differs: lengths in characters of the text, so that the filter needs no tokenizer; on the character model that is tokens.
+Differs: lengths in characters of the text, so that the filter needs no tokenizer; on the tiny model these are tokens.
   The code of the paper compares within a batch, here within all records of one level.
 """
 

@@ -97,7 +97,7 @@ class ChainSums(Task):
     def _demonstrate(self, role: str, digits: list[int], source: random.Random) -> Rollout | None:
         """One example, or None where the problem would reveal a hidden entry."""
         roles, prompt = _Roles(), self._prompt(digits)
-        problem, solution = _problem(digits), self._solution(digits, source)
+        problem, solution = _problem(digits), self._solution(digits, source) or ""
         if role == "solve":
             return _rollout(prompt, roles.solve(problem), solution)
         if role == "hint":

@@ -1,0 +1,267 @@
+"""What each step of a round does: reads what earlier steps wrote, calls the recipe's methods, writes in its folder.
+
+Each step is a function (stored run, context) -> counts; the runner commits the folder.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError
+from selfimprove.interfaces import Context, Log, Stop
+from selfimprove.recipe import Recipe
+from selfimprove.records import (
+    Document,
+    Preference,
+    Prompt,
+    Record,
+    Report,
+    Rollout,
+    digest,
+    read_records,
+    write_records,
+)
+from selfimprove.rundir import intact, seal, write_json
+from selfimprove.stored import Stored, write_checkpoint, write_report
+from selfimprove.text import split_of
+
+Counts = dict[str, float]
+VERSIONS = ("selfimprove", "torch", "transformers", "trl", "tokenizers", "numpy", "hydra-core", "omegaconf")
+
+
+def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> Context:
+    """What the methods of a step are handed."""
+    current = stored.at(number)[0]
+    task = current.the("task")
+    seed = stored.seed(number, stage)
+    before = stored.folder.step(number - 1, stage)
+
+    def problems(n: int | None, of_round: int) -> list[Prompt]:
+        return task.problems("train", n, stored.seed("train", of_round))
+
+    def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
+        return score(rollouts, current, made)
+
+    made = Context(
+        round=number,
+        rounds=stored.recipe.rounds,
+        seed=seed,
+        folder=folder,
+        previous=before if before.exists() else None,
+        policy=stored.policy(stored.standing(number).incumbent, number, seed, log),
+        start=stored.checkpoint(0),
+        problems=problems,
+        verify=task.verify,
+        answer_of=task.answer_of,
+        roles=task.roles(),
+        reward=reward,
+        log=log,
+    )
+    return made
+
+
+def model(stored: Stored, folder: Path, log: Log) -> Counts:
+    """Round 0: the weights to start from. What was built once with the same content is taken from the cache."""
+    task, engine, method = (stored.recipe.the(slot) for slot in ("task", "engine", "model"))
+    seed = stored.seed("model")
+    if not method.cached:
+        write_checkpoint(method.build(task, engine, folder, seed, log), folder)
+        return {}
+    content = {
+        "seed": seed,
+        "settings": {slot: stored.settings[slot] for slot in ("task", "engine", "model")},
+        "code": [inspect.getsource(sys.modules[type(part).__module__]) for part in (task, engine, method)],
+        **environment(),
+    }
+    shelf = _cache() / "models" / digest(content)[:32]
+    if shelf.exists() and intact(shelf):
+        shutil.copytree(shelf, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("step.json"))
+        log.note(f"taken from the cache: {shelf}")
+        return {"cached": 1}
+    write_checkpoint(method.build(task, engine, folder, seed, log), folder)
+    fresh = shelf.with_name(f".{shelf.name}.{os.getpid()}")
+    shutil.copytree(folder, fresh)
+    seal(fresh, {"content": digest(content)})
+    shutil.rmtree(shelf, ignore_errors=True)
+    fresh.rename(shelf)
+    return {"cached": 0}
+
+
+def _cache() -> Path:
+    """Where models built here are kept between runs: $SELFIMPROVE_CACHE, else the user's cache folder."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("SELFIMPROVE_CACHE") or home / "selfimprove")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine: what decides, beside recipe and seed, whether two runs are equal to the bit."""
+    found = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        "versions": {name: found.get(name, "missing") for name in VERSIONS},
+    }
+
+
+def acquisition(stored: Stored, given: Context) -> Counts:
+    """Run the chain, drop records of held-out problems, score what is left."""
+    records: Sequence[Record] = []
+    for method in stored.at(given.round)[0].acquisition.values():
+        records = method.acquire(records, given)
+    clean = [record for record in records if _trainable(record)]
+    dropped = len(records) - len(clean)
+    if dropped:
+        given.log.note(f"{dropped} records of held-out problems were dropped")
+    bare = [record for record in clean if isinstance(record, Rollout) and record.score is None]
+    scored = iter(given.reward(bare))
+    done = [next(scored) if isinstance(record, Rollout) and record.score is None else record for record in clean]
+    write_records(given.folder / "output.jsonl", done)
+    tokens = sum((r.logprobs or {}).get("count", 0) for r in done if isinstance(r, Rollout))
+    return {"records": len(done), "held_out_dropped": dropped, "tokens": tokens}
+
+
+def selection(stored: Stored, given: Context) -> Counts:
+    """Run the chain; as a monitor, mark what was kept by the task's own rule: the label precision."""
+    offered = read_records(stored.folder.step(given.round, "acquisition") / "output.jsonl")
+    records: Sequence[Record] = offered
+    for method in stored.at(given.round)[0].selection.values():
+        records = method.select(records, given)
+    write_records(given.folder / "output.jsonl", records)
+    counts: Counts = {"given": len(offered), "kept": len(records)}
+    marks = [
+        given.verify(record.prompt, record.text if isinstance(record, Rollout) else record.chosen[-1]["content"])
+        for record in records
+        if isinstance(record, Rollout | Preference)
+    ]
+    known = [mark for mark in marks if mark is not None]
+    return counts | ({"label_precision": sum(known) / len(known)} if known else {})
+
+
+def optimization(stored: Stored, given: Context) -> Counts:
+    """Train a candidate on what was selected."""
+    records = read_records(stored.folder.step(given.round, "selection") / "output.jsonl")
+    checkpoint = stored.at(given.round)[0].the("optimization").optimize(records, given)
+    write_checkpoint(checkpoint, given.folder)
+    return {"records": len(records)}
+
+
+def refinement(stored: Stored, given: Context) -> Counts:
+    """Let the refinement learn what it carries into inference, with the new weights."""
+    newest = replace(given, policy=stored.policy(given.round, given.round, given.seed, given.log))
+    write_json(given.folder / "state.json", stored.at(given.round)[0].the("refinement").fit(newest))
+    return {}
+
+
+def evaluation(stored: Stored, given: Context) -> Counts:
+    """Score champion, incumbent and candidate on fresh gate problems of the run's own task."""
+    planned = stored.recipe.rounds + 1
+    if given.round >= planned:  # rounds added by resume: a finite task has no unread gate problems left for them
+        planned = given.round + 1
+    problems = stored.recipe.the("task").problems(
+        "gate", stored.recipe.gate_problems, stored.seed("gate"), (given.round, planned)
+    )
+    if not problems:
+        raise DataError("the task has no gate problems left: its gate split is too small for so many rounds")
+    standing = stored.standing(given.round)
+    who = {"champion": standing.champion}
+    if given.round:
+        who |= {"incumbent": standing.incumbent, "candidate": given.round}
+    _examine(stored, given, who, problems)
+    return {"problems": len(problems)}
+
+
+def sealed(stored: Stored, given: Context) -> Counts:
+    """The exam: score start and champion, once, on problems that nothing has touched."""
+    problems = stored.recipe.the("task").problems(
+        "sealed", stored.recipe.sealed_problems, stored.seed("sealed", given.round)
+    )
+    if not problems:
+        raise DataError("the task has no sealed problems; a finite task needs a few hundred problems in all")
+    _examine(stored, given, {"start": 0, "champion": stored.standing(given.round + 1).champion}, problems)
+    return {"problems": len(problems)}
+
+
+def _examine(stored: Stored, given: Context, who: dict[str, int], problems: Sequence[Prompt]) -> None:
+    """Score each policy once on the same problems with the same seed, and write a report for each role."""
+    verify = stored.recipe.the("task").verify
+    done: dict[int, Report] = {}
+    for name, maker in who.items():
+        if maker not in done:
+            policy = stored.policy(maker, given.round, given.seed, given.log)
+            done[maker] = _join([e.evaluate(policy, problems, verify) for e in stored.recipe.evaluation.values()])
+        write_report(done[maker], given.folder, name)
+
+
+def _join(reports: Sequence[Report]) -> Report:
+    """One report of several evaluations; the paired scores and rollouts are those of the first that has them."""
+    metrics = {name: metric for report in reports for name, metric in report.metrics.items()}
+    scored = next((report for report in reports if report.scores), reports[0])
+    return Report(metrics=metrics, scores=scored.scores, rollouts=scored.rollouts)
+
+
+def gate(stored: Stored, given: Context) -> Counts:
+    """Decide what becomes of the candidate."""
+    champion, incumbent, candidate = (stored.report(given.round, who) for who in ("champion", "incumbent", "candidate"))
+    history = stored.history(given.round)
+    decision = stored.recipe.the("gate").decide(champion, incumbent, candidate, history, stored.recipe.rounds)
+    write_json(given.folder / "decision.json", asdict(decision))
+    return {}
+
+
+def controller(stored: Stored, given: Context) -> Counts:
+    """Decide what the next round does."""
+    current, settings = stored.at(given.round)
+    verdict = current.the("controller").next(stored.history(given.round + 1), settings)
+    stop = isinstance(verdict, Stop)
+    write_json(given.folder / "next.json", {"stop": verdict.reason} if stop else {"overrides": verdict})
+    return {}
+
+
+STEPS: dict[str, Callable[[Stored, Context], Counts]] = {
+    step.__name__: step
+    for step in (acquisition, selection, optimization, refinement, evaluation, gate, controller, sealed)
+}
+
+
+def score(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Rollout]:
+    """Rollouts with the weighted sum of the recipe's rewards; None where a reward that counts cannot score.
+
+    Each reward sees all completions of a prompt in one call. Of several, `info["rewards"]` keeps the parts.
+    """
+    places: dict[str, list[int]] = {}
+    for place, rollout in enumerate(rollouts):
+        places.setdefault(rollout.prompt.id, []).append(place)
+    groups = [[rollouts[place] for place in group] for group in places.values()]
+    order = [place for group in places.values() for place in group]
+    totals: list[float | None] = [0.0 if recipe.reward else None] * len(rollouts)
+    parts: list[dict[str, float | None]] = [{} for _ in rollouts]
+    for name, reward in recipe.reward.items():
+        marks = [mark for group in reward.score(groups, given) for mark in group]
+        for place, mark in zip(order, marks, strict=True):
+            parts[place][name] = mark
+            total = totals[place]
+            if reward.weight:
+                totals[place] = None if mark is None or total is None else total + reward.weight * mark
+    several = len(recipe.reward) > 1
+    return [
+        replace(rollout, score=total, info={**rollout.info, "rewards": part} if several else rollout.info)
+        for rollout, total, part in zip(rollouts, totals, parts, strict=True)
+    ]
+
+
+def _trainable(record: Record) -> bool:
+    """False for a problem whose key falls into a held-out split, whoever made it."""
+    if isinstance(record, Document):
+        return True
+    prompt = record if isinstance(record, Prompt) else record.prompt
+    return split_of(prompt.key) == "train"

@@ -1,0 +1,187 @@
+"""A run as its finished steps tell it: which policies count, what they scored, what each round did.
+
+A policy is named by the round that made it (0 is the start). Who is champion and who incumbent follows from the
+gates' decisions alone, so nothing else has to be kept in step with the folders.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from selfimprove import recipe as recipes
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.interfaces import Log, Policy, Round
+from selfimprove.recipe import Recipe, Settings
+from selfimprove.records import Checkpoint, Decision, Metric, Report, Rollout, digest, read_records, write_records
+from selfimprove.rundir import RunDir, write_json
+
+FIRST = ("model", "refinement", "evaluation")
+"""The steps of round 0, which measures the start."""
+STAGES = ("acquisition", "selection", "optimization", "refinement", "evaluation", "gate", "controller")
+"""The steps of every other round."""
+
+
+@dataclass
+class Standing:
+    """Which policies count at the start of a round, as the numbers of the rounds that made them."""
+
+    champion: int = 0
+    incumbent: int = 0
+
+
+class Stored:
+    """A run on disk."""
+
+    def __init__(self, folder: RunDir) -> None:
+        self.folder = folder
+        self.recipe, self.settings = recipes.load(folder.root / "recipe.yaml")
+        try:
+            self.environment = json.loads((folder.root / "environment.json").read_text())
+            began_with = self.environment["settings"]
+        except (ValueError, KeyError) as error:
+            raise DataError(f"{folder.root / 'environment.json'} is damaged: {error}") from error
+        changed = _changes(began_with, self.settings)
+        if changed:
+            raise RecipeError(
+                f"{folder.root / 'recipe.yaml'} was changed since the run began: {changed[0]}. "
+                "Put it back, or start a new run with the changed recipe"
+            )
+        self._recipes: dict[str, tuple[Recipe, Settings]] = {}
+
+    def seed(self, *place: Any) -> int:
+        """The seed of a place in the run; it follows from the place and the run's seed, never from history."""
+        return int(digest([self.recipe.seed, *place])[:8], 16)
+
+    def at(self, number: int) -> tuple[Recipe, Settings]:
+        """The recipe in force in a round: the run's own with the overrides of its controller.
+
+        The engine stays the same object, so that its models stay loaded.
+        """
+        overrides: dict[str, Any] = {}
+        for past in range(1, number):
+            overrides |= self.after(past).get("overrides", {})
+        if not overrides:
+            return self.recipe, self.settings
+        values = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+        if digest(values) not in self._recipes:
+            changed, settings = recipes.load(self.folder.root / "recipe.yaml", values)
+            self._recipes[digest(values)] = replace(changed, engine=self.recipe.engine), settings
+        return self._recipes[digest(values)]
+
+    def after(self, number: int) -> dict[str, Any]:
+        """What the controller said after a round: {"overrides": {...}} or {"stop": reason}."""
+        return self._json(number, "controller", "next.json")
+
+    def decision(self, number: int) -> Decision:
+        """The gate's decision of a finished round."""
+        return Decision(**self._json(number, "gate", "decision.json"))
+
+    def standing(self, number: int) -> Standing:
+        """Champion and incumbent at the start of a round, by the decisions of the rounds before."""
+        now = Standing()
+        for past in range(1, number):
+            verdict = self.decision(past).verdict
+            if verdict == "certify":
+                now = Standing(past, past)
+            elif verdict == "accept":
+                now.incumbent = past
+            elif verdict == "reject":
+                now.incumbent = now.champion
+        return now
+
+    def checkpoint(self, number: int) -> Checkpoint:
+        """The weights that a round made."""
+        stage = "optimization" if number else "model"
+        noted = self._json(number, stage, "checkpoint.json")
+        return Checkpoint(**{**noted, "path": str((self.folder.step(number, stage) / noted["path"]).resolve())})
+
+    def policy(self, maker: int, number: int, seed: int, log: Log) -> Policy:
+        """The policy that round `maker` made, as it is used in round `number`."""
+        current = self.at(number)[0]
+        state = self.folder.step(maker, "refinement") / "state.json"
+        return Policy(
+            checkpoint=self.checkpoint(maker),
+            engine=self.recipe.the("engine"),
+            refinement=current.the("refinement"),
+            state=json.loads(state.read_text()) if state.exists() else {},
+            answer_of=current.the("task").answer_of,
+            seed=seed,
+            log=log,
+        )
+
+    def report(self, number: int, who: str, stage: str = "evaluation") -> Report:
+        """What a finished evaluation says of the champion, the incumbent, the candidate or the start."""
+        noted = self._json(number, stage, f"{who}.json")
+        rollouts = read_records(self.folder.step(number, stage) / f"{who}.jsonl")
+        return Report(
+            metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
+            scores=noted["scores"],
+            rollouts=tuple(rollout for rollout in rollouts if isinstance(rollout, Rollout)),
+        )
+
+    def history(self, number: int) -> list[Round]:
+        """The rounds before a round, with their decisions."""
+        return [
+            Round(
+                round=past,
+                rounds=self.recipe.rounds,
+                champion=self.report(past, "champion"),
+                candidate=self.report(past, "candidate") if past else None,
+                decision=self.decision(past) if past else None,
+                counts=self.counts(past),
+            )
+            for past in range(number)
+        ]
+
+    def counts(self, number: int) -> dict[str, float]:
+        """The counts of all steps of a finished round, as `stage/name`."""
+        return {
+            f"{stage}/{name}": value
+            for stage in (STAGES if number else FIRST)
+            for name, value in self.folder.manifest(number, stage)["counts"].items()
+        }
+
+    def line(self, number: int) -> dict[str, Any]:
+        """One finished round as metrics.jsonl has it."""
+        line: dict[str, Any] = {"round": number}
+        for who in ("champion", "candidate") if number else ("champion",):
+            for key, metric in self.report(number, who).metrics.items():
+                line[f"{who}/{key}"] = asdict(metric)
+        if number:
+            line["decision"] = asdict(self.decision(number))
+        line |= self.counts(number)
+        manifests = {stage: self.folder.manifest(number, stage) for stage in (STAGES if number else FIRST)}
+        for manifest in manifests.values():
+            line |= manifest["metrics"]
+        line["seconds"] = {stage: manifest["seconds"] for stage, manifest in manifests.items()}
+        return line
+
+    def _json(self, number: int, stage: str, name: str) -> dict[str, Any]:
+        return json.loads((self.folder.step(number, stage) / name).read_text())
+
+
+def write_report(report: Report, folder: Path, who: str) -> None:
+    """Write what `Stored.report` reads."""
+    metrics = {name: asdict(metric) for name, metric in report.metrics.items()}
+    write_json(folder / f"{who}.json", {"metrics": metrics, "scores": report.scores})
+    write_records(folder / f"{who}.jsonl", report.rollouts)
+
+
+def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Note where a step's weights are; relative to the step if they lie in it, so that a run can be moved."""
+    path = Path(checkpoint.path)
+    noted = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    write_json(folder / "checkpoint.json", {**asdict(checkpoint), "path": noted})
+
+
+def _changes(before: Any, now: Any, where: str = "") -> Sequence[str]:
+    """The differences between two recipes, each as `key was a, is b`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*before, *now])
+        places = ((f"{where}.{key}".lstrip("."), key) for key in keys)
+        return [change for place, key in places for change in _changes(before.get(key), now.get(key), place)]
+    return [] if before == now else [f"{where} was {before!r}, is {now!r}"]

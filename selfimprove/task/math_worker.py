@@ -1,0 +1,145 @@
+"""Reads and compares mathematical answers with math_verify, in a process of its own that may be lost.
+
+Some inputs keep a symbolic program busy for ever, and no exception gets it out of there. So `ask` starts this file as a
+program and keeps it: a question is one line of JSON, ["parse", text] or ["equal", gold, text], and so is the answer. A
+timer of the operating system ends the process where a question takes too much computing time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+SECONDS = 5.0
+"""Computing time that one question may take."""
+LONGEST = 1000
+"""Characters of the longest answer that is looked at."""
+MEMORY = 4 << 30
+"""Bytes that the process may take."""
+_LATE = (signal.SIGPROF, signal.SIGALRM)
+_LOCK = threading.Lock()
+_WRAPPED = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{[^{}]*\}|\\[A-Za-z]+")
+_WORD = re.compile(r"[^\W\d_]{4,}")
+
+
+# ---- the side that asks ------------------------------------------------------------------------------------------
+@lru_cache(maxsize=1 << 16)
+def ask(*question: str) -> Any:
+    """The worker's answer to a question; None where there is none, or where it took too long.
+
+    Raises:
+        EngineError: the worker cannot be started.
+    """
+    if max(map(len, question)) > LONGEST:
+        return None
+    with _LOCK:
+        for _ in range(2):  # a worker that something else ended is replaced once
+            worker = _worker(os.getpid())
+            assert worker.stdin and worker.stdout
+            try:
+                worker.stdin.write(json.dumps(question) + "\n")
+                worker.stdin.flush()
+                if answer := worker.stdout.readline():
+                    return json.loads(answer)
+            except BrokenPipeError:
+                pass
+            except BaseException:  # Ctrl-C: an answer left in the pipe would be taken for that of the next question
+                worker.kill()
+                _worker.cache_clear()
+                raise
+            _worker.cache_clear()
+            if -worker.wait() in _LATE:
+                break
+    return None
+
+
+@lru_cache(maxsize=1)
+def _worker(owner: int) -> subprocess.Popen[str]:
+    """The warm worker of this process; a fork of it gets its own. It ends when its standard input does."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-P", str(Path(__file__)), str(SECONDS)]
+    worker = subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, encoding="utf-8", start_new_session=True
+    )
+    assert worker.stdout
+    if worker.stdout.readline() != "ready\n":
+        from selfimprove.errors import EngineError
+
+        raise EngineError("math_verify cannot be loaded; find out why with: python -c 'import math_verify'")
+    return worker
+
+
+# ---- the side that answers ---------------------------------------------------------------------------------------
+def parse(text: str) -> list[Any]:
+    """What math_verify reads in a text: symbolic expressions and strings.
+
+    An answer by itself is read as LaTeX, as a whole. In prose, words would turn into products of their letters, so there
+    the last number or formula is searched for.
+    """
+    import math_verify
+
+    text = re.sub(r"(?<!\\)\bsqrt\(([^()]*)\)", r"\\sqrt{\1}", text.strip())
+    prose = "\n" in text or _WORD.search(_WRAPPED.sub(" ", text))
+    return math_verify.parse(text if prose else f"\\boxed{{{text}}}", parsing_timeout=None)  # type: ignore[arg-type]
+
+
+def canonical(text: str) -> str | None:
+    """The answer in a text in one form for all its spellings, or None where there is no mathematics in it."""
+    import sympy
+
+    found = [part for part in parse(text) if isinstance(part, sympy.Basic | sympy.MatrixBase)]
+    if not found:
+        return None
+    answer = found[0]
+    if isinstance(answer, sympy.Eq) and isinstance(answer.lhs, sympy.Symbol):
+        answer = answer.rhs  # `x = 5` answers what `5` answers
+    with contextlib.suppress(Exception):  # not every set or matrix can be simplified
+        answer = sympy.simplify(sympy.nsimplify(answer, rational=True).doit())
+    return str(answer)
+
+
+def equal(gold: str, text: str) -> bool:
+    """Whether a text gives the reference answer."""
+    import math_verify
+
+    return math_verify.verify(parse(gold), parse(text), timeout_seconds=None)
+
+
+def serve(seconds: float) -> None:
+    """Answer the questions of standard input until it ends; what fails is answered with null."""
+    import math_verify  # noqa: F401  (loaded before the first question, whose time counts)
+
+    logging.disable(logging.CRITICAL)
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints must not look like an answer
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    for late in _LATE:
+        signal.signal(late, signal.SIG_DFL)
+    answers.write("ready\n")
+    for line in sys.stdin:
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # computing time: a busy machine makes no answer wrong
+        signal.setitimer(signal.ITIMER_REAL, 20 * seconds)
+        try:
+            kind, *texts = json.loads(line)
+            answer = canonical(*texts) if kind == "parse" else equal(*texts)
+        except Exception:
+            answer = None
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    serve(float(sys.argv[1]))

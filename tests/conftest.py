@@ -1,0 +1,327 @@
+"""Shared helpers, as fixtures: records, a policy and a context with an engine that needs no model, small recipes, a run.
+
+Nothing here imports torch. `classroom` is a table of answers that makes the fake engine solve, judge, refine and
+propose with known probabilities; `make_run` is the whole loop in well under a second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from selfimprove import registry
+from selfimprove.engine.fake import Fake
+from selfimprove.interfaces import Context, Engine, Log, Optimization, Policy, Refinement, Sampling
+from selfimprove.records import Checkpoint, Metric, Prompt, Record, Report, Rollout
+from selfimprove.refinement.greedy import Greedy
+from selfimprove.task.chain_sums import ChainSums
+
+# Every run draws the same examples; a slow machine is no failure; the factories below keep no state between examples.
+settings.register_profile(
+    "suite",
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("suite")
+
+SECRET = "sk-secret-of-the-environment"
+
+
+class QuietLog:
+    """Shows nothing and keeps everything."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self.notes: list[str] = []
+        self.marks: list[tuple[int, int, str]] = []
+        self.steps: list[tuple[int, str]] = []
+        self.rounds: list[dict[str, Any]] = []
+
+    def progress(self, done: int, total: int, unit: str = "") -> None:
+        self.marks.append((done, total, unit))
+
+    def metric(self, name: str, value: float) -> None:
+        self.metrics[name] = value
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def step(self, number: int, stage: str) -> None:
+        self.steps.append((number, stage))
+
+    def round(self, line: dict[str, Any]) -> None:
+        self.rounds.append(line)
+
+
+@dataclass
+class Watched(Fake):
+    """The fake engine, which also remembers what it was asked."""
+
+    seen: list[Prompt] = field(default_factory=list)
+    calls: list[tuple[int, Sampling, int]] = field(default_factory=list)
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        self.seen.extend(prompts)
+        self.calls.append((n, sampling, seed))
+        return super().sample(checkpoint, prompts, n, sampling, seed, log)
+
+
+@dataclass
+class Given(Engine):
+    """An engine that hands out groups of rollouts that a test has prepared, one for each prompt in order."""
+
+    groups: list[list[Rollout]] = field(default_factory=list)
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        return [group[:n] for group in self.groups[: len(prompts)]]
+
+    def score(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
+        return [[(rollout.logprobs or {}).get("sum", 0.0)] for rollout in rollouts]
+
+
+def work(digits: Sequence[int], slip: int | None = None) -> str:
+    """The worked solution of a sum modulo 10; from step `slip` on it is off by one."""
+    total, steps = digits[0], []
+    for place, digit in enumerate(digits[1:]):
+        result = (total + digit + (place == slip)) % 10
+        steps.append(f"{total}+{digit}={result}")
+        total = result
+    return f"{';'.join(steps)}#{total}"
+
+
+def table_of(prompts: Sequence[Prompt], right: float = 0.6) -> dict[str, dict[str, float]]:
+    """Answers of the fake engine: each role of the sums task is done rightly with probability `right`."""
+    roles, answers = ChainSums().roles(), dict[str, dict[str, float]]()
+    for prompt in prompts:
+        digits = [int(digit) for digit in prompt.key.split("+")]
+        good, bad = work(digits), work(digits, slip=0)
+        answers[prompt.prompt[-1]["content"]] = {good: right, bad: 1 - right}
+        answers[roles.hint(prompt, str(prompt.answer))[-1]["content"]] = {good: right, bad: 1 - right}
+        for attempt, verdict, other in ((good, "#y", "#n"), (bad, "#n", "#y")):
+            answers[roles.judge(prompt, attempt)[-1]["content"]] = {verdict: right, other: 1 - right}
+            answers[roles.refine(prompt, attempt)[-1]["content"]] = {good: right, bad: 1 - right}
+        for level in (None, len(digits)):
+            answers.setdefault(roles.propose(level)[-1]["content"], {})[prompt.key] = 1.0
+    return answers
+
+
+@pytest.fixture
+def worked() -> Callable[..., str]:
+    """`worked(digits, slip)`: the worked solution of a sum, with a mistake in step `slip` if one is wanted."""
+    return work
+
+
+@pytest.fixture
+def quiet_log() -> QuietLog:
+    """A log that shows nothing and keeps everything."""
+    return QuietLog()
+
+
+@pytest.fixture
+def task() -> ChainSums:
+    """The sums task with its default options."""
+    return ChainSums()
+
+
+@pytest.fixture
+def classroom() -> Callable[..., dict[str, dict[str, float]]]:
+    """`classroom(prompts, right)`: a table of answers for the fake engine, every role right with that probability."""
+    return table_of
+
+
+@pytest.fixture
+def make_prompt() -> Callable[..., Prompt]:
+    """`make_prompt("3+5+8")`: a problem of the sums task with its reference answer."""
+
+    def make(key: str = "3+5+8", **changes: Any) -> Prompt:
+        digits = [int(digit) for digit in key.split("+")]
+        return ChainSums()._prompt(digits) if not changes else replace(ChainSums()._prompt(digits), **changes)
+
+    return make
+
+
+@pytest.fixture
+def make_rollout(make_prompt: Callable[..., Prompt]) -> Callable[..., Rollout]:
+    """`make_rollout(text, prompt, score=1.0)`: one completion; the prompt is a key or a Prompt."""
+
+    def make(text: str = "3+5=8;8+8=6#6", prompt: str | Prompt = "3+5+8", **changes: Any) -> Rollout:
+        of = make_prompt(prompt) if isinstance(prompt, str) else prompt
+        return Rollout(prompt=of, completion=[{"role": "assistant", "content": text}], **changes)
+
+    return make
+
+
+@pytest.fixture
+def make_report() -> Callable[..., Report]:
+    """`make_report([1, 0, 1])`: a report with these scores on problems p0, p1, p2."""
+
+    def make(scores: Sequence[float] = (), rollouts: Sequence[Rollout] = ()) -> Report:
+        share = sum(scores) / max(1, len(scores))
+        metric = Metric(value=share, low=0.0, high=1.0, n=len(scores))
+        return Report(
+            metrics={"accuracy": metric},
+            scores={f"p{i}": float(score) for i, score in enumerate(scores)},
+            rollouts=tuple(rollouts),
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_engine() -> Callable[..., Watched]:
+    """`make_engine(answers, default)`: the fake engine, which remembers in `seen` and `calls` what it was asked."""
+    return Watched
+
+
+@pytest.fixture
+def given_engine() -> Callable[..., Given]:
+    """`given_engine(groups)`: an engine that hands out prepared groups of rollouts, whatever it is asked."""
+    return Given
+
+
+@pytest.fixture
+def make_policy() -> Callable[..., Policy]:
+    """`make_policy(engine, refinement)`: a policy that needs no model."""
+
+    def make(engine: Engine | None = None, refinement: Refinement | None = None, **changes: Any) -> Policy:
+        values: dict[str, Any] = {
+            "checkpoint": Checkpoint(path="nowhere"),
+            "engine": engine or Watched(),
+            "refinement": refinement or Greedy(),
+            "state": {},
+            "answer_of": ChainSums().answer_of,
+            "seed": 0,
+            "log": QuietLog(),
+        }
+        return Policy(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_context(tmp_path: Path, make_policy: Callable[..., Policy]) -> Callable[..., Context]:
+    """`make_context(engine=..., round=2)`: what a method is handed, of the sums task, with the verifier as reward."""
+
+    def make(engine: Engine | None = None, **changes: Any) -> Context:
+        task, log = ChainSums(), QuietLog()
+        folder = tmp_path / "step"
+        folder.mkdir(exist_ok=True)
+
+        def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
+            return [replace(rollout, score=task.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
+
+        values: dict[str, Any] = {
+            "round": 1,
+            "rounds": 3,
+            "seed": 7,
+            "folder": folder,
+            "previous": None,
+            "policy": make_policy(engine, log=log),
+            "start": Checkpoint(path="nowhere"),
+            "problems": lambda n, number: task.problems("train", n, number),
+            "verify": task.verify,
+            "answer_of": task.answer_of,
+            "roles": task.roles(),
+            "reward": reward,
+            "log": log,
+        }
+        return Context(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_recipe(tmp_path: Path) -> Callable[[str], Path]:
+    """`make_recipe(text)`: the path of a recipe file with this text."""
+
+    def make(text: str | bytes, name: str = "mine") -> Path:
+        path = tmp_path / f"{name}.yaml"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A secret in the environment, which must not turn up anywhere: read it as ${oc.env:SELFIMPROVE_TEST_SECRET}."""
+    monkeypatch.setenv("SELFIMPROVE_TEST_SECRET", SECRET)
+    return SECRET
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`make_run("rounds=2")`: a run folder that is ready to loop without torch, as (folder, log).
+
+    The model is one number, the probability of a right answer: 0.3 at the start. The test-only method `practice` adds
+    `gain` to it, the test-only engine `student` answers with it. Both are gone after the test.
+    """
+    from selfimprove import runner
+    from selfimprove.rundir import RunDir
+
+    registry.discover()
+    monkeypatch.setattr(registry, "METHODS", dict(registry.METHODS))
+
+    @registry.register("student")
+    @dataclass
+    class Student(Engine):
+        def sample(
+            self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+        ) -> list[list[Rollout]]:
+            skill = json.loads((Path(checkpoint.path) / "config.json").read_text())["skill"]
+            drawn = replace(sampling, temperature=1.0)  # greedy answers would be all right or all wrong
+            return Fake(table_of(prompts, skill)).sample(checkpoint, prompts, n, drawn, seed, log)
+
+        def score(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
+            return [[-1.0] for _ in rollouts]
+
+    @registry.register("practice")
+    @dataclass
+    class Practice(Optimization):
+        consumes: ClassVar[Any] = Rollout
+        gain: float = 0.2
+        """What a round adds to the probability of a right answer."""
+
+        def optimize(self, records: Sequence[Record], context: Context) -> Checkpoint:
+            skill = json.loads((Path(context.policy.checkpoint.path) / "config.json").read_text())["skill"]
+            return weights(context.folder / "model", min(1.0, skill + self.gain))
+
+    def weights(folder: Path, skill: float) -> Checkpoint:
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"skill": skill}))
+        (folder / "model.safetensors").write_bytes(b"no weights")
+        (folder / "tokenizer.json").write_text("{}")
+        return Checkpoint(path=str(folder))
+
+    def make(*overrides: str, start: float = 0.3, name: str = "run") -> tuple[RunDir, QuietLog]:
+        base = tmp_path / f"start-{start}"
+        if not base.exists():
+            weights(base, start)
+        small = tmp_path / "small.yaml"
+        small.write_text(
+            "defaults:\n"
+            "  - model: pretrained\n"
+            "  - engine: student\n"
+            "  - optimization: practice\n"
+            "rounds: 2\n"
+            "gate_problems: 100\n"
+            "sealed_problems: 100\n"
+            "acquisition: {seed_prompts: {problems: 20}, rejection_sampling: {samples: 4}}\n"
+            f"model: {{pretrained: {{path: {base}}}}}\n"
+        )
+        return runner.create(str(small), overrides, tmp_path / name), QuietLog()
+
+    return make

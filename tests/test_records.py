@@ -1,0 +1,183 @@
+"""Records survive the disk, and their ids follow from their content."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfimprove.errors import DataError
+from selfimprove.records import (
+    KINDS,
+    Document,
+    Preference,
+    Prompt,
+    Record,
+    Rollout,
+    digest,
+    dumps,
+    loads,
+    read_records,
+    write_records,
+)
+
+words = st.text(max_size=12)
+messages = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": words}), min_size=1)
+lineage = {
+    "source": words,
+    "parents": st.lists(words, max_size=2).map(tuple),
+    "info": st.dictionaries(words, st.none() | st.booleans() | st.integers() | words | st.lists(words, max_size=2)),
+}
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+documents = st.builds(Document, text=words, **lineage)
+prompts = st.builds(Prompt, prompt=messages, answer=st.none() | words, key=words, **lineage)
+rollouts = st.builds(
+    Rollout,
+    prompt=prompts,
+    completion=messages,
+    score=st.none() | numbers,
+    weight=numbers,
+    logprobs=st.none() | st.fixed_dictionaries({"sum": numbers, "count": numbers}),
+    **lineage,
+)
+preferences = st.builds(Preference, prompt=prompts, chosen=messages, rejected=messages, weight=numbers, **lineage)
+records = st.one_of(documents, prompts, rollouts, preferences)
+
+
+@given(records)
+def test_a_record_is_one_line_and_comes_back_equal(record: Record) -> None:
+    line = dumps(record)
+    assert "\n" not in line and "\r" not in line
+    back = loads(line)
+    assert back == record and type(back) is type(record) and back.id == record.id
+
+
+@given(st.lists(records, max_size=5))
+def test_a_file_of_records_comes_back_equal(tmp_path: Path, made: list[Record]) -> None:
+    path = tmp_path / "records.jsonl"
+    write_records(path, made)
+    assert read_records(path) == made
+    assert path.read_bytes().count(b"\n") == len(made)
+
+
+def test_line_ends_of_foreign_systems_stay_inside_a_text(tmp_path: Path) -> None:
+    record = Document(text="a\r\nb\rc\x0bd\x0ce\x1cf\x85g\u2028h\u2029i\nj\ttab \\ \" \x00 \ufeff end")
+    write_records(tmp_path / "r.jsonl", [record, record])
+    assert read_records(tmp_path / "r.jsonl") == [record, record]
+
+
+@given(prompts)
+def test_the_blind_prompt_keeps_the_problem_and_loses_answer_and_notes(prompt: Prompt) -> None:
+    blind = prompt.blind()
+    assert (blind.answer, blind.info) == (None, {})
+    assert (blind.prompt, blind.key, blind.source, blind.parents) == (
+        prompt.prompt,
+        prompt.key,
+        prompt.source,
+        prompt.parents,
+    )
+
+
+def test_the_id_is_16_hex_digits_of_the_content() -> None:
+    one, same = Document(text="a", info={"x": 1, "y": 2}), Document(text="a", info={"y": 2, "x": 1})
+    content = {"source": "", "parents": [], "info": {"x": 1, "y": 2}, "text": "a"}
+    assert one.id == same.id == digest(content)[:16]
+    assert len(one.id) == 16 and int(one.id, 16) >= 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": "other@1"},
+        {"parents": ("p",)},
+        {"info": {"level": 3}},
+        {"score": 1.0},
+        {"weight": 2.0},
+        {"completion": [{"role": "assistant", "content": "other"}]},
+        {"prompt": Prompt(prompt=[{"role": "user", "content": "q"}], key="other")},
+    ],
+)
+def test_any_change_of_content_changes_the_id(change: dict) -> None:
+    rollout = Rollout(
+        prompt=Prompt(prompt=[{"role": "user", "content": "q"}], key="q"),
+        completion=[{"role": "assistant", "content": "a"}],
+    )
+    assert dataclasses.replace(rollout, **change).id != rollout.id
+
+
+def test_ids_are_cached_but_not_carried_into_a_changed_copy() -> None:
+    document = Document(text="a")
+    before = document.id
+    assert dataclasses.replace(document, text="b").id == Document(text="b").id != before == document.id
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_records_are_frozen(kind: type) -> None:
+    values = {"text": "a", "prompt": [], "chosen": [], "rejected": [], "completion": []}
+    record = kind(**{f.name: values[f.name] for f in dataclasses.fields(kind) if f.name in values})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        record.source = "me"
+
+
+def test_digest_is_the_sha256_of_canonical_json() -> None:
+    assert digest({"b": 1, "a": [1, 2]}) == digest({"a": (1, 2), "b": 1})
+    assert digest([]) == "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"  # sha256 of "[]"
+
+
+def test_text_is_the_last_message_and_truncated_follows_the_finish_reason(make_rollout: Callable) -> None:
+    talk = [{"role": "assistant", "content": "first"}, {"role": "assistant", "content": "last"}]
+    rollout = dataclasses.replace(make_rollout(), completion=talk)
+    assert rollout.text == "last" and not rollout.truncated
+    assert make_rollout(info={"finish_reason": "length"}).truncated
+    assert not make_rollout(info={"finish_reason": "stop"}).truncated
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "not json",
+        "5",
+        "null",
+        "[1]",
+        "{}",
+        '{"kind": "Nope"}',
+        '{"kind": []}',
+        '{"kind": "Prompt"}',
+        '{"kind": "Prompt", "parents": null, "prompt": []}',
+        '{"kind": "Document", "text": "a", "parents": [], "surprise": 1}',
+        '{"kind": "Rollout", "prompt": {"prompt": []}, "parents": []}',
+        '{"kind": "Document",\n "text": "a"',
+    ],
+)
+def test_a_damaged_line_is_one_clear_error(line: str) -> None:
+    with pytest.raises(DataError, match="not a record") as error:
+        loads(line)
+    assert "\n" not in str(error.value) and error.value.code == 65
+
+
+@given(st.text(max_size=40))
+def test_any_line_is_a_record_or_a_data_error(line: str) -> None:
+    try:
+        assert dumps(loads(line))
+    except DataError as error:
+        assert "\n" not in str(error)
+
+
+@given(records, st.integers(min_value=0))
+def test_a_line_that_was_cut_off_is_a_data_error(record: Record, cut: int) -> None:
+    line = dumps(record)
+    with pytest.raises(DataError):
+        loads(line[: cut % len(line)])
+
+
+def test_the_fields_are_those_of_the_trainers_datasets() -> None:
+    fields = {name: {f.name for f in dataclasses.fields(kind)} for name, kind in KINDS.items()}
+    assert {"text"} <= fields["Document"] and {"prompt"} <= fields["Prompt"]
+    assert {"prompt", "completion"} <= fields["Rollout"] and {"prompt", "chosen", "rejected"} <= fields["Preference"]
+    assert json.loads(dumps(Document(text="a")))["kind"] == "Document"

@@ -1,0 +1,190 @@
+"""Text functions: what an answer is, which problems are the same, what the model is shown."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfimprove.text import (
+    SPLITS,
+    canonical,
+    choice,
+    completion_ids,
+    final_answer,
+    ngrams,
+    printable,
+    prompt_ids,
+    split_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("2 + 2 = 4\n#### 4", "4"),
+        ("first #### 3\nthen #### 5", "5"),
+        ("####  1,234  ", "1,234"),
+        (r"so \boxed{7}", "7"),
+        (r"\boxed{1} and then \boxed{2}", "2"),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed {x^{2^{3}}} done", "x^{2^{3}}"),
+        (r"#### 3 but \boxed{4}", "4"),
+        (r"\boxed{open", None),
+        (r"\boxed{2} and \boxed{open", "2"),
+        ("The answer is 3.5.", "3.5"),
+        ("The answer is 42. That was easy.", "42"),
+        ("Final answer: 7", "7"),
+        ("answer = -3", "-3"),
+        ("The answer is 1.\nNo, the answer is 2.", "2"),
+        ("nothing to see", None),
+        ("", None),
+    ],
+)
+def test_final_answer(text: str, answer: str | None) -> None:
+    assert final_answer(text) == answer
+
+
+def test_a_markdown_heading_is_not_an_answer() -> None:
+    assert final_answer("### Step 1\nAdd.\n### Step 2\nThe answer is 5") == "5"
+
+
+def test_the_word_answers_and_an_empty_answer_are_not_answers() -> None:
+    assert final_answer("Both answers agree.") is None
+    assert final_answer("I do not know what the answer is") is None
+
+
+@given(st.text(alphabet="abc123+-/^{}", max_size=20).filter(lambda t: t.strip() and _balanced(t)), st.text(max_size=20))
+def test_what_is_boxed_last_is_the_answer(inner: str, before: str) -> None:
+    assert final_answer(before.replace("\\", "") + "\\boxed{" + inner + "} end") == inner.strip()
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for c in text:
+        depth += {"{": 1, "}": -1}.get(c, 0)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+@given(st.text(max_size=80))
+def test_final_answer_takes_any_text(text: str) -> None:
+    found = final_answer(text)
+    assert found is None or found == found.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [("(C)", "C"), ("I choose B", "B"), ("the answer is (D)", "D"), ("A or B? The answer is A.", "A"), ("a", None)],
+)
+def test_choice(text: str, letter: str | None) -> None:
+    assert choice(text) == letter
+
+
+def test_the_pronoun_is_not_a_choice() -> None:
+    assert choice("A, I think") == "A"
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("What  is\n2+2?", "what is 2+2?"),
+        ("\uff12 + 2", "2 + 2"),  # full-width digit
+        ("e\u0301te\u0301", "\u00e9t\u00e9"),  # combining accents
+        ("STRASSE", "stra\u00dfe"),
+        ("\u00a0a\u2003b ", "a b"),
+    ],
+)
+def test_wordings_of_one_problem_share_the_key(left: str, right: str) -> None:
+    assert canonical(left) == canonical(right)
+
+
+@given(st.text())
+def test_canonical_is_idempotent(text: str) -> None:
+    assert canonical(canonical(text)) == canonical(text)
+
+
+def test_other_problems_have_other_keys() -> None:
+    assert canonical("12+34") != canonical("13+24")
+
+
+@given(st.text())
+def test_the_split_follows_from_the_sha256_of_the_key(key: str) -> None:
+    bucket = int.from_bytes(hashlib.sha256(key.encode()).digest(), "big") % 1000
+    expected = {
+        bucket < 600: "train",
+        600 <= bucket < 700: "selection",
+        700 <= bucket < 850: "gate",
+        850 <= bucket < 900: "audit",
+        900 <= bucket: "sealed",
+    }[True]
+    assert split_of(key) == expected
+
+
+def test_split_shares_are_as_documented() -> None:
+    counts = Counter(split_of(str(number)) for number in range(20_000))
+    shares = {"train": 0.6, "selection": 0.1, "gate": 0.15, "audit": 0.05, "sealed": 0.1}
+    assert counts.keys() == shares.keys() == SPLITS.keys()
+    for split, share in shares.items():
+        assert abs(counts[split] / 20_000 - share) < 4 * (share * (1 - share) / 20_000) ** 0.5
+
+
+def test_ngrams() -> None:
+    assert ngrams("a b c", 2) == [("a", "b"), ("b", "c")]
+    assert ngrams("abc", 2) == [("a", "b"), ("b", "c")]
+    assert ngrams("one", 4) == [] and ngrams("", 1) == []
+
+
+@given(st.text(), st.integers(min_value=1, max_value=5))
+def test_there_are_as_many_ngrams_as_places(text: str, n: int) -> None:
+    units = text.split() if len(text.split()) > 1 else list(text)
+    grams = ngrams(text, n)
+    assert len(grams) == max(0, len(units) - n + 1)
+    assert all(gram == tuple(units[i : i + n]) for i, gram in enumerate(grams))
+
+
+@given(st.text(max_size=60))
+def test_printable_text_cannot_steer_a_terminal(text: str) -> None:
+    shown = printable(text)
+    assert all(c in "\n\t" or unicodedata.category(c)[0] != "C" for c in shown)
+    assert [c for c in text if c in shown] == list(shown)
+
+
+def test_printable_drops_escape_sequences_and_keeps_words() -> None:
+    assert printable("\x1b[31mred\x1b[0m\x07\r\n\tgr\u00fcn \u202eabc") == "[31mred[0m\n\tgr\u00fcn abc"
+
+
+class Letters:
+    """A tokenizer with one token per character; id 0 is the end token, id 1 the first token of every text."""
+
+    eos_token_id = 0
+    chat_template: str | None = None
+
+    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        return {"input_ids": [1] * add_special_tokens + [ord(c) for c in text]}
+
+    def apply_chat_template(self, messages: list, add_generation_prompt: bool, return_dict: bool) -> Any:
+        assert add_generation_prompt and not return_dict
+        return [ord(c) for message in messages for c in f"<{message['role'][0]}>{message['content']}"] + [60]
+
+
+def test_a_prompt_uses_the_chat_template_where_there_is_one() -> None:
+    messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+    plain, chat = Letters(), Letters()
+    chat.chat_template = "some template"
+    assert prompt_ids(plain, messages) == [1, ord("s"), ord("u")]
+    assert prompt_ids(chat, messages) == [*map(ord, "<s>s<u>u"), 60]
+
+
+def test_a_completion_has_no_template_and_ends_with_the_end_token_unless_it_was_cut_off() -> None:
+    chat = Letters()
+    chat.chat_template = "some template"
+    completion = [{"role": "assistant", "content": "ab"}]
+    assert completion_ids(chat, completion) == [97, 98, 0]
+    assert completion_ids(chat, completion, ended=False) == [97, 98]
