@@ -126,6 +126,9 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     body = yaml_file.read(path)
     chosen = _defaults(body.pop("defaults", []), path)
     values = [override for override in overrides if not _choose(override, chosen)]
+    bench = body.pop("bench", {})
+    if chosen["model"] == ["tiny"]:
+        body = _merge(body, bench)
     for key in body:
         if key not in {f.name for f in fields(Recipe)}:
             raise RecipeError(f"{path}: unknown key {key!r}.{nearest(key, [f.name for f in fields(Recipe)])}")
@@ -182,6 +185,13 @@ def check_flow(recipe: Recipe) -> None:
 
 def _kind(kind: Any) -> str:
     return "nothing" if kind is None else f"{kind.__name__} records" if isinstance(kind, type) else "any records"
+
+
+def _merge(body: Any, over: Any) -> Any:
+    """The body with the values of its `bench` block, which scales a recipe down to the tiny model."""
+    if not isinstance(body, dict) or not isinstance(over, dict):
+        return over
+    return {**body, **{key: _merge(body[key], value) if key in body else value for key, value in over.items()}}
 
 
 def _defaults(given: Any, path: Path) -> dict[str, list[str]]:

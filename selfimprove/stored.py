@@ -138,10 +138,11 @@ class Stored:
         ]
 
     def counts(self, number: int) -> dict[str, float]:
-        """The counts of all steps of a finished round, as `stage/name`."""
+        """The counts of a round's finished steps, as `stage/name`."""
         return {
             f"{stage}/{name}": value
             for stage in (STAGES if number else FIRST)
+            if self.folder.step(number, stage).exists()
             for name, value in self.folder.manifest(number, stage)["counts"].items()
         }
 

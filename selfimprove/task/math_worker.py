@@ -29,8 +29,10 @@ MEMORY = 4 << 30
 """Bytes that the process may take."""
 _LATE = (signal.SIGPROF, signal.SIGALRM)
 _LOCK = threading.Lock()
-_WRAPPED = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{[^{}]*\}|\\[A-Za-z]+")
-_WORD = re.compile(r"[^\W\d_]{4,}")
+_COMMAND = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+")
+_WORD = re.compile(r"[^\W\d_]{4,}|(?<!\S)(?:are|is|it|its|of|so|the|to|we)(?!\S)")
+_SPELLINGS = ((r"(?<!\\)\bsqrt\(([^()]*)\)", r"\\sqrt{\1}"), (r"(?<=\d) (?=\d{3}(?!\d))", ""), (r"\s*\\?%$", ""))
+"""What math_verify reads wrongly or not at all: sqrt(2), 1 000 000 and a percent sign in a box."""
 
 
 # ---- the side that asks ------------------------------------------------------------------------------------------
@@ -84,13 +86,15 @@ def _worker(owner: int) -> subprocess.Popen[str]:
 def parse(text: str) -> list[Any]:
     """What math_verify reads in a text: symbolic expressions and strings.
 
-    An answer by itself is read as LaTeX, as a whole. In prose, words would turn into products of their letters, so there
-    the last number or formula is searched for.
+    An answer by itself is read as LaTeX, as a whole. In prose, words would turn into products of their letters, so
+    there the last number or formula is searched for.
     """
     import math_verify
 
-    text = re.sub(r"(?<!\\)\bsqrt\(([^()]*)\)", r"\\sqrt{\1}", text.strip())
-    prose = "\n" in text or _WORD.search(_WRAPPED.sub(" ", text))
+    text = text.strip()
+    for written, read in _SPELLINGS:
+        text = re.sub(written, read, text)
+    prose = "\n" in text or _WORD.search(_COMMAND.sub(" ", text))
     return math_verify.parse(text if prose else f"\\boxed{{{text}}}", parsing_timeout=None)  # type: ignore[arg-type]
 
 

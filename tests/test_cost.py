@@ -1,0 +1,91 @@
+"""The estimate is worked out by hand here, and is an upper bound of what a run really does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from selfimprove import recipe
+from selfimprove.cost import estimate
+
+COMMON = ("task=chain_sums", "rounds=5", "gate_problems=500", "sealed_problems=1000")
+CHAIN = ("acquisition=[seed_prompts,rejection_sampling]", "acquisition.seed_prompts.problems=500")
+
+
+def cost(*overrides: str) -> Any:
+    return estimate(recipe.load("quickstart", [*COMMON, *CHAIN, *overrides])[0])
+
+
+def test_the_quickstart_by_hand() -> None:
+    price = cost("optimization.sft.max_steps=60")
+    assert price.samples == 5 * 500 * 8
+    assert price.evaluations == 500 * (1 + 3 * 5) + 2 * 1000  # round 0 measures one policy, the others three
+    assert price.tokens == (price.samples + price.evaluations) * 512
+    assert price.steps == 5 * 60
+
+
+def test_epochs_become_steps() -> None:
+    price = cost(
+        "optimization.sft.max_steps=-1",
+        "optimization.sft.num_train_epochs=3",
+        "optimization.sft.per_device_train_batch_size=16",
+        "optimization.sft.gradient_accumulation_steps=2",
+    )
+    assert price.steps == 5 * 375  # 4000 rollouts x 3 epochs / 32 rows
+
+
+def test_growing_steps_are_counted_as_they_grow() -> None:
+    price = cost("rounds=3", "optimization.sft.max_steps=100", "optimization.sft.max_steps_growth=2")
+    assert price.steps == 100 + 200 + 400
+
+
+def test_a_task_of_unknown_size_counts_as_1500_problems() -> None:
+    assert cost("acquisition.seed_prompts.problems=null").samples == 5 * 1500 * 8
+
+
+def test_voting_and_sampling_evaluations_multiply() -> None:
+    price = cost(
+        "refinement=self_consistency",
+        "refinement.self_consistency.samples=16",
+        "evaluation=[accuracy,pass_at_k]",
+        "evaluation.pass_at_k.samples=16",
+        "evaluation.pass_at_k.problems=200",
+    )
+    assert price.evaluations == (500 * 16 + 200 * 16) * 16 + 2 * (1000 * 16 + 200 * 16)
+
+
+def test_the_sealed_exam_has_its_own_number_of_problems() -> None:
+    price = cost("evaluation=[accuracy,pass_at_k]", "evaluation.pass_at_k.problems=200", "gate_problems=100")
+    assert price.evaluations == (100 + 100 * 16) * 16 + 2 * (1000 + 200 * 16)
+
+
+def test_a_limit_of_the_sampler_beyond_that_of_the_engine_counts() -> None:
+    price = cost("acquisition.rejection_sampling.max_completion_length=2000")
+    assert price.tokens == (price.samples + price.evaluations) * 2000
+
+
+def test_a_trainer_without_a_step_limit_leaves_it_open(make_run: Callable) -> None:
+    folder, _ = make_run()
+    assert estimate(recipe.load(folder.root / "recipe.yaml")[0]).steps is None
+
+
+@pytest.mark.parametrize("chain", ["[seed_prompts,rejection_sampling]", "[seed_prompts,rejection_sampling,rationalize]"])
+def test_a_real_run_stays_within_the_estimate(make_run: Callable, chain: str) -> None:
+    from selfimprove.runner import Runner
+
+    folder, log = make_run(f"acquisition={chain}", "evaluation=[accuracy,diversity]", "evaluation.diversity.samples=2")
+    runner = Runner(folder, log)
+    price, drawn = estimate(runner.stored.recipe), 0
+    engine = runner.stored.recipe.the("engine")
+    sample = engine.sample
+
+    def count(checkpoint: Any, prompts: Any, n: int, *rest: Any) -> Any:
+        nonlocal drawn
+        drawn += len(prompts) * n
+        return sample(checkpoint, prompts, n, *rest)
+
+    engine.sample = count
+    runner.run()
+    assert 0 < drawn <= price.samples + price.evaluations

@@ -1,0 +1,213 @@
+"""A killed run loses nothing: after SIGKILL at any step, `resume` ends with the bytes of the run that was not killed."""
+
+import hashlib
+import json
+import os
+import signal
+import shutil
+from pathlib import Path
+
+import pytest
+
+from selfimprove.errors import BusyError, DataError, MissingError, RecipeError, StorageError
+from selfimprove.rundir import RunDir
+from selfimprove.runner import Runner, create
+
+SMALL = [
+    "rounds=1",
+    "gate_problems=12",
+    "sealed_problems=12",
+    "reward=random",
+    "acquisition.seed_prompts.problems=12",
+    "acquisition.rejection_sampling.samples=2",
+    "acquisition.rejection_sampling.max_completion_length=12",
+    "engine.transformers.max_completion_length=12",
+    "optimization.sft.max_steps=2",
+    "optimization.sft.per_device_train_batch_size=4",
+    "model.tiny.max_steps=2",
+    "model.tiny.check_every=2",
+    "model.tiny.probes=8",
+]
+
+
+class Quiet:
+    """Shows nothing; `on` may kill the process at the n-th call of a kind."""
+
+    def __init__(self, kind: str = "", call: int = -1) -> None:
+        self.kind, self.left = kind, call
+
+    def _hit(self, kind: str) -> None:
+        if kind == self.kind:
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.left -= 1
+
+    def step(self, number, stage):
+        self._hit("step")
+
+    def progress(self, done, total, unit=""):
+        self._hit("progress")
+
+    def metric(self, name, value): ...
+    def note(self, text): ...
+    def round(self, line):
+        self._hit("round")
+
+
+class DiesBeforeCommit(RunDir):
+    """Kills the process when everything of the n-th step is written but not yet committed."""
+
+    left = 0
+
+    def commit(self, number, stage, notes):
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.left -= 1
+        return super().commit(number, stage, notes)
+
+
+def contents(root: Path) -> dict[str, str]:
+    """The sha256 of every data file and weight; step.json and the logs hold times and are left out."""
+    names = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink())
+    skip = {"step.json", "metrics.jsonl", "summary.json", "LOCK", "environment.json"}
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in names
+        if path.name not in skip and "tensorboard" not in path.parts
+    }
+
+
+def in_child(work) -> int:
+    """Run in a forked process, so that torch is imported once; returns the signal or minus the exit code."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A finished run, and the model cache that it filled."""
+    cache = tmp_path_factory.mktemp("cache")
+    os.environ["SELFIMPROVE_CACHE"] = str(cache)
+    root = create("quickstart", SMALL, tmp_path_factory.mktemp("runs") / "whole").root
+    Runner(RunDir(root), Quiet()).run()
+    yield root
+    del os.environ["SELFIMPROVE_CACHE"]
+
+
+def test_the_same_recipe_seed_and_machine_give_the_same_bytes(undisturbed, tmp_path):
+    again = create("quickstart", SMALL, tmp_path / "again").root
+    Runner(RunDir(again), Quiet()).run()
+    assert contents(again) == contents(undisturbed)
+
+
+def test_a_bootstrap_from_the_cache_equals_a_fresh_one(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "empty"))
+    fresh = create("quickstart", SMALL, tmp_path / "fresh").root
+    Runner(RunDir(fresh), Quiet()).run()
+    assert json.loads((fresh / "round_000/model/step.json").read_text())["counts"] == {"cached": 0}
+    assert contents(fresh) == contents(undisturbed)
+
+
+@pytest.mark.parametrize("point", range(11))
+def test_killed_before_any_commit(undisturbed, tmp_path, point):
+    root = create("quickstart", SMALL, tmp_path / "run").root
+    folder = DiesBeforeCommit(root)
+    folder.left = point
+    assert in_child(lambda: Runner(folder, Quiet()).run()) == signal.SIGKILL
+    assert not (root / "summary.json").exists()
+    finished = {path: path.stat().st_mtime_ns for path in root.rglob("step.json") if ".partial" not in str(path)}
+    assert len(finished) == point
+    Runner(RunDir.open(root), Quiet()).run()
+    assert contents(root) == contents(undisturbed)
+    assert all(path.stat().st_mtime_ns == time for path, time in finished.items()), "a finished step was repeated"
+
+
+@pytest.mark.parametrize(("kind", "call"), [("step", 0), ("step", 4), ("progress", 2), ("progress", 5), ("round", 1)])
+def test_killed_inside_a_stage(undisturbed, tmp_path, kind, call):
+    root = create("quickstart", SMALL, tmp_path / "run").root
+    assert in_child(lambda: Runner(RunDir(root), Quiet(kind, call)).run()) == signal.SIGKILL
+    Runner(RunDir.open(root), Quiet()).run()
+    assert contents(root) == contents(undisturbed)
+
+
+def test_a_run_can_be_moved(undisturbed, tmp_path):
+    root = create("quickstart", SMALL, tmp_path / "here").root
+    folder = DiesBeforeCommit(root)
+    folder.left = 6
+    in_child(lambda: Runner(folder, Quiet()).run())
+    moved = Path(shutil.move(root, tmp_path / "there"))
+    Runner(RunDir.open(moved), Quiet()).run()
+    assert contents(moved) == contents(undisturbed)
+
+
+def test_more_rounds_continue_a_finished_run(undisturbed, tmp_path):
+    root = tmp_path / "longer"
+    shutil.copytree(undisturbed, root, symlinks=True)
+    before = contents(root)
+    summary = Runner(RunDir.open(root), Quiet()).run(2)
+    after = contents(root)
+    assert summary["rounds"] == 2 and summary["sealed"]["reads"] == 2
+    assert "sealed problems read 2 times" in summary["verdict"]
+    assert before.items() <= after.items(), "files of finished rounds changed"
+
+
+def test_a_finished_run_is_left_alone(undisturbed):
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("step.json")}
+    summary = Runner(RunDir.open(undisturbed), Quiet()).run()
+    assert summary["rounds"] == 1
+    assert before == {path: path.stat().st_mtime_ns for path in undisturbed.rglob("step.json")}
+
+
+def test_a_damaged_step_is_redone_and_kept_in_quarantine(undisturbed, tmp_path):
+    root = tmp_path / "damaged"
+    shutil.copytree(undisturbed, root, symlinks=True)
+    weights = root / "round_001/optimization/model/model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(bytes(data))
+    Runner(RunDir.open(root), Quiet()).run()
+    kept = [path.name for path in (root / "quarantine").iterdir()]
+    shutil.rmtree(root / "quarantine")
+    assert kept == ["000_round_001_optimization"]
+    assert contents(root) == contents(undisturbed)
+
+
+def test_a_changed_recipe_is_refused_by_naming_the_change(undisturbed, tmp_path):
+    root = tmp_path / "changed"
+    shutil.copytree(undisturbed, root, symlinks=True)
+    recipe = root / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("max_steps: 2\n    max_steps_growth", "max_steps: 3\n    max_steps_growth"))
+    with pytest.raises(RecipeError, match=r"optimization\.sft\.max_steps was 2, is 3"):
+        Runner(RunDir.open(root), Quiet())
+
+
+def test_two_processes_cannot_work_on_one_run(undisturbed):
+    with RunDir(undisturbed).lock(), pytest.raises(BusyError, match=f"pid {os.getpid()}"):
+        Runner(RunDir.open(undisturbed), Quiet()).run()
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(MissingError, match="not a run folder"):
+        RunDir.open(tmp_path)
+
+
+def test_an_occupied_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(StorageError, match="exists and is not empty"):
+        create("quickstart", [], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_damaged_environment_file(undisturbed, tmp_path):
+    root = tmp_path / "torn"
+    shutil.copytree(undisturbed, root, symlinks=True)
+    (root / "environment.json").write_text("{")
+    with pytest.raises(DataError, match="environment.json is damaged"):
+        Runner(RunDir.open(root), Quiet())
