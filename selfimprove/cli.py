@@ -196,7 +196,7 @@ def main() -> None:
     """Entry point: users' mistakes as one line with a documented exit code, bugs with their traceback."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False))
     except UserError as error:
         _fail(str(error), error.code)
     except KeyboardInterrupt:
@@ -210,13 +210,10 @@ def main() -> None:
             raise
         _fail(f"cannot write: {error.strerror} ({error.filename}). Make room, then: selfimprove resume RUN_DIR", 74)
     except Exception as error:
-        import click
-
-        if isinstance(error, click.exceptions.Exit):
-            sys.exit(error.exit_code)
-        if not isinstance(error, click.ClickException):
+        message = getattr(error, "format_message", None)  # a wrong argument; typer does not export the class
+        if message is None:
             raise
-        _fail(error.format_message(), 2)
+        _fail(message(), 2)
 
 
 def _terminate(*_: Any) -> None:

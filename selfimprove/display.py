@@ -12,6 +12,11 @@ from rich.table import Table
 from selfimprove.text import printable
 
 
+def short(metric: dict[str, Any] | None) -> str:
+    """`0.693 ±0.029`, for narrow columns: half the width of the interval; or a dash."""
+    return f"{metric['value']:.3f} ±{(metric['high'] - metric['low']) / 2:.3f}" if metric else "-"
+
+
 def interval(metric: dict[str, Any] | None) -> str:
     """`0.693 [0.664, 0.721]`, or a dash."""
     return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]" if metric else "-"
@@ -95,14 +100,14 @@ class Screen:
 def rounds_table(summary: dict[str, Any]) -> Table:
     """The rounds of a finished run side by side."""
     table = Table(title=f"{summary['recipe']}, seed {summary['seed']}")
-    for column in ("round", "champion", "candidate", "verdict", "kept", "label precision", "seconds"):
-        table.add_column(column, justify="left" if column == "verdict" else "right")
+    for column in ("round", "champion", "candidate", "verdict", "kept", "labels right", "seconds"):
+        table.add_column(column, justify="left" if column == "verdict" else "right", no_wrap=True)
     for line in summary["per_round"]:
         precision = line.get("selection/label_precision")
         table.add_row(
             str(line["round"]),
-            interval(line.get("champion/accuracy")),
-            interval(line.get("candidate/accuracy")),
+            short(line.get("champion/accuracy")),
+            short(line.get("candidate/accuracy")),
             line.get("decision", {}).get("verdict", "start"),
             str(line.get("selection/kept", "")),
             "" if precision is None else f"{precision:.3f}",

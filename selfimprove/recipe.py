@@ -140,7 +140,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     ConfigStore.instance().store(name="recipe", node=OmegaConf.create({"defaults": defaults, **body}))
     try:
         with initialize(config_path=None, version_base="1.3"):
-            config = compose("recipe", overrides=values)
+            config = compose("recipe", overrides=[_quoted(value) for value in values])
         recipe = OmegaConf.to_object(config)
         settings = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     except (HydraException, OmegaConfBaseException) as error:
@@ -247,6 +247,15 @@ def _prune(slot: str, body: dict[str, Any], chosen: list[str], path: Path) -> No
             options[name] = {}
 
 
+def _quoted(override: str) -> str:
+    """An override whose value Hydra's grammar reads as one string, where it holds signs such as `=` or a space."""
+    key, _, value = override.partition("=")
+    if value[:1] in ("[", "{", "'", '"') or re.fullmatch(r"[\w.+/:%@?|*-]*", value):
+        return override
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
 def _check_override(override: str, chosen: dict[str, list[str]]) -> None:
     """Refuse a command-line override of something that is not there, with the nearest name."""
     key, equals, _ = override.partition("=")
@@ -276,9 +285,12 @@ def _explain(error: Exception) -> str:
         if entry:
             known = registry.option_names(entry.method)
             return f"{entry.slot} {entry.name!r} has no option {unknown[1]!r}.{nearest(unknown[1], known)}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
     where = re.search(r"full_key: (\S+)", text)
-    return f"{where[1] + ': ' if where else ''}{lines[0]}"
+    if "missing mandatory value" in text and where:
+        return f"{where[1]} is required: add {where[1]}=VALUE"
+    first = text.splitlines()[0].strip().removeprefix("Error merging override ")
+    cause = f": {str(error.__cause__).splitlines()[0].strip()}" if error.__cause__ else ""
+    return f"{where[1] + ': ' if where else ''}{first}{cause}"
 
 
 def _check_counts(recipe: Recipe, path: Path) -> None:

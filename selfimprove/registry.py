@@ -92,7 +92,7 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     options = list(choices)
     near = difflib.get_close_matches(name, options, 1)
     guess = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{guess} Choose from: {', '.join(options)}."
+    return f"{guess} Choose from: {', '.join(options)}." if options else " There are none."
 
 
 @dataclass(frozen=True)

@@ -102,13 +102,21 @@ def work(digits: Sequence[int], slip: int | None = None) -> str:
     return f"{';'.join(steps)}#{total}"
 
 
+def solutions_of(prompts: Sequence[Prompt], right: float) -> dict[str, dict[str, float]]:
+    """Answers of the fake engine: problems of the sums task are solved rightly with probability `right`."""
+    answers = {}
+    for prompt in prompts:
+        digits = [int(digit) for digit in prompt.key.split("+")]
+        answers[prompt.prompt[-1]["content"]] = {work(digits): right, work(digits, slip=0): 1 - right}
+    return answers
+
+
 def table_of(prompts: Sequence[Prompt], right: float = 0.6) -> dict[str, dict[str, float]]:
-    """Answers of the fake engine: each role of the sums task is done rightly with probability `right`."""
-    roles, answers = ChainSums().roles(), dict[str, dict[str, float]]()
+    """The same for every role of the sums task: solve, hint, judge, refine and propose."""
+    roles, answers = ChainSums().roles(), solutions_of(prompts, right)
     for prompt in prompts:
         digits = [int(digit) for digit in prompt.key.split("+")]
         good, bad = work(digits), work(digits, slip=0)
-        answers[prompt.prompt[-1]["content"]] = {good: right, bad: 1 - right}
         answers[roles.hint(prompt, str(prompt.answer))[-1]["content"]] = {good: right, bad: 1 - right}
         for attempt, verdict, other in ((good, "#y", "#n"), (bad, "#n", "#y")):
             answers[roles.judge(prompt, attempt)[-1]["content"]] = {verdict: right, other: 1 - right}
@@ -283,7 +291,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
         ) -> list[list[Rollout]]:
             skill = json.loads((Path(checkpoint.path) / "config.json").read_text())["skill"]
             drawn = replace(sampling, temperature=1.0)  # greedy answers would be all right or all wrong
-            return Fake(table_of(prompts, skill)).sample(checkpoint, prompts, n, drawn, seed, log)
+            return Fake(solutions_of(prompts, skill)).sample(checkpoint, prompts, n, drawn, seed, log)
 
         def score(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
             return [[-1.0] for _ in rollouts]

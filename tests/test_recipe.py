@@ -105,7 +105,7 @@ def test_a_saved_recipe_reloads_to_the_same_settings(make_recipe: Callable) -> N
 
 def test_a_saved_recipe_keeps_texts_that_look_like_other_things(make_recipe: Callable) -> None:
     answers = {"S:1+2=": {"1+2=3#3": 1.0, "no": 0.5, "1e-4": 0.5, "null": 0.5, "": 0.5, "a: b\n- c # d \u2028": 0.5}}
-    first = make_recipe(yaml.safe_dump({"defaults": [{"engine": "fake"}], "engine": {"fake": {"answers": answers}}}))
+    first = make_recipe(json.dumps({"defaults": [{"engine": "fake"}], "engine": {"fake": {"answers": answers}}}))
     _, settings = load(first)
     assert settings["engine"]["fake"]["answers"] == answers
     assert load(make_recipe(runnable(settings), "saved"))[1] == settings

@@ -122,7 +122,7 @@ def test_the_split_follows_from_the_sha256_of_the_key(key: str) -> None:
         600 <= bucket < 700: "selection",
         700 <= bucket < 850: "gate",
         850 <= bucket < 900: "audit",
-        900 <= bucket: "sealed",
+        bucket >= 900: "sealed",
     }[True]
     assert split_of(key) == expected
 

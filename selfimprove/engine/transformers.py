@@ -15,21 +15,18 @@ Differs: `generate` prefills every sample and keeps finished rows; its greedy te
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfimprove.decoding import Draw, decode
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import completion_ids, prompt_ids
-
-GROWTH = 32
-"""Positions by which the cache grows when it is full."""
 
 
 @register("transformers")
@@ -57,10 +54,10 @@ class Transformers(Engine):
         ids = [tuple(prompt_ids(tokenizer, prompt.prompt)) for prompt in prompts]
         order = sorted(set(ids), key=lambda one: (len(one), one))
         size = max(1, self.batch_size // rows)
-        drawn: dict[tuple[int, ...], list[_Draw]] = {}
+        drawn: dict[tuple[int, ...], list[Draw]] = {}
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            groups = _decode(model, tokenizer, batch, rows, sampling, self.max_completion_length, seed)
+            groups = decode(model, tokenizer, batch, rows, sampling, self.max_completion_length, seed)
             drawn.update(zip(batch, groups, strict=True))
             log.progress(len(drawn) * rows, len(order) * rows, "samples")
         texts = {
@@ -141,173 +138,3 @@ class Transformers(Engine):
             raise DataError(f"{checkpoint.path} cannot be loaded: {str(error).splitlines()[0]}") from error
         self._loaded[checkpoint.path] = model.eval().to(device), tokenizer  # type: ignore[arg-type]
         return self._loaded[checkpoint.path]
-
-
-@dataclass
-class _Draw:
-    tokens: list[int]
-    logprob: float
-    count: int
-    finish_reason: str
-
-
-def _uniforms(seed: int, prompt: tuple[int, ...], rows: int, length: int) -> Any:
-    """(rows, length) numbers in [0, 1) that depend on the seed and the prompt only."""
-    import numpy
-
-    key = hashlib.sha256(f"{seed}:{prompt}".encode()).digest()
-    generator = numpy.random.Generator(numpy.random.Philox(key=int.from_bytes(key[:16], "big")))
-    return generator.random((rows, length), dtype=numpy.float32)
-
-
-def _decode(
-    model: Any, tokenizer: Any, batch: list[tuple[int, ...]], rows: int, sampling: Sampling, limit: int, seed: int
-) -> list[list[_Draw]]:
-    """`rows` completions of each prompt of a batch."""
-    import numpy
-    import torch
-
-    device = model.device
-    width = max(len(prompt) for prompt in batch)
-    longest = min(sampling.max_completion_length or limit, model.config.max_position_embeddings - width)
-    if longest < 1:
-        raise DataError(
-            f"a prompt of {width} tokens fills the model's context of {model.config.max_position_embeddings}"
-        )
-    ends = model.generation_config.eos_token_id
-    stops = torch.tensor(sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}))
-    stops = stops.to(device)
-    padding = torch.tensor([width - len(prompt) for prompt in batch], device=device)
-    tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in batch], device=device)
-    uniforms = None
-    if sampling.temperature > 0:
-        uniforms = torch.from_numpy(numpy.concatenate([_uniforms(seed, p, rows, longest) for p in batch])).to(device)
-
-    with torch.inference_mode():
-        logits, cache = _prefill(model, tokens, padding, rows)
-        padding = padding.repeat_interleave(rows)
-        alive = torch.arange(len(batch) * rows, device=device)
-        done = torch.zeros(len(alive), dtype=torch.bool, device=device)
-        out = torch.full((len(alive), longest), -1, device=device)
-        logprob = torch.zeros(len(alive), device=device)
-        for position in range(longest):
-            logprobs = logits.float().log_softmax(-1)
-            if uniforms is None:
-                chosen = logprobs.argmax(-1)
-            else:
-                chosen = _draw(logits.float(), sampling, uniforms[alive, position])
-            keep = ~done
-            out[alive[keep], position] = chosen[keep]
-            logprob[alive[keep]] += logprobs.gather(-1, chosen[:, None])[keep, 0]
-            done |= torch.isin(chosen, stops)
-            if position + 1 == longest or bool(done.all()):
-                break
-            if int(done.sum()) * 2 >= len(done):
-                rest = (~done).nonzero()[:, 0]
-                cache.select(rest)
-                alive, chosen, padding, done = alive[rest], chosen[rest], padding[rest], done[rest]
-            logits = cache.step(model, chosen, padding)
-
-    groups: list[list[_Draw]] = [[] for _ in batch]
-    stop_ids = set(stops.tolist())
-    for row, (line, total) in enumerate(zip(out.tolist(), logprob.tolist(), strict=True)):
-        count = line.index(-1) if -1 in line else longest
-        ended = count > 0 and line[count - 1] in stop_ids
-        kept = line[: count - 1] if ended else line[:count]
-        groups[row // rows].append(_Draw(kept, total, count, "stop" if ended else "length"))
-    return groups
-
-
-def _draw(logits: Any, sampling: Sampling, uniform: Any) -> Any:
-    """One token for each row: filter as vLLM and transformers do, then invert the cumulative distribution."""
-    import torch
-
-    probabilities = (logits / sampling.temperature).softmax(-1)
-    if sampling.top_k or sampling.top_p < 1 or sampling.min_p > 0:
-        ordered, index = probabilities.sort(-1, descending=True)
-        drop = ordered.cumsum(-1) - ordered >= sampling.top_p if sampling.top_p < 1 else torch.zeros_like(ordered) > 0
-        drop |= ordered < sampling.min_p * ordered[:, :1]
-        if sampling.top_k:
-            drop[:, sampling.top_k :] = True
-        probabilities = probabilities.scatter(-1, index, ordered.masked_fill(drop, 0.0))
-    cumulative = probabilities.cumsum(-1)
-    target = uniform[:, None] * cumulative[:, -1:]
-    chosen = torch.searchsorted(cumulative, target, right=True)[:, 0]
-    return chosen.clamp(max=logits.shape[-1] - 1)
-
-
-class _Cache:
-    """Keys and values of a batch in preallocated memory that grows in blocks and can drop rows.
-
-    Models with other than plain full attention keep their own dynamic cache.
-    """
-
-    def __init__(self, past: Any, config: Any, length: int) -> None:
-        from transformers import StaticCache
-        from transformers.cache_utils import DynamicLayer, StaticLayer
-
-        self.length = length
-        self.cache: Any = past
-        self.static = all(type(layer) is DynamicLayer for layer in past.layers)
-        if not self.static:
-            return
-        self.cache = StaticCache(config=config, max_cache_len=length + GROWTH)
-        self.static = all(type(layer) is StaticLayer for layer in self.cache.layers)
-        if not self.static:
-            self.cache = past
-            return
-        for new, old in zip(self.cache.layers, past.layers, strict=True):
-            new.lazy_initialization(old.keys, old.values)
-            new.keys[:, :, :length] = old.keys
-            new.values[:, :, :length] = old.values
-            new.cumulative_length.fill_(length)
-
-    def select(self, rows: Any) -> None:
-        for layer in self.cache.layers:
-            if self.static:
-                layer.keys, layer.values = layer.keys[rows], layer.values[rows]
-                layer.batch_size = len(rows)
-            else:
-                layer.batch_select_indices(rows)
-
-    def step(self, model: Any, tokens: Any, padding: Any) -> Any:
-        """The logits after one more token in every row."""
-        import torch
-
-        if self.static and self.length == self.cache.layers[0].max_cache_len:
-            for layer in self.cache.layers:
-                layer.keys = torch.nn.functional.pad(layer.keys, (0, 0, 0, GROWTH))
-                layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, GROWTH))
-                layer.max_cache_len += GROWTH
-        width = self.cache.layers[0].max_cache_len if self.static else self.length + 1
-        places = torch.arange(width, device=tokens.device)
-        mask = places <= self.length
-        mask = (mask & (places >= padding[:, None]))[:, None, None] if bool(padding.any()) else mask[None, None, None]
-        logits = model(
-            input_ids=tokens[:, None],
-            attention_mask=mask if self.static else mask.expand(len(tokens), 1, 1, width)[:, 0, 0].long(),
-            position_ids=(self.length - padding)[:, None],
-            past_key_values=self.cache,
-            use_cache=True,
-        ).logits[:, -1]
-        self.length += 1
-        return logits
-
-
-def _prefill(model: Any, tokens: Any, padding: Any, rows: int) -> tuple[Any, _Cache]:
-    """The next-token logits and the cache of each prompt, repeated for its samples."""
-    import torch
-
-    width = tokens.shape[1]
-    places = torch.arange(width, device=tokens.device)
-    positions = (places[None] - padding[:, None]).clamp(min=0)
-    result = model(
-        input_ids=tokens,
-        attention_mask=(places >= padding[:, None]).long(),
-        position_ids=positions,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    past = result.past_key_values
-    past.batch_repeat_interleave(rows)
-    return result.logits[:, -1].repeat_interleave(rows, 0), _Cache(past, model.config, width)

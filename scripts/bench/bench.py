@@ -1,0 +1,121 @@
+"""What the benches share: the machine line, a table, the JSON file, and a run of the command line in its own process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass
+class Run:
+    """One finished run of the command line."""
+
+    seconds: float
+    """Wall time from the command to its end."""
+    summary: dict[str, Any]
+    """Its summary.json."""
+    output: str
+    """What it printed, standard error included."""
+
+
+def arguments(text: str) -> argparse.ArgumentParser:
+    """A parser with the options that every bench has; `text` is the docstring of the bench."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to this file")
+    return parser
+
+
+def machine() -> dict[str, Any]:
+    """Print the machine line and return it. Call it before torch is imported: it fixes the number of threads."""
+    cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    found = {
+        "cores": cores,
+        "threads": int(os.environ["OMP_NUM_THREADS"]),
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+    }
+    print(f"machine: {describe(found)}", flush=True)
+    return found
+
+
+def describe(found: dict[str, Any]) -> str:
+    """The machine in words."""
+    return f"{found['cores']} cores, {found['threads']} threads, Python {found['python']}, torch {found['torch']}"
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table; numbers stand to the right."""
+    table = Table()
+    for column in columns:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row))
+    Console(width=110).print(table)
+
+
+def save(file: Path | None, machine: dict[str, Any], **numbers: Any) -> None:
+    """Write the numbers with the command that made them."""
+    if file is None:
+        return
+    script = Path(sys.argv[0])
+    words = [word for word in sys.argv[1:] if word != "--json" and word != str(file)]
+    command = " ".join(["python", f"scripts/bench/{script.name}", *words])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"command": command, "machine": machine, **numbers}, indent=1) + "\n")
+
+
+def run(recipe: str, seed: int, overrides: Sequence[str] = (), cache: Path | None = None) -> Run:
+    """`selfimprove run RECIPE --seed SEED` in a process and a folder of its own.
+
+    Args:
+        cache: where models built by earlier runs are kept; None is an empty one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "SELFIMPROVE_CACHE": str(cache or Path(folder) / "cache"), "COLUMNS": "110"}
+        command = [sys.executable, "-m", "selfimprove", "run", recipe, *overrides, "--seed", str(seed), "--out", "run"]
+        began = time.perf_counter()
+        done = subprocess.run(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        seconds = time.perf_counter() - began
+        result = Path(folder) / "run" / "summary.json"
+        if not result.exists():
+            sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+        return Run(seconds=seconds, summary=json.loads(result.read_text()), output=done.stdout)
+
+
+class Quiet:
+    """A watcher of a run that shows nothing."""
+
+    def progress(self, done: int, total: int, unit: str = "") -> None:
+        """How far a step is."""
+
+    def metric(self, name: str, value: float) -> None:
+        """A number."""
+
+    def note(self, text: str) -> None:
+        """A remark."""
+
+    def step(self, number: int, stage: str) -> None:
+        """A step begins."""
+
+    def round(self, line: dict[str, Any]) -> None:
+        """A round is finished."""

@@ -1,0 +1,165 @@
+"""Addition of two numbers of equal length, digits reversed: the bench task of easy-to-hard generalization.
+
+Idea: the least significant digit comes first, `213+598=` is answered `7021`, so each digit of the sum follows from two
+digits and a carry. A model that is taught short sums can write slightly longer ones, and so label its own next lesson.
+Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
+Paper: arXiv:2502.01612 (Self-Improving Transformers), Lee et al., 2025: the reversed addition task.
+Algorithm:
+  1. A problem is two numbers of the same number of digits, its level. The key is the smaller plus the larger in usual
+     notation, so a+b and b+a are one problem.
+  2. The split follows from the sha256 of the key, see text.SPLITS.
+  3. Problems of a split are drawn level by level in a fixed random order without repetition.
+  4. With `shifted`, both numbers stand in fields of `max_length` places, moved right by the same number of places, and
+     the prompt ends with as many empty places: `S:..213.+..598.=..`.
+Differs: `shifted` is not in the paper, where a larger model learns in many more steps which digits belong together.
+  The tiny model does not within minutes. In fields the digits that belong together are equally far apart in every
+  problem, while the shift keeps the model from tying what it learned to certain places.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Roles, Task
+from selfimprove.records import Message, Prompt, Rollout
+from selfimprove.registry import register
+from selfimprove.text import split_of
+
+
+@register("addition", paper="2502.01612")
+@dataclass
+class Addition(Task):
+    min_length: int = 3
+    """Digits of each number in the shortest held-out problems; one and two digits give too few problems."""
+    max_length: int = 8
+    """Digits of each number in the longest problems."""
+    level: int | None = None
+    """Digits of this round's training problems; null mixes all lengths. The one dial that a curriculum turns."""
+    taught_length: int = 4
+    """Digits of the longest problems in the worked examples of the bootstrap, which start at one digit."""
+    shifted: bool = True
+    """Write each number at some place in a field of max_length characters; false writes only the digits."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_length <= self.max_length:
+            raise RecipeError("task.addition needs 1 <= min_length <= max_length")
+        for name in ("level", "taught_length"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= self.max_length:
+                raise RecipeError(f"task.addition.{name} is {value}; it must be 1 to max_length ({self.max_length})")
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
+        n = 1500 if n is None else n
+        start = part[0] * n
+        streams = [self._stream(split, length, seed) for length in lengths]
+        drawn: list[Prompt] = []
+        while streams and len(drawn) < start + n:  # one of each length in turn; a used-up length drops out
+            streams = [stream for stream in streams if (problem := next(stream, None)) and not drawn.append(problem)]
+        return drawn[start : start + n]
+
+    def verify(self, prompt: Prompt, text: str) -> float:
+        return float(text == prompt.answer)
+
+    def answer_of(self, text: str) -> str | None:
+        return text if text.isascii() and text.isdigit() else None
+
+    def roles(self) -> Roles:
+        return _Roles(self.max_length if self.shifted else 0)
+
+    def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
+        """n worked examples of a role for the bootstrap, from the training split, lengths in equal shares.
+
+        Args:
+            role: solve or hint.
+
+        Raises:
+            RecipeError: the role is not one of these.
+        """
+        if role not in ("solve", "hint"):
+            raise RecipeError(f"task addition has no role {role!r}; it has solve, hint")
+        source = random.Random(f"{seed}:{role}")
+        examples: list[Rollout] = []
+        while len(examples) < n:
+            length = source.randint(1, self.taught_length)
+            prompt = self._prompt(_number(length, source), _number(length, source))
+            if split_of(prompt.key) == "train":
+                answer = str(prompt.answer)
+                messages = prompt.prompt if role == "solve" else self.roles().hint(prompt, answer)
+                example = Prompt(prompt=messages, key=prompt.key)
+                examples.append(Rollout(prompt=example, completion=[{"role": "assistant", "content": answer}]))
+        return examples
+
+    def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
+        """All problems of one length and split in a random order, none twice."""
+        source = random.Random(f"{seed}:{split}:{length}")
+        numbers = 10 if length == 1 else 9 * 10 ** (length - 1)
+        seen: set[str] = set()
+        while len(seen) < numbers * (numbers + 1) // 2:
+            a, b = _number(length, source), _number(length, source)
+            if (key := _key(a, b)) not in seen:
+                seen.add(key)
+                if split_of(key) == split:
+                    yield self._prompt(a, b)
+
+    def _prompt(self, a: int, b: int) -> Prompt:
+        return Prompt(
+            prompt=self.roles().solve(f"{a}+{b}"),
+            answer=_reversed(a + b),
+            key=_key(a, b),
+            info={"level": len(str(a))},
+        )
+
+
+class _Roles:
+    """One-letter markers at the front, because the tiny model reads characters."""
+
+    def __init__(self, field: int) -> None:
+        self.field = field
+
+    def solve(self, problem: str) -> list[Message]:
+        return _user(f"S:{self._written(problem)}")
+
+    def hint(self, prompt: Prompt, answer: str) -> list[Message]:
+        return _user(f"H:{answer}|{self._written(prompt.key)}")
+
+    def propose(self, level: int | None) -> list[Message]:
+        raise _missing("propose")
+
+    def judge(self, prompt: Prompt, attempt: str) -> list[Message]:
+        raise _missing("judge")
+
+    def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
+        raise _missing("refine")
+
+    def _written(self, problem: str) -> str:
+        """`213+598=` with digits reversed, in fields; the shift follows from the problem, so it never changes."""
+        numbers = [_reversed(int(number)) for number in problem.split("+")]
+        free = max(0, self.field - max(map(len, numbers)))
+        shift = "." * (int(hashlib.sha256(problem.encode()).hexdigest(), 16) % (free + 1))
+        return f"{'+'.join((shift + number).ljust(self.field, '.') for number in numbers)}={shift}"
+
+
+def _missing(role: str) -> RecipeError:
+    return RecipeError(f"task addition has no role {role!r}; it has solve, hint")
+
+
+def _number(length: int, source: random.Random) -> int:
+    """A random number of exactly so many digits."""
+    return source.randrange(10 ** (length - 1) if length > 1 else 0, 10**length)
+
+
+def _key(a: int, b: int) -> str:
+    return f"{min(a, b)}+{max(a, b)}"
+
+
+def _reversed(number: int) -> str:
+    return str(number)[::-1]
+
+
+def _user(text: str) -> list[Message]:
+    return [{"role": "user", "content": text}]
