@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from selfimprove.errors import MissingError, RecipeError, StoppedError, UserError
+from selfimprove.errors import InterruptedRunError, MissingError, RecipeError, StoppedError, UserError
 
 app = typer.Typer(
     help="Self-improving language models: every published loop is a recipe of 25 lines.",
@@ -199,8 +199,8 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except UserError as error:
         _fail(str(error), error.code)
-    except KeyboardInterrupt:
-        _fail("interrupted; finished steps are kept. Go on with: selfimprove resume RUN_DIR", 130)
+    except KeyboardInterrupt as error:
+        _fail("interrupted", 143 if isinstance(error, _Terminated) else 130)
     except OSError as error:
         from selfimprove.rundir import FULL
 
@@ -216,9 +216,13 @@ def main() -> None:
         _fail(message(), 2)
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, handled like Ctrl-C."""
+
+
 def _terminate(*_: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise SystemExit(143)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
+    raise _Terminated
 
 
 def _fail(message: str, code: int) -> None:
@@ -258,8 +262,13 @@ def _finish(folder: Path, rounds: int | None) -> None:
     from selfimprove.rundir import RunDir
     from selfimprove.runner import Runner
 
-    with _screen() as screen:
-        summary = Runner(RunDir.open(folder), screen).run(rounds)
+    try:
+        with _screen() as screen:
+            summary = Runner(RunDir.open(folder), screen).run(rounds)
+    except KeyboardInterrupt as error:
+        stopped = InterruptedRunError(f"stopped; finished steps are kept. Go on with: selfimprove resume {folder}")
+        stopped.code = 143 if isinstance(error, _Terminated) else 130
+        raise stopped from None
     out.print(rounds_table(summary))
     if summary["stopped"]:
         _say(f"stopped after round {summary['rounds']}: {summary['stopped']}")

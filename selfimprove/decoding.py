@@ -54,7 +54,8 @@ def decode(
 
     device = model.device
     width = max(len(prompt) for prompt in batch)
-    longest = min(sampling.max_completion_length or limit, model.config.max_position_embeddings - width)
+    context = model.config.get_text_config().max_position_embeddings
+    longest = min(sampling.max_completion_length or limit, context - width)
     if longest < 1:
         raise DataError(
             f"a prompt of {width} tokens fills the model's context of {model.config.max_position_embeddings}"

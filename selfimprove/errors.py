@@ -52,6 +52,12 @@ class StorageError(UserError):
     code = 74
 
 
+class InterruptedRunError(UserError):
+    """Ctrl-C or SIGTERM ended the run; finished steps are kept."""
+
+    code = 130
+
+
 class BusyError(UserError):
     """Another process works on the same run folder."""
 

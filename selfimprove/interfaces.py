@@ -134,7 +134,7 @@ class Task(ABC):
         """The words of each role."""
 
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
-        """n worked examples of a role, for tasks that the tiny model can be bootstrapped on."""
+        """n worked examples of a role, easy ones first, for tasks that the tiny model can be bootstrapped on."""
         raise RecipeError("this task has no worked examples to bootstrap a tiny model on; use model=pretrained")
 
 

@@ -147,7 +147,7 @@ class Runner:
                 counts = steps.model(self.stored, folder, log)
             else:
                 counts = steps.STEPS[stage](self.stored, steps.context(self.stored, number, stage, folder, log))
-        except (KeyboardInterrupt, SystemExit):
+        except KeyboardInterrupt:
             self.folder.discard(number, stage)
             raise
         notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}

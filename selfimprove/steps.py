@@ -104,12 +104,11 @@ def _cache() -> Path:
 
 def environment() -> dict[str, Any]:
     """Versions and machine: what decides, beside recipe and seed, whether two runs are equal to the bit."""
-    found = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": os.environ.get("OMP_NUM_THREADS", "default"),
-        "versions": {name: found.get(name, "missing") for name in VERSIONS},
+        "versions": {name: metadata.version(name) for name in VERSIONS},
     }
 
 

@@ -51,6 +51,7 @@ class Stored:
                 "Put it back, or start a new run with the changed recipe"
             )
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
+        self._reports: dict[tuple[int, str, str], Report] = {}
 
     def seed(self, *place: Any) -> int:
         """The seed of a place in the run; it follows from the place and the run's seed, never from history."""
@@ -115,13 +116,16 @@ class Stored:
 
     def report(self, number: int, who: str, stage: str = "evaluation") -> Report:
         """What a finished evaluation says of the champion, the incumbent, the candidate or the start."""
-        noted = self._json(number, stage, f"{who}.json")
-        rollouts = read_records(self.folder.step(number, stage) / f"{who}.jsonl")
-        return Report(
-            metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
-            scores=noted["scores"],
-            rollouts=tuple(rollout for rollout in rollouts if isinstance(rollout, Rollout)),
-        )
+        place = (number, who, stage)
+        if place not in self._reports:
+            noted = self._json(number, stage, f"{who}.json")
+            rollouts = read_records(self.folder.step(number, stage) / f"{who}.jsonl")
+            self._reports[place] = Report(
+                metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
+                scores=noted["scores"],
+                rollouts=tuple(rollout for rollout in rollouts if isinstance(rollout, Rollout)),
+            )
+        return self._reports[place]
 
     def history(self, number: int) -> list[Round]:
         """The rounds before a round, with their decisions."""

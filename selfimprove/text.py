@@ -24,15 +24,29 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
     The tokenizer's chat template is used where there is one; otherwise the contents are joined as they are.
     """
-    if tokenizer.chat_template:
-        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=False)
-    return tokenizer("".join(message["content"] for message in messages))["input_ids"]
+    return prompts_ids(tokenizer, [messages])[0]
+
+
+def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """`prompt_ids` of many prompts in one call, which is several times faster."""
+    if tokenizer.chat_template or not prompts:
+        template = tokenizer.apply_chat_template
+        return [template(list(messages), add_generation_prompt=True, return_dict=False) for messages in prompts]
+    return tokenizer(["".join(message["content"] for message in messages) for messages in prompts])["input_ids"]
 
 
 def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool = True) -> list[int]:
     """Token ids of a completion as the engine would have drawn them: no template around it, the end token last."""
-    ids = tokenizer("".join(message["content"] for message in completion), add_special_tokens=False)["input_ids"]
-    return [*ids, tokenizer.eos_token_id] if ended else ids
+    return completions_ids(tokenizer, [completion], [ended])[0]
+
+
+def completions_ids(tokenizer: Any, completions: Sequence[Sequence[Message]], ended: Sequence[bool]) -> list[list[int]]:
+    """`completion_ids` of many completions in one call; ended: whether each one came to its end."""
+    if not completions:
+        return []
+    texts = ["".join(message["content"] for message in completion) for completion in completions]
+    rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return [[*ids, tokenizer.eos_token_id] if end else ids for ids, end in zip(rows, ended, strict=True)]
 
 
 def final_answer(text: str) -> str | None:

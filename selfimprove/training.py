@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import DataError
+from selfimprove.errors import DataError, StorageError
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Preference, Rollout
-from selfimprove.text import completion_ids, prompt_ids
+from selfimprove.text import completions_ids, prompts_ids
 
 
 @dataclass(kw_only=True)
@@ -31,6 +31,8 @@ class Schedule:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     adam_beta2: float = 0.999
+    train_sampling_strategy: str = "group_by_length"
+    """`group_by_length` fills batches with rows of like length; `sequential` keeps the given order."""
     seed: int = 0
 
 
@@ -56,11 +58,13 @@ def sft(
     from trl.trainer.sft_trainer import SFTTrainer
 
     model, tokenizer = load(checkpoint)
+    prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
+    ended = [not rollout.truncated for rollout in rollouts]
+    completions = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
     rows = []
-    for rollout in rollouts:
-        prompt = prompt_ids(tokenizer, rollout.prompt.prompt)
-        completion = completion_ids(tokenizer, rollout.completion, not rollout.truncated)
-        rows.append({"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion})
+    for prompt, completion in zip(prompts, completions, strict=True):
+        both = prompt + completion
+        rows.append({"input_ids": both, "labels": [-100] * len(prompt) + completion, "length": len(both)})
     arguments = SFTConfig(
         **_arguments(folder, schedule, model), dataset_kwargs={"skip_prepare_dataset": True}, packing=False
     )
@@ -101,14 +105,16 @@ def dpo(
             return dataset
 
     model, tokenizer = load(checkpoint)
-    rows = [
-        {
-            "prompt_ids": prompt_ids(tokenizer, preference.prompt.prompt),
-            "chosen_ids": completion_ids(tokenizer, preference.chosen),
-            "rejected_ids": completion_ids(tokenizer, preference.rejected),
-        }
-        for preference in preferences
-    ]
+    ended = [True] * len(preferences)
+    columns = (
+        prompts_ids(tokenizer, [preference.prompt.prompt for preference in preferences]),
+        completions_ids(tokenizer, [preference.chosen for preference in preferences], ended),
+        completions_ids(tokenizer, [preference.rejected for preference in preferences], ended),
+    )
+    rows = []
+    for prompt, chosen, rejected in zip(*columns, strict=True):
+        longest = len(prompt) + max(len(chosen), len(rejected))
+        rows.append({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "length": longest})
     arguments = DPOConfig(
         **_arguments(folder, schedule, model),
         loss_type=list(loss_type),
@@ -140,8 +146,13 @@ def load(checkpoint: Checkpoint) -> tuple[Any, Any]:
 
 def save(model: Any, tokenizer: Any, folder: Path) -> Checkpoint:
     """A plain `save_pretrained` folder: safetensors, config, generation config, tokenizer, chat template."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    from safetensors import SafetensorError
+
+    try:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except SafetensorError as error:  # it hides the OSError of a full disk in its text
+        raise StorageError(f"cannot write the weights to {folder}: {error}") from error
     return Checkpoint(path=str(folder))
 
 
@@ -171,7 +182,6 @@ def _arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
         "gradient_checkpointing": gpu and model.num_parameters() > 1e9,
         "remove_unused_columns": False,
         "dataloader_pin_memory": gpu,
-        "train_sampling_strategy": "group_by_length",
     }
 
 

@@ -324,7 +324,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
             "  - model: pretrained\n"
             "  - engine: student\n"
             "  - optimization: practice\n"
-            "rounds: 2\n"
+            "rounds: 1\n"
             "gate_problems: 100\n"
             "sealed_problems: 100\n"
             "acquisition: {seed_prompts: {problems: 20}, rejection_sampling: {samples: 4}}\n"

@@ -270,7 +270,7 @@ def test_a_reward_scores_every_completion_with_a_number_or_none(entry: Entry, wo
     groups = context.policy.sample(context.problems(None, 1), 3)
     scores = entry.method().score(groups, context)
     assert [len(marks) for marks in scores] == [3] * 12
-    assert all(mark is None or isinstance(mark, float) and mark == mark for marks in scores for mark in marks)
+    assert all(mark is None or (isinstance(mark, float) and mark == mark) for marks in scores for mark in marks)
     assert entry.method().score([], world()) == []
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from selfimprove import recipe
 from selfimprove.cost import estimate
+from selfimprove.runner import Runner
 
 COMMON = ("task=chain_sums", "rounds=5", "gate_problems=500", "sealed_problems=1000")
 CHAIN = ("acquisition=[seed_prompts,rejection_sampling]", "acquisition.seed_prompts.problems=500")
@@ -71,10 +70,8 @@ def test_a_trainer_without_a_step_limit_leaves_it_open(make_run: Callable) -> No
     assert estimate(recipe.load(folder.root / "recipe.yaml")[0]).steps is None
 
 
-@pytest.mark.parametrize("chain", ["[seed_prompts,rejection_sampling]", "[seed_prompts,rejection_sampling,rationalize]"])
-def test_a_real_run_stays_within_the_estimate(make_run: Callable, chain: str) -> None:
-    from selfimprove.runner import Runner
-
+def test_a_real_run_stays_within_the_estimate(make_run: Callable) -> None:
+    chain = "[seed_prompts,rejection_sampling,rationalize]"
     folder, log = make_run(f"acquisition={chain}", "evaluation=[accuracy,diversity]", "evaluation.diversity.samples=2")
     runner = Runner(folder, log)
     price, drawn = estimate(runner.stored.recipe), 0

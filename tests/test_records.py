@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfimprove.errors import DataError
@@ -27,7 +27,9 @@ from selfimprove.records import (
 )
 
 words = st.text(max_size=12)
-messages = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": words}), min_size=1)
+messages = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": words}), min_size=1
+)
 lineage = {
     "source": words,
     "parents": st.lists(words, max_size=2).map(tuple),
@@ -57,7 +59,8 @@ def test_a_record_is_one_line_and_comes_back_equal(record: Record) -> None:
     assert back == record and type(back) is type(record) and back.id == record.id
 
 
-@given(st.lists(records, max_size=5))
+@given(st.lists(records, max_size=3))
+@settings(max_examples=25)
 def test_a_file_of_records_comes_back_equal(tmp_path: Path, made: list[Record]) -> None:
     path = tmp_path / "records.jsonl"
     write_records(path, made)
@@ -66,7 +69,7 @@ def test_a_file_of_records_comes_back_equal(tmp_path: Path, made: list[Record]) 
 
 
 def test_line_ends_of_foreign_systems_stay_inside_a_text(tmp_path: Path) -> None:
-    record = Document(text="a\r\nb\rc\x0bd\x0ce\x1cf\x85g\u2028h\u2029i\nj\ttab \\ \" \x00 \ufeff end")
+    record = Document(text='a\r\nb\rc\x0bd\x0ce\x1cf\x85g\u2028h\u2029i\nj\ttab \\ " \x00 \ufeff end')
     write_records(tmp_path / "r.jsonl", [record, record])
     assert read_records(tmp_path / "r.jsonl") == [record, record]
 

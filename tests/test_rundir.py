@@ -248,7 +248,7 @@ def test_the_lock_is_free_after_an_error_and_after_a_dead_process(folder: RunDir
 
 # ---- a whole run -------------------------------------------------------------------------------------------------
 def test_a_finished_run_repeats_no_step_and_a_damaged_step_is_made_again(make_run: Callable) -> None:
-    folder, log = make_run("rounds=1")
+    folder, log = make_run()
     first = Runner(folder, log).run()
     assert [stage for _, stage in log.steps][:3] == ["model", "refinement", "evaluation"]
     before, log.steps = files(folder.root), []
@@ -262,7 +262,7 @@ def test_a_finished_run_repeats_no_step_and_a_damaged_step_is_made_again(make_ru
 
 
 def test_a_moved_run_goes_on(make_run: Callable, tmp_path: Path) -> None:
-    folder, log = make_run("rounds=1")
+    folder, log = make_run()
     Runner(folder, log).run()
     moved, log.steps = folder.root.rename(tmp_path / "elsewhere"), []
     summary = Runner(RunDir.open(moved), log).run(2)
@@ -272,9 +272,9 @@ def test_a_moved_run_goes_on(make_run: Callable, tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_in_a_step_ends_as_if_it_had_not(
     make_run: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, log = make_run("rounds=1", name="whole")
+    whole, log = make_run(name="whole")
     expected = Runner(whole, log).run()
-    stopped, log = make_run("rounds=1", name="stopped")
+    stopped, log = make_run(name="stopped")
     runner = Runner(stopped, log)
     perform = runner.perform
 

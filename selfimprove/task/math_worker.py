@@ -122,8 +122,6 @@ def equal(gold: str, text: str) -> bool:
 
 def serve(seconds: float) -> None:
     """Answer the questions of standard input until it ends; what fails is answered with null."""
-    import math_verify  # noqa: F401  (loaded before the first question, whose time counts)
-
     logging.disable(logging.CRITICAL)
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not look like an answer
@@ -131,6 +129,8 @@ def serve(seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     for late in _LATE:
         signal.signal(late, signal.SIG_DFL)
+    canonical("\\frac{2}{4}")
+    equal("1", "2/2")  # now everything is loaded that would count as time of the first question
     answers.write("ready\n")
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, seconds)  # computing time: a busy machine makes no answer wrong

@@ -76,7 +76,7 @@ def test_only_a_single_most_frequent_answer_scores_1(vote: Callable, texts: list
     if None in scores or not scores:
         assert set(scores) <= {None}
         top = [count for _, count in counts.most_common(2)]
-        assert not top or len(top) == 2 and top[0] == top[1] or top[0] < low * len(texts)
+        assert not top or (len(top) == 2 and top[0] == top[1]) or top[0] < low * len(texts)
     else:
         [winner] = {text for text, score in zip(texts, scores, strict=True) if score == 1.0}
         assert all(counts[winner] > count for text, count in counts.items() if text != winner)

@@ -41,11 +41,20 @@ def test_pairs_and_documents(make_context: Callable, make_prompt: Callable) -> N
         sides = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
         return Preference(prompt=make_prompt("1+2"), chosen=next(sides), rejected=next(sides))
 
-    offered = [pair("a", "b"), pair("b", "a"), pair("a", "c"), pair("a ", " b"), Document(text="a"), Document(text="a ")]
+    offered = [
+        pair("a", "b"),
+        pair("b", "a"),
+        pair("a", "c"),
+        pair("a ", " b"),
+        Document(text="a"),
+        Document(text="a "),
+    ]
     assert list(Dedup().select(offered, make_context())) == [*offered[:3], offered[4]]
 
 
-@given(st.lists(st.tuples(st.sampled_from(["1+2", "2+1"]), st.sampled_from(["x", "y", " x", "x y", "x\ty"])), max_size=15))
+@given(
+    st.lists(st.tuples(st.sampled_from(["1+2", "2+1"]), st.sampled_from(["x", "y", " x", "x y", "x\ty"])), max_size=15)
+)
 def test_it_keeps_one_of_each_in_order_and_a_second_pass_changes_nothing(
     make_context: Callable, make_rollout: Callable, rows: list[tuple[str, str]]
 ) -> None:

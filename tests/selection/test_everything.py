@@ -9,6 +9,12 @@ from selfimprove.selection.everything import Everything
 
 
 def test_what_comes_in_goes_out(make_context: Callable, make_rollout: Callable, make_prompt: Callable) -> None:
-    offered = [make_rollout(score=None), make_rollout(score=0.0), make_rollout(score=0.0), make_prompt(), Document(text="")]
+    offered = [
+        make_rollout(score=None),
+        make_rollout(score=0.0),
+        make_rollout(score=0.0),
+        make_prompt(),
+        Document(text=""),
+    ]
     assert list(Everything().select(offered, make_context())) == offered
     assert Everything.consumes is Everything.produces is Record

@@ -1,0 +1,53 @@
+# Two commands for a newcomer: `make run` and `make test`. All is installed in .venv, once, and again when
+# pyproject.toml or constraints.txt changes.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+BENCHES := startup overhead same_work controls quickstart_seeds
+
+.PHONY: help run test test-slow check tables bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/installed ## set up .venv, install, run the quickstart
+	$(BIN)/selfimprove run quickstart
+
+test: .venv/developed ## set up .venv with the developer's tools, run the tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+test-slow: .venv/developed ## run the tests that take minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+check: .venv/developed ## style, types, import rules, and that the tables of the README are up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/methods_table.py --check
+	$(BIN)/python scripts/results_table.py --check
+
+tables: .venv/installed ## write the tables of the README from the registry, the recipes and docs/results
+	$(BIN)/python scripts/methods_table.py
+	$(BIN)/python scripts/results_table.py
+
+bench: .venv/installed ## measure every figure of the README, about an hour on an idle machine
+	for name in $(BENCHES); do $(BIN)/python scripts/bench/$$name.py --json docs/results/$$name.json || exit 1; done
+	$(BIN)/python scripts/results_table.py
+
+clean: ## remove what make made; runs/ stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed. Name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv, a few minutes the first time"
+	$(INSTALL) torch
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/developed: .venv/installed
+	$(INSTALL) --editable '.[dev]'
+	@touch $@

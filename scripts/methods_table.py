@@ -1,0 +1,118 @@
+"""Write the tables of methods and recipes into README.md and recipes/README.md, from the registry and the recipe files.
+
+A table stands between the lines `<!-- NAME -->` and `<!-- /NAME -->`. With --check nothing is written, and the exit
+code is 1 if a table is not up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import sys
+from pathlib import Path
+
+from selfimprove import recipe as recipes
+from selfimprove import registry
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a table is not up to date")
+    options = parser.parse_args()
+    stale = []
+    for path, blocks in tables().items():
+        before = path.read_text(encoding="utf-8")
+        after = before
+        for name, table in blocks.items():
+            after = fill(after, name, table)
+        if after != before:
+            stale.append(str(path.relative_to(ROOT)))
+            if not options.check:
+                path.write_text(after, encoding="utf-8")
+    if options.check and stale:
+        sys.exit(f"not up to date: {', '.join(stale)}. Run: python scripts/methods_table.py")
+
+
+def tables() -> dict[Path, dict[str, str]]:
+    """File -> name of a block -> what stands in it."""
+    registry.discover()
+    return {
+        ROOT / "README.md": {"methods": methods(), "recipes": short_recipes()},
+        ROOT / "recipes" / "README.md": {"recipes": long_recipes()},
+    }
+
+
+def fill(text: str, name: str, content: str) -> str:
+    """The text with new content between the markers of a block; ends the program where there are no markers."""
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        sys.exit(f"there are no markers <!-- {name} --> and <!-- /{name} -->")
+    return pattern.sub(lambda found: f"{found[1]}\n{content.strip()}\n\n{found[2]}", text)
+
+
+def methods() -> str:
+    """One row for each registered method of this package."""
+    rows = []
+    for slot in registry.SLOTS:
+        for name in registry.names(slot):
+            entry = registry.find(slot, name)
+            file = f"{slot}/{entry.method.__module__.rpartition('.')[2]}.py"
+            if entry.method.__module__.startswith("selfimprove."):
+                rows.append((slot, f"[`{name}`](selfimprove/{file})", registry.summary(entry), paper(entry.paper)))
+    return table(("slot", "method", "what it does", "paper"), rows)
+
+
+def short_recipes() -> str:
+    """One row for each shipped recipe: its name, its title and its paper."""
+    rows = [(f"[`{path.stem}`](recipes/{path.name})", *title(path)) for path in shipped()]
+    return table(("recipe", "what it is", "paper"), rows)
+
+
+def long_recipes() -> str:
+    """A section for each shipped recipe: what its header says, its stages, and what the tiny model changes."""
+    return "".join(section(path) for path in shipped())
+
+
+def section(path: Path) -> str:
+    """The section of one recipe."""
+    recipe, _ = recipes.load(path)
+    stages = [(slot, ", ".join(f"`{name}`" for name in getattr(recipe, slot)) or "-") for slot in registry.SLOTS]
+    rounds = f"`selfimprove run {path.stem}`: {recipe.rounds} {'round' if recipe.rounds == 1 else 'rounds'}"
+    return f"## {path.stem}\n\n{header(path)}\n\n{rounds} on the tiny model.\n\n{table(('slot', 'methods'), stages)}\n"
+
+
+def shipped() -> list[Path]:
+    """The recipe files, the quickstart first."""
+    return sorted((ROOT / "recipes").glob("*.yaml"), key=lambda path: (path.stem != "quickstart", path.stem))
+
+
+def header(path: Path) -> str:
+    """The comment at the head of a recipe, as one paragraph."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return " ".join(line.removeprefix("#").strip() for line in lines)
+
+
+def title(path: Path) -> tuple[str, str]:
+    """The first sentence of a recipe's header without its paper, and the paper."""
+    text = header(path)
+    found = re.search(r"arXiv:(\d{4}\.\d{5})", text)
+    sentence = re.split(r"(?<=[a-z0-9])\. ", text, maxsplit=1)[0]
+    return re.sub(r",? arXiv:[\d.]+", "", sentence).rstrip("."), paper(found[1] if found else "")
+
+
+def paper(identifier: str) -> str:
+    """A link to a paper."""
+    return f"[{identifier}](https://arxiv.org/abs/{identifier})" if identifier else ""
+
+
+def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
+    lines = [columns, tuple("---" for _ in columns), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Write the measured figures into README.md, from the files that scripts/bench/ left in docs/results/.
+
+`make bench` measures and then runs this. The recorded output of the quickstart comes from the same files. With --check
+nothing is written, and the exit code is 1 if README.md does not say what the files say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from methods_table import ROOT, fill, table
+
+RESULTS = ROOT / "docs" / "results"
+Row = tuple[str, str, str]
+"""What was measured, the goal, the figure."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if README.md is not up to date"
+    )
+    options = parser.parse_args()
+    path = ROOT / "README.md"
+    before = path.read_text(encoding="utf-8")
+    found = {name: json.loads(file.read_text()) for name in ROWS if (file := RESULTS / f"{name}.json").exists()}
+    after = fill(fill(before, "results", results(found)), "quickstart", recorded(found.get("quickstart_seeds")))
+    if options.check and after != before:
+        sys.exit("README.md is not up to date. Run: python scripts/results_table.py")
+    if not options.check:
+        path.write_text(after, encoding="utf-8")
+
+
+def results(found: dict[str, Any]) -> str:
+    """The figures of all benches that were run, with the commands and the machines."""
+    rows, ran = list[tuple[str, ...]](), list[str]()
+    for name, measured in found.items():
+        rows += ROWS[name](measured)
+        where = "{cores} cores, {threads} threads, Python {python}, torch {torch}".format(**measured["machine"])
+        ran.append(f"- `{measured['command']}`: {where}\n")
+    if not rows:
+        return "Nothing is measured yet; `make bench` does it."
+    return f"{table(('figure', 'goal', 'measured'), rows)}\nMade by:\n\n{''.join(ran)}"
+
+
+def recorded(measured: dict[str, Any] | None) -> str:
+    """What the quickstart printed."""
+    return (
+        f"```text\n{measured['output'].strip()}\n```" if measured else "Nothing is recorded yet; `make bench` does it."
+    )
+
+
+def points(share: float) -> str:
+    """A difference of shares in points."""
+    return f"{100 * share:+.1f}"
+
+
+def quickstart(measured: dict[str, Any]) -> list[Row]:
+    """The quickstart on several seeds."""
+    gains = ", ".join(
+        f"seed {row['seed']}: {row['start']:.2f} -> {row['champion']:.2f} "
+        f"({points(row['delta'])}, {points(row['ci'][0])} to {points(row['ci'][1])})"
+        for row in measured["rows"]
+    )
+    return [
+        ("quickstart, command to verdict, longest", "180 s", f"{measured['most_seconds']:.0f} s"),
+        ("quickstart, sealed gain, median of the seeds", "+15 points", f"{points(measured['median_gain'])} points"),
+        ("quickstart, sealed gain, least of the seeds", "+10 points", f"{points(measured['least_gain'])} points"),
+        ("quickstart, sealed gain with 95 % interval, by seed", "above 0", gains),
+    ]
+
+
+def controls(measured: dict[str, Any]) -> list[Row]:
+    """The two controls."""
+    random, majority = measured["random_reward"], measured["majority_vote"]
+    kept = sum(row["champion_round"] == 0 for row in majority)
+    labels = ", ".join(
+        f"seed {row['seed']}: {row['rounds'][1]['precision']:.2f} -> {row['rounds'][-1]['precision']:.2f}"
+        for row in majority
+        if len(row["rounds"]) > 1
+    )
+    accuracy = ", ".join(
+        f"seed {row['seed']}: {row['rounds'][0]['accuracy']:.2f} -> {row['rounds'][-1]['accuracy']:.2f}"
+        for row in majority
+    )
+    clean = f"{sum(not row['gain'] for row in random)} of {len(random)} seeds"
+    return [
+        ("`random_reward` ends with no significant gain", "all seeds", clean),
+        ("`majority_vote`, label precision, first and last round", "falls", labels),
+        ("`majority_vote`, accuracy, start and last candidate", "does not rise", accuracy),
+        ("`majority_vote`, the start stays champion", "all seeds", f"{kept} of {len(majority)} seeds"),
+    ]
+
+
+def same_work(measured: dict[str, Any]) -> list[Row]:
+    """Three ways of the same rounds."""
+    total = {row["way"]: row["total"] for row in measured["median"]}
+    return [
+        ("the same rounds, selfimprove", "not above TRL", f"{total['selfimprove']:.1f} s"),
+        ("the same rounds, TRL's SFTTrainer and `generate`", "", f"{total['TRL']:.1f} s"),
+        ("the same rounds, a bare PyTorch loop", "the aim", f"{total['bare']:.1f} s"),
+    ]
+
+
+def overhead(measured: dict[str, Any]) -> list[Row]:
+    """What the run folder costs."""
+    figure = f"{measured['ratio']:.3f} ({measured['run']:.1f} s against {measured['bare']:.1f} s)"
+    return [("wall time of the rounds, against the same calls in a bare script", "1.10", figure)]
+
+
+def startup(measured: dict[str, Any]) -> list[Row]:
+    """Commands that need no model."""
+    return [
+        (
+            f"`selfimprove {row['command']}`",
+            f"{row['goal']:g} s, no torch",
+            f"{row['seconds']:.2f} s, {'torch imported' if row['torch'] else 'no torch'}",
+        )
+        for row in measured["rows"]
+    ]
+
+
+ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
+    "quickstart_seeds": quickstart,
+    "controls": controls,
+    "same_work": same_work,
+    "overhead": overhead,
+    "startup": startup,
+}
+"""Name of a bench, which is the name of its file in docs/results/ -> its rows."""
+
+
+if __name__ == "__main__":
+    main()

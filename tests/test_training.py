@@ -1,0 +1,278 @@
+"""Training against numbers worked out by hand: what the loss is of, that it goes down, that it repeats, that it stops."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.util
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+from selfimprove import training
+from selfimprove.engine.transformers import Transformers
+from selfimprove.errors import DataError
+from selfimprove.records import Checkpoint, Preference, Prompt, Rollout
+from selfimprove.text import completion_ids, prompt_ids
+
+SUMS = [("what is 3 + 5?", "Answer: 8."), ("what is 12 - 7?", "Answer: 5."), ("3", "the quick brown fox jumps")]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A small Llama with random weights and a chat template."""
+    place = importlib.util.spec_from_file_location("small_llama", Path(__file__).with_name("small_llama.py"))
+    assert place and place.loader
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return Checkpoint(path=str(module.build(tmp_path_factory.mktemp("start") / "llama", template=True)))
+
+
+def rollout(question: str, text: str, finish_reason: str = "stop") -> Rollout:
+    prompt = Prompt(prompt=[{"role": "user", "content": question}], key=question)
+    completion = [{"role": "assistant", "content": text}]
+    return Rollout(prompt=prompt, completion=completion, info={"finish_reason": finish_reason})
+
+
+def preference(question: str, better: str, worse: str) -> Preference:
+    prompt = Prompt(prompt=[{"role": "user", "content": question}], key=question)
+    chosen, rejected = ([{"role": "assistant", "content": text}] for text in (better, worse))
+    return Preference(prompt=prompt, chosen=chosen, rejected=rejected)
+
+
+def sizes(rollouts: list[Rollout], start: Checkpoint) -> list[int]:
+    """Tokens that the loss of each rollout is on."""
+    _, tokenizer = training.load(start)
+    return [len(completion_ids(tokenizer, one.completion, not one.truncated)) for one in rollouts]
+
+
+def schedule(**changes) -> training.Schedule:
+    values = {"learning_rate": 1e-2, "max_steps": 10, "lr_scheduler_type": "constant", "per_device_train_batch_size": 4}
+    return training.Schedule(**{**values, **changes})
+
+
+def first_loss(start, rows, folder, quiet_log, **changes) -> float:
+    """The loss before the first step: ten steps at a learning rate of zero, the mean of which is logged."""
+    training.sft(start, rows, folder, schedule(learning_rate=0.0, **changes), quiet_log)
+    return quiet_log.metrics["train/loss"]
+
+
+def weights(checkpoint: Checkpoint) -> str:
+    return hashlib.sha256((Path(checkpoint.path) / "model.safetensors").read_bytes()).hexdigest()
+
+
+# ---- supervised fine-tuning --------------------------------------------------------------------------------------
+def test_the_loss_is_the_mean_cross_entropy_of_completion_and_end_tokens(start, tmp_path, quiet_log):
+    import torch
+
+    rollouts = [rollout(*pair) for pair in SUMS]
+    model, tokenizer = training.load(start)
+    losses = []
+    for one in rollouts:
+        prompt, completion = prompt_ids(tokenizer, one.prompt.prompt), completion_ids(tokenizer, one.completion)
+        assert completion[-1] == tokenizer.eos_token_id
+        with torch.inference_mode():
+            logits = model(torch.tensor([prompt + completion])).logits[0]
+        for place, token in enumerate(completion, len(prompt)):
+            losses.append(float(torch.nn.functional.cross_entropy(logits[place - 1], torch.tensor(token))))
+    expected = sum(losses) / len(losses)
+    assert first_loss(start, rollouts, tmp_path / "out", quiet_log) == pytest.approx(expected, abs=2e-3)
+
+
+def test_the_loss_is_that_of_the_engines_score(start, tmp_path, quiet_log):
+    rollouts = [rollout(*pair) for pair in SUMS] + [rollout("a", "cut sho", "length")]
+    scores = [value for score in Transformers().score(start, rollouts) for value in score]
+    expected = -sum(scores) / len(scores)
+    assert first_loss(start, rollouts, tmp_path / "out", quiet_log) == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_truncated_completion_is_not_taught_to_end(start, tmp_path, quiet_log):
+    ended, cut = rollout("3", "Answer: 8."), rollout("3", "Answer: 8.", "length")
+    assert sizes([cut], start)[0] + 1 == sizes([ended], start)[0]
+    assert first_loss(start, [ended], tmp_path / "a", quiet_log) != first_loss(start, [cut], tmp_path / "b", quiet_log)
+
+
+def test_sft_raises_the_log_probability_of_its_targets(start, tmp_path, quiet_log):
+    rollouts = [rollout(*pair) for pair in SUMS]
+    engine = Transformers()
+    before = [sum(score) for score in engine.score(start, rollouts)]
+    trained = training.sft(start, rollouts, tmp_path / "out", schedule(max_steps=20), quiet_log)
+    after = [sum(score) for score in engine.score(trained, rollouts)]
+    assert all(new > old + 5 for new, old in zip(after, before, strict=True)), "by e^5 at least"
+    assert quiet_log.metrics["train/steps"] == 20
+    assert quiet_log.marks[-1] == (20, 20, "steps")
+
+
+def test_epochs_and_accumulation_count_as_the_names_say(start, tmp_path, quiet_log):
+    rollouts = [rollout(str(i), "8") for i in range(8)]
+    plan = schedule(max_steps=-1, num_train_epochs=3, per_device_train_batch_size=2, gradient_accumulation_steps=2)
+    training.sft(start, rollouts, tmp_path / "out", plan, quiet_log)
+    assert quiet_log.metrics["train/steps"] == 3 * 8 / (2 * 2)
+
+
+def test_a_check_can_stop_the_training(start, tmp_path, quiet_log):
+    asked = []
+
+    def check(step, model):
+        asked.append((step, model.training))
+        return step >= 4
+
+    rows = [rollout(*pair) for pair in SUMS]
+    training.sft(start, rows, tmp_path / "out", schedule(), quiet_log, check, check_every=2)
+    assert asked == [(2, False), (4, False)]
+    assert quiet_log.metrics["train/steps"] == 4
+
+
+def test_the_saved_folder_is_one_that_transformers_loads(start, tmp_path, quiet_log):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    rows = [rollout(*pair) for pair in SUMS]
+    trained = training.sft(start, rows, tmp_path / "out", schedule(max_steps=2), quiet_log)
+    assert trained == Checkpoint(path=str(tmp_path / "out"))
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(trained.path), AutoTokenizer.from_pretrained(trained.path)
+    old = AutoTokenizer.from_pretrained(start.path)
+    assert (tokenizer.chat_template, tokenizer.eos_token_id) == (old.chat_template, old.eos_token_id)
+    assert tokenizer.get_vocab() == old.get_vocab()
+    assert model.generation_config.eos_token_id in (old.eos_token_id, [old.eos_token_id])
+    names = {path.name for path in Path(trained.path).iterdir()}
+    assert names >= {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pth")) and name != "training_args.bin"]
+
+
+def test_a_bfloat16_model_learns_as_much_as_its_float32_copy_and_stays_bfloat16(start, tmp_path, quiet_log):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    coarse = AutoModelForCausalLM.from_pretrained(start.path, dtype=torch.bfloat16)
+    tokenizer, rows, gains = training.load(start)[1], [rollout(*pair) for pair in SUMS], {}
+    for name, model in (("bfloat16", coarse), ("float32", copy.deepcopy(coarse).float())):
+        before = training.save(model, tokenizer, tmp_path / name)
+        after = training.sft(before, rows, tmp_path / f"{name}-out", schedule(learning_rate=1e-4), quiet_log)
+        old, new = (sum(map(sum, Transformers(dtype="float32").score(c, rows))) for c in (before, after))
+        gains[name] = new - old
+        assert json.loads((Path(after.path) / "config.json").read_text())["dtype"] == name
+    assert gains["float32"] > 1
+    assert gains["bfloat16"] == pytest.approx(gains["float32"], rel=0.2)
+
+
+@pytest.mark.parametrize("do_sample", [True, False])
+def test_a_published_generation_config_survives_training(do_sample, start, tmp_path, quiet_log):
+    """Chat models have several end tokens; many have a temperature without do_sample, which cannot be saved as it is."""
+    folder = Path(shutil.copytree(start.path, tmp_path / "published"))
+    path = folder / "generation_config.json"
+    published = {**json.loads(path.read_text()), "eos_token_id": [1, 70], "temperature": 0.6, "do_sample": do_sample}
+    path.write_text(json.dumps(published))
+    rows = [rollout(*pair) for pair in SUMS]
+    training.sft(Checkpoint(path=str(folder)), rows, tmp_path / "out", schedule(max_steps=1), quiet_log)
+    saved = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert (sorted(saved["eos_token_id"]), saved["temperature"], saved["do_sample"]) == ([1, 70], 0.6, True)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(start, tmp_path, quiet_log):
+    rows = [rollout(f"what is {i} + 5?", f"Answer: {i + 5}.") for i in range(12)]
+    made = {
+        name: weights(training.sft(start, rows, tmp_path / name, schedule(max_steps=4, seed=seed), quiet_log))
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    }
+    assert made["a"] == made["b"] != made["c"]
+    assert weights(start) not in made.values()
+
+
+@pytest.mark.parametrize(("learning_rate", "steps"), [(1e30, 3), (1e30, 12), (math.inf, 2)])
+def test_a_loss_that_is_no_number_saves_nothing(learning_rate, steps, start, tmp_path, quiet_log):
+    rows = [rollout(*pair) for pair in SUMS]
+    with pytest.raises(DataError, match="learning_rate") as caught:
+        training.sft(start, rows, tmp_path / "out", schedule(learning_rate=learning_rate, max_steps=steps), quiet_log)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("out/*.safetensors"))
+
+
+def test_infinite_weights_to_start_from_save_nothing(start, tmp_path, quiet_log):
+    import torch
+
+    model, tokenizer = training.load(start)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.fill_(torch.inf)
+    broken = training.save(model, tokenizer, tmp_path / "broken")
+    with pytest.raises(DataError):
+        training.sft(broken, [rollout(*pair) for pair in SUMS], tmp_path / "out", schedule(max_steps=2), quiet_log)
+    assert not list(tmp_path.glob("out/*.safetensors"))
+
+
+# ---- direct preference optimization ------------------------------------------------------------------------------
+PAIRS = [
+    preference("what is 3 + 5?", "Answer: 8.", "Answer: 9 or so."),
+    preference("what is 12 - 7?", "Answer: 5.", "the quick fox"),
+    preference("3", "yes", "no"),
+]
+
+
+def run_dpo(start, folder, quiet_log, reference=None, **changes) -> Checkpoint:
+    return training.dpo(
+        start,
+        PAIRS,
+        folder,
+        schedule(**changes),
+        quiet_log,
+        loss_type=["sigmoid"],
+        loss_weights=None,
+        beta=0.1,
+        reference=reference or start,
+    )
+
+
+def margins(checkpoint: Checkpoint) -> list[float]:
+    """log p(chosen) - log p(rejected) of each pair."""
+    sides = [
+        [
+            sum(score)
+            for score in Transformers().score(checkpoint, [Rollout(prompt=p.prompt, completion=text(p)) for p in PAIRS])
+        ]
+        for text in (lambda pair: pair.chosen, lambda pair: pair.rejected)
+    ]
+    return [better - worse for better, worse in zip(*sides, strict=True)]
+
+
+def test_the_first_dpo_loss_is_ln_2_against_the_start(start, tmp_path, quiet_log):
+    run_dpo(start, tmp_path / "out", quiet_log, learning_rate=0.0)
+    assert quiet_log.metrics["train/loss"] == pytest.approx(math.log(2), abs=1e-4)
+
+
+def test_the_dpo_loss_is_that_of_the_papers_formula(start, tmp_path, quiet_log):
+    other = run_dpo(start, tmp_path / "other", quiet_log, max_steps=5)
+    run_dpo(other, tmp_path / "out", quiet_log, reference=start, learning_rate=0.0)
+    gains = [new - old for new, old in zip(margins(other), margins(start), strict=True)]
+    expected = sum(math.log1p(math.exp(-0.1 * gain)) for gain in gains) / len(gains)
+    assert quiet_log.metrics["train/loss"] == pytest.approx(expected, abs=1e-3)
+    assert expected < math.log(2) - 0.01, "the reference matters"
+
+
+def test_dpo_raises_the_margin_of_every_pair(start, tmp_path, quiet_log):
+    before = margins(start)
+    after = margins(run_dpo(start, tmp_path / "out", quiet_log, learning_rate=3e-3))
+    assert all(new > old + 1 for new, old in zip(after, before, strict=True))
+
+
+def test_dpo_repeats_to_the_byte_and_leaves_the_reference_alone(start, tmp_path, quiet_log):
+    kept = weights(start)
+    first, second = (weights(run_dpo(start, tmp_path / name, quiet_log, max_steps=3)) for name in ("a", "b"))
+    assert first == second != kept
+    assert weights(start) == kept
+
+
+def test_a_dpo_loss_that_is_no_number_saves_nothing(start, tmp_path, quiet_log):
+    with pytest.raises(DataError, match="learning_rate"):
+        run_dpo(start, tmp_path / "out", quiet_log, learning_rate=1e30, max_steps=4)
+    assert not list(tmp_path.glob("out/*.safetensors"))
+
+
+# ---- loading -----------------------------------------------------------------------------------------------------
+def test_a_tokenizer_without_a_padding_token_pads_with_the_end_token(start, tmp_path):
+    folder = Path(shutil.copytree(start.path, tmp_path / "copy"))
+    tokenizer = training.load(start)[1]
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    assert training.load(Checkpoint(path=str(folder)))[1].pad_token == tokenizer.eos_token
