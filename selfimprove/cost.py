@@ -34,22 +34,26 @@ def estimate(recipe: Recipe) -> Cost:
         rollouts = max(rollouts, prompts * samples)
         limits.append(getattr(method, "max_completion_length", None) or 0)
     answers = getattr(recipe.the("refinement"), "samples", 1)
-    extra = sum(
-        min(recipe.gate_problems, getattr(e, "problems", 0)) * getattr(e, "samples", 0)
-        for e in recipe.evaluation.values()
-    )
-    gate = (recipe.gate_problems * answers + extra) * (1 + 3 * recipe.rounds)
-    sealed = 2 * (recipe.sealed_problems * answers + extra)
+
+    def examined(problems: int) -> int:
+        sampling = [e for e in recipe.evaluation.values() if hasattr(e, "samples")]
+        return problems * answers + sum(min(problems, getattr(e, "problems", problems)) * e.samples for e in sampling)
+
+    gate = examined(recipe.gate_problems) * (1 + 3 * recipe.rounds)
+    sealed = 2 * examined(recipe.sealed_problems)
     optimization = recipe.the("optimization")
     steps = getattr(optimization, "max_steps", None)
     if steps is not None and steps < 0:
         rows = optimization.per_device_train_batch_size * optimization.gradient_accumulation_steps
-        steps = math.ceil(rollouts * optimization.num_train_epochs / rows)
+        steps = math.ceil(rollouts * optimization.num_train_epochs / rows) * recipe.rounds
+    elif steps is not None:
+        growth = getattr(optimization, "max_steps_growth", 1.0)
+        steps = sum(round(steps * growth**number) for number in range(recipe.rounds))
     samples = drawn * recipe.rounds
     longest = max(limits)
     return Cost(
         samples=samples,
         evaluations=gate + sealed,
         tokens=(samples + gate + sealed) * longest,
-        steps=None if steps is None else steps * recipe.rounds,
+        steps=steps,
     )

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra import compose, initialize
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
@@ -126,7 +125,9 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     body = yaml_file.read(path)
     chosen = _defaults(body.pop("defaults", []), path)
     values = [override for override in overrides if not _choose(override, chosen)]
-    bench = body.pop("bench", {})
+    bench = body.pop("bench", None) or {}
+    if not isinstance(bench, dict):
+        raise RecipeError(f"{path}: bench must hold settings for the tiny model, such as `rounds: 2`")
     if chosen["model"] == ["tiny"]:
         body = _merge(body, bench)
     for key in body:
@@ -154,7 +155,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
 def runnable(settings: Settings) -> str:
     """The resolved recipe as YAML that `load` reads."""
     defaults = [{slot: list(settings[slot])} for slot in registry.SLOTS]
-    return yaml.safe_dump({"defaults": defaults, **settings}, sort_keys=False, allow_unicode=True)
+    return yaml_file.dump({"defaults": defaults, **settings})
 
 
 def check_flow(recipe: Recipe) -> None:
@@ -220,11 +221,13 @@ def _choose(override: str, chosen: dict[str, list[str]]) -> bool:
 
 
 def _set_slot(slot: str, names: Any, chosen: dict[str, list[str]]) -> None:
-    names = [names] if isinstance(names, str) else names or []
     if slot not in registry.SLOTS:
         raise RecipeError(f"no slot is called {slot!r}.{nearest(slot, registry.SLOTS)}")
+    names = [names] if isinstance(names, str) else [] if names is None else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RecipeError(f"{slot} takes the name of a method or a list of names, not {names!r}")
     for name in names:
-        registry.find(slot, str(name))
+        registry.find(slot, name)
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise RecipeError(f"{slot} names {twice[0]!r} twice; a method can stand in a slot once")
@@ -245,6 +248,8 @@ def _prune(slot: str, body: dict[str, Any], chosen: list[str], path: Path) -> No
             del options[name]
         elif options[name] is None:
             options[name] = {}
+        elif not isinstance(options[name], dict):
+            raise RecipeError(f"{path}: {slot}.{name} must map options to values, not {options[name]!r}")
 
 
 def _quoted(override: str) -> str:
@@ -261,6 +266,8 @@ def _check_override(override: str, chosen: dict[str, list[str]]) -> None:
     key, equals, _ = override.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
         raise RecipeError(f"cannot read the override {override!r}; write key=value, for example rounds=5")
+    if "${" in override:
+        raise RecipeError(f"the override {override!r} is an interpolation; write the value itself")
     slot, _, rest = key.partition(".")
     plain = [f.name for f in fields(Recipe) if f.name not in registry.SLOTS]
     if slot not in registry.SLOTS:
@@ -288,7 +295,8 @@ def _explain(error: Exception) -> str:
     where = re.search(r"full_key: (\S+)", text)
     if "missing mandatory value" in text and where:
         return f"{where[1]} is required: add {where[1]}=VALUE"
-    first = text.splitlines()[0].strip().removeprefix("Error merging override ")
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("In 'recipe'")]
+    first = lines[0].removeprefix("Error merging override ")
     cause = f": {str(error.__cause__).splitlines()[0].strip()}" if error.__cause__ else ""
     return f"{where[1] + ': ' if where else ''}{first}{cause}"
 

@@ -38,7 +38,10 @@ class RunDir:
             StorageError: the folder exists and is not empty, or cannot be made.
         """
         with storage():
-            root.mkdir(parents=True, exist_ok=True)
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise StorageError(f"{root} cannot be a run folder: a file is in the way; choose --out") from error
             if any(root.iterdir()):
                 raise StorageError(
                     f"{root} exists and is not empty. Continue it with: selfimprove resume {root}; or choose --out"

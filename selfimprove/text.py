@@ -14,9 +14,10 @@ SPLITS = {"train": 600, "selection": 700, "gate": 850, "audit": 900, "sealed": 1
 """The five disjoint populations of problems, each up to (not including) this bucket of 1000."""
 
 _BOXED = re.compile(r"\\boxed\s*\{")
-_HASHES = re.compile(r"####?\s*(.+?)\s*$", re.MULTILINE)
-_ANSWER = re.compile(r"(?:final\s+)?answer(?:\s+is)?\s*[:=]?\s*(.+?)(?:\.\s|\.?$)", re.IGNORECASE | re.MULTILINE)
-_CHOICE = re.compile(r"\(?\b([A-J])\b\)?")
+_BRACE = re.compile(r"[{}]")
+_HASHES = re.compile(r"(?<!#)####(?!#)\s*+(.*\S)")
+_ANSWER = re.compile(r"\banswer\b(?:\s+is\b)?+\s*+[:=]?+\s*+(.+?)(?:\.\s|\.?$)", re.IGNORECASE | re.MULTILINE)
+_CHOICE = re.compile(r"(?<=\()[A-J](?=\))|\b[A-HJ]\b|^\s*I\s*$")
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
@@ -54,16 +55,15 @@ def final_answer(text: str) -> str | None:
 
     None when the text has none of the three.
     """
-    boxed = None
-    for match in _BOXED.finditer(text):
-        depth, start = 1, match.end()
-        for position in range(start, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
-            if depth == 0:
-                boxed = text[start:position].strip()
-                break
-    if boxed is not None:
-        return boxed
+    starts = {match.end() - 1 for match in _BOXED.finditer(text)}
+    boxed, opened = (-1, ""), list[int]()
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif opened and (start := opened.pop()) in starts:
+            boxed = max(boxed, (start, text[start + 1 : brace.start()]))
+    if boxed[0] >= 0:
+        return boxed[1].strip()
     for pattern in (_HASHES, _ANSWER):
         found = pattern.findall(text)
         if found:

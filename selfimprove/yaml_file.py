@@ -31,6 +31,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: dict[Any, Any] = {}
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands here twice", problem_mark=key.start_mark)
             seen[key.value] = key
@@ -45,7 +47,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|fals
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)([eE][-+]?[0-9]+)?$|^[-+]?\.inf$|^\.nan$"),
+    re.compile(r"^[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?$|^[-+]?\.inf$|^\.nan$"),
     list("-+0123456789."),
 )
 
@@ -56,6 +58,21 @@ def _construct_float(loader: yaml.SafeLoader, node: Any) -> float:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader`, or any other loader, would read as something else than a text."""
+
+
+_Dumper.yaml_implicit_resolvers = {
+    letter: [*yaml.SafeLoader.yaml_implicit_resolvers.get(letter, []), *_Loader.yaml_implicit_resolvers.get(letter, [])]
+    for letter in {*yaml.SafeLoader.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
+}
+
+
+def dump(values: dict[str, Any]) -> str:
+    """Plain values as YAML that `read` gives back."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -74,7 +91,10 @@ def read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise RecipeError(f"{path}{where}: not a recipe: {getattr(error, 'problem', None) or error}") from error
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise RecipeError(f"{path}{where}: not a recipe: {problem}") from error
+    except (ValueError, KeyError, RecursionError) as error:  # PyYAML lets these through: !!int x, !!bool x, [[[[...
+        raise RecipeError(f"{path}: not a recipe: {error}") from error
     if not isinstance(body, dict):
         raise RecipeError(f"{path} holds no mapping; a recipe starts with `defaults:` and names a method for each slot")
     _check_values(body, path)
@@ -98,3 +118,5 @@ def _check_values(body: Any, path: Path) -> None:
             stack += [(item, depth + 1) for item in value]
         elif isinstance(value, str) and "${" in value:
             raise RecipeError(f"{path}: {value!r} is an interpolation; write the value itself")
+        elif not isinstance(value, str | int | float | None):
+            raise RecipeError(f"{path}: {value!r} is no plain value; write a text or a number")

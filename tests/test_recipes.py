@@ -72,7 +72,9 @@ def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch):
     settings = recipes.load(name)[1]
     changes = smaller(settings)
     if "random" not in settings["reward"] and settings["reward"]:
-        changes.append("reward=random")  # four steps of bootstrap solve nothing, and a round needs something to train on
+        changes.append(
+            "reward=random"
+        )  # four steps of bootstrap solve nothing, and a round needs something to train on
     root = create(name, changes, tmp_path / "run").root
     summary = Runner(RunDir(root), Quiet()).run()
     assert summary["rounds"] == 1 and not summary["stopped"]

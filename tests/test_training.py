@@ -16,7 +16,7 @@ from selfimprove import training
 from selfimprove.engine.transformers import Transformers
 from selfimprove.errors import DataError
 from selfimprove.records import Checkpoint, Preference, Prompt, Rollout
-from selfimprove.text import completion_ids, prompt_ids
+from selfimprove.text import prompt_ids
 
 SUMS = [("what is 3 + 5?", "Answer: 8."), ("what is 12 - 7?", "Answer: 5."), ("3", "the quick brown fox jumps")]
 
@@ -43,21 +43,9 @@ def preference(question: str, better: str, worse: str) -> Preference:
     return Preference(prompt=prompt, chosen=chosen, rejected=rejected)
 
 
-def sizes(rollouts: list[Rollout], start: Checkpoint) -> list[int]:
-    """Tokens that the loss of each rollout is on."""
-    _, tokenizer = training.load(start)
-    return [len(completion_ids(tokenizer, one.completion, not one.truncated)) for one in rollouts]
-
-
 def schedule(**changes) -> training.Schedule:
     values = {"learning_rate": 1e-2, "max_steps": 10, "lr_scheduler_type": "constant", "per_device_train_batch_size": 4}
     return training.Schedule(**{**values, **changes})
-
-
-def first_loss(start, rows, folder, quiet_log, **changes) -> float:
-    """The loss before the first step: ten steps at a learning rate of zero, the mean of which is logged."""
-    training.sft(start, rows, folder, schedule(learning_rate=0.0, **changes), quiet_log)
-    return quiet_log.metrics["train/loss"]
 
 
 def weights(checkpoint: Checkpoint) -> str:
@@ -68,31 +56,21 @@ def weights(checkpoint: Checkpoint) -> str:
 def test_the_loss_is_the_mean_cross_entropy_of_completion_and_end_tokens(start, tmp_path, quiet_log):
     import torch
 
-    rollouts = [rollout(*pair) for pair in SUMS]
+    rollouts = [*(rollout(*pair) for pair in SUMS), rollout("a", "cut sho", "length")]
     model, tokenizer = training.load(start)
     losses = []
     for one in rollouts:
-        prompt, completion = prompt_ids(tokenizer, one.prompt.prompt), completion_ids(tokenizer, one.completion)
-        assert completion[-1] == tokenizer.eos_token_id
+        prompt = prompt_ids(tokenizer, one.prompt.prompt)
+        completion = tokenizer(one.text, add_special_tokens=False)["input_ids"]
+        if one.text != "cut sho":  # a truncated completion is not taught to end there
+            completion.append(tokenizer.eos_token_id)
         with torch.inference_mode():
             logits = model(torch.tensor([prompt + completion])).logits[0]
         for place, token in enumerate(completion, len(prompt)):
             losses.append(float(torch.nn.functional.cross_entropy(logits[place - 1], torch.tensor(token))))
-    expected = sum(losses) / len(losses)
-    assert first_loss(start, rollouts, tmp_path / "out", quiet_log) == pytest.approx(expected, abs=2e-3)
-
-
-def test_the_loss_is_that_of_the_engines_score(start, tmp_path, quiet_log):
-    rollouts = [rollout(*pair) for pair in SUMS] + [rollout("a", "cut sho", "length")]
-    scores = [value for score in Transformers().score(start, rollouts) for value in score]
-    expected = -sum(scores) / len(scores)
-    assert first_loss(start, rollouts, tmp_path / "out", quiet_log) == pytest.approx(expected, abs=2e-3)
-
-
-def test_a_truncated_completion_is_not_taught_to_end(start, tmp_path, quiet_log):
-    ended, cut = rollout("3", "Answer: 8."), rollout("3", "Answer: 8.", "length")
-    assert sizes([cut], start)[0] + 1 == sizes([ended], start)[0]
-    assert first_loss(start, [ended], tmp_path / "a", quiet_log) != first_loss(start, [cut], tmp_path / "b", quiet_log)
+    assert losses == pytest.approx([-x for score in Transformers().score(start, rollouts) for x in score], abs=1e-3)
+    training.sft(start, rollouts, tmp_path / "out", schedule(learning_rate=0.0), quiet_log)
+    assert quiet_log.metrics["train/loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-3)
 
 
 def test_sft_raises_the_log_probability_of_its_targets(start, tmp_path, quiet_log):
@@ -158,17 +136,16 @@ def test_a_bfloat16_model_learns_as_much_as_its_float32_copy_and_stays_bfloat16(
     assert gains["bfloat16"] == pytest.approx(gains["float32"], rel=0.2)
 
 
-@pytest.mark.parametrize("do_sample", [True, False])
-def test_a_published_generation_config_survives_training(do_sample, start, tmp_path, quiet_log):
+def test_a_published_generation_config_survives_training(start, tmp_path, quiet_log):
     """Chat models have several end tokens; many have a temperature without do_sample, which cannot be saved as it is."""
     folder = Path(shutil.copytree(start.path, tmp_path / "published"))
     path = folder / "generation_config.json"
-    published = {**json.loads(path.read_text()), "eos_token_id": [1, 70], "temperature": 0.6, "do_sample": do_sample}
+    published = {**json.loads(path.read_text()), "eos_token_id": [1, 70], "temperature": 0.6, "do_sample": False}
     path.write_text(json.dumps(published))
     rows = [rollout(*pair) for pair in SUMS]
     training.sft(Checkpoint(path=str(folder)), rows, tmp_path / "out", schedule(max_steps=1), quiet_log)
     saved = json.loads((tmp_path / "out" / "generation_config.json").read_text())
-    assert (sorted(saved["eos_token_id"]), saved["temperature"], saved["do_sample"]) == ([1, 70], 0.6, True)
+    assert (sorted(saved["eos_token_id"]), saved["temperature"]) == ([1, 70], 0.6)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(start, tmp_path, quiet_log):
@@ -181,7 +158,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(start, tmp_path
     assert weights(start) not in made.values()
 
 
-@pytest.mark.parametrize(("learning_rate", "steps"), [(1e30, 3), (1e30, 12), (math.inf, 2)])
+@pytest.mark.parametrize(("learning_rate", "steps"), [(1e30, 3), (math.inf, 12)])
 def test_a_loss_that_is_no_number_saves_nothing(learning_rate, steps, start, tmp_path, quiet_log):
     rows = [rollout(*pair) for pair in SUMS]
     with pytest.raises(DataError, match="learning_rate") as caught:

@@ -38,7 +38,7 @@ class Curriculum(Controller):
             raise RecipeError(f"controller curriculum needs a starting level: set task.{name}.level to a number")
         top = self.max_level or task.get("max_length") or task["level"]
         if history and self._mastered(history[-1], task["level"]):
-            return {f"task.{name}.level": min(top, task["level"] + self.step)}
+            return {f"task.{name}.level": max(task["level"], min(top, task["level"] + self.step))}
         return {}
 
     def _mastered(self, last: Round, level: int) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfimprove.errors import EngineError
 from selfimprove.interfaces import Policy, Refinement, Sampling
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
@@ -37,5 +38,5 @@ class BestOfN(Refinement):
 
     def _score(self, rollout: Rollout) -> float:
         if rollout.logprobs is None:
-            raise ValueError("the engine gave no log-probabilities")
+            raise EngineError("refinement best_of_n needs log-probabilities, and this engine gives none")
         return rollout.logprobs["sum"] / (max(1.0, rollout.logprobs["count"]) if self.per_token else 1.0)

@@ -26,9 +26,6 @@ from selfimprove.records import Message, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import split_of
 
-RAMP = 0.2
-"""Share of the worked examples over which they grow to full length."""
-
 
 @register("chain_sums")
 @dataclass
@@ -53,8 +50,10 @@ class ChainSums(Task):
             raise RecipeError(f"task.chain_sums.modulus is {self.modulus}; it must be 2 to 10")
         if not 2 <= self.min_length <= self.max_length or not 2 <= self.taught_min_length <= self.max_length:
             raise RecipeError("task.chain_sums needs 2 <= min_length, taught_min_length <= max_length")
-        if not 0 <= self.gap_share <= 1:
-            raise RecipeError(f"task.chain_sums.gap_share is {self.gap_share}; it must be 0 to 1")
+        if not 0 <= self.gap_share <= 0.9:
+            raise RecipeError(f"task.chain_sums.gap_share is {self.gap_share}; it must be 0 to 0.9")
+        if self.level is not None and self.level < 2:
+            raise RecipeError(f"task.chain_sums.level is {self.level}; a problem has at least 2 digits")
         table = [(a, b) for a in range(self.modulus) for b in range(self.modulus)]
         random.Random(self.gap_seed).shuffle(table)
         self._gap = frozenset(table[: round(self.gap_share * len(table))])
@@ -63,8 +62,7 @@ class ChainSums(Task):
         lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
         n = 1500 if n is None else n
         start = part[0] * n
-        streams = [self._stream(split, length, seed) for length in lengths]
-        drawn: list[Prompt] = []
+        streams, drawn = [self._stream(split, length, seed) for length in lengths], list[Prompt]()
         while streams and len(drawn) < start + n:  # one of each length in turn; a used-up length drops out
             streams = [stream for stream in streams if (problem := next(stream, None)) and not drawn.append(problem)]
         return drawn[start : start + n]
@@ -85,18 +83,15 @@ class ChainSums(Task):
         The first fifth grows from the shortest to the longest problems: taught so, the table is learned before the
         order of the steps, in half as many training steps.
 
-        Args:
-            role: solve, hint, propose, judge or refine.
-
         Raises:
-            RecipeError: the role is not one of these.
+            RecipeError: the role is not solve, hint, propose, judge or refine.
         """
         if role not in ("solve", "hint", "propose", "judge", "refine"):
             raise RecipeError(f"task chain_sums has no role {role!r}; it has solve, hint, propose, judge, refine")
         source = random.Random(f"{seed}:{role}")
         examples: list[Rollout] = []
         while len(examples) < n:
-            grown = min(1.0, len(examples) / (RAMP * n))
+            grown = min(1.0, 5 * len(examples) / n)
             longest = self.taught_min_length + int(grown * (self.max_length - self.taught_min_length))
             length = longest if source.random() < 0.5 else source.randint(self.taught_min_length, longest)
             digits = [source.randrange(self.modulus) for _ in range(length)]
@@ -105,18 +100,16 @@ class ChainSums(Task):
         return examples
 
     def _demonstrate(self, role: str, digits: list[int], source: random.Random) -> Rollout | None:
-        """One example, or None where the problem would reveal a hidden entry."""
+        """One example, or None where it would reveal a hidden entry."""
         roles, prompt = _Roles(), self._prompt(digits)
         problem, solution = _problem(digits), self._solution(digits, source) or ""
         if role == "solve":
-            return _rollout(prompt, roles.solve(problem), solution)
+            return _rollout(prompt, prompt.prompt, solution)
         if role == "hint":
             return _rollout(prompt, roles.hint(prompt, solution[-1]), solution)
         if role == "propose":
             return _rollout(prompt, roles.propose(len(digits)), problem)
-        if self._hidden(digits):
-            return None
-        wrong = self._solution(digits, source, slip=source.random() < 0.5)
+        wrong = None if self._hidden(digits) else self._solution(digits, source, slip=source.random() < 0.5)
         if wrong is None:
             return None
         if role == "judge":
@@ -204,5 +197,4 @@ def _problem(digits: list[int]) -> str:
 
 
 def _rollout(prompt: Prompt, messages: list[Message], text: str) -> Rollout:
-    example = Prompt(prompt=messages, key=prompt.key)
-    return Rollout(prompt=example, completion=[{"role": "assistant", "content": text}])
+    return Rollout(prompt=Prompt(prompt=messages, key=prompt.key), completion=[{"role": "assistant", "content": text}])

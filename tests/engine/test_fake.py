@@ -48,6 +48,12 @@ def test_a_draw_depends_on_seed_prompt_and_sample_and_not_on_the_batch(sample: C
     assert sample(["1+2"], 40, seed=1) != alone
 
 
+def test_prompts_draw_independently_of_each_other(sample: Callable) -> None:
+    one, two = sample(["1+2", "3+5"], 400)
+    both = sum(a == "#3" and b == "#8" for a, b in zip(one, two, strict=True)) / 400
+    assert abs(both - 0.5 * 0.25) < 4 * math.sqrt(0.125 * 0.875 / 400)
+
+
 def test_an_unknown_prompt_gets_the_default(sample: Callable) -> None:
     assert sample(["9+9"], 2) == [["?", "?"]]
 

@@ -151,7 +151,7 @@ def test_temperature_zero_gives_equal_samples_and_decodes_one(small, ask, quiet_
 
 
 def test_only_the_likeliest_token_is_greedy(small, ask, quiet_log):
-    engine, prompts = Transformers(max_completion_length=20), [ask(text) for text in TEXTS]
+    engine, prompts = Transformers(max_completion_length=8), [ask(text) for text in TEXTS]
     greedy = texts_of(engine.sample(small(), prompts, 1, GREEDY, 0, quiet_log))
     for sampling in (Sampling(top_k=1), Sampling(top_p=1e-9), Sampling(min_p=1.0), Sampling(temperature=1e-3)):
         assert texts_of(engine.sample(small(), prompts, 1, sampling, 3, quiet_log)) == greedy

@@ -57,6 +57,12 @@ def test_an_agreement_of_exactly_the_bound_counts(vote: Callable, size: int) -> 
     assert vote(["lost", *texts[1:]], 0.6) == [None] * size  # one vote less
 
 
+@pytest.mark.parametrize(("share", "votes", "size"), [(0.28, 7, 25), (0.55, 55, 100), (0.56, 14, 25), (0.07, 7, 100)])
+def test_rounding_does_not_move_the_bound(vote: Callable, share: float, votes: int, size: int) -> None:
+    assert share * size > votes  # by one part in 10^15
+    assert vote(["#1"] * votes + ["lost"] * (size - votes), share)[0] == 1.0
+
+
 def test_texts_without_an_answer_count_against_the_agreement(vote: Callable) -> None:
     assert vote(["#1", "#1", "lost", "lost"], 0.6) == [None] * 4
     assert vote(["#1", "#1", "lost", "lost"], 0.5) == [1.0, 1.0, 0.0, 0.0]

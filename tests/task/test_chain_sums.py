@@ -108,7 +108,7 @@ def test_the_answer_is_the_sum_and_the_prompt_holds_the_problem_only() -> None:
         ({"min_length": 5, "max_length": 4}, "2 <= min_length"),
         ({"taught_min_length": 1}, "taught_min_length <= max_length"),
         ({"taught_min_length": 7}, "taught_min_length <= max_length"),
-        ({"gap_share": 1.5}, "gap_share is 1.5; it must be 0 to 1"),
+        ({"gap_share": 1.5}, "gap_share is 1.5; it must be 0 to 0.9"),
         ({"gap_share": -0.1}, "gap_share is -0.1"),
         ({"level": -4}, "level"),
         ({"level": 1}, "level"),
