@@ -154,7 +154,7 @@ def report(
         path = folder / "summary.json"
         if not path.is_file():
             raise MissingError(
-                f"{folder} has no summary.json: not a finished run. Finish it: selfimprove resume {folder}"
+                f"{folder} is not a finished run: no summary.json. Finish it: selfimprove resume {folder}"
             )
         summaries.append(json.loads(path.read_text()))
     if as_json:

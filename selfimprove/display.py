@@ -100,7 +100,7 @@ class Screen:
 def rounds_table(summary: dict[str, Any]) -> Table:
     """The rounds of a finished run side by side."""
     table = Table(title=f"{summary['recipe']}, seed {summary['seed']}")
-    for column in ("round", "champion", "candidate", "verdict", "kept", "labels right", "seconds"):
+    for column in ("round", "champion", "candidate", "verdict", "kept", "labels right", "time"):
         table.add_column(column, justify="left" if column == "verdict" else "right", no_wrap=True)
     for line in summary["per_round"]:
         precision = line.get("selection/label_precision")
@@ -111,6 +111,6 @@ def rounds_table(summary: dict[str, Any]) -> Table:
             line.get("decision", {}).get("verdict", "start"),
             str(line.get("selection/kept", "")),
             "" if precision is None else f"{precision:.3f}",
-            f"{sum(line['seconds'].values()):.1f}",
+            f"{sum(line['seconds'].values()):.1f} s",
         )
     return table
