@@ -36,8 +36,9 @@ def estimate(recipe: Recipe) -> Cost:
     answers = getattr(recipe.the("refinement"), "samples", 1)
 
     def examined(problems: int) -> int:
-        sampling = [e for e in recipe.evaluation.values() if hasattr(e, "samples")]
-        return problems * answers + sum(min(problems, getattr(e, "problems", problems)) * e.samples for e in sampling)
+        methods = recipe.evaluation.values()
+        drawn = (min(problems, getattr(e, "problems", problems)) * getattr(e, "samples", 0) for e in methods)
+        return problems * answers + sum(drawn)
 
     gate = examined(recipe.gate_problems) * (1 + 3 * recipe.rounds)
     sealed = 2 * examined(recipe.sealed_problems)

@@ -8,10 +8,11 @@ sample, position) only, so a completion does not depend on its neighbours in the
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from typing import Any
 
-from selfimprove.errors import DataError
+from selfimprove.errors import DataError, EngineError
 from selfimprove.interfaces import Sampling
 
 GROWTH = 32
@@ -54,12 +55,11 @@ def decode(
 
     device = model.device
     width = max(len(prompt) for prompt in batch)
-    context = model.config.get_text_config().max_position_embeddings
-    longest = min(sampling.max_completion_length or limit, context - width)
-    if longest < 1:
-        raise DataError(
-            f"a prompt of {width} tokens fills the model's context of {model.config.max_position_embeddings}"
-        )
+    asked, context = sampling.max_completion_length or limit, context_of(model)
+    if width >= context:
+        raise DataError(f"a prompt of {width} tokens fills the model's context of {context}")
+    room = [min(asked, context - len(prompt)) for prompt in batch]
+    longest = max(room)
     ends = model.generation_config.eos_token_id
     stops = torch.tensor(sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}))
     stops = stops.to(device)
@@ -67,11 +67,12 @@ def decode(
     tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in batch], device=device)
     uniforms = None
     if sampling.temperature > 0:
-        uniforms = torch.from_numpy(numpy.concatenate([_uniforms(seed, p, rows, longest) for p in batch])).to(device)
+        uniforms = torch.from_numpy(numpy.concatenate([_uniforms(seed, p, rows, asked) for p in batch])).to(device)
 
     with torch.inference_mode():
         logits, cache = _prefill(model, tokens, padding, rows)
         padding = padding.repeat_interleave(rows)
+        ends_at = torch.tensor(room, device=device).repeat_interleave(rows)
         alive = torch.arange(len(batch) * rows, device=device)
         done = torch.zeros(len(alive), dtype=torch.bool, device=device)
         out = torch.full((len(alive), longest), -1, device=device)
@@ -85,13 +86,14 @@ def decode(
             keep = ~done
             out[alive[keep], position] = chosen[keep]
             logprob[alive[keep]] += logprobs.gather(-1, chosen[:, None])[keep, 0]
-            done |= torch.isin(chosen, stops)
+            done |= torch.isin(chosen, stops) | (ends_at == position + 1)
             if position + 1 == longest or bool(done.all()):
                 break
             if int(done.sum()) * 2 >= len(done):
                 rest = (~done).nonzero()[:, 0]
                 cache.select(rest)
                 alive, chosen, padding, done = alive[rest], chosen[rest], padding[rest], done[rest]
+                ends_at = ends_at[rest]
             logits = cache.step(model, chosen, padding)
 
     groups: list[list[Draw]] = [[] for _ in batch]
@@ -104,6 +106,11 @@ def decode(
     return groups
 
 
+def context_of(model: Any) -> int:
+    """Tokens that fit into the model's context; models without position limit have none."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
+
+
 def _draw(logits: Any, sampling: Sampling, uniform: Any) -> Any:
     """One token for each row: filter as vLLM and transformers do, then invert the cumulative distribution."""
     import torch
@@ -111,15 +118,17 @@ def _draw(logits: Any, sampling: Sampling, uniform: Any) -> Any:
     probabilities = (logits / sampling.temperature).softmax(-1)
     if sampling.top_k or sampling.top_p < 1 or sampling.min_p > 0:
         ordered, index = probabilities.sort(-1, descending=True)
-        drop = ordered.cumsum(-1) - ordered >= sampling.top_p if sampling.top_p < 1 else torch.zeros_like(ordered) > 0
-        drop |= ordered < sampling.min_p * ordered[:, :1]
         if sampling.top_k:
-            drop[:, sampling.top_k :] = True
+            ordered[:, sampling.top_k :] = 0.0
+        drop = ordered < sampling.min_p * ordered[:, :1]
+        if sampling.top_p < 1:  # a share of what top_k has left
+            sofar = ordered.cumsum(-1)
+            drop |= sofar - ordered >= sampling.top_p * sofar[:, -1:]
         probabilities = probabilities.scatter(-1, index, ordered.masked_fill(drop, 0.0))
     cumulative = probabilities.cumsum(-1)
-    target = uniform[:, None] * cumulative[:, -1:]
-    chosen = torch.searchsorted(cumulative, target, right=True)[:, 0]
-    return chosen.clamp(max=logits.shape[-1] - 1)
+    total = cumulative[:, -1:].contiguous()
+    chosen = torch.searchsorted(cumulative, uniform[:, None] * total, right=True)
+    return torch.minimum(chosen, torch.searchsorted(cumulative, total))[:, 0]  # rounding must not reach a dropped token
 
 
 class _Cache:
@@ -169,10 +178,12 @@ class _Cache:
         places = torch.arange(width, device=tokens.device)
         mask = places <= self.length
         mask = (mask & (places >= padding[:, None]))[:, None, None] if bool(padding.any()) else mask[None, None, None]
+        # Rows that have ended go on until they leave the batch, perhaps beyond the context.
+        places_of_tokens = (self.length - padding).clamp(max=context_of(model) - 1)
         logits = model(
             input_ids=tokens[:, None],
             attention_mask=mask if self.static else mask.expand(len(tokens), 1, 1, width)[:, 0, 0].long(),
-            position_ids=(self.length - padding)[:, None],
+            position_ids=places_of_tokens[:, None],
             past_key_values=self.cache,
             use_cache=True,
         ).logits[:, -1]
@@ -194,6 +205,9 @@ def _prefill(model: Any, tokens: Any, padding: Any, rows: int) -> tuple[Any, _Ca
         use_cache=True,
         logits_to_keep=1,
     )
-    past = result.past_key_values
+    past: Any = getattr(result, "past_key_values", None)
+    if not all(hasattr(layer, "batch_repeat_interleave") for layer in getattr(past, "layers", [None])):
+        kind = model.config.model_type
+        raise EngineError(f"models of type {kind} keep a state that this engine cannot copy; use another engine")
     past.batch_repeat_interleave(rows)
     return result.logits[:, -1].repeat_interleave(rows, 0), _Cache(past, model.config, width)

@@ -75,7 +75,7 @@ def sft(
         processing_class=tokenizer,
         callbacks=[_callback(log, check, check_every)],
     )
-    return _train(trainer, tokenizer, folder, log)
+    return _train(trainer, tokenizer, folder, log, _dtype(checkpoint))
 
 
 def dpo(
@@ -130,24 +130,42 @@ def dpo(
         processing_class=tokenizer,
         callbacks=[_callback(log, None, 0)],
     )
-    return _train(trainer, tokenizer, folder, log)
+    return _train(trainer, tokenizer, folder, log, _dtype(checkpoint))
 
 
 def load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """Model and tokenizer of a checkpoint, for training."""
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model = AutoModelForCausalLM.from_pretrained(checkpoint.path, use_safetensors=True, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(
+        checkpoint.path,
+        dtype=torch.float32,  # in bfloat16 most weights are too coarse for a step of the usual learning rates
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
     return model, tokenizer
+
+
+def _dtype(checkpoint: Checkpoint) -> Any:
+    """The number type that the checkpoint's weights are stored in."""
+    import torch
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(checkpoint.path).dtype or torch.float32
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> Checkpoint:
     """A plain `save_pretrained` folder: safetensors, config, generation config, tokenizer, chat template."""
     from safetensors import SafetensorError
 
+    try:
+        model.generation_config.validate(strict=True)
+    except ValueError:  # many published models name a temperature but not do_sample, which cannot be saved
+        model.generation_config.do_sample = True
     try:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -172,6 +190,7 @@ def _arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
         "save_strategy": "no",
         "logging_strategy": "steps",
         "logging_steps": 10,
+        "logging_nan_inf_filter": False,  # else a loss that is no number is logged as the mean of the others
         "report_to": "none",
         "disable_tqdm": True,
         "use_cpu": not gpu,
@@ -208,13 +227,18 @@ def _callback(log: Log, check: Check | None, check_every: int) -> Any:
     return Progress()
 
 
-def _train(trainer: Any, tokenizer: Any, folder: Path, log: Log) -> Checkpoint:
+def _train(trainer: Any, tokenizer: Any, folder: Path, log: Log, dtype: Any) -> Checkpoint:
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    if not all(bool(weight.isfinite().all()) for weight in trainer.model.parameters()):
+        raise DataError(
+            f"the weights are no longer finite after {trainer.state.global_step} steps; nothing was saved. "
+            f"Try a lower learning_rate than {trainer.args.learning_rate:g}"
+        )
     history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if history:
         log.metric("train/loss", history[-1])
     log.metric("train/steps", trainer.state.global_step)
-    return save(trainer.model, tokenizer, folder)
+    return save(trainer.model.to(dtype), tokenizer, folder)

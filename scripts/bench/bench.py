@@ -87,7 +87,7 @@ def save(file: Path | None, machine: dict[str, Any], **numbers: Any) -> None:
     file.write_text(json.dumps({"command": command, "machine": machine, **numbers}, indent=1) + "\n")
 
 
-def run(recipe: str, seed: int, overrides: Sequence[str] = (), cache: Path | None = None) -> Run:
+def run(recipe: str, seed: int, cache: Path | None = None) -> Run:
     """`selfimprove run RECIPE --seed SEED` in a process and a folder of its own.
 
     Args:
@@ -95,13 +95,14 @@ def run(recipe: str, seed: int, overrides: Sequence[str] = (), cache: Path | Non
     """
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "SELFIMPROVE_CACHE": str(cache or Path(folder) / "cache"), "COLUMNS": "110"}
-        command = [COMMAND, "run", recipe, *overrides, "--seed", str(seed), "--out", "run"]
+        named = str(Path(recipe).resolve()) if Path(recipe).is_file() else recipe
+        command = [COMMAND, "run", named, "--seed", str(seed)]
         began = time.perf_counter()
         done = subprocess.run(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         seconds = time.perf_counter() - began
-        result = Path(folder) / "run" / "summary.json"
+        result = Path(folder) / "runs" / Path(recipe).stem / "summary.json"
         if not result.exists():
             sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
         return Run(seconds=seconds, summary=json.loads(result.read_text()), output=done.stdout)

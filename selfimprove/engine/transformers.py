@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfimprove.decoding import Draw, decode
-from selfimprove.errors import DataError
+from selfimprove.decoding import Draw, context_of, decode
+from selfimprove.errors import DataError, EngineError
 from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
@@ -85,6 +85,11 @@ class Transformers(Engine):
         ended = [not rollout.truncated for rollout in rollouts]
         said = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
         pairs = list(zip(asked, said, strict=True))
+        longest = max((len(prompt) + len(completion) for prompt, completion in pairs), default=0)
+        if longest > context_of(model):
+            raise DataError(
+                f"a prompt and completion of {longest} tokens exceed the model's context of {context_of(model)}"
+            )
         order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
         scores: list[list[float]] = [[] for _ in pairs]
         size = max(1, self.batch_size // 8)  # scoring holds the logits of all positions at once
@@ -121,17 +126,33 @@ class Transformers(Engine):
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.empty(0, device=device)
+            dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
+        except (RuntimeError, AssertionError, AttributeError) as error:
+            raise EngineError(
+                f"engine.transformers: device {device!r} with dtype {self.dtype!r} cannot be used here: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
         local = Path(checkpoint.path).exists()
         try:
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, local_files_only=local)
-            model = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 checkpoint.path,
-                dtype=self.dtype,
+                dtype=dtype,
+                output_loading_info=True,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=local,
             )
-        except (OSError, ValueError) as error:
-            raise DataError(f"{checkpoint.path} cannot be loaded: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # a damaged folder makes transformers and safetensors raise all kinds
+            raise DataError(
+                f"{checkpoint.path} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}"
+            ) from error
+        model, report = loaded
+        if report["missing_keys"]:
+            raise DataError(
+                f"{checkpoint.path} lacks weights that its config.json asks for: {min(report['missing_keys'])}"
+            )
         self._loaded[checkpoint.path] = model.eval().to(device), tokenizer  # type: ignore[arg-type]
         return self._loaded[checkpoint.path]

@@ -59,6 +59,8 @@ def check_folder(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
     except ValueError as error:
         raise DataError(f"{folder / 'config.json'} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise DataError(f"{folder / 'config.json'} holds no mapping")
     if "auto_map" in config:
         raise DataError(f"{folder} needs code of its own (auto_map in config.json), which is not run")
     if not list(folder.glob("*.safetensors")):

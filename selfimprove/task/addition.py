@@ -43,8 +43,12 @@ class Addition(Task):
     """Digits of the longest problems in the worked examples of the bootstrap, which start at one digit."""
     shift: int | None = 2
     """Places by which numbers are moved at most in their fields of max_length; null writes digits without fields."""
+    base: int = 10
+    """Base of the number system (2 to 10); a smaller one has a smaller addition table, which is learned sooner."""
 
     def __post_init__(self) -> None:
+        if not 2 <= self.base <= 10:
+            raise RecipeError(f"task.addition.base is {self.base}; it must be 2 to 10")
         if not 1 <= self.min_length <= self.max_length:
             raise RecipeError("task.addition needs 1 <= min_length <= max_length")
         for name in ("level", "taught_length"):
@@ -88,7 +92,7 @@ class Addition(Task):
         examples: list[Rollout] = []
         while len(examples) < n:
             length = source.randint(1, self.taught_length)
-            prompt = self._prompt(_number(length, source), _number(length, source))
+            prompt = self._prompt(self._number(length, source), self._number(length, source))
             if split_of(prompt.key) == "train":
                 answer = str(prompt.answer)
                 messages = prompt.prompt if role == "solve" else self.roles().hint(prompt, answer)
@@ -99,21 +103,34 @@ class Addition(Task):
     def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
         """All problems of one length and split in a random order, none twice."""
         source = random.Random(f"{seed}:{split}:{length}")
-        numbers = 10 if length == 1 else 9 * 10 ** (length - 1)
-        seen: set[str] = set()
+        numbers = self.base if length == 1 else (self.base - 1) * self.base ** (length - 1)
+        seen: set[tuple[int, int]] = set()
         while len(seen) < numbers * (numbers + 1) // 2:
-            a, b = _number(length, source), _number(length, source)
-            if (key := _key(a, b)) not in seen:
-                seen.add(key)
-                if split_of(key) == split:
-                    yield self._prompt(a, b)
+            a, b = self._number(length, source), self._number(length, source)
+            if (pair := (min(a, b), max(a, b))) not in seen:
+                seen.add(pair)
+                if split_of((prompt := self._prompt(a, b)).key) == split:
+                    yield prompt
+
+    def _number(self, length: int, source: random.Random) -> int:
+        """A random number of exactly so many digits."""
+        return source.randrange(self.base ** (length - 1) if length > 1 else 0, self.base**length)
+
+    def _digits(self, number: int) -> str:
+        """A number in the task's base, as it is usually written."""
+        digits = ""
+        while number or not digits:
+            number, digit = divmod(number, self.base)
+            digits = f"{digit}{digits}"
+        return digits
 
     def _prompt(self, a: int, b: int) -> Prompt:
+        first, second = self._digits(a), self._digits(b)
         return Prompt(
-            prompt=self.roles().solve(f"{a}+{b}"),
-            answer=_reversed(a + b),
-            key=_key(a, b),
-            info={"level": len(str(a))},
+            prompt=self.roles().solve(f"{first}+{second}"),
+            answer=self._digits(a + b)[::-1],
+            key=f"{first}+{second}" if a <= b else f"{second}+{first}",
+            info={"level": len(first)},
         )
 
 
@@ -140,7 +157,7 @@ class _Roles:
 
     def _written(self, problem: str) -> str:
         """`213+598=` with digits reversed, in fields; the shift follows from the problem, so it never changes."""
-        numbers = [_reversed(int(number)) for number in problem.split("+")]
+        numbers = [number[::-1] for number in problem.split("+")]
         free = min(self.shift, self.field - max(map(len, numbers)))
         moved = "." * (int(hashlib.sha256(problem.encode()).hexdigest(), 16) % (max(0, free) + 1))
         return f"{'+'.join((moved + number).ljust(self.field, '.') for number in numbers)}={moved}"
@@ -148,19 +165,6 @@ class _Roles:
 
 def _missing(role: str) -> RecipeError:
     return RecipeError(f"task addition has no role {role!r}; it has solve, hint")
-
-
-def _number(length: int, source: random.Random) -> int:
-    """A random number of exactly so many digits."""
-    return source.randrange(10 ** (length - 1) if length > 1 else 0, 10**length)
-
-
-def _key(a: int, b: int) -> str:
-    return f"{min(a, b)}+{max(a, b)}"
-
-
-def _reversed(number: int) -> str:
-    return str(number)[::-1]
 
 
 def _user(text: str) -> list[Message]:

@@ -25,10 +25,10 @@ from omegaconf import MISSING
 
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Roles, Task
+from selfimprove.jsonl_rows import read
+from selfimprove.math_worker import LONGEST, ask
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.registry import nearest, register
-from selfimprove.task.jsonl_rows import read
-from selfimprove.task.math_worker import LONGEST, ask
 from selfimprove.text import SPLITS, canonical, choice, final_answer, split_of
 
 VERIFIERS = ("exact", "choice", "math")

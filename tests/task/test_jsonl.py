@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from selfimprove import recipe
 from selfimprove.errors import DataError, EngineError, MissingError, RecipeError
 from selfimprove.records import Prompt
-from selfimprove.task import math_worker
+from selfimprove import math_worker
 from selfimprove.task.jsonl import JsonlTask
 from selfimprove.text import SPLITS, canonical, split_of
 
