@@ -10,10 +10,12 @@ Algorithm:
   2. The split follows from the sha256 of the key, see text.SPLITS.
   3. Problems of a split are drawn level by level in a fixed random order without repetition.
   4. Both numbers stand in fields of `max_length` places, moved right by the same 0 to `shift` places, and the prompt
-     ends with as many empty places: `S:..213...+..598...=..`.
-Differs: the fields are not in the paper, where a larger model learns in many more steps which digits belong together;
-  `shift: null` writes problems as there. In fields, digits that belong together are equally far apart in every problem,
-  and the shift keeps the model from tying what it learned to certain places.
+     ends with as many empty places: `S:..213...+..598...=..`. The shift follows from the problem.
+  5. The answer is the digits of the sum and nothing else; it ends where the sum ends.
+Differs: the fields and the smaller `base` are not in the paper, whose larger model learns in many more steps which
+  digits belong together; `shift: null` and `base: 10` write problems as there. In fields, digits that belong together
+  are equally far apart in every problem; the shift keeps the model from tying what it learned to certain places. A
+  small shift is learned sooner and carries over to longer sums less well, mostly because answers then end too late.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ class Addition(Task):
     """Digits of this round's training problems; null mixes all lengths. The one dial that a curriculum turns."""
     taught_length: int = 4
     """Digits of the longest problems in the worked examples of the bootstrap, which start at one digit."""
-    shift: int | None = 2
-    """Places by which numbers are moved at most in their fields of max_length; null writes digits without fields."""
+    shift: int | None = 7
+    """Places by which numbers are moved in their fields of max_length, if so many are free; null leaves out fields."""
     base: int = 10
     """Base of the number system (2 to 10); a smaller one has a smaller addition table, which is learned sooner."""
 
