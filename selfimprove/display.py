@@ -28,7 +28,7 @@ class Screen:
     def __init__(self, console: Console, baseline: dict[str, Any] | None = None) -> None:
         self.console = console
         self.baseline = baseline
-        self.label, self.began, self.shown = "", time.monotonic(), 0.0
+        self.label, self.unit, self.began, self.shown = "", "", time.monotonic(), 0.0
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -58,6 +58,8 @@ class Screen:
     def progress(self, done: int, total: int, unit: str = "") -> None:
         """How far the step is."""
         now = time.monotonic()
+        if unit != self.unit:  # a step may sample and train in turn; each has its own clock
+            self.unit, self.began = unit, now
         rate = f"{done / max(1e-9, now - self.began):.0f} {unit}/s"
         if self.task is not None:
             self.bar.update(self.task, completed=done, total=total, rate=rate)

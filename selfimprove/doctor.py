@@ -23,10 +23,15 @@ def findings() -> list[tuple[str, str, str]]:
         rows.append((f"{package} (optional)", found, "" if found else f"pip install 'selfimprove[{extra}]'"))
     rows.append(("devices", *_devices()))
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
-    rows.append(("OMP_NUM_THREADS", f"{threads}, {len(os.sched_getaffinity(0))} cores", ""))
+    rows.append(("OMP_NUM_THREADS", f"{threads}, {cores()} cores", ""))
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     rows.append(("free disk here", f"{free:.1f} GiB", "" if free > 2 else "make room before a long run"))
     return rows
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(package: str) -> str:

@@ -2,13 +2,11 @@
 
 The command line prints a `UserError` as one line and exits with its code. All else is a bug and keeps its traceback.
 
-    0 done                      70 out of memory after all retries
-    1 internal error (a bug)    74 input/output error, no space left
-    2 bad recipe or arguments   75 busy: another process holds the run folder
-    3 stopped by a rule        130 Ctrl-C
-    65 bad data or checkpoint  143 SIGTERM
-    66 missing input
-    69 engine unavailable
+    0 done                      66 missing input
+    1 internal error (a bug)    69 engine unavailable
+    2 bad recipe or arguments   74 input/output error, no space left
+    3 stopped by a rule         75 busy: another process holds the run folder
+    65 bad data or checkpoint   130 Ctrl-C, 143 SIGTERM
 """
 
 

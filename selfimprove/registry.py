@@ -49,7 +49,9 @@ def register(name: str, *, paper: str = "") -> Callable[[Method], Method]:
     """Make a dataclass usable in recipes as `slot: name`; the slot is the abstract class that it extends."""
 
     def add(method: Method) -> Method:
-        slot = next(slot for slot, base in SLOTS.items() if issubclass(method, base))
+        slot = next((slot for slot, base in SLOTS.items() if issubclass(method, base)), None)
+        if slot is None:
+            raise TypeError(f"{method.__name__} extends no class of selfimprove.interfaces that has a slot")
         if (slot, name) in METHODS:
             raise ValueError(f"{slot} {name!r} is registered twice")
         METHODS[slot, name] = Entry(slot, name, method, paper)
@@ -66,7 +68,10 @@ def discover() -> None:
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
     for plugin in entry_points(group="selfimprove"):
-        plugin.load()
+        try:
+            plugin.load()
+        except Exception as error:
+            raise RecipeError(f"the plugin {plugin.name!r} ({plugin.value}) cannot be loaded: {error}") from error
 
 
 def names(slot: str) -> list[str]:

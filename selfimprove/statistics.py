@@ -22,7 +22,7 @@ def proportion(right: float, n: int) -> Metric:
     share, z2 = right / n, Z95 * Z95
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return Metric(value=share, low=max(0.0, middle - half), high=min(1.0, middle + half), n=n)
+    return Metric(value=share, low=max(0.0, middle - half) if right else 0.0, high=min(1.0, middle + half), n=n)
 
 
 def mean(values: Sequence[float]) -> Metric:

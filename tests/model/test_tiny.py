@@ -53,7 +53,8 @@ def test_the_folder_loads_with_transformers(build: Callable[..., Any]) -> None:
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     assert tokenizer.decode(tokenizer(ALPHABET)["input_ids"]) == ALPHABET
     assert len(tokenizer(ALPHABET)["input_ids"]) == len(ALPHABET) == len(tokenizer) - 3
-    assert model.generation_config.eos_token_id == tokenizer.eos_token_id == model.config.eos_token_id
+    ends = model.generation_config.eos_token_id  # a trainer may turn the number into a list
+    assert ends in (tokenizer.eos_token_id, [tokenizer.eos_token_id]) and tokenizer.eos_token == "<eos>"
     prompt = tokenizer("S:213+598=", return_tensors="pt")
     out = model.generate(**prompt, max_new_tokens=3, do_sample=False)
     assert out.shape[1] <= prompt["input_ids"].shape[1] + 3
