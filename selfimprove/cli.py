@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from selfimprove.doctor import cores
 from selfimprove.errors import InterruptedRunError, MissingError, RecipeError, StoppedError, UserError
 
 app = typer.Typer(
@@ -246,6 +245,8 @@ def _screen() -> Any:
 
 def _threads() -> None:
     """Fix the number of threads before torch is imported: results depend on it."""
+    from selfimprove.doctor import cores
+
     os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

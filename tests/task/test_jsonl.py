@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfimprove import recipe
+from selfimprove import math_worker, recipe
 from selfimprove.errors import DataError, EngineError, MissingError, RecipeError
 from selfimprove.records import Prompt
-from selfimprove import math_worker
 from selfimprove.task.jsonl import JsonlTask
 from selfimprove.text import SPLITS, canonical, split_of
 
