@@ -5,11 +5,11 @@ Each step is a function (stored run, context) -> counts; the runner commits the 
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
@@ -35,6 +35,8 @@ from selfimprove.stored import Stored, write_checkpoint, write_report
 from selfimprove.text import split_of
 
 Counts = dict[str, float]
+WORKERS = ("selfimprove.training", "selfimprove.decoding", "selfimprove.text")
+"""Modules whose code decides, beside the methods', what a bootstrap gives."""
 VERSIONS = ("selfimprove", "torch", "transformers", "trl", "tokenizers", "numpy", "hydra-core", "omegaconf")
 
 
@@ -79,7 +81,10 @@ def model(stored: Stored, folder: Path, log: Log) -> Counts:
     content = {
         "seed": seed,
         "settings": {slot: stored.settings[slot] for slot in ("task", "engine", "model")},
-        "code": [inspect.getsource(sys.modules[type(part).__module__]) for part in (task, engine, method)],
+        "code": [
+            inspect.getsource(importlib.import_module(name))
+            for name in (*(type(part).__module__ for part in (task, engine, method)), *WORKERS)
+        ],
         **environment(),
     }
     shelf = _cache() / "models" / digest(content)[:32]

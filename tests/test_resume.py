@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 from pathlib import Path
@@ -213,3 +214,17 @@ def test_a_damaged_environment_file(undisturbed, tmp_path):
     (root / "environment.json").write_text("{")
     with pytest.raises(DataError, match="environment.json is damaged"):
         Runner(RunDir.open(root), Quiet())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(40))
+def test_killed_again_and_again_at_random(undisturbed, tmp_path, number):
+    """Up to three kills of one run, each at a random one of its shown moments, then a resume to the end."""
+    chance = random.Random(number)
+    root = create("quickstart", SMALL, tmp_path / "run").root
+    for _ in range(3):
+        moment = Quiet(chance.choice(["progress", "step"]), chance.randrange(8))
+        if in_child(lambda moment=moment: Runner(RunDir.open(root), moment).run()) == 0:
+            break
+    Runner(RunDir.open(root), Quiet()).run()
+    assert contents(root) == contents(undisturbed)

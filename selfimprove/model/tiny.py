@@ -42,7 +42,7 @@ class Tiny(Model):
     max_position_embeddings: int = 256
     """Context in characters."""
     position: str = "rope"
-    """`rope`, or `none` for no position encoding (which generalizes better to longer problems)."""
+    """`rope`, or `none` for no position encoding."""
     roles: list[str] = field(default_factory=lambda: ["solve"])
     """Roles that the bootstrap teaches, with equal shares of the examples."""
     max_steps: int = 1000
