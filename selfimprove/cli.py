@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from selfimprove.errors import InterruptedRunError, MissingError, RecipeError, StoppedError, UserError
+from selfimprove.errors import InterruptedRunError, RecipeError, StoppedError, UserError
 
 app = typer.Typer(
     help="Self-improving language models: every published loop is a recipe of 25 lines.",
@@ -64,9 +65,24 @@ def resume(
 @app.command(name="eval")
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A save_pretrained folder, or a run folder (its champion).")],
-    task: Annotated[str, typer.Option(help="Name of a task, or a recipe whose task to use.")] = "chain_sums",
+    task: Annotated[
+        str | None,
+        typer.Option(help="Name of a task, or a recipe whose task to use; default: the run's own, else chain_sums."),
+    ] = None,
     refinement: Annotated[str, typer.Option(help="How answers are made: greedy, self_consistency, ...")] = "greedy",
     overrides: Overrides = None,
+    start: Annotated[
+        bool,
+        typer.Option(
+            "--start",
+            help="Score the model that the run started from. With --refinement self_consistency it is the control at "
+            "equal compute: what as many samples per problem buy without training; see "
+            "refinement.self_consistency.samples.",
+        ),
+    ] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Also write results and samples here, in the layout of lm-eval.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a checkpoint on the selection problems of a task."""
@@ -75,7 +91,7 @@ def evaluate(
 
     with _screen() as screen:
         screen.step(0, "evaluation")
-        result = examine(checkpoint, task, refinement, overrides or [], screen)
+        result = examine(checkpoint, task, refinement, overrides or [], screen, start, folder)
     if as_json:
         print(json.dumps(result))
         return
@@ -86,6 +102,32 @@ def evaluate(
         bounds = f"{metric['low']:.4f} to {metric['high']:.4f}"
         table.add_row(name, f"{metric['value']:.4f}", bounds, str(metric["n"]))
     out.print(table)
+
+
+@app.command()
+def diagnose(
+    target: Annotated[
+        str, typer.Argument(metavar="RECIPE_OR_CHECKPOINT", help="A recipe (the model that it starts from), a folder.")
+    ],
+    overrides: Overrides = None,
+    samples: Annotated[int, typer.Option(help="Completions of each problem.")] = 32,
+    problems: Annotated[int, typer.Option(help="Selection problems at most.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Say what a loop can hope for before any training: headroom, what the model knows of its own errors, verdicts."""
+    _threads()
+    from selfimprove import diagnose as diagnosis
+
+    with _screen() as screen:
+        screen.step(0, "diagnosis")
+        findings = diagnosis.diagnose(target, overrides or [], samples, problems, screen)
+    if as_json:
+        print(json.dumps(diagnosis.plain(findings)))
+        return
+    for table in diagnosis.tables(findings):
+        out.print(table)
+    for line in diagnosis.sentences(findings):
+        _say(line)
 
 
 @app.command()
@@ -150,14 +192,9 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Show finished runs side by side."""
-    summaries = []
-    for folder in folders:
-        path = folder / "summary.json"
-        if not path.is_file():
-            raise MissingError(
-                f"{folder} is not a finished run: no summary.json. Finish it: selfimprove resume {folder}"
-            )
-        summaries.append(json.loads(path.read_text()))
+    from selfimprove.compare import summary_of
+
+    summaries = [summary_of(folder) for folder in folders]
     if as_json:
         print(json.dumps(summaries))
         return
@@ -166,6 +203,37 @@ def report(
     for folder, summary in zip(folders, summaries, strict=True):
         out.print(rounds_table(summary))
         _say(f"{folder}: {summary['verdict']}")
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders; the others are compared with the first.")],
+    as_json: Json = False,
+) -> None:
+    """Say whether the champions of finished runs differ, on their sealed problems; refuse runs not measured alike."""
+    from selfimprove.compare import compare as compared
+
+    result = compared(folders)
+    if as_json:
+        print(json.dumps(result))
+        return
+    table = Table(title="finished runs, sealed accuracy")
+    for column in ("run", "recipe", "seed", "rounds", "champion of round", "start", "champion", "gain, 95 % interval"):
+        table.add_column(column, justify="left" if column in ("run", "recipe") else "right", overflow="fold")
+    for row in result["runs"]:
+        counted = (str(row[name]) for name in ("seed", "rounds", "champion_round"))
+        shares = (f"{row[name]:.3f}" for name in ("start", "champion"))
+        table.add_row(row["run"], row["recipe"], *counted, *shares, _points(row["delta"], row["ci"]))
+    out.print(table)
+    table = Table(title=f"champions against that of {folders[0]}")
+    for column in ("run", "difference, 95 % interval", "p", "p (Holm)", "sealed problems"):
+        table.add_column(column, justify="left" if column in ("run", "sealed problems") else "right", overflow="fold")
+    for row in result["comparisons"]:
+        new, old = row["n"]
+        problems = f"the same {new}: paired" if row["paired"] else f"{new} and other {old}: not paired"
+        values = (f"{row[name]:.2g}" for name in ("p", "p_holm"))
+        table.add_row(row["run"], _points(row["difference"], row["ci"]), *values, problems)
+    out.print(table)
 
 
 @app.command()
@@ -233,6 +301,11 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def _points(delta: float, ci: Sequence[float]) -> str:
+    """A difference of accuracies in points, with its interval."""
+    return f"{100 * delta:+.1f} [{100 * ci[0]:+.1f}, {100 * ci[1]:+.1f}]"
+
+
 def _say(text: str) -> None:
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -261,7 +334,7 @@ def _threads() -> None:
 
 def _finish(folder: Path, rounds: int | None) -> None:
     _threads()
-    from selfimprove.display import rounds_table
+    from selfimprove.display import closing, rounds_table, sealed_table
     from selfimprove.rundir import RunDir
     from selfimprove.runner import Runner
 
@@ -273,6 +346,9 @@ def _finish(folder: Path, rounds: int | None) -> None:
         stopped.code = 143 if isinstance(error, _Terminated) else 130
         raise stopped from None
     out.print(rounds_table(summary))
+    out.print(sealed_table(summary))
+    for line in closing(summary):
+        _say(line)
     if summary["stopped"]:
         _say(f"stopped after round {summary['rounds']}: {summary['stopped']}")
     _say(summary["verdict"])

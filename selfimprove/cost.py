@@ -15,7 +15,7 @@ class Cost:
     samples: int
     """Completions drawn for training data."""
     evaluations: int
-    """Completions drawn by gates and the sealed exam."""
+    """Completions drawn by gates, audits and the sealed exam."""
     tokens: int
     """Completion tokens at most, were every completion as long as allowed."""
     steps: int | None
@@ -40,8 +40,11 @@ def estimate(recipe: Recipe) -> Cost:
         drawn = (min(problems, getattr(e, "problems", problems)) * getattr(e, "samples", 0) for e in methods)
         return problems * answers + sum(drawn)
 
-    gate = examined(recipe.gate_problems) * (1 + 3 * recipe.rounds)
-    sealed = 2 * examined(recipe.sealed_problems)
+    probes = answers * recipe.probe_problems * len(recipe.the("task").probes())
+    form = examined(recipe.gate_problems) + probes  # the start; three policies a round; two to confirm after the last
+    gate = form * (1 + 3 * recipe.rounds + 2 * recipe.the("gate").lagged)
+    gate += recipe.audit_problems * recipe.audit_samples * (1 + recipe.rounds) if recipe.alarm else 0
+    sealed = 2 * (examined(recipe.sealed_problems) + probes)
     optimization = recipe.the("optimization")
     steps = getattr(optimization, "max_steps", None)
     if steps is not None and steps < 0:

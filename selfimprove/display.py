@@ -22,13 +22,36 @@ def interval(metric: dict[str, Any] | None) -> str:
     return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]" if metric else "-"
 
 
+def spoken(decision: dict[str, Any]) -> str:
+    """A decision in one or two words: `certified; accept` where the incumbent became champion as well."""
+    return f"certified; {decision['verdict']}" if decision.get("certified") else decision["verdict"]
+
+
+class _Clock:
+    """How fast each unit of a step goes: a step may train and sample in turn, and each counts its own time."""
+
+    def __init__(self) -> None:
+        self.began, self.done, self.seconds = dict[str, int](), dict[str, int](), dict[str, float]()
+        self.last = time.monotonic()
+
+    def rate(self, done: int, unit: str, now: float) -> float:
+        """Units per second since this unit's count last began anew; 0 at its first report."""
+        if done <= self.done.get(unit, done):
+            self.began[unit], self.seconds[unit] = done, 0.0
+        else:
+            self.seconds[unit] += now - self.last
+        self.done[unit], self.last = done, now
+        return (done - self.began[unit]) / self.seconds[unit] if self.seconds[unit] else 0.0
+
+
 class Screen:
     """Shows a run as it goes; made for a terminal, readable in a log file."""
 
     def __init__(self, console: Console, baseline: dict[str, Any] | None = None) -> None:
         self.console = console
         self.baseline = baseline
-        self.label, self.unit, self.began, self.shown = "", "", time.monotonic(), 0.0
+        self.label, self.shown = "", 0.0
+        self.clock = _Clock()
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -50,7 +73,7 @@ class Screen:
 
     def step(self, number: int, stage: str) -> None:
         """A step begins."""
-        self.label, self.began, self.shown = f"round {number} {stage}", time.monotonic(), time.monotonic()
+        self.label, self.shown, self.clock = f"round {number} {stage}", time.monotonic(), _Clock()
         if self.task is not None:
             self.bar.remove_task(self.task)
         self.task = self.bar.add_task(self.label, total=None, rate="")
@@ -58,15 +81,14 @@ class Screen:
     def progress(self, done: int, total: int, unit: str = "") -> None:
         """How far the step is."""
         now = time.monotonic()
-        if unit != self.unit:  # a step may sample and train in turn; each has its own clock
-            self.unit, self.began = unit, now
-        rate = f"{done / max(1e-9, now - self.began):.0f} {unit}/s"
+        speed = self.clock.rate(done, unit, now)
+        rate = f"{speed:.0f} {unit}/s" if speed else ""
         if self.task is not None:
             self.bar.update(self.task, completed=done, total=total, rate=rate)
         if not self.console.is_terminal and now - self.shown > 10:
             self.shown = now
-            left = (now - self.began) * (total - done) / max(1, done)
-            self._say(f"{self.label}: {done}/{total} {unit}, {rate}, {left:.0f} s left")
+            left = f", {rate}, {(total - done) / speed:.0f} s left" if speed else ""
+            self._say(f"{self.label}: {done}/{total} {unit}{left}")
 
     def metric(self, name: str, value: float) -> None:
         """A number of the step; it goes to the files, not to the screen."""
@@ -91,7 +113,7 @@ class Screen:
         champion, candidate = (interval(line.get(f"{who}/accuracy")) for who in ("champion", "candidate"))
         return (
             f"round {line['round']}  baseline {interval(self.baseline)}  champion {champion}  "
-            f"candidate {candidate}  {line['decision']['verdict']} "
+            f"candidate {candidate}  {spoken(line['decision'])} "
             f"({line['decision']['reason']})  {kept}{labels}  seconds: {seconds}"
         )
 
@@ -110,9 +132,38 @@ def rounds_table(summary: dict[str, Any]) -> Table:
             str(line["round"]),
             short(line.get("champion/accuracy")),
             short(line.get("candidate/accuracy")),
-            line.get("decision", {}).get("verdict", "start"),
+            spoken(line["decision"]) if "decision" in line else "start",
             str(line.get("selection/kept", "")),
             "" if precision is None else f"{precision:.3f}",
             f"{sum(line['seconds'].values()):.1f} s",
         )
     return table
+
+
+def sealed_table(summary: dict[str, Any]) -> Table:
+    """What was measured on the sealed problems, start beside champion."""
+    table = Table(title="sealed problems")
+    for column in ("metric", "start", "champion"):
+        table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
+    start, champion = (summary["metrics"][who] for who in ("start", "champion"))
+    for name in start:
+        table.add_row(name, short(start[name]), short(champion[name]))
+    return table
+
+
+def closing(summary: dict[str, Any]) -> list[str]:
+    """What the loop did, its alarms, and what the certificate covers."""
+    loop, lines = summary["loop"], list[str]()
+    counts = ", ".join(f"{loop[word]} {word}" for word in ("accept", "hold", "reject", "rollback") if loop[word])
+    spent = f"; alpha {loop['alpha_spent']:.3g} of {loop['alpha']:.3g} spent" if loop["alpha"] is not None else ""
+    lines.append(f"{loop['candidates']} candidates: {counts or 'none decided'}; {loop['certified']} certified{spent}")
+    if loop["gate_minus_sealed"] is not None:
+        lines.append(f"gate score of the champion minus its sealed score: {100 * loop['gate_minus_sealed']:+.1f} points")
+    for alert in loop["alerts"]:
+        lines.append(f"round {alert['round']}, alarm {alert['alarm']}, level {alert['level']}: {alert['text']}")
+    if loop["alpha"] is not None:
+        lines.append(
+            f"P(any false certificate in the run) <= {loop['alpha']:g}, for fresh gate problems of this task; "
+            "see docs/evaluation.md for what that does not cover"
+        )
+    return lines

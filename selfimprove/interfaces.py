@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from selfimprove.errors import RecipeError
-from selfimprove.records import Checkpoint, Decision, Message, Metric, Prompt, Record, Report, Rollout, digest
+from selfimprove.records import Alert, Checkpoint, Decision, Message, Metric, Prompt, Record, Report, Rollout, digest
 
 
 # ---- what every method may be handed -----------------------------------------------------------------------------
@@ -133,6 +133,18 @@ class Task(ABC):
     def roles(self) -> Roles:
         """The words of each role."""
 
+    def probes(self) -> dict[str, Task]:
+        """Tasks beside the training, by name: `probe/...` are abilities to keep, `ood/...` families never trained."""
+        return {}
+
+    def variants(self, prompt: Prompt, kind: str, n: int, seed: int) -> list[Prompt]:
+        """Up to n other forms of a problem, in its split; none where the task knows no way to make them.
+
+        Args:
+            kind: `same` keeps key and answer, `counterfactual` changes the problem so that the answer changes.
+        """
+        return []
+
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role, easy ones first, for tasks that the tiny model can be bootstrapped on."""
         raise RecipeError("this task has no worked examples to bootstrap a tiny model on; use model=pretrained")
@@ -226,25 +238,75 @@ class Refinement(ABC):
         """One rollout for each prompt."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Exam:
+    """What an evaluation measures a policy on. All policies of a round get the same exam."""
+
+    problems: Sequence[Prompt]
+    """Fresh problems of the task."""
+    verify: Verify
+    probes: dict[str, list[Prompt]] = field(default_factory=dict)
+    """Problems of the task's `probes`, by name."""
+
+
 @dataclass
 class Evaluation(ABC):
     """Survey section 6: how good the refined model is on problems that no stage has seen."""
 
     @abstractmethod
-    def evaluate(self, policy: Policy, problems: Sequence[Prompt], verify: Verify) -> Report: ...
+    def evaluate(self, policy: Policy, exam: Exam) -> Report: ...
+
+
+Groups = Sequence[Sequence[Rollout]]
+"""Samples by problem."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What an alarm sees of a round.
+
+    The audits are raw samples of fresh audit problems, drawn at temperature 1: `score` is the recipe's reward, which
+    the loop optimizes, and `info["truth"]` the task's own mark, which it should improve.
+    """
+
+    round: int
+    rounds: int
+    start: Groups
+    """The audit of round 0."""
+    champion: Groups
+    """The audit of the champion, from the round that made it."""
+    candidate: Groups
+    """The audit of this round's candidate."""
+    history: Sequence[Round]
+    """All rounds up to this one, which is the last and has no decision yet."""
+
+
+@dataclass
+class Alarm(ABC):
+    """Survey sections 6 and 7: a known way to fail, watched for in every round."""
+
+    @abstractmethod
+    def check(self, evidence: Evidence) -> list[Alert]:
+        """Nothing, or what is wrong: level 1 is shown, level 2 vetoes the candidate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One finished round, as gates and controllers see it. Round 0 has only a champion."""
+    """One round, as alarms, gates and controllers see it. Round 0 has only a champion, the start."""
 
     round: int
     rounds: int
     champion: Report
+    incumbent: Report | None = None
     candidate: Report | None = None
+    alerts: Sequence[Alert] = ()
     decision: Decision | None = None
+    confirmation: Decision | None = None
+    """What a gate said of the incumbent after this round, where the run ended with it."""
     counts: dict[str, float] = field(default_factory=dict)
-    """Records and label precision of the data stages, as in metrics.jsonl."""
+    """The counts of the steps as in metrics.jsonl, for example `selection/label_precision`."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds of each step."""
 
     def metric(self, name: str) -> Metric | None:
         """A metric of the candidate, or of the start in round 0."""
@@ -255,11 +317,24 @@ class Round:
 class Gate(ABC):
     """Survey section 6: what becomes of the candidate."""
 
+    lagged: ClassVar[bool] = False
+    """Whether a policy is certified a round after it was accepted; the last one then needs a `confirm`."""
+
     @abstractmethod
     def decide(
-        self, champion: Report, incumbent: Report, candidate: Report, history: Sequence[Round], rounds: int
+        self,
+        champion: Report,
+        incumbent: Report,
+        candidate: Report,
+        alerts: Sequence[Alert],
+        history: Sequence[Round],
+        rounds: int,
     ) -> Decision:
-        """The three reports are measured on the same fresh gate problems; history holds the earlier rounds."""
+        """The reports are measured on the same fresh gate problems; history holds the earlier rounds."""
+
+    def confirm(self, champion: Report, incumbent: Report, history: Sequence[Round]) -> Decision:
+        """After the last round: an incumbent that is ahead of the champion, on a form of its own."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from selfimprove import registry, yaml_file
 from selfimprove.errors import MissingError, RecipeError
 from selfimprove.interfaces import (
     Acquisition,
+    Alarm,
     Controller,
     Engine,
     Evaluation,
@@ -36,8 +37,8 @@ from selfimprove.interfaces import (
 from selfimprove.records import Record
 from selfimprove.registry import nearest
 
-ONE = ("task", "model", "engine", "optimization", "refinement", "gate", "controller", "launcher")
-SOME = ("acquisition", "evaluation")
+ONE = ("task", "model", "engine", "optimization", "refinement", "gate", "launcher")
+SOME = ("acquisition", "evaluation", "controller")
 DEFAULTS = {
     "task": ["chain_sums"],
     "model": ["tiny"],
@@ -47,8 +48,9 @@ DEFAULTS = {
     "selection": ["threshold"],
     "optimization": ["sft"],
     "refinement": ["greedy"],
-    "evaluation": ["accuracy"],
-    "gate": ["paired_test"],
+    "evaluation": ["accuracy", "probes"],
+    "alarm": [],
+    "gate": ["ratchet"],
     "controller": ["fixed"],
     "launcher": ["inline"],
 }
@@ -65,6 +67,12 @@ class Recipe:
     """Every random choice of the run follows from it."""
     gate_problems: int = 500
     """Fresh problems for each gate decision."""
+    probe_problems: int = 100
+    """Fresh problems of each of the task's probes for each gate decision; 0 leaves them out."""
+    audit_problems: int = 100
+    """Fresh problems that the alarms watch in each round; 0 turns the audit off."""
+    audit_samples: int = 8
+    """Samples of each audit problem."""
     sealed_problems: int = 1000
     """Problems of the final exam, scored once, for the start and the champion only."""
     task: dict[str, Task] = field(default_factory=dict)
@@ -76,6 +84,7 @@ class Recipe:
     optimization: dict[str, Optimization] = field(default_factory=dict)
     refinement: dict[str, Refinement] = field(default_factory=dict)
     evaluation: dict[str, Evaluation] = field(default_factory=dict)
+    alarm: dict[str, Alarm] = field(default_factory=dict)
     gate: dict[str, Gate] = field(default_factory=dict)
     controller: dict[str, Controller] = field(default_factory=dict)
     launcher: dict[str, Launcher] = field(default_factory=dict)
@@ -308,6 +317,13 @@ def _check_counts(recipe: Recipe, path: Path) -> None:
             raise RecipeError(f"{path}: {slot} takes one method, {count} are named.{nearest('', registry.names(slot))}")
         if slot in SOME and count == 0:
             raise RecipeError(f"{path}: {slot} names no method.{nearest('', registry.names(slot))}")
-    for name, low in (("rounds", 0), ("gate_problems", 1), ("sealed_problems", 1)):
+    for name, low in (
+        ("rounds", 0),
+        ("gate_problems", 1),
+        ("probe_problems", 0),
+        ("audit_problems", 0),
+        ("audit_samples", 1),
+        ("sealed_problems", 1),
+    ):
         if getattr(recipe, name) < low:
             raise RecipeError(f"{path}: {name} is {getattr(recipe, name)}; it must be at least {low}")

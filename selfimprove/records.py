@@ -125,17 +125,33 @@ class Report:
     metrics: dict[str, Metric]
     scores: dict[str, float] = field(default_factory=dict)
     """Problem key -> score in [0, 1], for paired tests between policies on the same problems."""
+    parts: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The same for what a gate guards beside the main score, by name: `pass@16`, `probe/short`, `ood/long`."""
     rollouts: tuple[Rollout, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What becomes of a candidate."""
+    """What becomes of a candidate and, where it is ahead of the champion, of the incumbent."""
 
     verdict: str
-    """`certify` (new champion), `accept` (training goes on from it), `hold` or `reject` (back to the champion)."""
+    """Of the candidate: `certify` (champion and incumbent), `accept` (incumbent), `hold` and `reject` (dropped; nothing
+    shown, or no gain), `rollback` (dropped, and the incumbent goes back to the champion)."""
     reason: str
+    certified: bool = False
+    """Whether the incumbent became champion, before the candidate was looked at."""
     statistics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """What an alarm says of a round."""
+
+    alarm: str
+    level: int
+    """1 is shown; 2 vetoes the candidate."""
+    text: str
+    numbers: dict[str, float] = field(default_factory=dict)
 
 
 KINDS: dict[str, type] = {kind.__name__: kind for kind in (Document, Prompt, Rollout, Preference)}

@@ -24,7 +24,7 @@ SLOTS: dict[str, type] = {
     name: getattr(interfaces, name.capitalize())
     for name in (
         *("task", "model", "engine", "acquisition", "reward", "selection"),
-        *("optimization", "refinement", "evaluation", "gate", "controller", "launcher"),
+        *("optimization", "refinement", "evaluation", "alarm", "gate", "controller", "launcher"),
     )
 }
 """Slot name -> abstract class, in the order of the lifecycle."""

@@ -6,16 +6,18 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from selfimprove import recipe as recipes
-from selfimprove import statistics, steps
+from selfimprove import splits, statistics, steps
 from selfimprove.interfaces import Log
-from selfimprove.records import digest
+from selfimprove.records import Report, digest
 from selfimprove.rundir import RunDir, write_json, write_text
-from selfimprove.stored import FIRST, STAGES, Stored
+from selfimprove.stored import FIRST, HELD_OUT, STAGES, Stored
 
 
 class Watcher(Log, Protocol):
@@ -58,7 +60,8 @@ def create(name: str, overrides: Sequence[str], out: Path | None) -> RunDir:
     Raises:
         UserError: the recipe cannot be used, or the folder is not empty.
     """
-    _, settings = recipes.load(name, overrides)
+    recipe, settings = recipes.load(name, overrides)
+    steps.threads(recipe)
     title = recipes.find(name).stem
     folder = RunDir.create(out or next(path for path in _candidates(Path("runs") / title) if not path.exists()))
     write_text(folder.root / "recipe.yaml", recipes.runnable(settings))
@@ -90,6 +93,7 @@ class Runner:
         """
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts: repeatable products
         with self.folder.lock():
+            self.stored.ledger.check(self.stored.held_out_steps())
             try:
                 return self._loop(self.stored.recipe.rounds if rounds is None else rounds)
             finally:
@@ -102,6 +106,9 @@ class Runner:
         for number in range(rounds + 1):
             for stage in STAGES if number else FIRST:
                 fingerprint = self._step(number, stage, fingerprint)
+                if stage == "evaluation" and not self.folder.manifest(number, stage)["counts"]["problems"]:
+                    stopped = f"no gate problem is left unread for round {number}: nothing can be decided any more"
+                    break
                 if stage == "selection" and not self.folder.manifest(number, stage)["counts"]["kept"]:
                     stopped = f"selection kept none of the records of round {number}: nothing to train on"
                     break
@@ -112,6 +119,10 @@ class Runner:
             stopped = self.stored.after(number).get("stop", "") if number else ""
             if stopped:
                 break
+        standing = self.stored.standing(last + 1)
+        if self.stored.recipe.the("gate").lagged and standing.incumbent != standing.champion:
+            self._step(last, "confirmation", fingerprint)
+            self._publish(last, again=True)
         self._step(last, "sealed", fingerprint)
         summary = summarize(self.stored, last, stopped)
         write_json(self.folder.root / "summary.json", summary)
@@ -129,11 +140,13 @@ class Runner:
     def _options(self, number: int, stage: str) -> Any:
         """The part of the recipe that a step's result depends on."""
         base, settings = self.stored.settings, self.stored.at(number)[1]
-        held_out = {name: base[name] for name in ("gate_problems", "sealed_problems", "evaluation")}
+        held_out = {name: base[name] for name in ("gate_problems", "probe_problems", "sealed_problems", "evaluation")}
         several = {
             "acquisition": {name: settings[name] for name in ("acquisition", "reward", "task")},
             "evaluation": held_out,
+            "audit": {name: base[name] for name in ("alarm", "reward", "audit_problems", "audit_samples")},
             "sealed": held_out,
+            "confirmation": held_out | {"gate": base["gate"]},
             "gate": {name: base[name] for name in ("gate", "rounds")},
         }
         return several[stage] if stage in several else settings[stage]
@@ -142,25 +155,28 @@ class Runner:
         """Carry out one step from what lies on disk, and commit it."""
         began, log = time.monotonic(), StepLog(self.watcher)
         folder = self.folder.begin(number, stage)
+        steps.threads(self.stored.recipe)
         try:
-            if stage == "model":
-                counts = steps.model(self.stored, folder, log)
-            else:
-                counts = steps.STEPS[stage](self.stored, steps.context(self.stored, number, stage, folder, log))
+            with nullcontext() if stage in HELD_OUT else splits.closed(stage):
+                if stage == "model":
+                    counts = steps.model(self.stored, folder, log)
+                else:
+                    counts = steps.STEPS[stage](self.stored, steps.context(self.stored, number, stage, folder, log))
         except KeyboardInterrupt:
             self.folder.discard(number, stage)
             raise
         notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}
         self.folder.commit(number, stage, {**notes, "fingerprint": fingerprint, "seconds": time.monotonic() - began})
 
-    def _publish(self, number: int) -> None:
+    def _publish(self, number: int, again: bool = False) -> None:
         """After a round: metrics.jsonl (always rebuilt from the steps), the champion link, the line on the screen."""
         lines = [self.stored.line(past) for past in range(number + 1)]
         write_text(self.folder.root / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
         _tensorboard(self.folder.root, lines[-1])
         champion = self.stored.checkpoint(self.stored.standing(number + 1).champion)
         self.folder.point("champion", Path(champion.path))
-        self.watcher.round(lines[-1])
+        if not again:
+            self.watcher.round(lines[-1])
 
 
 def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
@@ -189,7 +205,42 @@ def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
         "verdict": verdict(sealed),
         "stopped": stopped,
         "sealed": sealed,
+        "metrics": {who: _values(stored.report(last, who, "sealed")) for who in ("start", "champion")},
+        "loop": _loop_counts(stored, last, sealed["champion"]),
         "per_round": lines,
+    }
+
+
+def _values(report: Report) -> dict[str, Any]:
+    return {name: asdict(metric) for name, metric in report.metrics.items()}
+
+
+def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
+    """What the loop did to reach its champion, and by how much its last gate score overstates the sealed one."""
+    rounds = [stored.past(number) for number in range(1, last + 1)]
+    decisions = [decision for past in rounds for decision in (past.decision, past.confirmation) if decision]
+    gate = stored.recipe.the("gate")
+    forms = [step for step in ("confirmation", "evaluation") if stored.folder.step(last, step).exists()]
+    maker = stored.standing(last + 1).champion
+    named = {
+        "confirmation": ("incumbent", "champion"),
+        "evaluation": ("candidate", "incumbent", "champion"),
+    }
+    seen = [
+        stored.report(last, who, step).scores
+        for step in forms
+        for who in named[step]
+        if stored.made(last, who, step) == maker
+    ]
+    return {
+        "candidates": len(rounds),
+        **{word: sum(d.verdict == word for d in decisions) for word in ("accept", "hold", "reject", "rollback")},
+        "certified": sum(d.certified or d.verdict == "certify" for d in decisions),
+        "alpha": getattr(gate, "alpha", None),
+        "alpha_spent": sum(d.statistics.get("alpha_r", 0.0) for d in decisions),
+        "gate_minus_sealed": sum(seen[0].values()) / len(seen[0]) - champion if seen and seen[0] else None,
+        "held_out_dropped": sum(int(past.counts.get("acquisition/held_out_dropped", 0)) for past in rounds),
+        "alerts": [{"round": past.round, **asdict(alert)} for past in rounds for alert in past.alerts],
     }
 
 

@@ -1,18 +1,29 @@
 """Intervals and tests, on top of scipy. Every function is pure and takes plain numbers.
 
-Sources: Wilson (1927); McNemar (1947), exact form; Chen et al., arXiv:2107.03374 (pass@k); Miller, arXiv:2411.00640
-(paired differences between evaluations).
+Each function names its source. Where two policies are compared, `better` counts the problems that only the new one
+solves and `worse` those that only the old one solves. No result depends on the order of the problems.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+import random
+import sys
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 from selfimprove.records import Metric
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the normal distribution: 95 % two-sided intervals."""
+BETS = (0.05, 0.10, 0.15, 0.20, 0.30, 0.40)
+"""The stakes that `e_value` averages over."""
+
+
+# ---- means and their intervals -----------------------------------------------------------------------------------
 
 
 def proportion(right: float, n: int) -> Metric:
@@ -25,21 +36,93 @@ def proportion(right: float, n: int) -> Metric:
     return Metric(value=share, low=max(0.0, middle - half) if right else 0.0, high=min(1.0, middle + half), n=n)
 
 
-def mean(values: Sequence[float]) -> Metric:
-    """A mean with its 95 % interval by the central limit theorem: SE = sqrt(sum (u - mean)^2 / (n (n - 1)))."""
+def mean(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) -> Metric:
+    """A mean with its 95 % interval by the central limit theorem: SE = sqrt(sum (u - mean)^2 / (n (n - 1))).
+
+    Args:
+        bounds: the range of the values. One value alone shows no spread, so its interval is all of the range.
+    """
     n = len(values)
     if n == 0:
         return Metric(value=math.nan, low=math.nan, high=math.nan, n=0)
     average = sum(values) / n
-    error = math.sqrt(sum((value - average) ** 2 for value in values) / (n * (n - 1))) if n > 1 else math.inf
-    return Metric(value=average, low=average - Z95 * error, high=average + Z95 * error, n=n)
+    error = math.sqrt(sum((value - average) ** 2 for value in values) / (n * (n - 1))) if n > 1 else None
+    return _interval(average, error, n, bounds)
+
+
+def clustered_error(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
+    """Standard error of the mean of problems that share a template: Miller, arXiv:2411.00640, clustered errors."""
+    n, average = len(values), math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((total - size * average) ** 2 for total, size in _totals(values, clusters))) / n
+
+
+def clustered_mean(
+    values: Sequence[float], clusters: Sequence[Hashable], bounds: tuple[float, float] = (0.0, 1.0)
+) -> Metric:
+    """A mean with its 95 % interval by `clustered_error`: Miller, arXiv:2411.00640; one cluster shows no spread."""
+    if not values:
+        return mean([])
+    error = clustered_error(values, clusters) if len(set(clusters)) > 1 else None
+    return _interval(math.fsum(values) / len(values), error, len(values), bounds)
 
 
 def difference(new: Sequence[float], old: Sequence[float]) -> Metric:
-    """The mean paired difference new - old on the same problems, with its 95 % interval."""
-    return mean([a - b for a, b in zip(new, old, strict=True)])
+    """The mean paired difference new - old of scores in [0, 1] on the same problems: Miller, arXiv:2411.00640."""
+    return mean(_differences(new, old), (-1.0, 1.0))
 
 
+def clustered_difference(new: Sequence[float], old: Sequence[float], clusters: Sequence[Hashable]) -> Metric:
+    """`difference` for problems that share a template: Miller, arXiv:2411.00640, paired and clustered."""
+    return clustered_mean(_differences(new, old), clusters, (-1.0, 1.0))
+
+
+def bootstrap_difference(
+    new: Sequence[float], old: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0
+) -> Metric:
+    """`difference` with a bootstrap interval over clusters: Efron (1987), BCa, or percentiles where BCa fails."""
+    from scipy.stats import bootstrap
+
+    totals = _totals(_differences(new, old), clusters)
+    if len(totals) < 2:
+        return clustered_mean(_differences(new, old), [0] * len(new), (-1.0, 1.0))
+    sums, sizes = zip(*totals, strict=True)
+
+    def ratio(sums: Any, sizes: Any, axis: int) -> Any:
+        return sums.sum(axis=axis) / sizes.sum(axis=axis)
+
+    for method in ("BCa", "percentile"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the degenerate samples that the second method is for
+            found = bootstrap(
+                (sums, sizes), ratio, paired=True, n_resamples=2000, method=method, rng=seed, batch=200
+            ).confidence_interval
+        if not math.isnan(found.low + found.high):
+            break
+    return Metric(value=math.fsum(sums) / len(new), low=float(found.low), high=float(found.high), n=len(new))
+
+
+def lower_bound(new: Sequence[float], old: Sequence[float], confidence: float = 0.95) -> float:
+    """One-sided bound of the mean paired difference new - old, for non-inferiority: Miller, arXiv:2411.00640."""
+    from scipy.stats import norm
+
+    differences = _differences(new, old)
+    if not differences:
+        return -1.0
+    error = math.sqrt(_variance(differences) / len(differences))
+    return max(-1.0, math.fsum(differences) / len(differences) - float(norm.isf(1 - confidence)) * error)
+
+
+def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided interval of a share: Clopper and Pearson (1934); one-sided 95 % is a side of confidence .90."""
+    from scipy.stats import binomtest
+
+    if n == 0:
+        return 0.0, 1.0
+    found = binomtest(hits, n).proportion_ci(confidence, method="exact")
+    return float(found.low), float(found.high)
+
+
+# ---- tests of two policies on the same problems ------------------------------------------------------------------
 def discordant(new: Sequence[float], old: Sequence[float]) -> tuple[int, int]:
     """How many problems only the new policy solves, and how many only the old one; solved is a score above 1/2."""
     pairs = [(a > 0.5, b > 0.5) for a, b in zip(new, old, strict=True)]
@@ -58,12 +141,236 @@ def mcnemar_two_sided(better: int, worse: int) -> float:
     return min(1.0, 2 * mcnemar(max(better, worse), min(better, worse)))
 
 
+def mcnemar_mid(better: int, worse: int) -> float:
+    """One-sided mid-p McNemar, Fagerland et al. (2013): half of the tie counts. To show, never to decide by."""
+    from scipy.stats import binom
+
+    return mcnemar(better, worse) - 0.5 * float(binom.pmf(better, better + worse, 0.5))
+
+
+def sign_flip(
+    new: Sequence[float],
+    old: Sequence[float],
+    clusters: Sequence[Hashable] | None = None,
+    flips: int = 9999,
+    seed: int = 0,
+) -> float:
+    """One-sided permutation test that new is better, on the mean differences of clusters: Fisher (1935)."""
+    import numpy as np
+
+    means = [total / size for total, size in _totals(_differences(new, old), clusters)]
+    sizes, source = np.array(sorted(abs(value) for value in means if value)), np.random.default_rng(seed)
+    observed = math.fsum(means) - 1e-9  # a flip that only rounds differently is a tie
+    reached = sum(float(source.choice((-1.0, 1.0), sizes.size) @ sizes) >= observed for _ in range(flips))
+    return (1 + reached) / (1 + flips)
+
+
+def e_value(better: int, worse: int) -> float:
+    """Evidence that may be looked at any time: mean over `BETS` of (1+l)^better (1-l)^worse; Ville (1939)."""
+    logs = [better * math.log1p(bet) + worse * math.log1p(-bet) for bet in BETS]
+    most = max(logs)
+    return _exp(most + math.log(sum(math.exp(log - most) for log in logs) / len(logs)))
+
+
+def e_value_uniform(better: int, worse: int) -> float:
+    """`e_value` with a uniform prior on [1/2, 1] in closed form: weaker, a cross-check; Robbins (1970)."""
+    from scipy.stats import binom
+
+    n = better + worse
+    choose = math.lgamma(n + 1) - math.lgamma(better + 1) - math.lgamma(worse + 1)
+    return _exp((n + 1) * math.log(2) - math.log(n + 1) - choose + float(binom.logcdf(better, n + 1, 0.5)))
+
+
+def z_test(new: Sequence[float], old: Sequence[float], margin: float = 0.0) -> float:
+    """One-sided p that the mean of new exceeds that of old by more than a margin; separate problems, Welch (1938)."""
+    from scipy.stats import norm
+
+    if not new or not old:
+        return 1.0
+    gap = math.fsum(new) / len(new) - math.fsum(old) / len(old) - margin
+    return float(norm.sf(gap / math.sqrt(_variance(new) / len(new) + _variance(old) / len(old))))
+
+
+# ---- many tests --------------------------------------------------------------------------------------------------
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number, in the same order: Holm (1979)."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, (len(p_values) - rank) * p_values[place])
+        adjusted[place] = min(1.0, largest)
+    return adjusted
+
+
+def spend(alpha: float, round: int, rounds: int | None = None) -> float:
+    """The level of a round's test: Bonferroni's alpha / rounds, or alpha 6 / (pi r)^2 where their number is open."""
+    return alpha / rounds if rounds else alpha * 6 / (math.pi * round) ** 2
+
+
+# ---- planning ----------------------------------------------------------------------------------------------------
+def sample_size(discordance: float, effect: float, alpha: float, power: float = 0.8) -> int:
+    """Problems for a one-sided McNemar test: Miettinen (1968). The exact test needs about 1 / effect more."""
+    if not 0 < effect <= discordance:
+        raise ValueError(f"an effect of {effect} cannot come from a share of {discordance} that changes")
+    z_alpha, z_power = _z(alpha), _z(1 - power)
+    root = z_alpha * math.sqrt(discordance) + z_power * math.sqrt(discordance - effect * effect)
+    return math.ceil((root / effect) ** 2)
+
+
+def detectable_effect(n: int, discordance: float, alpha: float, power: float = 0.8) -> float:
+    """The effect for which `sample_size` is n: its formula solved for the effect, Miettinen (1968)."""
+    z_alpha, z_power = _z(alpha), _z(1 - power)
+    root = math.sqrt(max(0.0, n - z_alpha**2 + z_power**2))
+    return math.sqrt(discordance) * (z_alpha * math.sqrt(n) + z_power * root) / (n + z_power**2)
+
+
+def sample_size_of_means(
+    effect: float,
+    alpha: float,
+    between: float,
+    within: tuple[float, float],
+    samples: tuple[int, int] = (1, 1),
+    power: float = 0.8,
+) -> int:
+    """Problems for a one-sided paired test with K samples of each: Miller, arXiv:2411.00640, power.
+
+    Args:
+        between: variance over problems of the true difference.
+        within: mean variance of one sample's score, of the new and of the old policy.
+        samples: completions per problem, of the new and of the old policy.
+    """
+    variance = between + sum(one / k for one, k in zip(within, samples, strict=True))
+    return math.ceil((_z(alpha) + _z(1 - power)) ** 2 * variance / effect**2)
+
+
+def expected_max(k: int) -> float:
+    """The mean of the largest of k standard normal draws: Tippett (1925), by numerical integration."""
+    from scipy.integrate import quad
+    from scipy.special import ndtr
+
+    density = k / math.sqrt(2 * math.pi)
+    return float(quad(lambda x: density * x * math.exp(-x * x / 2) * ndtr(x) ** (k - 1), -12, 12, limit=200)[0])
+
+
+def shrunken(delta: float, n: int, discordance: float, candidates: int, prior_sd: float = 0.03) -> float:
+    """What is left of the best of several measured gains: shrunk to 0 (Efron and Morris, 1973), less its winner's luck.
+
+    Args:
+        delta: the gain of the candidate that did best on the n selection problems.
+        prior_sd: standard deviation of true gains.
+    """
+    noise = discordance / n
+    return delta * prior_sd**2 / (prior_sd**2 + noise) - math.sqrt(noise) * expected_max(candidates)
+
+
+# ---- several answers to one problem ------------------------------------------------------------------------------
 def pass_at_k(n: int, right: int, k: int) -> float:
     """The unbiased probability that at least one of k completions is right, from `right` of n: 1 - C(n-c,k)/C(n,k).
 
     Raises:
         ValueError: k is larger than n, so nothing unbiased can be said.
     """
-    if k > n:
-        raise ValueError(f"pass@{k} needs at least {k} completions, there are {n}")
+    _enough(n, k, "pass")
     return 1.0 - math.prod((n - right - i) / (n - i) for i in range(k)) if n - right >= k else 1.0
+
+
+def majority_at_k(
+    answers: Sequence[str | None], right: Sequence[bool], k: int, draws: int = 200, seed: int = 0
+) -> float:
+    """How often the majority of k of the stored answers is right; Wang et al., arXiv:2203.11171. No answer, no vote.
+
+    All subsets are counted where there are at most `draws`, else that many random ones. Of t tied answers the right
+    one counts 1 / t.
+    """
+    votes = sorted(zip(answers, right, strict=True), key=repr)
+    _enough(len(votes), k, "maj")
+    source = random.Random(seed)
+    few = math.comb(len(votes), k) <= draws
+    subsets = list(itertools.combinations(votes, k)) if few else [source.sample(votes, k) for _ in range(draws)]
+    return sum(map(_majority, subsets)) / len(subsets)
+
+
+def best_of_k(right: Sequence[float], scores: Sequence[float], k: int) -> float:
+    """How right the best-scored of k completions is, over all subsets: the order statistics behind pass@k, exact."""
+    n = len(right)
+    _enough(n, k, "best")
+    blocks: dict[float, list[float]] = defaultdict(list)
+    for mark, score in zip(right, scores, strict=True):
+        blocks[score].append(mark)
+    total, below = 0.0, 0
+    for score in sorted(blocks):  # the best of a subset is in this block if all of it lies here or below, not all below
+        upto = below + len(blocks[score])
+        share = (math.comb(upto, k) - math.comb(below, k)) / math.comb(n, k)
+        total, below = total + share * math.fsum(blocks[score]) / len(blocks[score]), upto
+    return total
+
+
+def auroc(right: Sequence[bool], scores: Sequence[float]) -> float | None:
+    """P(a right completion scores higher than a wrong one): Mann and Whitney (1947); None without both kinds."""
+    good = [score for mark, score in zip(right, scores, strict=True) if mark]
+    bad = [score for mark, score in zip(right, scores, strict=True) if not mark]
+    if not good or not bad:
+        return None
+    return sum((a > b) + 0.5 * (a == b) for a in good for b in bad) / (len(good) * len(bad))
+
+
+def auroc_within(groups: Sequence[tuple[Sequence[bool], Sequence[float]]]) -> Metric:
+    """The mean `auroc` inside a prompt, over prompts with both kinds: what best-of-n can use of a score."""
+    found = [auroc(right, scores) for right, scores in groups]
+    return mean([value for value in found if value is not None])
+
+
+def total_variation(first: Mapping[str, float], second: Mapping[str, float]) -> float:
+    """Distance of two histograms as shares, Levin et al. (2009): 0 alike, 1 nothing in common; two empty are alike."""
+    one, two = sum(first.values()), sum(second.values())
+    if not one or not two:
+        return float(one != two)
+    return 0.5 * math.fsum(abs(first.get(name, 0) / one - second.get(name, 0) / two) for name in {*first, *second})
+
+
+# ---- shared by the functions above -------------------------------------------------------------------------------
+def _differences(new: Sequence[float], old: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(new, old, strict=True)]
+
+
+def _totals(values: Sequence[float], clusters: Sequence[Hashable] | None) -> list[tuple[float, int]]:
+    """Sum and size of each cluster, in an order that the order of the values does not change."""
+    groups: dict[Hashable, list[float]] = defaultdict(list)
+    for value, cluster in zip(values, range(len(values)) if clusters is None else clusters, strict=True):
+        groups[cluster].append(value)
+    return sorted((math.fsum(group), len(group)) for group in groups.values())
+
+
+def _interval(average: float, error: float | None, n: int, bounds: tuple[float, float]) -> Metric:
+    """The 95 % interval by a standard error; without one all that is possible, in numbers that JSON has."""
+    if error is None:
+        return Metric(value=average, low=min(average, bounds[0]), high=max(average, bounds[1]), n=n)
+    return Metric(value=average, low=average - Z95 * error, high=average + Z95 * error, n=n)
+
+
+def _variance(values: Sequence[float]) -> float:
+    """Of values in [-1, 1], at least 3 / n: where n show no change, a share of 3 / n may still (rule of three)."""
+    n, average = len(values), math.fsum(values) / len(values)
+    return max(math.fsum((value - average) ** 2 for value in values) / max(1, n - 1), 3 / n)
+
+
+def _z(tail: float) -> float:
+    from scipy.stats import norm
+
+    return float(norm.isf(tail))
+
+
+def _exp(log: float) -> float:
+    """A power that stays a number in JSON."""
+    return math.exp(min(log, math.log(sys.float_info.max)))
+
+
+def _majority(votes: Sequence[tuple[str | None, bool]]) -> float:
+    counts = Counter(answer for answer, _ in votes if answer is not None)
+    tied = [answer for answer, count in counts.items() if count == max(counts.values())]
+    right = {answer for answer, mark in votes if mark}
+    return sum(answer in right for answer in tied) / len(tied) if tied else 0.0
+
+
+def _enough(n: int, k: int, name: str) -> None:
+    if k > n:
+        raise ValueError(f"{name}@{k} needs at least {k} completions, there are {n}")

@@ -10,16 +10,19 @@ import inspect
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from selfimprove import splits
 from selfimprove.errors import DataError
-from selfimprove.interfaces import Context, Log, Stop
+from selfimprove.interfaces import Context, Evidence, Exam, Log, Stop
 from selfimprove.recipe import Recipe
 from selfimprove.records import (
+    Alert,
     Document,
     Preference,
     Prompt,
@@ -38,6 +41,15 @@ Counts = dict[str, float]
 WORKERS = ("selfimprove.training", "selfimprove.decoding", "selfimprove.text")
 """Modules whose code decides, beside the methods', what a bootstrap gives."""
 VERSIONS = ("selfimprove", "torch", "transformers", "trl", "tokenizers", "numpy", "hydra-core", "omegaconf")
+
+
+def threads(recipe: Recipe) -> None:
+    """Compute on as many CPU threads as the model asks for, whether or not torch is loaded already."""
+    wanted = getattr(recipe.the("model"), "threads", 0)
+    if wanted:
+        os.environ["OMP_NUM_THREADS"] = str(wanted)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(wanted)
 
 
 def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> Context:
@@ -168,72 +180,162 @@ def refinement(stored: Stored, given: Context) -> Counts:
 
 def evaluation(stored: Stored, given: Context) -> Counts:
     """Score champion, incumbent and candidate on fresh gate problems of the run's own task."""
-    planned = stored.recipe.rounds + 1
-    if given.round >= planned:  # rounds added by resume: a finite task has no unread gate problems left for them
-        planned = given.round + 1
-    problems = stored.recipe.the("task").problems(
-        "gate", stored.recipe.gate_problems, stored.seed("gate"), (given.round, planned)
-    )
-    if not problems:
-        raise DataError("the task has no gate problems left: its gate split is too small for so many rounds")
+    planned = stored.recipe.rounds
+    place = given.round if given.round <= planned else 2 * given.round + 2  # rounds added by resume: past all others
+    problems = _form(stored, place, planned + 2)
     standing = stored.standing(given.round)
     who = {"champion": standing.champion}
     if given.round:
         who |= {"incumbent": standing.incumbent, "candidate": given.round}
-    _examine(stored, given, who, problems)
+    _examine(stored, given, "evaluation", "gate", who, problems, place)
+    if problems and given.round == 0:
+        _precision(len(problems), given)
+    return {"problems": len(problems)}
+
+
+def confirmation(stored: Stored, given: Context) -> Counts:
+    """After the last round: hear an incumbent that is ahead of the champion once more, on a form of its own."""
+    planned = stored.recipe.rounds
+    place = planned + 1 if given.round <= planned else 2 * given.round + 3
+    problems, standing = _form(stored, place, planned + 2), stored.standing(given.round + 1)
+    who = {"champion": standing.champion, "incumbent": standing.incumbent}
+    made = _examine(stored, given, "confirmation", "gate", who, problems, place)
+    history = [*stored.history(given.round), stored.past(given.round)]
+    decision = stored.recipe.the("gate").confirm(made["champion"], made["incumbent"], history)
+    stored.ledger.spend(given.round, "confirmation", decision.statistics.get("alpha_r", 0.0))
+    write_json(given.folder / "decision.json", asdict(decision))
     return {"problems": len(problems)}
 
 
 def sealed(stored: Stored, given: Context) -> Counts:
     """The exam: score start and champion, once, on problems that nothing has touched."""
-    problems = stored.recipe.the("task").problems(
-        "sealed", stored.recipe.sealed_problems, stored.seed("sealed", given.round)
-    )
+    seed = stored.seed("sealed", given.round)
+    problems = stored.recipe.the("task").problems("sealed", stored.recipe.sealed_problems, seed)
     if not problems:
         raise DataError("the task has no sealed problems; a finite task needs a few hundred problems in all")
-    _examine(stored, given, {"start": 0, "champion": stored.standing(given.round + 1).champion}, problems)
+    who = {"start": 0, "champion": stored.standing(given.round + 1).champion}
+    _examine(stored, given, "sealed", "sealed", who, problems)
     return {"problems": len(problems)}
 
 
-def _examine(stored: Stored, given: Context, who: dict[str, int], problems: Sequence[Prompt]) -> None:
+def _form(stored: Stored, place: int, places: int) -> list[Prompt]:
+    """The gate problems of one decision; those that an earlier decision has seen are left out."""
+    parts = (place, max(places, place + 1))
+    drawn = stored.recipe.the("task").problems("gate", stored.recipe.gate_problems, stored.seed("gate"), parts)
+    seen = stored.examined()
+    return [problem for problem in drawn if problem.key not in seen]
+
+
+def _precision(n: int, given: Context) -> None:
+    """Say what gain so many problems can show, where that is a large one."""
+    from selfimprove.statistics import detectable_effect, sample_size
+
+    effect = detectable_effect(n, 0.2, 0.05)
+    if effect > 0.1:
+        given.log.note(
+            f"{n} gate problems show gains of {100 * effect:.0f} points or more (80 % power); "
+            f"for 5 points it takes {sample_size(0.2, 0.05, 0.05)}: set gate_problems, or bring more data"
+        )
+
+
+def _examine(
+    stored: Stored,
+    given: Context,
+    step: str,
+    split: str,
+    who: dict[str, int],
+    problems: Sequence[Prompt],
+    place: int = 0,
+) -> dict[str, Report]:
     """Score each policy once on the same problems with the same seed, and write a report for each role."""
-    verify = stored.recipe.the("task").verify
+    recipe = stored.recipe
+    task, seed = recipe.the("task"), stored.seed(split, "probes", given.round)
+    probes = {
+        name: probe.problems(split, recipe.probe_problems, seed, (place, place + 1))
+        for name, probe in (task.probes().items() if recipe.probe_problems else ())
+    }
+    stored.ledger.read(given.round, step, split, [*problems, *(p for part in probes.values() for p in part)])
+    exam = Exam(problems=problems, verify=task.verify, probes=probes)
     done: dict[int, Report] = {}
-    for name, maker in who.items():
-        if maker not in done:
-            policy = stored.policy(maker, given.round, given.seed, given.log)
-            done[maker] = _join([e.evaluate(policy, problems, verify) for e in stored.recipe.evaluation.values()])
-        write_report(done[maker], given.folder, name)
+    with splits.closed(step):
+        for name, maker in who.items():
+            if maker not in done:
+                policy = stored.policy(maker, given.round, given.seed, given.log)
+                done[maker] = _join([e.evaluate(policy, exam) for e in recipe.evaluation.values()])
+            write_report(done[maker], given.folder, name)
+    return {name: done[maker] for name, maker in who.items()}
 
 
 def _join(reports: Sequence[Report]) -> Report:
     """One report of several evaluations; the paired scores and rollouts are those of the first that has them."""
     metrics = {name: metric for report in reports for name, metric in report.metrics.items()}
     scored = next((report for report in reports if report.scores), reports[0])
-    return Report(metrics=metrics, scores=scored.scores, rollouts=scored.rollouts)
+    parts = {name: part for report in reports for name, part in report.parts.items()}
+    return Report(metrics=metrics, scores=scored.scores, parts=parts, rollouts=scored.rollouts)
+
+
+def audit(stored: Stored, given: Context) -> Counts:
+    """Sample audit problems with the newest policy, mark them by reward and by truth, and ask the alarms."""
+    recipe, newest = stored.recipe, stored.policy(given.round, given.round, given.seed, given.log)
+    task, planned = recipe.the("task"), max(recipe.rounds, given.round) + 1
+    wanted = recipe.audit_problems if recipe.alarm else 0
+    problems = task.problems("audit", wanted, stored.seed("audit"), (given.round, planned)) if wanted else []
+    stored.ledger.read(given.round, "audit", "audit", problems)
+    alerts: list[Alert] = []
+    with splits.closed("audit"):
+        groups = newest.sample(problems, recipe.audit_samples) if problems else []
+        scored = given.reward([rollout for group in groups for rollout in group])
+        marks = ({"truth": task.verify(r.prompt, r.text), "answer": task.answer_of(r.text)} for r in scored)
+        samples = [replace(r, info={**r.info, **mark}) for r, mark in zip(scored, marks, strict=True)]
+        write_records(given.folder / "audit.jsonl", samples)
+        if given.round and samples:
+            n = recipe.audit_samples
+            evidence = Evidence(
+                round=given.round,
+                rounds=recipe.rounds,
+                start=stored.audit(0),
+                champion=stored.audit(stored.standing(given.round).champion),
+                candidate=[samples[i : i + n] for i in range(0, len(samples), n)],
+                history=[*stored.history(given.round), stored.past(given.round)],
+            )
+            alerts = [alert for alarm in recipe.alarm.values() for alert in alarm.check(evidence)]
+    for alert in alerts:
+        given.log.note(f"{'VETO' if alert.level >= 2 else 'alarm'} {alert.alarm}: {alert.text}")
+    write_json(given.folder / "alerts.json", [asdict(alert) for alert in alerts])
+    return {"problems": len(problems), "alerts": len(alerts)}
 
 
 def gate(stored: Stored, given: Context) -> Counts:
     """Decide what becomes of the candidate."""
     champion, incumbent, candidate = (stored.report(given.round, who) for who in ("champion", "incumbent", "candidate"))
-    history = stored.history(given.round)
-    decision = stored.recipe.the("gate").decide(champion, incumbent, candidate, history, stored.recipe.rounds)
+    history, alerts = stored.history(given.round), stored.alerts(given.round)
+    rounds = max(stored.recipe.rounds, given.round)
+    decision = stored.recipe.the("gate").decide(champion, incumbent, candidate, alerts, history, rounds)
+    stored.ledger.spend(given.round, "gate", decision.statistics.get("alpha_r", 0.0))
     write_json(given.folder / "decision.json", asdict(decision))
     return {}
 
 
 def controller(stored: Stored, given: Context) -> Counts:
-    """Decide what the next round does."""
+    """Decide what the next round does: the overrides of all controllers in order, or the first one's stop."""
     current, settings = stored.at(given.round)
-    verdict = current.the("controller").next(stored.history(given.round + 1), settings)
-    stop = isinstance(verdict, Stop)
-    write_json(given.folder / "next.json", {"stop": verdict.reason} if stop else {"overrides": verdict})
+    history, overrides = stored.history(given.round + 1), dict[str, Any]()
+    for method in current.controller.values():
+        said = method.next(history, settings)
+        if isinstance(said, Stop):
+            write_json(given.folder / "next.json", {"stop": said.reason})
+            return {}
+        overrides |= said
+    write_json(given.folder / "next.json", {"overrides": overrides})
     return {}
 
 
 STEPS: dict[str, Callable[[Stored, Context], Counts]] = {
     step.__name__: step
-    for step in (acquisition, selection, optimization, refinement, evaluation, gate, controller, sealed)
+    for step in (
+        *(acquisition, selection, optimization, refinement, evaluation),
+        *(audit, gate, controller, confirmation, sealed),
+    )
 }
 
 

@@ -15,13 +15,26 @@ from typing import Any
 from selfimprove import recipe as recipes
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Log, Policy, Round
+from selfimprove.ledger import Ledger
 from selfimprove.recipe import Recipe, Settings
-from selfimprove.records import Checkpoint, Decision, Metric, Report, Rollout, digest, read_records, write_records
+from selfimprove.records import (
+    Alert,
+    Checkpoint,
+    Decision,
+    Metric,
+    Report,
+    Rollout,
+    digest,
+    read_records,
+    write_records,
+)
 from selfimprove.rundir import RunDir, write_json
 
-FIRST = ("model", "refinement", "evaluation")
+FIRST = ("model", "refinement", "evaluation", "audit")
 """The steps of round 0, which measures the start."""
-STAGES = ("acquisition", "selection", "optimization", "refinement", "evaluation", "gate", "controller")
+HELD_OUT = ("evaluation", "audit", "confirmation", "sealed")
+"""The steps that read held-out problems."""
+STAGES = ("acquisition", "selection", "optimization", "refinement", "evaluation", "audit", "gate", "controller")
 """The steps of every other round."""
 
 
@@ -50,6 +63,7 @@ class Stored:
                 f"{folder.root / 'recipe.yaml'} was changed since the run began: {changed[0]}. "
                 "Put it back, or start a new run with the changed recipe"
             )
+        self.ledger = Ledger(folder.root / "ledger.jsonl")
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
         self._reports: dict[tuple[int, str, str], Report] = {}
 
@@ -81,17 +95,39 @@ class Stored:
         """The gate's decision of a finished round."""
         return Decision(**self._json(number, "gate", "decision.json"))
 
+    def confirmation(self, number: int) -> Decision | None:
+        """What the gate said of the incumbent after the last round; None where it was not asked."""
+        if not self.folder.step(number, "confirmation").exists():
+            return None
+        return Decision(**self._json(number, "confirmation", "decision.json"))
+
+    def made(self, number: int, who: str, stage: str) -> int:
+        """The round that made the champion, incumbent or candidate of an evaluation."""
+        standing = self.standing(number) if stage == "evaluation" else self._before_confirmation(number)
+        return number if who == "candidate" else getattr(standing, who)
+
+    def _before_confirmation(self, number: int) -> Standing:
+        return _after(self.standing(number), self.decision(number), number)
+
+    def alerts(self, number: int) -> list[Alert]:
+        """What the alarms said of a finished round."""
+        return [Alert(**alert) for alert in self._json(number, "audit", "alerts.json")]
+
+    def audit(self, maker: int) -> list[list[Rollout]]:
+        """The scored audit samples of a policy, by problem, from the round that made it."""
+        groups: dict[str, list[Rollout]] = {}
+        for rollout in read_records(self.folder.step(maker, "audit") / "audit.jsonl"):
+            assert isinstance(rollout, Rollout)
+            groups.setdefault(rollout.prompt.key, []).append(rollout)
+        return list(groups.values())
+
     def standing(self, number: int) -> Standing:
         """Champion and incumbent at the start of a round, by the decisions of the rounds before."""
         now = Standing()
         for past in range(1, number):
-            verdict = self.decision(past).verdict
-            if verdict == "certify":
-                now = Standing(past, past)
-            elif verdict == "accept":
-                now.incumbent = past
-            elif verdict == "reject":
-                now.incumbent = now.champion
+            for decision in (self.decision(past), self.confirmation(past)):
+                if decision is not None:
+                    now = _after(now, decision, past)
         return now
 
     def checkpoint(self, number: int) -> Checkpoint:
@@ -123,23 +159,45 @@ class Stored:
             self._reports[place] = Report(
                 metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
                 scores=noted["scores"],
+                parts=noted["parts"],
                 rollouts=tuple(rollout for rollout in rollouts if isinstance(rollout, Rollout)),
             )
         return self._reports[place]
 
     def history(self, number: int) -> list[Round]:
         """The rounds before a round, with their decisions."""
-        return [
-            Round(
-                round=past,
-                rounds=self.recipe.rounds,
-                champion=self.report(past, "champion"),
-                candidate=self.report(past, "candidate") if past else None,
-                decision=self.decision(past) if past else None,
-                counts=self.counts(past),
-            )
-            for past in range(number)
-        ]
+        return [self.past(past) for past in range(number)]
+
+    def past(self, number: int) -> Round:
+        """A round as far as it is done: its reports, and what alarms and gate said where they have spoken."""
+        done = {stage for stage in STAGES if self.folder.step(number, stage).exists()}
+        return Round(
+            round=number,
+            rounds=self.recipe.rounds,
+            champion=self.report(number, "champion"),
+            incumbent=self.report(number, "incumbent") if number else None,
+            candidate=self.report(number, "candidate") if number else None,
+            alerts=self.alerts(number) if "audit" in done else (),
+            decision=self.decision(number) if "gate" in done else None,
+            confirmation=self.confirmation(number),
+            counts=self.counts(number),
+            seconds={stage: self.folder.manifest(number, stage)["seconds"] for stage in done},
+        )
+
+    def held_out_steps(self) -> list[tuple[int, str]]:
+        """The finished steps that have read held-out problems."""
+        folders = sorted(self.folder.root.glob("round_*/*"))
+        return [(int(f.parent.name.removeprefix("round_")), f.name) for f in folders if f.name in HELD_OUT]
+
+    def examined(self) -> set[str]:
+        """The keys of all gate problems that a finished decision has seen."""
+        reports = self.folder.root.glob("round_*/*/champion.json")
+        return {
+            key
+            for path in reports
+            if path.parent.name in ("evaluation", "confirmation")
+            for key in json.loads(path.read_text())["scores"]
+        }
 
     def counts(self, number: int) -> dict[str, float]:
         """The counts of a round's finished steps, as `stage/name`."""
@@ -158,6 +216,7 @@ class Stored:
                 line[f"{who}/{key}"] = asdict(metric)
         if number:
             line["decision"] = asdict(self.decision(number))
+        line["alerts"] = [asdict(alert) for alert in self.alerts(number)]
         line |= self.counts(number)
         manifests = {stage: self.folder.manifest(number, stage) for stage in (STAGES if number else FIRST)}
         for manifest in manifests.values():
@@ -165,14 +224,28 @@ class Stored:
         line["seconds"] = {stage: manifest["seconds"] for stage, manifest in manifests.items()}
         return line
 
-    def _json(self, number: int, stage: str, name: str) -> dict[str, Any]:
+    def _json(self, number: int, stage: str, name: str) -> Any:
         return json.loads((self.folder.step(number, stage) / name).read_text())
+
+
+def _after(now: Standing, decision: Decision, maker: int) -> Standing:
+    """Champion and incumbent after a decision on the candidate that round `maker` made."""
+    champion = now.incumbent if decision.certified else now.champion
+    match decision.verdict:
+        case "certify":
+            return Standing(maker, maker)
+        case "accept":
+            return Standing(champion, maker)
+        case "rollback":
+            return Standing(champion, champion)
+        case _:
+            return Standing(champion, now.incumbent)
 
 
 def write_report(report: Report, folder: Path, who: str) -> None:
     """Write what `Stored.report` reads."""
     metrics = {name: asdict(metric) for name, metric in report.metrics.items()}
-    write_json(folder / f"{who}.json", {"metrics": metrics, "scores": report.scores})
+    write_json(folder / f"{who}.json", {"metrics": metrics, "scores": report.scores, "parts": report.parts})
     write_records(folder / f"{who}.jsonl", report.rollouts)
 
 

@@ -93,7 +93,7 @@ def test_a_dry_run_prints_a_recipe_that_runs(command, tmp_path):
 def test_check_counts_samples_and_steps(command):
     code, out, _ = command("check", "quickstart")
     assert code == 0
-    assert "20,000 samples" in out and "300 training steps" in out
+    assert "20,000 samples" in out and "200 training steps" in out
 
 
 def test_show_has_the_options_with_their_help(command):

@@ -9,15 +9,16 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from selfimprove import registry
+from selfimprove import registry, splits
 from selfimprove.errors import UserError
-from selfimprove.interfaces import Context
+from selfimprove.interfaces import Context, Evidence, Exam, Round
 from selfimprove.records import Document, Preference, Prompt, Record, Rollout
 from selfimprove.registry import Entry
 
@@ -299,7 +300,9 @@ def test_an_evaluation_reports_metrics_within_their_intervals_and_repeats(
     reports = []
     for _ in range(2):
         context = world()
-        reports.append(entry.method().evaluate(context.policy, context.problems(None, 1), context.verify))
+        problems = context.problems(None, 1)
+        exam = Exam(problems=problems, verify=context.verify, probes={"probe/same": problems[:5]})
+        reports.append(entry.method().evaluate(context.policy, exam))
     assert reports[0] == reports[1] and reports[0].metrics
     for metric in reports[0].metrics.values():
         assert metric.low - 1e-9 <= metric.value <= metric.high + 1e-9 and metric.n > 0
@@ -310,8 +313,38 @@ def test_an_evaluation_reports_metrics_within_their_intervals_and_repeats(
 def test_a_gate_gives_a_known_verdict_and_a_reason(entry: Entry, make_report: Callable, better: bool) -> None:
     low, high = make_report([0.0] * 60 + [1.0] * 40), make_report([1.0] * 100)
     champion, candidate = (low, high) if better else (high, low)
-    decision = entry.method().decide(champion, champion, candidate, [], 3)
-    assert decision.verdict in ("certify", "accept", "hold", "reject")
+    decision = entry.method().decide(champion, champion, candidate, [], [], 3)
+    assert decision.verdict in ("certify", "accept", "hold", "reject", "rollback")
     assert decision.reason and "\n" not in decision.reason
     if better:
-        assert decision.verdict == "certify"
+        assert decision.verdict == ("accept" if entry.method.lagged else "certify")
+
+
+@each("task", ready=True)
+def test_a_task_gives_no_held_out_problem_while_a_data_stage_runs(entry: Entry) -> None:
+    task = entry.method()
+    for split in splits.HELD_OUT:
+        with splits.closed("selection"), pytest.raises(UserError, match=split):
+            task.problems(split, 1, 0)
+
+
+@each("alarm", ready=True)
+def test_an_alarm_is_silent_when_candidate_and_start_are_the_same(
+    entry: Entry, make_rollout: Callable, make_report: Callable
+) -> None:
+    audit = [
+        [
+            replace(
+                make_rollout(f"#{(i + j) % 2}", f"{i}+0"),
+                score=float(j % 2),
+                info={"truth": float(j % 2), "answer": str((i + j) % 2)},
+            )
+            for j in range(4)
+        ]
+        for i in range(30)
+    ]
+    report = make_report([1.0, 0.0] * 50)
+    rounds = [Round(round=0, rounds=3, champion=report)]
+    rounds.append(Round(round=1, rounds=3, champion=report, incumbent=report, candidate=report))
+    evidence = Evidence(round=1, rounds=3, start=audit, champion=audit, candidate=audit, history=rounds)
+    assert entry.method().check(evidence) == [] == entry.method().check(evidence)

@@ -151,9 +151,11 @@ def test_a_run_can_be_moved(undisturbed, tmp_path):
 def test_more_rounds_continue_a_finished_run(undisturbed, tmp_path):
     root = tmp_path / "longer"
     shutil.copytree(undisturbed, root, symlinks=True)
-    before = contents(root)
+    before, ledger = contents(root), (root / "ledger.jsonl").read_bytes()
     summary = Runner(RunDir.open(root), Quiet()).run(2)
     after = contents(root)
+    assert (root / "ledger.jsonl").read_bytes().startswith(ledger), "the ledger only grows"
+    del before["ledger.jsonl"]
     assert summary["rounds"] == 2 and summary["sealed"]["reads"] == 2
     assert "sealed problems read 2 times" in summary["verdict"]
     assert before.items() <= after.items(), "files of finished rounds changed"

@@ -12,11 +12,10 @@ Differs: the paper's interval is by the central limit theorem; Wilson's holds ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from selfimprove.interfaces import Evaluation, Policy, Verify
-from selfimprove.records import Prompt, Report
+from selfimprove.interfaces import Evaluation, Exam, Policy
+from selfimprove.records import Report
 from selfimprove.registry import register
 from selfimprove.statistics import proportion
 
@@ -24,9 +23,9 @@ from selfimprove.statistics import proportion
 @register("accuracy", paper="2411.00640")
 @dataclass
 class Accuracy(Evaluation):
-    def evaluate(self, policy: Policy, problems: Sequence[Prompt], verify: Verify) -> Report:
-        rollouts = policy.answer(problems)
-        marked = [replace(rollout, score=verify(rollout.prompt, rollout.text)) for rollout in rollouts]
+    def evaluate(self, policy: Policy, exam: Exam) -> Report:
+        rollouts = policy.answer(exam.problems)
+        marked = [replace(rollout, score=exam.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
         scores = {rollout.prompt.key: rollout.score for rollout in marked if rollout.score is not None}
         metrics = {
             "accuracy": proportion(sum(scores.values()), len(scores)),

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from selfimprove.interfaces import Evaluation, Policy, Sampling, Verify
-from selfimprove.records import Prompt, Report
+from selfimprove.interfaces import Evaluation, Exam, Policy, Sampling
+from selfimprove.records import Report
 from selfimprove.registry import register
 from selfimprove.statistics import mean
 from selfimprove.text import ngrams
@@ -32,8 +32,8 @@ class Diversity(Evaluation):
     problems: int = 200
     """Problems used, the first ones of the form."""
 
-    def evaluate(self, policy: Policy, problems: Sequence[Prompt], verify: Verify) -> Report:
-        groups = policy.sample(problems[: self.problems], self.samples, Sampling(temperature=self.temperature))
+    def evaluate(self, policy: Policy, exam: Exam) -> Report:
+        groups = policy.sample(exam.problems[: self.problems], self.samples, Sampling(temperature=self.temperature))
         texts = [[rollout.text for rollout in group] for group in groups]
         metrics = {f"distinct_{n}": mean([_distinct(group, n) for group in texts]) for n in (1, 2, 3)}
         metrics["unique"] = mean([len(set(group)) / len(group) for group in texts])

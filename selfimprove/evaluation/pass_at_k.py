@@ -5,18 +5,17 @@ Survey: performance evaluation, section 6.
 Paper: arXiv:2107.03374 (Codex), Chen et al., 2021, equation 1.
 Algorithm:
   1. Draw `samples` raw completions of each of the first `problems` problems at `temperature`.
-  2. With c right ones, pass@k = 1 - C(n - c, k) / C(n, k), averaged over problems.
+  2. With c right ones, pass@k = 1 - C(n - c, k) / C(n, k), averaged over problems. For k > 1 the gate guards it, problem by problem.
 Differs: none known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Evaluation, Policy, Sampling, Verify
-from selfimprove.records import Prompt, Report
+from selfimprove.interfaces import Evaluation, Exam, Policy, Sampling
+from selfimprove.records import Report
 from selfimprove.registry import register
 from selfimprove.statistics import mean, pass_at_k
 
@@ -37,8 +36,12 @@ class PassAtK(Evaluation):
         if not self.k or max(self.k) > self.samples or min(self.k) < 1:
             raise RecipeError(f"evaluation.pass_at_k: every k must be 1 to samples ({self.samples}), found {self.k}")
 
-    def evaluate(self, policy: Policy, problems: Sequence[Prompt], verify: Verify) -> Report:
-        groups = policy.sample(problems[: self.problems], self.samples, Sampling(temperature=self.temperature))
-        marks = [[verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]
-        right = [sum((mark or 0.0) > 0.5 for mark in group) for group in marks if None not in group]
-        return Report(metrics={f"pass@{k}": mean([pass_at_k(self.samples, c, k) for c in right]) for k in self.k})
+    def evaluate(self, policy: Policy, exam: Exam) -> Report:
+        groups = policy.sample(exam.problems[: self.problems], self.samples, Sampling(temperature=self.temperature))
+        marks = {g[0].prompt.key: [exam.verify(rollout.prompt, rollout.text) for rollout in g] for g in groups}
+        right = {key: sum((mark or 0.0) > 0.5 for mark in group) for key, group in marks.items() if None not in group}
+        parts = {f"pass@{k}": {key: pass_at_k(self.samples, c, k) for key, c in right.items()} for k in self.k}
+        return Report(
+            metrics={name: mean([*values.values()]) for name, values in parts.items()},
+            parts={name: values for name, values in parts.items() if name != "pass@1"},
+        )

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfimprove.interfaces import Gate, Round
-from selfimprove.records import Decision, Report
+from selfimprove.records import Alert, Decision, Report
 from selfimprove.registry import register
 
 
@@ -22,6 +22,12 @@ from selfimprove.registry import register
 @dataclass
 class Always(Gate):
     def decide(
-        self, champion: Report, incumbent: Report, candidate: Report, history: Sequence[Round], rounds: int
+        self,
+        champion: Report,
+        incumbent: Report,
+        candidate: Report,
+        alerts: Sequence[Alert],
+        history: Sequence[Round],
+        rounds: int,
     ) -> Decision:
         return Decision(verdict="certify", reason="every candidate is taken")

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfimprove.interfaces import Gate, Round
-from selfimprove.records import Decision, Report
+from selfimprove.records import Alert, Decision, Report
 from selfimprove.registry import register
 
 
@@ -23,7 +23,13 @@ from selfimprove.registry import register
 @dataclass
 class KeepBest(Gate):
     def decide(
-        self, champion: Report, incumbent: Report, candidate: Report, history: Sequence[Round], rounds: int
+        self,
+        champion: Report,
+        incumbent: Report,
+        candidate: Report,
+        alerts: Sequence[Alert],
+        history: Sequence[Round],
+        rounds: int,
     ) -> Decision:
         old = sum(champion.scores.values()) / max(1, len(champion.scores))
         new = sum(candidate.scores.values()) / max(1, len(candidate.scores))

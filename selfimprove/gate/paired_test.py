@@ -7,7 +7,7 @@ Algorithm:
   1. b problems only the candidate solves, c only the champion; p = P(Bin(b + c, 1/2) >= b).
   2. p <= alpha / rounds: certify. Over all planned rounds the probability of any false certificate is at most alpha.
   3. Otherwise, if p <= `accept_alpha` the next round trains from the candidate, which is not certified.
-  4. Otherwise reject: the next round trains from the champion.
+  4. Otherwise reject, or roll back: the next round trains from the champion.
 Differs: nothing to compare with. Rounds added to a finished run spend alpha / rounds each as well.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfimprove.interfaces import Gate, Round
-from selfimprove.records import Decision, Report
+from selfimprove.records import Alert, Decision, Report
 from selfimprove.registry import register
 from selfimprove.statistics import difference, discordant, mcnemar
 
@@ -31,7 +31,13 @@ class PairedTest(Gate):
     """One-sided level at which an uncertified candidate is trained on; 0 never does."""
 
     def decide(
-        self, champion: Report, incumbent: Report, candidate: Report, history: Sequence[Round], rounds: int
+        self,
+        champion: Report,
+        incumbent: Report,
+        candidate: Report,
+        alerts: Sequence[Alert],
+        history: Sequence[Round],
+        rounds: int,
     ) -> Decision:
         keys = [key for key in champion.scores if key in candidate.scores]
         new, old = [candidate.scores[key] for key in keys], [champion.scores[key] for key in keys]
@@ -47,6 +53,7 @@ class PairedTest(Gate):
             "delta": delta.value,
             "ci": [delta.low, delta.high],
         }
-        verdict = "certify" if p <= level else "accept" if p <= self.accept_alpha else "reject"
+        back = "reject" if incumbent.scores == champion.scores else "rollback"
+        verdict = "certify" if p <= level else "accept" if p <= self.accept_alpha else back
         reason = f"{better} gained, {worse} lost, p = {p:.2g} {'<=' if p <= level else '>'} {level:.2g}"
         return Decision(verdict=verdict, reason=reason, statistics=statistics)

@@ -45,7 +45,7 @@ class Tiny(Model):
     """`rope`, or `none` for no position encoding."""
     roles: list[str] = field(default_factory=lambda: ["solve"])
     """Roles that the bootstrap teaches, with equal shares of the examples."""
-    max_steps: int = 1000
+    max_steps: int = 600
     """Bootstrap steps at most."""
     target_accuracy: float = 0.4
     """Greedy accuracy on selection problems at which the bootstrap stops."""
@@ -57,6 +57,9 @@ class Tiny(Model):
     """Peak learning rate of the bootstrap."""
     batch_size: int = 32
     """Examples per bootstrap step."""
+    threads: int = 1
+    """CPU threads of the run: sums differ in their last bits with the number of threads, so a run is repeatable on
+    machines with more cores, and so small a model gains little from a second one. 0 leaves it to torch."""
     initializer_range: float = 0.16
     """Standard deviation of the first weights; at this width the usual 0.02 learns several times slower."""
 

@@ -25,6 +25,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from selfimprove import splits
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Roles, Task
 from selfimprove.records import Message, Prompt, Rollout
@@ -61,6 +62,7 @@ class Addition(Task):
             raise RecipeError(f"task.addition.shift is {self.shift}; it must be null or at least 0")
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        splits.check(split)
         lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
         n = 1500 if n is None else n
         start = part[0] * n

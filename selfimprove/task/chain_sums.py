@@ -10,6 +10,7 @@ Algorithm:
      the steps that solve 3+5+8 use other table entries than those of 8+5+3.
   2. The split follows from the sha256 of the key, see text.SPLITS.
   3. Problems of a split are drawn level by level in a fixed random order without repetition.
+  4. A variant has the digits in another order (same answer) or another digit; its split and use of the gap are equal.
 Differs: nothing to compare with.
 """
 
@@ -18,8 +19,10 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
+from selfimprove import splits
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Roles, Task
 from selfimprove.records import Message, Prompt, Rollout
@@ -59,6 +62,7 @@ class ChainSums(Task):
         self._gap = frozenset(table[: round(self.gap_share * len(table))])
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        splits.check(split)
         lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
         n = 1500 if n is None else n
         start = part[0] * n
@@ -77,21 +81,31 @@ class ChainSums(Task):
     def roles(self) -> Roles:
         return _Roles()
 
+    def variants(self, prompt: Prompt, kind: str, n: int, seed: int) -> list[Prompt]:
+        digits = [int(digit) for digit in prompt.key.split("+")]
+        source, made = random.Random(f"{seed}:{kind}:{prompt.key}"), dict[str, Prompt]()
+        for _ in range(100 * n):  # a short problem in a small split may have fewer than n
+            place, by = source.randrange(len(digits)), source.randrange(1, self.modulus)
+            changed = [(digit + by * (i == place)) % self.modulus for i, digit in enumerate(digits)]
+            other = source.sample(digits, len(digits)) if kind == "same" else changed
+            alike = split_of(_problem(other)) == split_of(prompt.key) and self._hidden(other) == self._hidden(digits)
+            if len(made) < n and other != digits and alike:
+                variant = self._prompt(other)
+                made[variant.key] = replace(variant, key=prompt.key) if kind == "same" else variant
+        return list(made.values())
+
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role for the bootstrap, from the training split; hidden entries stay hidden.
 
-        The first fifth grows from the shortest to the longest problems: taught so, the table is learned before the
+        The first third grows from the shortest to the longest problems: taught so, the table is learned before the
         order of the steps, in half as many training steps.
-
-        Raises:
-            RecipeError: the role is not solve, hint, propose, judge or refine.
         """
         if role not in ("solve", "hint", "propose", "judge", "refine"):
             raise RecipeError(f"task chain_sums has no role {role!r}; it has solve, hint, propose, judge, refine")
         source = random.Random(f"{seed}:{role}")
         examples: list[Rollout] = []
         while len(examples) < n:
-            grown = min(1.0, 5 * len(examples) / n)
+            grown = min(1.0, 3 * len(examples) / n)
             longest = self.taught_min_length + int(grown * (self.max_length - self.taught_min_length))
             length = longest if source.random() < 0.5 else source.randint(self.taught_min_length, longest)
             digits = [source.randrange(self.modulus) for _ in range(length)]
@@ -102,31 +116,30 @@ class ChainSums(Task):
     def _demonstrate(self, role: str, digits: list[int], source: random.Random) -> Rollout | None:
         """One example, or None where it would reveal a hidden entry."""
         roles, prompt = _Roles(), self._prompt(digits)
-        problem, solution = _problem(digits), self._solution(digits, source) or ""
-        if role == "solve":
-            return _rollout(prompt, prompt.prompt, solution)
-        if role == "hint":
-            return _rollout(prompt, roles.hint(prompt, solution[-1]), solution)
-        if role == "propose":
-            return _rollout(prompt, roles.propose(len(digits)), problem)
-        wrong = None if self._hidden(digits) else self._solution(digits, source, slip=source.random() < 0.5)
-        if wrong is None:
-            return None
-        if role == "judge":
-            return _rollout(prompt, roles.judge(prompt, wrong), self._verdict(wrong))
-        return _rollout(prompt, roles.refine(prompt, wrong), solution)
+        solution, wrong = self._solution(digits, source) or "", ""
+        if role in ("judge", "refine"):
+            wrong = "" if self._hidden(digits) else self._solution(digits, source, source.random() < 0.5) or ""
+            if not wrong:
+                return None
+        messages, text = {
+            "solve": (prompt.prompt, solution),
+            "hint": (roles.hint(prompt, solution[-1]), solution),
+            "propose": (roles.propose(len(digits)), prompt.key),
+            "judge": (roles.judge(prompt, wrong), self._verdict(wrong)),
+            "refine": (roles.refine(prompt, wrong), solution),
+        }[role]
+        shown = Prompt(prompt=messages, key=prompt.key)
+        return Rollout(prompt=shown, completion=[{"role": "assistant", "content": text}])
 
     def _solution(self, digits: list[int], source: random.Random, slip: bool = False) -> str | None:
         """The worked solution; a step on a hidden entry gets a random result. `slip` plants one wrong step."""
         total, steps = digits[0], []
         bad = source.randrange(len(digits) - 1) if slip else -1
         for i, digit in enumerate(digits[1:]):
-            if (total, digit) in self._gap:
-                if slip:
-                    return None  # after a slip the chain walked into the gap: judging it would reveal the entry
-                result = source.randrange(self.modulus)
-            else:
-                result = (total + digit) % self.modulus
+            hidden = (total, digit) in self._gap
+            if hidden and slip:
+                return None  # after a slip the chain walked into the gap: judging it would reveal the entry
+            result = source.randrange(self.modulus) if hidden else (total + digit) % self.modulus
             if i == bad:
                 result = (result + source.randrange(1, self.modulus)) % self.modulus
             steps.append(f"{total}+{digit}={result}")
@@ -135,21 +148,16 @@ class ChainSums(Task):
 
     def _hidden(self, digits: list[int]) -> bool:
         """True when the right solution uses a hidden entry."""
-        total = digits[0]
-        for digit in digits[1:]:
-            if (total, digit) in self._gap:
-                return True
-            total = (total + digit) % self.modulus
-        return False
+        totals = accumulate(digits, lambda total, digit: (total + digit) % self.modulus)
+        return any(entry in self._gap for entry in zip(totals, digits[1:], strict=False))
 
     def _verdict(self, attempt: str) -> str:
         """For each step the claim, the right result and y or n, then the verdict on the whole: `5+7=2:2y;...#n`."""
-        checked, right = [], True
+        checked = ""
         for a, b, claimed in re.findall(r"(\d)\+(\d)=(\d)", attempt):
             result = (int(a) + int(b)) % self.modulus
-            right &= result == int(claimed)
-            checked.append(f"{a}+{b}={claimed}:{result}{'y' if result == int(claimed) else 'n'}")
-        return f"{';'.join(checked)}#{'y' if right else 'n'}"
+            checked += f"{a}+{b}={claimed}:{result}{'y' if result == int(claimed) else 'n'};"
+        return f"{checked[:-1]}#{'n' if 'n' in checked else 'y'}"
 
     def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
         """All problems of one length and split in a random order, none twice."""
@@ -164,8 +172,7 @@ class ChainSums(Task):
                     yield self._prompt(digits)
 
     def _prompt(self, digits: list[int]) -> Prompt:
-        problem = _problem(digits)
-        answer = str(sum(digits) % self.modulus)
+        problem, answer = _problem(digits), str(sum(digits) % self.modulus)
         return Prompt(prompt=_Roles().solve(problem), answer=answer, key=problem, info={"level": len(digits)})
 
 
@@ -173,28 +180,20 @@ class _Roles:
     """One-letter markers at the front, because the tiny model reads characters."""
 
     def solve(self, problem: str) -> list[Message]:
-        return _user(f"S:{problem}=")
+        return [{"role": "user", "content": f"S:{problem}="}]
 
     def hint(self, prompt: Prompt, answer: str) -> list[Message]:
-        return _user(f"H:{answer}|{prompt.key}=")
+        return [{"role": "user", "content": f"H:{answer}|{prompt.key}="}]
 
     def propose(self, level: int | None) -> list[Message]:
-        return _user(f"P:{level or ''}|")
+        return [{"role": "user", "content": f"P:{level or ''}|"}]
 
     def judge(self, prompt: Prompt, attempt: str) -> list[Message]:
-        return _user(f"J:{prompt.key}={attempt}|")
+        return [{"role": "user", "content": f"J:{prompt.key}={attempt}|"}]
 
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
-        return _user(f"R:{prompt.key}={attempt}|")
-
-
-def _user(text: str) -> list[Message]:
-    return [{"role": "user", "content": text}]
+        return [{"role": "user", "content": f"R:{prompt.key}={attempt}|"}]
 
 
 def _problem(digits: list[int]) -> str:
     return "+".join(map(str, digits))
-
-
-def _rollout(prompt: Prompt, messages: list[Message], text: str) -> Rollout:
-    return Rollout(prompt=Prompt(prompt=messages, key=prompt.key), completion=[{"role": "assistant", "content": text}])

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
+from selfimprove import splits
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Roles, Task
 from selfimprove.jsonl_rows import read
@@ -60,6 +61,7 @@ class JsonlTask(Task):
         self._splits: dict[str, list[Prompt]] = {}
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        splits.check(split)
         if not self._splits:
             everything = self._load()
             self._splits = {name: [p for p in everything if split_of(p.key) == name] for name in SPLITS}

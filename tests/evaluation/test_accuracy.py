@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from selfimprove.evaluation.accuracy import Accuracy
+from selfimprove.interfaces import Exam
 from selfimprove.refinement.self_consistency import SelfConsistency
 from selfimprove.statistics import proportion
 
@@ -16,7 +17,7 @@ def test_the_share_of_right_answers(make_policy: Callable, make_engine: Callable
     context = make_context()
     problems = context.problems(10, 1)
     table = {p.prompt[-1]["content"]: {f"#{p.answer}" if i < 7 else "wrong": 1.0} for i, p in enumerate(problems)}
-    report = Accuracy().evaluate(make_policy(make_engine(table)), problems, context.verify)
+    report = Accuracy().evaluate(make_policy(make_engine(table)), Exam(problems=problems, verify=context.verify))
     assert report.metrics["accuracy"] == proportion(7, 10) and report.metrics["truncated"].value == 0
     assert report.scores == {p.key: float(i < 7) for i, p in enumerate(problems)}
     assert [rollout.score for rollout in report.rollouts] == [1.0] * 7 + [0.0] * 3
@@ -28,7 +29,7 @@ def test_problems_that_cannot_be_marked_are_left_out_of_numerator_and_denominato
 ) -> None:
     problems = [make_prompt(key) for key in ("1+2", "3+5", "9+9")]
     marks = {"1+2": None, "3+5": 1.0, "9+9": 0.5}
-    report = Accuracy().evaluate(make_policy(), problems, lambda prompt, text: marks[prompt.key])
+    report = Accuracy().evaluate(make_policy(), Exam(problems=problems, verify=lambda prompt, text: marks[prompt.key]))
     assert report.scores == {"3+5": 1.0, "9+9": 0.5}
     assert report.metrics["accuracy"] == proportion(1.5, 2) and report.metrics["truncated"].n == 3
     assert [rollout.score for rollout in report.rollouts] == [None, 1.0, 0.5]
@@ -39,7 +40,8 @@ def test_truncated_answers_are_counted(
 ) -> None:
     groups = [[make_rollout("#3", "1+2", info={"finish_reason": reason})] for reason in ("stop", "length")]
     report = Accuracy().evaluate(
-        make_policy(given_engine(groups)), [group[0].prompt for group in groups], make_context().verify
+        make_policy(given_engine(groups)),
+        Exam(problems=[group[0].prompt for group in groups], verify=make_context().verify),
     )
     assert report.metrics["truncated"] == proportion(1, 2)
 
@@ -51,7 +53,9 @@ def test_it_measures_the_refined_policy_and_not_the_raw_one(
     context = make_context()
     problems = context.problems(150, 1)
     refined = SelfConsistency(samples=samples, temperature=1.0)
-    report = Accuracy().evaluate(make_policy(make_engine(classroom(problems, 0.65)), refined), problems, context.verify)
+    report = Accuracy().evaluate(
+        make_policy(make_engine(classroom(problems, 0.65)), refined), Exam(problems=problems, verify=context.verify)
+    )
     accuracy = report.metrics["accuracy"]
     assert (accuracy.low > 0.8) == (samples == 25) and accuracy.n == 150
 
@@ -61,5 +65,5 @@ def test_two_problems_of_one_key_count_once(
 ) -> None:
     one = make_prompt("1+2")
     other = replace(one, prompt=[{"role": "user", "content": "one plus two"}])
-    report = Accuracy().evaluate(make_policy(), [one, other], make_context().verify)
+    report = Accuracy().evaluate(make_policy(), Exam(problems=[one, other], verify=make_context().verify))
     assert report.metrics["accuracy"].n == len(report.scores) == 1

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from selfimprove.evaluation.diversity import Diversity
+from selfimprove.interfaces import Exam
 
 
 @pytest.fixture
@@ -16,7 +17,9 @@ def measure(make_policy: Callable, given_engine: Callable, make_rollout: Callabl
     def run(*groups: list[str]) -> dict[str, float]:
         rollouts = [[make_rollout(text) for text in group] for group in groups]
         policy = make_policy(given_engine(rollouts))
-        report = Diversity(samples=len(groups[0])).evaluate(policy, [group[0].prompt for group in rollouts], None)
+        report = Diversity(samples=len(groups[0])).evaluate(
+            policy, Exam(problems=[group[0].prompt for group in rollouts], verify=lambda *_: None)
+        )
         return {name: metric.value for name, metric in report.metrics.items()}
 
     return run
@@ -55,7 +58,9 @@ def test_only_the_first_problems_are_sampled(
     make_policy: Callable, make_engine: Callable, make_context: Callable
 ) -> None:
     engine, problems = make_engine(), make_context().problems(6, 1)
-    report = Diversity(samples=3, problems=2, temperature=0.5).evaluate(make_policy(engine), problems, None)
+    report = Diversity(samples=3, problems=2, temperature=0.5).evaluate(
+        make_policy(engine), Exam(problems=problems, verify=lambda *_: None)
+    )
     assert len(engine.seen) == 2 and report.metrics["unique"].n == 2
     [(n, sampling, _)] = engine.calls
     assert n == 3 and sampling.temperature == 0.5

@@ -8,7 +8,7 @@ import pytest
 
 from selfimprove.errors import RecipeError
 from selfimprove.evaluation.pass_at_k import PassAtK
-from selfimprove.interfaces import Sampling
+from selfimprove.interfaces import Exam, Sampling
 from selfimprove.statistics import pass_at_k
 
 
@@ -19,7 +19,8 @@ def test_by_hand(make_policy: Callable, given_engine: Callable, make_rollout: Ca
     ]
     method = PassAtK(k=[1, 2, 4], samples=4)
     report = method.evaluate(
-        make_policy(given_engine(groups)), [group[0].prompt for group in groups], make_context().verify
+        make_policy(given_engine(groups)),
+        Exam(problems=[group[0].prompt for group in groups], verify=make_context().verify),
     )
     values = {name: metric.value for name, metric in report.metrics.items()}
     assert values == {  # of the first problem's 6 pairs of samples 5 hold a right one
@@ -43,7 +44,7 @@ def test_published_values(
 ) -> None:
     group = [make_rollout("#3" if i < right else "#4", "1+2") for i in range(n)]
     report = PassAtK(k=[k], samples=n).evaluate(
-        make_policy(given_engine([group])), [group[0].prompt], make_context().verify
+        make_policy(given_engine([group])), Exam(problems=[group[0].prompt], verify=make_context().verify)
     )
     assert report.metrics[f"pass@{k}"].value == pytest.approx(value, abs=5e-7) == pass_at_k(n, right, k)
 
@@ -54,7 +55,9 @@ def test_more_tries_never_hurt_and_follow_the_binomial(
     context = make_context()
     problems = context.problems(200, 1)
     policy = make_policy(make_engine(classroom(problems, 0.2)))
-    metrics = PassAtK(k=[1, 2, 4, 8], samples=8).evaluate(policy, problems, context.verify).metrics
+    metrics = (
+        PassAtK(k=[1, 2, 4, 8], samples=8).evaluate(policy, Exam(problems=problems, verify=context.verify)).metrics
+    )
     for k in (1, 2, 4, 8):
         metric = metrics[f"pass@{k}"]
         assert abs(metric.value - (1 - 0.8**k)) < 2 * (metric.high - metric.low) / 2
@@ -70,7 +73,7 @@ def test_only_the_first_problems_are_used_and_those_without_a_mark_are_left_out(
     def verify(prompt: object, text: str) -> float | None:
         return None if prompt == problems[0] else 1.0
 
-    report = PassAtK(k=[1], samples=2, problems=3).evaluate(make_policy(engine), problems, verify)
+    report = PassAtK(k=[1], samples=2, problems=3).evaluate(make_policy(engine), Exam(problems=problems, verify=verify))
     assert [prompt.key for prompt in engine.seen] == [prompt.key for prompt in problems[:3]]
     assert engine.calls[0][:2] == (2, Sampling(temperature=1.0)) and report.metrics["pass@1"].n == 2
 

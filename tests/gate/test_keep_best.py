@@ -23,7 +23,7 @@ from selfimprove.gate.paired_test import PairedTest
 )
 def test_the_higher_mean_wins(make_report: Callable, old: list, new: list, verdict: str) -> None:
     champion, candidate = make_report(old), make_report(new)
-    decision = KeepBest().decide(champion, make_report([1] * len(old)), candidate, [], 3)
+    decision = KeepBest().decide(champion, make_report([1] * len(old)), candidate, [], [], 3)
     assert decision.verdict == verdict
     assert decision.statistics == {
         "champion": pytest.approx(sum(old) / len(old)),
@@ -35,6 +35,6 @@ def test_it_is_fooled_by_noise_where_the_paired_test_is_not(make_report: Callabl
     source, fooled, certified = random.Random(1), 0, 0
     for _ in range(200):  # two policies that are equally good
         champion, candidate = (make_report([source.random() < 0.5 for _ in range(100)]) for _ in range(2))
-        fooled += KeepBest().decide(champion, champion, candidate, [], 1).verdict == "certify"
-        certified += PairedTest().decide(champion, champion, candidate, [], 1).verdict == "certify"
+        fooled += KeepBest().decide(champion, champion, candidate, [], [], 1).verdict == "certify"
+        certified += PairedTest().decide(champion, champion, candidate, [], [], 1).verdict == "certify"
     assert fooled > 70 and certified <= 20  # near one half, and at most 5 % plus three standard errors

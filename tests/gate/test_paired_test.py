@@ -19,7 +19,7 @@ def decide(make_report: Callable[..., Report]) -> Callable[..., Decision]:
         old = [0.0] * better + [1.0] * worse + [1.0] * 30 + [0.0] * 10
         new = [1.0] * better + [0.0] * worse + [1.0] * 30 + [0.0] * 10
         champion, candidate = make_report(old), make_report(new)
-        return PairedTest(**options).decide(champion, champion, candidate, [], rounds)
+        return PairedTest(**options).decide(champion, champion, candidate, [], [], rounds)
 
     return run
 
@@ -74,7 +74,7 @@ def test_the_interval_of_the_difference(decide: Callable) -> None:
 def test_only_problems_that_both_answered_count_and_the_champion_is_the_measure(make_report: Callable) -> None:
     champion, incumbent = make_report([0.0] * 20), make_report([1.0] * 20)
     candidate = Report(metrics={}, scores={f"p{i}": 1.0 for i in range(10, 40)})
-    decision = PairedTest().decide(champion, incumbent, candidate, [], 1)
+    decision = PairedTest().decide(champion, incumbent, candidate, [], [], 1)
     assert (decision.statistics["n"], decision.statistics["b"], decision.verdict) == (10, 10, "certify")
 
 
@@ -86,6 +86,6 @@ def test_the_chance_of_any_false_certificate_in_a_run_stays_below_alpha(make_rep
         for _ in range(rounds):  # champion and candidate differ on 40 problems, by luck only
             old = [float(source.random() < 0.5) for _ in range(40)]
             champion, candidate = make_report(old), make_report([1 - score for score in old])
-            verdicts.add(PairedTest(alpha=0.2).decide(champion, champion, candidate, [], rounds).verdict)
+            verdicts.add(PairedTest(alpha=0.2).decide(champion, champion, candidate, [], [], rounds).verdict)
         false += "certify" in verdicts
     assert 0 < false <= runs * 0.2 + 3 * (runs * 0.2 * 0.8) ** 0.5

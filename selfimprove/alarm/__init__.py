@@ -1,0 +1,1 @@
+"""Survey sections 6 and 7: known ways to fail, watched for in every round."""
