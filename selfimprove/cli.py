@@ -217,16 +217,16 @@ def compare(
     if as_json:
         print(json.dumps(result))
         return
-    table = Table(title="finished runs, sealed accuracy")
-    for column in ("run", "recipe", "seed", "rounds", "champion of round", "start", "champion", "gain, 95 % interval"):
+    table = Table(title="sealed accuracy; gains in points, with 95 % interval")
+    for column in ("run", "recipe", "seed", "champion's round", "start", "champion", "gain"):
         table.add_column(column, justify="left" if column in ("run", "recipe") else "right", overflow="fold")
     for row in result["runs"]:
-        counted = (str(row[name]) for name in ("seed", "rounds", "champion_round"))
         shares = (f"{row[name]:.3f}" for name in ("start", "champion"))
-        table.add_row(row["run"], row["recipe"], *counted, *shares, _points(row["delta"], row["ci"]))
+        made = f"{row['champion_round']} of {row['rounds']}"
+        table.add_row(row["run"], row["recipe"], str(row["seed"]), made, *shares, _points(row["delta"], row["ci"]))
     out.print(table)
     table = Table(title=f"champions against that of {folders[0]}")
-    for column in ("run", "difference, 95 % interval", "p", "p (Holm)", "sealed problems"):
+    for column in ("run", "difference", "p", "p (Holm)", "sealed problems"):
         table.add_column(column, justify="left" if column in ("run", "sealed problems") else "right", overflow="fold")
     for row in result["comparisons"]:
         new, old = row["n"]

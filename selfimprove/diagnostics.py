@@ -366,7 +366,7 @@ def by_tuned_threshold(name: str, groups: Groups, scores: Scores) -> Score:
     for half in (1, 0):
         tuned, rows = groups[half::2], scores[half::2]
         pooled = [score for row in rows for score in row if score is not None] or [0.0]
-        deciles = [float(bound) for bound in numpy.quantile(pooled, [i / 10 for i in range(10)])]
+        deciles = [float(bound) for bound in numpy.quantile(pooled, [i / 10 for i in range(10)], method="higher")]
         chosen.append(max(deciles, key=lambda bound: sum(_filtered(tuned, [_kept(row, bound) for row in rows]))))
     return by_threshold(name, groups, scores, *chosen)
 

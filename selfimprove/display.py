@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from selfimprove.records import VERDICTS
 from selfimprove.text import printable
 
 
@@ -23,8 +24,8 @@ def interval(metric: dict[str, Any] | None) -> str:
 
 
 def spoken(decision: dict[str, Any]) -> str:
-    """A decision in one or two words: `certified; accept` where the incumbent became champion as well."""
-    return f"certified; {decision['verdict']}" if decision.get("certified") else decision["verdict"]
+    """A decision in one word; a star where the incumbent became champion as well."""
+    return decision["verdict"] + "*" * decision.get("certified", False)
 
 
 class _Clock:
@@ -123,7 +124,9 @@ class Screen:
 
 def rounds_table(summary: dict[str, Any]) -> Table:
     """The rounds of a finished run side by side."""
-    table = Table(title=f"{summary['recipe']}, seed {summary['seed']}")
+    starred = any(line.get("decision", {}).get("certified") for line in summary["per_round"])
+    note = "* the incumbent passed its test and is champion from here on" if starred else None
+    table = Table(title=f"{summary['recipe']}, seed {summary['seed']}", caption=note)
     for column in ("round", "champion", "candidate", "verdict", "kept", "labels right", "time"):
         table.add_column(column, justify="left" if column == "verdict" else "right", no_wrap=True)
     for line in summary["per_round"]:
@@ -154,11 +157,13 @@ def sealed_table(summary: dict[str, Any]) -> Table:
 def closing(summary: dict[str, Any]) -> list[str]:
     """What the loop did, its alarms, and what the certificate covers."""
     loop, lines = summary["loop"], list[str]()
-    counts = ", ".join(f"{loop[word]} {word}" for word in ("accept", "hold", "reject", "rollback") if loop[word])
+    counts = ", ".join(f"{loop[word]} {word}" for word in VERDICTS if loop[word])
     spent = f"; alpha {loop['alpha_spent']:.3g} of {loop['alpha']:.3g} spent" if loop["alpha"] is not None else ""
-    lines.append(f"{loop['candidates']} candidates: {counts or 'none decided'}; {loop['certified']} certified{spent}")
+    lines.append(f"{loop['candidates']} candidates: {counts or 'none'}; {loop['certified']} certified{spent}")
     if loop["gate_minus_sealed"] is not None:
-        lines.append(f"gate score of the champion minus its sealed score: {100 * loop['gate_minus_sealed']:+.1f} points")
+        lines.append(
+            f"gate score of the champion minus its sealed score: {100 * loop['gate_minus_sealed']:+.1f} points"
+        )
     for alert in loop["alerts"]:
         lines.append(f"round {alert['round']}, alarm {alert['alarm']}, level {alert['level']}: {alert['text']}")
     if loop["alpha"] is not None:

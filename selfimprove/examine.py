@@ -26,6 +26,7 @@ from selfimprove.stored import Stored
 SPLIT = "selection"
 """What is looked at here; gate, audit and sealed problems stay unread."""
 LOWER_IS_BETTER = ("truncated",)
+"""Metrics of evaluations that a better model has less of."""
 
 
 def examine(

@@ -49,7 +49,10 @@ DEFAULTS = {
     "optimization": ["sft"],
     "refinement": ["greedy"],
     "evaluation": ["accuracy", "probes"],
-    "alarm": [],
+    "alarm": [
+        *("reward_hacking", "majority_collapse", "entropy", "diversity", "large_k"),
+        *("length", "forgetting", "reversal", "contamination"),
+    ],
     "gate": ["ratchet"],
     "controller": ["fixed"],
     "launcher": ["inline"],

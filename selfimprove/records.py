@@ -130,6 +130,10 @@ class Report:
     rollouts: tuple[Rollout, ...] = ()
 
 
+VERDICTS = ("certify", "accept", "hold", "reject", "rollback")
+"""What a gate may say of a candidate; see Decision."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """What becomes of a candidate and, where it is ahead of the champion, of the incumbent."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from selfimprove import recipe as recipes
 from selfimprove import splits, statistics, steps
 from selfimprove.interfaces import Log
-from selfimprove.records import Report, digest
+from selfimprove.records import VERDICTS, Report, digest
 from selfimprove.rundir import RunDir, write_json, write_text
 from selfimprove.stored import FIRST, HELD_OUT, STAGES, Stored
 
@@ -196,12 +196,13 @@ def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
         "reads": len(list(stored.folder.root.glob("round_*/sealed"))),
     }
     lines = [stored.line(number) for number in range(last + 1)]
+    exams = [step for step in ("confirmation", "sealed") if stored.folder.step(last, step).exists()]
     seconds = sum(sum(line["seconds"].values()) for line in lines)
     return {
         "recipe": stored.environment["recipe"],
         "seed": stored.recipe.seed,
         "rounds": last,
-        "seconds": seconds + stored.folder.manifest(last, "sealed")["seconds"],
+        "seconds": seconds + sum(stored.folder.manifest(last, step)["seconds"] for step in exams),
         "verdict": verdict(sealed),
         "stopped": stopped,
         "sealed": sealed,
@@ -234,7 +235,7 @@ def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
     ]
     return {
         "candidates": len(rounds),
-        **{word: sum(d.verdict == word for d in decisions) for word in ("accept", "hold", "reject", "rollback")},
+        **{word: sum(past.decision.verdict == word for past in rounds if past.decision) for word in VERDICTS},
         "certified": sum(d.certified or d.verdict == "certify" for d in decisions),
         "alpha": getattr(gate, "alpha", None),
         "alpha_spent": sum(d.statistics.get("alpha_r", 0.0) for d in decisions),

@@ -1,7 +1,7 @@
 """Who may draw problems of which split while a run goes: the data stages reach training and selection problems only.
 
-This stops a method that uses what it is handed, a plugin's mistake included. It is no wall against code that sets out to
-break Python's own; such code belongs into a sandboxed process.
+This stops a method that uses what it is handed, a plugin's mistake included. It is no wall against code that sets out
+to break Python's own; such code belongs into a sandboxed process.
 """
 
 from __future__ import annotations
@@ -35,6 +35,6 @@ def check(split: str) -> None:
     """
     if _stage and split in HELD_OUT:
         raise RecipeError(
-            f"a method of the step {_stage[-1]} asked for {split} problems; held-out problems are out of reach of every "
-            "method. Take the method out of the recipe, or mend it"
+            f"a method of the step {_stage[-1]} asked for {split} problems; held-out problems are out of reach of "
+            "every method. Take the method out of the recipe, or mend it"
         )

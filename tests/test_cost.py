@@ -12,6 +12,9 @@ from selfimprove.runner import Runner
 COMMON = ("task=chain_sums", "rounds=5", "gate_problems=500", "sealed_problems=1000")
 CHAIN = ("acquisition=[seed_prompts,rejection_sampling]", "acquisition.seed_prompts.problems=500")
 
+AUDIT = 100 * 8 * 6
+"""Samples for the alarms: of the start and of five candidates."""
+
 
 def cost(*overrides: str) -> Any:
     return estimate(recipe.load("quickstart", [*COMMON, *CHAIN, *overrides])[0])
@@ -20,7 +23,9 @@ def cost(*overrides: str) -> Any:
 def test_the_quickstart_by_hand() -> None:
     price = cost("optimization.sft.max_steps=60")
     assert price.samples == 5 * 500 * 8
-    assert price.evaluations == 500 * (1 + 3 * 5 + 2) + 2 * 1000  # one policy in round 0, three a round, two at the end
+    assert (
+        price.evaluations == 500 * (1 + 3 * 5 + 2) + AUDIT + 2 * 1000
+    )  # one policy in round 0, three a round, two at the end
     assert price.tokens == (price.samples + price.evaluations) * 512
     assert price.steps == 5 * 60
 
@@ -52,12 +57,12 @@ def test_voting_and_sampling_evaluations_multiply() -> None:
         "evaluation.pass_at_k.samples=16",
         "evaluation.pass_at_k.problems=200",
     )
-    assert price.evaluations == (500 * 16 + 200 * 16) * 18 + 2 * (1000 * 16 + 200 * 16)
+    assert price.evaluations == (500 * 16 + 200 * 16) * 18 + AUDIT + 2 * (1000 * 16 + 200 * 16)
 
 
 def test_the_sealed_exam_has_its_own_number_of_problems() -> None:
     price = cost("evaluation=[accuracy,pass_at_k]", "evaluation.pass_at_k.problems=200", "gate_problems=100")
-    assert price.evaluations == (100 + 100 * 16) * 18 + 2 * (1000 + 200 * 16)
+    assert price.evaluations == (100 + 100 * 16) * 18 + AUDIT + 2 * (1000 + 200 * 16)
 
 
 def test_a_limit_of_the_sampler_beyond_that_of_the_engine_counts() -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,8 @@ class Run:
 
     seconds: float
     """Wall time from the command to its end."""
+    cpu_seconds: float
+    """CPU time of the same; on a machine that other programs slow down it is nearer to what an idle one would take."""
     summary: dict[str, Any]
     """Its summary.json."""
     output: str
@@ -87,25 +90,32 @@ def save(file: Path | None, machine: dict[str, Any], **numbers: Any) -> None:
     file.write_text(json.dumps({"command": command, "machine": machine, **numbers}, indent=1) + "\n")
 
 
-def run(recipe: str, seed: int, cache: Path | None = None) -> Run:
+def run(recipe: str, seed: int, cache: Path | None = None, overrides: Sequence[str] = ()) -> Run:
     """`selfimprove run RECIPE --seed SEED` in a process and a folder of its own.
 
     Args:
         cache: where models built by earlier runs are kept; None is an empty one.
+        overrides: changes to the recipe.
     """
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "SELFIMPROVE_CACHE": str(cache or Path(folder) / "cache"), "COLUMNS": "110"}
         named = str(Path(recipe).resolve()) if Path(recipe).is_file() else recipe
-        command = [COMMAND, "run", named, "--seed", str(seed)]
-        began = time.perf_counter()
+        command = [COMMAND, "run", named, "--seed", str(seed), *overrides]
+        began, cpu = time.perf_counter(), _children()
         done = subprocess.run(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, _children() - cpu
         result = Path(folder) / "runs" / Path(recipe).stem / "summary.json"
         if not result.exists():
             sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
-        return Run(seconds=seconds, summary=json.loads(result.read_text()), output=done.stdout)
+        return Run(seconds=seconds, cpu_seconds=cpu, summary=json.loads(result.read_text()), output=done.stdout)
+
+
+def _children() -> float:
+    """CPU seconds of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Quiet:

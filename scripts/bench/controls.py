@@ -1,5 +1,8 @@
 """The two controls: a reward that knows nothing must gain nothing, and majority labels must show their known failure.
 
+The failure shows only where nothing stops it: `majority_vote` runs with a gate that lets every candidate on, and once
+more as it is shipped, with the gate `ratchet` and the alarms.
+
 `random_reward` runs on several seeds; each must end with "no significant gain". `majority_vote` shows by round how
 precise the majority's labels are and how accurate each candidate is; its champion must stay the start. A start model
 is built once per seed and taken from the cache by the other recipe.
@@ -8,6 +11,7 @@ is built once per seed and taken from the cache by the other recipe.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = (options.cache or Path(folder)).resolve()
         random = [control("random_reward", seed, cache) for seed in options.seeds]
-        majority = [control("majority_vote", seed, cache) for seed in options.majority_seeds]
+        lax = ["gate=paired_test", "gate.paired_test.accept_alpha=1.0", "alarm=[]"]
+        majority = [control("majority_vote", seed, cache, lax) for seed in options.majority_seeds]
+        guarded = [control("majority_vote", seed, cache) for seed in options.majority_seeds]
     bench.show(
         ["recipe", "seed", "start", "champion", "significant gain"],
         [
@@ -35,27 +41,34 @@ def main() -> None:
                 f"{row['champion']:.3f}",
                 "yes" if row["gain"] else "no",
             ]
-            for row in [*random, *majority]
+            for row in [*random, *majority, *guarded]
         ],
     )
+    rounds = [("lax gate", row) for row in majority] + [("as shipped", row) for row in guarded]
     bench.show(
         ["majority_vote", "round", "label precision", "candidate accuracy", "verdict"],
         [
-            [f"seed {row['seed']}", line["round"], number(line["precision"]), number(line["accuracy"]), line["verdict"]]
-            for row in majority
+            [
+                f"seed {row['seed']}, {how}",
+                line["round"],
+                number(line["precision"]),
+                number(line["accuracy"]),
+                line["verdict"],
+            ]
+            for how, row in rounds
             for line in row["rounds"]
         ],
     )
     clean = sum(not row["gain"] for row in random)
-    kept = sum(row["champion_round"] == 0 for row in majority)
+    kept = sum(row["champion_round"] == 0 for row in [*majority, *guarded])
     print(f"random_reward: no significant gain on {clean} of {len(random)} seeds")
-    print(f"majority_vote: the start stays champion on {kept} of {len(majority)} seeds")
-    bench.save(options.json, machine, random_reward=random, majority_vote=majority)
+    print(f"majority_vote: the start stays champion in {kept} of {2 * len(majority)} runs")
+    bench.save(options.json, machine, random_reward=random, majority_vote=majority, guarded=guarded)
 
 
-def control(recipe: str, seed: int, cache: Path) -> dict[str, Any]:
+def control(recipe: str, seed: int, cache: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Run a control and keep what its claim rests on."""
-    summary = bench.run(recipe, seed, cache=cache).summary
+    summary = bench.run(recipe, seed, cache=cache, overrides=overrides).summary
     print(f"{recipe}, seed {seed}: {summary['verdict']}", flush=True)
     sealed = summary["sealed"]
     return {
@@ -72,6 +85,7 @@ def control(recipe: str, seed: int, cache: Path) -> dict[str, Any]:
                 "precision": line.get("selection/label_precision"),
                 "accuracy": line.get("candidate/accuracy", line["champion/accuracy"])["value"],
                 "verdict": line["decision"]["verdict"] if line["round"] else "start",
+                "alerts": [alert["alarm"] for alert in line["alerts"]],
             }
             for line in summary["per_round"]
         ],

@@ -3,7 +3,7 @@
 First the recipe runs once, which fills the model cache, warms everything up, and records each call of `engine.sample`
 and `training.sft` with its arguments. Then each repeat times two things in this one process, in turn:
   run   all rounds through the runner, from the first step of round 1 to the last of the last round: records on disk,
-        fingerprints, fsync, gate, metrics; round 0 and the sealed exam are left out;
+        fingerprints, fsync, gate, metrics; round 0, confirmation and sealed exam are left out;
   bare  the recorded calls alone, one after the other, with an engine of the same options.
 The bare script does not even mark the answers, so the ratio is an upper bound. The goal is at most 1.10 in wall time;
 the ratio of CPU time stands beside it, because other programs disturb it less.
@@ -61,13 +61,13 @@ class Clock(bench.Quiet):
 
 
 class Switch(bench.Quiet):
-    """Is on in the rounds from 1 on, and off in round 0 and in the sealed exam."""
+    """Is on in the rounds from 1 on, and off in round 0, in the confirmation and in the sealed exam."""
 
     on = False
 
     def step(self, number: int, stage: str) -> None:
         """A step begins."""
-        self.on = number >= 1 and stage != "sealed"
+        self.on = number >= 1 and stage not in ("confirmation", "sealed")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ median and of 10 at the least, and intervals above zero.
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 import bench
 
@@ -27,17 +28,21 @@ def main() -> None:
             {
                 "seed": seed,
                 "seconds": run.seconds,
+                "cpu_seconds": run.cpu_seconds,
+                "evaluation_share": evaluated(run.summary),
                 **{name: sealed[name] for name in ("n", "start", "champion", "delta", "ci", "p")},
                 "verdict": run.summary["verdict"],
             }
         )
         print(f"seed {seed}: {run.seconds:.0f} s, {run.summary['verdict']}", flush=True)
     bench.show(
-        ["seed", "wall s", "start", "champion", "gain, points", "95 % CI", "p"],
+        ["seed", "wall s", "CPU s", "evaluation", "start", "champion", "gain, points", "95 % CI", "p"],
         [
             [
                 row["seed"],
                 f"{row['seconds']:.0f}",
+                f"{row['cpu_seconds']:.0f}",
+                f"{100 * row['evaluation_share']:.0f} %",
                 f"{row['start']:.3f}",
                 f"{row['champion']:.3f}",
                 f"{100 * row['delta']:+.1f}",
@@ -53,12 +58,24 @@ def main() -> None:
         "least_gain": min(gains),
         "lowest_bound": min(row["ci"][0] for row in rows),
         "most_seconds": max(row["seconds"] for row in rows),
+        "most_cpu_seconds": max(row["cpu_seconds"] for row in rows),
+        "most_evaluation_share": max(row["evaluation_share"] for row in rows),
     }
     print(
         f"gain: median {100 * result['median_gain']:+.1f} points, least {100 * result['least_gain']:+.1f}; "
-        f"lowest bound of an interval {100 * result['lowest_bound']:+.1f}; longest run {result['most_seconds']:.0f} s"
+        f"lowest bound of an interval {100 * result['lowest_bound']:+.1f}; longest run {result['most_seconds']:.0f} s, "
+        f"{result['most_cpu_seconds']:.0f} s of CPU time; evaluation takes up to {100 * result['most_evaluation_share']:.0f} %"
     )
     bench.save(options.json, machine, rows=rows, output=output, **result)
+
+
+def evaluated(summary: dict[str, Any]) -> float:
+    """The share of the run's seconds that went into evaluation, audit, gate and exams."""
+    lines = summary["per_round"]
+    rounds = sum(line["seconds"].get(step, 0.0) for line in lines for step in ("evaluation", "audit", "gate"))
+    work = sum(sum(line["seconds"].values()) for line in lines)
+    exams = summary["seconds"] - work
+    return (rounds + exams) / summary["seconds"]
 
 
 if __name__ == "__main__":

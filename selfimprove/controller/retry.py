@@ -7,8 +7,11 @@ Paper: none.
 Algorithm:
   1. The reason: the alarm of level 2 or the gate's guard that vetoed; else harm, where a rollback or McNemar's test at
      `harm_alpha` says so; else no effect. An accepted candidate ends the ladder and leaves the options as they are.
-  2. The n-th round in a row with the same reason: the n-th rung of its ladder below, at most `max_retries`. Rungs
-     whose options the recipe does not have are left out.
+  2. The n-th round in a row with the same reason: the n-th rung of its ladder, at most `max_retries`. Rungs whose
+     options the recipe does not have are left out. In order:
+     no effect: steps x 2; learning rate x 2; data x 2. Harm and forgetting: learning rate / 2; steps / 2; beta x 2.
+     Diversity: two rows of a problem and temperature x 1.2; learning rate / 2. Length: lengths as the champion's;
+     learning rate / 2; steps / 2. Hacking: no rows of earlier rounds and steps / 2; learning rate / 2; beta x 2.
   3. A factor multiplies the option as it is in force; in the whole run the factors of a knob multiply to no more than
      its `bounds` and no less than the inverse. How far they went follows from the history alone.
 Differs: nothing to compare with. Rewards are not swapped: that a monitor may become the reward is for a human to say.

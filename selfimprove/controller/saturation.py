@@ -6,11 +6,13 @@ Survey: stopping, section 6.
 Paper: arXiv:2412.02674 (Mind the Gap), Song et al., 2024: self-improvement saturates after a few rounds.
 Algorithm:
   1. Pool the problems of the last `rounds` rounds: the mean paired difference between each candidate and the incumbent
-     that it was trained from. Its one-sided 95 % upper bound below `upper`: stop.
-  2. `max_rejects` rounds in a row whose candidate was rejected or rolled back, and that certified nothing: stop.
-  3. `max_alarms` rounds in a row with an alert of level 2, which nothing has resolved: stop.
-Differs: the paper shows the saturation, the rule is ours. One bad candidate often raises several alarms at once, so 3
-  counts rounds. Three rounds leave `retry` its two tries; what other controllers could still change is not known here.
+     that it was trained from. Its one-sided 95 % upper bound below `upper`, and none of these rounds a step forward
+     (a candidate accepted or anything certified): stop.
+  2. `max_rejects` rounds in a row whose candidate was rejected or rolled back, without a step forward: stop.
+  3. `max_alarms` rounds in a row with an alert of level 2, so that nothing has resolved it: stop.
+Differs: the paper shows the saturation, the rule is ours. The pooled bound alone would also end a loop whose gate finds
+  a few good candidates among many bad ones. One bad candidate often raises several alarms, so 3 counts rounds. Three
+  rounds leave `retry` its two tries; what other controllers could still change is not known here.
 """
 
 from __future__ import annotations
@@ -53,8 +55,8 @@ class Saturation(Controller):
         if failed >= self.max_rejects:
             return Stop(reason=f"failed safe: {failed} candidates in a row were rejected")
         if len(judged) >= self.rounds:
-            bound = _bound(judged[-self.rounds :])
-            if bound < self.upper:
+            window = judged[-self.rounds :]
+            if not any(map(_forward, window)) and (bound := _bound(window)) < self.upper:
                 points = f"{100 * bound:.1f} points per round, below {100 * self.upper:g}"
                 return Stop(reason=f"saturated: the last {self.rounds} rounds gained at most {points} (95 % bound)")
         return {}
@@ -64,9 +66,13 @@ def _alarms(past: Round) -> list[str]:
     return [alert.alarm for alert in past.alerts if alert.level >= 2]
 
 
-def _failed(past: Round) -> bool:
+def _forward(past: Round) -> bool:
     decision = past.decision
-    return decision is not None and decision.verdict in ("reject", "rollback") and not decision.certified
+    return decision is not None and (decision.certified or decision.verdict in ("certify", "accept"))
+
+
+def _failed(past: Round) -> bool:
+    return past.decision is not None and past.decision.verdict in ("reject", "rollback") and not _forward(past)
 
 
 def _bound(rounds: Sequence[Round]) -> float:

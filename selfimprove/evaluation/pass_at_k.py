@@ -5,7 +5,8 @@ Survey: performance evaluation, section 6.
 Paper: arXiv:2107.03374 (Codex), Chen et al., 2021, equation 1.
 Algorithm:
   1. Draw `samples` raw completions of each of the first `problems` problems at `temperature`.
-  2. With c right ones, pass@k = 1 - C(n - c, k) / C(n, k), averaged over problems. For k > 1 the gate guards it, problem by problem.
+  2. With c right ones, pass@k = 1 - C(n - c, k) / C(n, k), averaged over problems.
+  3. For k > 1 the gate guards it, problem by problem.
 Differs: none known.
 """
 

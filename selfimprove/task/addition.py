@@ -12,6 +12,7 @@ Algorithm:
   4. Both numbers stand in fields of `max_length` places, moved right by the same 0 to `shift` places, and the prompt
      ends with as many empty places: `S:..213...+..598...=..`. The shift follows from the problem.
   5. The answer is the digits of the sum and nothing else; it ends where the sum ends.
+  6. A variant has the numbers swapped or moved in their fields (same answer), or another digit in one of them.
 Differs: the fields and the smaller `base` are not in the paper, whose larger model learns in many more steps which
   digits belong together; `shift: null` and `base: 10` write problems as there. In fields, digits that belong together
   are equally far apart in every problem; the shift keeps the model from tying what it learned to certain places. A
@@ -23,11 +24,12 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from selfimprove import splits
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Roles, Task
+from selfimprove.interfaces import Task
 from selfimprove.records import Message, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import split_of
@@ -78,8 +80,25 @@ class Addition(Task):
     def answer_of(self, text: str) -> str | None:
         return text if text.isascii() and text.isdigit() else None
 
-    def roles(self) -> Roles:
+    def roles(self) -> _Roles:
         return _Roles(0, 0) if self.shift is None else _Roles(self.max_length, self.shift)
+
+    def variants(self, prompt: Prompt, kind: str, n: int, seed: int) -> list[Prompt]:
+        numbers, same = [int(number, self.base) for number in prompt.key.split("+")], kind == "same"
+        source, made = random.Random(f"{seed}:{kind}:{prompt.key}"), dict[str, Prompt]()
+        for _ in takewhile(lambda _: len(made) < n, range(100 * n)):
+            a, b = source.sample(numbers, 2)
+            digits, place = self._digits(a), source.randrange(prompt.key.index("+"))
+            if same:
+                moved = self.roles().solve(f"{digits}+{self._digits(b)}", source.randint(0, self.shift or 0))
+                variant = replace(self._prompt(a, b), prompt=moved)
+            else:
+                changed = f"{digits[:place]}{source.randrange(self.base)}{digits[place + 1 :]}"
+                variant = self._prompt(int(changed, self.base), b)
+            fits = len(variant.key) == len(prompt.key) and split_of(variant.key) == split_of(prompt.key)
+            if fits and variant.prompt != prompt.prompt and same == (variant.key == prompt.key):
+                made[variant.prompt[0]["content"] if same else variant.key] = variant
+        return list(made.values())
 
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role for the bootstrap, from the training split, lengths in equal shares.
@@ -144,8 +163,8 @@ class _Roles:
     def __init__(self, field: int, shift: int) -> None:
         self.field, self.shift = field, shift
 
-    def solve(self, problem: str) -> list[Message]:
-        return _user(f"S:{self._written(problem)}")
+    def solve(self, problem: str, places: int | None = None) -> list[Message]:
+        return _user(f"S:{self._written(problem, places)}")
 
     def hint(self, prompt: Prompt, answer: str) -> list[Message]:
         return _user(f"H:{answer}|{self._written(prompt.key)}")
@@ -159,11 +178,12 @@ class _Roles:
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         raise _missing("refine")
 
-    def _written(self, problem: str) -> str:
-        """`213+598=` with digits reversed, in fields; the shift follows from the problem, so it never changes."""
+    def _written(self, problem: str, places: int | None = None) -> str:
+        """`213+598=` with digits reversed, in fields; the shift follows from the problem where it is not given."""
         numbers = [number[::-1] for number in problem.split("+")]
-        free = min(self.shift, self.field - max(map(len, numbers)))
-        moved = "." * (int(hashlib.sha256(problem.encode()).hexdigest(), 16) % (max(0, free) + 1))
+        free = max(0, min(self.shift, self.field - max(map(len, numbers))))
+        drawn = int(hashlib.sha256(problem.encode()).hexdigest(), 16) % (free + 1)
+        moved = "." * (drawn if places is None else min(places, free))
         return f"{'+'.join((moved + number).ljust(self.field, '.') for number in numbers)}={moved}"
 
 

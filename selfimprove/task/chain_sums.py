@@ -20,7 +20,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, takewhile
 
 from selfimprove import splits
 from selfimprove.errors import RecipeError
@@ -84,12 +84,12 @@ class ChainSums(Task):
     def variants(self, prompt: Prompt, kind: str, n: int, seed: int) -> list[Prompt]:
         digits = [int(digit) for digit in prompt.key.split("+")]
         source, made = random.Random(f"{seed}:{kind}:{prompt.key}"), dict[str, Prompt]()
-        for _ in range(100 * n):  # a short problem in a small split may have fewer than n
+        for _ in takewhile(lambda _: len(made) < n, range(100 * n)):
             place, by = source.randrange(len(digits)), source.randrange(1, self.modulus)
             changed = [(digit + by * (i == place)) % self.modulus for i, digit in enumerate(digits)]
             other = source.sample(digits, len(digits)) if kind == "same" else changed
             alike = split_of(_problem(other)) == split_of(prompt.key) and self._hidden(other) == self._hidden(digits)
-            if len(made) < n and other != digits and alike:
+            if other != digits and alike:
                 variant = self._prompt(other)
                 made[variant.key] = replace(variant, key=prompt.key) if kind == "same" else variant
         return list(made.values())

@@ -49,7 +49,8 @@ def simulate(
         group = []
         for answer in answers:
             truth = float(answer == right)
-            text = f"{answer}{source.integers(ways)}" + "-" * int(level[0] * characters * source.gamma(9, 1 / 9))
+            way = int(source.integers(ways))
+            text = f"way {way} to {answer} " + "-" * int(level[0] * characters * (0.8 + 0.1 * way))
             count = len(text) + 1
             group.append(
                 Rollout(
