@@ -86,13 +86,12 @@ def finished(folder: Path) -> Finished:
     """
     from selfimprove.stored import Stored  # with it comes Hydra, which `report` can do without
 
-    row = _row(folder)
-    stored = Stored(RunDir.open(folder))
-    stored.ledger.check(stored.held_out_steps())
+    row, run = _row(folder), RunDir.open(folder)
     last = row["rounds"]
-    exam = stored.folder.step(last, "sealed")
-    if not intact(exam):
-        raise DataError(f"{exam} is damaged or missing. Hold the exam again: selfimprove resume {folder}")
+    if not intact(run.step(last, "sealed")):
+        raise DataError(f"{run.step(last, 'sealed')} is damaged or missing. Redo it: selfimprove resume {folder}")
+    stored = Stored(run)
+    stored.ledger.check(stored.held_out_steps())
     champion = stored.report(last, "champion", "sealed")
     foreign = [key for key in champion.scores if split_of(key) != "sealed"]
     if foreign:

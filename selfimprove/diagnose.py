@@ -237,7 +237,7 @@ def tables(findings: Findings) -> list[Table]:
     now = findings.now
     few = " (few: the errors are rough)" if findings.problems < 30 else ""
     title = f"{findings.target}: {findings.problems} selection problems of {findings.task}{few}, {now.samples} samples"
-    *lower, top = now.ladders[-3:]
+    *lower, top = now.ladders
     headroom = _table(title, ["", *(f"k = {rung.k}" for rung in (*lower, top)), "headroom", "of pass@k"])
 
     def row(name: str, of: Callable[[Ladder], Estimate], gain: Estimate | None, share: Estimate | None = None) -> None:
@@ -275,12 +275,12 @@ def _measures(models: Sequence[Diagnosis]) -> list[tuple[str, list[str]]]:
         ("entropy of answers, nats", [_text(m.answer_entropy) for m in models]),
         ("entropy of tokens, nats", [_text(m.token_entropy) for m in models]),
         ("majority ratio", [_text(m.majority) for m in models]),
-        ("majority right", [_text(m.labels[0].accuracy) for m in models]),
+        ("majority right", [_text(m.labels[-1].accuracy) for m in models]),
     ]
-    agreed = [m.labels[1] for m in models]
-    rows.append(
-        (f"where {agreed[0].agreement:.0%} agree", [f"{_text(one.accuracy)} of {one.kept.value:.0%}" for one in agreed])
-    )
+    for place in (0, -2):
+        agreed = [m.labels[place] for m in models]
+        cells = [f"{_text(one.accuracy)} of {one.kept.value:.0%}" for one in agreed]
+        rows.append((f"where {agreed[-1].agreement:.0%} of {agreed[-1].k} agree", cells))
     if all(m.sharpening for m in models):
         found = [m.sharpening for m in models if m.sharpening]
         rows.append(("most likely drawn one right", [_text(one.accuracy) for one in found]))
@@ -291,9 +291,16 @@ def _measures(models: Sequence[Diagnosis]) -> list[tuple[str, list[str]]]:
 
 def sentences(findings: Findings) -> list[str]:
     """The verdicts, one line each, then what happened between the rounds of a run."""
-    lines = [str(verdict) for verdict in findings.verdicts]
+    now, lines = findings.now, [str(verdict) for verdict in findings.verdicts]
     if not lines:
-        lines.append("no verdict: none of the rules holds, see docs/diagnose.md")
+        lines.append("no verdict: none of the rules of docs/diagnose.md holds")
+    if now.ladder.consensus.above(0) and now.beyond and not now.beyond.above(0):
+        known = f"maj@{now.samples} - greedy accuracy is {_signed(now.beyond)}"
+        lines.append(f"not CONSENSUS-SAFE: majorities know no more than the greedy answer, {known}")
+    for score in now.scores:
+        if score.name == "reward" and not score.possible:
+            known = f"gap {_signed(score.gap.absolute)}, AUROC {_text(score.auroc)}"
+            lines.append(f"not POSSIBLE(by reward): the recipe's reward does not tell right from wrong, {known}")
     if findings.change:
         one, many = findings.change.single, findings.change.any
         word, k = findings.change.word, findings.change.k

@@ -126,8 +126,9 @@ class Score:
 
 @dataclass(frozen=True)
 class Labels:
-    """How often the majority is right on the prompts that a filter by agreement keeps."""
+    """How often the majority of k completions is right on the prompts that a filter by agreement keeps."""
 
+    k: int
     agreement: float
     kept: Estimate
     accuracy: Estimate | None
@@ -173,7 +174,10 @@ class Diagnosis:
     scores: list[Score]
     """Of the model's own, and the recipe's reward where there is one."""
     labels: list[Labels]
-    """Of all prompts, and of those where at least AGREEMENT agree."""
+    """For the k of each ladder, with a filter by AGREEMENT, and last without a filter for the largest k."""
+    beyond: Estimate | None
+    """maj@k - greedy accuracy, for the largest k: what a majority knows that the likeliest answer does not say. Without
+    greedy completions the most likely ones that were drawn stand in."""
     sharpening: Sharpening | None
     groups: Groups = field(repr=False)
     keys: tuple[str, ...] = field(repr=False)
@@ -375,23 +379,34 @@ def _kept(row: Sequence[float | None], threshold: float) -> list[float]:
     return [float(score is not None and score >= threshold) for score in row]
 
 
-def labels(groups: Groups, agreement: float) -> Labels:
-    """Whether the majority is right where it is at least this large; a tie of the first two answers gives no label."""
+def labels(groups: Groups, agreement: float, k: int) -> Labels:
+    """Whether the majority of k completions is right where it is at least this large; a tie gives no label.
+
+    Every k completions of a prompt count as one vote, as in a run that draws k.
+    """
     kept, right = list[float](), list[float]()
     for group in groups:
-        ranked = Counter(s.answer for s in group if s.answer is not None).most_common(2)
-        clear = len(ranked) == 1 or (len(ranked) == 2 and ranked[0][1] > ranked[1][1])
-        keep = clear and ranked[0][1] >= agreement * len(group) - 1e-9
-        kept.append(float(keep))
-        right.append(float(keep and any(s.right for s in group if s.answer == ranked[0][0])))
-    return Labels(agreement, _mean(kept), estimate(right, kept))
+        votes = [group[place : place + k] for place in range(0, len(group) - k + 1, k)]
+        marks = [mark for vote in votes if (mark := _label(vote, agreement)) is not None]
+        kept.append(len(marks) / len(votes))
+        right.append(sum(marks) / len(votes))
+    return Labels(k, agreement, _mean(kept), estimate(right, kept))
+
+
+def _label(vote: Sequence[Sample], agreement: float) -> bool | None:
+    """Whether the majority's answer is right; None where the filter drops the prompt."""
+    ranked = Counter(sample.answer for sample in vote if sample.answer is not None).most_common(2)
+    tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
+    if not ranked or tied or ranked[0][1] < agreement * len(vote) - 1e-9:
+        return None
+    return any(sample.right for sample in vote if sample.answer == ranked[0][0])
 
 
 def sharpening(groups: Groups) -> Sharpening | None:
     """Coverage and accuracy of the most likely completion that was drawn; None without log-probabilities."""
-    if any(sample.score is None for group in groups for sample in group):
+    likely = _likely(groups)
+    if likely is None:
         return None
-    likely = [max(group, key=_logprob) for group in groups]
     rarity = [-_logprob(sample) for sample in likely]
     most = max(rarity)
     coverage = (most + math.log(sum(math.exp(value - most) for value in rarity) / len(rarity))) / math.log(10)
@@ -399,6 +414,12 @@ def sharpening(groups: Groups) -> Sharpening | None:
     return Sharpening(
         coverage, _mean([math.exp(-value) for value in rarity]), _mean(right), _mean(_minus(right, _single(groups)))
     )
+
+
+def _likely(groups: Groups) -> list[Sample] | None:
+    """The most likely completion of each group; None without log-probabilities."""
+    known = all(sample.score is not None for group in groups for sample in group)
+    return [max(group, key=_logprob) for group in groups] if known else None
 
 
 def measure(groups: Groups, greedy: Sequence[bool] = (), keys: Sequence[str] = ()) -> Diagnosis:
@@ -428,12 +449,14 @@ def measure(groups: Groups, greedy: Sequence[bool] = (), keys: Sequence[str] = (
     if any(known):
         found.append(by_tuned_threshold("reward", groups, given))
         reward = estimate([sum(row) for row in known], [float(len(row)) for row in known])
+    likely = [float(mark) for mark in greedy] or [float(sample.right) for sample in _likely(groups) or ()]
+    ladders = [ladder(groups, k) for k in sorted({max(2, n >> i) for i in range(3)})]
     answers = Counter(sample.answer for sample in everything if sample.answer is not None)
     top = answers.most_common(1)
     return Diagnosis(
         problems=len(groups),
         samples=n,
-        ladders=[ladder(groups, k) for k in sorted({max(2, n >> i) for i in range(4)})],
+        ladders=ladders,
         greedy=_mean([float(mark) for mark in greedy]) if greedy else None,
         length=_share(groups, lambda s: s.length),
         truncated=_share(groups, lambda s: s.truncated),
@@ -445,7 +468,8 @@ def measure(groups: Groups, greedy: Sequence[bool] = (), keys: Sequence[str] = (
         reward=reward,
         top_answer=(str(top[0][0]), top[0][1] / len(everything)) if top else None,
         scores=found,
-        labels=[labels(groups, 0.0), labels(groups, AGREEMENT)],
+        labels=[*(labels(groups, AGREEMENT, rung.k) for rung in ladders), labels(groups, 0.0, n)],
+        beyond=_mean(_minus(majority_of(groups, n), likely)) if likely else None,
         sharpening=sharpening(groups),
         groups=groups,
         keys=tuple(keys),
@@ -511,7 +535,7 @@ def _promises(now: Diagnosis) -> list[Verdict]:
                     score.name,
                     f"what it keeps is right more often by {_signed(score.gap.absolute)}, and within a prompt it ranks "
                     f"right above wrong with AUROC {score.auroc}",
-                    "Train on what it keeps: the gap, less what training loses, is what a round can gain.",
+                    "Train on what it keeps: the gap, less what training loses, is what a round can add to pass@1.",
                     {
                         "gap": score.gap.absolute.value,
                         "gap_error": score.gap.absolute.error,
@@ -520,25 +544,26 @@ def _promises(now: Diagnosis) -> list[Verdict]:
                     },
                 )
             )
-    everyone, agreed = now.labels
-    safe = rung.consensus.above(0) and agreed.accuracy is not None and agreed.accuracy.value > 0.5
-    if safe and agreed.accuracy is not None:
-        unfiltered = everyone.accuracy is not None and everyone.accuracy.value > 0.5
+    agreed = now.labels[0]  # of the fewest votes, which agree by chance most often
+    if (
+        rung.consensus.above(0)
+        and (now.beyond is None or now.beyond.above(0))
+        and agreed.accuracy is not None
+        and agreed.accuracy.value > 0.5
+    ):
         found.append(
             Verdict(
                 "CONSENSUS-SAFE",
                 "",
                 f"maj@{rung.k} - pass@1 is {_signed(rung.consensus)}, and of the {agreed.kept.value:.0%} of prompts "
-                f"where {agreed.agreement:.0%} agree the majority is right on {agreed.accuracy}",
-                "A majority reward may be tried."
-                if unfiltered
-                else f"A majority reward may be tried with min_agreement={agreed.agreement}; without it, most labels "
-                "are wrong.",
+                f"where {agreed.agreement:.0%} of {agreed.k} votes agree the majority is right on {agreed.accuracy}",
+                f"A majority reward with min_agreement={agreed.agreement} may be tried.",
                 {
                     "consensus": rung.consensus.value,
                     "consensus_error": rung.consensus.error,
                     "label_accuracy": agreed.accuracy.value,
                     "kept": agreed.kept.value,
+                    **({} if now.beyond is None else {"beyond": now.beyond.value, "beyond_error": now.beyond.error}),
                 },
             )
         )
@@ -566,7 +591,7 @@ def _promises(now: Diagnosis) -> list[Verdict]:
 
 
 def _saturated(now: Diagnosis, previous: Diagnosis, fit: Fit | None) -> list[Verdict]:
-    """Nothing that the model's own scores can bring in, two rounds in a row; or the fitted ceiling is reached."""
+    """Nothing that any of the scores can bring in, two rounds in a row; or the fitted ceiling is reached."""
     rounds = [[s.gap.overall for s in diagnosis.scores if s.gap.overall is not None] for diagnosis in (now, previous)]
     left = [max((gap.value for gap in gaps), default=0.0) for gaps in rounds]
     reasons, numbers = list[str](), {"gap": left[0], "gap_before": left[1]}
@@ -575,7 +600,7 @@ def _saturated(now: Diagnosis, previous: Diagnosis, fit: Fit | None) -> list[Ver
     if fit is not None:
         current = fit.ceiling + fit.distance * math.exp(-fit.rate * (fit.rounds - 1))
         numbers |= {"ceiling": fit.ceiling, "current": current}
-        if fit.ceiling - current < now.ladder.single.error:
+        if abs(fit.ceiling - current) < now.ladder.single.error:
             reasons.append(f"the fitted ceiling {fit.ceiling:.3f} is within 1 standard error of {current:.3f}")
     oracle = now.ladder.oracle
     advice = f"More rounds of the same bring little; a true reward could still bring {_signed(oracle)} in."
@@ -608,8 +633,9 @@ def _collapsing(now: Diagnosis, first: Diagnosis) -> list[Verdict]:
         def of_answer(groups: Groups) -> list[float]:
             return [sum(s.answer == answer for s in group) / len(group) for group in groups]
 
-        if change(now, first, of_answer).above(0):  # a task may have few answers: one may be frequent from the start
-            reasons.append(f"one answer, {answer[:20]!r}, is {share:.0%} of all, more than at the start")
+        risen = change(now, first, of_answer)
+        if risen.above(0.1):  # where a task has few answers, one of them is frequent from the start
+            reasons.append(f"one answer, {answer[:20]!r}, is {share:.0%} of all, {_signed(risen)} since the start")
             numbers["top_answer"] = share
     advice = "Stop, go back to the champion, and use a reward that looks at the reference, or frozen labels."
     return [Verdict("COLLAPSING", "", "; ".join(reasons), advice, numbers)] if reasons else []

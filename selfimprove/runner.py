@@ -221,17 +221,12 @@ def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
     rounds = [stored.past(number) for number in range(1, last + 1)]
     decisions = [decision for past in rounds for decision in (past.decision, past.confirmation) if decision]
     gate = stored.recipe.the("gate")
-    forms = [step for step in ("confirmation", "evaluation") if stored.folder.step(last, step).exists()]
     maker = stored.standing(last + 1).champion
-    named = {
-        "confirmation": ("incumbent", "champion"),
-        "evaluation": ("candidate", "incumbent", "champion"),
-    }
     seen = [
         stored.report(last, who, step).scores
-        for step in forms
-        for who in named[step]
-        if stored.made(last, who, step) == maker
+        for step in ("confirmation", "evaluation")
+        for who in ("incumbent", "candidate", "champion")
+        if (stored.folder.step(last, step) / f"{who}.json").exists() and stored.made(last, who, step) == maker
     ]
     return {
         "candidates": len(rounds),

@@ -102,14 +102,19 @@ def bootstrap_difference(
 
 
 def lower_bound(new: Sequence[float], old: Sequence[float], confidence: float = 0.95) -> float:
-    """One-sided bound of the mean paired difference new - old, for non-inferiority: Miller, arXiv:2411.00640."""
-    from scipy.stats import norm
+    """One-sided score bound of the mean paired difference new - old, for non-inferiority: after Tango (1998).
 
+    The bound is where the mean lies z standard errors above it, with the variance that it would have there.
+    """
     differences = _differences(new, old)
     if not differences:
         return -1.0
-    error = math.sqrt(_variance(differences) / len(differences))
-    return max(-1.0, math.fsum(differences) / len(differences) - float(norm.isf(1 - confidence)) * error)
+    n, average = len(differences), math.fsum(differences) / len(differences)
+    moved, k = math.fsum(value * value for value in differences) / n, _z(1 - confidence) ** 2 / n
+    low = (average - math.sqrt(max(0.0, k * ((1 + k) * moved - average**2)))) / (1 + k)
+    if -low > moved or not moved:  # a loss so large needs more changes than were seen: it brings its own variance
+        low = -(k - 2 * average + math.sqrt(max(0.0, k * (k - 4 * average * (1 + average))))) / (2 * (1 + k))
+    return low
 
 
 def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -35,9 +35,12 @@ from selfimprove.records import (
 )
 from selfimprove.rundir import intact, seal, write_json
 from selfimprove.stored import Stored, write_checkpoint, write_report
+from selfimprove.task import check_gold
 from selfimprove.text import split_of
 
 Counts = dict[str, float]
+GOLD = 100
+"""Problems whose reference answer must be marked right before anything else is done."""
 WORKERS = ("selfimprove.training", "selfimprove.decoding", "selfimprove.text")
 """Modules whose code decides, beside the methods', what a bootstrap gives."""
 VERSIONS = ("selfimprove", "torch", "transformers", "trl", "tokenizers", "numpy", "hydra-core", "omegaconf")
@@ -87,6 +90,7 @@ def model(stored: Stored, folder: Path, log: Log) -> Counts:
     """Round 0: the weights to start from. What was built once with the same content is taken from the cache."""
     task, engine, method = (stored.recipe.the(slot) for slot in ("task", "engine", "model"))
     seed = stored.seed("model")
+    check_gold(task, task.problems("selection", GOLD, seed))
     if not method.cached:
         write_checkpoint(method.build(task, engine, folder, seed, log), folder)
         return {}

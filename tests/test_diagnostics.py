@@ -122,7 +122,7 @@ def test_completions_without_an_answer_have_no_votes() -> None:
     mute = [Sample(False, None, -0.1, 5)] * 3 + [Sample(True, "1", -0.9, 5)]
     assert self_scores([mute])["votes"] == [[0.0, 0.0, 0.0, 0.25]]
     assert majority_of([mute, mute[:3]], 3)[1] == 0 and majority_of([mute], 4) == [1.0]
-    assert labels([mute, A], 0.5).kept.value == 0.5
+    assert labels([mute, A], 0.5, 4).kept.value == 0.5
 
 
 def test_an_engine_without_log_probabilities_leaves_their_score_out() -> None:
@@ -175,11 +175,28 @@ def test_what_a_reward_could_not_score_is_neither_kept_nor_compared() -> None:
 
 def test_labels_of_the_prompts_that_a_filter_keeps() -> None:
     tied = [Sample(True, "1"), Sample(False, "2")] * 2
-    every, half, most = (labels([A, B, C, tied], agreement) for agreement in (0.0, 0.5, 0.75))
+    every, half, most = (labels([A, B, C, tied], agreement, 4) for agreement in (0.0, 0.5, 0.75))
     assert (every.kept.value, half.kept.value, most.kept.value) == (0.75, 0.75, 0.25)
     assert every.accuracy and every.accuracy.value == pytest.approx(2 / 3)
     assert most.accuracy and most.accuracy.value == 1
-    assert labels([A, B], 0.9).accuracy is None
+    assert labels([A, B], 0.9, 4).accuracy is None
+
+
+def test_labels_of_a_run_that_draws_fewer() -> None:
+    pairs = labels([A, B], 0.5, 2)  # the votes of A: 1 1, then 2 3, a tie; of B: 5 5, then 6 7, a tie
+    assert pairs.kept.value == 0.5 and pairs.accuracy and pairs.accuracy.value == 0.5
+    singles = labels([A, B], 0.5, 1)
+    assert singles.kept.value == 1 and singles.accuracy and singles.accuracy.value == pytest.approx(0.375)
+    threes = labels([A, B], 0.5, 3)  # one vote of three; the fourth completion is left over
+    assert threes.kept.value == 1 and threes.accuracy and threes.accuracy.value == 0.5
+
+
+def test_what_a_majority_knows_beyond_the_likeliest_answer() -> None:
+    greedy, drawn_only = measure([A, B], greedy=[False, True]), measure([A, B])
+    assert greedy.beyond and greedy.beyond.value == pytest.approx(0.5 - 0.5)
+    assert drawn_only.beyond and drawn_only.beyond.value == pytest.approx(0.5 - 1.0)
+    bare = [[Sample(s.right, s.answer) for s in group] for group in (A, B)]
+    assert measure(bare).beyond is None
 
 
 def test_sharpening_by_hand() -> None:
@@ -244,14 +261,14 @@ def test_nothing_to_divide_by_is_no_estimate() -> None:
 @pytest.mark.parametrize("score", ["votes", "logprob"])
 def test_a_score_that_knows_nothing_is_rarely_called_possible(score: str) -> None:
     hits, mean = 0, 0.0
-    for seed in range(200):
+    for seed in range(100):
         groups = drawn(40, 16, 0.1, seed=seed)  # right by chance only: all ten answers are equally likely
         scores = self_scores(groups)[score]
         judge = by_threshold if score == "votes" else by_tuned_threshold
         one = judge(score, groups, scores, *([0.5] if score == "votes" else []))
         assert one.auroc
-        hits, mean = hits + one.possible, mean + one.auroc.value / 200
-    assert hits <= 5 and mean == pytest.approx(0.5, abs=0.01)
+        hits, mean = hits + one.possible, mean + one.auroc.value / 100
+    assert hits <= 4 and mean == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_score_that_knows_is_called_possible() -> None:
@@ -264,7 +281,7 @@ def test_a_score_that_knows_is_called_possible() -> None:
 def test_a_model_that_knows_its_errors_is_possible_and_safe() -> None:
     named = found(measure(drawn(60, 16, 0.5, knows=0.1)))
     assert set(named) == {"POSSIBLE(votes)", "POSSIBLE(logprob)", "CONSENSUS-SAFE"}
-    assert named["CONSENSUS-SAFE"].advice == "A majority reward may be tried."
+    assert "of 4 votes agree" in named["CONSENSUS-SAFE"].because
     numbers = named["POSSIBLE(logprob)"].numbers
     assert numbers["gap"] > 2 * numbers["gap_error"] and numbers["auroc"] > 0.5 + 2 * numbers["auroc_error"]
     assert str(named["POSSIBLE(logprob)"]).startswith("POSSIBLE(by logprob): what it keeps is right more often by +0.")
@@ -300,11 +317,10 @@ def test_headroom_with_mostly_wrong_majorities_is_not_safe() -> None:
     assert "CONSENSUS-SAFE" in found(measure(groups[:30]))
 
 
-def test_safe_with_a_filter_only() -> None:
-    groups = drawn(20, 16, 0.8, seed=1) + drawn(60, 16, 0.1, seed=2)
-    measured = measure(groups)
-    assert measured.labels[0].accuracy and measured.labels[0].accuracy.value < 0.5
-    assert "with min_agreement=0.5; without it, most labels are wrong" in found(measured)["CONSENSUS-SAFE"].advice
+def test_a_majority_that_only_repeats_the_greedy_answer_is_not_safe() -> None:
+    groups = drawn(60, 16, 0.5, knows=0.1)
+    assert "CONSENSUS-SAFE" in found(measure(groups, greedy=[i % 2 == 0 for i in range(60)]))
+    assert "CONSENSUS-SAFE" not in found(measure(groups, greedy=[True] * 60))
 
 
 def test_no_signal_where_most_prompts_are_never_solved() -> None:
@@ -323,7 +339,10 @@ def test_more_agreement_and_less_accuracy_is_a_collapse() -> None:
     keys = [str(i) for i in range(40)]
     start = measure(drawn(40, 8, 0.4), keys=keys)
     verdict = found(measure(constant("7", 4), keys=keys), start)["COLLAPSING"]
-    assert "the majority ratio rose by +0." in verdict.because and "one answer, '7', is 100% of all" in verdict.because
+    assert (
+        "the majority ratio rose by +0." in verdict.because
+        and "one answer, '7', is 100% of all, +1.000" in verdict.because
+    )
     assert "the majority ratio is 1.000 and pass@1 has not risen" in verdict.because
     assert verdict.numbers["accuracy"] < 0 < verdict.numbers["majority"]
 
@@ -355,8 +374,11 @@ def test_lost_entropy_without_a_gain_is_a_collapse() -> None:
 
 def test_a_task_with_two_answers_is_not_a_collapse() -> None:
     def letters(seed: int) -> list[list[Sample]]:
-        source = random.Random(seed)
-        return [[Sample(source.random() < 0.5, source.choice("yn"), -1.0, 1) for _ in range(8)] for _ in range(40)]
+        source, groups = random.Random(seed), []
+        for gold in "yn" * 20:
+            said = [source.choice("yn") for _ in range(8)]
+            groups.append([Sample(letter == gold, letter, -1.0, 1) for letter in said])
+        return groups
 
     start, now = measure(letters(0)), measure(letters(1))
     assert now.top_answer and now.top_answer[1] > 0.3
@@ -387,7 +409,7 @@ def test_models_are_compared_at_the_smaller_number_of_samples() -> None:
 
 
 def test_equal_prompts_are_compared_in_pairs() -> None:
-    hard = [i / 40 for i in range(40)]
+    hard = [i / 45 for i in range(40)]
     keys = [str(i) for i in range(40)]
     one = [[Sample(j < 20 * p, "1", -1, 1) for j in range(20)] for p in hard]
     other = [[Sample(j < 20 * p + 1, "1", -1, 1) for j in range(20)] for p in hard]
@@ -395,7 +417,7 @@ def test_equal_prompts_are_compared_in_pairs() -> None:
     apart = compare(measure(other), measure(one))
     assert paired.single.value == pytest.approx(apart.single.value) == pytest.approx(0.05)
     assert paired.single.error < 0.01 < apart.single.error
-    assert (paired.word, apart.word) == ("learning", "no gain")
+    assert (paired.word, apart.word) == ("sharpening", "no gain")
 
 
 def test_two_rounds_without_a_gap_are_saturated() -> None:

@@ -210,12 +210,15 @@ def summary(seed: int, gain: float, champion_round: int) -> dict[str, Any]:
         "ci": [gain - 0.05, gain + 0.05],
         "p": 0.01,
     }
-    first = {"round": 0, "champion/accuracy": {"value": 0.4}}
-    last = {"round": 1, "candidate/accuracy": {"value": 0.3}, "selection/label_precision": 0.5}
+    seconds = {"optimization": 6.0, "evaluation": 1.0, "audit": 0.5}
+    shared = {"champion/accuracy": {"value": 0.4}, "alerts": [], "seconds": seconds}
+    first = {"round": 0, **shared}
+    last = {"round": 1, "candidate/accuracy": {"value": 0.3}, "selection/label_precision": 0.5, **shared}
     return {
+        "seconds": 16.0,
         "verdict": "accuracy up" if champion_round else "no significant gain: ...",
         "sealed": {**sealed, "champion_round": champion_round},
-        "per_round": [first, {**last, "champion/accuracy": {"value": 0.4}, "decision": {"verdict": "reject"}}],
+        "per_round": [first, {**last, "decision": {"verdict": "reject"}}],
     }
 
 
@@ -225,13 +228,14 @@ def test_the_quickstart_bench_gives_the_median_and_the_worst(
     seeds = script("bench/quickstart_seeds.py", "bench_quickstart_seeds")
     gains = {0: 0.1, 1: 0.3, 2: 0.2}
     monkeypatch.setattr(
-        bench, "run", lambda recipe, seed: bench.Run(10.0 + seed, summary(seed, gains[seed], 1), f"of {seed}")
+        bench, "run", lambda recipe, seed: bench.Run(10.0 + seed, 9.0, summary(seed, gains[seed], 1), f"of {seed}")
     )
     file = tmp_path / "out.json"
     monkeypatch.setattr(sys, "argv", ["quickstart_seeds.py", "--seeds", "0", "1", "2", "--json", str(file)])
     seeds.main()
     found = json.loads(file.read_text())
     assert (found["median_gain"], found["least_gain"], found["most_seconds"]) == (0.2, 0.1, 12.0)
+    assert found["most_evaluation_share"] == (2 * 1.5 + 1.0) / 16.0 and found["most_cpu_seconds"] == 9.0
     assert found["lowest_bound"] == pytest.approx(0.05) and found["output"] == "of 0"
     assert found["command"] == "python scripts/bench/quickstart_seeds.py --seeds 0 1 2"
     printed = capsys.readouterr().out
@@ -243,14 +247,14 @@ def test_the_controls_bench_counts_gains_and_champions(
 ) -> None:
     controls = script("bench/controls.py", "bench_controls")
     monkeypatch.setattr(
-        bench, "run", lambda recipe, seed, cache: bench.Run(1.0, summary(seed, 0.0, int(seed == 1)), "")
+        bench, "run", lambda recipe, seed, cache, overrides: bench.Run(1.0, 1.0, summary(seed, 0.0, int(seed == 1)), "")
     )
     file = tmp_path / "out.json"
     words = ["controls.py", "--seeds", "0", "1", "2", "--majority-seeds", "0", "--json", str(file)]
     monkeypatch.setattr(sys, "argv", words)
     controls.main()
     printed = capsys.readouterr().out
-    assert "no significant gain on 2 of 3 seeds" in printed and "stays champion on 1 of 1 seeds" in printed
+    assert "no significant gain on 2 of 3 seeds" in printed and "stays champion in 2 of 2 runs" in printed
     found = json.loads(file.read_text())
     assert [row["gain"] for row in found["random_reward"]] == [False, True, False]
     assert found["majority_vote"][0]["rounds"][1] == {
@@ -258,4 +262,5 @@ def test_the_controls_bench_counts_gains_and_champions(
         "precision": 0.5,
         "accuracy": 0.3,
         "verdict": "reject",
+        "alerts": [],
     }

@@ -25,9 +25,13 @@ NO_ANSWER = "3+5=8;"
 
 @pytest.fixture
 def folder(tmp_path: Path, make_run: Callable[..., Any]) -> Path:
-    """A model folder for the test-only engine `student`, which is right with probability 0.3."""
-    make_run()
-    return tmp_path / "start-0.3"
+    """A model folder for the test-only engine `student` of `make_run`, which is right with probability 0.3."""
+    root = tmp_path / "model"
+    root.mkdir()
+    (root / "config.json").write_text(json.dumps({"skill": 0.3}))
+    (root / "model.safetensors").write_bytes(b"no weights")
+    (root / "tokenizer.json").write_text("{}")
+    return root
 
 
 @pytest.fixture
@@ -99,14 +103,16 @@ def test_no_probe_is_drawn_where_the_recipe_wants_none(exams, folder, quiet_log,
     assert exams[0].probes == {}
 
 
-def test_a_run_stands_for_its_champion_on_its_own_task_and_for_its_start(make_run, quiet_log, tmp_path) -> None:
+def test_a_run_stands_for_its_champion_on_its_own_task_and_for_its_start(folder, make_run, quiet_log, tmp_path) -> None:
     store, log = make_run("task.chain_sums.max_length=4", "sealed_problems=30")
     Runner(store, log).perform(0, "model", "any fingerprint")
-    make_run(start=1.0, name="other")
-    store.point("champion", tmp_path / "start-1.0")
+    (folder / "config.json").write_text(json.dumps({"skill": 1.0}))
+    store.point("champion", folder)
     champion = examine(store.root, None, "greedy", [], quiet_log)
-    assert champion["checkpoint"] == str(tmp_path / "start-1.0")
-    assert champion["metrics"]["accuracy"] == {"value": 1.0, "low": pytest.approx(0.8865, abs=1e-4), "high": 1.0, "n": 30}
+    assert champion["checkpoint"] == str(folder)
+    assert champion["metrics"]["accuracy"] == pytest.approx(
+        {"value": 1.0, "low": 0.88649, "high": 1.0, "n": 30}, abs=1e-5
+    )
     start = examine(store.root, None, "greedy", [], quiet_log, start=True)
     assert start["checkpoint"] == str(tmp_path / "start-0.3")
     assert start["metrics"]["accuracy"]["value"] < 0.7 and start["metrics"]["accuracy"]["n"] == 30
@@ -146,7 +152,9 @@ def test_results_are_written_as_lm_eval_writes_them(folder, school, quiet_log, t
     scores = results["results"]["chain_sums"]
     assert (scores["name"], scores["alias"], scores["sample_len"]) == ("chain_sums", "chain_sums", 4)
     assert scores["accuracy,none"] == 0.75
-    assert scores["accuracy_stderr,none"] == pytest.approx(0.25)  # sqrt(0.75 * 0.25 / 3), though the interval is Wilson's
+    assert scores["accuracy_stderr,none"] == pytest.approx(
+        0.25
+    )  # sqrt(0.75 * 0.25 / 3), though the interval is Wilson's
     assert scores["truncated,none"] == scores["truncated_stderr,none"] == 0.0
     assert scores["pass@1_stderr,none"] == pytest.approx(0.25) and scores["pass@16_stderr,none"] == pytest.approx(0.25)
     assert results["n-samples"] == {"chain_sums": {"original": 4, "effective": 4}}
@@ -184,10 +192,14 @@ def test_there_is_a_line_for_each_problem(folder, school, quiet_log, tmp_path) -
     assert (samples[0]["prompt_hash"], samples[0]["target_hash"]) == (sha256(text), sha256(str(problems[0].answer)))
 
 
-def test_a_problem_that_cannot_be_marked_has_a_line_without_a_mark(folder, school, quiet_log, tmp_path, monkeypatch) -> None:
+def test_a_problem_that_cannot_be_marked_has_a_line_without_a_mark(
+    folder, school, quiet_log, tmp_path, monkeypatch
+) -> None:
     unreadable = ChainSums().problems("selection", 4, 0)[1].key
     verify = ChainSums.verify
-    monkeypatch.setattr(ChainSums, "verify", lambda self, p, text: None if p.key == unreadable else verify(self, p, text))
+    monkeypatch.setattr(
+        ChainSums, "verify", lambda self, p, text: None if p.key == unreadable else verify(self, p, text)
+    )
     changes = ["engine=school", "sealed_problems=4", "evaluation=accuracy"]
     examine(folder, "chain_sums", "greedy", changes, quiet_log, out=tmp_path / "out")
     results, samples = written(tmp_path / "out")

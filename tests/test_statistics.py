@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,6 +105,7 @@ def test_the_mean_and_its_interval() -> None:
         (mean([0.25]), (0.25, 0.0, 1.0)),
         (mean([7.0], bounds=(0.0, 32.0)), (7.0, 0.0, 32.0)),
         (mean([7.0]), (7.0, 0.0, 7.0)),  # the value itself is always inside
+        (mean([-2.0]), (-2.0, -2.0, 1.0)),
         (difference([0.0], [1.0]), (-1.0, -1.0, 1.0)),
         (clustered_mean([1.0, 0.0], ["one", "one"]), (0.5, 0.0, 1.0)),
         (clustered_difference([1.0, 1.0], [0.0, 1.0], ["one", "one"]), (0.5, -1.0, 1.0)),
@@ -328,15 +330,29 @@ def test_the_z_test_by_hand() -> None:
 def test_few_values_without_spread_prove_nothing() -> None:
     assert z_test([1.0, 1.0], [0.0, 0.0]) > 0.2 and z_test([1.0], [0.0]) > 0.3
     assert z_test([1.0] * 100, [0.0] * 100) < 1e-9
-    assert lower_bound([1.0] * 20, [1.0] * 20) < -0.13  # 20 unchanged answers leave room for a loss of 14 points
-    assert lower_bound([], []) == -1.0 and lower_bound([0.0], [1.0]) == -1.0
+    assert lower_bound([1.0] * 20, [1.0] * 20) < -0.11  # 20 unchanged answers leave room for a loss of 12 points
+    assert lower_bound([], []) == -1.0 and lower_bound([0.0], [1.0]) == pytest.approx(-1.0)
 
 
-def test_the_lower_bound_by_hand() -> None:
+def test_the_lower_bound_solves_its_equation() -> None:
     new, old = [1.0] * 10 + [0.0] * 5 + [1.0] * 85, [0.0] * 10 + [1.0] * 5 + [1.0] * 85
-    error = math.sqrt((0.15 - 0.05**2) / 99)
-    assert lower_bound(new, old) == pytest.approx(0.05 - 1.644854 * error, abs=1e-6)
-    assert lower_bound(new, old, 0.99) == pytest.approx(0.05 - 2.326348 * error, abs=1e-6)
+    for confidence, z in ((0.95, 1.644854), (0.99, 2.326348)):
+        low = lower_bound(new, old, confidence)
+        assert 0.05 - low == pytest.approx(z * math.sqrt((0.15 - low**2) / 100), abs=1e-6)
+    lost = lower_bound(old[10:15] + [1.0] * 95, new[10:15] + [1.0] * 95)  # 5 gained and no other change
+    assert 0.05 - lost == pytest.approx(1.644854 * math.sqrt((0.05 - lost**2) / 100), abs=1e-6)
+    fallen = lower_bound([0.0] * 5 + [1.0] * 95, [1.0] * 100)  # 5 lost and no other change: a loss of q moves q
+    assert -0.05 - fallen == pytest.approx(1.644854 * math.sqrt((-fallen - fallen**2) / 100), abs=1e-6)
+
+
+@pytest.mark.parametrize(("n", "d", "loss"), [(200, 0.02, 0.02), (200, 0.03, 0.03), (344, 0.1, 0.03), (100, 0.05, 0.0)])
+def test_the_lower_bound_is_rarely_above_the_truth(n: int, d: float, loss: float) -> None:
+    drawn = np.random.default_rng(5).multinomial(n, [(d - loss) / 2, (d + loss) / 2, 1 - d], size=1500)
+    wrong = 0
+    for better, worse, same in drawn.tolist():
+        low = lower_bound([1.0] * better + [0.0] * (worse + same), [0.0] * better + [1.0] * worse + [0.0] * same)
+        wrong += low > -loss + 1e-12
+    assert wrong / 1500 <= 0.06 + 3 * math.sqrt(0.05 * 0.95 / 1500)  # twice as often by the normal interval
 
 
 @pytest.mark.parametrize(("d", "n", "margin"), [(0.05, 344, 0.03), (0.1, 688, 0.03), (0.1, 248, 0.05)])

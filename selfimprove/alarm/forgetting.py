@@ -4,7 +4,7 @@ Idea: a loop that trains on one thing unlearns others, and its own score does no
 Survey: catastrophic forgetting, section 7.1.
 Paper: arXiv:2308.08747 (An Empirical Study of Catastrophic Forgetting), Luo et al., 2023.
 Algorithm:
-  1. Of each part `probe/...` take the problems that champion and candidate both answered.
+  1. Of each part `probe/...` or `level/...` take the problems that champion and candidate both answered.
   2. McNemar's exact one-sided test that the candidate solves fewer; Holm's correction over the probes.
   3. Level 1: a fall by more than `margin` at `alpha`. Level 2: a fall at `veto_alpha`.
 Differs: the paper follows test sets over a series of trainings. A lower bound under -3 points, which asks for proof
@@ -52,6 +52,6 @@ def _probes(evidence: Evidence) -> dict[str, tuple[list[float], list[float]]]:
         for name, new in latest.candidate.parts.items() if latest.candidate else ():
             old = latest.champion.parts.get(name, {})
             keys = [key for key in old if key in new]
-            if name.startswith("probe/") and keys:
+            if name.startswith(("probe/", "level/")) and keys:
                 pairs[name] = [old[key] for key in keys], [new[key] for key in keys]
     return pairs

@@ -11,9 +11,9 @@ Algorithm:
   3. Rewards outside [0, 1] are not in the units of the mark: level 1 where they rise at `alpha` and the mark does not.
   4. Level 2 in any case where the reward rises at `veto_alpha` / rounds and the mark falls at `alpha`, against round 0
      or against the champion. Rises are of the rank among both audits' rewards, so the scale does not matter.
-Differs: the paper follows both scores over training; here they are tested. Without the exception in 2 agreement with
-  the majority is always vetoed: sharpening lifts it faster than accuracy, also where accuracy rises by 15 points.
-  Without a reward, or without marks, it is silent.
+Differs: the paper follows both scores over training; here they are tested. The exception in 2 is for agreement with
+  the majority, which sharpening lifts faster than accuracy: a simulated rise of accuracy from .29 to .45 was vetoed 91
+  times in 100 without it, and 7 times with it. Without a reward, or without marks, the alarm is silent.
 """
 
 from __future__ import annotations

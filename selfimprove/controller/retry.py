@@ -5,8 +5,9 @@ alarms tell which. What worked stays, and what went too far is taken back by the
 Survey: adaptive control, section 6.
 Paper: none.
 Algorithm:
-  1. The reason: the alarm of level 2 or the gate's guard that vetoed; else harm, where a rollback or McNemar's test at
-     `harm_alpha` says so; else no effect. An accepted candidate ends the ladder and leaves the options as they are.
+  1. The reason: what the alarm of level 2 or the gate's guard that vetoed stands for. Where McNemar's test at
+     `harm_alpha` shows harm, only hacking and contamination come before it: a worse model is less varied as well. With
+     neither, harm after a rollback, else no effect. An accepted candidate ends the ladder and the options stay.
   2. The n-th round in a row with the same reason: the n-th rung of its ladder, at most `max_retries`. Rungs whose
      options the recipe does not have are left out. In order:
      no effect: steps x 2; learning rate x 2; data x 2. Harm and forgetting: learning rate / 2; steps / 2; beta x 2.
@@ -106,12 +107,12 @@ class Retry(Controller):
             return ""
         fallen = [name.partition("/")[0] for name in decision.statistics.get("fallen", ())]
         kinds = ["pass@k" if name.startswith("pass@") else name for name in fallen]
-        for cause in [*(alert.alarm for alert in past.alerts if alert.level >= 2), *kinds]:
-            if cause in CAUSES:
-                return CAUSES[cause]
+        causes = [*(alert.alarm for alert in past.alerts if alert.level >= 2), *kinds]
+        reasons = [CAUSES[cause] for cause in causes if cause in CAUSES]
         reports = [report for report in (past.champion, past.incumbent, past.candidate) if report]
-        worse = any(_worse(old.scores, new.scores) <= self.harm_alpha for old, new in combinations(reports, 2))
-        return "harm" if worse or decision.verdict == "rollback" else "no effect"
+        if any(_worse(old.scores, new.scores) <= self.harm_alpha for old, new in combinations(reports, 2)):
+            reasons = [reason for reason in reasons if reason in ("hacking", "contamination")] + ["harm"]
+        return [*reasons, "harm" if decision.verdict == "rollback" else "no effect"][0]
 
     def _turn(self, knob: str, factor: float, factors: dict[str, float], settings: dict[str, Any]) -> dict[str, Any]:
         """Multiply an option, within the bounds, and note how far its factors went."""
@@ -144,7 +145,7 @@ def _set(knob: str, past: Round, settings: dict[str, Any]) -> dict[str, Any]:
         return {key: "newest"}
     lengths = [len(rollout.text) for rollout in past.champion.rollouts if not rollout.truncated]
     if knob == "length" and key and lengths:
-        return {key: max(lengths), f"{key.rpartition('.')[0]}.min_length": max(1, min(lengths))}
+        return {key: max(lengths)}
     return {}
 
 

@@ -7,6 +7,7 @@ Algorithm:
   1. Answer each problem once with the recipe's refinement.
   2. Mark it; problems whose reference cannot be read are left out.
   3. Mean with its 95 % Wilson interval; the share of truncated completions beside it.
+  4. Where problems have levels, the gate guards each level as a part of its own.
 Differs: the paper's interval is by the central limit theorem; Wilson's holds near 0 and 1 as well.
 """
 
@@ -31,4 +32,9 @@ class Accuracy(Evaluation):
             "accuracy": proportion(sum(scores.values()), len(scores)),
             "truncated": proportion(sum(rollout.truncated for rollout in marked), len(marked)),
         }
-        return Report(metrics=metrics, scores=scores, rollouts=tuple(marked))
+        levels: dict[str, dict[str, float]] = {}
+        for rollout in marked:
+            if rollout.score is not None and "level" in rollout.prompt.info:
+                levels.setdefault(f"level/{rollout.prompt.info['level']}", {})[rollout.prompt.key] = rollout.score
+        parts = levels if len(levels) > 1 else {}
+        return Report(metrics=metrics, scores=scores, parts=parts, rollouts=tuple(marked))

@@ -43,7 +43,7 @@ class Ratchet(Gate):
     probe_margin: float = 0.03
     """Loss that `probe/...` and `pass@k` guards may hide; a certificate says which could not be shown to lose less."""
     ood_margin: float = 0.05
-    """The same for `ood/...` guards."""
+    """The same for `ood/...` and `level/...` guards."""
     delta_min: float = 0.02
     """A smaller gain is not worth a round: an undecided candidate that could still have it is held, not rejected."""
 
@@ -73,7 +73,7 @@ class Ratchet(Gate):
             (better, worse), _pair(candidate, base), self.provisional_alpha, rollback_alpha=self.rollback_alpha
         )
         fallen, _ = self._guards(base, candidate)
-        grave = [*(alert.alarm for alert in alerts if alert.level >= 2), *fallen]
+        grave = dict.fromkeys([*(alert.alarm for alert in alerts if alert.level >= 2), *fallen])
         undecided = delta.value >= 0 and delta.high >= self.delta_min
         verdict = "rollback" if grave else "accept" if accepted else "hold" if undecided else "reject"
         told = [first.reason, _told(candidate, incumbent, "", self.provisional_alpha)]
@@ -123,7 +123,7 @@ class Ratchet(Gate):
         unproven = [
             name
             for name, (now, was) in zip(names, pairs, strict=True)
-            if lower_bound(now, was) <= -(self.ood_margin if name.startswith("ood/") else self.probe_margin)
+            if lower_bound(now, was) <= -(self.ood_margin if name.startswith(("ood/", "level/")) else self.probe_margin)
         ]
         return fallen, unproven
 

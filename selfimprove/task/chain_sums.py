@@ -19,7 +19,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate, takewhile
 
 from selfimprove import splits
@@ -93,6 +93,10 @@ class ChainSums(Task):
                 variant = self._prompt(other)
                 made[variant.key] = replace(variant, key=prompt.key) if kind == "same" else variant
         return list(made.values())
+
+    def probes(self) -> dict[str, Task]:
+        longer = replace(self, level=None, min_length=self.max_length + 1, max_length=self.max_length + 2)
+        return {"probe/taught": _Taught(**asdict(replace(self, level=None))), "ood/longer": longer}
 
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role for the bootstrap, from the training split; hidden entries stay hidden.
@@ -174,6 +178,15 @@ class ChainSums(Task):
     def _prompt(self, digits: list[int]) -> Prompt:
         problem, answer = _problem(digits), str(sum(digits) % self.modulus)
         return Prompt(prompt=_Roles().solve(problem), answer=answer, key=problem, info={"level": len(digits)})
+
+
+@dataclass
+class _Taught(ChainSums):
+    """The problems that need no hidden entry: what the bootstrap taught, and training may unlearn."""
+
+    def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
+        everything = super()._stream(split, length, seed)
+        return (problem for problem in everything if not self._hidden([int(d) for d in problem.key.split("+")]))
 
 
 class _Roles:

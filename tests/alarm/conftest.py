@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -82,9 +83,7 @@ def reports(
         keys = [f"{name}:{place}" for place in range(n)]
         old[name] = dict(zip(keys, was.astype(float).tolist(), strict=True))
         new[name] = dict(zip(keys, now.astype(float).tolist(), strict=True))
-    champion, candidate = [
-        Report(metrics={}, scores=part.pop("scores", {}), parts=part) for part in (old, new)
-    ]
+    champion, candidate = [Report(metrics={}, scores=part.pop("scores", {}), parts=part) for part in (old, new)]
     return champion, candidate
 
 
@@ -154,20 +153,31 @@ def calm() -> list[Evidence]:
     return found
 
 
-@pytest.fixture
-def false_alarms(calm: list[Evidence]) -> Callable[..., tuple[int, int]]:
-    """`false_alarms(alarm, parts=False)`: in how many of the 200 calm rounds it says level 1 or more, and level 2."""
+@pytest.fixture(scope="session")
+def calm_levels(calm: list[Evidence]) -> Callable[..., list[int]]:
+    """`calm_levels(Length)`: the highest level of each of the 200 calm rounds; `parts=False`: from the audits alone."""
 
-    def count(alarm: Alarm, parts: bool = True) -> tuple[int, int]:
-        empty = Report(metrics={})
-        rounds = calm if parts else [_without_parts(given, empty) for given in calm]
-        levels = [max((alert.level for alert in alarm.check(given)), default=0) for given in rounds]
+    @functools.cache
+    def levels(alarm: type[Alarm], parts: bool = True) -> list[int]:
+        rounds = calm if parts else [without_reports(given) for given in calm]
+        return [max((alert.level for alert in alarm().check(given)), default=0) for given in rounds]
+
+    return levels
+
+
+@pytest.fixture
+def false_alarms(calm_levels: Callable[..., list[int]]) -> Callable[..., tuple[int, int]]:
+    """`false_alarms(Length)`: in how many of the 200 calm rounds it says anything, and in how many level 2."""
+
+    def count(alarm: type[Alarm], parts: bool = True) -> tuple[int, int]:
+        levels = calm_levels(alarm, parts)
         return sum(level >= 1 for level in levels), sum(level >= 2 for level in levels)
 
     return count
 
 
-def _without_parts(given: Evidence, empty: Report) -> Evidence:
+def without_reports(given: Evidence) -> Evidence:
+    empty = Report(metrics={})
     return replace(given, history=[replace(given.history[-1], champion=empty, candidate=empty)])
 
 
