@@ -28,7 +28,9 @@ def main() -> None:
     path = ROOT / "README.md"
     before = path.read_text(encoding="utf-8")
     found = {name: json.loads(file.read_text()) for name in ROWS if (file := RESULTS / f"{name}.json").exists()}
+    refused = found.get("controls", {}).get("guarded", [None])[0]
     after = fill(fill(before, "results", results(found)), "quickstart", recorded(found.get("quickstart_seeds")))
+    after = fill(after, "refused", recorded(refused))
     if options.check and after != before:
         sys.exit("README.md is not up to date. Run: python scripts/results_table.py")
     if not options.check:
@@ -48,7 +50,7 @@ def results(found: dict[str, Any]) -> str:
 
 
 def recorded(measured: dict[str, Any] | None) -> str:
-    """What the quickstart printed."""
+    """What a run printed."""
     return (
         f"```text\n{measured['output'].strip()}\n```" if measured else "Nothing is recorded yet; `make bench` does it."
     )

@@ -17,7 +17,8 @@ from typing import Any
 
 from selfimprove import statistics
 from selfimprove.errors import DataError, MissingError, RecipeError
-from selfimprove.records import Message, Metric
+from selfimprove.ledger import Ledger
+from selfimprove.records import Message, Metric, Rollout, read_records
 from selfimprove.rundir import RunDir, intact
 from selfimprove.text import split_of
 
@@ -80,30 +81,32 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
 def finished(folder: Path) -> Finished:
     """Read a run, and check that its exam is what was held.
 
+    The recipe is not composed again: a run stays comparable when a later version of the program has more options.
+
     Raises:
         MissingError: it is not finished.
         DataError: its exam or its ledger was changed, or its problems are not in the sealed split.
     """
-    from selfimprove.stored import Stored  # with it comes Hydra, which `report` can do without
-
     row, run = _row(folder), RunDir.open(folder)
     last = row["rounds"]
-    if not intact(run.step(last, "sealed")):
-        raise DataError(f"{run.step(last, 'sealed')} is damaged or missing. Redo it: selfimprove resume {folder}")
-    stored = Stored(run)
-    stored.ledger.check(stored.held_out_steps())
-    champion = stored.report(last, "champion", "sealed")
-    foreign = [key for key in champion.scores if split_of(key) != "sealed"]
+    exam = run.step(last, "sealed")
+    if not intact(exam):
+        raise DataError(f"{exam} is damaged or missing. Redo it: selfimprove resume {folder}")
+    Ledger(folder / "ledger.jsonl").check([(last, "sealed")])
+    try:
+        contract = _contract(json.loads((folder / "environment.json").read_text())["settings"])
+        for past in range(1, last):
+            changed = json.loads((run.step(past, "controller") / "next.json").read_text()).get("overrides", {})
+            contract |= {name: value for name, value in changed.items() if name.startswith("refinement.")}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder} is damaged: what its exam was held with cannot be read ({error})") from error
+    scores = json.loads((exam / "champion.json").read_text())["scores"]
+    foreign = [key for key in scores if split_of(key) != "sealed"]
     if foreign:
         raise DataError(f"{folder} was made with other split bounds: {foreign[0]!r} is no sealed problem here")
-    held_with = {**stored.settings, "refinement": stored.at(last)[1]["refinement"]}  # a controller may have changed it
-    return Finished(
-        folder=folder,
-        row=row,
-        contract=_contract(held_with),
-        scores=champion.scores,
-        worded={r.prompt.key: (r.prompt.prompt, r.prompt.answer) for r in champion.rollouts},
-    )
+    said = [record for record in read_records(exam / "champion.jsonl") if isinstance(record, Rollout)]
+    worded = {rollout.prompt.key: (rollout.prompt.prompt, rollout.prompt.answer) for rollout in said}
+    return Finished(folder=folder, row=row, contract=contract, scores=scores, worded=worded)
 
 
 def differences(first: Finished, other: Finished) -> list[str]:

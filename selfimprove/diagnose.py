@@ -37,6 +37,8 @@ from selfimprove.stored import Stored
 
 EPS = 0.01
 """How close to its fitted ceiling an accuracy counts as there."""
+UNCERTAIN = 0.1
+"""Standard error of a fitted ceiling beyond which it is not shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,13 +309,11 @@ def sentences(findings: Findings) -> list[str]:
         lines.append(f"since the start: {word} (pass@1 {_signed(one)}, pass@{k} {_signed(many)})")
     if findings.fit:
         fit = findings.fit
-        ceiling = (
-            f"{fit.ceiling:.3f} ±{fit.error:.3f}" if math.isfinite(fit.error) else f"{fit.ceiling:.3f}, not certain"
-        )
-        lines.append(
-            f"dynamics of {fit.rounds} rounds: accuracy goes to {ceiling}, and is within {EPS} of it from round "
-            f"{math.ceil(fit.rounds_to(EPS))} on"
-        )
+        told = f"accuracy goes to {fit.ceiling:.3f} ±{fit.error:.3f}, within {EPS} of it from round "
+        told += f"{math.ceil(fit.rounds_to(EPS))} on"
+        if fit.error > UNCERTAIN:
+            told = "the rounds do not tell where accuracy goes"
+        lines.append(f"dynamics of {fit.rounds} rounds: {told}")
     return lines
 
 

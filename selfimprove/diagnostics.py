@@ -611,11 +611,13 @@ def _saturated(now: Diagnosis, previous: Diagnosis, fit: Fit | None) -> list[Ver
 
 def _collapsing(now: Diagnosis, first: Diagnosis) -> list[Verdict]:
     """The model agrees with itself more and more, and is right no more often."""
-    accuracy = change(now, first, _single)
-    agreement = change(now, first, _agreements)
-    reasons, numbers = list[str](), {"accuracy": accuracy.value, "majority": agreement.value}
-    if accuracy.below(0):
-        fallen = f"while pass@1 changed by {_signed(accuracy)}"
+    k = min(now.samples, first.samples)
+    accuracy, agreement = change(now, first, _single), change(now, first, _agreements)
+    labelled = change(now, first, lambda groups: majority_of(groups, k))
+    reasons = list[str]()
+    numbers = {"accuracy": accuracy.value, "majority": agreement.value, "majority_right": labelled.value}
+    if accuracy.below(0) or labelled.below(0):
+        fallen = f"while pass@1 changed by {_signed(accuracy)} and maj@{k} by {_signed(labelled)}"
         if now.reward is not None and first.reward is not None and now.reward.value > first.reward.value:
             reasons.append(f"the reward rose from {first.reward.value:.3f} to {now.reward.value:.3f} {fallen}")
             numbers["reward"] = now.reward.value - first.reward.value

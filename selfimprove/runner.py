@@ -62,12 +62,21 @@ def create(name: str, overrides: Sequence[str], out: Path | None) -> RunDir:
     """
     recipe, settings = recipes.load(name, overrides)
     steps.threads(recipe)
+    _absolute(settings)
     title = recipes.find(name).stem
     folder = RunDir.create(out or next(path for path in _candidates(Path("runs") / title) if not path.exists()))
     write_text(folder.root / "recipe.yaml", recipes.runnable(settings))
     environment = {"recipe": title, "settings": settings, **steps.environment()}
     write_json(folder.root / "environment.json", environment)
     return folder
+
+
+def _absolute(settings: dict[str, Any]) -> None:
+    """Name local data and models by absolute paths, so that a run can be resumed from any folder."""
+    for slot in ("task", "model"):
+        for options in settings[slot].values():
+            if options.get("path") and Path(options["path"]).exists():
+                options["path"] = str(Path(options["path"]).resolve())
 
 
 def _candidates(path: Path) -> Iterator[Path]:

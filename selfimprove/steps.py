@@ -156,6 +156,10 @@ def selection(stored: Stored, given: Context) -> Counts:
     records: Sequence[Record] = offered
     for method in stored.at(given.round)[0].selection.values():
         records = method.select(records, given)
+    clean = [record for record in records if _trainable(record)]  # a selection may make records of its own
+    if len(clean) < len(records):
+        given.log.note(f"{len(records) - len(clean)} records of held-out problems were dropped")
+    records = clean
     write_records(given.folder / "output.jsonl", records)
     counts: Counts = {"given": len(offered), "kept": len(records)}
     marks = [

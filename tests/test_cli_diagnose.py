@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +14,7 @@ import pytest
 
 from selfimprove import cli
 from selfimprove.diagnose import diagnose, plain, sentences
-from selfimprove.diagnostics import Fit
+from selfimprove.diagnostics import Fit, Sample, measure
 from selfimprove.runner import Runner
 
 SMALL = ("--samples", "8", "--problems", "20")
@@ -85,8 +86,9 @@ def test_the_reward_of_the_recipe_is_what_is_judged(small: str, quiet_log: Any) 
     )
     assert "POSSIBLE" in {verdict.name for verdict in verifier.verdicts if verdict.by == "reward"}
     assert not [verdict for verdict in coin.verdicts if verdict.by == "reward"]
-    assert any(line.startswith("the recipe's reward does not tell right from wrong") for line in sentences(coin))
-    assert not any(line.startswith("the recipe's reward") for line in sentences(verifier) + sentences(none))
+    assert any(line.startswith("not POSSIBLE(by reward): the recipe's reward does not") for line in sentences(coin))
+    assert not any("POSSIBLE(by reward)" in line for line in sentences(none))
+    assert not any(line.startswith("not POSSIBLE") for line in sentences(verifier))
     assert [score.name for score in none.now.scores] == ["votes", "logprob"] and none.now.reward is None
 
 
@@ -107,7 +109,9 @@ def test_a_run_is_compared_with_its_start(make_run: Callable[..., Any], quiet_lo
     assert start.keys == now.keys and now.ladder.single.value > 0.8
     said = sentences(found)
     assert any(line.startswith("since the start: ") for line in said)
-    assert any(line.startswith("dynamics of 5 rounds: accuracy goes to ") for line in said)
+    assert said[-1].startswith("dynamics of 5 rounds: ")
+    known = sentences(replace(found, fit=Fit(0.9, 0.02, -0.3, 0.5, 5)))[-1]
+    assert known == "dynamics of 5 rounds: accuracy goes to 0.900 ±0.020, within 0.01 of it from round 7 on"
     assert strict(json.dumps(plain(found)))["fit"]["rounds"] == 5
 
 
@@ -117,11 +121,20 @@ def test_a_run_without_a_round_is_missing_something(make_run: Callable[..., Any]
     assert code == 66 and "has no finished round yet. Finish one with: selfimprove resume" in err
 
 
-def test_what_the_rounds_do_not_determine_is_null(small: str, quiet_log: Any) -> None:
+def test_a_refused_consensus_says_why(small: str, quiet_log: Any) -> None:
     found = diagnose(small, [], 8, 20, quiet_log)
-    object.__setattr__(found, "fit", Fit(0.9, float("inf"), -0.3, 0.001, 4))
+    likely = [[Sample(j < 5, "right" if j < 5 else str(j), -1.0, 1) for j in range(8)]] * 20
+    refused = replace(found, models={"model": measure(likely, greedy=[True] * 20)}, verdicts=[])
+    assert sentences(refused) == [
+        "no verdict: none of the rules of docs/diagnose.md holds",
+        "not CONSENSUS-SAFE: majorities know no more than the greedy answer, maj@8 - greedy accuracy is +0.000 ±0.000",
+    ]
+
+
+def test_what_the_rounds_do_not_determine_is_null(small: str, quiet_log: Any) -> None:
+    found = replace(diagnose(small, [], 8, 20, quiet_log), fit=Fit(0.9, float("inf"), -0.3, 0.001, 4))
     assert plain(found)["fit"]["error"] is None
-    assert "accuracy goes to 0.900, not certain" in sentences(found)[-1]
+    assert sentences(found)[-1] == "dynamics of 4 rounds: the rounds do not tell where accuracy goes"
 
 
 @pytest.mark.parametrize(

@@ -188,9 +188,11 @@ def test_a_refinement_counts_as_a_controller_left_it(make_finished) -> None:
     voting = ("refinement=self_consistency", "refinement.self_consistency.samples=4")
     root = make_finished("a", FIRST, *voting, rounds=2)
     (root / "round_001" / "controller").mkdir(parents=True)
-    changed = {"overrides": {"refinement.self_consistency.samples": 8}}
+    changed = {"overrides": {"refinement.self_consistency.samples": 8, "task.chain_sums.level": 5}}
     write_json(root / "round_001" / "controller" / "next.json", changed)
-    assert finished(root).contract["refinement.self_consistency.samples"] == 8
+    contract = finished(root).contract
+    assert contract["refinement.self_consistency.samples"] == 8
+    assert contract["task.chain_sums.level"] is None  # the exam is held on the run's own task
 
 
 def test_a_problem_put_in_other_words_is_found(make_finished) -> None:
@@ -228,6 +230,16 @@ def test_a_damaged_summary_is_refused(make_finished) -> None:
     for text in ("{", "[]", '{"recipe": "small", "seed": 0, "rounds": 1}', '{"sealed": {}}'):
         (root / "summary.json").write_text(text)
         with pytest.raises(DataError, match="summary.json is damaged"):
+            finished(root)
+
+
+def test_settings_that_cannot_be_read_are_refused(make_finished) -> None:
+    root = make_finished("a", rounds=2)
+    with pytest.raises(DataError, match="cannot be read .*next.json"):  # what the controller of round 1 said
+        finished(root)
+    for text in ("{", "[]", '{"settings": {}}', '{"settings": {"task": 1}}'):
+        (root / "environment.json").write_text(text)
+        with pytest.raises(DataError, match="what its exam was held with cannot be read"):
             finished(root)
 
 

@@ -347,6 +347,23 @@ def test_more_agreement_and_less_accuracy_is_a_collapse() -> None:
     assert verdict.numbers["accuracy"] < 0 < verdict.numbers["majority"]
 
 
+def test_more_agreement_on_what_is_wrong_is_a_collapse_before_accuracy_falls() -> None:
+    def voting(wrong_share: float, seed: int) -> list[list[Sample]]:
+        source, groups = random.Random(seed), []
+        for place in range(60):  # a third is always clear; of the others 3 of 10 are right, and the rest comes to agree
+            kinds = ["right"] * 3 + ["wrong"] * round(7 * wrong_share) + list("abcdefg")[round(7 * wrong_share) :]
+            said = [source.choice(kinds) if place % 3 else "right" for _ in range(16)]
+            groups.append([Sample(answer == "right", answer) for answer in said])
+        return groups
+
+    keys = [str(i) for i in range(60)]
+    start, now = measure(voting(0.0, 0), keys=keys), measure(voting(1.0, 1), keys=keys)
+    assert abs(compare(now, start).single.value) < 0.05
+    verdict = found(now, start)["COLLAPSING"]
+    assert "the majority ratio rose by +0." in verdict.because and verdict.numbers["majority_right"] < -0.2
+    assert "COLLAPSING" not in found(measure(voting(0.0, 2), keys=keys), start)
+
+
 def test_a_reward_that_rises_while_accuracy_falls_is_a_collapse() -> None:
     def rewarded(groups: list[list[Sample]], reward: float) -> list[list[Sample]]:
         return [[Sample(s.right, s.answer, s.score, s.length, False, reward) for s in group] for group in groups]

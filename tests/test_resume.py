@@ -18,6 +18,9 @@ SMALL = [
     "rounds=1",
     "gate_problems=12",
     "sealed_problems=12",
+    "probe_problems=4",
+    "audit_problems=4",
+    "audit_samples=2",
     "reward=random",
     "acquisition.seed_prompts.problems=12",
     "acquisition.rejection_sampling.samples=2",
@@ -116,7 +119,7 @@ def test_a_bootstrap_from_the_cache_equals_a_fresh_one(undisturbed, tmp_path, mo
     assert contents(fresh) == contents(undisturbed)
 
 
-@pytest.mark.parametrize("point", range(11))
+@pytest.mark.parametrize("point", range(13))
 def test_killed_before_any_commit(undisturbed, tmp_path, point):
     root = create("quickstart", SMALL, tmp_path / "run").root
     folder = DiesBeforeCommit(root)

@@ -68,7 +68,8 @@ def main() -> None:
 
 def control(recipe: str, seed: int, cache: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Run a control and keep what its claim rests on."""
-    summary = bench.run(recipe, seed, cache=cache, overrides=overrides).summary
+    run = bench.run(recipe, seed, cache=cache, overrides=overrides)
+    summary = run.summary
     print(f"{recipe}, seed {seed}: {summary['verdict']}", flush=True)
     sealed = summary["sealed"]
     return {
@@ -79,6 +80,7 @@ def control(recipe: str, seed: int, cache: Path, overrides: Sequence[str] = ()) 
         "champion_round": sealed["champion_round"],
         "gain": not summary["verdict"].startswith("no significant gain"),
         "verdict": summary["verdict"],
+        "output": run.output,
         "rounds": [
             {
                 "round": line["round"],

@@ -42,9 +42,9 @@ LADDERS: dict[str, tuple[Rung, ...]] = {
     "contamination": (),
 }
 CAUSES = {
-    **{"probe": "forgetting", "ood": "forgetting", "forgetting": "forgetting"},
-    **{"pass@k": "diversity", "large_k": "diversity", "diversity": "diversity", "entropy": "diversity"},
-    **{"reward_hacking": "hacking", "majority_collapse": "hacking"},
+    **dict.fromkeys(("probe", "ood", "level", "forgetting", "reversal"), "forgetting"),
+    **dict.fromkeys(("pass@k", "large_k", "diversity", "entropy"), "diversity"),
+    **dict.fromkeys(("reward_hacking", "majority_collapse"), "hacking"),
     **{"length": "length", "contamination": "contamination"},
 }
 """Alarm or kind of guard -> reason."""
@@ -145,7 +145,9 @@ def _set(knob: str, past: Round, settings: dict[str, Any]) -> dict[str, Any]:
         return {key: "newest"}
     lengths = [len(rollout.text) for rollout in past.champion.rollouts if not rollout.truncated]
     if knob == "length" and key and lengths:
-        return {key: max(lengths)}
+        slot, name, _ = key.split(".")
+        shortest = {f"{slot}.{name}.min_length": max(1, min(lengths))} if "min_length" in settings[slot][name] else {}
+        return {key: max(lengths), **shortest}
     return {}
 
 

@@ -87,6 +87,7 @@ def test_an_incumbent_that_fell_below_the_champion_is_harm_too(make_round: Calla
     ("alarm", "said"),
     [
         ("forgetting", [{RATE: 5e-4}, {STEPS: 20}]),
+        ("reversal", [{RATE: 5e-4}, {STEPS: 20}]),
         (
             "large_k",
             [{"selection.threshold.per_prompt": 2, "acquisition.rejection_sampling.temperature": 1.2}, {RATE: 5e-4}],
@@ -115,10 +116,20 @@ def test_harm_that_is_shown_explains_all_alarms_but_those_about_the_signal(
 
 @pytest.mark.parametrize(
     ("guard", "option"),
-    [("probe/short", RATE), ("ood/long", RATE), ("pass@16", "selection.threshold.per_prompt")],
+    [("probe/short", RATE), ("ood/long", RATE), ("level/3", RATE), ("pass@16", "selection.threshold.per_prompt")],
 )
 def test_a_guard_that_fell_names_the_reason(make_history: Callable, guard: str, option: str) -> None:
     assert option in climb(Retry(), make_history("b", fallen=[guard]), SFT)[0][-1]
+
+
+def test_forgetting_and_harm_are_two_ladders(make_round: Callable) -> None:
+    history = [
+        make_round(0),
+        make_round(1, "b"),
+        make_round(2, "b", fallen=["level/3"]),
+        make_round(3, "b", fallen=["ood/x"]),
+    ]
+    assert climb(Retry(), history, SFT)[0] == [{RATE: 5e-4}, {RATE: 2.5e-4}, {STEPS: 20}]
 
 
 def test_lengths_are_kept_as_the_champion_has_them(
