@@ -191,6 +191,7 @@ def _sampled(
         policy=policy,
         start=checkpoint,
         problems=lambda n, number: task.problems("train", n, number),
+        selection=lambda n: task.problems("selection", n, recipe.seed),
         verify=task.verify,
         answer_of=task.answer_of,
         roles=task.roles(),

@@ -93,6 +93,8 @@ class Context:
     """The weights of round 0."""
     problems: Callable[[int | None, int], list[Prompt]]
     """`problems(n, round)`: n training problems drawn for that round; None for all that a finite task has."""
+    selection: Callable[[int], list[Prompt]]
+    """`selection(n)`: problems to choose by, never to train on; a score on them is too high, see docs/evaluation.md."""
     verify: Verify
     answer_of: Callable[[str], str | None]
     """The task's answer extraction: the final answer in a completion, or None."""

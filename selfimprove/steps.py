@@ -77,6 +77,7 @@ def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> 
         policy=stored.policy(stored.standing(number).incumbent, number, seed, log),
         start=stored.checkpoint(0),
         problems=problems,
+        selection=lambda n: task.problems("selection", n, stored.seed("selection")),
         verify=task.verify,
         answer_of=task.answer_of,
         roles=task.roles(),

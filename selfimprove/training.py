@@ -40,6 +40,36 @@ Check = Callable[[int, Any], bool]
 """(step, model) -> True to stop training there."""
 
 
+class Peak:
+    """Keeps the best weights of a training run by a score on problems, and ends it at a cliff.
+
+    A round can rise and collapse within a few steps, and penalties on the distance from the start do not prevent it
+    (arXiv:2606.21090): so measure on the way, stop at a fall of `drop` or `errors` standard errors below the peak,
+    whichever is more, and put the weights of the peak back.
+    """
+
+    def __init__(self, measure: Callable[[int, Any], float], n: int, drop: float = 0.05, errors: float = 3.0) -> None:
+        self.measure, self.n, self.drop, self.errors = measure, n, drop, errors
+        self.step, self.best = -1, -1.0
+        self._weights: dict[str, Any] = {}
+        self._seen = -1
+
+    def __call__(self, step: int, model: Any) -> bool:
+        """Measure; True at a cliff. The later of two equal scores is the peak."""
+        score, self._seen = self.measure(step, model), step
+        if score >= self.best:
+            self.step, self.best = step, score
+            self._weights = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+        error = math.sqrt(max(0.0, self.best * (1 - self.best)) / self.n)
+        return score < self.best - max(self.drop, self.errors * error)
+
+    def restore(self, step: int, model: Any) -> None:
+        """Measure the last step as well, then put the weights of the peak back."""
+        if step != self._seen:
+            self(step, model)
+        model.load_state_dict(self._weights)
+
+
 def sft(
     checkpoint: Checkpoint,
     rollouts: Sequence[Rollout],
@@ -50,6 +80,8 @@ def sft(
     check_every: int = 0,
 ) -> Checkpoint:
     """Supervised fine-tuning on completions, the loss on completion tokens only; saves to `folder`.
+
+    `check` is asked every `check_every` steps whether to stop; of a `Peak` the best weights are saved, not the last.
 
     Raises:
         DataError: the loss is not a number.
@@ -75,7 +107,7 @@ def sft(
         processing_class=tokenizer,
         callbacks=[_callback(log, check, check_every)],
     )
-    return _train(trainer, tokenizer, folder, log, _dtype(checkpoint))
+    return _train(trainer, tokenizer, folder, log, _dtype(checkpoint), check if isinstance(check, Peak) else None)
 
 
 def dpo(
@@ -227,7 +259,7 @@ def _callback(log: Log, check: Check | None, check_every: int) -> Any:
     return Progress()
 
 
-def _train(trainer: Any, tokenizer: Any, folder: Path, log: Log, dtype: Any) -> Checkpoint:
+def _train(trainer: Any, tokenizer: Any, folder: Path, log: Log, dtype: Any, peak: Peak | None = None) -> Checkpoint:
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
@@ -237,6 +269,10 @@ def _train(trainer: Any, tokenizer: Any, folder: Path, log: Log, dtype: Any) -> 
             f"the weights are no longer finite after {trainer.state.global_step} steps; nothing was saved. "
             f"Try a lower learning_rate than {trainer.args.learning_rate:g}"
         )
+    if peak is not None:
+        peak.restore(trainer.state.global_step, trainer.model.eval())
+        log.metric("train/peak_step", peak.step)
+        log.metric("train/peak_score", peak.best)
     history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if history:
         log.metric("train/loss", history[-1])

@@ -240,6 +240,7 @@ def make_context(tmp_path: Path, make_policy: Callable[..., Policy]) -> Callable
             "policy": make_policy(engine, log=log),
             "start": Checkpoint(path="nowhere"),
             "problems": lambda n, number: task.problems("train", n, number),
+            "selection": lambda n: task.problems("selection", n, 0),
             "verify": task.verify,
             "answer_of": task.answer_of,
             "roles": task.roles(),

@@ -253,3 +253,46 @@ def test_a_tokenizer_without_a_padding_token_pads_with_the_end_token(start, tmp_
     tokenizer.pad_token = None
     tokenizer.save_pretrained(folder)
     assert training.load(Checkpoint(path=str(folder)))[1].pad_token == tokenizer.eos_token
+
+
+@pytest.mark.parametrize(
+    ("scores", "stops", "kept"),
+    [
+        ([0.2, 0.5, 0.7, 0.72], [False] * 4, 3),  # rises all the time
+        ([0.5, 0.8, 0.7, 0.6], [False, False, False, True], 1),  # 3 standard errors of 0.8 on 100 are 12 points
+        ([0.6, 0.6], [False, False], 1),  # of equal scores the later one
+        ([1.0, 0.96, 0.94], [False, False, True], 0),  # no error at 1.0: 5 points
+    ],
+)
+def test_the_peak_is_kept_and_a_cliff_ends_the_training(scores, stops, kept):
+    import torch
+
+    model = torch.nn.Linear(1, 1)
+    peak = training.Peak(lambda step, _: scores[step], n=100)
+    for step, stop in enumerate(stops):
+        torch.nn.init.constant_(model.weight, float(step))
+        assert peak(step, model) is stop
+    peak.restore(len(stops) - 1, model)
+    assert model.weight.item() == kept == peak.step and peak.best == max(scores)
+
+
+def test_the_last_step_is_measured_before_the_peak_is_put_back():
+    import torch
+
+    model = torch.nn.Linear(1, 1)
+    peak = training.Peak(lambda step, _: step / 10, n=100)
+    assert not peak(2, model)
+    torch.nn.init.constant_(model.weight, 9.0)
+    peak.restore(5, model)
+    assert peak.step == 5 and model.weight.item() == 9.0
+
+
+def test_sft_saves_the_weights_of_the_peak(start, tmp_path, quiet_log):
+    """The score is best at step 2 of 6, so what is saved is what 2 steps of the same schedule give."""
+    rows = [rollout(*pair) for pair in SUMS]
+    plan = {"lr_scheduler_type": "constant"}
+    peak = training.Peak(lambda step, _: 1.0 - abs(step - 2) / 100, n=10)
+    with_peak = training.sft(start, rows, tmp_path / "a", schedule(max_steps=6, **plan), quiet_log, peak, check_every=2)
+    assert quiet_log.metrics["train/peak_step"] == 2
+    plain = training.sft(start, rows, tmp_path / "b", schedule(max_steps=2, **plan), quiet_log)
+    assert weights(with_peak) == weights(plain)

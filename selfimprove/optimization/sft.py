@@ -7,18 +7,20 @@ Algorithm:
   1. Take this round's rollouts, or with `data: all_rounds` those of the earlier rounds as well.
   2. Start from the base model, or with `restart: last` from the policy that made the data.
   3. TRL's SFTTrainer, for `max_steps` steps if that is set, else `num_train_epochs` epochs.
+  4. With `peak_every`, the weights with the best score on selection problems are kept (arXiv:2606.21090).
 Differs: rows carry no weights (TRL's SFT has none).
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Context, Optimization
+from selfimprove.interfaces import GREEDY, Context, Optimization
 from selfimprove.records import Checkpoint, Rollout, read_records, write_records
 from selfimprove.registry import register
 
@@ -49,6 +51,11 @@ class Sft(Optimization):
     """TRL's name of the schedule: linear, cosine, constant, constant_with_warmup, ..."""
     weight_decay: float = 0.0
     """AdamW's weight decay."""
+    peak_every: int = 0
+    """Steps between two looks at greedy accuracy on selection problems; the best weights are kept, not the last, and a
+    cliff ends the training. 0 never looks."""
+    peak_problems: int = 128
+    """Selection problems of each look."""
 
     def __post_init__(self) -> None:
         if self.restart not in ("base", "last") or self.data not in ("newest", "all_rounds"):
@@ -75,4 +82,21 @@ class Sft(Optimization):
             seed=context.seed,
         )
         start = context.start if self.restart == "base" else context.policy.checkpoint
-        return training.sft(start, rows, context.folder / "model", schedule, context.log)
+        if not self.peak_every:
+            return training.sft(start, rows, context.folder / "model", schedule, context.log)
+        peak = self._peak(context)
+        return training.sft(start, rows, context.folder / "model", schedule, context.log, peak, self.peak_every)
+
+    def _peak(self, context: Context) -> training.Peak:
+        """Greedy accuracy of the weights in training, on the same selection problems at every look."""
+        problems, scratch = context.selection(self.peak_problems), context.folder / "scratch"
+        _, tokenizer = training.load(context.policy.checkpoint)
+
+        def measure(step: int, model: Any) -> float:
+            looked = training.save(model, tokenizer, scratch / str(step))
+            groups = replace(context.policy, checkpoint=looked).sample(problems, 1, GREEDY)
+            shutil.rmtree(scratch)
+            marks = [context.verify(group[0].prompt, group[0].text) or 0.0 for group in groups]
+            return sum(marks) / max(1, len(marks))
+
+        return training.Peak(measure, max(1, len(problems)))
