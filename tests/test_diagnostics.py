@@ -279,29 +279,29 @@ def test_a_score_that_knows_is_called_possible() -> None:
 
 # ---- verdicts on one model ---------------------------------------------------------------------------------------
 def test_a_model_that_knows_its_errors_is_possible_and_safe() -> None:
-    named = found(measure(drawn(60, 16, 0.5, knows=0.1)))
+    named = found(measure(drawn(60, 8, 0.5, knows=0.05)))
     assert set(named) == {"POSSIBLE(votes)", "POSSIBLE(logprob)", "CONSENSUS-SAFE"}
-    assert "of 4 votes agree" in named["CONSENSUS-SAFE"].because
+    assert "of 2 votes agree" in named["CONSENSUS-SAFE"].because
     numbers = named["POSSIBLE(logprob)"].numbers
     assert numbers["gap"] > 2 * numbers["gap_error"] and numbers["auroc"] > 0.5 + 2 * numbers["auroc_error"]
     assert str(named["POSSIBLE(logprob)"]).startswith("POSSIBLE(by logprob): what it keeps is right more often by +0.")
 
 
 def test_a_model_that_guesses_needs_gold() -> None:
-    named = found(measure(drawn(60, 16, 0.1)))
+    named = found(measure(drawn(60, 8, 0.1)))
     assert set(named) == {"NEEDS-GOLD"}
-    assert "pass@16 - pass@1 is +0.7" in str(named["NEEDS-GOLD"])
+    assert "pass@8 - pass@1 is +0.5" in str(named["NEEDS-GOLD"])
 
 
 def test_a_true_reward_does_not_hide_that_gold_is_needed() -> None:
-    groups = [[Sample(s.right, s.answer, s.score, 10, False, float(s.right)) for s in g] for g in drawn(60, 16, 0.1)]
+    groups = [[Sample(s.right, s.answer, s.score, 10, False, float(s.right)) for s in g] for g in drawn(60, 8, 0.1)]
     assert set(found(measure(groups))) == {"POSSIBLE(reward)", "NEEDS-GOLD"}
 
 
 def test_a_reward_that_flips_a_coin_is_not_possible() -> None:
     coin = random.Random(0)
     groups = [
-        [Sample(s.right, s.answer, None, 10, False, float(coin.random() < 0.5)) for s in g] for g in drawn(60, 16, 0.3)
+        [Sample(s.right, s.answer, None, 10, False, float(coin.random() < 0.5)) for s in g] for g in drawn(60, 8, 0.3)
     ]
     measured = measure(groups)
     assert measured.reward and measured.reward.value == pytest.approx(0.5, abs=0.05)
@@ -309,16 +309,15 @@ def test_a_reward_that_flips_a_coin_is_not_possible() -> None:
 
 
 def test_headroom_with_mostly_wrong_majorities_is_not_safe() -> None:
-    groups = drawn(30, 16, 0.7) + drawn(40, 16, lambda source: 0.15, wrong=1, seed=1)
+    groups = drawn(30, 8, 0.7) + drawn(40, 8, 0.15, wrong=1, seed=1)
     measured = measure(groups)
-    wrong = [Sample(s.right, s.answer, None, 10) for g in groups for s in g]
-    assert wrong and measured.ladder.majority.value < 0.5 and measured.labels[1].accuracy
+    assert measured.ladder.majority.value < 0.5 and measured.labels[1].accuracy
     assert measured.labels[1].accuracy.value < 0.5 and "CONSENSUS-SAFE" not in found(measured)
     assert "CONSENSUS-SAFE" in found(measure(groups[:30]))
 
 
 def test_a_majority_that_only_repeats_the_greedy_answer_is_not_safe() -> None:
-    groups = drawn(60, 16, 0.5, knows=0.1)
+    groups = drawn(60, 8, 0.5, knows=0.1)
     assert "CONSENSUS-SAFE" in found(measure(groups, greedy=[i % 2 == 0 for i in range(60)]))
     assert "CONSENSUS-SAFE" not in found(measure(groups, greedy=[True] * 60))
 
@@ -352,7 +351,7 @@ def test_more_agreement_on_what_is_wrong_is_a_collapse_before_accuracy_falls() -
         source, groups = random.Random(seed), []
         for place in range(60):  # a third is always clear; of the others 3 of 10 are right, and the rest comes to agree
             kinds = ["right"] * 3 + ["wrong"] * round(7 * wrong_share) + list("abcdefg")[round(7 * wrong_share) :]
-            said = [source.choice(kinds) if place % 3 else "right" for _ in range(16)]
+            said = [source.choice(kinds) if place % 3 else "right" for _ in range(8)]
             groups.append([Sample(answer == "right", answer) for answer in said])
         return groups
 
@@ -420,7 +419,7 @@ def test_learning_solves_what_many_tries_did_not() -> None:
 
 
 def test_models_are_compared_at_the_smaller_number_of_samples() -> None:
-    few, many = measure(drawn(40, 8, 0.3)), measure(drawn(40, 32, 0.3))
+    few, many = measure(drawn(40, 8, 0.3)), measure(drawn(40, 16, 0.3))
     between = compare(many, few)
     assert between.k == 8 and abs(between.any.value) < 0.1
 
@@ -438,9 +437,9 @@ def test_equal_prompts_are_compared_in_pairs() -> None:
 
 
 def test_two_rounds_without_a_gap_are_saturated() -> None:
-    blind = measure(drawn(60, 16, 0.1))
-    knowing = measure(drawn(60, 16, 0.5, knows=0.1))
-    verdict = found(blind, None, measure(drawn(60, 16, 0.1, seed=1)))["SATURATED"]
+    blind = measure(drawn(60, 8, 0.1))
+    knowing = measure(drawn(60, 8, 0.5, knows=0.1))
+    verdict = found(blind, None, measure(drawn(60, 8, 0.1, seed=1)))["SATURATED"]
     assert "twice" in verdict.because and "a true reward could still bring +0." in verdict.advice
     for rounds in ((blind, None, knowing), (knowing, None, blind), (blind, None, None)):
         assert "SATURATED" not in found(*rounds)
@@ -448,7 +447,7 @@ def test_two_rounds_without_a_gap_are_saturated() -> None:
 
 
 def test_a_reached_ceiling_is_saturated() -> None:
-    knowing = measure(drawn(60, 16, 0.5, knows=0.1))
+    knowing = measure(drawn(60, 8, 0.5, knows=0.1))
     near, far = Fit(0.6, 0.01, -0.3, 1.0, 6), Fit(0.9, 0.01, -0.5, 0.1, 6)
     assert "the fitted ceiling 0.600 is within 1 standard error of 0.598" in str(
         found(knowing, None, knowing, near)["SATURATED"]

@@ -66,10 +66,10 @@ class ChainSums(Task):
         lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
         n = 1500 if n is None else n
         start = part[0] * n
-        streams, drawn = [self._stream(split, length, seed) for length in lengths], list[Prompt]()
+        streams, drawn = [self._stream(split, length, seed) for length in lengths], list[list[int]]()
         while streams and len(drawn) < start + n:  # one of each length in turn; a used-up length drops out
-            streams = [stream for stream in streams if (problem := next(stream, None)) and not drawn.append(problem)]
-        return drawn[start : start + n]
+            streams = [stream for stream in streams if (digits := next(stream, None)) and not drawn.append(digits)]
+        return [self._prompt(digits) for digits in drawn[start : start + n]]
 
     def verify(self, prompt: Prompt, text: str) -> float:
         return float(self.answer_of(text) == prompt.answer)
@@ -163,8 +163,8 @@ class ChainSums(Task):
             checked += f"{a}+{b}={claimed}:{result}{'y' if result == int(claimed) else 'n'};"
         return f"{checked[:-1]}#{'n' if 'n' in checked else 'y'}"
 
-    def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
-        """All problems of one length and split in a random order, none twice."""
+    def _stream(self, split: str, length: int, seed: int) -> Iterator[list[int]]:
+        """The digits of all problems of one length and split in a random order, none twice."""
         source, size = random.Random(f"{seed}:{split}:{length}"), self.modulus**length
         seen: set[int] = set()
         while len(seen) < size:
@@ -173,7 +173,7 @@ class ChainSums(Task):
                 seen.add(number)
                 digits = [number // self.modulus**i % self.modulus for i in range(length)]
                 if split_of(_problem(digits)) == split:
-                    yield self._prompt(digits)
+                    yield digits
 
     def _prompt(self, digits: list[int]) -> Prompt:
         problem, answer = _problem(digits), str(sum(digits) % self.modulus)
@@ -184,9 +184,8 @@ class ChainSums(Task):
 class _Taught(ChainSums):
     """The problems that need no hidden entry: what the bootstrap taught, and training may unlearn."""
 
-    def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
-        everything = super()._stream(split, length, seed)
-        return (problem for problem in everything if not self._hidden([int(d) for d in problem.key.split("+")]))
+    def _stream(self, split: str, length: int, seed: int) -> Iterator[list[int]]:
+        return (digits for digits in super()._stream(split, length, seed) if not self._hidden(digits))
 
 
 class _Roles:

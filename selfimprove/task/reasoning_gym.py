@@ -9,7 +9,8 @@ Algorithm:
      A family without a curriculum has level 0 only.
   2. Draw from family and level with a seed that follows from (seed, split, family, level). The key is the canonical
      text of the question; a draw is kept if the key falls into the split and was not there before.
-  3. Leave out a draw whose own reference answer the library's rule does not mark as right.
+  3. Leave out a draw whose own reference answer the library's rule does not mark as right, or that takes NONSENSE for
+     right.
   4. Families take turns by weight, their levels in equal shares; one that has nothing new in CHUNK draws drops out.
   5. The final answer is what stands in the last <answer> tag, else after \\boxed, #### or `answer is`, else the text
      itself where it is one line. The library's rule marks it in [0, 1]; where it fails, the mark is 0.
@@ -43,6 +44,8 @@ UNSAFE += ("polynomial_multiplication", "simple_integration", "spiral_matrix", "
 """Families whose rule runs a model's answer as Python code, or can hang on it."""
 UNSEEDED = ("codeio", "isomorphic_strings", "list_functions", "ransom_note", "word_ladder")
 """Families that draw other problems in each process."""
+NONSENSE = ("?", "nan", "None")
+"""Answers that are right nowhere; some rules compare so badly that they let them pass."""
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
@@ -131,7 +134,7 @@ class ReasoningGym(Task):
                 return
 
     def _draw(self, source: Any, i: int, family: str, level: int) -> Prompt | None:
-        """The i-th problem of a data set; None where it cannot be made, or its reference answer is not right."""
+        """The i-th problem of a data set; None where it cannot be made, or cannot be marked."""
         try:
             entry = source[i]
             metadata = json.loads(json.dumps(entry["metadata"], default=str))  # as the rule will find it again
@@ -140,7 +143,9 @@ class ReasoningGym(Task):
         question, answer = entry["question"], entry["answer"]
         notes = {"family": family, "level": level, "metadata": metadata}
         problem = Prompt(prompt=self.roles().solve(question), answer=answer, key=canonical(question), info=notes)
-        return problem if answer is None or self.verify(problem, f"<answer>{answer}</answer>") == 1.0 else None
+        right = answer is None or self.verify(problem, f"<answer>{answer}</answer>") == 1.0
+        fooled = any(self.verify(problem, f"<answer>{text}</answer>") == 1.0 for text in NONSENSE)
+        return problem if right and not fooled else None
 
     def _family(self, family: str, level: int, seed: int) -> Any:
         """The library's data set of a family at a level, with its rule."""

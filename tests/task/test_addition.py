@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -149,6 +150,76 @@ def test_the_answer_is_digits_only() -> None:
     task = Addition()
     assert task.answer_of("7021") == "7021"
     assert [task.answer_of(text) for text in ("", "70x1", "7021.", "²")] == [None] * 4
+
+
+# ---- variants ----------------------------------------------------------------------------------------------------
+def numbers_of(prompt: Prompt, base: int) -> tuple[int, int, int]:
+    """Both numbers that a prompt shows, and by how many places they are moved."""
+    form = FORM.fullmatch(shown(prompt).removeprefix("S:"))
+    assert form
+    before, first, after, again, second, rest, end = form.groups()
+    assert before == again == end and after == rest
+    return int(first[::-1], base), int(second[::-1], base), len(before)
+
+
+@given(st.sampled_from(list(SPLITS)), st.sampled_from([10, 5]), st.integers(0, 99), st.integers(1, 5))
+@settings(max_examples=25)
+def test_a_variant_with_the_same_answer_is_swapped_or_moved(split: str, base: int, seed: int, n: int) -> None:
+    task = Addition(base=base)
+    for prompt in task.problems(split, 6, seed):
+        a, b, _ = numbers_of(prompt, base)
+        found = task.variants(prompt, "same", n, seed)
+        free = 2 * (8 - prompt.info["level"] + 1) - 1
+        assert len({shown(v) for v in found} | {shown(prompt)}) == len(found) + 1
+        assert len(found) <= min(n, free) and (found or a == b)
+        for variant in found:
+            assert (variant.key, variant.answer, variant.info) == (prompt.key, prompt.answer, prompt.info)
+            assert sorted(numbers_of(variant, base)[:2]) == sorted((a, b))
+
+
+@given(st.sampled_from(list(SPLITS)), st.sampled_from([10, 5]), st.integers(0, 99), st.integers(1, 5))
+@settings(max_examples=25)
+def test_a_counterfactual_variant_has_another_digit_in_one_number(split: str, base: int, seed: int, n: int) -> None:
+    task = Addition(base=base)
+    for prompt in task.problems(split, 6, seed):
+        found = task.variants(prompt, "counterfactual", n, seed)
+        assert len(found) <= n and len({v.key for v in found} | {prompt.key}) == len(found) + 1
+        for variant in found:
+            a, b, _ = numbers_of(variant, base)
+            assert variant.answer == task._digits(a + b)[::-1] != prompt.answer
+            assert int(str(variant.answer)[::-1], base) == a + b
+            assert split_of(variant.key) == split and variant.info == prompt.info
+            kept = [x for x in (a, b) if x in numbers_of(prompt, base)[:2]]
+            assert kept
+            [old] = Counter(numbers_of(prompt, base)[:2]) - Counter(kept[:1])
+            [new] = Counter((a, b)) - Counter(kept[:1])
+            pairs = zip(task._digits(old), task._digits(new), strict=True)
+            assert sum(x != y for x, y in pairs) == 1
+
+
+def test_variants_follow_from_the_seed_and_need_no_reference() -> None:
+    task = Addition()
+    for prompt in sums(task, 12):
+        for kind in ("same", "counterfactual"):
+            found = task.variants(prompt, kind, 3, 1)
+            assert found and found == task.variants(prompt.blind(), kind, 3, 1)
+    assert task.variants(sums(task)[0], "counterfactual", 3, 1) != task.variants(sums(task)[0], "counterfactual", 3, 2)
+
+
+def test_without_fields_the_only_variant_is_the_other_order() -> None:
+    task = Addition(shift=None)
+    [variant] = task.variants(task._prompt(895, 312), "same", 5, 0)
+    assert (shown(variant), variant.answer, variant.key) == ("S:213+598=", "7021", "312+895")
+    assert task.variants(task._prompt(312, 312), "same", 5, 0) == []
+
+
+@given(st.integers(2, 10), st.integers(0, 99))
+@settings(max_examples=20)
+def test_the_worked_example_and_the_reference_answer_agree(base: int, seed: int) -> None:
+    task = Addition(base=base)
+    for example in task.demonstrations("solve", 10, seed):
+        a, b = (int(number, base) for number in example.prompt.key.split("+"))
+        assert int(example.text[::-1], base) == a + b and task._prompt(a, b).answer == example.text
 
 
 # ---- roles and worked examples -----------------------------------------------------------------------------------

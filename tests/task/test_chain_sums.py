@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfimprove.errors import RecipeError
-from selfimprove.records import Rollout
+from selfimprove.records import Prompt, Rollout
 from selfimprove.task.chain_sums import ChainSums
 from selfimprove.text import SPLITS, split_of
 
@@ -149,6 +149,77 @@ def test_another_modulus() -> None:
         digits = [int(digit) for digit in prompt.key.split("+")]
         assert max(digits) < 7 and prompt.answer == str(sum(digits) % 7)
         assert task.verify(prompt, f"#{sum(digits) % 7}") == 1.0
+
+
+# ---- variants ----------------------------------------------------------------------------------------------------
+def digits_of(prompt: Prompt) -> list[int]:
+    """The digits that a prompt shows, whatever its key is."""
+    return [int(digit) for digit in prompt.prompt[-1]["content"].removeprefix("S:").removesuffix("=").split("+")]
+
+
+def hidden(task: ChainSums, digits: list[int]) -> bool:
+    totals = [sum(digits[:i]) % task.modulus for i in range(1, len(digits))]
+    return any(entry in task._gap for entry in zip(totals, digits[1:], strict=True))
+
+
+@given(st.sampled_from(list(SPLITS)), st.sampled_from([10, 7]), st.integers(0, 9), st.integers(1, 5))
+@settings(max_examples=30)
+def test_a_variant_with_the_same_answer_is_another_order_of_the_digits(split: str, m: int, seed: int, n: int) -> None:
+    task = ChainSums(modulus=m)
+    for prompt in task.problems(split, 6, seed):
+        found = task.variants(prompt, "same", n, seed)
+        assert len(found) <= n and len({tuple(digits_of(v)) for v in found}) == len(found)
+        for variant in found:
+            digits = digits_of(variant)
+            assert (variant.key, variant.answer, variant.info) == (prompt.key, prompt.answer, prompt.info)
+            assert sorted(digits) == sorted(digits_of(prompt)) and digits != digits_of(prompt)
+            assert split_of("+".join(map(str, digits))) == split, "a held-out problem is not asked in a trained order"
+            assert hidden(task, digits) == hidden(task, digits_of(prompt))
+            assert task.verify(variant, f"#{sum(digits) % m}") == 1.0
+
+
+@given(st.sampled_from(list(SPLITS)), st.sampled_from([10, 7]), st.integers(0, 9), st.integers(1, 5))
+@settings(max_examples=30)
+def test_a_counterfactual_variant_has_another_digit_and_another_answer(split: str, m: int, seed: int, n: int) -> None:
+    task = ChainSums(modulus=m)
+    for prompt in task.problems(split, 6, seed):
+        found = task.variants(prompt, "counterfactual", n, seed)
+        assert len(found) <= n and len({v.key for v in found}) == len(found)
+        for variant in found:
+            digits = digits_of(variant)
+            assert sum(a != b for a, b in zip(digits, digits_of(prompt), strict=True)) == 1 and max(digits) < m
+            assert variant.key == "+".join(map(str, digits)) and split_of(variant.key) == split
+            assert variant.answer == str(sum(digits) % m) != prompt.answer and variant.info == prompt.info
+            assert hidden(task, digits) == hidden(task, digits_of(prompt))
+
+
+def test_variants_follow_from_the_seed_and_need_no_reference() -> None:
+    task = ChainSums()
+    for prompt in task.problems("train", 10, 0):
+        for kind in ("same", "counterfactual"):
+            found = task.variants(prompt, kind, 3, 1)
+            assert found == task.variants(prompt.blind(), kind, 3, 1) == task.variants(prompt, kind, 3, 1)
+    long = [p for p in task.problems("train", 10, 0) if p.info["level"] == 6]
+    assert all(task.variants(p, "same", 3, 1) != task.variants(p, "same", 3, 2) for p in long)
+
+
+def test_most_gate_problems_have_variants_and_equal_digits_have_no_order() -> None:
+    task = ChainSums()
+    gate = task.problems("gate", 90, 0)
+    for kind in ("same", "counterfactual"):
+        assert sum(bool(task.variants(p, kind, 1, 0)) for p in gate) > 70
+    assert task.variants(task._prompt([3, 3, 3, 3]), "same", 3, 0) == []
+
+
+@given(st.integers(2, 10), st.integers(0, 99))
+@settings(max_examples=20)
+def test_the_worked_solution_and_the_reference_answer_agree(modulus: int, seed: int) -> None:
+    """Two solvers that share no code: one walks the table, the other adds and takes the rest."""
+    task = ChainSums(modulus=modulus, gap_share=0.0)
+    for example in task.demonstrations("solve", 20, seed):
+        answer = sum(int(digit) for digit in example.prompt.key.split("+")) % modulus
+        assert task.answer_of(example.text) == str(answer)
+        assert task._prompt([int(digit) for digit in example.prompt.key.split("+")]).answer == str(answer)
 
 
 # ---- the gap -----------------------------------------------------------------------------------------------------

@@ -80,6 +80,13 @@ class Wrong(Sums):
         return 0.5
 
 
+class Fooled(Sums):
+    """A rule that takes what is no number for right."""
+
+    def score_answer(self, answer: str, entry: dict[str, Any]) -> float:
+        return 0.0 if abs(float(answer) - entry["metadata"]["sum"]) > 0.5 else 1.0
+
+
 class Open(Sums):
     """Many answers are right, so there is no reference answer; the rule gives what it is told to."""
 
@@ -115,6 +122,7 @@ class Dials:
 
 
 FAMILIES = {"sums": Sums, "sparse": Sparse, "wrong": Wrong, "open": Open, "tuples": Tuples, "flat": Sums}
+FAMILIES["fooled"] = Fooled
 
 
 @pytest.fixture
@@ -225,8 +233,8 @@ def test_draws_that_fail_or_have_a_wrong_reference_are_left_out(library: None) -
     assert all(int(str(p.answer)) == p.info["metadata"]["sum"] for p in problems)
 
 
-@pytest.mark.parametrize("family", ["wrong", "tuples"])
-def test_a_family_whose_references_are_never_right_is_refused(family: str, library: None) -> None:
+@pytest.mark.parametrize("family", ["wrong", "tuples", "fooled"])
+def test_a_family_whose_rule_cannot_tell_right_from_wrong_is_refused(family: str, library: None) -> None:
     with pytest.raises(RecipeError, match=f"'{family}' gives no usable problem at level 1"):
         gym("sums", family).problems("gate", 50, 0)
 
@@ -433,10 +441,10 @@ def test_real_problems_are_distinct_right_and_have_their_levels(real: ReasoningG
 
 def test_a_real_level_has_numbers_of_its_size_only(real: ReasoningGym) -> None:
     for prompt in ReasoningGym(families=["chain_sum"]).problems("gate", 30, 0):
-        terms = re.findall(r"\d+", prompt.key)
+        terms = re.findall(r"[+-]?\d+", prompt.key.partition(":")[2].replace(" ", ""))
         level = prompt.info["level"]
-        assert len(terms) == level + 2 and {len(term) for term in terms} == {level + 1}
-        assert prompt.answer == str(eval(prompt.key.partition(":")[2].strip(" =")))  # the test's own second solver
+        assert len(terms) == level + 2 and {len(term.strip("+-")) for term in terms} == {level + 1}
+        assert prompt.answer == str(sum(map(int, terms)))
 
 
 def test_a_real_rule_gives_part_of_a_mark_for_part_of_an_answer(real: ReasoningGym) -> None:
