@@ -116,7 +116,8 @@ def same_work(measured: dict[str, Any]) -> list[Row]:
 
 def overhead(measured: dict[str, Any]) -> list[Row]:
     """What the run folder costs."""
-    figure = f"{measured['ratio']:.3f} ({measured['run']:.1f} s against {measured['bare']:.1f} s)"
+    seconds = f"{measured['run']:.1f} s against {measured['bare']:.1f} s"
+    figure = f"{measured['ratio']:.3f} ({seconds}); of CPU time {measured['cpu_ratio']:.3f}"
     return [("wall time of the rounds, against the same calls in a bare script", "1.10", figure)]
 
 

@@ -45,12 +45,8 @@ class Ledger:
         whole, _, torn = self.path.read_text(encoding="utf-8").rpartition("\n")
         found, before = list[dict[str, Any]](), START
         for place, line in enumerate(whole.splitlines(), 1):
-            try:
-                entry = json.loads(line)
-                sound = entry["before"] == before and entry["hash"] == _hash(entry)
-            except (ValueError, KeyError, TypeError):
-                sound = False
-            if not sound:
+            entry = _parsed(line)
+            if entry.get("before") != before or entry.get("hash") != _hash(entry):
                 raise DataError(
                     f"{self.path}, line {place}: the ledger was changed, so what was read of the held-out problems is "
                     "not known any more. Restore the file, or start a new run"
@@ -86,6 +82,15 @@ class Ledger:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """A line as it was written, or nothing where it is none."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
 
 
 def _hash(entry: dict[str, Any]) -> str:

@@ -190,16 +190,32 @@ def test_the_figures_are_written_from_the_files_of_the_benches(tmp_path: Path, m
     figures = load(ROOT / "scripts" / "results_table.py", "figures_results_table")
     machine = {"cores": 2, "threads": 1, "python": "3.11.7", "torch": "2.13.0"}
     run = {"seed": 4, "start": 0.45, "champion": 0.65, "delta": 0.2, "ci": [0.15, 0.25]}
-    best = {"rows": [run], "most_seconds": 99.6, "median_gain": 0.2, "least_gain": 0.104, "output": "the verdict"}
+    shares = {"most_cpu_seconds": 90.4, "most_evaluation_share": 0.254}
+    best = {
+        "rows": [run],
+        "most_seconds": 99.6,
+        **shares,
+        "median_gain": 0.2,
+        "least_gain": 0.104,
+        "output": "the verdict",
+    }
     found = {
         "quickstart_seeds": {"command": "python a.py", "machine": machine, **best},
-        "overhead": {"command": "python b.py", "machine": machine, "ratio": 1.0449, "run": 31.25, "bare": 29.9},
+        "overhead": {
+            "command": "python b.py",
+            "machine": machine,
+            "ratio": 1.0449,
+            "cpu_ratio": 1.03,
+            "run": 31.25,
+            "bare": 29.9,
+        },
     }
     text = figures.results(found)
     assert "| quickstart, command to verdict, longest | 180 s | 100 s |" in text
     assert "| quickstart, sealed gain, least of the seeds | +10 points | +10.4 points |" in text
     assert "seed 4: 0.45 -> 0.65 (+20.0, +15.0 to +25.0)" in text
-    assert "| 1.10 | 1.045 (31.2 s against 29.9 s) |" in text
+    assert "| 30 % | 25 % |" in text and "longest |  | 90 s |" in text
+    assert "| 1.10 | 1.045 (31.2 s against 29.9 s); of CPU time 1.030 |" in text
     assert "- `python b.py`: 2 cores, 1 threads, Python 3.11.7, torch 2.13.0" in text
     assert figures.recorded(found["quickstart_seeds"]) == "```text\nthe verdict\n```"
 

@@ -64,7 +64,8 @@ def main() -> None:
     print(
         f"gain: median {100 * result['median_gain']:+.1f} points, least {100 * result['least_gain']:+.1f}; "
         f"lowest bound of an interval {100 * result['lowest_bound']:+.1f}; longest run {result['most_seconds']:.0f} s, "
-        f"{result['most_cpu_seconds']:.0f} s of CPU time; evaluation takes up to {100 * result['most_evaluation_share']:.0f} %"
+        f"{result['most_cpu_seconds']:.0f} s of CPU time; "
+        f"evaluation takes up to {100 * result['most_evaluation_share']:.0f} %"
     )
     bench.save(options.json, machine, rows=rows, output=output, **result)
 

@@ -9,8 +9,7 @@ Algorithm:
      A family without a curriculum has level 0 only.
   2. Draw from family and level with a seed that follows from (seed, split, family, level). The key is the canonical
      text of the question; a draw is kept if the key falls into the split and was not there before.
-  3. Leave out a draw whose own reference answer the library's rule does not mark as right, or that takes NONSENSE for
-     right.
+  3. Leave out a draw that the library's rule cannot mark: its reference answer is not right, or NONSENSE is.
   4. Families take turns by weight, their levels in equal shares; one that has nothing new in CHUNK draws drops out.
   5. The final answer is what stands in the last <answer> tag, else after \\boxed, #### or `answer is`, else the text
      itself where it is one line. The library's rule marks it in [0, 1]; where it fails, the mark is 0.

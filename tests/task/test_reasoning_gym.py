@@ -524,12 +524,13 @@ def test_problems_follow_from_the_seed_in_every_process() -> None:
     families = sorted(set(factory.DATASETS) - {*UNSAFE, *UNSEEDED, *slow, "composite"})
     script = (
         "import json, sys\nfrom selfimprove.task import reasoning_gym as m\nfrom selfimprove.errors import RecipeError\n"
+        "from selfimprove.records import dumps\n"
         "found = {}\n"
         "for name in json.loads(sys.argv[1]):\n"
         "    task = m.ReasoningGym()\n"
         "    try:\n        source = task._family(name, 0, 7)\n    except RecipeError:\n        continue\n"
         "    drawn = [task._draw(source, i, name, 0) for i in range(6)]\n"
-        "    found[name] = [p and [p.key, p.answer] for p in drawn]\n"
+        "    found[name] = [p and dumps(p) for p in drawn]\n"
         "print(json.dumps(found))\n"
     )
     outputs = []
