@@ -80,7 +80,7 @@ def control(recipe: str, seed: int, cache: Path, overrides: Sequence[str] = ()) 
         "champion_round": sealed["champion_round"],
         "gain": not summary["verdict"].startswith("no significant gain"),
         "verdict": summary["verdict"],
-        "output": run.output,
+        "output": run.output.replace(str(cache), "CACHE"),
         "rounds": [
             {
                 "round": line["round"],
