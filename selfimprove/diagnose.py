@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import tempfile
@@ -31,7 +32,7 @@ from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.interfaces import GREEDY, Context, Log, Policy
 from selfimprove.model.pretrained import check_folder
 from selfimprove.recipe import Recipe
-from selfimprove.records import Checkpoint, Prompt
+from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.rundir import RunDir, write_json, write_text
 from selfimprove.stored import Stored
 
@@ -198,9 +199,13 @@ def _sampled(
         reward=lambda rollouts: steps.score(rollouts, recipe, given),
         log=log,
     )
-    scored = iter(given.reward([rollout for group in policy.sample(asked, samples) for rollout in group]))
-    drawn = [[next(scored) for _ in range(samples)] for _ in asked]
-    groups, keys = marked(drawn, lambda r: task.verify(r.prompt, r.text), lambda r: task.answer_of(r.text))
+    drawn, size = policy.sample(asked, samples), _group_size(recipe, samples)
+    scored: list[list[Rollout]] = [[] for _ in asked]
+    for place in range(0, samples, size):
+        part = iter(given.reward([rollout for group in drawn for rollout in group[place : place + size]]))
+        for group in scored:
+            group.extend(itertools.islice(part, min(size, samples - place)))
+    groups, keys = marked(scored, lambda r: task.verify(r.prompt, r.text), lambda r: task.answer_of(r.text))
     if len(keys) < 2:
         raise DataError(
             f"the task has {len(keys)} selection problems that can be marked, and a diagnosis needs at least 2; "
@@ -209,6 +214,12 @@ def _sampled(
     known = [prompt for prompt in asked if prompt.key in set(keys)]
     greedy = [(task.verify(r.prompt, r.text) or 0.0) > 0.5 for [r] in policy.sample(known, 1, GREEDY)]
     return measure(groups, greedy, keys)
+
+
+def _group_size(recipe: Recipe, samples: int) -> int:
+    """As many completions as a run draws of a problem: eight votes of one problem agree by chance more often than 32."""
+    drawn = [getattr(method, "samples", 0) for method in recipe.acquisition.values()]
+    return min([size for size in drawn if size > 1] + [samples])
 
 
 # ---- what a person and a machine see -----------------------------------------------------------------------------

@@ -92,6 +92,18 @@ def test_the_reward_of_the_recipe_is_what_is_judged(small: str, quiet_log: Any) 
     assert [score.name for score in none.now.scores] == ["votes", "logprob"] and none.now.reward is None
 
 
+def test_the_reward_sees_as_many_completions_as_in_a_run(small: str, quiet_log: Any) -> None:
+    drawn = "acquisition.rejection_sampling.samples"
+    few, many = (
+        diagnose(small, ["reward=majority_vote", f"{drawn}={size}"], 10, 60, quiet_log).now for size in (3, 10)
+    )
+    # Two answers, one right with probability 0.3: of 3 votes the majority is right on 21.6 %, of 10 on fewer.
+    assert few.reward and many.reward and few.scores[0] == many.scores[0]
+    thirds = [sum(s.reward or 0.0 for s in group[place : place + 3]) for group in few.groups for place in (0, 3, 6)]
+    assert set(thirds) == {2.0, 3.0} and few.groups[0][9].reward == 1.0  # the last one is a group of its own
+    assert {sum(s.reward or 0.0 for s in group) for group in many.groups} <= {0.0, 6.0, 7.0, 8.0, 9.0, 10.0}
+
+
 def test_a_model_folder_is_diagnosed_on_the_task_of_an_override(small: str, tmp_path: Path, quiet_log: Any) -> None:
     found = diagnose(str(tmp_path / "start-0.3"), ["engine=student", "task.chain_sums.max_length=5"], 8, 20, quiet_log)
     assert list(found.models) == ["model"] and found.change is None
