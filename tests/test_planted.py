@@ -86,6 +86,7 @@ def test_null_loop_of_noise_is_hardly_ever_certified(loop: Callable[..., dict[st
 
     few = ["acquisition.seed_prompts.problems=10", "acquisition.rejection_sampling.samples=2", "reward=random"]
     sizes = ["optimization=noise", "rounds=3", "gate_problems=100", "sealed_problems=20", "audit_problems=0"]
+    sizes += ["probe_problems=0"]
     certified = [loop(*few, *sizes, f"seed={seed}")["loop"]["certified"] for seed in range(40)]
     assert sum(n == 0 for n in certified) >= 38
 
