@@ -217,7 +217,7 @@ def _sampled(
 
 
 def _group_size(recipe: Recipe, samples: int) -> int:
-    """As many completions as a run draws of a problem: eight votes of one problem agree by chance more often than 32."""
+    """As many completions as a run draws of a problem: 8 votes agree by chance more often than 32."""
     drawn = [getattr(method, "samples", 0) for method in recipe.acquisition.values()]
     return min([size for size in drawn if size > 1] + [samples])
 

@@ -97,7 +97,7 @@ def test_the_reward_sees_as_many_completions_as_in_a_run(small: str, quiet_log: 
     few, many = (
         diagnose(small, ["reward=majority_vote", f"{drawn}={size}"], 10, 60, quiet_log).now for size in (3, 10)
     )
-    # Two answers, one right with probability 0.3: of 3 votes the majority is right on 21.6 %, of 10 on fewer.
+    # There are two answers to each problem, so 3 votes have a majority of 2 or 3, and 10 one of 6 or more or a tie.
     assert few.reward and many.reward and few.scores[0] == many.scores[0]
     thirds = [sum(s.reward or 0.0 for s in group[place : place + 3]) for group in few.groups for place in (0, 3, 6)]
     assert set(thirds) == {2.0, 3.0} and few.groups[0][9].reward == 1.0  # the last one is a group of its own
