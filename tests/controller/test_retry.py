@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import pytest
@@ -256,39 +257,35 @@ def test_the_same_history_gives_the_same_overrides_and_is_left_alone(events: lis
     assert settings == kept and history == history_of(events)
 
 
-@pytest.mark.parametrize("name", ["quickstart", "iterative_dpo", "star"])
-@pytest.mark.parametrize("reason", [*LADDERS])
+SELECTION = {"star": ["selection=[threshold,length_filter]"], "iterative_dpo": []}
+
+
+@cache
+def loaded(name: str) -> dict[str, Any]:
+    return recipes.load(name, SELECTION[name])[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "rungs"),
+    [
+        *(("star", reason, 3 if reason in ("no effect", "length") else 2) for reason in LADDERS if LADDERS[reason]),
+        *(("iterative_dpo", reason, 3) for reason in ("no effect", "harm", "hacking")),
+        *(("iterative_dpo", reason, 2) for reason in ("diversity", "length")),
+    ],
+)
 def test_what_it_says_composes_with_a_real_recipe(
-    make_round: Callable, make_report: Callable, make_rollout: Callable, name: str, reason: str
+    make_history: Callable, make_report: Callable, make_rollout: Callable, name: str, reason: str, rungs: int
 ) -> None:
     alarm = {"diversity": "entropy", "hacking": "majority_collapse"}.get(reason, reason)
     alarms = [] if reason in ("no effect", "harm") else [(alarm, 2)]
-    champion = make_report([1.0], [make_rollout("1234")])
-    filtered = {"star": ["selection=[threshold,length_filter]"]}.get(name, [])
-    overrides, settings = dict[str, Any](), recipes.load(name, filtered)[1]
-    history = [make_round(0)]
-    for number in range(1, 4):
-        verdict = "h" if reason == "no effect" else "b"
-        history.append(
-            make_round(number, verdict, alarms=alarms, champion=champion, incumbent=champion, candidate=champion)
-        )
-        said = Retry(max_retries=3).next(history, settings)
-        assert isinstance(said, dict) and bool(said) == (
-            number <= len(LADDERS[reason]) and settings_have(reason, number, settings)
-        )
-        overrides |= said
-        settings = recipes.load(name, [*filtered, *(f"{key}={json.dumps(value)}" for key, value in overrides.items())])[
-            1
-        ]
-        for key, value in overrides.items():
-            slot, method, option = key.split(".")
-            assert settings[slot][method][option] == value
-
-
-def settings_have(reason: str, number: int, settings: dict[str, Any]) -> bool:
-    """Whether the n-th rung that the recipe can climb exists: beta is DPO's, lengths are the filter's."""
-    missing = {"beta": "dpo" not in settings["optimization"], "length": "length_filter" not in settings["selection"]}
-    return number <= sum(not all(missing.get(knob, False) for knob in rung) for rung in LADDERS[reason])
+    report = make_report([1.0], [make_rollout("1234")])
+    same = {"champion": report, "incumbent": report, "candidate": report, "alarms": alarms}
+    history = make_history("hhh" if reason == "no effect" else "bbb", **same)
+    said, now = climb(Retry(max_retries=3), history, loaded(name))
+    assert [bool(overrides) for overrides in said] == [place < rungs for place in range(3)]
+    changes = {key: value for overrides in said for key, value in overrides.items()}
+    values = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    assert recipes.load(name, [*SELECTION[name], *values])[1] == now
 
 
 def test_the_next_round_is_run_with_what_it_says(make_run: Callable) -> None:

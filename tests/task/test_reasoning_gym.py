@@ -499,21 +499,25 @@ def test_the_watch_sees_an_answer_that_is_run(family: str, watched: list[str], m
 def test_no_family_runs_an_answer_or_hangs_on_it(watched: list[str]) -> None:
     """Every family of the library, at its easiest level that works, against answers that are out to do harm."""
     factory = pytest.importorskip("reasoning_gym.factory")
-    tried = 0
-    for family in sorted(set(factory.DATASETS) - {*UNSAFE, *UNSEEDED, "composite"}):
-        task = ReasoningGym(families=[family])
+    refused, tried = set(), 0
+    for family in sorted(set(factory.DATASETS) - {*UNSAFE, *UNSEEDED, "composite", "knight_swap"}):  # the last is slow
+        task, problems = ReasoningGym(families=[family]), []
         for level in (0, 1, 2):
             try:
                 source = task._family(family, level, 5)
             except RecipeError:
                 continue
-            prompt = next((p for p in (task._draw(source, i, family, level) for i in range(8)) if p), None)
-            if prompt:
-                tried += 1
-                for text in HOSTILE:
-                    assert (task.verify(prompt, f"<answer>{text}</answer>") or 0.0) < 1.0, (family, text)
+            problems = [p for p in (task._draw(source, i, family, level) for i in range(4)) if p]
+            if problems:
                 break
-    assert tried > 80 and watched == ["watching"]
+        else:
+            refused.add(family)
+        for prompt in problems:
+            tried += 1
+            for text in HOSTILE:
+                assert (task.verify(prompt, f"<answer>{text}</answer>") or 0.0) < 1.0, (family, text)
+    assert refused == {"arc_agi", "complex_arithmetic", "game_of_life_halting", "rearc"}
+    assert tried > 300 and watched == ["watching"]
 
 
 @pytest.mark.slow
