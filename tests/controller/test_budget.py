@@ -21,7 +21,7 @@ SETTINGS = {"gate_problems": 500, "sealed_problems": 1000}
 
 
 def timed(number: int, work: float, evaluation: float, **more: Any) -> Round:
-    """A round of that many seconds whose champion is its incumbent, so that two policies were examined; round 0: one."""
+    """A round of that many seconds. Its champion is its incumbent, so two policies were examined; in round 0 one."""
     report = Report(metrics={}, scores={"p": 1.0})
     others = {"incumbent": report, "candidate": report} if number else {}
     seconds = {"acquisition" if number else "model": work, "evaluation": evaluation}
@@ -29,7 +29,8 @@ def timed(number: int, work: float, evaluation: float, **more: Any) -> Round:
 
 
 def test_time_spent_the_longest_round_and_the_exam_must_fit() -> None:
-    # Round 0: 700 s. Rounds: 1000 s, 900 s. One policy takes 100 s at the gate's, the exams 2 x 2 x 100 + 2 x 100 = 600 s.
+    # Round 0: 700 s. Rounds: 1000 s, 900 s. One policy takes 100 s at the gate's, so the end of the run
+    # 2 x 2 x 100 + 2 x 100 = 600 s.
     history = [timed(0, 600, 100), timed(1, 800, 200), timed(2, 700, 200)]
     needed = (700 + 1000 + 900 + 1.1 * 1000 + 600) / 3600
     assert Budget(hours=needed + 1e-9).next(history, SETTINGS) == {}

@@ -56,6 +56,14 @@ def test_only_the_last_rounds_are_pooled_and_a_step_forward_is_no_saturation(
     assert Saturation().next(certified, {}) == {}
 
 
+def test_the_gain_is_that_over_the_incumbent(make_history: Callable, make_report: Callable) -> None:
+    """A candidate that adds nothing to an incumbent ahead of the champion is no gain of this round."""
+    low, high = make_report([0.0] * 100 + [1.0] * 900), make_report([1.0] * 1000)
+    history = make_history("hhh", champion=low, incumbent=high, candidate=high)
+    assert isinstance(Saturation().next(history, {}), Stop)
+    assert Saturation().next(make_history("hhh", champion=low, incumbent=low, candidate=high), {}) == {}
+
+
 @pytest.mark.parametrize(
     ("verdicts", "failed"),
     [
