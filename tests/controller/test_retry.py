@@ -144,6 +144,14 @@ def test_lengths_are_kept_as_the_champion_has_them(
     assert Retry().next(history, DPO) == {"optimization.dpo.learning_rate": 5e-7}, "no filter: the rung is left out"
 
 
+def test_a_candidate_that_lost_what_the_incumbent_had_gained_is_harm(
+    make_round: Callable, make_report: Callable
+) -> None:
+    low, high = make_report([0.0] * 8 + [1.0] * 92), make_report([1.0] * 100)
+    history = [make_round(0), make_round(1, "r", champion=low, incumbent=high, candidate=low)]
+    assert Retry().next(history, SFT) == {RATE: 5e-4}
+
+
 def test_another_reason_begins_its_own_ladder_and_a_success_ends_it_and_keeps_what_worked(
     make_round: Callable,
 ) -> None:
