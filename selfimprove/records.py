@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +184,16 @@ def loads(line: str) -> Record:
 
 def _values(record: Lineage) -> dict[str, Any]:
     """The fields of a record as JSON values; `dataclasses.asdict` copies deeply and is ten times slower."""
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    values = {name: getattr(record, name) for name in _names(type(record))}
     if isinstance(values.get("prompt"), Prompt):
         values["prompt"] = _values(values["prompt"])
     return values
+
+
+@cache
+def _names(kind: type[Lineage]) -> tuple[str, ...]:
+    """The names of the fields of a kind of record."""
+    return tuple(field.name for field in fields(kind))
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

@@ -196,7 +196,7 @@ def evaluation(stored: Stored, given: Context) -> Counts:
     who = {"champion": standing.champion}
     if given.round:
         who |= {"incumbent": standing.incumbent, "candidate": given.round}
-    _examine(stored, given, "evaluation", "gate", who, problems, place)
+    _examine(stored, given, "evaluation", "gate", who, problems)
     if problems and given.round == 0:
         _precision(len(problems), given)
     return {"problems": len(problems)}
@@ -208,7 +208,7 @@ def confirmation(stored: Stored, given: Context) -> Counts:
     place = planned + 1 if given.round <= planned else 2 * given.round + 3
     problems, standing = _form(stored, place, planned + 2), stored.standing(given.round + 1)
     who = {"champion": standing.champion, "incumbent": standing.incumbent}
-    made = _examine(stored, given, "confirmation", "gate", who, problems, place)
+    made = _examine(stored, given, "confirmation", "gate", who, problems)
     history = [*stored.history(given.round), stored.past(given.round)]
     decision = stored.recipe.the("gate").confirm(made["champion"], made["incumbent"], history)
     stored.ledger.spend(given.round, "confirmation", decision.statistics.get("alpha_r", 0.0))
@@ -217,8 +217,12 @@ def confirmation(stored: Stored, given: Context) -> Counts:
 
 
 def sealed(stored: Stored, given: Context) -> Counts:
-    """The exam: score start and champion, once, on problems that nothing has touched."""
-    seed = stored.seed("sealed", given.round)
+    """The exam: score start and champion, once, on problems that nothing has touched.
+
+    The form depends on how many exams the run had, not on its rounds: the first exams of two runs can be compared.
+    """
+    earlier = sum(stored.folder.step(number, "sealed").exists() for number in range(given.round))
+    seed = stored.seed("sealed", earlier)
     problems = stored.recipe.the("task").problems("sealed", stored.recipe.sealed_problems, seed)
     if not problems:
         raise DataError("the task has no sealed problems; a finite task needs a few hundred problems in all")
@@ -254,13 +258,12 @@ def _examine(
     split: str,
     who: dict[str, int],
     problems: Sequence[Prompt],
-    place: int = 0,
 ) -> dict[str, Report]:
     """Score each policy once on the same problems with the same seed, and write a report for each role."""
     recipe = stored.recipe
-    task, seed = recipe.the("task"), stored.seed(split, "probes", given.round)
+    task, seed = recipe.the("task"), stored.seed(step, "probes", given.round)
     probes = {
-        name: probe.problems(split, recipe.probe_problems, seed, (place, place + 1))
+        name: probe.problems(split, recipe.probe_problems, seed)
         for name, probe in (task.probes().items() if recipe.probe_problems else ())
     }
     stored.ledger.read(given.round, step, split, [*problems, *(p for part in probes.values() for p in part)])

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from bisect import bisect
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from selfimprove.records import Message
 
 SPLITS = {"train": 600, "selection": 700, "gate": 850, "audit": 900, "sealed": 1000}
 """The five disjoint populations of problems, each up to (not including) this bucket of 1000."""
+_SPLIT, _ENDS = list(SPLITS), list(SPLITS.values())
 
 _BOXED = re.compile(r"\\boxed\s*\{")
 _BRACE = re.compile(r"[{}]")
@@ -82,13 +85,14 @@ def canonical(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+@lru_cache(maxsize=1 << 17)
 def split_of(key: str) -> str:
     """The split that a problem belongs to, whoever makes it: by the bucket sha256(key) modulo 1000.
 
     A problem can therefore not be in two splits, and one that a model proposes is recognised as held out.
     """
-    bucket = int(hashlib.sha256(key.encode()).hexdigest(), 16) % 1000
-    return next(split for split, end in SPLITS.items() if bucket < end)
+    bucket = int.from_bytes(hashlib.sha256(key.encode()).digest(), "big") % 1000
+    return _SPLIT[bisect(_ENDS, bucket)]
 
 
 def ngrams(text: str, n: int) -> list[tuple[str, ...]]:

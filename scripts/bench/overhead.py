@@ -1,12 +1,14 @@
 """What the run folder costs: the rounds of a recipe against a bare script that makes the same generate and train calls.
 
-First the recipe runs once, which fills the model cache, warms everything up, and records each call of `engine.sample`
-and `training.sft` with its arguments. Then each repeat times two things in this one process, in turn:
-  run   all rounds through the runner, from the first step of round 1 to the last of the last round: records on disk,
-        fingerprints, fsync, gate, metrics; round 0, confirmation and sealed exam are left out;
-  bare  the recorded calls alone, one after the other, with an engine of the same options.
+Each repeat runs the recipe. Whenever the runner calls `engine.sample` or `training.sft`, the bench makes the same call
+once more by itself, with an engine of the same options, before the runner's own call or after it in turn, so that a
+machine that slows down for a minute slows both. From that come two sums over the rounds:
+  run   everything from the first step of round 1 to the last of the last round, less the bench's own calls: records on
+        disk, fingerprints, fsync, gate, metrics; round 0, confirmation and sealed exam are left out;
+  bare  the bench's own calls.
 The bare script does not even mark the answers, so the ratio is an upper bound. The goal is at most 1.10 in wall time;
-the ratio of CPU time stands beside it, because other programs disturb it less.
+the ratio of CPU time stands beside it, because other programs disturb it less. One run before the repeats fills the
+model cache and warms everything up.
 """
 
 from __future__ import annotations
@@ -14,60 +16,59 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import bench
 
-Times = tuple[float, float]
-"""Wall and CPU seconds."""
 
-
-def now() -> Times:
-    """The two clocks."""
-    return time.perf_counter(), time.process_time()
-
-
-def between(began: Times, ended: Times) -> Times:
-    """The seconds from one moment to another."""
-    return ended[0] - began[0], ended[1] - began[1]
-
-
-@dataclass
-class Call:
-    """One recorded call, without its log."""
-
-    kind: str
-    """`generate` or `train`."""
-    given: tuple[Any, ...]
-
-
-class Clock(bench.Quiet):
-    """Notes when round 1 begins and when the last round ends, in wall and in CPU seconds."""
+class Twice(bench.Quiet):
+    """Sums the wall and CPU seconds of a run's rounds, and of the calls that it makes twice."""
 
     def __init__(self) -> None:
-        self.began: Times | None = None
-        self.ended = now()
+        self.began = self.ended = self.bare = (0.0, 0.0)
+        self.rounds = False
+        self.made = 0
 
     def step(self, number: int, stage: str) -> None:
         """A step begins."""
-        if number >= 1 and self.began is None:
-            self.began = now()
+        if number >= 1 and not self.rounds and stage not in ("confirmation", "sealed"):
+            self.rounds, self.began = True, now()
+        elif stage in ("confirmation", "sealed"):
+            self.rounds = False
 
     def round(self, line: dict[str, Any]) -> None:
         """A round is finished."""
         self.ended = now()
 
+    def call(self, own: Callable[[], Any], again: Callable[[], Any]) -> Any:
+        """The result of the runner's own call; within the rounds the same call is made and timed once more."""
+        if not self.rounds:
+            return own()
+        self.made += 1
+        if self.made % 2:
+            self._time(again)
+        result = own()
+        if not self.made % 2:
+            self._time(again)
+        return result
 
-class Switch(bench.Quiet):
-    """Is on in the rounds from 1 on, and off in round 0, in the confirmation and in the sealed exam."""
+    def _time(self, again: Callable[[], Any]) -> None:
+        began = now()
+        again()
+        ended = now()
+        self.bare = self.bare[0] + ended[0] - began[0], self.bare[1] + ended[1] - began[1]
 
-    on = False
+    def sums(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Wall and CPU seconds of the run without the bench's calls, and of the bench's calls."""
+        wall, cpu = (ended - began for began, ended in zip(self.began, self.ended, strict=True))
+        return (wall - self.bare[0], cpu - self.bare[1]), self.bare
 
-    def step(self, number: int, stage: str) -> None:
-        """A step begins."""
-        self.on = number >= 1 and stage not in ("confirmation", "sealed")
+
+def now() -> tuple[float, float]:
+    """The clocks of wall and CPU time in seconds."""
+    return time.perf_counter(), time.process_time()
 
 
 def main() -> None:
@@ -82,16 +83,13 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        calls = record(options.recipe, changes, root / "recorded")
-        kinds = [call.kind for call in calls]
-        print(f"each repeat: {kinds.count('generate')} generate and {kinds.count('train')} train calls", flush=True)
+        run(options.recipe, [*changes, "rounds=1"], root / "warm")
         for repeat in range(options.repeats):
-            timed = {}
-            for way in (run, bare) if repeat % 2 == 0 else (bare, run):
-                timed[way.__name__] = way(options.recipe, changes, root / f"{way.__name__}-{repeat}", calls)
-            (wall, cpu), (bare_wall, bare_cpu) = timed["run"], timed["bare"]
+            (wall, cpu), (bare_wall, bare_cpu) = run(options.recipe, changes, root / str(repeat)).sums()
             rows.append({"run": wall, "bare": bare_wall, "ratio": wall / bare_wall, "cpu_ratio": cpu / bare_cpu})
-            print(f"repeat {repeat}: run {wall:.1f} s, bare {bare_wall:.1f} s", flush=True)
+            print(
+                f"repeat {repeat}: run {wall:.1f} s, bare {bare_wall:.1f} s, ratio {wall / bare_wall:.3f}", flush=True
+            )
     bench.show(
         ["repeat", "run s", "bare s", "ratio", "ratio of CPU time"], [[i, *r.values()] for i, r in enumerate(rows)]
     )
@@ -103,60 +101,33 @@ def main() -> None:
     bench.save(options.json, machine, rows=rows, **median)
 
 
-def record(recipe: str, changes: list[str], folder: Path) -> list[Call]:
-    """Run the recipe once and keep the generate and train calls of its rounds."""
+def run(recipe: str, changes: list[str], folder: Path) -> Twice:
+    """Run the recipe, every generate and train call of its rounds twice."""
+    from selfimprove import recipe as recipes
     from selfimprove import runner, training
 
-    calls: list[Call] = []
-    switch = Switch()
-    started = runner.Runner(runner.create(recipe, changes, folder), switch)
-    engine = started.stored.recipe.the("engine")
+    clock, quiet = Twice(), bench.Quiet()
+    started = runner.Runner(runner.create(recipe, changes, folder), clock)
+    engine, second = started.stored.recipe.the("engine"), recipes.load(recipe, changes)[0].the("engine")
     sample, sft = engine.sample, training.sft
 
     def sampled(*given: Any) -> Any:
-        if switch.on:
-            calls.append(Call("generate", given[:-1]))
-        return sample(*given)
+        return clock.call(lambda: sample(*given), lambda: second.sample(*given[:-1], quiet))
 
     def trained(start: Any, rollouts: Any, place: Path, schedule: Any, log: Any, *check: Any) -> Any:
-        if switch.on:
-            calls.append(Call("train", (start, rollouts, schedule)))
-        return sft(start, rollouts, place, schedule, log, *check)
+        other = folder.with_name(f"{folder.name}-again-{clock.made}")
+        return clock.call(
+            lambda: sft(start, rollouts, place, schedule, log, *check),
+            lambda: sft(start, rollouts, other, schedule, quiet),
+        )
 
     engine.sample, training.sft = sampled, trained
     try:
         started.run()
     finally:
         training.sft = sft
-    return calls
-
-
-def run(recipe: str, changes: list[str], folder: Path, calls: list[Call]) -> Times:
-    """Seconds of all rounds through the runner."""
-    from selfimprove import runner
-
-    clock = Clock()
-    runner.Runner(runner.create(recipe, changes, folder), clock).run()
-    assert clock.began is not None, "the recipe has no rounds"
-    return between(clock.began, clock.ended)
-
-
-def bare(recipe: str, changes: list[str], folder: Path, calls: list[Call]) -> Times:
-    """Seconds of the recorded calls alone."""
-    from selfimprove import recipe as recipes
-    from selfimprove import training
-
-    engine, quiet = recipes.load(recipe, changes)[0].the("engine"), bench.Quiet()
-    began = now()
-    for number, call in enumerate(calls):
-        if call.kind == "generate":
-            engine.sample(*call.given, quiet)
-        else:
-            start, rollouts, schedule = call.given
-            training.sft(start, rollouts, folder / str(number), schedule, quiet)
-    ended = now()
-    engine.close()
-    return between(began, ended)
+        second.close()
+    return clock
 
 
 if __name__ == "__main__":

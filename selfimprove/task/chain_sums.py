@@ -20,7 +20,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import accumulate, takewhile
+from itertools import accumulate, islice, takewhile, zip_longest
 
 from selfimprove import splits
 from selfimprove.errors import RecipeError
@@ -60,16 +60,15 @@ class ChainSums(Task):
         table = [(a, b) for a in range(self.modulus) for b in range(self.modulus)]
         random.Random(self.gap_seed).shuffle(table)
         self._gap = frozenset(table[: round(self.gap_share * len(table))])
+        self._drawn: dict[tuple[str, int], tuple[list[list[int]], Iterator[list[int]]]] = {}
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         splits.check(split)
-        lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
         n = 1500 if n is None else n
-        start = part[0] * n
-        streams, drawn = [self._stream(split, length, seed) for length in lengths], list[list[int]]()
-        while streams and len(drawn) < start + n:  # one of each length in turn; a used-up length drops out
-            streams = [stream for stream in streams if (digits := next(stream, None)) and not drawn.append(digits)]
-        return [self._prompt(digits) for digits in drawn[start : start + n]]
+        start, end = part[0] * n, (part[0] + 1) * n
+        drawn, rest = self._drawn.setdefault((split, seed), ([], self._order(split, seed)))
+        drawn.extend(islice(rest, max(0, end - len(drawn))))
+        return [self._prompt(digits) for digits in drawn[start:end]]
 
     def verify(self, prompt: Prompt, text: str) -> float:
         return float(self.answer_of(text) == prompt.answer)
@@ -162,6 +161,12 @@ class ChainSums(Task):
             result = (int(a) + int(b)) % self.modulus
             checked += f"{a}+{b}={claimed}:{result}{'y' if result == int(claimed) else 'n'};"
         return f"{checked[:-1]}#{'n' if 'n' in checked else 'y'}"
+
+    def _order(self, split: str, seed: int) -> Iterator[list[int]]:
+        """The digits of all problems of a split: one of each length in turn; a used-up length drops out."""
+        lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
+        streams = zip_longest(*(self._stream(split, length, seed) for length in lengths))
+        return (digits for turn in streams for digits in turn if digits)
 
     def _stream(self, split: str, length: int, seed: int) -> Iterator[list[int]]:
         """The digits of all problems of one length and split in a random order, none twice."""
