@@ -1,0 +1,28 @@
+"""The task's marking rule turned upside down: a control that has to do harm.
+
+Idea: if a loop gains under a reward that prefers wrong answers, what it gains does not come from the reward; and a gate
+  or an alarm that lets such a round pass does not guard.
+Survey: spurious rewards, section 7.3.
+Paper: arXiv:2506.10947 (Spurious Rewards), Shao et al., 2025: the incorrect reward.
+Algorithm:
+  1. Mark each completion with the task's rule; the score is 1 minus the mark.
+  2. None where the reference itself cannot be read.
+Differs: the paper rewards agreement with one wrong label per problem; here every wrong answer is as good as another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfimprove.interfaces import Context, Reward
+from selfimprove.records import Rollout
+from selfimprove.registry import register
+
+
+@register("flipped", paper="2506.10947")
+@dataclass
+class Flipped(Reward):
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        marks = [[context.verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]
+        return [[None if mark is None else 1.0 - mark for mark in group] for group in marks]
