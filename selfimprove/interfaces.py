@@ -105,13 +105,22 @@ class Context:
 
 
 class Roles(Protocol):
-    """How the task words each role for the model. A task that lacks a role raises RecipeError."""
+    """How the task words each role for the model, and how it reads what the model wrote in one.
+
+    A task that lacks a role raises RecipeError.
+    """
 
     def solve(self, problem: str) -> list[Message]: ...
     def hint(self, prompt: Prompt, answer: str) -> list[Message]: ...
     def propose(self, level: int | None) -> list[Message]: ...
     def judge(self, prompt: Prompt, attempt: str) -> list[Message]: ...
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]: ...
+
+    def read_proposal(self, text: str) -> Prompt | None:
+        """The problem that a reply to `propose` states, with its answer where the task can work it out; None: none."""
+
+    def solution(self, prompt: Prompt) -> str | None:
+        """A worked reference solution of a problem, as the data or the lessons have it; None: there is none."""
 
 
 # ---- before the loop ---------------------------------------------------------------------------------------------

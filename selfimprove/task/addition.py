@@ -74,8 +74,8 @@ class Addition(Task):
             streams = [stream for stream in streams if (problem := next(stream, None)) and not drawn.append(problem)]
         return drawn[start : start + n]
 
-    def verify(self, prompt: Prompt, text: str) -> float:
-        return float(text == prompt.answer)
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        return None if prompt.answer is None else float(text == prompt.answer)
 
     def answer_of(self, text: str) -> str | None:
         return text if text.isascii() and text.isdigit() else None
@@ -177,6 +177,12 @@ class _Roles:
 
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         raise _missing("refine")
+
+    def read_proposal(self, text: str) -> Prompt | None:
+        raise _missing("propose")
+
+    def solution(self, prompt: Prompt) -> str | None:
+        return prompt.answer
 
     def _written(self, problem: str, places: int | None = None) -> str:
         """`213+598=` with digits reversed, in fields; the shift follows from the problem where it is not given."""

@@ -6,8 +6,7 @@ there, and can only learn a hidden entry from its own samples, when a reward tel
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: none; a bench of this project.
 Algorithm:
-  1. A problem is a list of digits; its level is their number. The key is the list itself: the order matters, because
-     the steps that solve 3+5+8 use other table entries than those of 8+5+3.
+  1. A problem is a list of digits; its level is their number. The key is the list: another order has other steps.
   2. The split follows from the sha256 of the key, see text.SPLITS.
   3. Problems of a split are drawn level by level in a fixed random order without repetition.
   4. A variant has the digits in another order (same answer) or another digit; its split and use of the gap are equal.
@@ -20,7 +19,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import accumulate, islice, takewhile, zip_longest
+from itertools import accumulate, chain, islice, takewhile, zip_longest
 
 from selfimprove import splits
 from selfimprove.errors import RecipeError
@@ -65,20 +64,18 @@ class ChainSums(Task):
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         splits.check(split)
         n = 1500 if n is None else n
-        start, end = part[0] * n, (part[0] + 1) * n
         drawn, rest = self._drawn.setdefault((split, seed), ([], self._order(split, seed)))
-        drawn.extend(islice(rest, max(0, end - len(drawn))))
-        return [self._prompt(digits) for digits in drawn[start:end]]
+        drawn.extend(islice(rest, max(0, (part[0] + 1) * n - len(drawn))))
+        return [self._prompt(digits) for digits in drawn[part[0] * n : (part[0] + 1) * n]]
 
-    def verify(self, prompt: Prompt, text: str) -> float:
-        return float(self.answer_of(text) == prompt.answer)
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        return None if prompt.answer is None else float(self.answer_of(text) == prompt.answer)
 
     def answer_of(self, text: str) -> str | None:
-        found = re.search(r"#(\d)$", text)
-        return found[1] if found else None
+        return next(iter(re.findall(r"#(\d)$", text)), None)
 
     def roles(self) -> Roles:
-        return _Roles()
+        return _Roles(self)
 
     def variants(self, prompt: Prompt, kind: str, n: int, seed: int) -> list[Prompt]:
         digits = [int(digit) for digit in prompt.key.split("+")]
@@ -98,17 +95,13 @@ class ChainSums(Task):
         return {"probe/taught": _Taught(**asdict(replace(self, level=None))), "ood/longer": longer}
 
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
-        """n worked examples of a role for the bootstrap, from the training split; hidden entries stay hidden.
-
-        The first third grows from the shortest to the longest problems: taught so, the table is learned before the
-        order of the steps, in half as many training steps.
-        """
+        """n worked examples of a role for the bootstrap, from the training split; hidden entries stay hidden."""
         if role not in ("solve", "hint", "propose", "judge", "refine"):
             raise RecipeError(f"task chain_sums has no role {role!r}; it has solve, hint, propose, judge, refine")
         source = random.Random(f"{seed}:{role}")
         examples: list[Rollout] = []
         while len(examples) < n:
-            grown = min(1.0, 3 * len(examples) / n)
+            grown = min(1.0, 3 * len(examples) / n)  # short problems first: half as many training steps are needed
             longest = self.taught_min_length + int(grown * (self.max_length - self.taught_min_length))
             length = longest if source.random() < 0.5 else source.randint(self.taught_min_length, longest)
             digits = [source.randrange(self.modulus) for _ in range(length)]
@@ -118,7 +111,7 @@ class ChainSums(Task):
 
     def _demonstrate(self, role: str, digits: list[int], source: random.Random) -> Rollout | None:
         """One example, or None where it would reveal a hidden entry."""
-        roles, prompt = _Roles(), self._prompt(digits)
+        roles, prompt = self.roles(), self._prompt(digits)
         solution, wrong = self._solution(digits, source) or "", ""
         if role in ("judge", "refine"):
             wrong = "" if self._hidden(digits) else self._solution(digits, source, source.random() < 0.5) or ""
@@ -165,8 +158,7 @@ class ChainSums(Task):
     def _order(self, split: str, seed: int) -> Iterator[list[int]]:
         """The digits of all problems of a split: one of each length in turn; a used-up length drops out."""
         lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
-        streams = zip_longest(*(self._stream(split, length, seed) for length in lengths))
-        return (digits for turn in streams for digits in turn if digits)
+        return filter(None, chain.from_iterable(zip_longest(*(self._stream(split, size, seed) for size in lengths))))
 
     def _stream(self, split: str, length: int, seed: int) -> Iterator[list[int]]:
         """The digits of all problems of one length and split in a random order, none twice."""
@@ -182,7 +174,7 @@ class ChainSums(Task):
 
     def _prompt(self, digits: list[int]) -> Prompt:
         problem, answer = _problem(digits), str(sum(digits) % self.modulus)
-        return Prompt(prompt=_Roles().solve(problem), answer=answer, key=problem, info={"level": len(digits)})
+        return Prompt(prompt=self.roles().solve(problem), answer=answer, key=problem, info={"level": len(digits)})
 
 
 @dataclass
@@ -193,8 +185,11 @@ class _Taught(ChainSums):
         return (digits for digits in super()._stream(split, length, seed) if not self._hidden(digits))
 
 
+@dataclass
 class _Roles:
     """One-letter markers at the front, because the tiny model reads characters."""
+
+    task: ChainSums
 
     def solve(self, problem: str) -> list[Message]:
         return [{"role": "user", "content": f"S:{problem}="}]
@@ -210,6 +205,14 @@ class _Roles:
 
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return [{"role": "user", "content": f"R:{prompt.key}={attempt}|"}]
+
+    def read_proposal(self, text: str) -> Prompt | None:
+        digits = [int(digit) for digit in text.split("+")] if re.fullmatch(r"[0-9](\+[0-9])+", text) else []
+        fits = 2 <= len(digits) <= self.task.max_length and max(digits) < self.task.modulus
+        return self.task._prompt(digits) if fits else None
+
+    def solution(self, prompt: Prompt) -> str | None:
+        return self.task._solution([*map(int, prompt.key.split("+"))], random.Random(prompt.key))
 
 
 def _problem(digits: list[int]) -> str:

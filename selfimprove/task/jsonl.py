@@ -147,6 +147,13 @@ class _Roles:
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return _led(self.system_prompt, _words("refine", problem=_problem(prompt), attempt=attempt))
 
+    def read_proposal(self, text: str) -> Prompt | None:
+        problem = text.strip()
+        return Prompt(prompt=self.solve(problem), key=canonical(problem)) if problem else None
+
+    def solution(self, prompt: Prompt) -> str | None:
+        return prompt.answer
+
 
 def _words(role: str, **parts: str) -> list[Message]:
     text = (files("selfimprove.task") / f"jsonl_{role}.txt").read_text(encoding="utf-8").strip()

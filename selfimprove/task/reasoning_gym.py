@@ -193,6 +193,13 @@ class _Roles:
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return self.solve(_words("refine", prompt, attempt=attempt))
 
+    def read_proposal(self, text: str) -> Prompt | None:
+        problem = text.strip()
+        return Prompt(prompt=self.solve(problem), key=canonical(problem)) if problem else None
+
+    def solution(self, prompt: Prompt) -> str | None:
+        return None  # the library gives final answers only
+
 
 def _question(prompt: Prompt) -> str:
     return prompt.prompt[-1]["content"]

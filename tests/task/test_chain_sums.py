@@ -324,6 +324,38 @@ def test_a_proposal_is_a_problem_of_the_level_asked_for() -> None:
         assert example.text.count("+") + 1 == int(level) and re.fullmatch(r"\d(\+\d)+", example.text)
 
 
+@pytest.mark.parametrize(
+    "text", ["", "3", "3+", "3+5=", " 3+5", "3+15", "a+b", "3+5+8+1+2+3+4", "\u0663+\u0665", "3+5\n"]
+)
+def test_what_states_no_problem_is_read_as_none(text: str) -> None:
+    assert ChainSums().roles().read_proposal(text) is None
+    assert ChainSums(modulus=5).roles().read_proposal("3+5") is None
+
+
+def test_a_proposal_is_read_as_the_problem_that_the_task_would_have_made() -> None:
+    task = ChainSums(modulus=7)
+    for prompt in task.problems("train", 30, 0):
+        assert task.roles().read_proposal(prompt.key) == prompt
+    assert all(ChainSums().roles().read_proposal(e.text) for e in demonstrations("propose", 300))
+
+
+def test_a_reference_solution_is_worked_as_the_lessons_are() -> None:
+    task = ChainSums()
+    prompts = task.problems("train", 300, 0)
+    worked = [str(task.roles().solution(prompt)) for prompt in prompts]
+    for prompt, text in zip(prompts, worked, strict=True):
+        known = not hidden(task, digits_of(prompt))
+        assert text.count("=") == prompt.info["level"] - 1 and (not known or task.verify(prompt, text) == 1.0)
+    assert worked == [task.roles().solution(prompt.blind()) for prompt in prompts]
+    wrong = sum(task.verify(prompt, text) == 0.0 for prompt, text in zip(prompts, worked, strict=True))
+    assert wrong > 50, "it must not give the hidden entries away"
+
+
+def test_without_a_reference_nothing_is_marked(make_prompt: Callable) -> None:
+    assert ChainSums().verify(make_prompt("3+5+8").blind(), "#6") is None
+    assert ChainSums().verify(make_prompt("3+5+8").blind(), "") is None
+
+
 def test_verdicts_copy_each_claim_and_work_it_out_again() -> None:
     verdicts: Counter[str] = Counter()
     for example in demonstrations("judge"):
