@@ -5,15 +5,17 @@ Rows are tokenized here, with the functions that the engines use, so the trainer
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, StorageError
 from selfimprove.interfaces import Log
-from selfimprove.records import Checkpoint, Preference, Rollout
+from selfimprove.records import Checkpoint, Preference, Prompt, Rollout
 from selfimprove.text import completions_ids, prompts_ids
 
 
@@ -165,6 +167,166 @@ def dpo(
     return _train(trainer, tokenizer, folder, log, _dtype(checkpoint))
 
 
+Mark = Callable[[Sequence[Rollout]], Sequence[Rollout]]
+"""The recipe's reward: rollouts in, the same rollouts with scores out."""
+
+
+@dataclass
+class Tally:
+    """What an online method has seen of its own samples."""
+
+    groups: int = 0
+    equal: int = 0
+    """Groups without two different scores: nothing can be learned from them."""
+    redrawn: int = 0
+    completions: int = 0
+    unscored: int = 0
+    means: list[float] = field(default_factory=list)
+    """The mean score of each batch that has one."""
+
+    def add(self, groups: Sequence[Sequence[float | None]]) -> None:
+        """Count the scores of a batch."""
+        known = [score for group in groups for score in group if score is not None]
+        self.groups += len(groups)
+        self.equal += sum(map(_equal, groups))
+        self.completions += sum(map(len, groups))
+        self.unscored += sum(map(len, groups)) - len(known)
+        if known:
+            self.means.append(sum(known) / len(known))
+
+    def report(self, log: Log) -> None:
+        """The counts as metrics; the mean score of the first and of the last quarter of the batches."""
+        quarter = math.ceil(len(self.means) / 4)
+        for name, part in (("first", self.means[:quarter]), ("last", self.means[-quarter:])):
+            if part:
+                log.metric(f"train/reward_{name}", sum(part) / len(part))
+        log.metric("train/completions", self.completions)
+        log.metric("train/unscored", self.unscored)
+        log.metric("train/equal_groups", self.equal / max(1, self.groups))
+        log.metric("train/redrawn_groups", self.redrawn)
+
+
+def _equal(scores: Sequence[float | None]) -> bool:
+    return len({score for score in scores if score is not None}) < 2
+
+
+def online(
+    algorithm: str,
+    checkpoint: Checkpoint,
+    prompts: Sequence[Prompt],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    *,
+    reward: Mark,
+    reference: Checkpoint,
+    redraw: int = 0,
+    **options: Any,
+) -> Checkpoint:
+    """Policy gradient on the model's own samples with TRL's GRPO or RLOO trainer; saves to `folder`.
+
+    The reward is asked once for each batch of completions, with the groups of all of its prompts whole.
+
+    Args:
+        algorithm: `grpo` or `rloo`.
+        redraw: times that groups with equal scores are drawn again, of other prompts.
+        options: fields of TRL's GRPOConfig or RLOOConfig.
+
+    Raises:
+        DataError: too few prompts for a batch, or the loss is not a number.
+    """
+    if algorithm == "grpo":
+        from trl.trainer.grpo_config import GRPOConfig as Config
+        from trl.trainer.grpo_trainer import GRPOTrainer as Base
+    else:
+        from trl.trainer.rloo_config import RLOOConfig as Config
+        from trl.trainer.rloo_trainer import RLOOTrainer as Base
+
+    model, tokenizer = load(checkpoint)
+    size, accumulated = schedule.per_device_train_batch_size, schedule.gradient_accumulation_steps
+    wanted = size * accumulated // options["num_generations"]
+    if len(prompts) < wanted:
+        raise DataError(f"{len(prompts)} prompts are too few: one optimizer step of {algorithm} takes {wanted}")
+    ids, tally = prompts_ids(tokenizer, [prompt.prompt for prompt in prompts]), Tally()
+    order = random.Random(schedule.seed).sample(range(len(prompts)), len(prompts))
+    spare, each = itertools.cycle(order), options["num_generations"]
+
+    class Online(Base):  # type: ignore[misc, valid-type]
+        """Tokenizes prompts as the engines do, and asks the recipe's reward.
+
+        A row's `prompt` is the place of the prompt in the list, so that TRL has no text to tokenize in its own way.
+        """
+
+        places: list[int]
+        scores: list[float | None]
+
+        def _tokenize_prompts(self, prompts: list[str]) -> Any:
+            self.places = [int(place) for place in prompts]
+            return [ids[place] for place in self.places], None, {}
+
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **named: Any) -> Any:
+            made = self._drawn(prompt_ids, *rest, **named)
+            drawn = made if algorithm == "rloo" else made[0]
+            self.scores = self._scores(self.places, drawn)
+            for _ in range(redraw):
+                stale = [start for start in range(0, len(drawn), each) if _equal(self.scores[start : start + each])]
+                if not stale:
+                    break
+                tally.redrawn += len(stale)
+                for start in stale:
+                    self.places[start : start + each] = [next(spare)] * each
+                rows = [row for start in stale for row in range(start, start + each)]
+                places = [self.places[row] for row in rows]
+                again = self._drawn([ids[place] for place in places], *rest, **named)
+                again = again if algorithm == "rloo" else again[0]
+                for row, completion, score in zip(rows, again, self._scores(places, again), strict=True):
+                    # TRL goes on with these very lists
+                    prompt_ids[row], drawn[row], self.scores[row] = ids[self.places[row]], completion, score
+            tally.add([self.scores[start : start + each] for start in range(0, len(drawn), each)])
+            return made
+
+        def _drawn(self, *given: Any, **named: Any) -> Any:
+            try:
+                return super()._generate_single_turn(*given, **named)
+            except RuntimeError as error:
+                if "probability tensor" not in str(error):
+                    raise
+                raise _diverged("the probabilities are no numbers", self.state.global_step, self.args) from error
+
+        def _scores(self, places: list[int], drawn: list[list[int]]) -> list[float | None]:
+            ended = [bool(one) and one[-1] in self.eos_token_ids for one in drawn]
+            bare = [one[:-1] if end else one for one, end in zip(drawn, ended, strict=True)]
+            texts = tokenizer.batch_decode(bare, skip_special_tokens=True)
+            rollouts = [
+                Rollout(
+                    prompt=prompts[place],
+                    completion=[{"role": "assistant", "content": text}],
+                    info={"finish_reason": "stop" if end else "length"},
+                )
+                for place, text, end in zip(places, texts, ended, strict=True)
+            ]
+            return [rollout.score for rollout in reward(rollouts)]
+
+    def recipe_reward(**_: Any) -> list[float | None]:
+        return trainer.scores
+
+    model.config._name_or_path = reference.path  # from here TRL loads its reference, where beta asks for one
+    trainer = Online(
+        model=model,
+        reward_funcs=[recipe_reward],
+        args=Config(**_arguments(folder, schedule, model), **options),
+        train_dataset=_dataset([{"prompt": str(place)} for place in range(len(prompts))]),
+        processing_class=tokenizer,
+        callbacks=[_callback(log, None, 0)],
+    )
+    trained = _train(trainer, tokenizer, folder, log, _dtype(checkpoint))
+    tally.report(log)
+    entropies = [entry["entropy"] for entry in trainer.state.log_history if "entropy" in entry]
+    if entropies:
+        log.metric("train/entropy", entropies[-1])
+    return trained
+
+
 def load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """Model and tokenizer of a checkpoint, for training."""
     import torch
@@ -251,12 +413,13 @@ def _callback(log: Log, check: Check | None, check_every: int) -> Any:
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             loss = (logs or {}).get("loss")
             if loss is not None and not math.isfinite(loss):
-                raise DataError(
-                    f"the training loss became {loss} at step {state.global_step}; nothing was saved. "
-                    f"Try a lower learning_rate than {args.learning_rate:g}"
-                )
+                raise _diverged(f"the training loss became {loss}", state.global_step, args)
 
     return Progress()
+
+
+def _diverged(what: str, step: int, args: Any) -> DataError:
+    return DataError(f"{what} at step {step}; nothing was saved. Try a lower learning_rate than {args.learning_rate:g}")
 
 
 def _train(trainer: Any, tokenizer: Any, folder: Path, log: Log, dtype: Any, peak: Peak | None = None) -> Checkpoint:
@@ -265,10 +428,7 @@ def _train(trainer: Any, tokenizer: Any, folder: Path, log: Log, dtype: Any, pea
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     if not all(bool(weight.isfinite().all()) for weight in trainer.model.parameters()):
-        raise DataError(
-            f"the weights are no longer finite after {trainer.state.global_step} steps; nothing was saved. "
-            f"Try a lower learning_rate than {trainer.args.learning_rate:g}"
-        )
+        raise _diverged("the weights are no longer finite", trainer.state.global_step, trainer.args)
     if peak is not None:
         peak.restore(trainer.state.global_step, trainer.model.eval())
         log.metric("train/peak_step", peak.step)
