@@ -66,6 +66,11 @@ class Policy:
             for prompt, group in zip(prompts, groups, strict=True)
         ]
 
+    def score(self, rollouts: Sequence[Rollout], statistic: str = "logprob") -> list[list[float]]:
+        """What `Engine.score` says of these weights. The engine never sees a reference answer."""
+        blind = [replace(rollout, prompt=rollout.prompt.blind()) for rollout in rollouts]
+        return self.engine.score(self.checkpoint, blind, statistic)
+
     def answer(self, prompts: Sequence[Prompt]) -> list[Rollout]:
         """One refined answer to each prompt. The refinement never sees a reference answer either."""
         rollouts = self.refinement.answer([prompt.blind() for prompt in prompts], self.state, self)
@@ -184,8 +189,18 @@ class Engine(ABC):
         """n completions of each prompt; the same prompt and seed give the same completions in any batch."""
 
     @abstractmethod
-    def score(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
-        """The log-probability in nats of each completion token, given the prompt and the tokens before it."""
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        """A number in nats for each completion token, given the prompt and the tokens before it.
+
+        Args:
+            statistic: `logprob` is the token's log-probability; of the whole next-token distribution, `entropy`, or
+                `self_certainty`: the divergence KL(uniform || distribution).
+
+        Raises:
+            RecipeError: this engine does not have that statistic.
+        """
 
     def close(self) -> None:
         """Give memory back."""

@@ -17,6 +17,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
@@ -40,8 +41,12 @@ class Fake(Engine):
             log.progress(done * n, len(prompts) * n, "samples")
         return groups
 
-    def score(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
-        return [[self._logprob(self._table(rollout.prompt), rollout.text)] for rollout in rollouts]
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        if statistic not in ("logprob", "entropy", "self_certainty"):
+            raise RecipeError(f"engine.fake has no statistic {statistic!r}; it has logprob, entropy and self_certainty")
+        return [[self._statistic(self._table(rollout.prompt), rollout.text, statistic)] for rollout in rollouts]
 
     def _table(self, prompt: Prompt) -> dict[str, float]:
         return self.answers.get(prompt.prompt[-1]["content"], {self.default: 1.0})
@@ -59,6 +64,17 @@ class Fake(Engine):
             logprobs={"sum": self._logprob(table, text), "count": 1},
             info={"finish_reason": "stop"},
         )
+
+    def _statistic(self, table: dict[str, float], text: str, statistic: str) -> float:
+        """A completion of this engine counts as one token; the table is the vocabulary."""
+        logprobs = [self._logprob(table, one) for one in table]
+        match statistic:
+            case "entropy":
+                return -sum(math.exp(logprob) * logprob for logprob in logprobs)
+            case "self_certainty":
+                return -math.log(len(logprobs)) - sum(logprobs) / len(logprobs)
+            case _:
+                return self._logprob(table, text)
 
     def _logprob(self, table: dict[str, float], text: str) -> float:
         share = table.get(text, 0.0) / sum(table.values())

@@ -15,6 +15,7 @@ Differs: `generate` prefills every sample and keeps finished rows; its greedy te
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.decoding import Draw, context_of, decode
-from selfimprove.errors import DataError, EngineError
+from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
@@ -77,9 +78,15 @@ class Transformers(Engine):
             for prompt, one in zip(prompts, ids, strict=True)
         ]
 
-    def score(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
         import torch
 
+        if statistic not in ("logprob", "entropy", "self_certainty"):
+            raise RecipeError(
+                f"engine.transformers has no statistic {statistic!r}; it has logprob, entropy and self_certainty"
+            )
         model, tokenizer = self._load(checkpoint)
         asked = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
         ended = [not rollout.truncated for rollout in rollouts]
@@ -105,10 +112,10 @@ class Transformers(Engine):
             tokens, mask = tokens.to(model.device), mask.to(model.device)
             with torch.inference_mode():
                 logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
-                logprobs = logits[:, :-1].float().log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0].cpu()
+                numbers = _statistic(logits[:, :-1].float().log_softmax(-1), tokens[:, 1:], statistic).cpu()
             for row, i in enumerate(batch):
                 first = len(pairs[i][0]) - 1
-                scores[i] = logprobs[row, first : first + len(pairs[i][1])].tolist()
+                scores[i] = numbers[row, first : first + len(pairs[i][1])].tolist()
         return scores
 
     def close(self) -> None:
@@ -156,3 +163,16 @@ class Transformers(Engine):
             )
         self._loaded[checkpoint.path] = model.eval().to(device), tokenizer  # type: ignore[arg-type]
         return self._loaded[checkpoint.path]
+
+
+def _statistic(logprobs: Any, tokens: Any, statistic: str) -> Any:
+    """A number for each position: of the token there, or of the whole distribution that it was drawn from."""
+    import torch
+
+    match statistic:
+        case "entropy":
+            return torch.special.entr(logprobs.exp()).sum(-1)  # 0 log 0 counts 0
+        case "self_certainty":
+            return -logprobs.mean(-1) - math.log(logprobs.shape[-1])
+        case _:
+            return logprobs.gather(-1, tokens[..., None])[..., 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove.engine.transformers import Transformers
-from selfimprove.errors import DataError, UserError
+from selfimprove.errors import DataError, RecipeError, UserError
 from selfimprove.interfaces import GREEDY, Sampling
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.text import completion_ids, prompt_ids
@@ -255,6 +256,49 @@ def test_score_is_what_sampling_reported(sampling, tiny, ask, quiet_log):
     assert len(whole) >= len(pairs) // 2, "only texts without a padding or unknown token can be read back"
     for rollout, score in whole:
         assert sum(score) == pytest.approx(rollout.logprobs["sum"], abs=1e-3)
+
+
+def test_statistics_of_the_distribution_are_those_of_a_plain_forward_pass(small, ask):
+    import torch
+
+    checkpoint = small("llama", template=True)
+    model, tokenizer = load(checkpoint)
+    texts = [("3", "Answer: 8."), ("what is 12 - 7?", "5"), ("a", "the quick brown fox jumps")]
+    rollouts = [Rollout(prompt=ask(p), completion=[{"role": "assistant", "content": text}]) for p, text in texts]
+    engine = Transformers()
+    found = {name: engine.score(checkpoint, rollouts, name) for name in ("logprob", "entropy", "self_certainty")}
+    for i, rollout in enumerate(rollouts):
+        prompt = prompt_ids(tokenizer, rollout.prompt.prompt)
+        completion = completion_ids(tokenizer, rollout.completion)
+        with torch.inference_mode():
+            logits = model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1].double()
+        said = torch.distributions.Categorical(logits=logits)
+        assert found["logprob"][i] == pytest.approx(said.log_prob(torch.tensor(completion)).tolist(), abs=1e-3)
+        assert found["entropy"][i] == pytest.approx(said.entropy().tolist(), abs=1e-3)
+        uniform = torch.distributions.Categorical(logits=torch.zeros_like(logits))
+        divergence = torch.distributions.kl_divergence(uniform, said)
+        assert found["self_certainty"][i] == pytest.approx(divergence.tolist(), abs=1e-3)
+    with pytest.raises(RecipeError, match=r"no statistic 'surprise'; it has logprob"):
+        engine.score(checkpoint, rollouts, "surprise")
+
+
+def test_what_the_statistics_say_of_known_logits():
+    import torch
+
+    from selfimprove.engine.transformers import _statistic
+
+    def both(logits):
+        logprobs, tokens = torch.tensor([logits]).log_softmax(-1), torch.zeros(1, 1, dtype=torch.long)
+        return [_statistic(logprobs, tokens, name).item() for name in ("self_certainty", "entropy")]
+
+    assert both([[2.0, 2.0, 2.0, 2.0]]) == pytest.approx([0.0, math.log(4)], abs=1e-6)  # uniform
+    assert both([[1.0, 0.0, 0.0, 3.0]]) == pytest.approx(both([[6.0, 5.0, 5.0, 8.0]]), abs=1e-6)
+    logits = torch.tensor([1.0, 0.0, 0.0, 3.0])
+    by_hand = (logits.logsumexp(0) - logits.mean() - math.log(4)).item()
+    assert both([[1.0, 0.0, 0.0, 3.0]])[0] == pytest.approx(by_hand, abs=1e-6)
+    rising = [both([[1.0, 0.0, 0.0, top]])[0] for top in (1.0, 2.0, 4.0, 8.0)]
+    assert rising == sorted(rising) and rising[0] < rising[-1]
+    assert both([[0.0, 0.0, float("-inf"), float("-inf")]])[1] == pytest.approx(math.log(2), abs=1e-6)  # a closed token
 
 
 def test_the_length_limit_of_a_method_goes_before_that_of_the_engine(tiny, ask, quiet_log):
