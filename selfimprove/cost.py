@@ -45,6 +45,8 @@ def estimate(recipe: Recipe) -> Cost:
     gate = form * (1 + 3 * recipe.rounds + 2 * recipe.the("gate").lagged)
     gate += recipe.audit_problems * recipe.audit_samples * (1 + recipe.rounds) if recipe.alarm else 0
     sealed = 2 * (examined(recipe.sealed_problems) + probes)
+    each = min(recipe.control_samples, drawn * recipe.rounds // recipe.sealed_problems)
+    sealed += min(recipe.control_problems, recipe.sealed_problems) * each
     optimization = recipe.the("optimization")
     steps = getattr(optimization, "max_steps", None)
     if steps is not None and steps < 0:

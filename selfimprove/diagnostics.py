@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -679,21 +679,31 @@ def change(now: Diagnosis, then: Diagnosis, of: Callable[[Groups], list[float]])
     return Estimate(value, error, value - half, value + half, a.n + b.n)
 
 
-def of_round(
-    start: Sequence[Sequence[Rollout]], champion: Sequence[Sequence[Rollout]], candidate: Sequence[Sequence[Rollout]]
-) -> tuple[Diagnosis, list[Verdict]]:
-    """The same after a round, from its audits: `score` is the reward, `info` has the task's `truth` and the `answer`.
+def of_audit(groups: Sequence[Sequence[Rollout]]) -> Diagnosis | None:
+    """The same from a run's audit: `score` is the reward, `info` has the task's `truth` and the `answer`.
 
-    Raises:
-        ValueError: there are too few prompts or samples.
+    None where there are too few prompts or samples to tell.
     """
+    samples, keys = marked(groups, lambda r: r.info["truth"], lambda r: r.info["answer"])
+    return measure(samples, keys=keys) if len(samples) > 1 and min(map(len, samples)) > 1 else None
 
-    def measured(groups: Sequence[Sequence[Rollout]]) -> Diagnosis:
-        samples, keys = marked(groups, lambda r: r.info["truth"], lambda r: r.info["answer"])
-        return measure(samples, keys=keys)
 
-    now = measured(candidate)
-    return now, verdicts(now, measured(start), measured(champion))
+def summary(now: Diagnosis, said: Sequence[Verdict], first: Diagnosis | None) -> dict[str, Any]:
+    """What a run keeps of a diagnosis: the largest k's ladder, the gaps, the verdicts, the change since `first`."""
+    rung = now.ladder
+    return {
+        "problems": now.problems,
+        "samples": now.samples,
+        "ladder": {"pass@1": rung.single.value, f"maj@{rung.k}": rung.majority.value}
+        | {f"best_of_{rung.k}/{name}": best.value for name, best in rung.best.items()}
+        | {f"pass@{rung.k}": rung.any.value},
+        "gap": {
+            score.name: {"value": score.gap.absolute.value, "ci": [score.gap.absolute.low, score.gap.absolute.high]}
+            for score in now.scores
+        },
+        "verdicts": [{**asdict(verdict), "text": str(verdict)} for verdict in said],
+        "change": compare(now, first).word if first is not None else None,
+    }
 
 
 def marked(

@@ -28,6 +28,13 @@ def spoken(decision: dict[str, Any]) -> str:
     return decision["verdict"] + "*" * decision.get("certified", False)
 
 
+def diagnosed(diagnosis: dict[str, Any]) -> str:
+    """The diagnosis of a round in its line: what happened since the start, and the verdicts."""
+    names = [f"{said['name']}{said['by'] and '(by ' + said['by'] + ')'}" for said in diagnosis.get("verdicts", ())]
+    told = [diagnosis["change"]] if diagnosis.get("change") else []
+    return f"diagnosis: {', '.join([*told, *names])}  " if told or names else ""
+
+
 class _Clock:
     """How fast each unit of a step goes: a step may train and sample in turn, and each counts its own time."""
 
@@ -107,7 +114,7 @@ class Screen:
         seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in line["seconds"].items() if value >= 0.05)
         if line["round"] == 0:
             self.baseline = line.get("champion/accuracy")
-            return f"round 0  start {interval(self.baseline)}  seconds: {seconds}"
+            return f"round 0  start {interval(self.baseline)}  {diagnosed(line['diagnosis'])}seconds: {seconds}"
         kept = f"kept {line['selection/kept']} of {line['selection/given']}"
         precision = line.get("selection/label_precision")
         labels = "" if precision is None else f", label precision {precision:.3f}"
@@ -115,7 +122,7 @@ class Screen:
         return (
             f"round {line['round']}  baseline {interval(self.baseline)}  champion {champion}  "
             f"candidate {candidate}  {spoken(line['decision'])} "
-            f"({line['decision']['reason']})  {kept}{labels}  seconds: {seconds}"
+            f"({line['decision']['reason']})  {kept}{labels}  {diagnosed(line['diagnosis'])}seconds: {seconds}"
         )
 
     def _say(self, text: str) -> None:
@@ -164,6 +171,7 @@ def closing(summary: dict[str, Any]) -> list[str]:
         lines.append(
             f"gate score of the champion minus its sealed score: {100 * loop['gate_minus_sealed']:+.1f} points"
         )
+    lines += _controls(summary["sealed"]["controls"])
     for alert in loop["alerts"]:
         lines.append(f"round {alert['round']}, alarm {alert['alarm']}, level {alert['level']}: {alert['text']}")
     if loop["alpha"] is not None:
@@ -172,3 +180,23 @@ def closing(summary: dict[str, Any]) -> list[str]:
             "see docs/evaluation.md for what that does not cover"
         )
     return lines
+
+
+def _controls(found: dict[str, Any]) -> list[str]:
+    """What the gain is compared with."""
+    if not found:
+        return []
+    votes = f"the start with {found['samples']} votes a problem, drawn as often as the loop drew"
+    lines = [
+        f"equal compute: {votes}: {short(found['votes'])}, the champion {short(found['champion'])}, "
+        f"{_points(found['over_votes'])} (n = {found['problems']})"
+    ]
+    if "null" in found:
+        lines.append(f"null round, the same training on shuffled rewards: {_points(found['null'])} against the start")
+    return lines
+
+
+def _points(metric: dict[str, Any]) -> str:
+    """A difference of accuracies in points, with its interval."""
+    value, low, high = (100 * metric[name] for name in ("value", "low", "high"))
+    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"

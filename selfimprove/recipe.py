@@ -78,6 +78,12 @@ class Recipe:
     """Samples of each audit problem."""
     sealed_problems: int = 1000
     """Problems of the final exam, scored once, for the start and the champion only."""
+    control_problems: int = 200
+    """Of these, the first so many are also answered by the start with self-consistency; 0 leaves that out."""
+    control_samples: int = 16
+    """Completions for each of them: as many as the loop drew per sealed problem, and no more than this."""
+    null_round: bool = False
+    """Whether the first round is trained once more on shuffled rewards, to show how far chance alone moves accuracy."""
     task: dict[str, Task] = field(default_factory=dict)
     model: dict[str, Model] = field(default_factory=dict)
     engine: dict[str, Engine] = field(default_factory=dict)
@@ -327,6 +333,8 @@ def _check_counts(recipe: Recipe, path: Path) -> None:
         ("audit_problems", 0),
         ("audit_samples", 1),
         ("sealed_problems", 1),
+        ("control_problems", 0),
+        ("control_samples", 1),
     ):
         if getattr(recipe, name) < low:
             raise RecipeError(f"{path}: {name} is {getattr(recipe, name)}; it must be at least {low}")

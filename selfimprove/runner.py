@@ -132,6 +132,8 @@ class Runner:
         if self.stored.recipe.the("gate").lagged and standing.incumbent != standing.champion:
             self._step(last, "confirmation", fingerprint)
             self._publish(last, again=True)
+        if self.stored.recipe.null_round and last:
+            self._step(last, "null", fingerprint)
         self._step(last, "sealed", fingerprint)
         summary = summarize(self.stored, last, stopped)
         write_json(self.folder.root / "summary.json", summary)
@@ -150,11 +152,12 @@ class Runner:
         """The part of the recipe that a step's result depends on."""
         base, settings = self.stored.settings, self.stored.at(number)[1]
         held_out = {name: base[name] for name in ("gate_problems", "probe_problems", "sealed_problems", "evaluation")}
-        several = {
+        several: dict[str, Any] = {
             "acquisition": {name: settings[name] for name in ("acquisition", "reward", "task")},
             "evaluation": held_out,
             "audit": {name: base[name] for name in ("alarm", "reward", "audit_problems", "audit_samples")},
-            "sealed": held_out,
+            "sealed": held_out | {name: base[name] for name in ("control_problems", "control_samples", "null_round")},
+            "null": {name: self.stored.at(1)[1][name] for name in ("selection", "optimization")},
             "confirmation": held_out | {"gate": base["gate"]},
             "gate": {name: base[name] for name in ("gate", "rounds")},
         }
@@ -203,9 +206,10 @@ def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
         "p": statistics.mcnemar_two_sided(better, worse),
         "champion_round": stored.standing(last + 1).champion,
         "reads": len(list(stored.folder.root.glob("round_*/sealed"))),
+        "controls": stored.controls(last),
     }
     lines = [stored.line(number) for number in range(last + 1)]
-    exams = [step for step in ("confirmation", "sealed") if stored.folder.step(last, step).exists()]
+    exams = [step for step in ("confirmation", "null", "sealed") if stored.folder.step(last, step).exists()]
     seconds = sum(sum(line["seconds"].values()) for line in lines)
     return {
         "recipe": stored.environment["recipe"],

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from selfimprove import splits
+from selfimprove import controls, diagnostics, splits
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Evidence, Exam, Log, Stop
 from selfimprove.recipe import Recipe
@@ -227,7 +227,9 @@ def sealed(stored: Stored, given: Context) -> Counts:
     if not problems:
         raise DataError("the task has no sealed problems; a finite task needs a few hundred problems in all")
     who = {"start": 0, "champion": stored.standing(given.round + 1).champion}
-    _examine(stored, given, "sealed", "sealed", who, problems)
+    reports = _examine(stored, given, "sealed", "sealed", who, problems)
+    with splits.closed("sealed"):
+        write_json(given.folder / "controls.json", controls.compare(stored, given, problems, reports))
     return {"problems": len(problems)}
 
 
@@ -300,21 +302,39 @@ def audit(stored: Stored, given: Context) -> Counts:
         marks = ({"truth": task.verify(r.prompt, r.text), "answer": task.answer_of(r.text)} for r in scored)
         samples = [replace(r, info={**r.info, **mark}) for r, mark in zip(scored, marks, strict=True)]
         write_records(given.folder / "audit.jsonl", samples)
+        n = recipe.audit_samples
+        audited = [samples[i : i + n] for i in range(0, len(samples), n)]
         if given.round and samples:
-            n = recipe.audit_samples
             evidence = Evidence(
                 round=given.round,
                 rounds=recipe.rounds,
                 start=stored.audit(0),
                 champion=stored.audit(stored.standing(given.round).champion),
-                candidate=[samples[i : i + n] for i in range(0, len(samples), n)],
+                candidate=audited,
                 history=[*stored.history(given.round), stored.past(given.round)],
             )
             alerts = [alert for alarm in recipe.alarm.values() for alert in alarm.check(evidence)]
+        write_json(given.folder / "diagnosis.json", _diagnosis(stored, given, audited))
     for alert in alerts:
         given.log.note(f"{'VETO' if alert.level >= 2 else 'alarm'} {alert.alarm}: {alert.text}")
     write_json(given.folder / "alerts.json", [asdict(alert) for alert in alerts])
     return {"problems": len(problems), "alerts": len(alerts)}
+
+
+def _diagnosis(stored: Stored, given: Context, audited: Sequence[Sequence[Rollout]]) -> dict[str, Any]:
+    """Whether self-improvement is possible from here, by the newest policy's audit; {} if it has too few samples."""
+    now = diagnostics.of_audit(audited)
+    if now is None:
+        return {}
+    first = before = None
+    if given.round:
+        first, before = stored.diagnosis(0), stored.diagnosis(stored.standing(given.round).champion)
+    found = diagnostics.summary(now, diagnostics.verdicts(now, first, before), first)
+    for name, value in found["ladder"].items():
+        given.log.metric(f"diagnosis/{name}", value)
+    for name, gap in found["gap"].items():
+        given.log.metric(f"diagnosis/gap/{name}", gap["value"])
+    return found
 
 
 def gate(stored: Stored, given: Context) -> Counts:
@@ -346,7 +366,7 @@ STEPS: dict[str, Callable[[Stored, Context], Counts]] = {
     step.__name__: step
     for step in (
         *(acquisition, selection, optimization, refinement, evaluation),
-        *(audit, gate, controller, confirmation, sealed),
+        *(audit, gate, controller, confirmation, controls.null, sealed),
     )
 }
 

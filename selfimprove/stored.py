@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove import recipe as recipes
+from selfimprove.diagnostics import Diagnosis, of_audit
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Log, Policy, Round
 from selfimprove.ledger import Ledger
@@ -66,6 +67,7 @@ class Stored:
         self.ledger = Ledger(folder.root / "ledger.jsonl")
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
         self._reports: dict[tuple[int, str, str], Report] = {}
+        self._diagnoses: dict[int, Diagnosis | None] = {}
 
     def seed(self, *place: Any) -> int:
         """The seed of a place in the run; it follows from the place and the run's seed, never from history."""
@@ -109,6 +111,10 @@ class Stored:
     def _before_confirmation(self, number: int) -> Standing:
         return _after(self.standing(number), self.decision(number), number)
 
+    def controls(self, number: int) -> dict[str, Any]:
+        """What the sealed exam after a round compares the gain with."""
+        return self._json(number, "sealed", "controls.json")
+
     def alerts(self, number: int) -> list[Alert]:
         """What the alarms said of a finished round."""
         return [Alert(**alert) for alert in self._json(number, "audit", "alerts.json")]
@@ -121,6 +127,12 @@ class Stored:
             groups.setdefault(rollout.prompt.key, []).append(rollout)
         return list(groups.values())
 
+    def diagnosis(self, maker: int) -> Diagnosis | None:
+        """What the audit of a policy says of it; None where it has too few samples."""
+        if maker not in self._diagnoses:
+            self._diagnoses[maker] = of_audit(self.audit(maker))
+        return self._diagnoses[maker]
+
     def standing(self, number: int) -> Standing:
         """Champion and incumbent at the start of a round, by the decisions of the rounds before."""
         now = Standing()
@@ -132,7 +144,14 @@ class Stored:
 
     def checkpoint(self, number: int) -> Checkpoint:
         """The weights that a round made."""
-        stage = "optimization" if number else "model"
+        return self._checkpoint(number, "optimization" if number else "model")
+
+    def null(self, number: int) -> Checkpoint | None:
+        """The weights of the null round, where there is one."""
+        made = (self.folder.step(number, "null") / "checkpoint.json").exists()
+        return self._checkpoint(number, "null") if made else None
+
+    def _checkpoint(self, number: int, stage: str) -> Checkpoint:
         noted = self._json(number, stage, "checkpoint.json")
         return Checkpoint(**{**noted, "path": str((self.folder.step(number, stage) / noted["path"]).resolve())})
 
@@ -217,6 +236,7 @@ class Stored:
         if number:
             line["decision"] = asdict(self.decision(number))
         line["alerts"] = [asdict(alert) for alert in self.alerts(number)]
+        line["diagnosis"] = self._json(number, "audit", "diagnosis.json")
         line |= self.counts(number)
         manifests = {stage: self.folder.manifest(number, stage) for stage in (STAGES if number else FIRST)}
         for manifest in manifests.values():

@@ -16,6 +16,8 @@ AUDIT = 100 * 8 * 6
 """Samples for the alarms: of the start and of five candidates."""
 PROBES = 2 * 100 * (18 + 2)
 """Answers to the two probes of chain_sums, with every gate form and the exam."""
+VOTES = 200 * 16
+"""Votes of the start in the exam."""
 
 
 def cost(*overrides: str) -> Any:
@@ -26,7 +28,7 @@ def test_the_quickstart_by_hand() -> None:
     price = cost("optimization.sft.max_steps=60")
     assert price.samples == 5 * 500 * 8
     assert (
-        price.evaluations == 500 * (1 + 3 * 5 + 2) + AUDIT + PROBES + 2 * 1000
+        price.evaluations == 500 * (1 + 3 * 5 + 2) + AUDIT + PROBES + VOTES + 2 * 1000
     )  # one policy in round 0, three a round, two at the end
     assert price.tokens == (price.samples + price.evaluations) * 512
     assert price.steps == 5 * 60
@@ -59,12 +61,12 @@ def test_voting_and_sampling_evaluations_multiply() -> None:
         "evaluation.pass_at_k.samples=16",
         "evaluation.pass_at_k.problems=200",
     )
-    assert price.evaluations == (500 * 16 + 200 * 16) * 18 + AUDIT + PROBES * 16 + 2 * (1000 * 16 + 200 * 16)
+    assert price.evaluations == (500 * 16 + 200 * 16) * 18 + AUDIT + PROBES * 16 + VOTES + 2 * (1000 * 16 + 200 * 16)
 
 
 def test_the_sealed_exam_has_its_own_number_of_problems() -> None:
     price = cost("evaluation=[accuracy,pass_at_k]", "evaluation.pass_at_k.problems=200", "gate_problems=100")
-    assert price.evaluations == (100 + 100 * 16) * 18 + AUDIT + PROBES + 2 * (1000 + 200 * 16)
+    assert price.evaluations == (100 + 100 * 16) * 18 + AUDIT + PROBES + VOTES + 2 * (1000 + 200 * 16)
 
 
 def test_a_limit_of_the_sampler_beyond_that_of_the_engine_counts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Callable
@@ -30,9 +31,10 @@ from selfimprove.diagnostics import (
     majority_of,
     marked,
     measure,
-    of_round,
+    of_audit,
     self_scores,
     sharpening,
+    summary,
     verdicts,
 )
 
@@ -492,9 +494,14 @@ def test_a_round_is_diagnosed_from_its_audits(make_rollout: Callable[..., Any]) 
         ]
 
     start = audit(drawn(30, 8, 0.5))
-    now, said = of_round(start, start, audit(constant("7", 2, 30)))
-    assert now.problems == 30 and now.scores[-1].name == "reward" and now.keys[0] == "0+1"
+    first, now = of_audit(start), of_audit(audit(constant("7", 2, 30)))
+    assert first and now and now.problems == 30 and now.scores[-1].name == "reward" and now.keys[0] == "0+1"
+    said = verdicts(now, first, first)
     assert {"COLLAPSING", "DIVERSITY-LOSS"} <= {verdict.name for verdict in said}
+    kept = json.loads(json.dumps(summary(now, said, first)))
+    assert list(kept["ladder"]) == ["pass@1", "maj@8", "best_of_8/votes", "pass@8"] and kept["change"] == "loss"
+    assert kept["ladder"]["pass@8"] == now.ladder.any.value and kept["verdicts"][0]["text"] == str(said[0])
+    assert of_audit([row[:1] for row in start]) is None and of_audit(start[:1]) is None and of_audit([]) is None
 
 
 # ---- dynamics ----------------------------------------------------------------------------------------------------

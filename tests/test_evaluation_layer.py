@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from selfimprove import controls
 from selfimprove.errors import DataError
+from selfimprove.records import Prompt, Rollout
 from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner
 
@@ -19,7 +23,15 @@ Made = Callable[..., Any]
 
 def contents(root: Path) -> dict[str, bytes]:
     """Decisions, reports and ledger; what holds times is left out."""
-    names = ("decision.json", "alerts.json", "next.json", "ledger.jsonl", "champion.json", "incumbent.json")
+    names = (
+        "decision.json",
+        "alerts.json",
+        "next.json",
+        "ledger.jsonl",
+        "champion.json",
+        "incumbent.json",
+        "controls.json",
+    )
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.name in names}
 
 
@@ -72,6 +84,59 @@ def test_a_step_that_is_done_again_gives_the_same_decisions_and_ledger(make_run:
     shutil.rmtree(folder.root / step)
     Runner(RunDir.open(folder.root), log).run()
     assert contents(folder.root) == before
+
+
+def test_every_round_is_diagnosed_from_its_audit_and_a_run_without_one_is_not(make_run: Made) -> None:
+    folder, log = make_run("rounds=1", "optimization.practice.gain=0.3")
+    start, first = (line["diagnosis"] for line in Runner(folder, log).run()["per_round"])
+    assert start["change"] is None and first["change"] == "learning"
+    assert 0.2 < start["ladder"]["pass@1"] < 0.4 < first["ladder"]["pass@1"] < first["ladder"]["pass@8"]
+    assert {said["name"] for said in start["verdicts"]} >= {"POSSIBLE"}
+    line = json.loads((folder.root / "metrics.jsonl").read_text().splitlines()[1])
+    assert line["diagnosis/pass@1"] == first["ladder"]["pass@1"]
+    folder, log = make_run("rounds=1", "audit_problems=0", name="blind")
+    assert [line["diagnosis"] for line in Runner(folder, log).run()["per_round"]] == [{}, {}]
+
+
+def test_a_gain_is_compared_with_as_many_votes_of_the_start_and_with_a_null_round(make_run: Made) -> None:
+    folder, log = make_run("rounds=5", "null_round=true", "control_problems=60", "optimization.practice.gain=0.1")
+    summary = Runner(folder, log).run()
+    found = summary["sealed"]["controls"]
+    # 5 rounds x 20 problems x 4 samples are four completions for each of the 100 sealed problems
+    assert found["samples"] == 4 and found["problems"] == 60
+    scores = {
+        who: json.loads((folder.root / f"round_005/sealed/{who}.json").read_text()) for who in ("start", "champion")
+    }
+    for who, report in scores.items():
+        assert found[who]["value"] == pytest.approx(sum(list(report["scores"].values())[:60]) / 60)
+    gain = found["champion"]["value"] - found["votes"]["value"]
+    assert found["over_votes"]["value"] == pytest.approx(gain)
+    trained = json.loads((folder.root / "round_005/null/model/config.json").read_text())
+    assert trained == {"skill": 0.4}  # one round from the start; `practice` learns whatever the rewards say
+    assert found["null"]["value"] == pytest.approx(0.1, abs=0.2)
+    before = contents(folder.root)
+    shutil.rmtree(folder.root / "round_005/null")
+    Runner(RunDir.open(folder.root), log).run()
+    assert contents(folder.root) == before
+
+
+def test_a_run_that_drew_nothing_has_no_control(make_run: Made) -> None:
+    folder, log = make_run("rounds=0")
+    assert Runner(folder, log).run()["sealed"]["controls"] == {}
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=12), st.integers(0, 99))
+def test_shuffling_moves_scores_between_rollouts_that_have_one(scores: list[float | None], seed: int) -> None:
+    prompt = Prompt(prompt=[{"role": "user", "content": "1+1="}], key="1+1")
+    records = [
+        Rollout(prompt=prompt, completion=[{"role": "assistant", "content": str(i)}], score=score)
+        for i, score in enumerate(scores)
+    ]
+    dealt = controls.shuffled(records, seed)
+    assert [r.text for r in dealt if isinstance(r, Rollout)] == [r.text for r in records]
+    changed = [r.score for r in dealt if isinstance(r, Rollout)]
+    assert [score is None for score in changed] == [score is None for score in scores]
+    assert sorted(s for s in changed if s is not None) == sorted(s for s in scores if s is not None)
 
 
 @pytest.mark.parametrize("line", [0, 3, -1])

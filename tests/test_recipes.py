@@ -14,6 +14,8 @@ SMALLER = {
     "rounds": 1,
     "gate_problems": 12,
     "sealed_problems": 12,
+    "control_problems": 4,
+    "control_samples": 2,
     "model.tiny.max_steps": 4,
     "model.tiny.check_every": 4,
     "model.tiny.probes": 8,

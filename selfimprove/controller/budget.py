@@ -7,7 +7,8 @@ Algorithm:
   1. The next round takes as much as the largest so far; where the last one took more than the one before, that much
      more. Times `margin` for hours, money and tokens, which vary by chance.
   2. After the last round two policies sit the final exam, which is sealed_problems / gate_problems times as long as the
-     gate's, and two perhaps the gate's once more. One policy takes as long at the gate's as in the slowest round.
+     gate's, the start votes on its control_problems, and two perhaps sit the gate's once more. One policy takes as long
+     at the gate's as in the slowest round.
   3. Spent + next round + end of the run above a limit: stop.
 Differs: nothing to compare with. The first round is always run; what a killed step had spent is not known. A controller
   that makes the next round larger is not foreseen: with `retry`, which doubles, set `margin` to 2.
@@ -71,7 +72,8 @@ class Budget(Controller):
         if name in ("tokens", "training_steps"):
             return [_counted(past, "tokens" if name == "tokens" else "steps") for past in history], 0.0
         price = 1 / 3600 if name == "hours" else (self.price_per_hour or 0.0) / 3600
-        exams = 2 * settings["sealed_problems"] / settings["gate_problems"] + 2
+        control = settings["control_problems"] * settings["control_samples"]
+        exams = (2 * settings["sealed_problems"] + control) / settings["gate_problems"] + 2
         one = max((past.seconds.get("evaluation", 0.0) / _policies(past) for past in history), default=0.0)
         return [price * _seconds(past) for past in history], price * exams * one
 

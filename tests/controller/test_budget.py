@@ -17,7 +17,7 @@ from selfimprove.interfaces import Round, Stop
 from selfimprove.records import Report
 from selfimprove.runner import Runner
 
-SETTINGS = {"gate_problems": 500, "sealed_problems": 1000}
+SETTINGS = {"gate_problems": 500, "sealed_problems": 1000, "control_problems": 0, "control_samples": 16}
 
 
 def timed(number: int, work: float, evaluation: float, **more: Any) -> Round:
