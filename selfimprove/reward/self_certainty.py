@@ -1,0 +1,32 @@
+"""How far from uniform the model's next-token distributions are along a completion: confidence as a reward.
+
+Idea: where the model is sure at every step it is more often right; no reference answer is needed.
+Survey: confidence rewards, section 4.3.2.
+Paper: arXiv:2505.19590 (Intuitor), Zhao et al., 2025; the measure: arXiv:2502.18581, Kang et al., 2025.
+Algorithm:
+  1. At each token, KL(uniform || p) = logsumexp(z) - mean(z) - log V for the logits z of V tokens.
+  2. The score is the mean over the completion's tokens; None where it has none.
+Differs: the paper's code leaves log V out, a constant that no advantage sees. The scorer is the policy that drew the
+  completions, as in the paper; a frozen one can be pleased without being right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfimprove.interfaces import Context, Reward
+from selfimprove.records import Rollout
+from selfimprove.registry import register
+
+
+@register("self_certainty", paper="2505.19590")
+@dataclass
+class SelfCertainty(Reward):
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        rows = iter(context.policy.score([rollout for group in groups for rollout in group], "self_certainty"))
+        return [[_mean(next(rows)) for _ in group] for group in groups]
+
+
+def _mean(numbers: list[float]) -> float | None:
+    return sum(numbers) / len(numbers) if numbers else None
