@@ -1,0 +1,42 @@
+"""Minus the entropy of the model's next-token distributions along a completion: confidence as a reward.
+
+Idea: reinforce the completions in which the model hesitates least; no reference answer is needed.
+Survey: confidence rewards, section 4.3.2.
+Paper: arXiv:2505.22660 (RENT), Prabhudesai et al., 2025.
+Algorithm:
+  1. At each token, H(p) = - sum p log p in nats.
+  2. The score is minus the mean over the completion's tokens, or over its last `last_share` of them; None where it has
+     no token.
+Differs: the paper finds that tokens near the end go with accuracy most; the share of them is our choice, and 1, the
+  default, takes all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Reward
+from selfimprove.records import Rollout
+from selfimprove.registry import register
+
+
+@register("negative_entropy", paper="2505.22660")
+@dataclass
+class NegativeEntropy(Reward):
+    last_share: float = 1.0
+    """Share of the tokens, counted from the end, that the mean is taken over."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.last_share <= 1:
+            raise RecipeError("reward.negative_entropy.last_share must be above 0 and at most 1")
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        rows = iter(context.policy.score([rollout for group in groups for rollout in group], "entropy"))
+        return [[self._of(next(rows)) for _ in group] for group in groups]
+
+    def _of(self, entropies: list[float]) -> float | None:
+        kept = entropies[len(entropies) - math.ceil(self.last_share * len(entropies) - 1e-9) :]
+        return -sum(kept) / len(kept) if kept else None
