@@ -1,0 +1,60 @@
+"""Pair a completion with the most common answer of a problem with one that has the least common answer.
+
+Idea: what many samples agree on is preferred to what one of them says; no reference answer is needed.
+Survey: one-shot scoring, section 3.2.1; consensus rewards, section 4.3.2.
+Paper: arXiv:2411.04109 (ScPO), Prasad et al., 2024.
+Algorithm:
+  1. V(y) is the number of a problem's k completions with the same final answer as y; those without one never stand in
+     a pair, but count in k.
+  2. Chosen is the first completion with the most votes, rejected the first with the fewest.
+  3. Keep the pair where V(chosen) >= min_agreement * k and V(chosen) > V(rejected).
+  4. Its weight is (V(chosen) - V(rejected)) / k.
+Differs: the default of min_agreement is our choice. An optimizer that knows no row weights trains on all pairs alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove.interfaces import Context, Selection
+from selfimprove.records import Preference, Record, Rollout
+from selfimprove.registry import register
+
+
+@register("vote_pairs", paper="2411.04109")
+@dataclass
+class VotePairs(Selection):
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Preference
+    min_agreement: float = 0.5
+    """Share of a problem's completions that must have the chosen answer."""
+
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        groups: dict[str, list[Rollout]] = {}
+        for rollout in records:
+            groups.setdefault(rollout.prompt.id, []).append(rollout)
+        made = []
+        for group in groups.values():
+            answered = [(answer, r) for r in group if (answer := context.answer_of(r.text)) is not None]
+            votes = Counter(answer for answer, _ in answered)
+            if not votes:
+                continue
+            most, best = max(answered, key=lambda pair: votes[pair[0]])
+            fewest, worst = min(answered, key=lambda pair: votes[pair[0]])
+            margin = votes[most] - votes[fewest]
+            if margin and votes[most] >= self.min_agreement * len(group) - 1e-9:
+                made.append(
+                    Preference(
+                        prompt=best.prompt,
+                        chosen=best.completion,
+                        rejected=worst.completion,
+                        weight=margin / len(group),
+                        source=f"vote_pairs@{context.round}",
+                        parents=(best.id, worst.id),
+                        info={"chosen_votes": votes[most], "rejected_votes": votes[fewest], "votes": len(group)},
+                    )
+                )
+        return made
