@@ -1,0 +1,72 @@
+"""Pair right completions of a problem with wrong ones, each with each, up to a cap.
+
+Idea: preference data from a reward that says right or wrong: every right sample is better than every wrong one.
+Survey: one-shot scoring, section 3.2.1.
+Paper: arXiv:2404.19733 (IRPO), Pang et al., 2024; all right with all wrong ones: arXiv:2402.06457 (V-STaR).
+Algorithm:
+  1. Right is a score of at least `right`, wrong one of at most `wrong`; the rest and what has no score is left out.
+  2. Equal texts of a problem count once.
+  3. Pair the right ones with the wrong ones in turn, so that all are used before any is used again, until all pairs
+     are made or `pairs` are.
+Differs: the order and the default of `pairs` are our choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Selection
+from selfimprove.records import Preference, Record, Rollout
+from selfimprove.registry import register
+
+
+@register("correct_vs_wrong", paper="2404.19733")
+@dataclass
+class CorrectVsWrong(Selection):
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Preference
+    right: float = 1.0
+    """Lowest score of a chosen completion."""
+    wrong: float = 0.0
+    """Highest score of a rejected completion."""
+    pairs: int | None = 10
+    """Most pairs of one problem; null makes all."""
+
+    def __post_init__(self) -> None:
+        if not self.right > self.wrong:
+            raise RecipeError("selection.correct_vs_wrong needs right above wrong")
+
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        groups: dict[str, tuple[dict[str, Rollout], dict[str, Rollout]]] = {}
+        for rollout in records:
+            right, wrong = groups.setdefault(rollout.prompt.id, ({}, {}))
+            if rollout.score is not None and rollout.score >= self.right - 1e-9:
+                right.setdefault(rollout.text, rollout)
+            elif rollout.score is not None and rollout.score <= self.wrong + 1e-9:
+                wrong.setdefault(rollout.text, rollout)
+        return [
+            Preference(
+                prompt=best.prompt,
+                chosen=best.completion,
+                rejected=worst.completion,
+                source=f"correct_vs_wrong@{context.round}",
+                parents=(best.id, worst.id),
+                info={"chosen_score": best.score, "rejected_score": worst.score},
+            )
+            for right, wrong in groups.values()
+            for best, worst in islice(_in_turn(list(right.values()), list(wrong.values())), self.pairs)
+            if best.text != worst.text  # a reward that is a coin may call one text both
+        ]
+
+
+def _in_turn(right: list[Rollout], wrong: list[Rollout]) -> Iterator[tuple[Rollout, Rollout]]:
+    """All pairs, once each; of any first n of them no completion is in more than needed."""
+    if right and wrong:
+        lap = math.lcm(len(right), len(wrong))  # after so many the same pairs would come again, so shift by one
+        for n in range(len(right) * len(wrong)):
+            yield right[n % len(right)], wrong[(n + n // lap) % len(wrong)]
