@@ -1,0 +1,72 @@
+"""Pair the best completion of each problem with the worst and note how often each would win against the others.
+
+Idea: the update of a two-player game needs to know by how much a completion wins, not only that it does.
+Survey: preference optimization, section 4.3.
+Paper: arXiv:2405.00675 (SPPO), Wu et al., 2024.
+Algorithm:
+  1. Completion i of a problem beats j with probability sigmoid(scale * (s_i - s_j)), for scores s.
+  2. The win rate of i is the mean over all j, itself included at 1/2.
+  3. Pair the highest score with the lowest; info has their win rates as p_chosen and p_rejected. Problems where all
+     scores or both texts are equal make no pair.
+Differs: the paper's scores are logits of the preference model PairRM, of 5 samples, with scale 1; `scale` is ours, for
+  rewards of another range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Selection
+from selfimprove.records import Preference, Record, Rollout
+from selfimprove.registry import register
+
+
+@register("sppo_pairs", paper="2405.00675")
+@dataclass
+class SppoPairs(Selection):
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Preference
+    scale: float = 1.0
+    """Factor on the difference of two scores before the sigmoid."""
+
+    def __post_init__(self) -> None:
+        if self.scale <= 0:
+            raise RecipeError("selection.sppo_pairs.scale must be above 0")
+
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        groups: dict[str, list[tuple[float, Rollout]]] = {}
+        for rollout in records:
+            if rollout.score is not None:
+                groups.setdefault(rollout.prompt.id, []).append((rollout.score, rollout))
+        made = []
+        for group in groups.values():
+            (high, best), (low, worst) = max(group, key=lambda one: one[0]), min(group, key=lambda one: one[0])
+            if high == low or best.text == worst.text:
+                continue
+            p_chosen, p_rejected = (
+                sum(_sigmoid(self.scale * (score - other)) for other, _ in group) / len(group) for score in (high, low)
+            )
+            made.append(
+                Preference(
+                    prompt=best.prompt,
+                    chosen=best.completion,
+                    rejected=worst.completion,
+                    source=f"sppo_pairs@{context.round}",
+                    parents=(best.id, worst.id),
+                    info={
+                        "p_chosen": p_chosen,
+                        "p_rejected": p_rejected,
+                        "chosen_score": high,
+                        "rejected_score": low,
+                    },
+                )
+            )
+        return made
+
+
+def _sigmoid(x: float) -> float:
+    return 0.5 * (1.0 + math.tanh(x / 2))  # does not overflow
