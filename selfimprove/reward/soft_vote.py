@@ -8,7 +8,7 @@ Algorithm:
   2. Score each completion the share of all completions that have its answer; 0 where there is no answer.
   3. Where every completion has another answer, so that the entropy is log n, all of the group score 0.
 Differs: equal answers after the task's extraction form a cluster; for free text the paper clusters by meaning with a
-  model. The paper leaves out problems whose entropy is out of a band: use selection pass_rate_band for that.
+  model. To leave out problems that the model is too sure or too unsure of, add selection pass_rate_band.
 """
 
 from __future__ import annotations
