@@ -49,11 +49,13 @@ def compare(stored: Stored, given: Context, problems: Sequence[Prompt], reports:
     """The controls on the first `control_problems` sealed problems; {} where the loop has drawn nothing.
 
     Returns:
-        samples: completions per problem of the start with self-consistency; problems: how many were marked;
+        samples: completions per problem of the start with self-consistency; drawn: what the loop drew for training, per
+        sealed problem; problems: how many were marked;
         start, votes, champion: accuracy; over_votes: champion less votes; null: null round less start, if there is one.
     """
     recipe = stored.recipe
-    samples = min(recipe.control_samples, _drawn(stored, given.round) // max(1, len(problems)))
+    drawn = _drawn(stored, given.round) // max(1, len(problems))
+    samples = min(recipe.control_samples, drawn)
     part = problems[: recipe.control_problems]
     if not part or samples < 1:
         return {}
@@ -68,7 +70,7 @@ def compare(stored: Stored, given: Context, problems: Sequence[Prompt], reports:
     columns = {name: [scores[key] for key in keys] for name, scores in marked.items()}
     if not keys:
         return {}
-    found: dict[str, Any] = {"samples": samples, "problems": len(keys)}
+    found: dict[str, Any] = {"samples": samples, "drawn": drawn, "problems": len(keys)}
     for name in ("start", "votes", "champion"):
         found[name] = asdict(statistics.mean(columns[name]))
     found["over_votes"] = asdict(statistics.difference(columns["champion"], columns["votes"]))

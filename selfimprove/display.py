@@ -30,9 +30,12 @@ def spoken(decision: dict[str, Any]) -> str:
 
 def diagnosed(diagnosis: dict[str, Any]) -> str:
     """The diagnosis of a round in its line: what happened since the start, and the verdicts."""
-    names = [f"{said['name']}{said['by'] and '(by ' + said['by'] + ')'}" for said in diagnosis.get("verdicts", ())]
+    by: dict[str, list[str]] = {}
+    for said in diagnosis.get("verdicts", ()):
+        by.setdefault(said["name"], []).extend([said["by"]] if said["by"] else [])
     told = [diagnosis["change"]] if diagnosis.get("change") else []
-    return f"diagnosis: {', '.join([*told, *names])}  " if told or names else ""
+    told += [f"{name} by {', '.join(scores)}" if scores else name for name, scores in by.items()]
+    return f"diagnosis: {'; '.join(told)}  " if told else ""
 
 
 class _Clock:
@@ -186,7 +189,7 @@ def _controls(found: dict[str, Any]) -> list[str]:
     """What the gain is compared with."""
     if not found:
         return []
-    votes = f"the start with {found['samples']} votes a problem, drawn as often as the loop drew"
+    votes = f"the start with {found['samples']} votes a sealed problem (the loop drew {found['drawn']})"
     lines = [
         f"equal compute: {votes}: {short(found['votes'])}, the champion {short(found['champion'])}, "
         f"{_points(found['over_votes'])} (n = {found['problems']})"

@@ -103,7 +103,7 @@ def test_a_gain_is_compared_with_as_many_votes_of_the_start_and_with_a_null_roun
     summary = Runner(folder, log).run()
     found = summary["sealed"]["controls"]
     # 5 rounds x 20 problems x 4 samples are four completions for each of the 100 sealed problems
-    assert found["samples"] == 4 and found["problems"] == 60
+    assert found["samples"] == found["drawn"] == 4 and found["problems"] == 60
     scores = {
         who: json.loads((folder.root / f"round_005/sealed/{who}.json").read_text()) for who in ("start", "champion")
     }
