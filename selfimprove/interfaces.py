@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from selfimprove.errors import RecipeError
-from selfimprove.records import Alert, Checkpoint, Decision, Message, Metric, Prompt, Record, Report, Rollout, digest
+from selfimprove.records import (
+    Alert,
+    AuditForm,
+    Checkpoint,
+    Decision,
+    Message,
+    Metric,
+    Prompt,
+    Record,
+    Report,
+    Rollout,
+    digest,
+)
 
 
 # ---- what every method may be handed -----------------------------------------------------------------------------
@@ -121,6 +133,9 @@ class Roles(Protocol):
     def judge(self, prompt: Prompt, attempt: str) -> list[Message]: ...
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]: ...
 
+    def verdict(self, text: str) -> float | None:
+        """What a reply to `judge` says of the attempt, in [0, 1]; None where it says nothing that can be read."""
+
     def read_proposal(self, text: str) -> Prompt | None:
         """The problem that a reply to `propose` states, with its answer where the task can work it out; None: none."""
 
@@ -224,6 +239,8 @@ class Reward(ABC):
 
     weight: float = 1.0
     """Share of this reward in the sum when a recipe names several; 0 makes it a monitor."""
+    judges: ClassVar[bool] = False
+    """Whether a model gives the scores: before they select data they must pass an audit form, see `judging`."""
 
     @abstractmethod
     def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
@@ -305,6 +322,8 @@ class Evidence:
     """The audit of this round's candidate."""
     history: Sequence[Round]
     """All rounds up to this one, which is the last and has no decision yet."""
+    judges: Mapping[str, AuditForm] = field(default_factory=dict)
+    """The audit form of each reward that judges, with the candidate for a judge."""
 
 
 @dataclass

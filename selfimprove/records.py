@@ -158,6 +158,45 @@ class Alert:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """What labelled attempts say of a judge; a score above 1/2 is a yes. None: nothing to count."""
+
+    right: int
+    """Right attempts that it gave a verdict on."""
+    wrong: int
+    """Wrong attempts that it gave a verdict on."""
+    unread: int
+    """Labelled attempts that it gave no verdict on."""
+    mixed: int
+    """Problems with right and wrong attempts."""
+    tpr: float | None
+    """Share of the right attempts that it says yes to."""
+    fpr: float | None
+    """Share of the wrong attempts that it says yes to."""
+    youden: Metric | None
+    """TPR - FPR, Youden's J: 1 always right, 0 knows nothing."""
+    auc: Metric | None
+    """How often a right attempt scores above a wrong one at the same problem; ties count half."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditForm:
+    """The audit form of a judge: whether it may select data."""
+
+    judge: Reliability
+    start: Reliability
+    """The same of the weights of round 0, which judge the same attempts."""
+    drift: dict[str, Metric]
+    """Change of `youden` and `auc` from the one to the other."""
+    short: bool
+    """Whether there were too few labelled attempts to tell."""
+    fault: str
+    """Why the judge did not pass; empty: it passed."""
+    binding: bool = True
+    """Whether data are selected by its scores; False for a monitor, and for a judge that is trusted as it is."""
+
+
 KINDS: dict[str, type] = {kind.__name__: kind for kind in (Document, Prompt, Rollout, Preference)}
 
 

@@ -80,6 +80,12 @@ def choice(text: str) -> str | None:
     return letters[-1] if letters else None
 
 
+def verdict(text: str) -> float | None:
+    """1 or 0 where the last line of a judgement is #y or #n, with nothing but emphasis beside it; else None."""
+    lines = text.strip().splitlines()
+    return {"#y": 1.0, "#n": 0.0}.get(lines[-1].strip(" \t*_`.").lower()) if lines else None
+
+
 def canonical(text: str) -> str:
     """Unicode-normalised, lower case, white space folded: the key of a problem that has no better one."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -206,6 +206,9 @@ class _Roles:
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return [{"role": "user", "content": f"R:{prompt.key}={attempt}|"}]
 
+    def verdict(self, text: str) -> float | None:
+        return {"#y": 1.0, "#n": 0.0}.get(text[-2:])
+
     def read_proposal(self, text: str) -> Prompt | None:
         digits = [int(digit) for digit in text.split("+")] if re.fullmatch(r"[0-9](\+[0-9])+", text) else []
         fits = 2 <= len(digits) <= self.task.max_length and max(digits) < self.task.modulus

@@ -30,7 +30,7 @@ from selfimprove.jsonl_rows import read
 from selfimprove.math_worker import LONGEST, ask
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.registry import nearest, register
-from selfimprove.text import SPLITS, canonical, choice, final_answer, split_of
+from selfimprove.text import SPLITS, canonical, choice, final_answer, split_of, verdict
 
 VERIFIERS = ("exact", "choice", "math")
 
@@ -146,6 +146,9 @@ class _Roles:
 
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return _led(self.system_prompt, _words("refine", problem=_problem(prompt), attempt=attempt))
+
+    def verdict(self, text: str) -> float | None:
+        return verdict(text)
 
     def read_proposal(self, text: str) -> Prompt | None:
         problem = text.strip()

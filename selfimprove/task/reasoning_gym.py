@@ -34,7 +34,7 @@ from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import Roles, Task
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.registry import nearest, register
-from selfimprove.text import canonical, final_answer, split_of
+from selfimprove.text import canonical, final_answer, split_of, verdict
 
 CHUNK = 500
 """Draws from one seed of the library; some families prepare all of them at once."""
@@ -192,6 +192,9 @@ class _Roles:
 
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return self.solve(_words("refine", prompt, attempt=attempt))
+
+    def verdict(self, text: str) -> float | None:
+        return verdict(text)
 
     def read_proposal(self, text: str) -> Prompt | None:
         problem = text.strip()
