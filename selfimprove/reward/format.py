@@ -1,0 +1,44 @@
+"""Whether a completion has the form that was asked for.
+
+Idea: a form that the marking rule can read is learned in a few steps, if it has a small reward of its own.
+Survey: verifiable rewards, section 4.3.2.
+Paper: arXiv:2501.12948 (DeepSeek-R1), DeepSeek-AI, 2025: the format reward.
+Algorithm:
+  1. With `pattern`, score 1 where the regular expression matches the whole text, `.` standing for line ends too.
+  2. Without, score 1 where the task can read a final answer.
+  3. 0 otherwise.
+Differs: the paper's form is reasoning and answer in tags: pattern `<think>.*</think>.*`. Give it a small weight beside
+  a reward that knows right from wrong; alone it is pleased by anything of the right form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Reward
+from selfimprove.records import Rollout
+from selfimprove.registry import register
+
+
+@register("format", paper="2501.12948")
+@dataclass
+class Format(Reward):
+    pattern: str | None = None
+    """Python regular expression for the whole completion; null asks for a final answer that the task can read."""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            raise RecipeError(f"reward.format.pattern is no regular expression: {error}") from error
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        return [[float(self._fits(rollout.text, context)) for rollout in group] for group in groups]
+
+    def _fits(self, text: str, context: Context) -> bool:
+        if self.pattern is None:
+            return context.answer_of(text) is not None
+        return re.fullmatch(self.pattern, text, re.DOTALL) is not None
