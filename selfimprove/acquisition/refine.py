@@ -1,0 +1,86 @@
+"""A second turn: show the model its first attempt, and keep the second one where it is better.
+
+Idea: correcting an attempt is often easier than being right at once, and the pairs in which it worked can be learned
+from: as the skill of correcting, or as the answer that should have come first.
+Survey: transformation-based generation, section 2.4.2.
+Paper: arXiv:2503.08681 (STaSC), Moskvoretskii et al., 2025; arXiv:2407.18219 (RISE), Qu et al., 2024.
+Algorithm:
+  1. The incoming rollouts are first attempts; they are scored by the recipe's reward.
+  2. Draw `samples` second attempts to each in the role `refine`, which shows the problem and the first attempt.
+  3. Keep those with a higher score than the first attempt, or with `keep: not_worse` also those with the same score
+     where that is at least `enough`.
+  4. Attach them to the prompt that shows the first attempt, or with `attach: problem` to the problem alone.
+  5. Give on the first attempts as well, or with `first: false` the second ones alone.
+Differs: two turns, where RISE goes on for up to five. From which weights training starts (STaSC's fixed or evolving
+  model) is the optimization's business. How many attempts are drawn is our choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.records import Record, Rollout
+from selfimprove.registry import register
+
+
+@register("refine", paper="2503.08681")
+@dataclass
+class Refine(Acquisition):
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Rollout
+    samples: int = 1
+    """Second attempts drawn to each first one."""
+    temperature: float = 1.0
+    """Sampling temperature of the second attempts; 0 is greedy."""
+    keep: str = "improved"
+    """Second attempts that are kept: `improved`, or `not_worse`, which also keeps those that left a good answer good."""
+    enough: float = 1.0
+    """Lowest score at which `not_worse` keeps an attempt that did not change for the better."""
+    attach: str = "attempt"
+    """Prompt that a second attempt is stored with: `attempt` (it shows the first one) or `problem` (it does not)."""
+    first: bool = True
+    """Give on the first attempts too."""
+
+    def __post_init__(self) -> None:
+        if self.keep not in ("improved", "not_worse") or self.attach not in ("attempt", "problem"):
+            raise RecipeError("acquisition.refine takes keep: improved or not_worse, and attach: attempt or problem")
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        before = context.reward(records)
+        shown = [
+            replace(r.prompt, prompt=context.roles.refine(r.prompt, r.text), parents=(r.prompt.id,)) for r in records
+        ]
+        groups = context.policy.sample(shown, self.samples, Sampling(temperature=self.temperature))
+        # The reward marks a second attempt as an answer to the problem, whatever it will be stored with.
+        after = iter(
+            context.reward(
+                [replace(r, prompt=f.prompt) for f, group in zip(before, groups, strict=True) for r in group]
+            )
+        )
+        made = [
+            replace(
+                rollout,
+                prompt=rollout.prompt if self.attach == "attempt" else one.prompt,
+                score=score,
+                logprobs=rollout.logprobs if self.attach == "attempt" else None,
+                source=f"refine@{context.round}",
+                parents=(one.prompt.id, one.id),
+                info={**rollout.info, "first_score": one.score},
+            )
+            for one, group in zip(before, groups, strict=True)
+            for rollout in group
+            if self._kept(one.score, score := next(after).score)
+        ]
+        rose = sum(r.score > r.info["first_score"] for r in made)
+        context.log.metric("refine/kept", len(made))
+        context.log.metric("refine/improved", rose / max(1, len(records) * self.samples))
+        return [*(before if self.first else []), *made]
+
+    def _kept(self, before: float | None, after: float | None) -> bool:
+        if before is None or after is None:
+            return False
+        return after > before or (self.keep == "not_worse" and after == before >= self.enough - 1e-9)
