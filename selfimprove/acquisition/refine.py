@@ -37,7 +37,7 @@ class Refine(Acquisition):
     temperature: float = 1.0
     """Sampling temperature of the second attempts; 0 is greedy."""
     keep: str = "improved"
-    """Second attempts that are kept: `improved`, or `not_worse`, which also keeps those that left a good answer good."""
+    """Second attempts that are kept: `improved`, or `not_worse`, which also keeps a good answer left as it is."""
     enough: float = 1.0
     """Lowest score at which `not_worse` keeps an attempt that did not change for the better."""
     attach: str = "attempt"
