@@ -114,11 +114,11 @@ def run(recipe: str, changes: list[str], folder: Path) -> Twice:
     def sampled(*given: Any) -> Any:
         return clock.call(lambda: sample(*given), lambda: second.sample(*given[:-1], quiet))
 
-    def trained(start: Any, rollouts: Any, place: Path, schedule: Any, log: Any, *check: Any) -> Any:
+    def trained(start: Any, rollouts: Any, place: Path, schedule: Any, log: Any, *check: Any, **how: Any) -> Any:
         other = folder.with_name(f"{folder.name}-again-{clock.made}")
         return clock.call(
-            lambda: sft(start, rollouts, place, schedule, log, *check),
-            lambda: sft(start, rollouts, other, schedule, quiet),
+            lambda: sft(start, rollouts, place, schedule, log, *check, **how),
+            lambda: sft(start, rollouts, other, schedule, quiet, **how),
         )
 
     engine.sample, training.sft = sampled, trained

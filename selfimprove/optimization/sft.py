@@ -8,7 +8,8 @@ Algorithm:
   2. Start from the base model, or with `restart: last` from the policy that made the data.
   3. TRL's SFTTrainer, for `max_steps` steps if that is set, else `num_train_epochs` epochs.
   4. With `peak_every`, the weights with the best score on selection problems are kept (arXiv:2606.21090).
-Differs: rows carry no weights (TRL's SFT has none).
+Differs: rows carry no weights; `weighted_sft` uses them. With `loss_type: dft` each token's loss is multiplied by its
+  own probability, dynamic fine-tuning, arXiv:2508.05629.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Sft(Optimization):
     """Where training starts: `base` (the weights of round 0) or `last` (the policy that made the data)."""
     data: str = "newest"
     """What it trains on: `newest` (this round's rollouts) or `all_rounds`."""
+    loss_type: str = "nll"
+    """TRL's loss name: `nll`, or `dft` for dynamic fine-tuning."""
     learning_rate: float = 1e-5
     """Peak learning rate."""
     max_steps: int = -1
@@ -60,6 +63,8 @@ class Sft(Optimization):
     def __post_init__(self) -> None:
         if self.restart not in ("base", "last") or self.data not in ("newest", "all_rounds"):
             raise RecipeError("optimization.sft takes restart: base or last, and data: newest or all_rounds")
+        if self.loss_type not in ("nll", "dft"):
+            raise RecipeError(f"optimization.sft.loss_type takes nll or dft, not {self.loss_type!r}")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = list(records)
@@ -82,10 +87,17 @@ class Sft(Optimization):
             seed=context.seed,
         )
         start = context.start if self.restart == "base" else context.policy.checkpoint
-        if not self.peak_every:
-            return training.sft(start, rows, context.folder / "model", schedule, context.log)
-        peak = self._peak(context)
-        return training.sft(start, rows, context.folder / "model", schedule, context.log, peak, self.peak_every)
+        peak = self._peak(context) if self.peak_every else None
+        return training.sft(
+            start,
+            rows,
+            context.folder / "model",
+            schedule,
+            context.log,
+            peak,
+            self.peak_every,
+            loss_type=self.loss_type,
+        )
 
     def _peak(self, context: Context) -> training.Peak:
         """Greedy accuracy of the weights in training, on the same selection problems at every look."""

@@ -1,0 +1,80 @@
+"""Reward-weighted regression: likelihood in which each completion counts by the exponential of its score.
+
+Idea: a soft filter; between imitating everything and imitating only the best stands a temperature.
+Survey: direct optimization, section 4.2.
+Paper: arXiv:2407.18219 (RISE), Qu et al., 2024; the method is that of Peters and Schaal, ICML 2007.
+Algorithm:
+  1. Drop completions without a score.
+  2. The weight is exp(score / tau), up to a factor that the weighted mean cancels.
+  3. The loss is the weighted mean of -log p over the tokens of a step.
+  4. Start from the base model, or with `restart: last` from the policy that made the data.
+Differs: RISE weighs the turns of a dialogue, here each completion is one; the learning rate is our choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint, Rollout
+from selfimprove.registry import register
+
+
+@register("reward_weighted_regression", paper="2407.18219")
+@dataclass
+class RewardWeightedRegression(Optimization):
+    consumes: ClassVar[Any] = Rollout
+    tau: float = 1.0
+    """Temperature of the weights: near 0 only the best scores count, at infinity all completions count alike."""
+    restart: str = "base"
+    """Where training starts: `base` (the weights of round 0) or `last` (the policy that made the data)."""
+    learning_rate: float = 1e-5
+    """Peak learning rate."""
+    max_steps: int = -1
+    """Optimizer steps; -1 leaves it to num_train_epochs."""
+    num_train_epochs: float = 3.0
+    """Passes over the data, where max_steps is -1."""
+    per_device_train_batch_size: int = 8
+    """Rows per step and device."""
+    gradient_accumulation_steps: int = 1
+    """Batches summed up for one optimizer step."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises."""
+    lr_scheduler_type: str = "linear"
+    """TRL's name of the schedule."""
+
+    def __post_init__(self) -> None:
+        if self.restart not in ("base", "last") or not self.tau > 0:
+            raise RecipeError("optimization.reward_weighted_regression takes restart: base or last, and a tau above 0")
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        rows = [one for one in records if one.score is not None]
+        if not rows:
+            raise DataError(f"none of {len(records)} completions has a score; name a reward in the recipe")
+        best = max(one.score for one in rows)  # the largest weight is 1: no overflow
+        weights = [math.exp((one.score - best) / self.tau) for one in rows]
+        kept = [(one, weight) for one, weight in zip(rows, weights, strict=True) if weight > 1e-6]
+        context.log.metric("train/effective_rows", sum(weights) ** 2 / sum(weight**2 for weight in weights))
+        schedule = training.Schedule(
+            learning_rate=self.learning_rate,
+            max_steps=self.max_steps,
+            num_train_epochs=self.num_train_epochs,
+            per_device_train_batch_size=self.per_device_train_batch_size,
+            gradient_accumulation_steps=self.gradient_accumulation_steps,
+            warmup_steps=self.warmup_steps,
+            lr_scheduler_type=self.lr_scheduler_type,
+            seed=context.seed,
+        )
+        return training.sft(
+            context.start if self.restart == "base" else context.policy.checkpoint,
+            [one for one, _ in kept],
+            context.folder / "model",
+            schedule,
+            context.log,
+            weights=[weight for _, weight in kept],
+        )

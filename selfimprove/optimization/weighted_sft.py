@@ -1,0 +1,79 @@
+"""Supervised fine-tuning in which each completion counts by its weight.
+
+Idea: a selection that is unsure of a completion need not drop it; its weight says how much to learn from it.
+Survey: direct optimization, section 4.2.
+Paper: none of its own; weights from votes stand in the second term of arXiv:2411.04109 (ScPO).
+Algorithm:
+  1. Drop completions of weight 0.
+  2. With `average: token` the loss is the sum of w * -log p over all tokens of a step, over the sum of their weights;
+     with `average: sequence` the weight is that of the mean over a completion's tokens, so long ones count no more.
+  3. Start from the base model, or with `restart: last` from the policy that made the data.
+Differs: nothing to compare with; weights of 1 and `average: token` are `sft`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint, Rollout
+from selfimprove.registry import register
+
+
+@register("weighted_sft")
+@dataclass
+class WeightedSft(Optimization):
+    consumes: ClassVar[Any] = Rollout
+    average: str = "token"
+    """What has a completion's weight: each `token`, or the mean over its tokens (`sequence`)."""
+    restart: str = "base"
+    """Where training starts: `base` (the weights of round 0) or `last` (the policy that made the data)."""
+    learning_rate: float = 1e-5
+    """Peak learning rate."""
+    max_steps: int = -1
+    """Optimizer steps; -1 leaves it to num_train_epochs."""
+    num_train_epochs: float = 3.0
+    """Passes over the data, where max_steps is -1."""
+    per_device_train_batch_size: int = 8
+    """Rows per step and device."""
+    gradient_accumulation_steps: int = 1
+    """Batches summed up for one optimizer step."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises."""
+    lr_scheduler_type: str = "linear"
+    """TRL's name of the schedule."""
+
+    def __post_init__(self) -> None:
+        if self.restart not in ("base", "last") or self.average not in ("token", "sequence"):
+            raise RecipeError("optimization.weighted_sft takes restart: base or last, and average: token or sequence")
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        wrong = [one.weight for one in records if not 0 <= one.weight < float("inf")]
+        if wrong:
+            raise DataError(f"weighted_sft was given a weight of {wrong[0]}; the selection must give 0 or more")
+        rows = [one for one in records if one.weight > 0]
+        if not rows:
+            raise DataError(f"all {len(records)} completions have weight 0; nothing to train on")
+        schedule = training.Schedule(
+            learning_rate=self.learning_rate,
+            max_steps=self.max_steps,
+            num_train_epochs=self.num_train_epochs,
+            per_device_train_batch_size=self.per_device_train_batch_size,
+            gradient_accumulation_steps=self.gradient_accumulation_steps,
+            warmup_steps=self.warmup_steps,
+            lr_scheduler_type=self.lr_scheduler_type,
+            seed=context.seed,
+        )
+        return training.sft(
+            context.start if self.restart == "base" else context.policy.checkpoint,
+            rows,
+            context.folder / "model",
+            schedule,
+            context.log,
+            weights=[one.weight for one in rows],
+            average=self.average,
+        )
