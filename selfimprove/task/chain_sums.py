@@ -129,8 +129,7 @@ class ChainSums(Task):
 
     def _solution(self, digits: list[int], source: random.Random, slip: bool = False) -> str | None:
         """The worked solution; a step on a hidden entry gets a random result. `slip` plants one wrong step."""
-        total, steps = digits[0], []
-        bad = source.randrange(len(digits) - 1) if slip else -1
+        total, steps, bad = digits[0], [], source.randrange(len(digits) - 1) if slip else -1
         for i, digit in enumerate(digits[1:]):
             hidden = (total, digit) in self._gap
             if hidden and slip:
@@ -165,8 +164,7 @@ class ChainSums(Task):
         source, size = random.Random(f"{seed}:{split}:{length}"), self.modulus**length
         seen: set[int] = set()
         while len(seen) < size:
-            number = source.randrange(size)
-            if number not in seen:
+            if (number := source.randrange(size)) not in seen:
                 seen.add(number)
                 digits = [number // self.modulus**i % self.modulus for i in range(length)]
                 if split_of(_problem(digits)) == split:
