@@ -1,0 +1,83 @@
+"""The model checks its own attempt and revises it only where it calls it wrong; it is trained in both roles.
+
+Idea: a second attempt that is always asked for teaches a model either to change right answers or to change nothing. If
+its own verdict decides, a revision has a reason, and the verdict itself can be rewarded for being true.
+Survey: interaction-based generation, section 2.4.3.
+Paper: arXiv:2506.10406 (PAG), Jiang et al., 2025.
+Algorithm:
+  1. The incoming rollouts are first attempts; they are scored by the recipe's reward.
+  2. Ask for a verdict on each in the role `judge`. Its score is 1 if it says what the reward says, else 0; a reply
+     without a verdict scores 0 and counts as `right`, so nothing is revised.
+  3. Revise what was called wrong in the role `refine`. The score of a revision is its reward r2, plus `bonus` times
+     the gain r2 - r1 over the first attempt.
+  4. Give on attempts, verdicts and revisions, or those of them that `train` names, each with its own prompt and score.
+Differs: the paper updates by PPO on whole conversations of two attempts, with four rollouts a prompt, a bonus of 1, no
+  discount between turns and advantages normalized for each role; here each turn is a record of its own, which amounts
+  to no discount, and the optimization does the rest. The reviser sees the attempt and not the words of the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.registry import register
+
+TURNS = ("attempts", "verdicts", "revisions")
+
+
+@register("verify_then_revise", paper="2506.10406")
+@dataclass
+class VerifyThenRevise(Acquisition):
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Rollout
+    temperature: float = 1.0
+    """Sampling temperature of verdicts and revisions; 0 is greedy."""
+    bonus: float = 1.0
+    """Weight of the gain over the first attempt in the score of a revision."""
+    threshold: float = 0.5
+    """An attempt with a reward above this is right."""
+    train: list[str] = field(default_factory=lambda: [*TURNS])
+    """The turns that are given on: attempts, verdicts, revisions."""
+
+    def __post_init__(self) -> None:
+        if not self.train or set(self.train) - set(TURNS):
+            raise RecipeError(f"acquisition.verify_then_revise.train takes some of {', '.join(TURNS)}")
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        attempts = [r for r in context.reward(records) if r.score is not None]
+        asked = [replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None) for r in attempts]
+        judged = self._draw(asked, attempts, context)  # without a reference: the task's rule does not mark verdicts
+        said = [context.roles.verdict(reply.text) for reply in judged]
+        verdicts = [
+            replace(reply, score=float(word is not None and (word > 0.5) == ((one.score or 0.0) > self.threshold)))
+            for reply, word, one in zip(judged, said, attempts, strict=True)
+        ]
+        doubted = [one for one, word in zip(attempts, said, strict=True) if word is not None and word <= 0.5]
+        shown = [replace(r.prompt, prompt=context.roles.refine(r.prompt, r.text)) for r in doubted]
+        redone = self._draw(shown, doubted, context)
+        marked = context.reward([replace(r, prompt=one.prompt) for r, one in zip(redone, doubted, strict=True)])
+        changes = [(r, m.score, one.score) for r, m, one in zip(redone, marked, doubted, strict=True)]
+        known = [(r, after, after - (before or 0.0)) for r, after, before in changes if after is not None]
+        revisions = [
+            replace(r, score=after + self.bonus * gain, info={**r.info, "reward": after}) for r, after, gain in known
+        ]
+        total = max(1, len(attempts))
+        context.log.metric("verify_then_revise/true_verdicts", sum(r.score or 0.0 for r in verdicts) / total)
+        context.log.metric("verify_then_revise/revised", len(doubted) / total)
+        context.log.metric("verify_then_revise/gain", sum(gain for _, _, gain in known) / total)
+        turns = dict(zip(TURNS, (attempts, verdicts, revisions), strict=True))
+        return [rollout for name in TURNS if name in self.train for rollout in turns[name]]
+
+    def _draw(self, prompts: Sequence[Prompt], about: Sequence[Rollout], context: Context) -> list[Rollout]:
+        """One reply to each prompt, made from a first attempt."""
+        groups = context.policy.sample(prompts, 1, Sampling(temperature=self.temperature))
+        source = f"verify_then_revise@{context.round}"
+        return [
+            replace(reply, source=source, parents=(one.prompt.id, one.id))
+            for [reply], one in zip(groups, about, strict=True)
+        ]
