@@ -1,0 +1,78 @@
+"""SPIN: the reference wins every pair, the last model plays against it, and a model that writes the data has no pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from selfimprove.acquisition.opponent import Opponent
+from selfimprove.errors import DataError
+from selfimprove.interfaces import Sampling
+from selfimprove.task.reasoning_gym import ReasoningGym
+
+
+@pytest.fixture
+def problems(task: Any) -> list:
+    return task.problems("train", 30, 1)
+
+
+def test_the_reference_is_chosen_and_the_own_sample_rejected(
+    make_context: Callable, make_engine: Callable, task: Any, problems: list
+) -> None:
+    engine = make_engine(default="#?")
+    context = make_context(engine, round=2)
+    pairs = list(Opponent().acquire(problems, context))
+    assert [p.prompt for p in pairs] == problems
+    assert [p.chosen[-1]["content"] for p in pairs] == [task.roles().solution(p) for p in problems]
+    assert {p.rejected[-1]["content"] for p in pairs} == {"#?"}
+    assert {(p.source, p.parents == (p.prompt.id,)) for p in pairs} == {("opponent@2", True)}
+    assert [(n, sampling) for n, sampling, _ in engine.calls] == [(1, Sampling(temperature=1.0))]
+    assert {p.answer for p in engine.seen} == {None}
+
+
+def test_no_reward_is_asked(make_context: Callable, make_engine: Callable, problems: list) -> None:
+    """The winner is who wrote it, not who is right: hidden entries make some references wrong."""
+    context = make_context(make_engine(default="#?"), reward=None, verify=None)
+    assert len(Opponent().acquire(problems, context)) == 30
+
+
+def test_where_the_model_writes_what_the_data_say_the_game_is_over(
+    make_context: Callable, make_engine: Callable, task: Any, problems: list
+) -> None:
+    same = {p.prompt[-1]["content"]: {str(task.roles().solution(p)): 1.0} for p in problems}
+    context = make_context(make_engine(same))
+    assert list(Opponent().acquire(problems, context)) == []
+    assert context.log.metrics == {"opponent/unlike": 0.0}
+
+
+@pytest.mark.parametrize("mix", [True, False])
+def test_the_pairs_of_one_round_before_are_mixed_in(
+    make_context: Callable, make_engine: Callable, problems: list, tmp_path: Any, mix: bool
+) -> None:
+    folders = [tmp_path / str(number) for number in range(3)]
+    made = []
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        context = make_context(
+            make_engine(default=f"#own {number}"),
+            round=number + 1,
+            folder=folder,
+            previous=folders[number - 1] if number else None,
+        )
+        made.append(Opponent(mix=mix).acquire(problems[:4], context))
+    sources = [[pair.source for pair in pairs] for pairs in made]
+    before = ["opponent@1"] * 4 if mix else []
+    assert sources[0] == ["opponent@1"] * 4 and sources[1] == [*before, *["opponent@2"] * 4]
+    assert len(sources[2]) == (8 if mix else 4) and "opponent@1" not in sources[2]  # not all earlier rounds
+
+
+def test_a_problem_without_a_reference_has_no_pair(
+    make_context: Callable, make_engine: Callable, problems: list
+) -> None:
+    context = make_context(make_engine(), roles=ReasoningGym().roles())
+    with pytest.raises(DataError, match="no problem of this task has a reference solution"):
+        Opponent().acquire([replace(problems[0], answer=None)], context)
+    assert Opponent().acquire([], make_context(make_engine())) == []
