@@ -1,0 +1,72 @@
+"""Every answer of a problem as a label with a weight, and a penalty for problems without agreement.
+
+Idea: the majority is often wrong, so no single answer is trusted: each one counts as a label, weighted by how often it
+  was given, and a problem on which the model does not agree with itself is a reason to do less of all of it.
+Survey: consensus rewards, section 4.3.2.
+Paper: arXiv:2510.02172 (RESTRAIN), Yu et al., 2025.
+Algorithm:
+  1. f_j is the share of the n completions that have answer j; those without an answer count in n.
+  2. Answer j as the label gives completion i the advantage of 1[a_i = a_j] in its group, over Bessel's deviation.
+  3. The score is the mean of these over the answers, with weights proportional to exp(-(f_j - centre)^2 / 2 width^2).
+  4. Where the most common answer has a share below `min_agreement`, all completions score -penalty instead.
+Differs: the weight per problem that the paper computes once with the start model is left out; no code is published, and
+  all constants are our choice. The scores are advantages: an optimizer that takes the group's mean off (grpo, rloo)
+  loses the penalty; threshold with min_score above 0 or an optimizer without such a baseline keeps it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Reward
+from selfimprove.records import Rollout
+from selfimprove.registry import register
+
+
+@register("restrain", paper="2510.02172")
+@dataclass
+class Restrain(Reward):
+    centre: float = 1.0
+    """Share at which an answer weighs most as a label."""
+    width: float = 0.4
+    """How fast the weight falls away from the centre; near 0 only the majority counts."""
+    min_agreement: float = 0.25
+    """Share that the most common answer must have."""
+    penalty: float = 0.5
+    """What is taken off all completions of a problem without agreement."""
+
+    def __post_init__(self) -> None:
+        if self.width <= 0 or self.penalty < 0:
+            raise RecipeError("reward.restrain needs width above 0 and penalty of at least 0")
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        return [self._advantages([context.answer_of(rollout.text) for rollout in group]) for group in groups]
+
+    def _advantages(self, answers: list[str | None]) -> list[float | None]:
+        n = len(answers)
+        shares = {answer: count / n for answer, count in Counter(a for a in answers if a is not None).items()}
+        if max(shares.values(), default=0.0) < self.min_agreement - 1e-9 or not shares:
+            return [-self.penalty] * n
+        weights = self._weights(shares)
+        scores = []
+        for answer in answers:
+            parts = (w * _normalised(float(answer == label), shares[label], n) for label, w in weights.items())
+            scores.append(sum(parts))
+        return scores
+
+    def _weights(self, shares: dict[str, float]) -> dict[str, float]:
+        """The weight of each answer as a label; they sum to 1."""
+        exponents = {answer: -((share - self.centre) ** 2) / (2 * self.width**2) for answer, share in shares.items()}
+        top = max(exponents.values())  # taken off, so that a small width does not underflow
+        raw = {answer: math.exp(exponent - top) for answer, exponent in exponents.items()}
+        return {answer: value / sum(raw.values()) for answer, value in raw.items()}
+
+
+def _normalised(value: float, mean: float, n: int) -> float:
+    """The advantage of a 0 or 1 in a group of n with this mean; 0 where all are equal."""
+    deviation = math.sqrt(mean * (1 - mean) * n / (n - 1)) if n > 1 and mean < 1 else 0.0
+    return (value - mean) / deviation if deviation else 0.0
