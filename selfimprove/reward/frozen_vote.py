@@ -1,0 +1,53 @@
+"""Agreement with the majority of the start model's answers: labels that cannot drift with the training.
+
+Idea: a model that votes on its own labels learns to agree with itself; where frozen weights vote, agreement alone
+  gains nothing.
+Survey: consensus rewards, section 4.3.2; collapse, section 7.3.
+Paper: arXiv:2505.21444 (Can Large Reasoning Models Self-Train?), Shafayat et al., 2025: labels of the fixed model.
+Algorithm:
+  1. Draw `votes` answers to each problem from the weights of round 0.
+  2. The label is the most frequent one; its share counts all votes, also those without an answer.
+  3. Score 1 for completions with the label and 0 for the others; None for all of a group where the first two answers
+     tie or the label's share is below `min_agreement`.
+Differs: the paper makes the labels once, before training; here each call draws them anew, which costs `votes`
+  completions per problem: with an optimizer that samples as it trains, per step. The default of votes is our choice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from selfimprove.interfaces import Context, Reward, Sampling
+from selfimprove.records import Rollout
+from selfimprove.registry import register
+
+
+@register("frozen_vote", paper="2505.21444")
+@dataclass
+class FrozenVote(Reward):
+    votes: int = 16
+    """Answers of the start model to each problem."""
+    temperature: float = 1.0
+    """Sampling temperature of the votes."""
+    min_agreement: float = 0.0
+    """Share of the votes that the label must have; below it the problem is left out."""
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        start = replace(context.policy, checkpoint=context.start)
+        prompts = [group[0].prompt for group in groups if group]
+        drawn = iter(start.sample(prompts, self.votes, Sampling(temperature=self.temperature)))
+        scores: list[list[float | None]] = []
+        for group in groups:
+            label = self._label([context.answer_of(vote.text) for vote in next(drawn)]) if group else None
+            answers = [context.answer_of(rollout.text) for rollout in group]
+            scores.append([None if label is None else float(answer == label) for answer in answers])
+        return scores
+
+    def _label(self, answers: list[str | None]) -> str | None:
+        ranked = Counter(answer for answer in answers if answer is not None).most_common(2)
+        tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
+        if not ranked or tied or ranked[0][1] < self.min_agreement * len(answers) - 1e-9:
+            return None
+        return ranked[0][0]
