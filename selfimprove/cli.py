@@ -57,9 +57,12 @@ def run(
 def resume(
     folder: Annotated[Path, typer.Argument(help="Run folder.")],
     rounds: Annotated[int | None, typer.Option(help="Go on to this many rounds.")] = None,
+    answer: Annotated[
+        bool | None, typer.Option("--approve/--reject", help="Answer what a run at autonomy 1 waits with.")
+    ] = None,
 ) -> None:
     """Go on with a run that was stopped; finished steps are not repeated."""
-    _finish(folder, rounds)
+    _finish(folder, rounds, answer)
 
 
 @app.command(name="eval")
@@ -332,7 +335,7 @@ def _threads() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
-def _finish(folder: Path, rounds: int | None) -> None:
+def _finish(folder: Path, rounds: int | None, answer: bool | None = None) -> None:
     _threads()
     from selfimprove.display import closing, rounds_table, sealed_table
     from selfimprove.rundir import RunDir
@@ -340,7 +343,7 @@ def _finish(folder: Path, rounds: int | None) -> None:
 
     try:
         with _screen() as screen:
-            summary = Runner(RunDir.open(folder), screen).run(rounds)
+            summary = Runner(RunDir.open(folder), screen).run(rounds, answer)
     except KeyboardInterrupt as error:
         stopped = InterruptedRunError(f"stopped; finished steps are kept. Go on with: selfimprove resume {folder}")
         stopped.code = 143 if isinstance(error, _Terminated) else 130

@@ -6,7 +6,8 @@ The command line prints a `UserError` as one line and exits with its code. All e
     1 internal error (a bug)    69 engine unavailable
     2 bad recipe or arguments   74 input/output error, no space left
     3 stopped by a rule         75 busy: another process holds the run folder
-    65 bad data or checkpoint   130 Ctrl-C, 143 SIGTERM
+    4 waits for a person        130 Ctrl-C, 143 SIGTERM
+    65 bad data or checkpoint
 """
 
 
@@ -24,6 +25,12 @@ class StoppedError(UserError):
     """A rule of the recipe ended the run before its last round; finished rounds are kept."""
 
     code = 3
+
+
+class WaitingError(UserError):
+    """The run proposes something that a person has to approve or reject (autonomy 1)."""
+
+    code = 4
 
 
 class DataError(UserError):

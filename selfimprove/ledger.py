@@ -34,6 +34,15 @@ class Ledger:
         """Note that a decision spent alpha."""
         self._note({"round": number, "step": step, "alpha": alpha})
 
+    def answer(self, number: int, step: str, approved: bool) -> None:
+        """Note what a person said to a proposal."""
+        self._note({"round": number, "step": step, "approved": approved})
+
+    def answers(self) -> dict[tuple[int, str], bool]:
+        """What a person said to the proposal of each step that was answered."""
+        found = (entry for entry in self.entries() if "approved" in entry)
+        return {(entry["round"], entry["step"]): entry["approved"] for entry in found}
+
     def entries(self) -> list[dict[str, Any]]:
         """All lines, checked.
 

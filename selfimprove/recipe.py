@@ -51,7 +51,7 @@ DEFAULTS = {
     "evaluation": ["accuracy", "probes"],
     "alarm": [
         *("reward_hacking", "majority_collapse", "entropy", "diversity", "large_k"),
-        *("length", "forgetting", "reversal", "contamination"),
+        *("length", "forgetting", "reversal", "contamination", "judge"),
     ],
     "gate": ["ratchet"],
     "controller": ["fixed"],
@@ -68,6 +68,9 @@ class Recipe:
     """Rounds of improvement; round 0 only measures the start."""
     seed: int = 0
     """Every random choice of the run follows from it."""
+    autonomy: int = 3
+    """What the loop does by itself: 0 measures and keeps the start, 1 proposes and waits for a person, 2 decides but
+    leaves the recipe as it is, 3 also changes the recipe as its controllers say. A controller may always stop."""
     gate_problems: int = 500
     """Fresh problems for each gate decision."""
     probe_problems: int = 100
@@ -326,6 +329,10 @@ def _check_counts(recipe: Recipe, path: Path) -> None:
             raise RecipeError(f"{path}: {slot} takes one method, {count} are named.{nearest('', registry.names(slot))}")
         if slot in SOME and count == 0:
             raise RecipeError(f"{path}: {slot} names no method.{nearest('', registry.names(slot))}")
+    if recipe.autonomy not in range(4):
+        raise RecipeError(
+            f"{path}: autonomy is {recipe.autonomy}; it must be 0 (measure), 1 (ask), 2 (decide) or 3 (adapt)"
+        )
     for name, low in (
         ("rounds", 0),
         ("gate_problems", 1),

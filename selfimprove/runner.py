@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from selfimprove import recipe as recipes
 from selfimprove import splits, statistics, steps
+from selfimprove.errors import RecipeError, WaitingError
 from selfimprove.interfaces import Log
 from selfimprove.records import VERDICTS, Report, digest
 from selfimprove.rundir import RunDir, write_json, write_text
@@ -94,15 +95,22 @@ class Runner:
         self.folder, self.watcher = folder, watcher
         self.stored = Stored(folder)
 
-    def run(self, rounds: int | None = None) -> dict[str, Any]:
+    def run(self, rounds: int | None = None, answer: bool | None = None) -> dict[str, Any]:
         """Run or finish all rounds and the sealed exam under the lock of the folder; returns summary.json.
 
         Args:
             rounds: rounds in all; None is what the recipe plans.
+            answer: what a person says to the proposal that the run waits with.
+
+        Raises:
+            WaitingError: at autonomy 1, a proposal has to be approved or rejected.
+            RecipeError: there is an answer, but nothing was proposed.
         """
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts: repeatable products
         with self.folder.lock():
             self.stored.ledger.check(self.stored.held_out_steps())
+            if answer is not None:
+                self._answer(answer)
             try:
                 return self._loop(self.stored.recipe.rounds if rounds is None else rounds)
             finally:
@@ -125,6 +133,7 @@ class Runner:
                 break
             last = number
             self._publish(number)
+            self._wait()
             stopped = self.stored.after(number).get("stop", "") if number else ""
             if stopped:
                 break
@@ -132,12 +141,34 @@ class Runner:
         if self.stored.recipe.the("gate").lagged and standing.incumbent != standing.champion:
             self._step(last, "confirmation", fingerprint)
             self._publish(last, again=True)
+            self._wait()
         if self.stored.recipe.null_round and last:
             self._step(last, "null", fingerprint)
         self._step(last, "sealed", fingerprint)
         summary = summarize(self.stored, last, stopped)
         write_json(self.folder.root / "summary.json", summary)
         return summary
+
+    def _answer(self, approved: bool) -> None:
+        waiting = self.stored.waiting()
+        if waiting is None:
+            raise RecipeError(f"nothing in {self.folder.root} waits for an answer; go on without --approve or --reject")
+        self.stored.ledger.answer(*waiting, approved)
+
+    def _wait(self) -> None:
+        """At autonomy 1, leave a proposal to a person."""
+        waiting = self.stored.waiting()
+        if waiting is None:
+            return
+        number, step = waiting
+        decision = self.stored.confirmation(number) if step == "confirmation" else self.stored.decision(number)
+        reasons = [f"{decision.reason}" if decision else ""]
+        if step == "gate" and (overrides := self.stored.proposed(number).get("overrides")):
+            reasons.append("for the next round: " + ", ".join(f"{key}={value}" for key, value in overrides.items()))
+        raise WaitingError(
+            f"round {number} waits for you: {'; '.join(reasons)}. "
+            f"Type: selfimprove resume {self.folder.root} --approve, or --reject"
+        )
 
     def _step(self, number: int, stage: str, before: str) -> str:
         """Make sure that a step is done; returns the fingerprint that the next one builds on."""

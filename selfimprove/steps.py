@@ -17,12 +17,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from selfimprove import controls, diagnostics, splits
+from selfimprove import controls, diagnostics, judging, splits
 from selfimprove.errors import DataError
-from selfimprove.interfaces import Context, Evidence, Exam, Log, Stop
+from selfimprove.interfaces import Context, Evidence, Exam, Groups, Log, Stop
 from selfimprove.recipe import Recipe
 from selfimprove.records import (
     Alert,
+    AuditForm,
     Document,
     Preference,
     Prompt,
@@ -136,6 +137,7 @@ def environment() -> dict[str, Any]:
 
 def acquisition(stored: Stored, given: Context) -> Counts:
     """Run the chain, drop records of held-out problems, score what is left."""
+    forms = _admitted(stored, given)
     records: Sequence[Record] = []
     for method in stored.at(given.round)[0].acquisition.values():
         records = method.acquire(records, given)
@@ -147,8 +149,42 @@ def acquisition(stored: Stored, given: Context) -> Counts:
     scored = iter(given.reward(bare))
     done = [next(scored) if isinstance(record, Rollout) and record.score is None else record for record in clean]
     write_records(given.folder / "output.jsonl", done)
+    for name, form in forms.items():
+        marks = [r.info["rewards"][name] for r in done if isinstance(r, Rollout) and "rewards" in r.info]
+        known = [mark for mark in marks if mark is not None]
+        rate = judging.corrected(sum(mark > 0.5 for mark in known), len(known), form.judge)
+        for part in ("value", "low", "high") if rate else ():
+            given.log.metric(f"{name}/corrected_rate/{part}", getattr(rate, part))
     tokens = sum((r.logprobs or {}).get("count", 0) for r in done if isinstance(r, Rollout))
     return {"records": len(done), "held_out_dropped": dropped, "tokens": tokens}
+
+
+def _admitted(stored: Stored, given: Context) -> dict[str, AuditForm]:
+    """The audit forms of this round's judges, from the audit of the policy that it trains from.
+
+    Raises:
+        DataError: a judge that selects data has not passed its form.
+    """
+    maker = stored.standing(given.round).incumbent
+    forms = stored.judges(maker)
+    for name, reward in stored.at(given.round)[0].reward.items():
+        form = forms.get(name)
+        fault = form.fault if form else "there was no audit"
+        if not reward.judges or not reward.weight or not fault:
+            continue
+        if getattr(reward, "trust", False):
+            given.log.note(f"reward {name} is trusted without passing the audit form of round {maker}: {fault}")
+            continue
+        ways = ["swap the reward", *(["raise audit_problems"] if form is None or form.short else [])]
+        ways += [f"start anew with reward.{name}.trust=true to go on anyway"] if hasattr(reward, "trust") else []
+        if given.round > 1:
+            resume = f"selfimprove resume {stored.folder.root} --rounds {given.round - 1}"
+            ways.append(f"hold the exam with what there is: {resume}")
+        raise DataError(
+            f"reward {name} may not select data, it did not pass the audit form of round {maker}: {fault}. "
+            f"To go on: {', or '.join(ways)}"
+        )
+    return forms
 
 
 def selection(stored: Stored, given: Context) -> Counts:
@@ -292,18 +328,21 @@ def audit(stored: Stored, given: Context) -> Counts:
     """Sample audit problems with the newest policy, mark them by reward and by truth, and ask the alarms."""
     recipe, newest = stored.recipe, stored.policy(given.round, given.round, given.seed, given.log)
     task, planned = recipe.the("task"), max(recipe.rounds, given.round) + 1
-    wanted = recipe.audit_problems if recipe.alarm else 0
+    judges = any(reward.judges for reward in recipe.reward.values())
+    wanted = recipe.audit_problems if recipe.alarm or judges else 0
     problems = task.problems("audit", wanted, stored.seed("audit"), (given.round, planned)) if wanted else []
     stored.ledger.read(given.round, "audit", "audit", problems)
     alerts: list[Alert] = []
     with splits.closed("audit"):
         groups = newest.sample(problems, recipe.audit_samples) if problems else []
-        scored = given.reward([rollout for group in groups for rollout in group])
+        attempts = [rollout for group in groups for rollout in group]
+        scored = score(attempts, stored.at(given.round)[0], replace(given, log=judging.Muted(given.log)))
         marks = ({"truth": task.verify(r.prompt, r.text), "answer": task.answer_of(r.text)} for r in scored)
         samples = [replace(r, info={**r.info, **mark}) for r, mark in zip(scored, marks, strict=True)]
         write_records(given.folder / "audit.jsonl", samples)
         n = recipe.audit_samples
         audited = [samples[i : i + n] for i in range(0, len(samples), n)]
+        forms = _judged(stored, given, groups, audited) if judges and samples else {}
         if given.round and samples:
             evidence = Evidence(
                 round=given.round,
@@ -312,6 +351,7 @@ def audit(stored: Stored, given: Context) -> Counts:
                 champion=stored.audit(stored.standing(given.round).champion),
                 candidate=audited,
                 history=[*stored.history(given.round), stored.past(given.round)],
+                judges=forms,
             )
             alerts = [alert for alarm in recipe.alarm.values() for alert in alarm.check(evidence)]
         write_json(given.folder / "diagnosis.json", _diagnosis(stored, given, audited))
@@ -319,6 +359,30 @@ def audit(stored: Stored, given: Context) -> Counts:
         given.log.note(f"{'VETO' if alert.level >= 2 else 'alarm'} {alert.alarm}: {alert.text}")
     write_json(given.folder / "alerts.json", [asdict(alert) for alert in alerts])
     return {"problems": len(problems), "alerts": len(alerts)}
+
+
+def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> dict[str, AuditForm]:
+    """The audit form of each reward that judges, with the newest policy as judge, and the start beside it.
+
+    Who scored the audit already is not asked again: at a frozen judge nobody is, and nobody in round 0.
+    """
+    forms, standing = dict[str, AuditForm](), stored.standing(given.round)
+    for name, reward in stored.at(given.round)[0].reward.items():
+        if not reward.judges:
+            continue
+        frozen = getattr(reward, "frozen", False)
+        scores = {0 if frozen else standing.incumbent: [[r.info["rewards"][name] for r in group] for group in audited]}
+        for maker in (0 if frozen else given.round, 0):
+            if maker not in scores:
+                policy = stored.policy(maker, given.round, given.seed, given.log)
+                scores[maker] = reward.score(groups, replace(given, policy=policy, log=judging.Muted(given.log)))
+        forms[name] = judging.form_of(reward, audited, scores[0 if frozen else given.round], scores[0])
+        for key, value in judging.numbers(forms[name]).items():
+            given.log.metric(f"{name}/{key}", value)
+        if forms[name].fault:
+            given.log.note(f"reward {name} did not pass its audit form: {forms[name].fault}")
+    write_json(given.folder / "judge.json", {name: asdict(form) for name, form in forms.items()})
+    return forms
 
 
 def _diagnosis(stored: Stored, given: Context, audited: Sequence[Sequence[Rollout]]) -> dict[str, Any]:
@@ -358,6 +422,8 @@ def controller(stored: Stored, given: Context) -> Counts:
             write_json(given.folder / "next.json", {"stop": said.reason})
             return {}
         overrides |= said
+    if overrides and stored.recipe.autonomy in (0, 2):
+        given.log.note(f"proposed, not applied at autonomy {stored.recipe.autonomy}: {overrides}")
     write_json(given.folder / "next.json", {"overrides": overrides})
     return {}
 
@@ -374,7 +440,8 @@ STEPS: dict[str, Callable[[Stored, Context], Counts]] = {
 def score(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Rollout]:
     """Rollouts with the weighted sum of the recipe's rewards; None where a reward that counts cannot score.
 
-    Each reward sees all completions of a prompt in one call. Of several, `info["rewards"]` keeps the parts.
+    Each reward sees all completions of a prompt in one call. Of several, `info["rewards"]` keeps the parts; also of
+    one that judges, so that its audit form can tell its scores from what its weight makes of them.
     """
     places: dict[str, list[int]] = {}
     for place, rollout in enumerate(rollouts):
@@ -390,7 +457,7 @@ def score(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[R
             total = totals[place]
             if reward.weight:
                 totals[place] = None if mark is None or total is None else total + reward.weight * mark
-    several = len(recipe.reward) > 1
+    several = len(recipe.reward) > 1 or any(reward.judges for reward in recipe.reward.values())
     return [
         replace(rollout, score=total, info={**rollout.info, "rewards": part} if several else rollout.info)
         for rollout, total, part in zip(rollouts, totals, parts, strict=True)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from selfimprove import judging
 from selfimprove import recipe as recipes
 from selfimprove.diagnostics import Diagnosis, of_audit
 from selfimprove.errors import DataError, RecipeError
@@ -20,6 +21,7 @@ from selfimprove.ledger import Ledger
 from selfimprove.recipe import Recipe, Settings
 from selfimprove.records import (
     Alert,
+    AuditForm,
     Checkpoint,
     Decision,
     Metric,
@@ -89,19 +91,48 @@ class Stored:
             self._recipes[digest(values)] = replace(changed, engine=self.recipe.engine), settings
         return self._recipes[digest(values)]
 
+    def applied(self, number: int, step: str) -> bool:
+        """Whether the proposal of a step takes effect: from autonomy 2 on, or where a person has approved it."""
+        level = self.recipe.autonomy
+        return level >= 2 or (level == 1 and self.ledger.answers().get((number, step), False))
+
+    def waiting(self) -> tuple[int, str] | None:
+        """The first finished proposal that a person has not answered; None where nobody is asked."""
+        if self.recipe.autonomy != 1:
+            return None
+        asked = (("controller", "gate"), ("confirmation", "confirmation"))  # a round is put before a person as a whole
+        answers = self.ledger.answers()
+        for folder in sorted(self.folder.root.glob("round_*")):
+            number = int(folder.name.removeprefix("round_"))
+            for finished, step in asked:
+                if number and (folder / finished).exists() and (number, step) not in answers:
+                    return number, step
+        return None
+
     def after(self, number: int) -> dict[str, Any]:
-        """What the controller said after a round: {"overrides": {...}} or {"stop": reason}."""
+        """What follows from the controllers after a round: {"overrides": {...}}, {"stop": reason}, or nothing."""
+        said = self.proposed(number)
+        adapts = self.recipe.autonomy >= 3 or (self.recipe.autonomy == 1 and self.applied(number, "gate"))
+        return said if adapts or "stop" in said else {}
+
+    def proposed(self, number: int) -> dict[str, Any]:
+        """What the controllers said after a round, whether it takes effect or not."""
         return self._json(number, "controller", "next.json")
 
     def decision(self, number: int) -> Decision:
-        """The gate's decision of a finished round."""
-        return Decision(**self._json(number, "gate", "decision.json"))
+        """The gate's decision of a finished round, as it takes effect."""
+        return self._decided(number, "gate")
 
     def confirmation(self, number: int) -> Decision | None:
         """What the gate said of the incumbent after the last round; None where it was not asked."""
-        if not self.folder.step(number, "confirmation").exists():
-            return None
-        return Decision(**self._json(number, "confirmation", "decision.json"))
+        return self._decided(number, "confirmation") if self.folder.step(number, "confirmation").exists() else None
+
+    def _decided(self, number: int, step: str) -> Decision:
+        said = Decision(**self._json(number, step, "decision.json"))
+        if self.applied(number, step):
+            return said
+        word = said.verdict + " and certify" * said.certified
+        return replace(said, verdict="hold", certified=False, reason=f"{word} proposed, not applied: {said.reason}")
 
     def made(self, number: int, who: str, stage: str) -> int:
         """The round that made the champion, incumbent or candidate of an evaluation."""
@@ -118,6 +149,12 @@ class Stored:
     def alerts(self, number: int) -> list[Alert]:
         """What the alarms said of a finished round."""
         return [Alert(**alert) for alert in self._json(number, "audit", "alerts.json")]
+
+    def judges(self, maker: int) -> dict[str, AuditForm]:
+        """The audit form of each reward that judges, from the audit of a policy; none where nothing was audited."""
+        if not (self.folder.step(maker, "audit") / "judge.json").exists():
+            return {}
+        return {name: judging.parse(form) for name, form in self._json(maker, "audit", "judge.json").items()}
 
     def audit(self, maker: int) -> list[list[Rollout]]:
         """The scored audit samples of a policy, by problem, from the round that made it."""

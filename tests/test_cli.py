@@ -75,7 +75,7 @@ def test_a_full_or_failing_disk_is_exit_code_74(command, monkeypatch, number, co
 
 
 def test_the_exit_codes_are_the_documented_ones():
-    documented = {2, 3, 65, 66, 69, 74, 75, 130}
+    documented = {2, 3, 4, 65, 66, 69, 74, 75, 130}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.UserError)]
     assert {kind.code for kind in kinds} == documented
 
