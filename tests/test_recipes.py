@@ -22,6 +22,8 @@ SMALLER = {
     "engine.transformers.max_completion_length": 12,
     "acquisition.seed_prompts.problems": 12,
     "acquisition.rejection_sampling.samples": 4,
+    "acquisition.propose.problems": 12,
+    "acquisition.propose.invalid": 1.0,  # four steps of bootstrap propose no problem, and a round needs data
     "optimization.sft.max_steps": 2,
     "optimization.dpo.max_steps": 2,
     "optimization.sft.per_device_train_batch_size": 4,
