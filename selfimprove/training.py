@@ -9,7 +9,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -178,16 +178,6 @@ def dpo(
             return dataset
 
     model, tokenizer = load(checkpoint)
-    ended = [True] * len(preferences)
-    columns = (
-        prompts_ids(tokenizer, [preference.prompt.prompt for preference in preferences]),
-        completions_ids(tokenizer, [preference.chosen for preference in preferences], ended),
-        completions_ids(tokenizer, [preference.rejected for preference in preferences], ended),
-    )
-    rows = []
-    for prompt, chosen, rejected in zip(*columns, strict=True):
-        longest = len(prompt) + max(len(chosen), len(rejected))
-        rows.append({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "length": longest})
     arguments = DPOConfig(
         **_arguments(folder, schedule, model),
         loss_type=list(loss_type),
@@ -199,11 +189,184 @@ def dpo(
         model=model,
         ref_model=load(reference)[0],
         args=arguments,
-        train_dataset=_dataset(rows),
+        train_dataset=_dataset(_pair_rows(tokenizer, preferences)),
         processing_class=tokenizer,
         callbacks=[_callback(log, None, 0)],
     )
     return _train(trainer, tokenizer, folder, log, _dtype(checkpoint))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A batch of pairs as a loss sees it: tensors with one number for each pair."""
+
+    chosen: Any
+    """The sum of the log-probabilities of the chosen completion's tokens."""
+    rejected: Any
+    chosen_tokens: Any
+    rejected_tokens: Any
+    chosen_reference: Any
+    """The same sum under the reference; 0 without one."""
+    rejected_reference: Any
+    numbers: Any
+    """What the method gave with each pair: (pairs, numbers)."""
+
+
+def pairs(
+    checkpoint: Checkpoint,
+    preferences: Sequence[Preference],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    loss: Callable[[Pairs], Any],
+    *,
+    reference: Checkpoint | None,
+    numbers: Sequence[Sequence[float]] | None = None,
+) -> Checkpoint:
+    """Preference optimization with a loss of one's own, by TRL's DPO trainer; saves to `folder`.
+
+    Args:
+        loss: of a batch, one number for each pair; their mean is trained on.
+        reference: None trains without one, and no second model is loaded.
+        numbers: what `loss` needs to know of each pair beside its completions.
+
+    Raises:
+        DataError: the loss is not a number.
+    """
+    import torch
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
+
+    class Collator(DataCollatorForPreference):
+        """Hands the numbers of the rows on."""
+
+        def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+            given = torch.tensor([example["numbers"] for example in examples], dtype=torch.float32)
+            return {**super().torch_call(examples), "numbers": given}
+
+    class PairTrainer(DPOTrainer):
+        """Takes rows that are tokenized already, and any loss."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+        def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset  # asked for only to keep TRL from loading a reference
+
+        def _compute_loss(self, model: Any, inputs: Any, return_outputs: Any) -> Any:
+            mask = inputs["completion_mask"]
+            given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+            given |= {"labels": inputs["input_ids"].masked_fill(mask == 0, -100), "use_cache": False}
+            sums = model(**given, fused_lm_head=True).log_probs.sum(-1)
+            held = torch.zeros_like(sums)
+            frozen: Any = self.ref_model
+            if frozen is not None:
+                with torch.no_grad():
+                    held = frozen(**given, fused_lm_head=True).log_probs.sum(-1)
+            (chosen, rejected), tokens, references = sums.chunk(2), mask.sum(-1).chunk(2), held.chunk(2)
+            gains = (chosen - references[0]) - (rejected - references[1])
+            self._metrics["train"]["margin"].append(gains.detach().mean().item())
+            self._metrics["train"]["chosen"].append(chosen.detach().mean().item())
+            batch = Pairs(
+                chosen=chosen,
+                rejected=rejected,
+                chosen_tokens=tokens[0],
+                rejected_tokens=tokens[1],
+                chosen_reference=references[0],
+                rejected_reference=references[1],
+                numbers=inputs["numbers"],
+            )
+            return loss(batch).mean()
+
+    model, tokenizer = load(checkpoint)
+    rows = _pair_rows(tokenizer, preferences)
+    known = [[]] * len(rows) if numbers is None else numbers
+    trainer = PairTrainer(
+        model=model,
+        ref_model=None if reference is None else load(reference)[0],
+        args=DPOConfig(
+            **_arguments(folder, schedule, model), max_length=None, precompute_ref_log_probs=reference is None
+        ),
+        data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
+        train_dataset=_dataset([{**row, "numbers": given} for row, given in zip(rows, known, strict=True)]),
+        processing_class=tokenizer,
+        callbacks=[_callback(log, None, 0)],
+    )
+    trained = _train(trainer, tokenizer, folder, log, _dtype(checkpoint))
+    _report(trainer, log, {"margin": "margin", "chosen": "chosen_logprob"})
+    return trained
+
+
+def kto(
+    checkpoint: Checkpoint,
+    rollouts: Sequence[Rollout],
+    good: Sequence[bool],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    *,
+    reference: Checkpoint,
+    **options: Any,
+) -> Checkpoint:
+    """KTO on single completions, each good or bad, with TRL's KTO trainer; saves to `folder`.
+
+    Args:
+        options: fields of TRL's KTOConfig.
+
+    Raises:
+        DataError: the loss is not a number.
+    """
+    from trl.trainer.kto_config import KTOConfig
+    from trl.trainer.kto_trainer import KTOTrainer
+
+    class TokenizedKTOTrainer(KTOTrainer):
+        """Takes rows that are tokenized already."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    model, tokenizer = load(checkpoint)
+    prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
+    ended = [not rollout.truncated for rollout in rollouts]
+    completions = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
+    order = random.Random(schedule.seed).sample(range(len(prompts)), len(prompts))
+    rows, size = [], schedule.per_device_train_batch_size
+    for first in range(0, len(order), size):
+        batch = order[first : first + size]
+        for place, before in zip(batch, [batch[-1], *batch[:-1]], strict=True):
+            row = {"prompt_ids": prompts[place], "completion_ids": completions[place], "label": bool(good[place])}
+            # the divergence is measured on the batch's own completions, each after the prompt of another
+            rows.append({**row, "KL_completion_ids": completions[before]})
+    trainer = TokenizedKTOTrainer(
+        model=model,
+        ref_model=load(reference)[0],
+        args=KTOConfig(
+            **_arguments(folder, replace(schedule, train_sampling_strategy="sequential"), model),
+            max_length=None,
+            **options,
+        ),
+        train_dataset=_dataset(rows),
+        processing_class=tokenizer,
+        callbacks=[_callback(log, None, 0)],
+    )
+    trained = _train(trainer, tokenizer, folder, log, _dtype(checkpoint))
+    _report(trainer, log, {"kl": "kl", "rewards/chosen": "reward_good", "rewards/rejected": "reward_bad"})
+    return trained
+
+
+def _pair_rows(tokenizer: Any, preferences: Sequence[Preference]) -> list[dict[str, Any]]:
+    """Pairs as TRL's preference collator takes them."""
+    ended = [True] * len(preferences)
+    columns = (
+        prompts_ids(tokenizer, [preference.prompt.prompt for preference in preferences]),
+        completions_ids(tokenizer, [preference.chosen for preference in preferences], ended),
+        completions_ids(tokenizer, [preference.rejected for preference in preferences], ended),
+    )
+    rows = []
+    for prompt, chosen, rejected in zip(*columns, strict=True):
+        longest = len(prompt) + max(len(chosen), len(rejected))
+        rows.append({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "length": longest})
+    return rows
 
 
 Mark = Callable[[Sequence[Rollout]], Sequence[Rollout]]
@@ -360,9 +523,7 @@ def online(
     )
     trained = _train(trainer, tokenizer, folder, log, _dtype(checkpoint))
     tally.report(log)
-    entropies = [entry["entropy"] for entry in trainer.state.log_history if "entropy" in entry]
-    if entropies:
-        log.metric("train/entropy", entropies[-1])
+    _report(trainer, log, {"entropy": "entropy", "kl": "kl"})
     return trained
 
 
@@ -389,6 +550,14 @@ def _dtype(checkpoint: Checkpoint) -> Any:
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(checkpoint.path).dtype or torch.float32
+
+
+def _report(trainer: Any, log: Log, names: dict[str, str]) -> None:
+    """The last values that a trainer logged, as metrics of the step."""
+    for logged, name in names.items():
+        values = [entry[logged] for entry in trainer.state.log_history if logged in entry]
+        if values:
+            log.metric(f"train/{name}", values[-1])
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> Checkpoint:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from selfimprove.interfaces import Context
-from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.records import Checkpoint, Preference, Prompt, Rollout
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +53,44 @@ def setting(small: Checkpoint, make_context: Callable[..., Context], tmp_path: P
         return replace(given, policy=policy, start=small, folder=folder, **changes)
 
     return make
+
+
+@pytest.fixture
+def couples(questions: list[Prompt]) -> list[Preference]:
+    """Four pairs of completions of different lengths."""
+    texts = [("8", "no"), ("Answer: 8.", "9"), ("the quick", "what is 12 - 7?"), ("yes", "Question")]
+    return [
+        Preference(
+            prompt=prompt,
+            chosen=[{"role": "assistant", "content": better}],
+            rejected=[{"role": "assistant", "content": worse}],
+        )
+        for prompt, (better, worse) in zip(questions, texts, strict=False)
+    ]
+
+
+@pytest.fixture
+def scores_of(small: Checkpoint) -> Callable[..., tuple[list[list[float]], list[list[float]]]]:
+    """`scores_of(pairs, checkpoint)`: the log-probabilities of the tokens of the chosen and of the rejected texts."""
+
+    def score(
+        pairs: list[Preference], checkpoint: Checkpoint | None = None
+    ) -> tuple[list[list[float]], list[list[float]]]:
+        from selfimprove.engine.transformers import Transformers
+
+        chosen = [Rollout(prompt=pair.prompt, completion=pair.chosen) for pair in pairs]
+        rejected = [Rollout(prompt=pair.prompt, completion=pair.rejected) for pair in pairs]
+        engine = Transformers()
+        return engine.score(checkpoint or small, chosen), engine.score(checkpoint or small, rejected)
+
+    return score
+
+
+@pytest.fixture
+def margins_of(scores_of: Callable) -> Callable[..., list[float]]:
+    """`margins_of(pairs, checkpoint)`: log p(chosen) - log p(rejected) of each pair."""
+
+    def margins(pairs: list[Preference], checkpoint: Checkpoint | None = None) -> list[float]:
+        return [sum(one) - sum(other) for one, other in zip(*scores_of(pairs, checkpoint), strict=True)]
+
+    return margins

@@ -1,0 +1,101 @@
+"""Kahneman-Tversky optimization: single completions, each good or bad, need no pairs; by TRL.
+
+Idea: a verifier marks completions, it does not compare them; raise the good ones and lower the bad ones against the
+reference, each with a value that saturates.
+Survey: preference optimization, section 4.3.
+Paper: arXiv:2402.01306 (KTO), Ethayarajh et al., 2024.
+Algorithm:
+  1. A completion is good from `min_score` on, else bad; one without a score is dropped.
+  2. r = log pi - log ref; z is the divergence from the reference, measured on completions after other prompts, at
+     least 0.
+  3. The loss is w * (1 - sigmoid(beta * (r - z))) for a good one and w * (1 - sigmoid(beta * (z - r))) for a bad one.
+  4. With `balance`, good and bad have the same sum of weights w, so that the rarer kind is not drowned.
+  5. Start from the last policy, or with `restart: base` from round 0; the reference likewise.
+Differs: the paper lets the ratio of the sums of good and bad be between 1 and 4/3; `balance` makes it 1. Where a batch
+  has two completions of one prompt side by side, z is measured on a pair that does belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint, Rollout
+from selfimprove.registry import register
+
+
+@register("kto", paper="2402.01306")
+@dataclass
+class Kto(Optimization):
+    consumes: ClassVar[Any] = Rollout
+    min_score: float = 1.0
+    """Completions with at least this score are good."""
+    beta: float = 0.1
+    """Strength of the pull to the reference."""
+    loss_type: str = "kto"
+    """TRL's loss name: `kto`, or `apo_zero_unpaired`, which has no z."""
+    balance: bool = True
+    """Weigh the rarer kind up; else every completion has weight 1."""
+    restart: str = "last"
+    """Where training starts: `last` or `base`."""
+    reference: str = "start"
+    """The frozen reference: `start` (where training starts) or `base` (round 0)."""
+    learning_rate: float = 1e-6
+    """Peak learning rate."""
+    max_steps: int = -1
+    """Optimizer steps; -1 leaves it to num_train_epochs."""
+    num_train_epochs: float = 1.0
+    """Passes over the completions, where max_steps is -1."""
+    per_device_train_batch_size: int = 8
+    """Completions per step and device."""
+    gradient_accumulation_steps: int = 1
+    """Batches summed up for one optimizer step."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises."""
+    lr_scheduler_type: str = "linear"
+    """TRL's name of the schedule."""
+
+    def __post_init__(self) -> None:
+        if self.restart not in ("base", "last") or self.reference not in ("start", "base"):
+            raise RecipeError("optimization.kto takes restart: base or last, and reference: start or base")
+        if self.loss_type not in ("kto", "apo_zero_unpaired") or self.per_device_train_batch_size < 2:
+            raise RecipeError("optimization.kto takes loss_type: kto or apo_zero_unpaired, and batches of 2 at least")
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        rows = [one for one in records if one.score is not None]
+        if not rows:
+            raise DataError(f"none of {len(records)} completions has a score; name a reward in the recipe")
+        good = [one.score >= self.min_score for one in rows]
+        up = down = 1.0
+        if self.balance and 0 < sum(good) < len(good):
+            ratio = sum(good) / (len(good) - sum(good))
+            up, down = max(1.0, 1 / ratio), max(1.0, ratio)
+        context.log.metric("train/good", sum(good) / len(good))
+        start = context.start if self.restart == "base" else context.policy.checkpoint
+        schedule = training.Schedule(
+            learning_rate=self.learning_rate,
+            max_steps=self.max_steps,
+            num_train_epochs=self.num_train_epochs,
+            per_device_train_batch_size=self.per_device_train_batch_size,
+            gradient_accumulation_steps=self.gradient_accumulation_steps,
+            warmup_steps=self.warmup_steps,
+            lr_scheduler_type=self.lr_scheduler_type,
+            seed=context.seed,
+        )
+        return training.kto(
+            start,
+            rows,
+            good,
+            context.folder / "model",
+            schedule,
+            context.log,
+            reference=context.start if self.reference == "base" else start,
+            loss_type=self.loss_type,
+            beta=self.beta,
+            desirable_weight=up,
+            undesirable_weight=down,
+        )

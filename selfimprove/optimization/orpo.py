@@ -1,0 +1,85 @@
+"""Odds ratio preference optimization: likelihood of the chosen completion and a penalty on the odds of the other.
+
+Idea: learn to say the good completion and not to say the bad one in a single stage, without a reference.
+Survey: preference optimization, section 4.3.
+Paper: arXiv:2403.07691 (ORPO), Hong et al., 2024.
+Algorithm:
+  1. p is the exponential of the mean log-probability of a completion's tokens, its odds are p / (1 - p).
+  2. The loss is -log p(chosen) + odds_weight * -log sigmoid(log of the odds of chosen over the odds of rejected).
+  3. Start from the last policy, or with `restart: base` from round 0. No second model is loaded.
+Differs: the likelihood is that of the chosen completion only, not of its prompt. odds_weight 0.1 is TRL's default; the
+  learning rate is our choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint, Preference
+from selfimprove.registry import register
+
+
+@register("orpo", paper="2403.07691")
+@dataclass
+class Orpo(Optimization):
+    consumes: ClassVar[Any] = Preference
+    odds_weight: float = 0.1
+    """Weight of the odds ratio."""
+    restart: str = "last"
+    """Where training starts: `last` or `base`."""
+    learning_rate: float = 5e-6
+    """Peak learning rate."""
+    max_steps: int = -1
+    """Optimizer steps; -1 leaves it to num_train_epochs."""
+    num_train_epochs: float = 1.0
+    """Passes over the pairs, where max_steps is -1."""
+    per_device_train_batch_size: int = 8
+    """Pairs per step and device."""
+    gradient_accumulation_steps: int = 1
+    """Batches summed up for one optimizer step."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises."""
+    lr_scheduler_type: str = "linear"
+    """TRL's name of the schedule."""
+
+    def __post_init__(self) -> None:
+        if self.restart not in ("base", "last"):
+            raise RecipeError("optimization.orpo takes restart: base or last")
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        start = context.start if self.restart == "base" else context.policy.checkpoint
+        schedule = training.Schedule(
+            learning_rate=self.learning_rate,
+            max_steps=self.max_steps,
+            num_train_epochs=self.num_train_epochs,
+            per_device_train_batch_size=self.per_device_train_batch_size,
+            gradient_accumulation_steps=self.gradient_accumulation_steps,
+            warmup_steps=self.warmup_steps,
+            lr_scheduler_type=self.lr_scheduler_type,
+            seed=context.seed,
+        )
+
+        def loss(pairs: training.Pairs) -> Any:
+            from torch import expm1, log
+            from torch.nn.functional import logsigmoid
+
+            chosen, rejected = pairs.chosen / pairs.chosen_tokens, pairs.rejected / pairs.rejected_tokens
+            # log(1 - e^x) loses nothing where x is near 0, that is where a completion is certain
+            complement = [log(-expm1(x.clamp(max=-1e-6))) for x in (chosen, rejected)]
+            odds = (chosen - complement[0]) - (rejected - complement[1])
+            return -chosen - self.odds_weight * logsigmoid(odds)
+
+        return training.pairs(
+            start,
+            records,
+            context.folder / "model",
+            schedule,
+            context.log,
+            loss,
+            reference=None,
+        )

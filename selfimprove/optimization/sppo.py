@@ -1,0 +1,97 @@
+"""Self-play preference optimization: move each completion by how often it wins against the model's own.
+
+Idea: the fixed point of a two-player game; a completion that wins half of its games stays as likely as it is.
+Survey: preference optimization, section 4.3; self-play.
+Paper: arXiv:2405.00675 (SPPO), Wu et al., 2024.
+Algorithm:
+  1. P(y) is the probability that completion y beats one of the model's own: `info["p_chosen"]` and
+     `info["p_rejected"]` of a pair, which the selection `sppo_pairs` writes; with `hard` they are 1 and 0.
+  2. The loss is half of the sum over both completions of (log pi - log ref - (P - 1/2) / beta) squared.
+  3. Start from the last policy, or with `restart: base` from round 0; the reference likewise.
+Differs: the paper's RMSprop is AdamW here. beta 1e-3 and learning rate 5e-7 are those of its code. TRL's sppo_hard,
+  which `dpo` can name, is twice this loss at `hard`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint, Preference
+from selfimprove.registry import register
+
+
+@register("sppo", paper="2405.00675")
+@dataclass
+class Sppo(Optimization):
+    consumes: ClassVar[Any] = Preference
+    beta: float = 1e-3
+    """One over the step of the game: small values aim far from the reference."""
+    hard: bool = False
+    """Take the chosen completion to win always and the rejected one never, whatever the pair says."""
+    restart: str = "last"
+    """Where training starts: `last` or `base`."""
+    reference: str = "start"
+    """The frozen reference: `start` (where training starts) or `base` (round 0)."""
+    learning_rate: float = 5e-7
+    """Peak learning rate."""
+    max_steps: int = -1
+    """Optimizer steps; -1 leaves it to num_train_epochs."""
+    num_train_epochs: float = 1.0
+    """Passes over the pairs, where max_steps is -1."""
+    per_device_train_batch_size: int = 8
+    """Pairs per step and device."""
+    gradient_accumulation_steps: int = 1
+    """Batches summed up for one optimizer step."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises."""
+    lr_scheduler_type: str = "linear"
+    """TRL's name of the schedule."""
+
+    def __post_init__(self) -> None:
+        if self.restart not in ("base", "last") or self.reference not in ("start", "base") or not self.beta > 0:
+            raise RecipeError("optimization.sppo takes restart: base or last, reference: start or base, beta above 0")
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        wins = [self._wins(pair) for pair in records]
+        start = context.start if self.restart == "base" else context.policy.checkpoint
+        schedule = training.Schedule(
+            learning_rate=self.learning_rate,
+            max_steps=self.max_steps,
+            num_train_epochs=self.num_train_epochs,
+            per_device_train_batch_size=self.per_device_train_batch_size,
+            gradient_accumulation_steps=self.gradient_accumulation_steps,
+            warmup_steps=self.warmup_steps,
+            lr_scheduler_type=self.lr_scheduler_type,
+            seed=context.seed,
+        )
+
+        def loss(pairs: training.Pairs) -> Any:
+            up = pairs.chosen - pairs.chosen_reference - (pairs.numbers[:, 0] - 0.5) / self.beta
+            down = pairs.rejected - pairs.rejected_reference - (pairs.numbers[:, 1] - 0.5) / self.beta
+            return (up**2 + down**2) / 2
+
+        return training.pairs(
+            start,
+            records,
+            context.folder / "model",
+            schedule,
+            context.log,
+            loss,
+            reference=context.start if self.reference == "base" else start,
+            numbers=wins,
+        )
+
+    def _wins(self, pair: Preference) -> tuple[float, float]:
+        if self.hard:
+            return 1.0, 0.0
+        try:
+            return float(pair.info["p_chosen"]), float(pair.info["p_rejected"])
+        except KeyError:
+            raise DataError(
+                "sppo was given a pair without win rates; use the selection sppo_pairs, or set optimization.sppo.hard"
+            ) from None
