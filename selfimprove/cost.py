@@ -43,7 +43,11 @@ def estimate(recipe: Recipe) -> Cost:
     probes = answers * recipe.probe_problems * len(recipe.the("task").probes())
     form = examined(recipe.gate_problems) + probes  # the start; three policies a round; two to confirm after the last
     gate = form * (1 + 3 * recipe.rounds + 2 * recipe.the("gate").lagged)
-    gate += recipe.audit_problems * recipe.audit_samples * (1 + recipe.rounds) if recipe.alarm else 0
+    judges = [(reward, getattr(reward, "samples", 1)) for reward in recipe.reward.values() if reward.judges]
+    audit = recipe.audit_problems * recipe.audit_samples if recipe.alarm or judges else 0
+    gate += audit * (1 + recipe.rounds)
+    for reward, asked in judges:  # of each audit the judge that scored the data, the candidate, and the start
+        gate += audit * asked * (1 + recipe.rounds * (1 if getattr(reward, "frozen", False) else 3))
     sealed = 2 * (examined(recipe.sealed_problems) + probes)
     each = min(recipe.control_samples, drawn * recipe.rounds // recipe.sealed_problems)
     sealed += min(recipe.control_problems, recipe.sealed_problems) * each
@@ -55,7 +59,7 @@ def estimate(recipe: Recipe) -> Cost:
     elif steps is not None:
         growth = getattr(optimization, "max_steps_growth", 1.0)
         steps = sum(round(steps * growth**number) for number in range(recipe.rounds))
-    samples = drawn * recipe.rounds
+    samples = (drawn + rollouts * sum(asked for _, asked in judges)) * recipe.rounds
     longest = max(limits)
     return Cost(
         samples=samples,

@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from selfimprove.interfaces import Log
+from selfimprove.interfaces import Groups, Log, Reward
 from selfimprove.records import AuditForm, Metric, Reliability
 from selfimprove.statistics import Z95, auroc, mean, proportion
 
@@ -26,6 +27,8 @@ MIXED = 10
 
 Marked = Sequence[Sequence[tuple[bool, float | None]]]
 """By problem, of each labelled attempt whether it is right and what the judge scored; None: no verdict."""
+Scores = Sequence[Sequence[float | None]]
+"""By problem, what a reward scored each attempt."""
 
 
 class Muted:
@@ -153,6 +156,37 @@ def form(now: Marked, start: Marked, min_youden: float = MIN_YOUDEN, min_auc: fl
         short=_short(found),
         fault=_fault(found, min_youden, min_auc),
     )
+
+
+def form_of(reward: Reward, attempts: Groups, now: Scores, start: Scores) -> AuditForm:
+    """The form of a judge, by its own bounds.
+
+    Args:
+        attempts: samples of audit problems with the task's mark in `info["truth"]`; those without one are left out.
+        now: what the judge scored them.
+        start: what the weights of round 0 score them.
+    """
+    bounds = getattr(reward, "min_youden", MIN_YOUDEN), getattr(reward, "min_auc", MIN_AUC)
+    found = form(_labelled(attempts, now), _labelled(attempts, start), *bounds)
+    return replace(found, binding=bool(reward.weight) and not getattr(reward, "trust", False))
+
+
+def numbers(found: AuditForm) -> dict[str, float]:
+    """What a run notes of a form."""
+    judge, named = found.judge, dict[str, float]()
+    if judge.tpr is not None and judge.fpr is not None and judge.youden is not None:
+        named |= {"tpr": judge.tpr, "fpr": judge.fpr, "youden": judge.youden.value, "youden_low": judge.youden.low}
+    if judge.auc is not None:
+        named |= {"auc": judge.auc.value}
+    named |= {f"{name}_drift": change.value for name, change in found.drift.items()}
+    return named | {"passed": float(not found.fault)}
+
+
+def _labelled(attempts: Groups, scores: Scores) -> Marked:
+    return [
+        [(r.info["truth"] > 0.5, mark) for r, mark in zip(group, marks, strict=True) if r.info["truth"] is not None]
+        for group, marks in zip(attempts, scores, strict=True)
+    ]
 
 
 def _short(found: Reliability) -> bool:

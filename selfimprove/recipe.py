@@ -34,6 +34,7 @@ from selfimprove.interfaces import (
     Selection,
     Task,
 )
+from selfimprove.judging import FEWEST, MIXED
 from selfimprove.records import Record
 from selfimprove.registry import nearest
 
@@ -51,7 +52,7 @@ DEFAULTS = {
     "evaluation": ["accuracy", "probes"],
     "alarm": [
         *("reward_hacking", "majority_collapse", "entropy", "diversity", "large_k"),
-        *("length", "forgetting", "reversal", "contamination", "judge"),
+        *("length", "forgetting", "reversal", "contamination", "judge", "honeypots"),
     ],
     "gate": ["ratchet"],
     "controller": ["fixed"],
@@ -169,6 +170,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
         raise RecipeError(f"{path}: {_explain(error)}") from error
     assert isinstance(recipe, Recipe) and isinstance(settings, dict)
     _check_counts(recipe, path)
+    _check_judges(recipe, path)
     check_flow(recipe)
     return recipe, settings  # type: ignore[return-value]
 
@@ -320,6 +322,18 @@ def _explain(error: Exception) -> str:
     first = lines[0].removeprefix("Error merging override ")
     cause = f": {str(error.__cause__).splitlines()[0].strip()}" if error.__cause__ else ""
     return f"{where[1] + ': ' if where else ''}{first}{cause}"
+
+
+def _check_judges(recipe: Recipe, path: Path) -> None:
+    """A judge that selects data must have an audit that it can pass."""
+    for name, reward in recipe.reward.items():
+        asked = reward.judges and reward.weight and not getattr(reward, "trust", False)
+        few = recipe.audit_problems * recipe.audit_samples < 2 * FEWEST or recipe.audit_problems < MIXED
+        if asked and (few or recipe.audit_samples < 2):
+            raise RecipeError(
+                f"{path}: reward {name!r} must pass an audit form before it selects data, and {recipe.audit_problems} "
+                f"problems of {recipe.audit_samples} samples cannot show it; audit_problems=100 audit_samples=8 can"
+            )
 
 
 def _check_counts(recipe: Recipe, path: Path) -> None:
