@@ -19,7 +19,7 @@ from typing import Any
 
 from selfimprove import controls, diagnostics, judging, splits
 from selfimprove.errors import DataError
-from selfimprove.interfaces import Context, Evidence, Exam, Groups, Log, Stop
+from selfimprove.interfaces import Context, Evidence, Exam, Groups, Log, Stop, Verify
 from selfimprove.recipe import Recipe
 from selfimprove.records import (
     Alert,
@@ -339,6 +339,8 @@ def audit(stored: Stored, given: Context) -> Counts:
         scored = score(attempts, stored.at(given.round)[0], replace(given, log=judging.Muted(given.log)))
         marks = ({"truth": task.verify(r.prompt, r.text), "answer": task.answer_of(r.text)} for r in scored)
         samples = [replace(r, info={**r.info, **mark}) for r, mark in zip(scored, marks, strict=True)]
+        traps = honeypots(samples, task.verify)
+        samples = [replace(r, info={**r.info, "honeypot": mark}) for r, mark in zip(samples, traps, strict=True)]
         write_records(given.folder / "audit.jsonl", samples)
         n = recipe.audit_samples
         audited = [samples[i : i + n] for i in range(0, len(samples), n)]
@@ -383,6 +385,21 @@ def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> 
             given.log.note(f"reward {name} did not pass its audit form: {forms[name].fault}")
     write_json(given.folder / "judge.json", {name: asdict(form) for name, form in forms.items()})
     return forms
+
+
+def honeypots(samples: Sequence[Rollout], verify: Verify) -> list[float | None]:
+    """The mark of each right sample under the next reference of the form that differs; None for the others."""
+    answers = list(dict.fromkeys(str(r.prompt.answer) for r in samples if r.prompt.answer is not None))
+    places = {answer: place for place, answer in enumerate(answers)}
+    found: list[float | None] = []
+    for sample in samples:
+        own = str(sample.prompt.answer)
+        if sample.info["truth"] != 1.0 or own not in places or len(answers) < 2:
+            found.append(None)
+        else:
+            other = replace(sample.prompt, answer=answers[(places[own] + 1) % len(answers)])
+            found.append(verify(other, sample.text))
+    return found
 
 
 def _diagnosis(stored: Stored, given: Context, audited: Sequence[Sequence[Rollout]]) -> dict[str, Any]:
