@@ -1,0 +1,71 @@
+"""Drop the completions whose likelihood is unlike that of solutions known to be right.
+
+Idea: self-generated data drifts away from the distribution that it should improve on; rows far from it teach the drift,
+  even when their answers are right.
+Survey: adaptive selection, section 3.3.
+Paper: arXiv:2408.09849 (IWSI), Jiang et al., 2024.
+Algorithm:
+  1. L(y) is the mean negative log-probability per token of a completion under the current policy; L_v its mean over
+     right solutions of validation problems.
+  2. w = L_v / L(y), clipped to [0, 2]; the shift is w where w > 1, else 1 / w, at most 5.
+  3. Keep the `keep` share of all rows with the smallest shift, in the order they came.
+Differs: the validation set of the paper is labelled with solutions; here they are the policy's own right answers to
+  problems of the selection split. The clips are those of the paper's code, and so is about 0.8 for `keep`. Meant for
+  rows that a vote or a verifier has passed: put it after threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.interfaces import Context, Selection
+from selfimprove.records import Record, Rollout
+from selfimprove.registry import register
+
+
+@register("iwsi", paper="2408.09849")
+@dataclass
+class Iwsi(Selection):
+    keep: float = 0.8
+    """Share of the rows that is kept."""
+    problems: int = 64
+    """Validation problems, of the selection split."""
+    samples: int = 4
+    """Completions of each validation problem; the right ones count."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep <= 1 or self.problems < 1 or self.samples < 1:
+            raise RecipeError("selection.iwsi needs keep above 0 and at most 1, and at least one problem and sample")
+
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        if not records:
+            return records
+        drawn = context.policy.sample(context.selection(self.problems), self.samples)
+        right = [r for group in drawn for r in group if (context.verify(r.prompt, r.text) or 0.0) >= 1.0 - 1e-9]
+        known = [loss for loss in _losses(right, context) if loss is not None]
+        if not known:
+            raise DataError(
+                f"selection.iwsi: no right answer to {self.problems} validation problems; raise problems or samples"
+            )
+        expected = sum(known) / len(known)
+        context.log.metric("iwsi/validation_loss", expected)
+        shifts = [None if loss is None else _shift(expected, loss) for loss in _losses(records, context)]
+        ranked = sorted((shift, place) for place, shift in enumerate(shifts) if shift is not None)
+        kept = sorted(place for _, place in ranked[: max(1, round(self.keep * len(ranked)))])
+        return [records[place] for place in kept]
+
+
+def _losses(rollouts: Sequence[Rollout], context: Context) -> list[float | None]:
+    """The mean negative log-probability per token; None for a completion without a token."""
+    return [-sum(row) / len(row) if row else None for row in context.policy.score(rollouts)]
+
+
+def _shift(expected: float, loss: float) -> float:
+    """How far a row is from what is expected: 1 is not at all, 5 the most."""
+    if loss <= 0:  # a certain completion; as far as the clip allows, unless certainty is what is expected
+        return 2.0 if expected > 0 else 1.0
+    weight = min(expected / loss, 2.0)
+    return weight if weight > 1 else 5.0 if 5 * weight < 1 else 1 / weight
