@@ -1,0 +1,42 @@
+"""Keep a random share of the rows: the baseline with the same amount of data.
+
+Idea: a selection that is no better than chance at its own size selects nothing.
+Survey: baselines of section 3.
+Paper: none.
+Algorithm:
+  1. Draw `share` of the rows, or `rows` of them, without repeats, from the round's seed.
+  2. Keep them in the order they came.
+Differs: nothing to compare with.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Selection
+from selfimprove.records import Record
+from selfimprove.registry import register
+
+
+@register("random")
+@dataclass
+class Random(Selection):
+    consumes: ClassVar[Any] = Record
+    produces: ClassVar[Any] = Record
+    share: float = 0.5
+    """Share of the rows that is kept, where `rows` is null."""
+    rows: int | None = None
+    """Number of rows that are kept."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1 or (self.rows is not None and self.rows < 0):
+            raise RecipeError("selection.random needs share from 0 to 1, and rows of at least 0 or null")
+
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        wanted = round(self.share * len(records)) if self.rows is None else self.rows
+        places = random.Random(context.seed).sample(range(len(records)), min(wanted, len(records)))
+        return [records[place] for place in sorted(places)]
