@@ -1,0 +1,41 @@
+"""Keep the rows with the highest scores, over all problems.
+
+Idea: a score that is a ranking and not a mark has no threshold; take the top of the batch.
+Survey: one-shot scoring, section 3.2.1.
+Paper: arXiv:2304.06767 (RAFT), Dong et al., 2023.
+Algorithm:
+  1. Rows without a score are left out.
+  2. Keep the `share` of the others with the highest scores, or `rows` of them; the earlier one where scores are equal.
+  3. Pass them on in the order they came.
+Differs: RAFT ranks within a problem, which is threshold with `per_prompt`, or over the batch, which is this. Scores that
+  depend on the problem, as likelihoods do, fill the top with easy problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Selection
+from selfimprove.records import Record
+from selfimprove.registry import register
+
+
+@register("top_k", paper="2304.06767")
+@dataclass
+class TopK(Selection):
+    share: float = 0.5
+    """Share of the rows with a score that is kept, where `rows` is null."""
+    rows: int | None = None
+    """Number of rows that are kept."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1 or (self.rows is not None and self.rows < 0):
+            raise RecipeError("selection.top_k needs share from 0 to 1, and rows of at least 0 or null")
+
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        ranked = sorted((-r.score, place) for place, r in enumerate(records) if r.score is not None)
+        wanted = round(self.share * len(ranked)) if self.rows is None else self.rows
+        return [records[place] for place in sorted(place for _, place in ranked[:wanted])]
