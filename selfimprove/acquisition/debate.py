@@ -1,0 +1,119 @@
+"""Several answers to one problem see each other and are given again; what they end up agreeing on is the label.
+
+Idea: a vote counts opinions as they are; a debate lets them change first, in the hope that right answers hold out
+against wrong ones better than they outnumber them. The way to the agreement is then worth imitating.
+Survey: interaction-based generation, section 2.4.3.
+Paper: arXiv:2501.05707 (Multiagent Finetuning), Subramaniam et al., 2025; arXiv:2505.15734 (Debate, Train, Evolve),
+  Srivastava et al., 2025.
+Algorithm:
+  1. `agents` samples of each prompt are the first turn.
+  2. In each further turn every agent is shown what the others said last, in the role `refine`, and answers anew. A
+     problem whose agents all agree is left alone from then on.
+  3. The label is the most frequent answer of the last turn; without a single most frequent one, nothing is scored.
+  4. A rollout scores 1 if it ends in the label, else 0. Given on are the last turns, the first ones, or `both`: first
+     turns train those who propose answers, later ones those who criticize.
+Differs: agents are samples of one model; the paper trains one model for each agent and role, which keeps them diverse.
+  With `show: majority` an agent sees one attempt with the others' most frequent answer, where the papers show all of
+  them or a summary. DTE anneals the temperature of small models; here it is constant.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.registry import register
+
+
+@register("debate", paper="2501.05707")
+@dataclass
+class Debate(Acquisition):
+    consumes: ClassVar[Any] = Prompt
+    produces: ClassVar[Any] = Rollout
+    agents: int = 3
+    """Answers to each problem that take part."""
+    turns: int = 3
+    """Times that an agent speaks at most; 1 is a plain vote."""
+    temperature: float = 0.7
+    """Sampling temperature of all turns."""
+    show: str = "all"
+    """What an agent sees of the others: `all` they said last, or one attempt with their `majority` answer."""
+    keep: str = "last"
+    """Turns that are given on: `last`, `first` or `both`."""
+    attach: str = "problem"
+    """Prompt that a later turn is stored with: `problem`, or `debate`, which shows what the others had said."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("show", ("all", "majority")),
+            ("keep", ("last", "first", "both")),
+            ("attach", ("problem", "debate")),
+        ):
+            if getattr(self, name) not in choices:
+                given = getattr(self, name)
+                raise RecipeError(f"acquisition.debate.{name} is {given!r}; choose from {', '.join(choices)}")
+        if self.agents < 2 or self.turns < 1:
+            raise RecipeError("acquisition.debate takes at least 2 agents and 1 turn")
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        sampling = Sampling(temperature=self.temperature)
+        first = context.policy.sample(records, self.agents, sampling)
+        last = list(first)
+        for _ in range(self.turns - 1):
+            split = [i for i, group in enumerate(last) if not _agreed(group, context)]
+            asked = [self._turn(records[i], last[i], agent, context) for i in split for agent in range(self.agents)]
+            said = [reply for [reply] in context.policy.sample(asked, 1, sampling)] if asked else []
+            for place, i in enumerate(split):
+                last[i] = said[place * self.agents : (place + 1) * self.agents]
+        made: list[Record] = []
+        labels = [_label(group, context) for group in last]
+        for prompt, label, opened, closed in zip(records, labels, first, last, strict=True):
+            later = closed if closed is not opened else []
+            turns = {"last": closed, "first": opened, "both": [*opened, *later]}[self.keep]
+            made.extend(self._scored(reply, prompt, label, context) for reply in turns)
+        changed = sum(label != _label(group, context) for label, group in zip(labels, first, strict=True))
+        context.log.metric("debate/agreed", sum(_agreed(group, context) for group in last) / max(1, len(last)))
+        context.log.metric("debate/label_changed", changed / max(1, len(last)))
+        return made
+
+    def _turn(self, prompt: Prompt, said: Sequence[Rollout], agent: int, context: Context) -> Prompt:
+        """What one agent is asked, knowing what the others said."""
+        others = [reply for i, reply in enumerate(said) if i != agent]
+        if self.show == "majority":
+            votes = Counter(context.answer_of(reply.text) for reply in others)
+            most = max(votes, key=lambda answer: (answer is not None, votes[answer]))
+            others = [next(reply for reply in others if context.answer_of(reply.text) == most)]
+        attempts = "\n\n".join(reply.text for reply in others)
+        return replace(prompt, prompt=context.roles.refine(prompt, attempts), parents=(prompt.id,))
+
+    def _scored(self, reply: Rollout, prompt: Prompt, label: str | None, context: Context) -> Rollout:
+        score = None if label is None else float(context.answer_of(reply.text) == label)
+        moved = (
+            reply.prompt != prompt and self.attach == "problem"
+        )  # drawn under another prompt: no probability of this
+        return replace(
+            reply,
+            prompt=prompt if moved else reply.prompt,
+            logprobs=None if moved else reply.logprobs,
+            score=score,
+            source=f"debate@{context.round}",
+            parents=(prompt.id,),
+        )
+
+
+def _agreed(group: Sequence[Rollout], context: Context) -> bool:
+    """Whether all agents give the same answer."""
+    answers = {context.answer_of(reply.text) for reply in group}
+    return len(answers) == 1 and None not in answers
+
+
+def _label(group: Sequence[Rollout], context: Context) -> str | None:
+    """The single most frequent answer; None where there is a tie or no answer."""
+    votes = Counter(answer for reply in group if (answer := context.answer_of(reply.text)) is not None)
+    top = votes.most_common(2)
+    return top[0][0] if top and (len(top) == 1 or top[0][1] > top[1][1]) else None
