@@ -6,8 +6,9 @@ Paper: arXiv:2505.19590 (Intuitor), Zhao et al., 2025; the measure: arXiv:2502.1
 Algorithm:
   1. At each token, KL(uniform || p) = logsumexp(z) - mean(z) - log V for the logits z of V tokens.
   2. The score is the mean over the completion's tokens; None where it has none.
-Differs: the paper's code leaves log V out, a constant that no advantage sees. The scorer is the policy that drew the
-  completions, as in the paper; a frozen one can be pleased without being right.
+Differs: the paper's code leaves log V out, a constant that no advantage sees. The paper scores with the weights in
+  training; here they are those of the round's start, so keep rounds short where an optimizer samples as it trains: a
+  scorer that stays behind can be pleased without being right.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ Algorithm:
   1. Rows without a score are left out.
   2. Keep the `share` of the others with the highest scores, or `rows` of them; the earlier one where scores are equal.
   3. Pass them on in the order they came.
-Differs: RAFT ranks within a problem, which is threshold with `per_prompt`, or over the batch, which is this. Scores that
-  depend on the problem, as likelihoods do, fill the top with easy problems.
+Differs: RAFT ranks within a problem, which is threshold with `per_prompt`, or over the batch, which is this. Scores
+  that depend on the problem, as likelihoods do, fill the top with easy problems.
 """
 
 from __future__ import annotations
