@@ -28,6 +28,10 @@ SMALLER = {
     "optimization.dpo.max_steps": 2,
     "optimization.sft.per_device_train_batch_size": 4,
     "optimization.dpo.per_device_train_batch_size": 4,
+    "optimization.grpo.max_steps": 2,
+    "optimization.grpo.num_generations": 4,
+    "optimization.grpo.per_device_train_batch_size": 8,
+    "optimization.grpo.max_completion_length": 12,
 }
 
 
