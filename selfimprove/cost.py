@@ -59,7 +59,7 @@ def estimate(recipe: Recipe) -> Cost:
     elif steps is not None:
         growth = getattr(optimization, "max_steps_growth", 1.0)
         steps = sum(round(steps * growth**number) for number in range(recipe.rounds))
-    samples = (drawn + rollouts * sum(asked for _, asked in judges)) * recipe.rounds
+    samples = drawn * (1 + sum(asked for _, asked in judges)) * recipe.rounds
     longest = max(limits)
     return Cost(
         samples=samples,

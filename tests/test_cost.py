@@ -64,6 +64,15 @@ def test_voting_and_sampling_evaluations_multiply() -> None:
     assert price.evaluations == (500 * 16 + 200 * 16) * 18 + AUDIT + PROBES * 16 + VOTES + 2 * (1000 * 16 + 200 * 16)
 
 
+def test_a_judge_is_asked_about_each_sample_and_in_each_audit() -> None:
+    plain, now, frozen = cost(), cost("reward=judge", "reward.judge.frozen=false"), cost("reward=judge")
+    assert now.samples == frozen.samples == plain.samples * (1 + 3)
+    assert frozen.evaluations == plain.evaluations + 3 * AUDIT  # it has scored the audit: that is its form
+    assert now.evaluations == plain.evaluations + 3 * 100 * 8 * (1 + 5 * 3)  # besides: the candidate and the start
+    silent = cost("reward=judge", "alarm=[]")
+    assert silent.evaluations == frozen.evaluations
+
+
 def test_the_sealed_exam_has_its_own_number_of_problems() -> None:
     price = cost("evaluation=[accuracy,pass_at_k]", "evaluation.pass_at_k.problems=200", "gate_problems=100")
     assert price.evaluations == (100 + 100 * 16) * 18 + AUDIT + PROBES + VOTES + 2 * (1000 + 200 * 16)

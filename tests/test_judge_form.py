@@ -18,7 +18,7 @@ from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.runner import Runner
 
 Made = Callable[..., Any]
-COMMON = ("engine=pupil", "audit_problems=60", "audit_samples=4", "optimization.practice.gain=0.1")
+COMMON = ("engine=pupil", "optimization.practice.gain=0.1", "audit_problems=60", "audit_samples=4", "probe_problems=0")
 
 
 @pytest.fixture
