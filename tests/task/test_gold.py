@@ -15,6 +15,7 @@ from selfimprove.records import Prompt
 from selfimprove.task import check_gold
 from selfimprove.task.addition import Addition
 from selfimprove.task.chain_sums import ChainSums
+from selfimprove.task.countdown import Countdown
 from selfimprove.task.jsonl import JsonlTask
 
 
@@ -43,7 +44,9 @@ def objection(task: Task, *problems: Prompt) -> str:
     return message
 
 
-@pytest.mark.parametrize("task", [ChainSums(), ChainSums(modulus=7), Addition(), Addition(shift=None, base=3)])
+@pytest.mark.parametrize(
+    "task", [ChainSums(), ChainSums(modulus=7), Addition(), Addition(shift=None, base=3), Countdown()]
+)
 def test_the_synthetic_tasks_find_their_references_right(task: Task) -> None:
     for split in ("train", "gate", "audit", "sealed"):
         check_gold(task, task.problems(split, 60, 1))
