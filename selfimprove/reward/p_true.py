@@ -1,0 +1,77 @@
+"""The probability with which the model calls an attempt right: one judgement, and how sure its last word is.
+
+Idea: a verdict is one bit; the probability of the other verdict after the same steps says how near it was.
+Survey: confidence rewards, section 4.3.2.
+Paper: arXiv:2207.05221 (Language Models Mostly Know What They Know), Kadavath et al., 2022: P(True).
+Algorithm:
+  1. Word each completion as the task's role `judge`; equal ones are asked once. Draw one greedy judgement.
+  2. Exchange its last `#y` for `#n` or the other way round, and let the model score both judgements.
+  3. P(True) = p(yes) / (p(yes) + p(no)): the steps before the verdict cancel out. None where no verdict is read.
+  4. It must pass the audit form before it selects data, see `judging`.
+Differs: the paper asks for the letter at once, without steps before it, and shows the model several of its own answers
+  to compare with; which weights judge in a loop is our choice. The audit form is not in the paper.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from selfimprove.interfaces import GREEDY, Context, Reward
+from selfimprove.records import Prompt, Rollout
+from selfimprove.registry import register
+
+_MARK = re.compile(r"(.*#)([yn])", re.DOTALL | re.IGNORECASE)
+
+
+@register("p_true", paper="2207.05221")
+@dataclass
+class PTrue(Reward):
+    judges: ClassVar[bool] = True
+    frozen: bool = True
+    """Whether the weights of round 0 judge in every round; else the policy that the round trains from."""
+    min_youden: float = 0.1
+    """Audit form: the share of right attempts above 1/2, less that of wrong ones, is above this by its lower bound."""
+    min_auc: float = 0.6
+    """Audit form: how often a right attempt must score above a wrong one at the same problem."""
+    trust: bool = False
+    """Go on with a judge that did not pass its audit form; the run says so."""
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        asked = [[_question(rollout, context) for rollout in group] for group in groups]
+        questions = {question.id: question for group in asked for question in group}
+        policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy
+        said = [reply for [reply] in policy.sample(list(questions.values()), 1, GREEDY)] if questions else []
+        pairs = {name: pair for name, reply in zip(questions, said, strict=True) if (pair := _endings(reply, context))}
+        rows = (
+            [math.fsum(row) for row in policy.score([end for pair in pairs.values() for end in pair])] if pairs else []
+        )
+        marks = {name: _share(*rows[2 * i : 2 * i + 2]) for i, name in enumerate(pairs)}
+        scores = [[marks.get(question.id) for question in group] for group in asked]
+        flat = [mark for group in scores for mark in group]
+        context.log.metric("p_true/unread", sum(mark is None for mark in flat) / max(1, len(flat)))
+        return scores
+
+
+def _question(rollout: Rollout, context: Context) -> Prompt:
+    return Prompt(prompt=context.roles.judge(rollout.prompt, rollout.text), key=rollout.prompt.key)
+
+
+def _endings(reply: Rollout, context: Context) -> tuple[Rollout, Rollout] | None:
+    """The judgement as it would end in yes and in no; None where it ends in neither."""
+    mark = _MARK.match(reply.text)  # greedy, so it is the last one
+    if not mark:
+        return None
+    texts = [mark[1] + letter + reply.text[mark.end() :] for letter in ("y", "n")]
+    if [context.roles.verdict(text) for text in texts] != [1.0, 0.0]:
+        return None
+    yes, no = (replace(reply, completion=[{"role": "assistant", "content": text}], logprobs=None) for text in texts)
+    return yes, no
+
+
+def _share(yes: float, no: float) -> float:
+    gap = max(-700.0, min(700.0, no - yes))  # as far as a float goes
+    return 1 / (1 + math.exp(gap))
