@@ -240,6 +240,31 @@ def compare(
 
 
 @app.command()
+def bench(
+    names: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Recipes to compare.")],
+    seeds: Annotated[str, typer.Option(help="Seeds of the runs, for example 0,1,2.")] = "0",
+    minutes: Annotated[
+        float | None, typer.Option(help="Budget of each run; it stops before a round that would exceed it.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Runs at a time.")] = 1,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="A change to all recipes, for example task.chain_sums.level=4.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the runs and the leaderboard.")] = Path("bench"),
+) -> None:
+    """Run recipes on one bench and rank them by sealed gain; started again, it goes on where it stopped."""
+    from selfimprove.bench import bench as benched
+    from selfimprove.errors import RecipeError
+
+    if not all(seed.strip().isdigit() for seed in seeds.split(",")):
+        raise RecipeError(f"--seeds {seeds} is no list of numbers; write it as 0,1,2")
+    wanted = [int(seed) for seed in seeds.split(",")]
+    for name, said in benched(names, wanted, folder, changes or [], minutes, jobs):
+        _say(f"{name}: {said}")
+    _say(f"leaderboard: {folder / 'leaderboard.md'}")
+
+
+@app.command()
 def doctor() -> None:
     """Show versions and devices, what is missing, and the command that mends it."""
     from selfimprove.doctor import findings
