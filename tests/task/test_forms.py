@@ -15,9 +15,10 @@ from selfimprove.records import Prompt
 from selfimprove.task.addition import Addition
 from selfimprove.task.chain_sums import ChainSums
 from selfimprove.task.countdown import Countdown
+from selfimprove.task.list_programs import ListPrograms
 
 SIZE = 300
-TASKS = {"chain_sums": ChainSums(), "addition": Addition(), "countdown": Countdown()}
+TASKS = {"chain_sums": ChainSums(), "addition": Addition(), "countdown": Countdown(), "list_programs": ListPrograms()}
 FORMS = 40
 """Five forms of an ideal generator have more than 1.5 times the expected variance in 19 % of all cases, 40 in 2 %."""
 

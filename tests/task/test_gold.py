@@ -17,6 +17,7 @@ from selfimprove.task.addition import Addition
 from selfimprove.task.chain_sums import ChainSums
 from selfimprove.task.countdown import Countdown
 from selfimprove.task.jsonl import JsonlTask
+from selfimprove.task.list_programs import ListPrograms
 
 
 @dataclass
@@ -45,7 +46,7 @@ def objection(task: Task, *problems: Prompt) -> str:
 
 
 @pytest.mark.parametrize(
-    "task", [ChainSums(), ChainSums(modulus=7), Addition(), Addition(shift=None, base=3), Countdown()]
+    "task", [ChainSums(), ChainSums(modulus=7), Addition(), Addition(shift=None, base=3), Countdown(), ListPrograms()]
 )
 def test_the_synthetic_tasks_find_their_references_right(task: Task) -> None:
     for split in ("train", "gate", "audit", "sealed"):

@@ -1,0 +1,220 @@
+"""Small programs on lists of digits: say what one returns, what it was given, or what it is.
+
+Idea: a triple of program, input and output makes three kinds of problem, by which part is asked for, and a run of the
+program marks any answer. So a model can write problems that are valid and marked rightly without anyone's help.
+Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
+Paper: arXiv:2505.03335 (Absolute Zero), Zhao et al., 2025: deduction, abduction and induction.
+Algorithm:
+  1. A program is a row of operations (see OPERATIONS, and +k or *k modulo 10), its level is how many. It is carried out
+     in Python, LIMIT values at most; a run that would take more, or ends with no digits, is no valid program.
+  2. The key is program and input. It decides the split by text.SPLITS, and by its hash which part is asked for, so that
+     no triple is met twice. Problems of a split are drawn level by level in a random order without repetition.
+  3. Deduction `D:r+3|314|` is right with the output. Abduction `A:r+3|746|` is right with any input that has this
+     output. Induction `I:314=746,52=58|` is right with any program that does this and the same on hidden inputs.
+  4. The answer stands after the last `#`, or is the whole text. A counterfactual variant has another input.
+Differs: the paper's programs are Python functions, run in a sandbox; these cannot loop, call or name anything. There an
+  induction has ten inputs, half of them hidden; here five, two of them hidden.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from selfimprove import splits
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Roles, Task
+from selfimprove.records import Message, Prompt, Rollout
+from selfimprove.registry import register
+from selfimprove.text import split_of
+
+OPERATIONS: dict[str, Callable[[list[int]], list[int]]] = {
+    "r": lambda digits: digits[::-1],
+    "s": sorted,
+    "t": lambda digits: digits[1:],
+    "u": lambda digits: digits[:-1],
+    "d": lambda digits: digits + digits,
+    "e": lambda digits: [digit for digit in digits if digit % 2 == 0],
+    "o": lambda digits: [digit for digit in digits if digit % 2],
+    "a": lambda digits: [total % 10 for total in accumulate(digits)],
+}
+"""Turn round, sort, drop the first, drop the last, double, keep even, keep odd, running sums."""
+LIMIT = 60
+"""Values that a run may make in all."""
+SHOWN, HIDDEN = 3, 2
+"""Inputs of an induction whose outputs are shown, and further ones that a program is tried on."""
+
+
+@register("list_programs", paper="2505.03335")
+@dataclass
+class ListPrograms(Task):
+    min_length: int = 1
+    """Operations of the shortest program."""
+    max_length: int = 3
+    """Operations of the longest program."""
+    level: int | None = None
+    """Operations of this round's training problems; null mixes all. The one dial that a curriculum turns."""
+    forms: str = "DAI"
+    """Which problems there are: D deduction, A abduction, I induction."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_length <= self.max_length <= 8 or not 1 <= (self.level or 1) <= 8:
+            raise RecipeError("task.list_programs needs 1 <= min_length <= max_length <= 8, and a level of 1 to 8")
+        if not self.forms or set(self.forms) - set("DAI"):
+            raise RecipeError(f"task.list_programs.forms is {self.forms!r}; it takes letters of DAI")
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        splits.check(split)
+        lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
+        n, streams, drawn = 1500 if n is None else n, [self._stream(split, i, seed) for i in lengths], list[Prompt]()
+        while len(drawn) < (part[0] + 1) * n:  # one of each length in turn
+            drawn.extend(next(stream) for stream in streams)
+        return drawn[part[0] * n : (part[0] + 1) * n]
+
+    def verify(self, prompt: Prompt, text: str) -> float:
+        (program, given), answer, form = prompt.key.split("|"), self.answer_of(text), self._form(prompt.key)
+        wanted = run(program, given)
+        if answer is None or wanted is None:
+            return 0.0
+        if form == "I":
+            return float(all(run(answer, one) == run(program, one) for one in _inputs(prompt.key, SHOWN + HIDDEN)))
+        return float(answer == wanted if form == "D" else run(program, answer) == wanted)
+
+    def answer_of(self, text: str) -> str | None:
+        answer = text.rpartition("#")[2].strip()
+        return answer if len(answer) <= LIMIT and re.fullmatch(r"[0-9]+|([rstudeoa]|[+*][1-9])+", answer) else None
+
+    def roles(self) -> Roles:
+        return _Roles(self)
+
+    def probes(self) -> dict[str, Task]:
+        more = min(8, self.max_length + 1)
+        return {"ood/longer": replace(self, level=None, min_length=more, max_length=more)}
+
+    def variants(self, prompt: Prompt, kind: str, n: int, seed: int) -> list[Prompt]:
+        if kind == "same":
+            return []  # one triple has one wording
+        program, source = prompt.key.split("|")[0], random.Random(f"{seed}:{prompt.key}")
+        made = {(p := self._prompt(f"{program}|{_digits(source)}")).key: p for _ in range(50 * n)}
+        place = (self._form(prompt.key), split_of(prompt.key))
+        alike = [p for p in made.values() if p.answer and (p.info["form"], split_of(p.key)) == place]
+        return [p for p in alike if not self.verify(p, str(self._prompt(prompt.key).answer))][:n]
+
+    def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
+        """n worked examples of a role for the bootstrap, from the training split."""
+        if role not in ("solve", "hint", "propose", "judge", "refine"):
+            raise RecipeError(f"task list_programs has no role {role!r}; it has solve, hint, propose, judge, refine")
+        source, roles, examples = random.Random(f"{seed}:{role}"), self.roles(), list[Rollout]()
+        while len(examples) < n:
+            length = source.randint(1, self.max_length)
+            prompt, other = (self._prompt(_key(source, length)) for _ in "ab")
+            alike = prompt.answer and other.answer and prompt.info["form"] == other.info["form"]
+            if split_of(prompt.key) != "train" or not alike:
+                continue
+            attempt = str(roles.solution(prompt if source.random() < 0.5 else other))
+            messages, text = {
+                "solve": (prompt.prompt, roles.solution(prompt)),
+                "hint": (roles.hint(prompt, str(prompt.answer)), roles.solution(prompt)),
+                "propose": (roles.propose(length), prompt.key),
+                "judge": (roles.judge(prompt, attempt), "#y" if self.verify(prompt, attempt) else "#n"),
+                "refine": (roles.refine(prompt, attempt), roles.solution(prompt)),
+            }[role]
+            shown = Prompt(prompt=messages, key=prompt.key)
+            examples.append(Rollout(prompt=shown, completion=[{"role": "assistant", "content": str(text)}]))
+        return examples
+
+    def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
+        """Problems of one length and split, none twice; there are more than anyone draws."""
+        source, seen = random.Random(f"{seed}:{split}:{length}"), set[str]()
+        while key := _key(source, length):
+            if key not in seen and split_of(key) == split and (prompt := self._prompt(key)).answer is not None:
+                seen.add(key)
+                yield prompt
+
+    def _form(self, key: str) -> str:
+        return self.forms[int(hashlib.sha256(f"form {key}".encode()).hexdigest(), 16) % len(self.forms)]
+
+    def _prompt(self, key: str) -> Prompt:
+        """The problem of a key; without an answer where the program is not valid."""
+        (program, given), form = key.split("|"), self._form(key)
+        out = run(program, given)
+        answer = {"D": out, "A": given, "I": program}[form] if out else None
+        pairs = ",".join(f"{one}={run(program, one) or ''}" for one in _inputs(key, SHOWN))
+        problem = {"D": f"D:{program}|{given}|", "A": f"A:{program}|{out}|", "I": f"I:{pairs}|"}[form]
+        notes = {"level": len(_operations(program)), "form": form}
+        return Prompt(prompt=_Roles(self).solve(problem), answer=answer, key=key, info=notes)
+
+
+def run(program: str, given: str) -> str | None:
+    """The output of a program; None where it is none, makes more than LIMIT values, or leaves no digits."""
+    names, digits, made = _operations(program), [int(digit) for digit in given if "0" <= digit <= "9"], 0
+    if not names or len(digits) != len(given):
+        return None
+    for name in names:
+        number = int(name[1:] or 0)
+        shift = [(digit + number if name[0] == "+" else digit * number) % 10 for digit in digits]
+        digits = OPERATIONS[name](digits) if name in OPERATIONS else shift
+        if (made := made + len(digits)) > LIMIT:
+            return None
+    return "".join(map(str, digits)) or None
+
+
+def _operations(program: str) -> list[str]:
+    """The operations of a program, or none where the text is not a program."""
+    names = re.findall(r"[rstudeoa]|[+*][1-9]", program)
+    return names if "".join(names) == program else []
+
+
+def _digits(source: random.Random) -> str:
+    return "".join(str(source.randrange(10)) for _ in range(source.randint(3, 5)))
+
+
+def _key(source: random.Random, length: int) -> str:
+    sums = [f"{sign}{number}" for sign in "+*" for number in range(1, 10)]
+    program = "".join(source.choice(source.choice([[*OPERATIONS], sums])) for _ in range(length))
+    return f"{program}|{_digits(source)}"
+
+
+def _inputs(key: str, n: int) -> list[str]:
+    """The inputs of an induction, the key's own one first."""
+    source = random.Random(key)
+    return [key.split("|")[1], *(_digits(source) for _ in range(n - 1))]
+
+
+@dataclass
+class _Roles:
+    """One-letter markers at the front, because the tiny model reads characters."""
+
+    task: ListPrograms
+
+    def solve(self, problem: str) -> list[Message]:
+        return [{"role": "user", "content": problem}]
+
+    def hint(self, prompt: Prompt, answer: str) -> list[Message]:
+        return self.solve(f"H:{answer}|{prompt.prompt[-1]['content']}")
+
+    def propose(self, level: int | None) -> list[Message]:
+        return self.solve(f"P:{level or ''}|")
+
+    def judge(self, prompt: Prompt, attempt: str) -> list[Message]:
+        return self.solve(f"J:{prompt.prompt[-1]['content']}{attempt}|")
+
+    def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
+        return self.solve(f"R:{prompt.prompt[-1]['content']}{attempt}|")
+
+    def verdict(self, text: str) -> float | None:
+        return {"#y": 1.0, "#n": 0.0}.get(text[-2:])
+
+    def read_proposal(self, text: str) -> Prompt | None:
+        fits = re.fullmatch(r"[rstudeoa+*1-9]+\|[0-9]{1,5}", text) and len(_operations(text.split("|")[0]))
+        return self.task._prompt(text) if fits and fits <= self.task.max_length and run(*text.split("|")) else None
+
+    def solution(self, prompt: Prompt) -> str | None:
+        program, given = prompt.key.split("|")
+        names = _operations(program)
+        trace = [f"{names[i]}={run(''.join(names[: i + 1]), given)}" for i in range(len(names))]
+        return f"{given};{';'.join(trace)}#{self.task._prompt(prompt.key).answer}"
