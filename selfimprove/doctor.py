@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "hydra-core", "omegaconf", "math-verify", "scipy")
-OPTIONAL = {"vllm": "vllm", "lm-eval": "eval", "tensorboard": "track"}
+OPTIONAL = {"vllm": "vllm", "lm-eval": "eval", "tensorboard": "track", "reasoning-gym": "reasoning_gym"}
 """Package -> the extra that brings it."""
 
 

@@ -36,7 +36,7 @@ class Curriculum(Controller):
         [(name, task)] = settings["task"].items()
         if not isinstance(task.get("level"), int):
             raise RecipeError(f"controller curriculum needs a starting level: set task.{name}.level to a number")
-        top = self.max_level or task.get("max_length") or task["level"]
+        top = self.max_level or task.get("max_length") or task.get("max_level") or task["level"]
         if history and self._mastered(history[-1], task["level"]):
             return {f"task.{name}.level": max(task["level"], min(top, task["level"] + self.step))}
         return {}

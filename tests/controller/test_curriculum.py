@@ -83,3 +83,10 @@ def test_the_overrides_reach_the_next_round(make_run: Callable) -> None:
         for number in (1, 2)
     ]
     assert levels == [{4}, {5}]
+
+
+def test_the_top_is_the_task_s_longest_problem_or_its_highest_level(after: Callable) -> None:
+    history = after([])
+    highest = {"task": {"reasoning_gym": {"level": 3, "max_level": 4}}}
+    assert Curriculum(step=3).next(history, highest) == {"task.reasoning_gym.level": 4}
+    assert Curriculum(step=9).next(history, settings(3)) == {"task.chain_sums.level": 6}
