@@ -32,6 +32,14 @@ SMALLER = {
     "optimization.grpo.num_generations": 4,
     "optimization.grpo.per_device_train_batch_size": 8,
     "optimization.grpo.max_completion_length": 12,
+    "optimization.sppo.max_steps": 2,
+    "optimization.sppo.per_device_train_batch_size": 4,
+    "optimization.scpo.max_steps": 2,
+    "optimization.scpo.per_device_train_batch_size": 4,
+    "optimization.rloo.max_steps": 2,
+    "optimization.rloo.num_generations": 4,
+    "optimization.rloo.per_device_train_batch_size": 8,
+    "optimization.rloo.max_completion_length": 12,
 }
 
 
