@@ -1,8 +1,8 @@
-"""Reach a target with given numbers: a search task in which many answers are right and marking one takes no reference.
+"""Reach a target with given numbers: a search task in which many answers are right, and marking one is arithmetic.
 
 Idea: `3,5,8=16` is answered `3+5=8;8+8=16#(3+5)+8`. Checking an answer is arithmetic, finding one is a search that a
-small model can only guess at, so it has something to learn from its own samples. A rule that needs no reference can
-also mark problems that a model has written itself.
+small model can only guess at, so it has something to learn from its own samples. Such a rule can also mark problems
+that a model has written itself.
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: arXiv:2404.03683 (Stream of Search), Gandhi et al., 2024: the countdown task with worked searches.
 Algorithm:
@@ -64,7 +64,9 @@ class Countdown(Task):
             streams = [stream for stream in streams if (problem := next(stream, None)) and not drawn.append(problem)]
         return drawn[part[0] * n : (part[0] + 1) * n]
 
-    def verify(self, prompt: Prompt, text: str) -> float:
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        if prompt.answer is None:  # a problem whose answers nobody is to mark, or no problem at all
+            return None
         answer = self.answer_of(text)
         value, used = evaluate(answer) if answer else (None, [])
         numbers, target = _read(prompt.key)

@@ -7,8 +7,8 @@ Paper: arXiv:2505.03335 (Absolute Zero), Zhao et al., 2025: deduction, abduction
 Algorithm:
   1. A program is a row of operations (see OPERATIONS, and +k or *k modulo 10), its level is how many. It is carried out
      in Python, LIMIT values at most; a run that would take more, or ends with no digits, is no valid program.
-  2. The key is program and input. It decides the split by text.SPLITS, and by its hash which part is asked for, so that
-     no triple is met twice. Problems of a split are drawn level by level in a random order without repetition.
+  2. The key is program and input. It decides the split by text.SPLITS, and by its hash which part is asked for, so no
+     triple is met twice. Problems of a split are drawn level by level in a random order without repetition.
   3. Deduction `D:r+3|314|` is right with the output. Abduction `A:r+3|746|` is right with any input that has this
      output. Induction `I:314=746,52=58|` is right with any program that does this and the same on hidden inputs.
   4. The answer stands after the last `#`, or is the whole text. A counterfactual variant has another input.
@@ -46,7 +46,7 @@ OPERATIONS: dict[str, Callable[[list[int]], list[int]]] = {
 LIMIT = 60
 """Values that a run may make in all."""
 SHOWN, HIDDEN = 3, 2
-"""Inputs of an induction whose outputs are shown, and further ones that a program is tried on."""
+"""Inputs of an induction with their outputs, and further ones that a program is tried on."""
 
 
 @register("list_programs", paper="2505.03335")
@@ -75,14 +75,13 @@ class ListPrograms(Task):
             drawn.extend(next(stream) for stream in streams)
         return drawn[part[0] * n : (part[0] + 1) * n]
 
-    def verify(self, prompt: Prompt, text: str) -> float:
-        (program, given), answer, form = prompt.key.split("|"), self.answer_of(text), self._form(prompt.key)
-        wanted = run(program, given)
-        if answer is None or wanted is None:
-            return 0.0
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        if prompt.answer is None:
+            return None
+        (program, given), answer, form = prompt.key.split("|"), self.answer_of(text) or "", self._form(prompt.key)
         if form == "I":
             return float(all(run(answer, one) == run(program, one) for one in _inputs(prompt.key, SHOWN + HIDDEN)))
-        return float(answer == wanted if form == "D" else run(program, answer) == wanted)
+        return float((answer if form == "D" else run(program, answer)) == run(program, given))
 
     def answer_of(self, text: str) -> str | None:
         answer = text.rpartition("#")[2].strip()

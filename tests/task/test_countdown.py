@@ -23,7 +23,7 @@ lists = st.lists(st.integers(1, 12), min_size=2, max_size=4)
 
 
 def problem(key: str) -> Prompt:
-    return Prompt(prompt=[{"role": "user", "content": f"S:{key}|"}], key=key)
+    return Prompt(prompt=[{"role": "user", "content": f"S:{key}|"}], key=key, answer="?")
 
 
 # ---- marking -----------------------------------------------------------------------------------------------------
@@ -49,6 +49,11 @@ def problem(key: str) -> Prompt:
 )
 def test_marks_by_hand(text: str, mark: float) -> None:
     assert Countdown().verify(problem("3,5,8=16"), text) == mark
+
+
+def test_without_a_reference_nothing_is_marked() -> None:
+    assert Countdown().verify(problem("3,5,8=16").blind(), "#3+5+8") is None
+    assert Countdown().verify(Prompt(prompt=[], key="propose 3 0"), "3,5,8=16") is None
 
 
 def test_values_on_the_way_need_not_be_whole() -> None:
@@ -158,10 +163,10 @@ def test_demonstrations_are_of_training_problems_and_right(role: str) -> None:
             assert example.text == example.prompt.key and roles.read_proposal(example.text)
         elif role == "judge":
             attempt = example.prompt.prompt[-1]["content"].split("|")[1]
-            assert roles.verdict(example.text) == task.verify(example.prompt, attempt)
+            assert roles.verdict(example.text) == task.verify(problem(example.prompt.key), attempt)
             verdicts[roles.verdict(example.text)] += 1
         else:
-            assert task.verify(example.prompt, example.text) == 1.0
+            assert task.verify(problem(example.prompt.key), example.text) == 1.0
     assert role != "judge" or min(verdicts[0.0], verdicts[1.0]) > 50
 
 

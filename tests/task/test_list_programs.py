@@ -80,6 +80,11 @@ def test_induction_takes_any_program_that_does_the_same_on_hidden_inputs_too() -
     assert [task.verify(prompt, text) for text in ("#+3+4", "#+7", "#+4+3", "#+6", "#081", "#")] == [1, 1, 1, 0, 0, 0]
 
 
+def test_without_a_reference_nothing_is_marked() -> None:
+    assert ListPrograms().verify(asked("D", "r+3|314")[1].blind(), "#746") is None
+    assert ListPrograms().verify(Prompt(prompt=[], key="propose 3 0"), "r+3|314") is None
+
+
 def test_a_program_that_fits_only_what_is_shown_is_wrong() -> None:
     """`s` and `ss` are one program; `s` and nothing-but-turning differ on some hidden input of some problem."""
     task, caught = ListPrograms(forms="I"), 0
@@ -136,9 +141,10 @@ def test_demonstrations_are_of_training_problems_and_right(role: str) -> None:
             assert example.text == example.prompt.key and roles.read_proposal(example.text)
         elif role == "judge":
             verdicts[roles.verdict(example.text)] += 1
-            assert roles.verdict(example.text) == task.verify(example.prompt, words.rstrip("|").rpartition("|")[2])
+            marked = task.verify(task._prompt(example.prompt.key), words.rstrip("|").rpartition("|")[2])
+            assert roles.verdict(example.text) == marked
         else:
-            assert task.verify(example.prompt, example.text) == 1.0
+            assert task.verify(task._prompt(example.prompt.key), example.text) == 1.0
     assert role != "judge" or min(verdicts[0.0], verdicts[1.0]) > 50
 
 
