@@ -8,7 +8,9 @@ Algorithm:
   2. Start from the last policy, or with `restart: base` from round 0.
   3. The reference is the model that training starts from, or with `reference: base` that of round 0.
 Differs: loss_type [sigmoid, sft] with weights [1, 1] is iterative reasoning preference optimization; TRL averages its
-  likelihood term over the tokens of the batch, the paper over each sequence.
+  likelihood term over the tokens of the batch, the paper over each sequence. Self-play fine-tuning (SPIN,
+  arXiv:2401.01335) is this method on pairs of a reference solution and the model's own, with sigmoid or hinge; the
+  weights of pairs are not looked at, see `scpo`.
 """
 
 from __future__ import annotations

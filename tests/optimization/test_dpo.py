@@ -1,5 +1,7 @@
 """`dpo`: where it starts and what its reference is; the loss itself is tested in test_training.py."""
 
+import math
+
 import pytest
 
 from selfimprove.errors import RecipeError
@@ -27,3 +29,27 @@ def test_start_and_reference(monkeypatch, make_context, restart, reference):
 def test_unknown_choices_are_refused(options):
     with pytest.raises(RecipeError):
         Dpo(**options)
+
+
+@pytest.mark.parametrize(
+    ("loss_type", "beta", "loss"),
+    [
+        ("sigmoid", 0.1, math.log(2)),
+        ("hinge", 0.1, 1.0),
+        ("ipo", 0.1, 25.0),  # (1 / (2 * beta)) ** 2
+        ("sppo_hard", 1.0, 0.5),
+        ("discopop", 0.05, 0.5 * math.log(2) + 0.5),
+    ],
+)
+def test_the_first_loss_against_the_model_itself(setting, couples, loss_type, beta, loss):
+    """All log-ratios are 0 at first, so each loss is a number that can be worked out."""
+    given = setting()
+    Dpo(loss_type=[loss_type], beta=beta, learning_rate=0.0, max_steps=10).optimize(couples, given)
+    assert given.log.metrics["train/loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_self_play_moves_the_model_to_the_reference_solutions(setting, couples, margins_of):
+    """SPIN by either of its losses: pairs of a reference solution and another text."""
+    for loss_type in ("sigmoid", "hinge"):
+        trained = Dpo(loss_type=[loss_type], learning_rate=1e-3, max_steps=5).optimize(couples, setting(loss_type))
+        assert all(new > old + 1 for new, old in zip(margins_of(couples, trained), margins_of(couples), strict=True))
