@@ -29,7 +29,7 @@ def estimate(recipe: Recipe) -> Cost:
     for method in recipe.acquisition.values():
         if method.consumes is None:
             prompts = getattr(method, "problems", None) or 1500
-        samples = getattr(method, "samples", 0)
+        samples = getattr(method, "samples", 0) or getattr(method, "agents", 0) * getattr(method, "turns", 1)
         drawn += prompts * samples
         rollouts = max(rollouts, prompts * samples)
         limits.append(getattr(method, "max_completion_length", None) or 0)

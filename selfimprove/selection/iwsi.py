@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Record, Rollout
 from selfimprove.registry import register
@@ -47,9 +47,8 @@ class Iwsi(Selection):
         right = [r for group in drawn for r in group if (context.verify(r.prompt, r.text) or 0.0) >= 1.0 - 1e-9]
         known = [loss for loss in _losses(right, context) if loss is not None]
         if not known:
-            raise DataError(
-                f"selection.iwsi: no right answer to {self.problems} validation problems; raise problems or samples"
-            )
+            context.log.note(f"iwsi: no right answer to {self.problems} validation problems, so nothing is dropped")
+            return records
         expected = sum(known) / len(known)
         context.log.metric("iwsi/validation_loss", expected)
         shifts = [None if loss is None else _shift(expected, loss) for loss in _losses(records, context)]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfimprove.engine.fake import Fake
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.errors import RecipeError
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.selection.iwsi import Iwsi, _shift
 
@@ -59,9 +59,12 @@ def test_the_rows_nearest_to_the_validation_loss_stay(
     assert len(Iwsi(keep=1.0, problems=10).select(offered, context)) == 7
 
 
-def test_without_a_right_validation_answer_it_says_so(make_context: Callable, make_rollout: Callable) -> None:
-    with pytest.raises(DataError, match="no right answer to 5 validation problems"):
-        Iwsi(problems=5).select([make_rollout("1")], make_context(Losses()))
+def test_without_a_right_validation_answer_nothing_is_dropped_and_it_says_so(
+    make_context: Callable, make_rollout: Callable
+) -> None:
+    context, rows = make_context(Losses()), [make_rollout("1"), make_rollout("2")]
+    assert Iwsi(problems=5, keep=0.5).select(rows, context) == rows
+    assert any("no right answer to 5 validation problems" in note for note in context.log.notes)
 
 
 @pytest.mark.parametrize("options", [{"keep": 0.0}, {"keep": 1.5}, {"problems": 0}, {"samples": 0}])
