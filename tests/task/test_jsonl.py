@@ -517,6 +517,16 @@ def test_a_conversation_is_quoted_with_its_speakers():
     assert "<problem>\nuser: Hi\nassistant: Hello\nuser: 3 + {x}?\n</problem>" in message["content"]
 
 
+def test_a_proposal_of_a_problem_in_the_file_has_its_key_and_split_and_no_answer(write):
+    """So one of a held-out problem is known for what it is, however it is spaced."""
+    task = JsonlTask(path=str(write([row(f"What is {i} + 5?", f"work\n#### {i + 5}") for i in range(60)])))
+    for prompt in every(task):
+        read = task.roles().read_proposal(f"  {prompt.prompt[-1]['content'].replace(' ', '  ')}\n")
+        assert read is not None and (read.key, read.answer) == (prompt.key, None)
+        assert task.roles().solution(prompt) == prompt.answer and task.verify(read, "#### 8") is None
+    assert task.roles().read_proposal(" \n") is None
+
+
 def test_proposals_see_training_problems_only(write):
     prompts = [f"problem {i}" for i in range(200)]
     roles = JsonlTask(path=str(write([row(text) for text in prompts]))).roles()

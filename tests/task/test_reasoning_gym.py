@@ -342,6 +342,14 @@ def test_every_role_quotes_the_problem_and_what_it_is_about(library: None) -> No
     assert [messages[0]["role"] for messages in (hint, judge, refine)] == ["system", "user", "system"]
 
 
+def test_a_proposal_is_a_problem_that_the_library_cannot_mark(library: None) -> None:
+    for prompt in gym("sums").problems("gate", 10, 0):
+        read = gym().roles().read_proposal(f" {prompt.prompt[-1]['content']}\n")
+        assert read is not None and (read.key, read.answer) == (prompt.key, None) and gym().verify(read, "8") is None
+        assert gym().roles().solution(prompt) is None
+    assert gym().roles().read_proposal("\n") is None
+
+
 def test_proposals_are_shown_training_problems(library: None) -> None:
     roles = gym("sums", "flat").roles()
     [message] = roles.propose(None)
