@@ -5,16 +5,19 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 BENCHES := startup overhead same_work controls quickstart_seeds
 
-.PHONY: help run test test-slow check tables bench clean
+.PHONY: help run test test-recipes test-slow check tables bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/installed ## set up .venv, install, run the quickstart
 	$(BIN)/selfimprove run quickstart
 
 test: .venv/developed ## set up .venv with the developer's tools, run the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+test-recipes: .venv/developed ## run one round of every shipped recipe on the tiny model
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m recipes
 
 test-slow: .venv/developed ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow

@@ -10,6 +10,9 @@ from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner, create
 
 NAMES = sorted(path.stem for path in recipes.shipped().glob("*.yaml"))
+QUICK = ("quickstart", "iterative_dpo", "majority_vote")
+"""One round of these is in the quick suite; of the others, with the marker `recipes`."""
+ROUNDS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.recipes) for name in NAMES]
 SMALLER = {
     "rounds": 1,
     "gate_problems": 12,
@@ -82,7 +85,7 @@ def test_a_saved_recipe_is_the_recipe(name, tmp_path):
     assert again == recipe
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ROUNDS)
 def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch):
     monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
     settings = recipes.load(name)[1]
