@@ -28,6 +28,9 @@ from selfimprove.records import (
     digest,
 )
 
+REQUIRED: Any = "???"
+"""The default of an option that a recipe has to set; OmegaConf's mark for it."""
+
 
 # ---- what every method may be handed -----------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)

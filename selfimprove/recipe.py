@@ -160,7 +160,12 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     for value in values:
         _check_override(value, chosen)
     defaults: list[Any] = ["recipe_schema", *({slot: list(chosen[slot])} for slot in registry.SLOTS), "_self_"]
-    ConfigStore.instance().store(name="recipe", node=OmegaConf.create({"defaults": defaults, **body}))
+    store = ConfigStore.instance()
+    for slot in registry.SLOTS:
+        for method in chosen[slot]:
+            node = registry.find(slot, method).method
+            store.store(group=slot, name=method, node=node, package=f"{slot}.{method}")
+    store.store(name="recipe", node=OmegaConf.create({"defaults": defaults, **body}))
     try:
         with initialize(config_path=None, version_base="1.3"):
             config = compose("recipe", overrides=[_quoted(value) for value in values])

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from hydra.core.config_store import ConfigStore
-
 from selfimprove import interfaces
 from selfimprove.errors import RecipeError
 
@@ -55,7 +53,6 @@ def register(name: str, *, paper: str = "") -> Callable[[Method], Method]:
         if (slot, name) in METHODS:
             raise ValueError(f"{slot} {name!r} is registered twice")
         METHODS[slot, name] = Entry(slot, name, method, paper)
-        ConfigStore.instance().store(group=slot, name=name, node=method, package=f"{slot}.{name}")
         return method
 
     return add

@@ -21,10 +21,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
-
 from selfimprove.errors import EngineError, RecipeError
-from selfimprove.interfaces import Evaluation, Exam, Policy
+from selfimprove.interfaces import REQUIRED, Evaluation, Exam, Policy
 from selfimprove.records import Metric, Report
 from selfimprove.registry import register
 from selfimprove.statistics import Z95
@@ -34,7 +32,7 @@ from selfimprove.text import canonical, split_of
 @register("lm_eval", paper="2405.14782")
 @dataclass
 class LmEval(Evaluation):
-    tasks: list[str] = MISSING
+    tasks: list[str] = REQUIRED
     """lm-eval's names of the tasks, or those in `include_path`."""
     include_path: str | None = None
     """A folder with task files of one's own."""

@@ -15,10 +15,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import MISSING
-
 from selfimprove.errors import DataError, EngineError, MissingError
-from selfimprove.interfaces import Engine, Log, Model, Task
+from selfimprove.interfaces import REQUIRED, Engine, Log, Model, Task
 from selfimprove.records import Checkpoint
 from selfimprove.registry import register
 
@@ -26,7 +24,7 @@ from selfimprove.registry import register
 @register("pretrained")
 @dataclass
 class Pretrained(Model):
-    path: str = MISSING
+    path: str = REQUIRED
     """A local `save_pretrained` folder, or a hub id such as Qwen/Qwen3-0.6B."""
 
     def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:

@@ -21,11 +21,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from omegaconf import MISSING
-
 from selfimprove import splits
 from selfimprove.errors import DataError, RecipeError
-from selfimprove.interfaces import Roles, Task
+from selfimprove.interfaces import REQUIRED, Roles, Task
 from selfimprove.jsonl_rows import read
 from selfimprove.math_worker import LONGEST, ask
 from selfimprove.records import Message, Prompt, digest
@@ -38,7 +36,7 @@ VERIFIERS = ("exact", "choice", "math")
 @register("jsonl")
 @dataclass
 class JsonlTask(Task):
-    path: str = MISSING
+    path: str = REQUIRED
     """The file."""
     prompt_column: str = "prompt"
     """Column with the problem: a text, or a list of {role, content} messages."""
