@@ -65,12 +65,9 @@ class Countdown(Task):
         return drawn[part[0] * n : (part[0] + 1) * n]
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
-        if prompt.answer is None:  # a problem whose answers nobody is to mark, or no problem at all
+        if prompt.answer is None or not self._right(prompt.key, prompt.answer):  # no reference, or that of another
             return None
-        answer = self.answer_of(text)
-        value, used = evaluate(answer) if answer else (None, [])
-        numbers, target = _read(prompt.key)
-        return float(value == target and sorted(used) == sorted(numbers))
+        return float(self._right(prompt.key, text))
 
     def answer_of(self, text: str) -> str | None:
         answer = text.rpartition("#")[2].replace(" ", "")
@@ -118,6 +115,11 @@ class Countdown(Task):
             shown = Prompt(prompt=messages, key=prompt.key)
             examples.append(Rollout(prompt=shown, completion=[{"role": "assistant", "content": str(text)}]))
         return examples
+
+    def _right(self, key: str, text: str) -> bool:
+        answer, (numbers, target) = self.answer_of(text), _read(key)
+        value, used = evaluate(answer) if answer else (None, [])
+        return value == target and sorted(used) == sorted(numbers)
 
     def _targets(self, numbers: tuple[int, ...]) -> list[int]:
         return sorted(target for target in reached(tuple(sorted(numbers))) if target <= self.max_target)

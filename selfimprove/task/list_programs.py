@@ -12,8 +12,7 @@ Algorithm:
   3. Deduction `D:r+3|314|` is right with the output. Abduction `A:r+3|746|` is right with any input that has this
      output. Induction `I:314=746,52=58|` is right with any program that does this and the same on hidden inputs.
   4. The answer stands after the last `#`, or is the whole text. A counterfactual variant has another input.
-Differs: the paper's programs are Python functions, run in a sandbox; these cannot loop, call or name anything. There an
-  induction has ten inputs, half of them hidden; here five, two of them hidden.
+Differs: the paper's programs are Python functions in a sandbox, and an induction has ten inputs, half of them hidden.
 """
 
 from __future__ import annotations
@@ -76,12 +75,14 @@ class ListPrograms(Task):
         return drawn[part[0] * n : (part[0] + 1) * n]
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
-        if prompt.answer is None:
-            return None
-        (program, given), answer, form = prompt.key.split("|"), self.answer_of(text) or "", self._form(prompt.key)
+        known = prompt.answer is not None and self._right(prompt.key, prompt.answer)  # else that of another problem
+        return float(self._right(prompt.key, text)) if known else None
+
+    def _right(self, key: str, text: str) -> bool:
+        (program, given), answer, form = key.split("|"), self.answer_of(text) or "", self._form(key)
         if form == "I":
-            return float(all(run(answer, one) == run(program, one) for one in _inputs(prompt.key, SHOWN + HIDDEN)))
-        return float((answer if form == "D" else run(program, answer)) == run(program, given))
+            return all(run(answer, one) == run(program, one) for one in _inputs(key, SHOWN + HIDDEN))
+        return (answer if form == "D" else run(program, answer)) == run(program, given)
 
     def answer_of(self, text: str) -> str | None:
         answer = text.rpartition("#")[2].strip()
@@ -95,13 +96,13 @@ class ListPrograms(Task):
         return {"ood/longer": replace(self, level=None, min_length=more, max_length=more)}
 
     def variants(self, prompt: Prompt, kind: str, n: int, seed: int) -> list[Prompt]:
-        if kind == "same":
-            return []  # one triple has one wording
+        if kind == "same":  # one triple has one wording
+            return []
         program, source = prompt.key.split("|")[0], random.Random(f"{seed}:{prompt.key}")
         made = {(p := self._prompt(f"{program}|{_digits(source)}")).key: p for _ in range(50 * n)}
-        place = (self._form(prompt.key), split_of(prompt.key))
-        alike = [p for p in made.values() if p.answer and (p.info["form"], split_of(p.key)) == place]
-        return [p for p in alike if not self.verify(p, str(self._prompt(prompt.key).answer))][:n]
+        alike = [p for p in made.values() if p.answer and split_of(p.key) == split_of(prompt.key)]
+        old = self._prompt(prompt.key)
+        return [p for p in alike if p.info["form"] == old.info["form"] and not self.verify(p, str(old.answer))][:n]
 
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role for the bootstrap, from the training split."""
@@ -173,8 +174,8 @@ def _digits(source: random.Random) -> str:
 
 
 def _key(source: random.Random, length: int) -> str:
-    sums = [f"{sign}{number}" for sign in "+*" for number in range(1, 10)]
-    program = "".join(source.choice(source.choice([[*OPERATIONS], sums])) for _ in range(length))
+    kinds = [[*OPERATIONS], [f"{sign}{number}" for sign in "+*" for number in range(1, 10)]]
+    program = "".join(source.choice(source.choice(kinds)) for _ in range(length))
     return f"{program}|{_digits(source)}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,8 @@ def test_induction_takes_any_program_that_does_the_same_on_hidden_inputs_too() -
 
 def test_without_a_reference_nothing_is_marked() -> None:
     assert ListPrograms().verify(asked("D", "r+3|314")[1].blind(), "#746") is None
+    task, prompt = asked("D", "r+3|314")
+    assert task.verify(replace(prompt, answer="745"), "#746") is None  # the reference of another problem
     assert ListPrograms().verify(Prompt(prompt=[], key="propose 3 0"), "r+3|314") is None
 
 
