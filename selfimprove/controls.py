@@ -80,8 +80,11 @@ def compare(stored: Stored, given: Context, problems: Sequence[Prompt], reports:
 
 
 def _drawn(stored: Stored, last: int) -> int:
-    """Completions that the loop has drawn for training."""
-    return sum(int(stored.counts(number).get("acquisition/records", 0)) for number in range(1, last + 1))
+    """Completions that the loop has drawn for training, those of an optimization that samples as it trains included."""
+    rounds = range(1, last + 1)
+    online = (stored.folder.manifest(number, "optimization")["metrics"] for number in rounds)
+    drawn = sum(int(stored.counts(number).get("acquisition/records", 0)) for number in rounds)
+    return drawn + sum(int(metrics.get("train/completions", 0)) for metrics in online)
 
 
 def _marks(policy: Policy, problems: Sequence[Prompt], verify: Verify) -> dict[str, float]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from selfimprove.recipe import Recipe
+from selfimprove.records import Prompt
 
 
 @dataclass
@@ -48,18 +49,23 @@ def estimate(recipe: Recipe) -> Cost:
     gate += audit * (1 + recipe.rounds)
     for reward, asked in judges:  # of each audit the judge that scored the data, the candidate, and the start
         gate += audit * asked * (1 + recipe.rounds * (1 if getattr(reward, "frozen", False) else 3))
-    sealed = 2 * (examined(recipe.sealed_problems) + probes)
-    each = min(recipe.control_samples, drawn * recipe.rounds // recipe.sealed_problems)
-    sealed += min(recipe.control_problems, recipe.sealed_problems) * each
     optimization = recipe.the("optimization")
+    online = optimization.consumes is Prompt  # it draws its own completions, a batch a step
     steps = getattr(optimization, "max_steps", None)
     if steps is not None and steps < 0:
         rows = optimization.per_device_train_batch_size * optimization.gradient_accumulation_steps
+        if online:
+            rollouts = prompts * optimization.num_generations
         steps = math.ceil(rollouts * optimization.num_train_epochs / rows) * recipe.rounds
     elif steps is not None:
         growth = getattr(optimization, "max_steps_growth", 1.0)
         steps = sum(round(steps * growth**number) for number in range(recipe.rounds))
     samples = drawn * (1 + sum(asked for _, asked in judges)) * recipe.rounds
+    if online and steps is not None:
+        samples += steps * optimization.per_device_train_batch_size * optimization.gradient_accumulation_steps
+    sealed = 2 * (examined(recipe.sealed_problems) + probes)
+    each = min(recipe.control_samples, samples // recipe.sealed_problems)
+    sealed += min(recipe.control_problems, recipe.sealed_problems) * each
     longest = max(limits)
     return Cost(
         samples=samples,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -104,3 +105,11 @@ def test_a_real_run_stays_within_the_estimate(make_run: Callable) -> None:
     engine.sample = count
     runner.run()
     assert 0 < drawn <= price.samples + price.evaluations
+
+
+def test_an_optimization_that_samples_as_it_trains_draws_a_batch_a_step() -> None:
+    price = estimate(recipe.load("dr_grpo", ["rounds=2", "optimization.grpo.max_steps=30"])[0])
+    assert (price.samples, price.steps) == (2 * 30 * 128, 60)
+    epochs = ["optimization.grpo.max_steps=-1", "optimization.grpo.num_train_epochs=2"]
+    price = estimate(recipe.load("dr_grpo", ["rounds=1", *epochs])[0])
+    assert price.steps == math.ceil(500 * 8 * 2 / 128) and price.samples == price.steps * 128
