@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -56,15 +57,21 @@ def bench(
     places = {(name, seed): folder / f"{Path(name).stem}-{seed}" for name in names for seed in seeds}
     if len(set(places.values())) < len(places):
         raise RecipeError("two of the recipes have the same file name; rename one")
-    with ThreadPoolExecutor(jobs) as pool:
+    pool, running = ThreadPoolExecutor(jobs), set[subprocess.Popen[bytes]]()
+    start = launch or partial(_process, running)
+    try:
         todo = {
-            pool.submit(_run, name, seed, place, plans[name], launch or _process): place
-            for (name, seed), place in places.items()
+            pool.submit(_run, name, seed, place, plans[name], start): place for (name, seed), place in places.items()
         }
         for done in as_completed(todo):
             said = done.result()
             _publish(folder, names, seeds, places)
             yield todo[done].name, said
+    finally:  # stopped half way: begin no further run, and let those that go on come to an end they can resume from
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in list(running):
+            child.terminate()
+        pool.shutdown()
 
 
 def _budget(name: str, overrides: Sequence[str], minutes: float | None) -> list[str]:
@@ -88,11 +95,14 @@ def _run(name: str, seed: int, place: Path, overrides: Sequence[str], launch: La
     return str(summary_of(place)["verdict"])
 
 
-def _process(words: list[str], log: Path) -> int:
+def _process(running: set[subprocess.Popen[bytes]], words: list[str], log: Path) -> int:
     with log.open("w", encoding="utf-8") as output:
-        return subprocess.run(
-            [sys.executable, "-m", "selfimprove", *words], stdout=output, stderr=subprocess.STDOUT, check=False
-        ).returncode
+        command = [sys.executable, "-m", "selfimprove", *words]
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as child:
+            running.add(child)
+            code = child.wait()
+            running.discard(child)
+    return code
 
 
 def _last_line(log: Path) -> str:

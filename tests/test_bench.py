@@ -113,3 +113,22 @@ def test_mistakes_are_found_before_anything_starts(tmp_path: Path, launch: Calla
     with pytest.raises(RecipeError, match="same file name"):
         list(bench.bench(["star", str(tmp_path / "star.yaml")], [0], tmp_path / "out", launch=launch))
     assert not (tmp_path / "calls").exists()
+
+
+def test_who_stops_a_bench_stops_its_runs(tmp_path: Path) -> None:
+    started: list[str] = []
+
+    def slow(words: list[str], log: Path) -> int:
+        started.append(words[1])
+        write_json_summary(Path(words[words.index("--out") + 1]))
+        return 0
+
+    def write_json_summary(place: Path) -> None:
+        place.mkdir(exist_ok=True)
+        write_json(place / "summary.json", summary(0, 0.1))
+
+    runs = bench.bench(["star", "rest_em", "quickstart", "random_reward"], [0], tmp_path / "out", launch=slow)
+    next(runs)
+    runs.close()
+    count = len(started)
+    assert count < 4 and next(runs, None) is None and len(started) == count

@@ -10,8 +10,8 @@ Algorithm:
      a completion without a score has none and does not count for the mean.
   3. Clipped policy gradient, with beta times the divergence from the reference where beta is not 0.
   4. Groups with equal scores teach nothing: they are counted, or with `redraw` replaced by groups of other prompts.
-Differs: the options' values are TRL's; the paper is reported to use 64 completions, rate 1e-6 and beta 0.04. The Dr. GRPO
-  paper's loss is loss_type dr_grpo with scale_rewards none, GSPO's importance_sampling_level sequence with grpo, DAPO's
+Differs: the options' values are TRL's; the paper is reported to use 64 completions, rate 1e-6 and beta 0.04. Dr. GRPO's
+  loss is loss_type dr_grpo with scale_rewards none, GSPO's importance_sampling_level sequence with grpo, DAPO's
   dapo with epsilon_high 0.28, mask_truncated_completions and redraw. Samples are drawn by TRL's `generate` whatever
   engine the recipe names, and carry no log-probabilities; a reward that asks the model asks the last checkpoint.
 """

@@ -55,6 +55,7 @@ def test_without_tasks_or_lm_eval_one_line_says_so(
         LmEval(tasks=["arc_easy"]).evaluate(make_policy(), exam)
 
 
+@pytest.mark.slow
 def test_lm_eval_asks_the_questions_of_the_split(
     make_policy: Callable[..., Any],
     make_prompt: Callable[..., Any],
