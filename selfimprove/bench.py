@@ -7,7 +7,7 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from selfimprove import recipe as recipes
 from selfimprove.compare import summary_of
-from selfimprove.errors import RecipeError, UserError
+from selfimprove.errors import RecipeError
 from selfimprove.rundir import write_json, write_text
 
 Launch = Callable[[list[str], Path], int]
@@ -26,6 +26,7 @@ COLUMNS = (
     *("pass@k", "tokens", "seconds", "alarms"),
 )
 """Of the leaderboard."""
+FAILED = "failed with exit code"
 
 
 def bench(
@@ -36,7 +37,7 @@ def bench(
     minutes: float | None = None,
     jobs: int = 1,
     launch: Launch | None = None,
-) -> Iterator[tuple[str, str]]:
+) -> Generator[tuple[str, str], None, None]:
     """Run each recipe with each seed, and keep `leaderboard.md` and `leaderboard.json` in the folder up to date.
 
     Args:
@@ -63,9 +64,11 @@ def bench(
         todo = {
             pool.submit(_run, name, seed, place, plans[name], start): place for (name, seed), place in places.items()
         }
+        failed = set[Path]()
         for done in as_completed(todo):
             said = done.result()
-            _publish(folder, names, seeds, places)
+            failed |= {todo[done]} if said.startswith(FAILED) else set()
+            _publish(folder, names, seeds, places, failed)
             yield todo[done].name, said
     finally:  # stopped half way: begin no further run, and let those that go on come to an end they can resume from
         pool.shutdown(wait=False, cancel_futures=True)
@@ -91,7 +94,7 @@ def _run(name: str, seed: int, place: Path, overrides: Sequence[str], launch: La
         log = place.with_suffix(".log")
         code = launch(words, log)
         if not (place / "summary.json").exists():
-            return f"failed with exit code {code}: {_last_line(log)}"
+            return f"{FAILED} {code}: {_last_line(log)}"
     return str(summary_of(place)["verdict"])
 
 
@@ -110,18 +113,20 @@ def _last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
-def _publish(folder: Path, names: Sequence[str], seeds: Sequence[int], places: dict[tuple[str, int], Path]) -> None:
+def _publish(
+    folder: Path,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    places: dict[tuple[str, int], Path],
+    failed: set[Path],
+) -> None:
     rows = []
     for name in names:
-        summaries, failed = list[dict[str, Any]](), list[int]()
-        for seed in seeds:
-            place = places[name, seed]
-            try:
-                summaries.append(summary_of(place))
-            except UserError:
-                failed += [seed] if place.with_suffix(".log").exists() or place.exists() else []
-        if summaries or failed:
-            rows.append(row_of(name, summaries, failed))
+        made = {seed: places[name, seed] for seed in seeds}
+        summaries = [summary_of(place) for place in made.values() if (place / "summary.json").exists()]
+        wrong = [seed for seed, place in made.items() if place in failed]
+        if summaries or wrong:
+            rows.append(row_of(name, summaries, wrong))
     rows.sort(key=lambda row: -(row["gain"]["value"] if row["gain"] else float("-inf")))
     write_json(folder / "leaderboard.json", rows)
     write_text(folder / "leaderboard.md", "\n".join(table(rows)) + "\n")
@@ -192,7 +197,7 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + " --- |" * len(COLUMNS)]
     for row in rows:
         paper = f"[{row['paper']}](https://arxiv.org/abs/{row['paper']})" if row["paper"] else ""
-        seeds = ", ".join(map(str, row["seeds"])) + "".join(f"; {seed} failed" for seed in row["failed"])
+        seeds = ", ".join([*map(str, row["seeds"]), *(f"{seed} failed" for seed in row["failed"])])
         cells = [f"`{row['recipe']}`", paper, seeds]
         if row["gain"]:
             low, high = 100 * row["gain"]["low"], 100 * row["gain"]["high"]
