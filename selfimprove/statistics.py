@@ -290,8 +290,9 @@ def majority_at_k(
     _enough(len(votes), k, "maj")
     source = random.Random(seed)
     few = math.comb(len(votes), k) <= draws
-    subsets = list(itertools.combinations(votes, k)) if few else [source.sample(votes, k) for _ in range(draws)]
-    return sum(map(_majority, subsets)) / len(subsets)
+    drawn = itertools.combinations(votes, k) if few else (tuple(source.sample(votes, k)) for _ in range(draws))
+    subsets = Counter(drawn)  # equal votes make equal subsets
+    return sum(_majority(subset) * times for subset, times in subsets.items()) / subsets.total()
 
 
 def best_of_k(right: Sequence[float], scores: Sequence[float], k: int) -> float:
