@@ -9,7 +9,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,12 @@ class Schedule:
     train_sampling_strategy: str = "group_by_length"
     """`group_by_length` fills batches with rows of like length; `sequential` keeps the given order."""
     seed: int = 0
+
+
+def schedule_of(options: Any, seed: int) -> Schedule:
+    """The schedule in a method's options of the same names; what the method does not offer keeps its default."""
+    names = (field.name for field in fields(Schedule) if field.name != "seed")
+    return Schedule(**{name: getattr(options, name) for name in names if hasattr(options, name)}, seed=seed)
 
 
 Check = Callable[[int, Any], bool]

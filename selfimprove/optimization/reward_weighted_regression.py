@@ -60,16 +60,7 @@ class RewardWeightedRegression(Optimization):
         weights = [math.exp((one.score - best) / self.tau) for one in rows]
         kept = [(one, weight) for one, weight in zip(rows, weights, strict=True) if weight > 1e-6]
         context.log.metric("train/effective_rows", sum(weights) ** 2 / sum(weight**2 for weight in weights))
-        schedule = training.Schedule(
-            learning_rate=self.learning_rate,
-            max_steps=self.max_steps,
-            num_train_epochs=self.num_train_epochs,
-            per_device_train_batch_size=self.per_device_train_batch_size,
-            gradient_accumulation_steps=self.gradient_accumulation_steps,
-            warmup_steps=self.warmup_steps,
-            lr_scheduler_type=self.lr_scheduler_type,
-            seed=context.seed,
-        )
+        schedule = training.schedule_of(self, context.seed)
         return training.sft(
             context.start if self.restart == "base" else context.policy.checkpoint,
             [one for one, _ in kept],

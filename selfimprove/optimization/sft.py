@@ -75,17 +75,7 @@ class Sft(Optimization):
         steps = self.max_steps
         if steps > 0:
             steps = round(steps * self.max_steps_growth ** (context.round - 1))
-        schedule = training.Schedule(
-            learning_rate=self.learning_rate,
-            max_steps=steps,
-            num_train_epochs=self.num_train_epochs,
-            per_device_train_batch_size=self.per_device_train_batch_size,
-            gradient_accumulation_steps=self.gradient_accumulation_steps,
-            warmup_steps=self.warmup_steps,
-            lr_scheduler_type=self.lr_scheduler_type,
-            weight_decay=self.weight_decay,
-            seed=context.seed,
-        )
+        schedule = replace(training.schedule_of(self, context.seed), max_steps=steps)
         start = context.start if self.restart == "base" else context.policy.checkpoint
         peak = self._peak(context) if self.peak_every else None
         return training.sft(

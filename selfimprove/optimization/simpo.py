@@ -55,16 +55,7 @@ class Simpo(Optimization):
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         start = context.start if self.restart == "base" else context.policy.checkpoint
-        schedule = training.Schedule(
-            learning_rate=self.learning_rate,
-            max_steps=self.max_steps,
-            num_train_epochs=self.num_train_epochs,
-            per_device_train_batch_size=self.per_device_train_batch_size,
-            gradient_accumulation_steps=self.gradient_accumulation_steps,
-            warmup_steps=self.warmup_steps,
-            lr_scheduler_type=self.lr_scheduler_type,
-            seed=context.seed,
-        )
+        schedule = training.schedule_of(self, context.seed)
 
         def loss(pairs: training.Pairs) -> Any:
             from torch.nn.functional import logsigmoid

@@ -59,16 +59,7 @@ class Sppo(Optimization):
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         wins = [self._wins(pair) for pair in records]
         start = context.start if self.restart == "base" else context.policy.checkpoint
-        schedule = training.Schedule(
-            learning_rate=self.learning_rate,
-            max_steps=self.max_steps,
-            num_train_epochs=self.num_train_epochs,
-            per_device_train_batch_size=self.per_device_train_batch_size,
-            gradient_accumulation_steps=self.gradient_accumulation_steps,
-            warmup_steps=self.warmup_steps,
-            lr_scheduler_type=self.lr_scheduler_type,
-            seed=context.seed,
-        )
+        schedule = training.schedule_of(self, context.seed)
 
         def loss(pairs: training.Pairs) -> Any:
             up = pairs.chosen - pairs.chosen_reference - (pairs.numbers[:, 0] - 0.5) / self.beta
