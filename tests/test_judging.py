@@ -160,8 +160,9 @@ def test_the_corrected_share_by_hand() -> None:
     found = corrected(50, 100, rated(0.8, 0.2))
     half = Z * math.sqrt(0.25 / 100 + 2 * 0.25 * 0.16 / 100) / 0.6
     assert found and (found.value, found.low, found.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
-    assert corrected(10, 100, rated(0.8, 0.2)).value == 0.0  # type: ignore[union-attr]  # fewer than the false ones
-    assert corrected(30, 100, rated(1.0, 0.0)).value == pytest.approx(0.3)  # type: ignore[union-attr]
+    fewer, exact = corrected(10, 100, rated(0.8, 0.2)), corrected(30, 100, rated(1.0, 0.0))
+    assert fewer is not None and fewer.value == 0.0  # fewer than the false ones
+    assert exact is not None and exact.value == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(("tpr", "fpr", "n"), [(0.5, 0.5, 9), (0.2, 0.8, 9), (None, 0.1, 9), (0.9, 0.1, 0)])
