@@ -193,6 +193,7 @@ def _sampled(
         start=checkpoint,
         problems=lambda n, number: task.problems("train", n, number),
         selection=lambda n: task.problems("selection", n, recipe.seed),
+        variants=lambda problem, n: task.variants(problem, "same", n, recipe.seed),
         verify=task.verify,
         answer_of=task.answer_of,
         roles=task.roles(),

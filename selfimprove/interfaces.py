@@ -115,6 +115,8 @@ class Context:
     """`problems(n, round)`: n training problems drawn for that round; None for all that a finite task has."""
     selection: Callable[[int], list[Prompt]]
     """`selection(n)`: problems to choose by, never to train on; a score on them is too high, see docs/evaluation.md."""
+    variants: Callable[[Prompt, int], list[Prompt]]
+    """`variants(problem, n)`: up to n other wordings of a problem, with its key and its answer."""
     verify: Verify
     answer_of: Callable[[str], str | None]
     """The task's answer extraction: the final answer in a completion, or None."""

@@ -79,6 +79,7 @@ def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> 
         start=stored.checkpoint(0),
         problems=problems,
         selection=lambda n: task.problems("selection", n, stored.seed("selection")),
+        variants=lambda problem, n: task.variants(problem, "same", n, seed),
         verify=task.verify,
         answer_of=task.answer_of,
         roles=task.roles(),

@@ -6,11 +6,13 @@ import hashlib
 import re
 import unicodedata
 from bisect import bisect
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from selfimprove.records import Message
+from selfimprove.records import Message, Prompt
 
 SPLITS = {"train": 600, "selection": 700, "gate": 850, "audit": 900, "sealed": 1000}
 """The five disjoint populations of problems, each up to (not including) this bucket of 1000."""
@@ -26,7 +28,8 @@ _CHOICE = re.compile(r"(?<=\()[A-J](?=\))|\b[A-HJ]\b|^\s*I\s*$")
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Token ids of a prompt, ready for the model to continue.
 
-    The tokenizer's chat template is used where there is one; otherwise the contents are joined as they are.
+    The tokenizer's chat template is used where there is one; otherwise the contents are joined as they are. A last
+    message of the assistant is the beginning of the completion, which the model goes on with.
     """
     return prompts_ids(tokenizer, [messages])[0]
 
@@ -35,8 +38,14 @@ def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[li
     """`prompt_ids` of many prompts in one call, which is several times faster."""
     if tokenizer.chat_template or not prompts:
         template = tokenizer.apply_chat_template
-        return [template(list(messages), add_generation_prompt=True, return_dict=False) for messages in prompts]
+        return [template(list(messages), return_dict=False, **_ending(messages)) for messages in prompts]
     return tokenizer(["".join(message["content"] for message in messages) for messages in prompts])["input_ids"]
+
+
+def _ending(messages: Sequence[Message]) -> dict[str, bool]:
+    """How a chat template ends: with an open turn, or within the assistant's."""
+    begun = messages[-1]["role"] == "assistant"
+    return {"continue_final_message": True} if begun else {"add_generation_prompt": True}
 
 
 def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool = True) -> list[int]:
@@ -51,6 +60,38 @@ def completions_ids(tokenizer: Any, completions: Sequence[Sequence[Message]], en
     texts = ["".join(message["content"] for message in completion) for completion in completions]
     rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return [[*ids, tokenizer.eos_token_id] if end else ids for ids, end in zip(rows, ended, strict=True)]
+
+
+def begun(prompt: Prompt, beginning: str) -> Prompt:
+    """A prompt whose completion has begun already: the model goes on from there."""
+    if not beginning:
+        return prompt
+    message = {"role": "assistant", "content": beginning}
+    return replace(prompt, prompt=[*prompt.prompt, message], parents=(prompt.id,))
+
+
+def steps_of(text: str, separator: str) -> list[str]:
+    """The steps of a solution, each with the separator at its end; joined they are the text."""
+    parts = text.split(separator)
+    return [part for part in (*(one + separator for one in parts[:-1]), parts[-1]) if part]
+
+
+def spoken(messages: Sequence[Message]) -> str:
+    """The text of a problem as it is quoted to a model, without the system's message; a talk keeps its speakers."""
+    said = [message for message in messages if message["role"] != "system"]
+    if len(said) == 1:
+        return said[0]["content"]
+    return "\n".join(f"{message['role']}: {message['content']}" for message in said)
+
+
+def plurality(answers: Iterable[str | None], min_agreement: float = 0.0) -> str | None:
+    """The single most frequent answer; None where it is tied, or has less than this share of all, None included."""
+    given = list(answers)
+    ranked = Counter(answer for answer in given if answer is not None).most_common(2)
+    tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
+    if not ranked or tied or ranked[0][1] < min_agreement * len(given) - 1e-9:
+        return None
+    return ranked[0][0]
 
 
 def final_answer(text: str) -> str | None:

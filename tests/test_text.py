@@ -11,18 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfimprove.records import Prompt
 from selfimprove.text import (
     SPLITS,
+    begun,
     canonical,
     choice,
     completion_ids,
     completions_ids,
     final_answer,
     ngrams,
+    plurality,
     printable,
     prompt_ids,
     prompts_ids,
     split_of,
+    spoken,
+    steps_of,
 )
 
 
@@ -183,6 +188,55 @@ def test_a_prompt_uses_the_chat_template_where_there_is_one() -> None:
     chat.chat_template = "some template"
     assert prompt_ids(plain, messages) == [1, ord("s"), ord("u")]
     assert prompt_ids(chat, messages) == [*map(ord, "<s>s<u>u"), 60]
+
+
+def test_a_completion_that_has_begun_is_gone_on_with() -> None:
+    from selfimprove.model.tiny import _tokenizer
+
+    tokenizer = _tokenizer()
+    problem = Prompt(prompt=[{"role": "user", "content": "3+5+8="}], answer="6", key="3+5+8")
+    assert begun(problem, "") == problem
+    opened = begun(problem, "3+5=8;")
+    assert (opened.answer, opened.key, opened.parents) == ("6", "3+5+8", (problem.id,))
+    assert tokenizer.decode(prompt_ids(tokenizer, opened.prompt)) == "3+5+8=3+5=8;"
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m.role[0] }}]{{ m.content }}[/]{% endfor %}"
+        "{% if add_generation_prompt %}[a]{% endif %}"
+    )
+    assert tokenizer.decode(prompt_ids(tokenizer, problem.prompt)) == "[u]3+5+8=[/][a]"
+    assert tokenizer.decode(prompt_ids(tokenizer, opened.prompt)) == "[u]3+5+8=[/][a]3+5=8;"
+
+
+@given(st.text(alphabet="ab;", max_size=12))
+def test_steps_are_the_text_cut_behind_each_separator(text: str) -> None:
+    steps = steps_of(text, ";")
+    assert "".join(steps) == text and all(";" not in step[:-1] for step in steps) and all(steps)
+
+
+def test_the_steps_of_a_chain_by_hand() -> None:
+    assert steps_of("3+5=8;8+8=6#6", ";") == ["3+5=8;", "8+8=6#6"]
+    assert steps_of("one\n\ntwo\n\n", "\n\n") == ["one\n\n", "two\n\n"] and steps_of("", ";") == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "low", "said"),
+    [
+        (["1", "1", "2"], 0.0, "1"),
+        (["1", "2"], 0.0, None),
+        ([None, None, "1"], 0.0, "1"),
+        ([None, None, "1"], 0.5, None),
+        (["1", "1", "2", None], 0.5, "1"),
+        ([], 0.0, None),
+    ],
+)
+def test_the_single_most_frequent_answer(answers: list[str | None], low: float, said: str | None) -> None:
+    assert plurality(answers, low) == said
+
+
+def test_a_problem_as_it_is_quoted() -> None:
+    system, user = {"role": "system", "content": "s"}, {"role": "user", "content": "q"}
+    assert spoken([system, user]) == "q"
+    assert spoken([user, {"role": "assistant", "content": "a"}, user]) == "user: q\nassistant: a\nuser: q"
 
 
 def test_a_completion_has_no_template_and_ends_with_the_end_token_unless_it_was_cut_off() -> None:
