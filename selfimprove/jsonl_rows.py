@@ -1,6 +1,6 @@
 """Reads the rows of a file that somebody else wrote; what is wrong is said in one line, with the file and its line.
 
-Not a method: `jsonl` uses it.
+Not a method: `jsonl` uses it, and `hub_rows` its parts.
 """
 
 from __future__ import annotations
@@ -88,16 +88,27 @@ def _row(number: int, line: bytes, prompt_column: str, answer_column: str) -> Ro
     for column in (prompt_column, answer_column):
         if column not in values:
             raise DataError(f"no column {column!r}.{nearest(column, values)}")
-    messages = _messages(values[prompt_column], prompt_column)
-    answer = values[answer_column]
-    if isinstance(answer, list | dict):
-        raise DataError(f"{answer_column!r} must be a text or a number, not {json.dumps(answer)[:80]}")
-    if answer is not None:
-        answer = _clean(answer if isinstance(answer, str) else json.dumps(answer))
+    messages = messages_of(values[prompt_column], prompt_column)
+    return row_of(number, messages, reference_of(values[answer_column], answer_column))
+
+
+def row_of(number: int, messages: list[Message], answer: str | None) -> Row:
+    """A row with the key that follows from its messages."""
     return Row(number, messages, answer, canonical("\n".join(message["content"] for message in messages)))
 
 
-def _messages(value: Any, column: str) -> list[Message]:
+def reference_of(value: Any, column: str) -> str | None:
+    """A reference answer as text; None where there is none.
+
+    Raises:
+        DataError: it is neither a text nor a number.
+    """
+    if isinstance(value, list | dict):
+        raise DataError(f"{column!r} must be a text or a number, not {json.dumps(value)[:80]}")
+    return value if value is None else clean(value if isinstance(value, str) else json.dumps(value))
+
+
+def messages_of(value: Any, column: str) -> list[Message]:
     """A prompt as messages.
 
     Raises:
@@ -111,12 +122,12 @@ def _messages(value: Any, column: str) -> list[Message]:
     ]
     if not all(isinstance(text, str) for text in texts):
         raise DataError(f"{column!r} must be a text or a list of {{role, content}}, not {json.dumps(value)[:80]}")
-    messages = [{"role": message["role"], "content": _clean(message["content"])} for message in given]
+    messages = [{"role": message["role"], "content": clean(message["content"])} for message in given]
     if not messages or not messages[-1]["content"].strip():
         raise DataError(f"{column!r} is empty")
     return messages
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Without control characters other than newline and tab, and without halves of characters."""
     return _CONTROL.sub("", text)

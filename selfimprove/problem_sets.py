@@ -1,0 +1,93 @@
+"""A finite set of problems in splits, and the words of the roles in English. Not a method: tasks with data use both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from selfimprove import splits
+from selfimprove.answers import stated
+from selfimprove.records import Message, Prompt, digest
+from selfimprove.text import SPLITS, canonical, split_of, verdict
+
+
+class ProblemSet:
+    """Problems that are read once, when they are first asked for; the key of a problem says which split it is in."""
+
+    def __init__(self, load: Callable[[], Sequence[Prompt]]) -> None:
+        self._load = load
+        self._splits: dict[str, list[Prompt]] = {}
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        """Part i of k of a split, in an order that only the seed and the keys decide; at most n problems of it."""
+        splits.check(split)
+        if not self._splits:
+            everything = self._load()
+            self._splits = {name: [p for p in everything if split_of(p.key) == name] for name in SPLITS}
+        rows, (i, k) = sorted(self._splits[split], key=lambda row: digest([seed, row.key])), part
+        return rows[len(rows) * i // k : len(rows) * (i + 1) // k][:n]
+
+
+@dataclass
+class EnglishRoles:
+    """Short English instructions for a model that follows instructions; the texts lie beside the tasks."""
+
+    system_prompt: str | None
+    examples: Callable[[], list[Prompt]]
+    """A few training problems, as examples for the proposer."""
+
+    def solve(self, problem: str) -> list[Message]:
+        """The problem, behind the system prompt."""
+        return led(self.system_prompt, [{"role": "user", "content": problem}])
+
+    def hint(self, prompt: Prompt, answer: str) -> list[Message]:
+        """The problem with its final answer, to be explained."""
+        return led(self.system_prompt, _words("hint", problem=_problem(prompt), answer=stated(answer)))
+
+    def propose(self, level: int | None) -> list[Message]:
+        """A request for a new problem like the examples."""
+        examples = [f"<example>\n{_problem(prompt)}\n</example>" for prompt in self.examples()]
+        dial = "" if level is None else f" Make it of difficulty {level}, where 1 is the easiest and 10 the hardest."
+        return _words("propose", examples="\n\n".join(examples), level=dial)
+
+    def judge(self, prompt: Prompt, attempt: str) -> list[Message]:
+        """A request for a verdict on an attempt."""
+        return _words("judge", problem=_problem(prompt), attempt=attempt)
+
+    def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
+        """A request to correct an attempt."""
+        return led(self.system_prompt, _words("refine", problem=_problem(prompt), attempt=attempt))
+
+    def verdict(self, text: str) -> float | None:
+        """What a judgement says."""
+        return verdict(text)
+
+    def read_proposal(self, text: str) -> Prompt | None:
+        """The text of a proposal is the problem; nobody knows its answer."""
+        problem = text.strip()
+        return Prompt(prompt=self.solve(problem), key=canonical(problem)) if problem else None
+
+    def solution(self, prompt: Prompt) -> str | None:
+        """What the data have as the answer, worked out or not."""
+        return prompt.answer
+
+
+def led(system_prompt: str | None, messages: list[Message]) -> list[Message]:
+    """Messages behind the system prompt, unless they bring one of their own."""
+    if system_prompt is None or messages[0]["role"] == "system":
+        return messages
+    return [{"role": "system", "content": system_prompt}, *messages]
+
+
+def _words(role: str, **parts: str) -> list[Message]:
+    text = (files("selfimprove.task") / f"jsonl_{role}.txt").read_text(encoding="utf-8").strip()
+    return [{"role": "user", "content": text.format(**parts)}]
+
+
+def _problem(prompt: Prompt) -> str:
+    """The text of a problem as it is quoted to a model; a conversation keeps its speakers."""
+    messages = [message for message in prompt.prompt if message["role"] != "system"]
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
