@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import os
 import platform
 import shutil
@@ -35,6 +36,7 @@ from selfimprove.records import (
     write_records,
 )
 from selfimprove.rundir import intact, seal, write_json
+from selfimprove.statistics import standardized
 from selfimprove.stored import Stored, write_checkpoint, write_report
 from selfimprove.task import check_gold
 from selfimprove.text import split_of
@@ -42,7 +44,8 @@ from selfimprove.text import split_of
 Counts = dict[str, float]
 GOLD = 100
 """Problems whose reference answer must be marked right before anything else is done."""
-WORKERS = ("selfimprove.training", "selfimprove.decoding", "selfimprove.text")
+TRAINING = ("likelihood", "peak", "schedule", "trainer", "weights")
+WORKERS = (*(f"selfimprove.training.{name}" for name in TRAINING), "selfimprove.decoding", "selfimprove.text")
 """Modules whose code decides, beside the methods', what a bootstrap gives."""
 VERSIONS = ("selfimprove", "torch", "transformers", "trl", "tokenizers", "numpy", "hydra-core", "omegaconf")
 
@@ -458,7 +461,7 @@ STEPS: dict[str, Callable[[Stored, Context], Counts]] = {
 def score(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Rollout]:
     """Rollouts with the weighted sum of the recipe's rewards; None where a reward that counts cannot score.
 
-    Each reward sees all completions of a prompt in one call. Of several, `info["rewards"]` keeps the parts; also of
+    Each reward sees all completions of a prompt in one call, and may ask to be standardized among them. Of several, `info["rewards"]` keeps the parts; also of
     one that judges, so that its audit form can tell its scores from what its weight makes of them.
     """
     places: dict[str, list[int]] = {}
@@ -469,12 +472,13 @@ def score(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[R
     totals: list[float | None] = [0.0 if recipe.reward else None] * len(rollouts)
     parts: list[dict[str, float | None]] = [{} for _ in rollouts]
     for name, reward in recipe.reward.items():
-        marks = [mark for group in reward.score(groups, given) for mark in group]
-        for place, mark in zip(order, marks, strict=True):
+        marks = reward.score(groups, given)
+        counted = [standardized(row) for row in marks] if reward.normalize else marks
+        for place, mark, counts in zip(order, itertools.chain(*marks), itertools.chain(*counted), strict=True):
             parts[place][name] = mark
             total = totals[place]
             if reward.weight:
-                totals[place] = None if mark is None or total is None else total + reward.weight * mark
+                totals[place] = None if counts is None or total is None else total + reward.weight * counts
     several = len(recipe.reward) > 1 or any(reward.judges for reward in recipe.reward.values())
     return [
         replace(rollout, score=total, info={**rollout.info, "rewards": part} if several else rollout.info)

@@ -189,9 +189,8 @@ def test_a_changed_recipe_is_refused_by_naming_the_change(undisturbed, tmp_path)
     root = tmp_path / "changed"
     shutil.copytree(undisturbed, root, symlinks=True)
     recipe = root / "recipe.yaml"
-    recipe.write_text(
-        recipe.read_text().replace("max_steps: 2\n    max_steps_growth", "max_steps: 3\n    max_steps_growth")
-    )
+    text = recipe.read_text()
+    recipe.write_text(text.replace("max_steps: 2\n    num_train_epochs", "max_steps: 3\n    num_train_epochs"))
     with pytest.raises(RecipeError, match=r"optimization\.sft\.max_steps was 2, is 3"):
         Runner(RunDir.open(root), Quiet())
 

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
@@ -28,7 +27,7 @@ from selfimprove.registry import register
 
 @register("dpo", paper="2305.18290")
 @dataclass
-class Dpo(Optimization):
+class Dpo(training.Referenced, Optimization):
     consumes: ClassVar[Any] = Preference
     beta: float = 0.1
     """Strength of the pull to the reference."""
@@ -36,40 +35,16 @@ class Dpo(Optimization):
     """TRL's loss names, summed: sigmoid, hinge, ipo, sft, ..."""
     loss_weights: list[float] | None = None
     """One weight per loss; null is 1 each."""
-    restart: str = "last"
-    """Where training starts: `last` or `base`."""
-    reference: str = "start"
-    """The frozen reference: `start` (where training starts) or `base` (round 0)."""
-    learning_rate: float = 1e-6
-    """Peak learning rate."""
-    max_steps: int = -1
-    """Optimizer steps; -1 leaves it to num_train_epochs."""
-    num_train_epochs: float = 1.0
-    """Passes over the pairs, where max_steps is -1."""
-    per_device_train_batch_size: int = 8
-    """Pairs per step and device."""
-    gradient_accumulation_steps: int = 1
-    """Batches summed up for one optimizer step."""
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises."""
-    lr_scheduler_type: str = "linear"
-    """TRL's name of the schedule."""
-
-    def __post_init__(self) -> None:
-        if self.restart not in ("base", "last") or self.reference not in ("start", "base"):
-            raise RecipeError("optimization.dpo takes restart: base or last, and reference: start or base")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
-        start = context.start if self.restart == "base" else context.policy.checkpoint
-        schedule = training.schedule_of(self, context.seed)
         return training.dpo(
-            start,
+            training.start_of(self, context),
             records,
             context.folder / "model",
-            schedule,
+            training.schedule_of(self, context.seed),
             context.log,
             loss_type=self.loss_type,
             loss_weights=self.loss_weights,
             beta=self.beta,
-            reference=context.start if self.reference == "base" else start,
+            reference=training.reference_of(self, context),
         )

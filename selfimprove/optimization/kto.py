@@ -30,7 +30,7 @@ from selfimprove.registry import register
 
 @register("kto", paper="2402.01306")
 @dataclass
-class Kto(Optimization):
+class Kto(training.Referenced, Optimization):
     consumes: ClassVar[Any] = Rollout
     min_score: float = 1.0
     """Completions with at least this score are good."""
@@ -40,30 +40,12 @@ class Kto(Optimization):
     """TRL's loss name: `kto`, or `apo_zero_unpaired`, which has no z."""
     balance: bool = True
     """Weigh the rarer kind up; else every completion has weight 1."""
-    restart: str = "last"
-    """Where training starts: `last` or `base`."""
-    reference: str = "start"
-    """The frozen reference: `start` (where training starts) or `base` (round 0)."""
-    learning_rate: float = 1e-6
-    """Peak learning rate."""
-    max_steps: int = -1
-    """Optimizer steps; -1 leaves it to num_train_epochs."""
-    num_train_epochs: float = 1.0
-    """Passes over the completions, where max_steps is -1."""
-    per_device_train_batch_size: int = 8
-    """Completions per step and device."""
-    gradient_accumulation_steps: int = 1
-    """Batches summed up for one optimizer step."""
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises."""
-    lr_scheduler_type: str = "linear"
-    """TRL's name of the schedule."""
 
     def __post_init__(self) -> None:
-        if self.restart not in ("base", "last") or self.reference not in ("start", "base"):
-            raise RecipeError("optimization.kto takes restart: base or last, and reference: start or base")
-        if self.loss_type not in ("kto", "apo_zero_unpaired") or self.per_device_train_batch_size < 2:
-            raise RecipeError("optimization.kto takes loss_type: kto or apo_zero_unpaired, and batches of 2 at least")
+        super().__post_init__()
+        training.one_of(self, loss_type=("kto", "apo_zero_unpaired"))
+        if self.per_device_train_batch_size < 2:
+            raise RecipeError("optimization.kto takes batches of 2 at least: z is measured within a batch")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = [one for one in records if one.score is not None]
@@ -75,16 +57,14 @@ class Kto(Optimization):
             ratio = sum(good) / (len(good) - sum(good))
             up, down = max(1.0, 1 / ratio), max(1.0, ratio)
         context.log.metric("train/good", sum(good) / len(good))
-        start = context.start if self.restart == "base" else context.policy.checkpoint
-        schedule = training.schedule_of(self, context.seed)
         return training.kto(
-            start,
+            training.start_of(self, context),
             rows,
             good,
             context.folder / "model",
-            schedule,
+            training.schedule_of(self, context.seed),
             context.log,
-            reference=context.start if self.reference == "base" else start,
+            reference=training.reference_of(self, context),
             loss_type=self.loss_type,
             beta=self.beta,
             desirable_weight=up,

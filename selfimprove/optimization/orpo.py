@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
@@ -26,35 +25,13 @@ from selfimprove.registry import register
 
 @register("orpo", paper="2403.07691")
 @dataclass
-class Orpo(Optimization):
+class Orpo(training.Trained, Optimization):
     consumes: ClassVar[Any] = Preference
     odds_weight: float = 0.1
     """Weight of the odds ratio."""
-    restart: str = "last"
-    """Where training starts: `last` or `base`."""
     learning_rate: float = 5e-6
-    """Peak learning rate."""
-    max_steps: int = -1
-    """Optimizer steps; -1 leaves it to num_train_epochs."""
-    num_train_epochs: float = 1.0
-    """Passes over the pairs, where max_steps is -1."""
-    per_device_train_batch_size: int = 8
-    """Pairs per step and device."""
-    gradient_accumulation_steps: int = 1
-    """Batches summed up for one optimizer step."""
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises."""
-    lr_scheduler_type: str = "linear"
-    """TRL's name of the schedule."""
-
-    def __post_init__(self) -> None:
-        if self.restart not in ("base", "last"):
-            raise RecipeError("optimization.orpo takes restart: base or last")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
-        start = context.start if self.restart == "base" else context.policy.checkpoint
-        schedule = training.schedule_of(self, context.seed)
-
         def loss(pairs: training.Pairs) -> Any:
             from torch import expm1, log
             from torch.nn.functional import logsigmoid
@@ -66,10 +43,10 @@ class Orpo(Optimization):
             return -chosen - self.odds_weight * logsigmoid(odds)
 
         return training.pairs(
-            start,
+            training.start_of(self, context),
             records,
             context.folder / "model",
-            schedule,
+            training.schedule_of(self, context.seed),
             context.log,
             loss,
             reference=None,

@@ -27,30 +27,18 @@ from selfimprove.registry import register
 
 @register("reward_weighted_regression", paper="2407.18219")
 @dataclass
-class RewardWeightedRegression(Optimization):
+class RewardWeightedRegression(training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
     tau: float = 1.0
     """Temperature of the weights: near 0 only the best scores count, at infinity all completions count alike."""
     restart: str = "base"
-    """Where training starts: `base` (the weights of round 0) or `last` (the policy that made the data)."""
     learning_rate: float = 1e-5
-    """Peak learning rate."""
-    max_steps: int = -1
-    """Optimizer steps; -1 leaves it to num_train_epochs."""
     num_train_epochs: float = 3.0
-    """Passes over the data, where max_steps is -1."""
-    per_device_train_batch_size: int = 8
-    """Rows per step and device."""
-    gradient_accumulation_steps: int = 1
-    """Batches summed up for one optimizer step."""
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises."""
-    lr_scheduler_type: str = "linear"
-    """TRL's name of the schedule."""
 
     def __post_init__(self) -> None:
-        if self.restart not in ("base", "last") or not self.tau > 0:
-            raise RecipeError("optimization.reward_weighted_regression takes restart: base or last, and a tau above 0")
+        super().__post_init__()
+        if not self.tau > 0:
+            raise RecipeError(f"optimization.reward_weighted_regression takes a tau above 0, not {self.tau}")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = [one for one in records if one.score is not None]
@@ -60,12 +48,11 @@ class RewardWeightedRegression(Optimization):
         weights = [math.exp((one.score - best) / self.tau) for one in rows]
         kept = [(one, weight) for one, weight in zip(rows, weights, strict=True) if weight > 1e-6]
         context.log.metric("train/effective_rows", sum(weights) ** 2 / sum(weight**2 for weight in weights))
-        schedule = training.schedule_of(self, context.seed)
         return training.sft(
-            context.start if self.restart == "base" else context.policy.checkpoint,
+            training.start_of(self, context),
             [one for one, _ in kept],
             context.folder / "model",
-            schedule,
+            training.schedule_of(self, context.seed),
             context.log,
             weights=[weight for _, weight in kept],
         )

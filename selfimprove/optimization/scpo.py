@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
@@ -27,42 +27,19 @@ from selfimprove.registry import register
 
 @register("scpo", paper="2411.04109")
 @dataclass
-class Scpo(Optimization):
+class Scpo(training.Referenced, Optimization):
     consumes: ClassVar[Any] = Preference
     beta: float = 0.5
     """Strength of the pull to the reference."""
     alpha: float = 1.0
     """Weight of the likelihood of the chosen completion."""
-    restart: str = "last"
-    """Where training starts: `last` or `base`."""
-    reference: str = "start"
-    """The frozen reference: `start` (where training starts) or `base` (round 0)."""
     learning_rate: float = 5e-6
-    """Peak learning rate."""
-    max_steps: int = -1
-    """Optimizer steps; -1 leaves it to num_train_epochs."""
-    num_train_epochs: float = 1.0
-    """Passes over the pairs, where max_steps is -1."""
-    per_device_train_batch_size: int = 8
-    """Pairs per step and device."""
-    gradient_accumulation_steps: int = 1
-    """Batches summed up for one optimizer step."""
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises."""
-    lr_scheduler_type: str = "linear"
-    """TRL's name of the schedule."""
-
-    def __post_init__(self) -> None:
-        if self.restart not in ("base", "last") or self.reference not in ("start", "base"):
-            raise RecipeError("optimization.scpo takes restart: base or last, and reference: start or base")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         wrong = [pair.weight for pair in records if not 0 <= pair.weight < float("inf")]
         if wrong or not any(pair.weight for pair in records):
             found = wrong[0] if wrong else "zeros only"
             raise DataError(f"scpo needs pairs with weights of 0 or more, not all 0; it was given {found}")
-        start = context.start if self.restart == "base" else context.policy.checkpoint
-        schedule = training.schedule_of(self, context.seed)
 
         def loss(pairs: training.Pairs) -> Any:
             from torch.nn.functional import logsigmoid
@@ -72,12 +49,12 @@ class Scpo(Optimization):
             return -pairs.numbers[:, 0] * (logsigmoid(self.beta * gains) + self.alpha * likelihood)
 
         return training.pairs(
-            start,
+            training.start_of(self, context),
             records,
             context.folder / "model",
-            schedule,
+            training.schedule_of(self, context.seed),
             context.log,
             loss,
-            reference=context.start if self.reference == "base" else start,
+            reference=training.reference_of(self, context),
             numbers=[[pair.weight] for pair in records],
         )

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Context, Optimization
 from selfimprove.records import Checkpoint, Rollout, read_records, write_records
 from selfimprove.registry import register
@@ -28,30 +27,14 @@ from selfimprove.registry import register
 
 @register("sft", paper="2312.06585")
 @dataclass
-class Sft(Optimization):
+class Sft(training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
-    restart: str = "base"
-    """Where training starts: `base` (the weights of round 0) or `last` (the policy that made the data)."""
     data: str = "newest"
     """What it trains on: `newest` (this round's rollouts) or `all_rounds`."""
     loss_type: str = "nll"
     """TRL's loss name: `nll`, or `dft` for dynamic fine-tuning."""
-    learning_rate: float = 1e-5
-    """Peak learning rate."""
-    max_steps: int = -1
-    """Optimizer steps; -1 leaves it to num_train_epochs."""
     max_steps_growth: float = 1.0
     """Factor on max_steps from round to round (STaR: 1.2)."""
-    num_train_epochs: float = 3.0
-    """Passes over the data, where max_steps is -1."""
-    per_device_train_batch_size: int = 8
-    """Rows per step and device."""
-    gradient_accumulation_steps: int = 1
-    """Batches summed up for one optimizer step."""
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises."""
-    lr_scheduler_type: str = "linear"
-    """TRL's name of the schedule: linear, cosine, constant, constant_with_warmup, ..."""
     weight_decay: float = 0.0
     """AdamW's weight decay."""
     peak_every: int = 0
@@ -59,12 +42,13 @@ class Sft(Optimization):
     cliff ends the training. 0 never looks."""
     peak_problems: int = 128
     """Selection problems of each look."""
+    restart: str = "base"
+    learning_rate: float = 1e-5
+    num_train_epochs: float = 3.0
 
     def __post_init__(self) -> None:
-        if self.restart not in ("base", "last") or self.data not in ("newest", "all_rounds"):
-            raise RecipeError("optimization.sft takes restart: base or last, and data: newest or all_rounds")
-        if self.loss_type not in ("nll", "dft"):
-            raise RecipeError(f"optimization.sft.loss_type takes nll or dft, not {self.loss_type!r}")
+        super().__post_init__()
+        training.one_of(self, data=("newest", "all_rounds"), loss_type=("nll", "dft"))
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = list(records)
@@ -76,10 +60,9 @@ class Sft(Optimization):
         if steps > 0:
             steps = round(steps * self.max_steps_growth ** (context.round - 1))
         schedule = replace(training.schedule_of(self, context.seed), max_steps=steps)
-        start = context.start if self.restart == "base" else context.policy.checkpoint
         peak = self._peak(context) if self.peak_every else None
         return training.sft(
-            start,
+            training.start_of(self, context),
             rows,
             context.folder / "model",
             schedule,

@@ -27,39 +27,21 @@ from selfimprove.registry import register
 
 @register("sppo", paper="2405.00675")
 @dataclass
-class Sppo(Optimization):
+class Sppo(training.Referenced, Optimization):
     consumes: ClassVar[Any] = Preference
     beta: float = 1e-3
     """One over the step of the game: small values aim far from the reference."""
     hard: bool = False
     """Take the chosen completion to win always and the rejected one never, whatever the pair says."""
-    restart: str = "last"
-    """Where training starts: `last` or `base`."""
-    reference: str = "start"
-    """The frozen reference: `start` (where training starts) or `base` (round 0)."""
     learning_rate: float = 5e-7
-    """Peak learning rate."""
-    max_steps: int = -1
-    """Optimizer steps; -1 leaves it to num_train_epochs."""
-    num_train_epochs: float = 1.0
-    """Passes over the pairs, where max_steps is -1."""
-    per_device_train_batch_size: int = 8
-    """Pairs per step and device."""
-    gradient_accumulation_steps: int = 1
-    """Batches summed up for one optimizer step."""
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises."""
-    lr_scheduler_type: str = "linear"
-    """TRL's name of the schedule."""
 
     def __post_init__(self) -> None:
-        if self.restart not in ("base", "last") or self.reference not in ("start", "base") or not self.beta > 0:
-            raise RecipeError("optimization.sppo takes restart: base or last, reference: start or base, beta above 0")
+        super().__post_init__()
+        if not self.beta > 0:
+            raise RecipeError(f"optimization.sppo takes a beta above 0, not {self.beta}")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         wins = [self._wins(pair) for pair in records]
-        start = context.start if self.restart == "base" else context.policy.checkpoint
-        schedule = training.schedule_of(self, context.seed)
 
         def loss(pairs: training.Pairs) -> Any:
             up = pairs.chosen - pairs.chosen_reference - (pairs.numbers[:, 0] - 0.5) / self.beta
@@ -67,13 +49,13 @@ class Sppo(Optimization):
             return (up**2 + down**2) / 2
 
         return training.pairs(
-            start,
+            training.start_of(self, context),
             records,
             context.folder / "model",
-            schedule,
+            training.schedule_of(self, context.seed),
             context.log,
             loss,
-            reference=context.start if self.reference == "base" else start,
+            reference=training.reference_of(self, context),
             numbers=wins,
         )
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.registry import register
@@ -26,30 +26,17 @@ from selfimprove.registry import register
 
 @register("weighted_sft")
 @dataclass
-class WeightedSft(Optimization):
+class WeightedSft(training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
     average: str = "token"
     """What has a completion's weight: each `token`, or the mean over its tokens (`sequence`)."""
     restart: str = "base"
-    """Where training starts: `base` (the weights of round 0) or `last` (the policy that made the data)."""
     learning_rate: float = 1e-5
-    """Peak learning rate."""
-    max_steps: int = -1
-    """Optimizer steps; -1 leaves it to num_train_epochs."""
     num_train_epochs: float = 3.0
-    """Passes over the data, where max_steps is -1."""
-    per_device_train_batch_size: int = 8
-    """Rows per step and device."""
-    gradient_accumulation_steps: int = 1
-    """Batches summed up for one optimizer step."""
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises."""
-    lr_scheduler_type: str = "linear"
-    """TRL's name of the schedule."""
 
     def __post_init__(self) -> None:
-        if self.restart not in ("base", "last") or self.average not in ("token", "sequence"):
-            raise RecipeError("optimization.weighted_sft takes restart: base or last, and average: token or sequence")
+        super().__post_init__()
+        training.one_of(self, average=("token", "sequence"))
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         wrong = [one.weight for one in records if not 0 <= one.weight < float("inf")]
@@ -58,12 +45,11 @@ class WeightedSft(Optimization):
         rows = [one for one in records if one.weight > 0]
         if not rows:
             raise DataError(f"all {len(records)} completions have weight 0; nothing to train on")
-        schedule = training.schedule_of(self, context.seed)
         return training.sft(
-            context.start if self.restart == "base" else context.policy.checkpoint,
+            training.start_of(self, context),
             rows,
             context.folder / "model",
-            schedule,
+            training.schedule_of(self, context.seed),
             context.log,
             weights=[one.weight for one in rows],
             average=self.average,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from selfimprove import training
 from selfimprove.errors import RecipeError
 from selfimprove.optimization.simpo import Simpo
+from selfimprove.training import preference
 
 
 def test_the_loss_by_hand(couples: list, scores_of: Callable, setting: Callable) -> None:
@@ -28,12 +28,12 @@ def test_one_model_is_loaded_and_the_margin_per_token_grows(
     import trl.trainer.dpo_trainer
 
     loads = []
-    plain = training.load
+    plain = preference.load
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("TRL loads a reference")
 
-    monkeypatch.setattr(training, "load", lambda checkpoint: loads.append(checkpoint) or plain(checkpoint))
+    monkeypatch.setattr(preference, "load", lambda checkpoint: loads.append(checkpoint) or plain(checkpoint))
     monkeypatch.setattr(trl.trainer.dpo_trainer, "create_model_from_path", refuse)
     given = setting()
     trained = Simpo(learning_rate=1e-3, max_steps=15).optimize(couples, given)

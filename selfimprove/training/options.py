@@ -1,0 +1,107 @@
+"""The options that methods which train have in common: fields for them to inherit, and what follows from the fields.
+
+A method restates a field where its default is another: `learning_rate: float = 1e-5`. The help is inherited with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context
+from selfimprove.records import Checkpoint
+
+
+@dataclass
+class Trained:
+    """Of every method that trains; the names are TRL's."""
+
+    restart: str = "last"
+    """Where training starts: `base` (the weights of round 0) or `last` (the newest policy)."""
+    learning_rate: float = 1e-6
+    """Peak learning rate."""
+    max_steps: int = -1
+    """Optimizer steps; -1 leaves it to num_train_epochs."""
+    num_train_epochs: float = 1.0
+    """Passes over the data, where max_steps is -1."""
+    per_device_train_batch_size: int = 8
+    """Rows per batch and device: completions, pairs, or what else the method trains on."""
+    gradient_accumulation_steps: int = 1
+    """Batches summed up for one optimizer step."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises."""
+    lr_scheduler_type: str = "linear"
+    """TRL's name of the schedule: linear, cosine, constant, constant_with_warmup, ..."""
+
+    def __post_init__(self) -> None:
+        one_of(self, restart=("base", "last"))
+
+
+@dataclass
+class Referenced(Trained):
+    """Of every method that is held to a frozen model."""
+
+    reference: str = "start"
+    """The frozen reference: `start` (where training starts) or `base` (round 0)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of(self, reference=("start", "base"))
+
+
+@dataclass
+class Sampled(Referenced):
+    """Of every method that trains on completions which it draws as it goes on."""
+
+    gradient_accumulation_steps: int = 1
+    """Batches summed up for one optimizer step; their completions are drawn together."""
+    num_generations: int = 8
+    """Completions of each prompt."""
+    num_iterations: int = 1
+    """Updates on the same completions."""
+    temperature: float = 1.0
+    """Temperature of the completions."""
+    max_completion_length: int = 512
+    """Tokens per completion."""
+    mask_truncated_completions: bool = False
+    """Leave completions that ran into the limit out of the loss."""
+    redraw: int = 0
+    """Times that groups with equal scores are drawn again, of other prompts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rows = self.per_device_train_batch_size * self.gradient_accumulation_steps
+        if self.num_generations < 2 or rows % self.num_generations:
+            raise RecipeError(
+                f"optimization.{_name(self)}: {rows} completions per step (batch size times accumulation) must be a "
+                f"multiple of num_generations, which is {self.num_generations} and must be at least 2"
+            )
+
+
+def one_of(method: Any, **choices: Sequence[str]) -> None:
+    """Check options that have a list of values.
+
+    Raises:
+        RecipeError: the value of an option is not in its list.
+    """
+    for option, known in choices.items():
+        value = getattr(method, option)
+        if value not in known:
+            raise RecipeError(f"optimization.{_name(method)}.{option} takes {' or '.join(known)}, not {value!r}")
+
+
+def _name(method: Any) -> str:
+    """A method's name in recipes: its file has the same."""
+    return type(method).__module__.rpartition(".")[2]
+
+
+def start_of(method: Trained, context: Context) -> Checkpoint:
+    """The weights that training starts from."""
+    return context.start if method.restart == "base" else context.policy.checkpoint
+
+
+def reference_of(method: Referenced, context: Context) -> Checkpoint:
+    """The frozen reference."""
+    return context.start if method.reference == "base" else start_of(method, context)

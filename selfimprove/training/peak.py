@@ -1,0 +1,40 @@
+"""The best weights of a training run, by a score on problems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+Check = Callable[[int, Any], bool]
+"""(step, model) -> True to stop training there."""
+
+
+class Peak:
+    """Keeps the best weights of a training run by a score on problems, and ends it at a cliff.
+
+    A round can rise and collapse within a few steps, and penalties on the distance from the start do not prevent it
+    (arXiv:2606.21090): so measure on the way, stop at a fall of `drop` or `errors` standard errors below the peak,
+    whichever is more, and put the weights of the peak back.
+    """
+
+    def __init__(self, measure: Callable[[int, Any], float], n: int, drop: float = 0.05, errors: float = 3.0) -> None:
+        self.measure, self.n, self.drop, self.errors = measure, n, drop, errors
+        self.step, self.best = -1, -1.0
+        self._weights: dict[str, Any] = {}
+        self._seen = -1
+
+    def __call__(self, step: int, model: Any) -> bool:
+        """Measure; True at a cliff. The later of two equal scores is the peak."""
+        score, self._seen = self.measure(step, model), step
+        if score >= self.best:
+            self.step, self.best = step, score
+            self._weights = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+        error = math.sqrt(max(0.0, self.best * (1 - self.best)) / self.n)
+        return score < self.best - max(self.drop, self.errors * error)
+
+    def restore(self, step: int, model: Any) -> None:
+        """Measure the last step as well, then put the weights of the peak back."""
+        if step != self._seen:
+            self(step, model)
+        model.load_state_dict(self._weights)

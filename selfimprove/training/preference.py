@@ -1,0 +1,176 @@
+"""Preference optimization on pairs, with TRL's DPO trainer: its losses, or one of a method's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfimprove.interfaces import Log
+from selfimprove.records import Checkpoint, Preference
+from selfimprove.text import completions_ids, prompts_ids
+from selfimprove.training.schedule import Schedule
+from selfimprove.training.trainer import arguments, callback, dataset, report, train
+from selfimprove.training.weights import dtype_of, load
+
+
+def dpo(
+    checkpoint: Checkpoint,
+    preferences: Sequence[Preference],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    *,
+    loss_type: Sequence[str],
+    loss_weights: Sequence[float] | None,
+    beta: float,
+    reference: Checkpoint,
+) -> Checkpoint:
+    """Preference optimization with any of TRL's DPO losses against a frozen reference; saves to `folder`.
+
+    Raises:
+        DataError: the loss is not a number.
+    """
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    class TokenizedDPOTrainer(DPOTrainer):
+        """Takes rows that are tokenized already; TRL would tokenize prompt and completion as one text again."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    model, tokenizer = load(checkpoint)
+    config = DPOConfig(
+        **arguments(folder, schedule, model),
+        loss_type=list(loss_type),
+        loss_weights=list(loss_weights) if loss_weights else None,
+        beta=beta,
+        max_length=None,
+    )
+    trainer = TokenizedDPOTrainer(
+        model=model,
+        ref_model=load(reference)[0],
+        args=config,
+        train_dataset=dataset(pair_rows(tokenizer, preferences)),
+        processing_class=tokenizer,
+        callbacks=[callback(log)],
+    )
+    return train(trainer, tokenizer, folder, log, dtype_of(checkpoint))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A batch of pairs as a loss sees it: tensors with one number for each pair."""
+
+    chosen: Any
+    """The sum of the log-probabilities of the chosen completion's tokens."""
+    rejected: Any
+    chosen_tokens: Any
+    rejected_tokens: Any
+    chosen_reference: Any
+    """The same sum under the reference; 0 without one."""
+    rejected_reference: Any
+    numbers: Any
+    """What the method gave with each pair: (pairs, numbers)."""
+
+
+def pairs(
+    checkpoint: Checkpoint,
+    preferences: Sequence[Preference],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    loss: Callable[[Pairs], Any],
+    *,
+    reference: Checkpoint | None,
+    numbers: Sequence[Sequence[float]] | None = None,
+) -> Checkpoint:
+    """Preference optimization with a loss of one's own, by TRL's DPO trainer; saves to `folder`.
+
+    Args:
+        loss: of a batch, one number for each pair; their mean is trained on.
+        reference: None trains without one, and no second model is loaded.
+        numbers: what `loss` needs to know of each pair beside its completions.
+
+    Raises:
+        DataError: the loss is not a number.
+    """
+    import torch
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
+
+    class Collator(DataCollatorForPreference):
+        """Hands the numbers of the rows on."""
+
+        def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+            given = torch.tensor([example["numbers"] for example in examples], dtype=torch.float32)
+            return {**super().torch_call(examples), "numbers": given}
+
+    class PairTrainer(DPOTrainer):
+        """Takes rows that are tokenized already, and any loss."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+        def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset  # asked for only to keep TRL from loading a reference
+
+        def _compute_loss(self, model: Any, inputs: Any, return_outputs: Any) -> Any:
+            mask = inputs["completion_mask"]
+            given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+            given |= {"labels": inputs["input_ids"].masked_fill(mask == 0, -100), "use_cache": False}
+            sums = model(**given, fused_lm_head=True).log_probs.sum(-1)
+            held = torch.zeros_like(sums)
+            frozen: Any = self.ref_model
+            if frozen is not None:
+                with torch.no_grad():
+                    held = frozen(**given, fused_lm_head=True).log_probs.sum(-1)
+            (chosen, rejected), tokens, references = sums.chunk(2), mask.sum(-1).chunk(2), held.chunk(2)
+            gains = (chosen - references[0]) - (rejected - references[1])
+            self._metrics["train"]["margin"].append(gains.detach().mean().item())
+            self._metrics["train"]["chosen"].append(chosen.detach().mean().item())
+            batch = Pairs(
+                chosen=chosen,
+                rejected=rejected,
+                chosen_tokens=tokens[0],
+                rejected_tokens=tokens[1],
+                chosen_reference=references[0],
+                rejected_reference=references[1],
+                numbers=inputs["numbers"],
+            )
+            return loss(batch).mean()
+
+    model, tokenizer = load(checkpoint)
+    rows = pair_rows(tokenizer, preferences)
+    known = [[]] * len(rows) if numbers is None else numbers
+    trainer = PairTrainer(
+        model=model,
+        ref_model=None if reference is None else load(reference)[0],
+        args=DPOConfig(
+            **arguments(folder, schedule, model), max_length=None, precompute_ref_log_probs=reference is None
+        ),
+        data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
+        train_dataset=dataset([{**row, "numbers": given} for row, given in zip(rows, known, strict=True)]),
+        processing_class=tokenizer,
+        callbacks=[callback(log)],
+    )
+    trained = train(trainer, tokenizer, folder, log, dtype_of(checkpoint))
+    report(trainer, log, {"margin": "margin", "chosen": "chosen_logprob"})
+    return trained
+
+
+def pair_rows(tokenizer: Any, preferences: Sequence[Preference]) -> list[dict[str, Any]]:
+    """Pairs as TRL's preference collator takes them."""
+    ended = [True] * len(preferences)
+    columns = (
+        prompts_ids(tokenizer, [preference.prompt.prompt for preference in preferences]),
+        completions_ids(tokenizer, [preference.chosen for preference in preferences], ended),
+        completions_ids(tokenizer, [preference.rejected for preference in preferences], ended),
+    )
+    rows = []
+    for prompt, chosen, rejected in zip(*columns, strict=True):
+        longest = len(prompt) + max(len(chosen), len(rejected))
+        rows.append({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "length": longest})
+    return rows

@@ -1,0 +1,31 @@
+"""How long and how fast a method trains: the options of TRL that all trainers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(kw_only=True)
+class Schedule:
+    """Trainer options shared by all methods that train; the names and meanings are TRL's."""
+
+    learning_rate: float
+    max_steps: int = -1
+    num_train_epochs: float = 1.0
+    per_device_train_batch_size: int = 8
+    gradient_accumulation_steps: int = 1
+    warmup_steps: int = 0
+    lr_scheduler_type: str = "linear"
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    adam_beta2: float = 0.999
+    train_sampling_strategy: str = "group_by_length"
+    """`group_by_length` fills batches with rows of like length; `sequential` keeps the given order."""
+    seed: int = 0
+
+
+def schedule_of(options: Any, seed: int) -> Schedule:
+    """The schedule in a method's options of the same names; what the method does not offer keeps its default."""
+    names = (field.name for field in fields(Schedule) if field.name != "seed")
+    return Schedule(**{name: getattr(options, name) for name in names if hasattr(options, name)}, seed=seed)

@@ -1,0 +1,103 @@
+"""What every trainer of TRL is given and how it is run."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError
+from selfimprove.interfaces import Log
+from selfimprove.records import Checkpoint
+from selfimprove.training.peak import Check, Peak
+from selfimprove.training.schedule import Schedule
+from selfimprove.training.weights import save
+
+
+def dataset(rows: list[dict[str, Any]]) -> Any:
+    """Rows as a trainer takes them."""
+    from datasets import Dataset
+
+    return Dataset.from_list(rows)
+
+
+def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
+    """The fields of a trainer's config that are the same for all methods."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    return {
+        **vars(schedule),
+        "output_dir": str(folder),
+        "save_strategy": "no",
+        "logging_strategy": "steps",
+        "logging_steps": 10,
+        "logging_nan_inf_filter": False,  # else a loss that is no number is logged as the mean of the others
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": not gpu,
+        "bf16": gpu
+        and torch.cuda.is_bf16_supported()
+        and model.dtype == torch.float32
+        and model.num_parameters() > 1e8,
+        "gradient_checkpointing": gpu and model.num_parameters() > 1e9,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": gpu,
+    }
+
+
+def callback(log: Log, check: Check | None = None, check_every: int = 0) -> Any:
+    """Shows progress, asks `check`, and ends a training whose loss is no number."""
+    from transformers import TrainerCallback
+
+    class Progress(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            log.progress(state.global_step, state.max_steps, "steps")
+            if check and state.global_step % check_every == 0:
+                model = kwargs["model"]
+                model.eval()
+                control.should_training_stop |= check(state.global_step, model)
+                model.train()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            loss = (logs or {}).get("loss")
+            if loss is not None and not math.isfinite(loss):
+                raise diverged(f"the training loss became {loss}", state.global_step, args)
+
+    return Progress()
+
+
+def diverged(what: str, step: int, args: Any) -> DataError:
+    """The error of a training that came to numbers which are none."""
+    return DataError(f"{what} at step {step}; nothing was saved. Try a lower learning_rate than {args.learning_rate:g}")
+
+
+def train(trainer: Any, tokenizer: Any, folder: Path, log: Log, dtype: Any, peak: Peak | None = None) -> Checkpoint:
+    """Train, note the numbers, and save to `folder` in the number type that the start was stored in.
+
+    Raises:
+        DataError: the loss or the weights are no numbers; nothing is saved.
+    """
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    if not all(bool(weight.isfinite().all()) for weight in trainer.model.parameters()):
+        raise diverged("the weights are no longer finite", trainer.state.global_step, trainer.args)
+    if peak is not None:
+        peak.restore(trainer.state.global_step, trainer.model.eval())
+        log.metric("train/peak_step", peak.step)
+        log.metric("train/peak_score", peak.best)
+    history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if history:
+        log.metric("train/loss", history[-1])
+    log.metric("train/steps", trainer.state.global_step)
+    return save(trainer.model.to(dtype), tokenizer, folder)
+
+
+def report(trainer: Any, log: Log, names: dict[str, str]) -> None:
+    """The last values that a trainer logged, as metrics of the step."""
+    for logged, name in names.items():
+        values = [entry[logged] for entry in trainer.state.log_history if logged in entry]
+        if values:
+            log.metric(f"train/{name}", values[-1])

@@ -1,0 +1,63 @@
+"""A checkpoint into memory for training, and back to disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import StorageError
+from selfimprove.records import Checkpoint
+
+
+def load(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    """Model and tokenizer of a checkpoint, for training."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model = AutoModelForCausalLM.from_pretrained(
+        checkpoint.path,
+        dtype=torch.float32,  # in bfloat16 most weights are too coarse for a step of the usual learning rates
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
+    return model, tokenizer
+
+
+def dtype_of(checkpoint: Checkpoint) -> Any:
+    """The number type that the checkpoint's weights are stored in."""
+    import torch
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(checkpoint.path).dtype or torch.float32
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> Checkpoint:
+    """A plain `save_pretrained` folder: safetensors, config, generation config, tokenizer, chat template."""
+    from safetensors import SafetensorError
+
+    try:
+        model.generation_config.validate(strict=True)
+    except ValueError:  # many published models name a temperature but not do_sample, which cannot be saved
+        model.generation_config.do_sample = True
+    try:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except SafetensorError as error:  # it hides the OSError of a full disk in its text
+        raise StorageError(f"cannot write the weights to {folder}: {error}") from error
+    return Checkpoint(path=str(folder))
+
+
+def blend(old: Checkpoint, new: Checkpoint, share: float, folder: Path) -> Checkpoint:
+    """The weights share * old + (1 - share) * new of two models of one kind; saves to `folder`."""
+    import torch
+
+    model, tokenizer = load(new)
+    weights = load(old)[0].state_dict()
+    with torch.no_grad():
+        for name, weight in model.state_dict().items():
+            if weight.is_floating_point():
+                weight.mul_(1 - share).add_(weights[name], alpha=share)
+    return save(model.to(dtype_of(new)), tokenizer, folder)
