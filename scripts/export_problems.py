@@ -36,7 +36,6 @@ def main() -> None:
 
 def export(file: Path, task: str, overrides: list[str], split: str, problems: int, seed: int) -> int:
     """Write the problems that `selfimprove eval` takes; returns their number."""
-    registry.discover()
     named = task in registry.names("task")
     recipe, _ = recipes.load("quickstart", [f"task={task}", *overrides]) if named else recipes.load(task, overrides)
     drawn = recipe.the("task").problems(split, problems, seed)

@@ -157,16 +157,14 @@ def list_methods(slot: Annotated[str | None, typer.Argument(help="One slot only.
     """List the methods that a recipe can name."""
     from selfimprove import registry
 
-    registry.discover()
     if slot is not None and slot not in registry.SLOTS:
         raise RecipeError(f"no slot is called {slot!r}.{registry.nearest(slot, registry.SLOTS)}")
     table = Table()
     for column in ("slot", "method", "what it does", "paper"):
         table.add_column(column)
     for name in [slot] if slot else registry.SLOTS:
-        for method in registry.names(name):
-            entry = registry.find(name, method)
-            table.add_row(name, method, registry.summary(entry), entry.paper and f"arXiv:{entry.paper}")
+        for line in registry.lines(name):
+            table.add_row(name, line.name, line.summary, line.paper and f"arXiv:{line.paper}")
     out.print(table)
 
 
@@ -178,7 +176,6 @@ def show(
     """Show a method: what it does, its paper, and its options."""
     from selfimprove import registry
 
-    registry.discover()
     entry = registry.find(slot, method)
     out.print(registry.document(entry), markup=False, highlight=False)
     table = Table(title=f"options of {slot}.{method}")

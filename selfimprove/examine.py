@@ -95,7 +95,6 @@ def _model(folder: Path, start: bool) -> Path:
 def _recipe(folder: Path, task: str | None, refinement: str, overrides: Sequence[str]) -> tuple[Recipe, Settings]:
     own = folder / "recipe.yaml"
     name = task or (str(own) if own.is_file() else "chain_sums")
-    registry.discover()
     changes = [f"refinement={refinement}", *overrides]
     named = name in registry.names("task")
     return recipes.load("quickstart", [f"task={name}", *changes]) if named else recipes.load(name, changes)

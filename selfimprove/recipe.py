@@ -142,7 +142,6 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
         RecipeError: anything in it that cannot be used, in one line.
         MissingError: no such recipe.
     """
-    registry.discover()
     path = find(str(name))
     body = yaml_file.read(path)
     chosen = _defaults(body.pop("defaults", []), path)
@@ -196,6 +195,7 @@ def check_flow(recipe: Recipe) -> None:
     for slot in ("acquisition", "selection", "optimization"):
         for name, method in getattr(recipe, slot).items():
             if method.consumes not in (kind, Record):
+                registry.discover()
                 bridges = [
                     entry.name
                     for entry in registry.METHODS.values()

@@ -1,18 +1,22 @@
-"""The only names that a recipe can use. A method registers itself; there is no list to edit."""
+"""The only names that a recipe can use. A method registers itself under the name of its file; there is no list to edit.
+
+A file is imported when its method is asked for, so a command pays for the methods that it uses and for no others.
+"""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
 import difflib
+import functools
 import importlib
 import inspect
 import itertools
-import pkgutil
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, TypeVar
 
 from selfimprove import interfaces
@@ -50,7 +54,7 @@ def register(name: str, *, paper: str = "") -> Callable[[Method], Method]:
         slot = next((slot for slot, base in SLOTS.items() if issubclass(method, base)), None)
         if slot is None:
             raise TypeError(f"{method.__name__} extends no class of selfimprove.interfaces that has a slot")
-        if (slot, name) in METHODS:
+        if (slot, name) in METHODS or (name in files(slot) and method.__module__ != f"selfimprove.{slot}.{name}"):
             raise ValueError(f"{slot} {name!r} is registered twice")
         METHODS[slot, name] = Entry(slot, name, method, paper)
         return method
@@ -58,12 +62,27 @@ def register(name: str, *, paper: str = "") -> Callable[[Method], Method]:
     return add
 
 
+@functools.cache
+def files(slot: str) -> dict[str, Path]:
+    """The method files of the package: name of the method -> file."""
+    package = importlib.import_module(f"selfimprove.{slot}")
+    return {path.stem: path for path in Path(package.__path__[0]).glob("[!_]*.py")}
+
+
 def discover() -> None:
-    """Import every method file of the package, then the plugins of the entry-point group `selfimprove`."""
+    """Import every method file of the package, then the plugins."""
     for slot in SLOTS:
-        package = importlib.import_module(f"selfimprove.{slot}")
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{package.__name__}.{module.name}")
+        for name in files(slot):
+            importlib.import_module(f"selfimprove.{slot}.{name}")
+    load_plugins()
+
+
+def load_plugins() -> None:
+    """Import the plugins of the entry-point group `selfimprove`.
+
+    Raises:
+        RecipeError: one of them cannot be imported.
+    """
     for plugin in entry_points(group="selfimprove"):
         try:
             plugin.load()
@@ -72,12 +91,13 @@ def discover() -> None:
 
 
 def names(slot: str) -> list[str]:
-    """The methods of a slot, sorted."""
-    return sorted(name for owner, name in METHODS if owner == slot)
+    """The methods of a slot, plugins included, sorted."""
+    load_plugins()
+    return sorted({*files(slot), *(name for owner, name in METHODS if owner == slot)})
 
 
 def find(slot: str, name: str) -> Entry:
-    """The entry of a method.
+    """The entry of a method; imports its file.
 
     Raises:
         RecipeError: no such slot or method; the message has the nearest name.
@@ -85,7 +105,10 @@ def find(slot: str, name: str) -> Entry:
     if slot not in SLOTS:
         raise RecipeError(f"no slot is called {slot!r}.{nearest(slot, SLOTS)}")
     if (slot, name) not in METHODS:
-        raise RecipeError(f"no {slot} is called {name!r}.{nearest(name, names(slot))}")
+        if name in files(slot):
+            importlib.import_module(f"selfimprove.{slot}.{name}")
+        elif name not in names(slot):
+            raise RecipeError(f"no {slot} is called {name!r}.{nearest(name, names(slot))}")
     return METHODS[slot, name]
 
 
@@ -113,7 +136,38 @@ def document(entry: Entry) -> str:
 
 def summary(entry: Entry) -> str:
     """The first line of a method's docstring."""
-    return document(entry).splitlines()[0].rstrip(".")
+    return _first_line(document(entry))
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a list shows of a method."""
+
+    name: str
+    summary: str
+    paper: str
+
+
+def lines(slot: str) -> list[Line]:
+    """The methods of a slot for a list, sorted; read from the files without importing them, which takes far longer."""
+    return [_read(name, files(slot)[name]) if name in files(slot) else _line(slot, name) for name in names(slot)]
+
+
+def _read(name: str, file: Path) -> Line:
+    body = ast.parse(file.read_text(encoding="utf-8"))
+    classes = (node for node in body.body if isinstance(node, ast.ClassDef))
+    calls = (call for node in classes for call in node.decorator_list if isinstance(call, ast.Call))
+    papers = [ast.literal_eval(word.value) for call in calls for word in call.keywords if word.arg == "paper"]
+    return Line(name, _first_line(ast.get_docstring(body) or ""), papers[0] if papers else "")
+
+
+def _line(slot: str, name: str) -> Line:
+    entry = find(slot, name)
+    return Line(name, summary(entry), entry.paper)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0].rstrip(".")
 
 
 def options(method: type) -> list[Option]:
