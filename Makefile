@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 BENCHES := startup overhead same_work controls quickstart_seeds
 
-.PHONY: help run test test-recipes test-slow check tables bench clean
+.PHONY: help run test test-recipes test-faults test-slow check tables bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -19,8 +19,11 @@ test: .venv/developed ## set up .venv with the developer's tools, run the tests
 test-recipes: .venv/developed ## run one round of every shipped recipe on the tiny model
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m recipes
 
+test-faults: .venv/developed ## run the sweeps of kills, full disks and damaged files
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m faults
+
 test-slow: .venv/developed ## run the tests that take minutes
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
 
 check: .venv/developed ## style, types, import rules, and that the tables of the README are up to date
 	$(BIN)/ruff check .
