@@ -1,0 +1,83 @@
+"""What the self-test tries inside a jail before the jail is trusted. Each attack must be refused.
+
+This file is run as a candidate's program: `attempt` gets what to aim at and returns the names of those that worked.
+"""
+
+import ctypes
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def attempt(aim: dict[str, Any]) -> list[str]:
+    """The names of the attacks that were not refused.
+
+    Args:
+        aim: `file` with a secret in it, `folder` to write in, `port` and `name` that somebody listens on, `pid` of a
+            process that must not be touched.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def refused(result: int) -> None:
+        if result == -1:
+            raise OSError(ctypes.get_errno(), "refused")
+
+    def datagram() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x", ("127.0.0.1", aim["port"]))
+
+    def abstract() -> None:
+        with socket.socket(socket.AF_UNIX) as sender:
+            sender.connect("\0" + aim["name"])
+
+    def memory() -> None:
+        if len(bytearray(8 << 30)) < 8 << 30:
+            raise MemoryError
+
+    def fork() -> None:
+        if not os.fork():
+            os._exit(0)
+
+    def read_memory() -> None:
+        vector = (ctypes.c_size_t * 2)(0, 0)
+        refused(libc.process_vm_readv(aim["pid"], vector, 1, vector, 1, 0))
+
+    tried: dict[str, Callable[[], Any]] = {
+        "read a file": lambda: open(aim["file"]).close(),  # noqa: PTH123
+        "list a folder": lambda: os.listdir(aim["folder"]),  # noqa: PTH208
+        "write a file": lambda: open(aim["folder"] + "/written", "w").close(),  # noqa: PTH123
+        "change a file's mode": lambda: os.chmod(aim["file"], 0o777),  # noqa: PTH101
+        "connect to a port": lambda: socket.create_connection(("127.0.0.1", aim["port"]), 1).close(),
+        "send a datagram": datagram,
+        "connect to an abstract socket": abstract,
+        "fork": fork,
+        "start a program": lambda: os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {}),
+        "signal a process": lambda: os.kill(aim["pid"], 0),
+        "trace a process": lambda: refused(libc.ptrace(16, aim["pid"], 0, 0)),
+        "read a process's memory": read_memory,
+        "make a namespace": lambda: refused(libc.unshare(0x10000000)),
+        "mount": lambda: refused(libc.mount(b"x", b"/tmp", b"tmpfs", 0, None)),
+        "read a process's environment": lambda: open(f"/proc/{aim['pid']}/environ", "rb").close(),  # noqa: PTH123
+        "take 8 GiB": memory,
+    }
+    worked = []
+    for name, attack in tried.items():
+        try:
+            attack()
+            worked.append(name)
+        except (OSError, MemoryError):
+            pass
+    return worked
+
+
+def honest() -> list[str]:
+    """The standard modules that cannot be used: none may be missing in a jail that is worth something."""
+    missing = []
+    for name in ("asyncio", "sqlite3", "zoneinfo", "xml.etree.ElementTree", "concurrent.futures", "csv", "hashlib"):
+        try:
+            __import__(name)
+        except Exception as error:
+            missing.append(f"{name} ({type(error).__name__})")
+    return missing

@@ -1,0 +1,451 @@
+"""Run programs that nobody has read: `with Sandbox.open() as sandbox: sandbox.run(Program(source, function="f", ...))`.
+
+The trusted side. It holds the clock, counts bytes, and takes what comes back for the text of a stranger. What a right
+answer would be is no business of this module, so it cannot leak into the process that runs the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import EngineError
+from selfimprove.sandbox import values
+
+TIERS = ("A", "B")
+"""A: namespaces, Landlock, seccomp, limits. B: without namespaces, where a machine does not allow them."""
+RECYCLED = 1000
+"""Executions after which a jail is replaced by a new one."""
+LARGEST = 15 << 20
+"""Bytes of the longest request."""
+_START = 20.0
+_GRACE = 1.0
+_PACKAGES = str(Path(__file__).resolve().parents[2])
+_MAIN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from selfimprove.sandbox import jail; jail.main(sys.argv[1:])"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one execution may use."""
+
+    cpu_seconds: int = 2
+    """Computing time; twice as much may pass on the clock."""
+    memory: int = 512 << 20
+    """Bytes of address space."""
+    output: int = 1 << 20
+    """Bytes that may come back."""
+    files: bool = False
+    """Whether there is a folder to write in: 64 MB and 4096 files in memory, empty for each program (tier A only)."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program, and what to do with it: call a function, or run it as a script on some input."""
+
+    source: str
+    function: str | None = None
+    """The function to call; `Solution.solve` is a method of a class that is made without arguments."""
+    arguments: Sequence[Sequence[Any]] = ()
+    """The arguments of each call; all calls are made in one process, in this order."""
+    stdin: str = ""
+    """Where there is no function: the text that the script reads."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one call gave back."""
+
+    value: Any = None
+    error: str = ""
+    """The type of the exception that it ended with; "" where it has a value."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a program."""
+
+    status: str
+    """`ok`, `error:<type>`, `timeout`, `memory`, `output_limit` or `refused` (by the jail)."""
+    answers: tuple[Answer, ...] = ()
+    """One for each call that came to an end, in order."""
+    output: str = ""
+    """What was printed."""
+    text: str = ""
+    """What the exception said; a stranger's text."""
+    exit_code: int = 0
+    """For information: a program says what it likes here. Negative: the signal that ended it."""
+    cpu_seconds: float = 0.0
+    seconds: float = 0.0
+
+
+class JailLost(Exception):
+    """A jail does not answer any more, or did not start."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is left of a program when its process is gone."""
+
+    lines: list[bytes]
+    output: bytes
+    over: bool
+    """Whether it was stopped because it sent too much."""
+    late: bool
+    exit_code: int
+    cpu_seconds: float
+    seconds: float
+
+
+# ---- one jail ------------------------------------------------------------------------------------------------------
+class Jail:
+    """A jail and the pipes to it. One program at a time."""
+
+    def __init__(self, tier: str, limits: Limits) -> None:
+        self.tier, self.limits, self.executions, self._ready = tier, limits, 0, False
+        control, request, answers, output, status = pipes = [os.pipe() for _ in range(5)]
+        self._control, self._request = control[1], request[1]
+        self._answers, self._output, self._status = answers[0], output[0], status[0]
+        theirs = {"control": control[0], "request": request[0]}
+        theirs |= {"answers": answers[1], "output": output[1], "status": status[1]}
+        settings = {
+            **theirs,
+            "tier": tier,
+            "runner": os.getpid(),
+            "cpu": limits.cpu_seconds,
+            "wall": 2.0 * limits.cpu_seconds,
+            "memory": limits.memory,
+            "processes": 64 if tier == "A" or os.geteuid() == 0 else None,  # else the user's other processes count
+            "files": limits.files,
+        }
+        self._process = subprocess.Popen(
+            [os.path.realpath(sys.executable), "-s", "-P", "-S", "-c", _MAIN, _PACKAGES, json.dumps(settings)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=list(theirs.values()),
+            cwd="/",
+            env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            start_new_session=True,
+        )
+        for descriptor in theirs.values():
+            os.close(descriptor)
+        for _, descriptor in pipes[:2]:
+            os.set_blocking(descriptor, False)
+        for descriptor, _ in pipes[2:]:
+            os.set_blocking(descriptor, False)
+
+    def wait(self) -> None:
+        """Until a child waits in the jail.
+
+        Raises:
+            JailLost: none will; the message says why.
+        """
+        if self._ready:
+            return
+        self._begin(b"", _START)
+        self._pump(lambda: False)
+        message, self._ended = self._ended, None
+        if not message or "ready" not in message:
+            raise JailLost((message or {}).get("failed", "the jail did not start"))
+        self._ready = True
+
+    def begin(self, request: dict[str, Any]) -> None:
+        """Hand a request to the child that waits in the jail, and start the clock."""
+        payload = json.dumps(request).encode()
+        self.wait()
+        self._ready, self.executions = False, self.executions + 1
+        self._begin(len(payload).to_bytes(4, "big") + payload, 2 * self.limits.cpu_seconds + _GRACE)
+        self._tell(b"g")
+
+    def send(self, message: Any) -> None:
+        """One more line of JSON for the program that runs."""
+        self._pending += json.dumps(message).encode() + b"\n"
+
+    def line(self) -> bytes | None:
+        """The next line of the program's answers; None: there are no more."""
+        self._pump(lambda: b"\n" in self._answered[self._taken :])
+        end = self._answered.find(b"\n", self._taken)
+        if end < 0:
+            return None
+        line, self._taken = bytes(self._answered[self._taken : end]), end + 1
+        return line.removeprefix(b"R")
+
+    def end(self, stop: bool = False) -> Ended:
+        """Wait for the program's end.
+
+        Args:
+            stop: end it now.
+
+        Raises:
+            JailLost: the jail does not say that it ended.
+        """
+        if stop and not self._ended:
+            self._tell(b"k")
+        self._pump(lambda: False)
+        if self._ended is None or "exit" not in self._ended:
+            raise JailLost("the jail does not answer")
+        self._read(self._answers, self._answered)
+        self._read(self._output, self._printed)
+        ended, (first, *lines) = self._ended, bytes(self._answered).split(b"\n")
+        if not first.startswith(b"R"):
+            raise JailLost("the jail is broken")
+        self._tell(b"c")
+        lines = [first[1:], *lines][:-1]  # what stands behind the last newline is no line
+        return Ended(lines, bytes(self._printed), self._over, ended["late"], ended["exit"], ended["cpu"], ended["wall"])
+
+    def close(self) -> None:
+        """End the jail and all in it."""
+        self._process.kill()
+        self._process.wait()
+        for descriptor in (self._control, self._request, self._answers, self._output, self._status):
+            os.close(descriptor)
+
+    def _begin(self, pending: bytes, seconds: float) -> None:
+        self._pending, self._deadline = bytearray(pending), time.monotonic() + seconds
+        self._answered, self._printed, self._said = bytearray(), bytearray(), bytearray()
+        self._taken, self._over = 0, False
+        self._ended: dict[str, Any] | None = None
+
+    def _tell(self, word: bytes) -> None:
+        try:
+            os.write(self._control, word)
+        except OSError as error:
+            raise JailLost("the jail is gone") from error
+
+    def _pump(self, enough: Callable[[], bool]) -> None:
+        """Move bytes to and fro until there is enough, the program has ended or the time is up."""
+        poll = select.poll()
+        for descriptor in (self._answers, self._output, self._status):
+            poll.register(descriptor, select.POLLIN)
+        writing = False
+        while self._ended is None and not enough():
+            if bool(self._pending) != writing:
+                writing = not writing
+                poll.register(self._request, select.POLLOUT) if writing else poll.unregister(self._request)
+            left = self._deadline - time.monotonic()
+            found = dict(poll.poll(max(0.0, left) * 1000))
+            if not found:
+                return
+            if found.get(self._request, 0) & select.POLLERR:
+                return
+            if self._request in found:
+                with contextlib.suppress(BlockingIOError):
+                    del self._pending[: os.write(self._request, self._pending[: 1 << 16])]
+            over = self._answers in found and self._read(self._answers, self._answered)
+            over |= self._output in found and self._read(self._output, self._printed)
+            if over and not self._over:
+                self._over = True
+                self._tell(b"k")
+            if self._status in found:
+                self._read(self._status, self._said)
+                if not self._said:
+                    return  # the jail is gone
+                if self._said.endswith(b"\n"):
+                    self._ended = json.loads(self._said)
+
+    def _read(self, descriptor: int, into: bytearray) -> bool:
+        """Read what there is; whether it was more than may come. What is too much is thrown away."""
+        over = False
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(descriptor, 1 << 16):
+                into += part
+                over = over or len(into) > self.limits.output
+                del into[self.limits.output :]
+                if over:
+                    break
+        return over
+
+
+# ---- the pool ------------------------------------------------------------------------------------------------------
+@dataclass
+class Sandbox:
+    """Warm jails, one for each processor core. `run` may be called from several threads."""
+
+    tier: str
+    limits: Limits
+    workers: int
+    _jails: queue.LifoQueue[Jail] = field(default_factory=queue.LifoQueue, repr=False)
+    _alone: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @classmethod
+    def open(cls, limits: Limits = Limits(), workers: int | None = None, tier: str | None = None) -> Sandbox:
+        """Start the jails of the best tier that passes the self-test on this machine.
+
+        Args:
+            workers: jails; None: one for each processor core that this process may use.
+            tier: try this one only.
+
+        Raises:
+            EngineError: none does; the message says what is missing.
+        """
+        from selfimprove.sandbox import selftest
+
+        if sys.platform != "linux":
+            raise EngineError("programs can be run on Linux only: the sandbox needs Landlock and seccomp")
+        count, reasons = workers or len(os.sched_getaffinity(0)), list[str]()
+        for name in [tier] if tier else TIERS:
+            sandbox = cls(name, limits, count)
+            try:
+                jails = [Jail(name, limits) for _ in range(count)]
+                for jail in jails:
+                    sandbox._jails.put(jail)
+                for jail in jails:
+                    jail.wait()
+                if not (fault := selftest.fault(sandbox)):
+                    return sandbox
+            except JailLost as error:
+                fault = str(error)
+            sandbox.close()
+            reasons.append(f"tier {name}: {fault}")
+        raise EngineError(
+            f"no sandbox for programs holds on this machine ({'; '.join(reasons)}). Needed: Linux 5.13 or newer with "
+            "Landlock and seccomp; in a container, a profile that allows them. See docs/sandbox.md"
+        )
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all jails."""
+        while not self._jails.empty():
+            self._jails.get().close()
+
+    def run(self, program: Program, alone: bool = False) -> Outcome:
+        """Run a program.
+
+        Args:
+            alone: wait until nothing else runs in this sandbox, so that nothing slows it down.
+
+        Raises:
+            EngineError: a jail broke and could not be replaced.
+        """
+        request = _request(program)
+        if len(program.source) + len(program.stdin) > LARGEST:
+            return Outcome("error:too_long")
+        for _ in range(2):  # a jail that something else ended is replaced; a program that ends it twice is at fault
+            with contextlib.suppress(JailLost), contextlib.ExitStack() as stack:
+                if alone:
+                    stack.enter_context(self._alone)
+                jail, *_ = (stack.enter_context(self.jail()) for _ in range(self.workers if alone else 1))
+                jail.begin(request)
+                return _outcome(jail.end(), program, self.limits)
+        return Outcome("error:jail")
+
+    def map(self, programs: Sequence[Program]) -> list[Outcome]:
+        """Run many programs, as many at a time as there are jails."""
+        with ThreadPoolExecutor(self.workers) as threads:
+            return list(threads.map(self.run, programs))
+
+    @contextlib.contextmanager
+    def jail(self) -> Iterator[Jail]:
+        """A free jail, for one program. It is replaced afterwards where it has run enough, or where it broke."""
+        jail = self._jails.get()
+        try:
+            yield jail
+        except BaseException:
+            jail = self._replace(jail)
+            raise
+        else:
+            if jail.executions >= RECYCLED:
+                jail = self._replace(jail)
+        finally:
+            self._jails.put(jail)
+
+    def _replace(self, jail: Jail) -> Jail:
+        jail.close()
+        fresh = Jail(self.tier, self.limits)
+        try:
+            fresh.wait()
+        except JailLost as error:
+            fresh.close()
+            raise EngineError(f"the sandbox cannot be started again: {error}") from error
+        return fresh
+
+
+def _request(program: Program) -> dict[str, Any]:
+    if program.function is None:
+        return {"mode": "stdin", "source": program.source, "stdin": program.stdin}
+    coded = [values.encode(list(arguments)) for arguments in program.arguments]
+    return {"mode": "calls", "source": program.source, "function": program.function, "arguments": coded}
+
+
+def _outcome(ended: Ended, program: Program, limits: Limits) -> Outcome:
+    """What a program's end says, read as the text of a stranger."""
+    output = ended.output.decode(errors="replace")
+    facts = {"output": output, "exit_code": ended.exit_code}
+    facts |= {"cpu_seconds": ended.cpu_seconds, "seconds": ended.seconds}
+    answers, failure = read_answers(ended.lines, len(program.arguments) if program.function else 0)
+    name, text = failure or next(((answer.error, "") for answer in answers if answer.error), ("", ""))
+    status = _status(ended, limits, name)
+    if status == "ok" and program.function and len(answers) < len(program.arguments):
+        status = "error:exit"
+    return Outcome(status, tuple(answers), text=text, **facts)
+
+
+def _status(ended: Ended, limits: Limits, name: str) -> str:
+    killed = -ended.exit_code in (signal.SIGKILL, signal.SIGXCPU)
+    if ended.over:
+        return "output_limit"
+    if ended.late or (killed and ended.cpu_seconds > limits.cpu_seconds - 0.1):
+        return "timeout"
+    if killed or name == "MemoryError":
+        return "memory"
+    if -ended.exit_code == signal.SIGSYS or name == "PermissionError":
+        return "refused"
+    if ended.exit_code < 0:
+        return f"error:{signal.Signals(-ended.exit_code).name}"
+    return f"error:{name}" if name else "ok"
+
+
+def read_answers(lines: Sequence[bytes], wanted: int) -> tuple[list[Answer], tuple[str, str] | None]:
+    """The answers to `wanted` calls, and the failure of the whole program as (type, text).
+
+    Lines that nobody asked for, or that are no answers, make all of it worthless.
+    """
+    answers = list[Answer]()
+    for place, line in enumerate(lines):
+        try:
+            message = values.loads(line)
+            if not isinstance(message, dict):
+                raise values.ValueRefused("not an answer")
+            if "failed" in message and place == len(lines) - 1:
+                return answers, (_name(message["failed"]), _name(message.get("text", ""), 500))
+            if len(answers) == wanted or len(message.keys() & {"value", "error"}) != 1:
+                raise values.ValueRefused("not an answer")
+            known = "value" in message
+            answers.append(Answer(values.decode(message["value"])) if known else Answer(error=_name(message["error"])))
+        except values.ValueRefused:
+            return [], ("answers", "what came back is not one answer to each call")
+    return answers, None
+
+
+def _name(text: Any, longest: int = 80) -> str:
+    """A stranger's text, in one line that can be printed."""
+    return "".join(c if c.isprintable() else " " for c in str(text)[:longest]) or "unknown"
+
+
+@lru_cache(maxsize=4)
+def _shared(owner: int, limits: Limits) -> Sandbox:
+    return Sandbox.open(limits)
+
+
+def shared(limits: Limits = Limits()) -> Sandbox:
+    """The sandbox of this process with these limits, started when it is first asked for; it ends with the process."""
+    return _shared(os.getpid(), limits)

@@ -1,0 +1,133 @@
+"""Python values as JSON that keeps their types apart, and the comparison of values that a stranger has sent.
+
+int, float, bool, str and None are themselves in JSON. All else is a list with a tag in front:
+["l", ...] list, ["t", ...] tuple, ["s", ...] set, ["f", ...] frozenset, ["d", [key, value], ...] dict,
+["b", hex] bytes, ["c", real, imaginary] complex, ["n", "nan" | "inf" | "-inf"] float, ["i", hex] a very long int.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Hashable
+from typing import Any
+
+DEPTH = 60
+"""Levels that a value may be nested."""
+_LONG = 1 << 4000
+"""From here on an int is written in base 16, which takes no quadratic time."""
+_MANY = {list: "l", tuple: "t", set: "s", frozenset: "f"}
+_MAKE = {tag: kind for kind, tag in _MANY.items()}
+
+
+class ValueRefused(Exception):
+    """A value that cannot cross, or a line that is no value."""
+
+
+def encode(value: Any, depth: int = 0) -> Any:
+    """A value as JSON. Subclasses are sent as what they are made of: whatever they override is not asked.
+
+    Raises:
+        ValueRefused: its type is not one of those above, or it is nested too deeply.
+    """
+    kind = type(value)
+    if value is None or kind is bool or kind is str:
+        return value
+    if depth > DEPTH:
+        raise ValueRefused(f"nested more than {DEPTH} levels")
+    if isinstance(value, int):
+        value = int.__add__(value, 0)
+        return value if -_LONG < value < _LONG else ["i", hex(value)]
+    if isinstance(value, float):
+        value = float.__add__(value, 0.0) if kind is not float else value
+        return value if math.isfinite(value) else ["n", repr(value)]
+    if isinstance(value, str):
+        return str.__str__(value)
+    for base, tag in _MANY.items():
+        if isinstance(value, base):
+            return [tag, *(encode(part, depth + 1) for part in base.__iter__(value))]
+    if isinstance(value, dict):
+        return ["d", *([encode(key, depth + 1), encode(part, depth + 1)] for key, part in dict.items(value))]
+    if isinstance(value, bytes):
+        return ["b", bytes.hex(value)]
+    if kind is complex:
+        return ["c", encode(value.real), encode(value.imag)]
+    raise ValueRefused(f"a value of type {kind.__name__}")
+
+
+def decode(coded: Any, depth: int = 0) -> Any:
+    """The value that `encode` wrote. Gives built-in types and nothing else, whoever wrote the JSON.
+
+    Raises:
+        ValueRefused: it is not what `encode` writes.
+    """
+    if coded is None or type(coded) in (bool, int, float, str):
+        return coded
+    if depth > DEPTH or type(coded) is not list or not coded or type(coded[0]) is not str:
+        raise ValueRefused("not a value")
+    tag, *parts = coded
+    try:
+        if tag in _MAKE:
+            return _MAKE[tag](decode(part, depth + 1) for part in parts)
+        if tag == "d":
+            return {decode(key, depth + 1): decode(value, depth + 1) for key, value in parts}
+        if tag == "b":
+            return bytes.fromhex(*parts)
+        if tag == "c":
+            return complex(*(decode(part) for part in parts))
+        if tag == "n" and parts in (["nan"], ["inf"], ["-inf"]):
+            return float(parts[0])
+        if tag == "i" and len(parts) == 1:
+            return int(parts[0], 16)
+    except (TypeError, ValueError) as error:
+        raise ValueRefused("not a value") from error
+    raise ValueRefused("not a value")
+
+
+def loads(line: str | bytes) -> Any:
+    """JSON from a stranger.
+
+    Raises:
+        ValueRefused: it is not JSON.
+    """
+
+    def no_constant(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        return json.loads(line, parse_constant=no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueRefused("not JSON") from error
+
+
+def same(expected: Any, got: Any, tolerance: float | None = None) -> bool:
+    """Whether two values from `decode` are equal, types included: 5 is not 5.0 is not True, and NaN equals nothing.
+
+    Args:
+        tolerance: by how much a float may be off, absolutely or as a share of the expected one; None: not at all.
+    """
+    if type(expected) is not type(got):
+        return False
+    if isinstance(expected, float) and tolerance is not None:
+        return math.isclose(expected, got, rel_tol=tolerance, abs_tol=tolerance)
+    if isinstance(expected, list | tuple):
+        return len(expected) == len(got) and all(
+            same(one, other, tolerance) for one, other in zip(expected, got, strict=True)
+        )
+    if isinstance(expected, dict):
+        ours, theirs = ({_exact(key): value for key, value in side.items()} for side in (expected, got))
+        return ours.keys() == theirs.keys() and all(same(value, theirs[key], tolerance) for key, value in ours.items())
+    if isinstance(expected, set | frozenset):
+        return {_exact(part) for part in expected} == {_exact(part) for part in got}
+    return bool(expected == got)
+
+
+def _exact(value: Any) -> Hashable:
+    """Something that is equal for equal values of equal type only."""
+    if isinstance(value, tuple):
+        return (tuple, *(_exact(part) for part in value))
+    if isinstance(value, frozenset):
+        return (frozenset, frozenset(_exact(part) for part in value))
+    if value != value:
+        return (float, object())
+    return (type(value), value)
