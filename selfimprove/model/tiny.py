@@ -47,6 +47,8 @@ class Tiny(Model):
     """Roles that the bootstrap teaches, with equal shares of the examples."""
     max_steps: int = 600
     """Bootstrap steps at most."""
+    examples: int | None = None
+    """Worked examples that are drawn, and gone through again where the steps take more; null: as many as they take."""
     target_accuracy: float = 0.4
     """Greedy accuracy on selection problems at which the bootstrap stops."""
     probes: int = 300
@@ -55,6 +57,12 @@ class Tiny(Model):
     """Steps between two measurements."""
     learning_rate: float = 1.5e-3
     """Peak learning rate of the bootstrap."""
+    warmup_steps: int = 20
+    """Steps over which the learning rate rises; then it is constant."""
+    decay_steps: int = 0
+    """Of max_steps, the last ones, over which the learning rate falls to a hundredth; it sharpens what was learned."""
+    weight_decay: float = 0.0
+    """AdamW's weight decay."""
     batch_size: int = 32
     """Examples per bootstrap step."""
     threads: int = 1
@@ -64,7 +72,7 @@ class Tiny(Model):
     """Standard deviation of the first weights; at this width the usual 0.02 learns several times slower."""
 
     def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:
-        share = self.max_steps * self.batch_size // len(self.roles)
+        share = (self.examples or self.max_steps * self.batch_size) // len(self.roles)
         lessons = [task.demonstrations(role, share, seed) for role in self.roles]
         examples = [example for turn in zip(*lessons, strict=True) for example in turn]
         problems = [prompt.blind() for prompt in task.problems("selection", self.probes, seed)]
@@ -83,8 +91,10 @@ class Tiny(Model):
             learning_rate=self.learning_rate,
             max_steps=self.max_steps,
             per_device_train_batch_size=self.batch_size,
-            warmup_steps=20,
+            warmup_steps=self.warmup_steps,
             lr_scheduler_type="constant_with_warmup",
+            decay_steps=self.decay_steps,
+            weight_decay=self.weight_decay,
             adam_beta2=0.98,
             train_sampling_strategy="sequential",
             seed=seed,

@@ -37,6 +37,8 @@ class Sft(training.Trained, Optimization):
     """Factor on max_steps from round to round (STaR: 1.2)."""
     weight_decay: float = 0.0
     """AdamW's weight decay."""
+    decay_steps: int = 0
+    """Steps at the end over which the rate falls to a hundredth, after it was constant; 0 leaves it to the type."""
     peak_every: int = 0
     """Steps between two looks at greedy accuracy on selection problems; the best weights are kept, not the last, and a
     cliff ends the training. 0 never looks."""

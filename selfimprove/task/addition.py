@@ -11,10 +11,11 @@ Algorithm:
   3. Problems of a split are drawn level by level in a fixed random order without repetition.
   4. Both numbers stand in fields of `max_length` places, moved right by the same 0 to `shift` places, and the prompt
      ends with as many empty places: `S:..213...+..598...=..`. The shift follows from the problem.
-  5. The answer is the digits of the sum and nothing else; it ends where the sum ends.
+  5. The answer is the digits of the sum and nothing else; it ends where the sum ends, or is padded to one length.
   6. A variant has the numbers swapped or moved in their fields (same answer), or another digit in one of them.
 Differs: the fields and the smaller `base` are not in the paper, whose larger model learns in many more steps which
-  digits belong together; `shift: null` and `base: 10` write problems as there. In fields, digits that belong together
+  digits belong together; `shift: null`, `base: 10` and `padded: true` write problems as there, except that there the
+  two numbers of a taught example differ in length. In fields, digits that belong together
   are equally far apart in every problem; the shift keeps the model from tying what it learned to certain places. A
   small shift is learned sooner and carries over to longer sums less well, mostly because answers then end too late.
 """
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -44,12 +45,17 @@ class Addition(Task):
     """Digits of each number in the longest problems."""
     level: int | None = None
     """Digits of this round's training problems; null mixes all lengths. The one dial that a curriculum turns."""
+    easier_share: float = 0.0
+    """Share of the training problems at a level that have fewer digits, from one on, so that they are not forgotten."""
     taught_length: int = 4
     """Digits of the longest problems in the worked examples of the bootstrap, which start at one digit."""
     shift: int | None = 7
     """Places by which numbers are moved in their fields of max_length, if so many are free; null leaves out fields."""
     base: int = 10
     """Base of the number system (2 to 10); a smaller one has a smaller addition table, which is learned sooner."""
+    padded: bool = False
+    """Whether every answer has one digit more than the numbers, as in the paper: a 0 where the last place has no carry.
+    So the length of an answer does not depend on the digits."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.base <= 10:
@@ -60,19 +66,19 @@ class Addition(Task):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= self.max_length:
                 raise RecipeError(f"task.addition.{name} is {value}; it must be 1 to max_length ({self.max_length})")
+        if not 0 <= self.easier_share < 1:
+            raise RecipeError(f"task.addition.easier_share is {self.easier_share}; it must be at least 0 and below 1")
         if self.shift is not None and self.shift < 0:
             raise RecipeError(f"task.addition.shift is {self.shift}; it must be null or at least 0")
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         splits.check(split)
-        lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
+        level = self.level if split == "train" else None
+        lengths = [level] if level else range(self.min_length, self.max_length + 1)
         n = 1500 if n is None else n
-        start = part[0] * n
-        streams = [self._stream(split, length, seed) for length in lengths]
-        drawn: list[Prompt] = []
-        while streams and len(drawn) < start + n:  # one of each length in turn; a used-up length drops out
-            streams = [stream for stream in streams if (problem := next(stream, None)) and not drawn.append(problem)]
-        return drawn[start : start + n]
+        easier = round(n * self.easier_share) if level and level > 1 else 0
+        below = self._in_turn(split, range(1, level or 1), seed, easier, part[0])
+        return [*self._in_turn(split, lengths, seed, n - easier, part[0]), *below]
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         return None if prompt.answer is None else float(text == prompt.answer)
@@ -123,6 +129,14 @@ class Addition(Task):
                 examples.append(Rollout(prompt=example, completion=[{"role": "assistant", "content": answer}]))
         return examples
 
+    def _in_turn(self, split: str, lengths: Sequence[int], seed: int, n: int, part: int) -> list[Prompt]:
+        """The part-th n problems of some lengths, one of each in turn; a used-up length drops out."""
+        streams = [self._stream(split, length, seed) for length in lengths]
+        drawn: list[Prompt] = []
+        while streams and len(drawn) < (part + 1) * n:
+            streams = [stream for stream in streams if (problem := next(stream, None)) and not drawn.append(problem)]
+        return drawn[part * n : (part + 1) * n]
+
     def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
         """All problems of one length and split in a random order, none twice."""
         source = random.Random(f"{seed}:{split}:{length}")
@@ -151,7 +165,7 @@ class Addition(Task):
         first, second = self._digits(a), self._digits(b)
         return Prompt(
             prompt=self.roles().solve(f"{first}+{second}"),
-            answer=self._digits(a + b)[::-1],
+            answer=self._digits(a + b)[::-1].ljust((len(first) + 1) * self.padded, "0"),
             key=f"{first}+{second}" if a <= b else f"{second}+{first}",
             info={"level": len(first)},
         )

@@ -17,6 +17,8 @@ class Schedule:
     gradient_accumulation_steps: int = 1
     warmup_steps: int = 0
     lr_scheduler_type: str = "linear"
+    decay_steps: int = 0
+    """Steps at the end over which the rate falls to a hundredth after it was constant; 0 leaves it to the type."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     adam_beta2: float = 0.999

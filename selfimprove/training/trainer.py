@@ -25,9 +25,12 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
     """The fields of a trainer's config that are the same for all methods."""
     import torch
 
-    gpu = torch.cuda.is_available()
+    gpu, shared = torch.cuda.is_available(), dict(vars(schedule))
+    if decay := shared.pop("decay_steps"):
+        shared["lr_scheduler_type"] = "warmup_stable_decay"
+        shared["lr_scheduler_kwargs"] = {"num_decay_steps": decay, "min_lr_ratio": 0.01}
     return {
-        **vars(schedule),
+        **shared,
         "output_dir": str(folder),
         "save_strategy": "no",
         "logging_strategy": "steps",

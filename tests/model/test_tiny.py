@@ -101,6 +101,38 @@ def test_a_role_that_the_task_lacks_is_refused(build: Callable[..., Any]) -> Non
         build("model", roles=["solve", "judge"])
 
 
+def test_few_examples_are_gone_through_again(build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    given = Addition.demonstrations
+    monkeypatch.setattr(
+        Addition, "demonstrations", lambda task, role, n, seed: drawn.append(n) or given(task, role, n, seed)
+    )
+    _, _, log = build("model", examples=12)
+    assert (drawn, log.metrics["train/steps"]) == ([12], 20)
+
+
+def test_the_rate_falls_to_a_hundredth_in_the_last_steps(tmp_path: Path) -> None:
+    import torch
+    from transformers import get_scheduler
+
+    from selfimprove.training.schedule import Schedule
+    from selfimprove.training.trainer import arguments
+
+    weights = torch.nn.Linear(2, 2)
+    weights.num_parameters, weights.dtype = lambda: 6, torch.float32
+    made = arguments(tmp_path, Schedule(learning_rate=1.0, max_steps=20, warmup_steps=5, decay_steps=10), weights)
+    optimizer = torch.optim.SGD(weights.parameters(), lr=1.0)
+    plan = get_scheduler(made["lr_scheduler_type"], optimizer, 5, 20, made["lr_scheduler_kwargs"])
+    rates = []
+    for _ in range(21):
+        rates.append(round(plan.get_last_lr()[0], 3))
+        optimizer.step()
+        plan.step()
+    assert rates[:6] == sorted(rates[:6]) and rates[0] == 0.01 and set(rates[5:11]) == {1.0}
+    assert rates[20] == 0.01 and rates[10:] == sorted(rates[10:], reverse=True)
+    assert "decay_steps" not in made and "decay_steps" not in arguments(tmp_path, Schedule(learning_rate=1.0), weights)
+
+
 # ---- positions ---------------------------------------------------------------------------------------------------
 def logits(folder: Path, positions: list[int]) -> Any:
     """The logits of the last token of a prompt whose tokens stand at these positions."""

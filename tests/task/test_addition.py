@@ -85,6 +85,14 @@ def test_a_problem_longer_than_the_field_is_written_out() -> None:
     assert Addition(max_length=3, taught_length=3).roles().solve("12345+67890")[0]["content"] == "S:54321+09876="
 
 
+def test_a_padded_answer_has_one_digit_more_than_the_numbers() -> None:
+    task = Addition(shift=None, padded=True)
+    assert task._prompt(124, 213).answer == "7330"  # 337, and no carry in the last place
+    assert task._prompt(895, 312).answer == "7021"
+    assert {len(str(p.answer)) - p.info["level"] for p in sums(task)} == {1}
+    assert all(task.verify(p, str(p.answer)) == 1.0 for p in sums(task))
+
+
 # ---- keys and splits ---------------------------------------------------------------------------------------------
 @given(st.integers(0, 9999), st.integers(0, 9999))
 def test_the_order_of_the_numbers_makes_no_other_problem(a: int, b: int) -> None:
@@ -112,6 +120,17 @@ def test_held_out_lengths_take_turns_and_a_used_up_length_drops_out() -> None:
     short = Addition(base=2, min_length=1, max_length=7, taught_length=1)
     levels = [p.info["level"] for p in short.problems("train", 40, seed=0)]
     assert levels.count(1) <= 3 and len(levels) == 40 and levels[-1] > 1
+
+
+def test_a_share_of_the_training_problems_can_be_easier_than_the_level() -> None:
+    task = Addition(level=5, easier_share=0.4)
+    found = [p.info["level"] for p in sums(task)]
+    assert Counter(found) == {5: 36, 4: 6, 3: 6, 2: 6, 1: 6}
+    assert sums(task, 60, "gate") == sums(Addition(), 60, "gate")
+    parts = [{p.key for p in task.problems("train", 30, 3, (i, 2))} for i in range(2)]
+    assert len(parts[0]) == len(parts[1]) == 30 and not parts[0] & parts[1]
+    with pytest.raises(RecipeError, match="easier_share"):
+        Addition(easier_share=1.0)
 
 
 def test_the_level_turns_training_problems_only() -> None:
