@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from selfimprove import plots
 from selfimprove import recipe as recipes
 from selfimprove.compare import summary_of
 from selfimprove.errors import RecipeError
@@ -38,7 +39,7 @@ def bench(
     jobs: int = 1,
     launch: Launch | None = None,
 ) -> Generator[tuple[str, str], None, None]:
-    """Run each recipe with each seed, and keep `leaderboard.md` and `leaderboard.json` in the folder up to date.
+    """Run each recipe with each seed, and keep `leaderboard.md`, `.json` and, with matplotlib, `.svg` up to date.
 
     Args:
         minutes: every run stops before a round that would take it beyond this time; None lets all planned rounds run.
@@ -130,6 +131,8 @@ def _publish(
     rows.sort(key=lambda row: -(row["gain"]["value"] if row["gain"] else float("-inf")))
     write_json(folder / "leaderboard.json", rows)
     write_text(folder / "leaderboard.md", "\n".join(table(rows)) + "\n")
+    if plots.available():
+        plots.leaderboard(rows, folder / "leaderboard.svg")
 
 
 def row_of(name: str, summaries: Sequence[dict[str, Any]], failed: Sequence[int] = ()) -> dict[str, Any]:
