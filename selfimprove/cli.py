@@ -7,15 +7,19 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from selfimprove.errors import InterruptedRunError, RecipeError, StoppedError, UserError
+from selfimprove.redaction import shown
 
 app = typer.Typer(
     help="Self-improving language models: every published loop is a recipe of 25 lines.",
@@ -24,8 +28,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # typer's rich help alone takes 0.2 s to import
 )
-out, err = Console(), Console(stderr=True)
 
+
+class _Terminal(Console):
+    """Shows every text as it is: without control characters, secrets, markup and emoji codes."""
+
+    def render_str(self, text: str, **given: Any) -> Text:
+        return super().render_str(shown(text), **{**given, "markup": False, "emoji": False, "highlight": False})
+
+
+out, err = _Terminal(), _Terminal(stderr=True)
+
+UNUSABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM}
+"""What the system says of a name that a user should not have given."""
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the recipe: rounds=5 model=pretrained ...")]
 RecipeName = Annotated[str, typer.Argument(help="Path of a recipe, or the name of a shipped one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -40,12 +55,15 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the composed recipe and stop.")] = False,
 ) -> None:
     """Run a recipe: N rounds of self-improvement and a sealed exam."""
-    changes = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
-    if dry_run:
-        from selfimprove import recipe as recipes
+    from selfimprove import recipe as recipes
 
-        out.print(recipes.runnable(recipes.load(recipe, changes)[1]), markup=False, highlight=False, end="")
+    changes = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
+    composed, settings = recipes.load(recipe, changes)
+    if dry_run:
+        out.print(recipes.runnable(settings), end="")
         return
+    for remark in recipes.preflight(composed):
+        _say(remark)
     from selfimprove import runner
 
     store = runner.create(recipe, changes, folder)
@@ -140,10 +158,13 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     from selfimprove import recipe as recipes
 
     composed, _ = recipes.load(recipe, overrides or [])
+    remarks = recipes.preflight(composed)
     table = Table(title=f"{recipe}: {composed.rounds} rounds, seed {composed.seed}", show_header=False)
     for slot in registry.SLOTS:
         table.add_row(slot, ", ".join(getattr(composed, slot)) or "-")
     out.print(table)
+    for remark in remarks:
+        _say(remark)
     price = cost.estimate(composed)
     steps = "set by the data" if price.steps is None else f"{price.steps:,}"
     _say(
@@ -294,6 +315,7 @@ def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, type
 def main() -> None:
     """Entry point: users' mistakes as one line with a documented exit code, bugs with their traceback."""
     signal.signal(signal.SIGTERM, _terminate)
+    sys.excepthook = _bug
     try:
         sys.exit(app(standalone_mode=False))
     except UserError as error:
@@ -305,6 +327,8 @@ def main() -> None:
 
         if error.errno == errno.EPIPE:
             sys.exit(0)
+        if error.errno in UNUSABLE:
+            _fail(f"cannot use {str(error.filename)[:200]!r}: {error.strerror}; name another file or folder", 74)
         if error.errno not in FULL:
             raise
         _fail(f"cannot write: {error.strerror} ({error.filename}). Make room, then: selfimprove resume RUN_DIR", 74)
@@ -325,10 +349,13 @@ def _terminate(*_: Any) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    from selfimprove.text import printable
-
-    err.print(f"error: {printable(message)}", markup=False, highlight=False, soft_wrap=True)
+    err.print(f"error: {' '.join(message.splitlines())}", soft_wrap=True)
     sys.exit(code)
+
+
+def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback of a bug, which may hold what a recipe or a model said."""
+    sys.stderr.write(shown("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _points(delta: float, ci: Sequence[float]) -> str:
@@ -337,7 +364,7 @@ def _points(delta: float, ci: Sequence[float]) -> str:
 
 
 def _say(text: str) -> None:
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+    out.print(text, soft_wrap=True)
 
 
 def _screen() -> Any:

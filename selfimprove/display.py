@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from selfimprove.records import VERDICTS
-from selfimprove.text import printable
+from selfimprove.redaction import shown
 
 
 def short(metric: dict[str, Any] | None) -> str:
@@ -64,10 +64,10 @@ class Screen:
         self.label, self.shown = "", 0.0
         self.clock = _Clock()
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -129,7 +129,7 @@ class Screen:
         )
 
     def _say(self, text: str) -> None:
-        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(shown(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def rounds_table(summary: dict[str, Any]) -> Table:

@@ -181,6 +181,14 @@ class Task(ABC):
         """
         return []
 
+    def preflight(self) -> list[str]:
+        """Read what the options name, before a run begins; remarks on it that a user should see.
+
+        Raises:
+            UserError: it cannot be used.
+        """
+        return []
+
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role, easy ones first, for tasks that the tiny model can be bootstrapped on."""
         raise RecipeError("this task has no worked examples to bootstrap a tiny model on; use model=pretrained")
@@ -192,6 +200,14 @@ class Model(ABC):
 
     cached: ClassVar[bool] = False
     """Whether what `build` writes is kept for later runs of the same content."""
+
+    def preflight(self) -> list[str]:
+        """Look at what the options name, before a run begins; remarks on it that a user should see.
+
+        Raises:
+            UserError: it cannot be used.
+        """
+        return []
 
     @abstractmethod
     def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:

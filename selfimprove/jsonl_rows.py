@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,26 @@ from typing import Any
 from selfimprove.errors import DataError, MissingError
 from selfimprove.records import Message
 from selfimprove.registry import nearest
-from selfimprove.text import canonical
+from selfimprove.text import canonical, split_of
 
-LARGEST = 1_000_000
-"""Bytes in the longest row."""
+LARGEST, MOST = 1_000_000, 5_000_000
+"""Bytes in the longest row, and rows of the longest file: all of them stay in memory."""
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"PAR1": "a parquet file",
+    b"ARROW1": "an arrow file",
+    b"\x93NUMPY": "a numpy file",
+    **{bytes([0x80, protocol]): "a pickle, which can run code" for protocol in range(2, 6)},
+}
+"""First bytes of files that are not rows of text, and what they are; nothing is unpacked or run."""
+_SCRIPTS = (".py", ".ipynb", ".sh", ".js", ".pkl", ".pickle", ".pt", ".pth")
+_NO_FILES = (Path("/dev"), Path("/proc"), Path("/sys"))
+_LOOSE = re.compile(r"[\W_]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -42,12 +58,13 @@ def read(path: Path, prompt_column: str, answer_column: str, skip_bad: int) -> t
     """
     if not path.exists():
         raise MissingError(f"task.jsonl.path: there is no file {path}")
-    if not path.is_file():
-        raise DataError(f"task.jsonl.path: {path} is not a file; name one with a JSON object on each line")
+    _check_kind(path)
     found: dict[str, Row] = {}
     counts = {"rows": 0, "skipped": 0, "duplicates": 0}
     for number, line in _lines(path):
         counts["rows"] += 1
+        if counts["rows"] > MOST:
+            raise DataError(f"task.jsonl.path: {path} has more than {MOST:,} rows; name a part of it")
         try:
             row = _row(number, line, prompt_column, answer_column)
         except DataError as error:
@@ -60,6 +77,49 @@ def read(path: Path, prompt_column: str, answer_column: str, skip_bad: int) -> t
     if not found:
         raise DataError(f"task.jsonl.path: {path} has no rows")
     return list(found.values()), counts
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what is no file of rows: archives, pickles and scripts are neither unpacked nor run.
+
+    Raises:
+        DataError: the message says what it is.
+    """
+    if path.is_dir() and any(path.glob("*.py")):
+        raise DataError(f"task.jsonl.path: {path} is a folder with a script; data sets with code are not run")
+    if not path.is_file() or any(path.is_relative_to(place) for place in _NO_FILES):
+        raise DataError(f"task.jsonl.path: {path} is not a file; name one with a JSON object on each line")
+    if path.suffix.lower() in _SCRIPTS:
+        raise DataError(f"task.jsonl.path: {path} can hold code; data sets with code are not run")
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except PermissionError as error:
+        raise DataError(f"task.jsonl.path: {path} cannot be read: {error.strerror}") from error
+    kind = next((kind for mark, kind in _FOREIGN.items() if start.startswith(mark)), "")
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        kind = "UTF-16 text"
+    if kind:
+        raise DataError(
+            f"task.jsonl.path: {path} is {kind}; write its rows as UTF-8 text with a JSON object on each line"
+        )
+
+
+def twins(keys: Iterable[str]) -> list[tuple[str, str]]:
+    """Held-out problems in the words of a training problem, but for signs and spaces: (held out, training)."""
+    training: dict[str, str] = {}
+    others: list[str] = []
+    for key in keys:
+        if split_of(key) == "train":
+            training.setdefault(_loose(key), key)
+        else:
+            others.append(key)
+    return [(key, training[_loose(key)]) for key in others if _loose(key) in training]
+
+
+def _loose(key: str) -> str:
+    """Letters and digits only; of a text without any, the text itself."""
+    return _LOOSE.sub(" ", key).strip() or key
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -78,9 +138,11 @@ def _row(number: int, line: bytes, prompt_column: str, answer_column: str) -> Ro
     if len(line.rstrip(b"\n")) > LARGEST:
         raise DataError(f"a row of more than 1 MB: {line[:80].decode(errors='replace')!r}")
     try:
-        values = json.loads(line.decode("utf-8-sig"))
+        values = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 text: {error.reason} at byte {error.start} of the line") from error
+    except DataError:
+        raise
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
@@ -90,6 +152,19 @@ def _row(number: int, line: bytes, prompt_column: str, answer_column: str) -> Ro
             raise DataError(f"no column {column!r}.{nearest(column, values)}")
     messages = messages_of(values[prompt_column], prompt_column)
     return row_of(number, messages, reference_of(values[answer_column], answer_column))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; which of two values of one key is meant nobody knows."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise DataError(f"key {next(name for name in names if names.count(name) > 1)[:80]!r} stands there twice")
+    return values
+
+
+def _no_number(word: str) -> Any:
+    raise DataError(f"{word} is no JSON value; write a number or null")
 
 
 def row_of(number: int, messages: list[Message], answer: str | None) -> Row:

@@ -6,7 +6,7 @@ Hydra's `compose` does the merging and the types; `yaml_file` reads the file, be
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from selfimprove import registry, yaml_file
+from selfimprove import option_values, registry, yaml_file
 from selfimprove.errors import MissingError, RecipeError
 from selfimprove.interfaces import (
     Acquisition,
@@ -59,6 +59,8 @@ DEFAULTS = {
     "launcher": ["inline"],
 }
 """What a slot holds when a recipe does not name it."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+"""What the file of a recipe may be called, without its ending."""
 
 
 @dataclass
@@ -126,8 +128,18 @@ def find(name: str) -> Path:
         MissingError: there is no such file.
     """
     path = Path(name)
-    if path.is_file():
-        return path
+    try:
+        if path.is_dir() and name not in ("", "."):
+            raise MissingError(f"{name} is a folder, not a recipe file; name one of the files in it")
+        if path.is_file():
+            if not NAME.fullmatch(path.stem):
+                raise RecipeError(
+                    f"{name!r}: the name of a recipe names its run folder as well, so it may have letters, digits, "
+                    "'.', '_' and '-' (at most 80); rename the file"
+                )
+            return path
+    except OSError as error:
+        raise MissingError(f"cannot read {name[:80]!r}: {error.strerror}") from error
     own = shipped() / f"{path.name.removesuffix('.yaml')}.yaml"
     if path.parent == Path() and own.is_file():
         return own
@@ -156,6 +168,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
             raise RecipeError(f"{path}: unknown key {key!r}.{nearest(key, [f.name for f in fields(Recipe)])}")
     for slot in registry.SLOTS:
         _prune(slot, body, chosen[slot], path)
+    _check_types(body, path)
     for value in values:
         _check_override(value, chosen)
     defaults: list[Any] = ["recipe_schema", *({slot: list(chosen[slot])} for slot in registry.SLOTS), "_self_"]
@@ -168,15 +181,26 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     try:
         with initialize(config_path=None, version_base="1.3"):
             config = compose("recipe", overrides=[_quoted(value) for value in values])
-        recipe = OmegaConf.to_object(config)
         settings = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+        assert isinstance(settings, dict)
+        _check_ranges(settings, path)
+        recipe = OmegaConf.to_object(config)
     except (HydraException, OmegaConfBaseException) as error:
         raise RecipeError(f"{path}: {_explain(error)}") from error
-    assert isinstance(recipe, Recipe) and isinstance(settings, dict)
+    assert isinstance(recipe, Recipe)
     _check_counts(recipe, path)
     _check_judges(recipe, path)
     check_flow(recipe)
     return recipe, settings  # type: ignore[return-value]
+
+
+def preflight(recipe: Recipe) -> list[str]:
+    """Look at the model and the data of a recipe before anything is built; remarks on them that a user should see.
+
+    Raises:
+        UserError: one of them cannot be used.
+    """
+    return [*recipe.the("model").preflight(), *recipe.the("task").preflight()]
 
 
 def runnable(settings: Settings) -> str:
@@ -294,8 +318,7 @@ def _check_override(override: str, chosen: dict[str, list[str]]) -> None:
     key, equals, _ = override.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
         raise RecipeError(f"cannot read the override {override!r}; write key=value, for example rounds=5")
-    if "${" in override:
-        raise RecipeError(f"the override {override!r} is an interpolation; write the value itself")
+    yaml_file.check_text(override, f"the override of {key}")
     slot, _, rest = key.partition(".")
     plain = [f.name for f in fields(Recipe) if f.name not in registry.SLOTS]
     if slot not in registry.SLOTS:
@@ -327,6 +350,28 @@ def _explain(error: Exception) -> str:
     first = lines[0].removeprefix("Error merging override ")
     cause = f": {str(error.__cause__).splitlines()[0].strip()}" if error.__cause__ else ""
     return f"{where[1] + ': ' if where else ''}{first}{cause}"
+
+
+def _methods(values: Settings) -> Iterator[tuple[str, type, dict[str, Any]]]:
+    """The methods that values are given for, with their place: ("task.jsonl.", JsonlTask, {...})."""
+    for slot in registry.SLOTS:
+        for name, options in values.get(slot, {}).items():
+            yield f"{slot}.{name}.", registry.find(slot, name).method, options
+
+
+def _check_types(body: dict[str, Any], path: Path) -> None:
+    plain = {key: value for key, value in body.items() if key not in registry.SLOTS}
+    faults = option_values.check_types(plain, Recipe)
+    for where, method, options in _methods(body):
+        faults += option_values.check_types(options, method, where)
+    option_values.refuse(faults, path)
+
+
+def _check_ranges(settings: Settings, path: Path) -> None:
+    faults = option_values.check_ranges(settings)
+    for where, _, options in _methods(settings):
+        faults += option_values.check_ranges(options, where)
+    option_values.refuse(faults, path)
 
 
 def _check_judges(recipe: Recipe, path: Path) -> None:

@@ -29,7 +29,7 @@ def folder(tmp_path: Path, make_run: Callable[..., Any]) -> Path:
     root = tmp_path / "model"
     root.mkdir()
     (root / "config.json").write_text(json.dumps({"skill": 0.3}))
-    (root / "model.safetensors").write_bytes(b"no weights")
+    (root / "model.safetensors").write_bytes(bytes([2, 0, 0, 0, 0, 0, 0, 0]) + b"{}")  # no tensors
     (root / "tokenizer.json").write_text("{}")
     return root
 

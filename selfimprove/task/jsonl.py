@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfimprove import answers
-from selfimprove.errors import RecipeError
+from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import REQUIRED, Roles, Task
-from selfimprove.jsonl_rows import read
+from selfimprove.jsonl_rows import read, twins
 from selfimprove.problem_sets import EnglishRoles, ProblemSet, led
 from selfimprove.records import Prompt
 from selfimprove.registry import register
+from selfimprove.text import SPLITS
 
 
 @register("jsonl")
@@ -60,6 +61,30 @@ class JsonlTask(Task):
 
     def answer_of(self, text: str) -> str | None:
         return answers.answer_of(self.verifier, text)
+
+    def preflight(self) -> list[str]:
+        sizes = {split: len(self.problems(split, None, 0)) for split in SPLITS}
+        total, empty = sum(sizes.values()), [split for split, size in sizes.items() if not size and split != "audit"]
+        told = ", ".join(f"{size} {split}" for split, size in sizes.items())
+        if empty:
+            raise DataError(
+                f"task.jsonl.path: {self.path} is too small: {told}; it takes a few hundred problems in all"
+            )
+        everything = [prompt for split in SPLITS for prompt in self.problems(split, None, 0)]
+        alike = twins(prompt.key for prompt in everything)
+        if len(alike) * 10 > total - sizes["train"]:
+            raise DataError(
+                f"task.jsonl.path: {len(alike)} of {total - sizes['train']} held-out problems of {self.path} are "
+                f"worded like a training problem, for example {alike[0][0][:80]!r}; no score on them means anything. "
+                "Take the repetitions out"
+            )
+        counts = {
+            "rows skipped": self.counts["skipped"],
+            "duplicates dropped": self.counts["duplicates"],
+            "problems without an answer": sum(prompt.answer is None for prompt in everything),
+            "held-out problems worded like a training problem": len(alike),
+        }
+        return [f"{self.path}: {told}", *(f"{self.path}: {count} {what}" for what, count in counts.items() if count)]
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

@@ -1,0 +1,121 @@
+"""Whether the values of a recipe fit the options that they are for: types by the annotations, ranges by name.
+
+All that does not fit is said at once, each with its place, what was found and what was expected.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import REQUIRED
+
+MOST = 5
+"""Faults that are told at once."""
+LARGEST = 10**15
+"""The largest whole number that any option takes."""
+SHARE = (0.0, 1.0)
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("top_p", "min_p", "proposer_top_p", "share", "gap_share", "max_share", "min_share"), SHARE),
+    **dict.fromkeys(("last_share", "veto_share", "veto_alpha", "accept_alpha", "provisional_alpha"), SHARE),
+    **dict.fromkeys(("rollback_alpha", "harm_alpha", "min_agreement", "min_auc"), SHARE),
+    **dict.fromkeys(("samples", "votes", "num_iterations", "max_completion_length", "cached_models"), (1, LARGEST)),
+    **dict.fromkeys(("batch_size", "per_device_train_batch_size", "gradient_accumulation_steps"), (1, LARGEST)),
+    **dict.fromkeys(("hidden_size", "intermediate_size", "num_hidden_layers"), (1, 100_000)),
+    **dict.fromkeys(("num_attention_heads", "check_every", "max_position_embeddings"), (1, 1_000_000)),
+    **dict.fromkeys(("temperature", "learning_rate", "weight_decay"), (0.0, 100.0)),
+    **dict.fromkeys(("warmup_steps", "top_k", "probes", "threads", "redraw"), (0, LARGEST)),
+    "num_train_epochs": (0.0, 1e6),
+    "max_steps": (-1, LARGEST),
+}
+"""What options of a name can be, in every method that has one."""
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def check_types(given: Mapping[str, Any], owner: type, where: str = "") -> list[str]:
+    """What of a mapping does not fit the fields of a dataclass; names that are no fields are left to others."""
+    hints = get_type_hints(owner)
+    names = [field.name for field in fields(owner) if field.name in given]
+    found = ((f"{where}{name}", given[name], _expected(given[name], hints[name])) for name in names)
+    return [_fault(place, value, expected) for place, value, expected in found if expected]
+
+
+def check_ranges(given: Mapping[str, Any], where: str = "") -> list[str]:
+    """What of a mapping is no number that an option of that name can be."""
+    faults = []
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        low, high = RANGES.get(name, (-LARGEST if isinstance(value, int) else -math.inf, LARGEST))
+        if not math.isfinite(value) or not low <= value <= high:
+            bounds = f"at least {low:g}" if high >= LARGEST and low > -LARGEST else f"{low:g} to {high:g}"
+            faults.append(f"{where}{name} is {value}; it must be {bounds}")
+    return faults
+
+
+def refuse(faults: Sequence[str], where: Any) -> None:
+    """Raise one error for all faults; nothing where there are none."""
+    if faults:
+        more = f"; and {len(faults) - MOST} more" if len(faults) > MOST else ""
+        raise RecipeError(f"{where}: {'; '.join(faults[:MOST])}{more}")
+
+
+def _fault(place: str, value: Any, expected: str) -> str:
+    kind = "a list" if isinstance(value, list) else "a mapping" if isinstance(value, dict) else None
+    kind = kind or ("nothing" if value is None else "a text" if isinstance(value, str) else _KINDS[type(value)])
+    advice = "; put it in quotes" if expected == "a text" and isinstance(value, bool | int | float) else ""
+    if isinstance(value, str) and re.fullmatch(r"[-+]?0[0-9]+", value):
+        advice = f"; without the leading zero it is {int(value)}"
+    return f"{place}: found {_short(value)} ({kind}), expected {expected}{advice}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _expected(value: Any, hint: Any) -> str:
+    """What an option takes, in words, where the value is something else; "" where it fits."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any or value == REQUIRED:
+        return ""
+    if origin in (Union, types.UnionType):
+        said = [_expected(value, part) for part in inner]
+        return "" if "" in said else " or ".join(dict.fromkeys(said))
+    if hint is type(None):
+        return "" if value is None else "null"
+    if origin is list or hint is list:
+        if not isinstance(value, list):
+            return "a list" + (f" of {_plural(inner[0])}" if inner else "")
+        return next((f"a list of {_plural(inner[0])}" for part in value if inner and _expected(part, inner[0])), "")
+    if origin is dict or hint is dict:
+        return "" if isinstance(value, dict) else "a mapping"
+    return _KINDS.get(hint, "") if not _scalar(value, hint) else ""
+
+
+def _plural(hint: Any) -> str:
+    return {int: "whole numbers", float: "numbers", str: "texts", bool: "truth values"}.get(hint, "values")
+
+
+def _scalar(value: Any, hint: Any) -> bool:
+    """Whether a value is one that OmegaConf reads as this kind without changing what it says."""
+    if hint is bool:
+        words = ("true", "false", "yes", "no", "on", "off", "y", "n", "1", "0")
+        return isinstance(value, bool) or str(value).lower() in words
+    if hint is int:
+        return type(value) is int or (isinstance(value, str) and bool(re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", value)))
+    if hint is float:
+        return type(value) in (int, float) or (isinstance(value, str) and _is_number(value))
+    return isinstance(value, str) if hint is str else True
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

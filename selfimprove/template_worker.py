@@ -1,0 +1,83 @@
+"""Tries a stranger's chat template on short conversations, in a process of its own with little memory and time.
+
+A chat template is a program. jinja's sandbox keeps it from Python; the limits here keep it from filling the memory or
+never ending. What it does with other conversations than these is not known.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+SECONDS, MEMORY, LONGEST = 5, 1 << 30, 200_000
+"""Limits of one template: seconds of computing, bytes of memory, characters of its output."""
+_USER = {"role": "user", "content": "What is 3 + 5?"}
+_TALKS: list[list[dict[str, str]]] = [
+    [_USER],
+    [{"role": "system", "content": "Be brief."}, _USER],
+    [_USER, {"role": "assistant", "content": "8"}, _USER],
+]
+_GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
+"""A mark of transformers that jinja does not know; it prints nothing."""
+
+
+def fault_of(template: str) -> str:
+    """What is wrong with a chat template; "" where it can be used."""
+    command = [sys.executable, "-P", str(Path(__file__))]
+    quiet = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+    try:
+        done = subprocess.run(
+            command, input=template.encode(errors="replace"), capture_output=True, timeout=20 * SECONDS, env=quiet
+        )
+    except subprocess.TimeoutExpired:
+        return f"takes more than {20 * SECONDS} seconds"
+    if done.returncode == 0:
+        return str(json.loads(done.stdout))
+    ended = done.returncode in (-9, -24)  # SIGKILL, SIGXCPU
+    return f"takes more than {SECONDS} seconds or {MEMORY >> 30} GiB" if ended else "cannot be rendered"
+
+
+# ---- the worker --------------------------------------------------------------------------------------------------
+def _try(template: str) -> str:
+    """The same, in the worker: it imports nothing of this package."""
+    from jinja2.exceptions import SecurityError, TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = lambda value, **_: json.dumps(value)
+    environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda _: "01 Jan 2026"}
+    faults = []
+    for talk in _TALKS:
+        try:
+            made, size = environment.from_string(_GENERATION.sub("", template)), 0
+            for piece in made.generate(messages=talk, add_generation_prompt=True, bos_token="", eos_token=""):
+                size += len(piece)
+                if size > LONGEST:
+                    return f"makes more than {LONGEST} characters of a short conversation"
+            faults.append("")
+        except SecurityError as error:
+            return f"reaches for what it must not: {error}"
+        except MemoryError:
+            return f"takes more than {MEMORY >> 30} GiB"
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+            faults.append(f"cannot be rendered: {str(error)[:80]}")  # a template may refuse a role
+    return "" if "" in faults else faults[0]
+
+
+def _refuse(message: str) -> Any:
+    raise ValueError(message)
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    print(json.dumps(_try(sys.stdin.buffer.read().decode(errors="replace"))))
