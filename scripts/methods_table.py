@@ -12,10 +12,13 @@ import re
 import sys
 from pathlib import Path
 
+import yaml
+
 from selfimprove import recipe as recipes
 from selfimprove import registry
 
 ROOT = Path(__file__).resolve().parents[1]
+SURVEY = Path(__file__).with_name("survey_table6.yaml")
 
 
 def main() -> None:
@@ -41,7 +44,7 @@ def tables() -> dict[Path, dict[str, str]]:
     registry.discover()
     return {
         ROOT / "README.md": {"methods": methods(), "recipes": short_recipes()},
-        ROOT / "recipes" / "README.md": {"recipes": long_recipes()},
+        ROOT / "recipes" / "README.md": {"survey": survey(), "recipes": long_recipes()},
     }
 
 
@@ -74,6 +77,24 @@ def short_recipes() -> str:
 def long_recipes() -> str:
     """A section for each shipped recipe: what its header says, its stages, and what the tiny model changes."""
     return "".join(section(path) for path in shipped())
+
+
+def survey() -> str:
+    """Each row of the survey's Table 6 with the recipes of its paper, or with what is missing for one."""
+    rows = []
+    for line in yaml.safe_load(SURVEY.read_text(encoding="utf-8")):
+        found = [f"[`{path.stem}`]({path.name})" for path in recipes_of(line)]
+        told = ", ".join(found) or f"none: {line.get('missing', '')}"
+        rows.append(
+            (line["method"], paper(line["paper"]), line["generation"], line["reward"], line["optimization"], told)
+        )
+    return table(("method", "paper", "generation", "reward", "optimization", "recipe"), rows)
+
+
+def recipes_of(line: dict[str, str]) -> list[Path]:
+    """The shipped recipes that name the paper of a row of the survey, or that the row names itself."""
+    papers = {path: re.findall(r"arXiv:(\d{4}\.\d{5})", header(path)) for path in shipped()}
+    return [path for path, found in papers.items() if line["paper"] in found or path.stem == line.get("recipe")]
 
 
 def section(path: Path) -> str:

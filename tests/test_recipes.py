@@ -10,7 +10,7 @@ from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner, create
 
 NAMES = sorted(path.stem for path in recipes.shipped().glob("*.yaml"))
-QUICK = ("quickstart", "iterative_dpo", "majority_vote")
+QUICK = ("quickstart",)
 """One round of these is in the quick suite; of the others, with the marker `recipes`."""
 ROUNDS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.recipes) for name in NAMES]
 SMALLER = {
