@@ -165,7 +165,7 @@ def _local(source: Source, local: Path, cache: str) -> list[dict[str, Any]]:
             one = Source(source.option, source.path, None, "train", None)  # a file has no splits
             return list(_prepared(one, kind, None, data_files={"train": str(local)}, cache_dir=cache, **named))
         if (local / "state.json").exists() or (local / "dataset_dict.json").exists():
-            saved = datasets.load_from_disk(str(local))
+            saved: Any = datasets.load_from_disk(str(local))
             if isinstance(saved, datasets.DatasetDict):
                 if source.split not in saved:
                     raise RecipeError(f"{source.option}: no split {source.split!r}.{nearest(source.split, saved)}")

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from selfimprove import splits
 from selfimprove.answers import stated
+from selfimprove.jsonl_rows import Row
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.text import SPLITS, canonical, split_of, verdict
 
@@ -69,8 +70,16 @@ class EnglishRoles:
         return Prompt(prompt=self.solve(problem), key=canonical(problem)) if problem else None
 
     def solution(self, prompt: Prompt) -> str | None:
-        """What the data have as the answer, worked out or not."""
-        return prompt.answer
+        """A worked solution where the data have one, else the answer, which may be worked out itself."""
+        return prompt.info.get("solution") or prompt.answer
+
+
+def posed(rows: Sequence[Row], system_prompt: str | None) -> list[Prompt]:
+    """The rows of a data set as problems."""
+    return [
+        Prompt(prompt=led(system_prompt, row.messages), answer=row.answer, key=row.key, info={"row": row.line})
+        for row in rows
+    ]
 
 
 def led(system_prompt: str | None, messages: list[Message]) -> list[Message]:

@@ -1,0 +1,75 @@
+"""Problems of a data set that the library `datasets` can read: a hub id, a folder, or one file of a table.
+
+Idea: most published problems and instructions are a table on the hub; naming its columns makes it a task.
+Survey: static curation, section 2.2.
+Paper: none.
+Algorithm:
+  1. Load the split: JSON lines, CSV, Parquet or Arrow; never code that comes with the data. Nothing is loaded before
+     problems are first asked for.
+  2. Find prompt and answer: the columns that are named, else a conversation (`messages`, or `conversations` with from
+     and value), instruction, input and output, prompt and completion, question and answer, problem and solution. Of a
+     conversation the last reply is the answer.
+  3. The key is the canonical text of the prompt; a row whose key was there before is dropped; the sha256 of the key
+     says which of the five splits a row is in. The data set's own splits only say what is loaded.
+  4. Answers are compared as by the task jsonl: `exact`, `choice` or `math`.
+Differs: nothing to compare with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from selfimprove import answers
+from selfimprove.errors import RecipeError
+from selfimprove.hub_rows import Source, columns, read
+from selfimprove.interfaces import REQUIRED, Roles, Task
+from selfimprove.problem_sets import EnglishRoles, ProblemSet, posed
+from selfimprove.records import Prompt
+from selfimprove.registry import register
+
+
+@register("hub")
+@dataclass
+class Hub(Task):
+    path: str = REQUIRED
+    """Hub id such as openai/gsm8k, a local folder, or a local file (.jsonl, .csv, .parquet, ...)."""
+    config: str | None = None
+    """Name of the configuration, for data sets that have several."""
+    split: str = "train"
+    """What is loaded, in the library's words: `train`, `train+test`, `train[:5000]`; a file is loaded whole."""
+    revision: str | None = None
+    """Commit or tag on the hub; with a commit the problems stay the same."""
+    prompt_column: str | None = None
+    """Column with the problem, a text or a conversation; null finds it."""
+    answer_column: str | None = None
+    """Column with the reference answer, which may be a worked solution; null finds it."""
+    verifier: str = "exact"
+    """How answers are compared: `exact`, `choice` (letters A to J) or `math` (as expressions)."""
+    system_prompt: str | None = None
+    """A system message in front of each problem that brings none."""
+    skip_bad: int = 0
+    """Rows that may be skipped because they cannot be read; one more is an error."""
+
+    def __post_init__(self) -> None:
+        answers.check(self.verifier, "task.hub.verifier")
+        if self.skip_bad < 0:
+            raise RecipeError(f"task.hub.skip_bad is {self.skip_bad}; it must be at least 0")
+        self._set = ProblemSet(self._load)
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        return self._set.problems(split, n, seed, part)
+
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        return answers.mark(self.verifier, prompt.answer, text)
+
+    def answer_of(self, text: str) -> str | None:
+        return answers.answer_of(self.verifier, text)
+
+    def roles(self) -> Roles:
+        return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
+
+    def _load(self) -> list[Prompt]:
+        source = Source("task.hub", self.path, self.config, self.split, self.revision)
+        rows = read(source, columns(self.prompt_column, self.answer_column), self.skip_bad)
+        answers.check_references(self.verifier, [(f"{source}, row {row.line}", row.answer) for row in rows])
+        return posed(rows, self.system_prompt)
