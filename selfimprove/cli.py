@@ -211,11 +211,16 @@ def show(
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Run folders.")],
     as_json: Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the rounds into this .svg, .png or .pdf file.")] = None,
 ) -> None:
     """Show finished runs side by side."""
     from selfimprove.compare import summary_of
 
     summaries = [summary_of(folder) for folder in folders]
+    if plot:
+        from selfimprove import plots
+
+        plots.rounds({str(folder): summary for folder, summary in zip(folders, summaries, strict=True)}, plot)
     if as_json:
         print(json.dumps(summaries))
         return
@@ -247,16 +252,11 @@ def compare(
         table.add_row(row["run"], row["recipe"], str(row["seed"]), made, *shares, _points(row["delta"], row["ci"]))
     out.print(table)
     table = Table(title=f"champions against that of {folders[0]}")
-    plot: Annotated[Path | None, typer.Option(help="Draw the rounds into this .svg, .png or .pdf file.")] = None,
     for column in ("run", "difference", "p", "p (Holm)", "sealed problems"):
         table.add_column(column, justify="left" if column in ("run", "sealed problems") else "right", overflow="fold")
     for row in result["comparisons"]:
         new, old = row["n"]
         problems = f"the same {new}: paired" if row["paired"] else f"{new} and other {old}: not paired"
-    if plot:
-        from selfimprove import plots
-
-        plots.rounds({str(folder): summary for folder, summary in zip(folders, summaries, strict=True)}, plot)
         values = (f"{row[name]:.2g}" for name in ("p", "p_holm"))
         table.add_row(row["run"], _points(row["difference"], row["ci"]), *values, problems)
     out.print(table)
