@@ -8,11 +8,11 @@ sample, position) only, so a completion does not depend on its neighbours in the
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 from selfimprove.errors import DataError, EngineError
+from selfimprove.forward import context_of, ends_of
 from selfimprove.interfaces import Sampling
 
 GROWTH = 32
@@ -60,9 +60,7 @@ def decode(
         raise DataError(f"a prompt of {width} tokens fills the model's context of {context}")
     room = [min(asked, context - len(prompt)) for prompt in batch]
     longest = max(room)
-    ends = model.generation_config.eos_token_id
-    stops = torch.tensor(sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}))
-    stops = stops.to(device)
+    stops = torch.tensor(ends_of(model, tokenizer), device=device)
     padding = torch.tensor([width - len(prompt) for prompt in batch], device=device)
     tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in batch], device=device)
     uniforms = None
@@ -104,11 +102,6 @@ def decode(
         kept = line[: count - 1] if ended else line[:count]
         groups[row // rows].append(Draw(kept, total, count, "stop" if ended else "length"))
     return groups
-
-
-def context_of(model: Any) -> int:
-    """Tokens that fit into the model's context; models without position limit have none."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
 
 
 def _draw(logits: Any, sampling: Sampling, uniform: Any) -> Any:

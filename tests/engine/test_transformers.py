@@ -285,11 +285,11 @@ def test_statistics_of_the_distribution_are_those_of_a_plain_forward_pass(small,
 def test_what_the_statistics_say_of_known_logits():
     import torch
 
-    from selfimprove.engine.transformers import _statistic
+    from selfimprove.forward import number
 
     def both(logits):
         logprobs, tokens = torch.tensor([logits]).log_softmax(-1), torch.zeros(1, 1, dtype=torch.long)
-        return [_statistic(logprobs, tokens, name).item() for name in ("self_certainty", "entropy")]
+        return [number(logprobs, tokens, name).item() for name in ("self_certainty", "entropy")]
 
     assert both([[2.0, 2.0, 2.0, 2.0]]) == pytest.approx([0.0, math.log(4)], abs=1e-6)  # uniform
     assert both([[1.0, 0.0, 0.0, 3.0]]) == pytest.approx(both([[6.0, 5.0, 5.0, 8.0]]), abs=1e-6)

@@ -1,0 +1,198 @@
+"""Sample with vLLM, on one or several GPUs: paged memory, batches that stay full, prefixes computed once.
+
+Idea: the fast engine for models that need a GPU. New weights go into the running process where that is known to work;
+what it then computes is compared with transformers every time, because a wrong reload makes no noise.
+Survey: inference engines, section 5.2.4.
+Paper: arXiv:2309.06180 (PagedAttention), Kwon et al., 2023.
+Algorithm:
+  1. Score eight fixed texts with a checkpoint by a forward pass in transformers, while vLLM sleeps.
+  2. Same architecture and untied embeddings: reload the weights and empty the prefix cache. A PEFT adapter on the base
+     that is loaded: serve it with the next requests. Anything else: a new process.
+  3. Score the texts with vLLM. A difference past the bound: a new process; if that differs too, EngineError.
+  4. Sample by token ids. Each prompt has a seed that follows from (seed, prompt); vLLM counts it up over the samples.
+Differs: the random numbers of a completion follow from (seed, prompt, sample), but the last bits of the logits depend
+  on the batch: where two tokens are nearly equal, a completion can change with its neighbours. Measured on vLLM's CPU
+  build only; on a GPU neither sleep mode nor tensor parallelism was run, and the bound for 16 bits is our guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfimprove import forward
+from selfimprove.errors import DataError, EngineError, RecipeError
+from selfimprove.interfaces import Engine, Log, Sampling
+from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.registry import register
+from selfimprove.text import prompts_ids
+from selfimprove.vllm_process import Process, Weights, check, weights_of
+
+ROWS = 128
+"""Completions in a batch that transformers scores."""
+
+
+@register("vllm", paper="2309.06180")
+@dataclass
+class Vllm(Engine):
+    max_completion_length: int = 512
+    """Tokens per completion, unless the method that samples sets its own limit."""
+    tensor_parallel_size: int = 1
+    """GPUs that share one model."""
+    gpu_memory_utilization: float = 0.9
+    """Share of each GPU's memory that vLLM takes for weights and cache."""
+    max_model_len: int | None = None
+    """Tokens of a prompt with its completion at most; null is the model's context, for which memory may not suffice."""
+    dtype: str = "auto"
+    """Weights' number type; `auto` takes what the checkpoint was saved in."""
+    enforce_eager: bool = False
+    """Start sooner and run slower: nothing is compiled, no CUDA graphs."""
+    sleep_level: int = 1
+    """On a GPU, what becomes of its memory between calls: 0 is kept, 1 moves the weights to the host, 2 drops them."""
+    max_difference: float | None = None
+    """Mean difference to transformers that is let pass, in nats per token; null: 0.001 in float32, 0.1 in 16 bits."""
+
+    def __post_init__(self) -> None:
+        if self.sleep_level not in (0, 1, 2):
+            raise RecipeError(f"engine.vllm.sleep_level is {self.sleep_level}; it must be 0, 1 or 2")
+        self._process: Process | None = None
+        self._known: dict[str, tuple[Weights, forward.Reference]] = {}
+        self._served = ""  # the folder that vLLM was found to run
+        self._difference = 0.0
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        process, (_, known) = self._vllm(), self._know(checkpoint)
+        from vllm import SamplingParams
+
+        rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
+        ids = [tuple(one) for one in prompts_ids(known.tokenizer, [prompt.prompt for prompt in prompts])]
+        order = sorted(set(ids))
+        longest, context = max(map(len, order), default=0), min(known.context, self.max_model_len or known.context)
+        if longest >= context:
+            raise DataError(f"a prompt of {longest} tokens fills the model's context of {context}")
+        limit = sampling.max_completion_length or self.max_completion_length
+        options: dict[str, Any] = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "min_p")}
+        options |= {"n": rows, "stop_token_ids": known.ends, "logprobs": 0, "detokenize": False, "flat_logprobs": True}
+        room = [min(limit, context - len(one)) for one in order]
+        asked = [SamplingParams(**options, seed=_seed(seed, o), max_tokens=m) for o, m in zip(order, room, strict=True)]
+        self._serve(checkpoint, log)
+        outputs = process.generate([list(one) for one in order], asked, log, rows) if order else []
+        process.rest()
+        drawn = {one: _completions(output.outputs, known) for one, output in zip(order, outputs, strict=True)}
+        return [
+            [Rollout(prompt=prompt, **drawn[one][i % rows]) for i in range(n)]
+            for prompt, one in zip(prompts, ids, strict=True)
+        ]
+
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        """vLLM gives `logprob`; the other statistics, and texts that fill the context, are scored by transformers."""
+        process, (weights, known) = self._vllm(), self._know(checkpoint)
+        pairs = forward.pairs_of(known.tokenizer, rollouts)
+        context = min(known.context, self.max_model_len or known.context)
+        fits = [statistic == "logprob" and len(prompt) + len(said) < context for prompt, said in pairs]
+        here, there = (
+            [pair for pair, fit in zip(pairs, fits, strict=True) if fit is wanted] for wanted in (True, False)
+        )
+        if here:
+            self._serve(checkpoint, None)
+        short = iter(_logprobs(process, here))
+        process.rest()
+        long = iter(())
+        if there:
+            model, _ = forward.load(checkpoint.path, "auto", weights.dtype)
+            long = iter(forward.score(model, there, statistic, ROWS))
+        return [next(short) if fit else next(long) for fit in fits]
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.close()
+        self._served = ""
+
+    def _vllm(self) -> Process:
+        """The process, which starts when weights are loaded; what stands in the way is said before that."""
+        if self._process is None:
+            check()
+            import torch
+
+            names = ("tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "enforce_eager")
+            sleeps = torch.cuda.is_available() and self.sleep_level > 0
+            options = {name: getattr(self, name) for name in names} | ({"enable_sleep_mode": True} if sleeps else {})
+            self._process = Process(options, self.sleep_level)
+        return self._process
+
+    def _know(self, checkpoint: Checkpoint) -> tuple[Weights, forward.Reference]:
+        """What transformers says of these weights."""
+        if checkpoint.path not in self._known:
+            self._vllm().rest()
+            weights = weights_of(checkpoint, self.dtype)
+            self._known[checkpoint.path] = weights, forward.reference(checkpoint.path, weights.dtype)
+        return self._known[checkpoint.path]
+
+    def _serve(self, checkpoint: Checkpoint, log: Log | None) -> None:
+        """Have vLLM run these weights, and be sure that it does.
+
+        Raises:
+            EngineError: vLLM cannot run them, or computes something else than transformers.
+        """
+        process, path, (weights, known) = self._vllm(), checkpoint.path, self._know(checkpoint)
+        if self._served != path:
+            self._served = ""
+            bound = self.max_difference or (1e-3 if weights.dtype == "float32" else 0.1)
+            anew = process.load(weights, anew=False)
+            self._difference = known.difference(_logprobs(process, known.pairs))
+            if not (anew or self._difference <= bound):
+                if log:
+                    log.note(f"vLLM differs by {self._difference:.3g} nats a token from transformers: starting it anew")
+                process.load(weights, anew=True)
+                self._difference = known.difference(_logprobs(process, known.pairs))
+            if not self._difference <= bound:
+                self.close()
+                raise EngineError(
+                    f"engine.vllm differs by {self._difference:.3g} nats a token from transformers on {path}, more "
+                    f"than {bound:g}: set engine=transformers, or engine.vllm.max_difference if you know why"
+                )
+            self._served = path
+        if log:
+            log.metric("vllm/difference", self._difference)
+
+
+def _logprobs(process: Process, pairs: Sequence[forward.Pair]) -> list[list[float]]:
+    """The log-probability of each token of the completions, by vLLM."""
+    if not pairs:
+        return []
+    from vllm import SamplingParams
+
+    lines = [[*prompt, *said] for prompt, said in pairs]
+    asked = SamplingParams(max_tokens=1, prompt_logprobs=0, temperature=0.0, detokenize=False)
+    outputs = process.generate(lines, asked, None, 1)
+    return [
+        [output.prompt_logprobs[place][line[place]].logprob for place in range(len(prompt), len(line))]
+        for (prompt, _), line, output in zip(pairs, lines, outputs, strict=True)
+    ]
+
+
+def _completions(outputs: Sequence[Any], known: forward.Reference) -> list[dict[str, Any]]:
+    """The fields of the rollouts of one prompt. The end token is counted and not shown."""
+    lines = [list(output.token_ids) for output in outputs]
+    ended = [bool(line) and line[-1] in known.ends for line in lines]
+    shown = [line[:-1] if end else line for line, end in zip(lines, ended, strict=True)]
+    texts = known.tokenizer.batch_decode(shown, skip_special_tokens=True)
+    return [
+        {
+            "completion": [{"role": "assistant", "content": text}],
+            "logprobs": {"sum": round(output.cumulative_logprob, 4), "count": len(line)},
+            "info": {"finish_reason": "stop" if end else "length"},
+        }
+        for output, line, end, text in zip(outputs, lines, ended, texts, strict=True)
+    ]
+
+
+def _seed(seed: int, prompt: tuple[int, ...]) -> int:
+    """The seed of a prompt's first sample; the next samples have the next numbers."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{prompt}".encode()).digest()[:7], "big")

