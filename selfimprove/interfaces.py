@@ -260,6 +260,8 @@ class Reward(ABC):
 
     weight: float = 1.0
     """Share of this reward in the sum when a recipe names several; 0 makes it a monitor."""
+    normalize: bool = False
+    """Whether its scores of one prompt get mean 0 and deviation 1 before they are summed (GDPO, arXiv:2601.05242)."""
     judges: ClassVar[bool] = False
     """Whether a model gives the scores: before they select data they must pass an audit form, see `judging`."""
 

@@ -325,6 +325,17 @@ def auroc_within(groups: Sequence[tuple[Sequence[bool], Sequence[float]]]) -> Me
     return mean([value for value in found if value is not None])
 
 
+def standardized(values: Sequence[float | None]) -> list[float | None]:
+    """Values with mean 0 and deviation 1 (Bessel's); all 0 where they are equal. None stays None and counts nowhere."""
+    known = [value for value in values if value is not None]
+    middle, spread = sum(known) / max(1, len(known)), 0.0
+    if len(known) > 1:
+        spread = math.sqrt(math.fsum((value - middle) ** 2 for value in known) / (len(known) - 1))
+    if spread < 1e-12:  # rounding leaves a little where all are equal
+        return [None if value is None else 0.0 for value in values]
+    return [None if value is None else (value - middle) / spread for value in values]
+
+
 def total_variation(first: Mapping[str, float], second: Mapping[str, float]) -> float:
     """Distance of two histograms as shares, Levin et al. (2009): 0 alike, 1 nothing in common; two empty are alike."""
     one, two = sum(first.values()), sum(second.values())

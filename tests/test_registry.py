@@ -108,7 +108,7 @@ def test_nearest_guesses_only_what_is_near() -> None:
 
 def test_options_carry_their_defaults_as_yaml_and_the_help_under_the_field() -> None:
     found = {option.name: (option.default, option.help) for option in registry.options(Sketch)}
-    assert list(found) == ["weight", "path", "share", "level", "on", "bare"]  # the base class comes first
+    assert list(found) == ["weight", "normalize", "path", "share", "level", "on", "bare"]  # the base class comes first
     assert found["path"] == ("required", "Where it reads from.")
     assert found["share"] == ("0.5", "How much, in one")
     assert found["level"] == ("null", "What nobody sets.")

@@ -48,6 +48,7 @@ from selfimprove.statistics import (
     shrunken,
     sign_flip,
     spend,
+    standardized,
     total_variation,
     z_test,
 )
@@ -558,3 +559,21 @@ def test_the_distance_is_the_best_bet_that_tells_them_apart(one: list[str], othe
     best = max(sum(shares[0][name] - shares[1][name] for name in event) for event in events)
     distance = total_variation(Counter(one), Counter(other))
     assert distance == pytest.approx(best, abs=1e-9) == total_variation(Counter(other), Counter(one))
+
+
+# ---- standardized scores -----------------------------------------------------------------------------------------
+def test_standardized_by_hand() -> None:
+    assert standardized([1.0, 3.0, None, 5.0]) == [-1.0, 0.0, None, 1.0]  # mean 3, Bessel's deviation 2
+    assert standardized([0.1] * 7) == [0.0] * 7 and standardized([2.0]) == [0.0]
+    assert standardized([None, None]) == [None, None] and standardized([]) == []
+
+
+@given(st.lists(st.none() | st.floats(-100, 100), max_size=9), st.floats(0.5, 10), st.floats(-10, 10))
+def test_standardized_values_do_not_know_their_scale(values: list[float | None], a: float, b: float) -> None:
+    known = [value for value in standardized(values) if value is not None]
+    assert math.fsum(known) == pytest.approx(0, abs=1e-6)
+    spread = max((v for v in values if v is not None), default=0) - min((v for v in values if v is not None), default=0)
+    if spread > 1e-3:
+        assert math.fsum(v * v for v in known) / (len(known) - 1) == pytest.approx(1)
+        moved = standardized([None if v is None else a * v + b for v in values])
+        assert [v for v in moved if v is not None] == pytest.approx(known, abs=1e-5)

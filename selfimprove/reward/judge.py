@@ -7,28 +7,37 @@ Paper: arXiv:2305.14483 (SIRLC), Pang et al., 2023: the correctness prompt; the 
 Algorithm:
   1. Word each completion as the task's role `judge`; equal ones are asked once.
   2. Draw `samples` judgements of all of them in one call and let the task read their verdicts.
-  3. The score is the mean of the verdicts that could be read, None where there is none.
-  4. It must pass the audit form before it selects data, see `judging`.
-Differs: SIRLC asks once for a word, without steps before it, and also has a prompt for a mark from 1 to 10. The audit
-  form is not in the papers.
+  3. With `scale: points` the words are a rubric of five points, one for each thing that an answer does, as in
+     Self-Rewarding; the last `Score: n` of a judgement is read as n / 5.
+  4. The score is the mean of the verdicts that could be read, None where there is none.
+  5. It must pass the audit form before it selects data, see `judging`.
+Differs: SIRLC asks once for a word, without steps before it, and also has a prompt for a mark from 1 to 10. The words
+  of the rubric are our own, and lie beside this file. The audit form is not in the papers.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import ClassVar
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward, Sampling
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
+from selfimprove.text import spoken
+
+_POINTS = re.compile(r"score\W{1,5}([0-5])(?![\d.])", re.IGNORECASE)
 
 
 @register("judge", paper="2305.14483")
 @dataclass
 class Judge(Reward):
     judges: ClassVar[bool] = True
+    scale: str = "verdict"
+    """What is asked: the task's `verdict`, right or wrong, or `points`, none to five by a rubric."""
     samples: int = 3
     """Judgements of each attempt."""
     temperature: float = 1.0
@@ -43,26 +52,38 @@ class Judge(Reward):
     """Go on with a judge that did not pass its audit form; the run says so."""
 
     def __post_init__(self) -> None:
+        if self.scale not in ("verdict", "points"):
+            raise RecipeError(f"reward.judge.scale is {self.scale!r}; it must be verdict or points")
         if self.samples < 1:
             raise RecipeError(f"reward.judge.samples is {self.samples}; it must be at least 1")
         if self.temperature < 0:
             raise RecipeError(f"reward.judge.temperature is {self.temperature}; it must be at least 0")
 
     def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
-        asked = [[_question(rollout, context) for rollout in group] for group in groups]
+        asked = [[self._question(rollout, context) for rollout in group] for group in groups]
         questions = {question.id: question for group in asked for question in group}
         policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy
         sampling = Sampling(temperature=self.temperature)
         judgements = policy.sample(list(questions.values()), self.samples, sampling) if questions else []
         marks: dict[str, float | None] = {}
         for name, replies in zip(questions, judgements, strict=True):
-            verdicts = [verdict for reply in replies if (verdict := context.roles.verdict(reply.text)) is not None]
+            verdicts = [mark for reply in replies if (mark := self._read(reply.text, context)) is not None]
             marks[name] = sum(verdicts) / len(verdicts) if verdicts else None
         scores = [[marks[question.id] for question in group] for group in asked]
         flat = [mark for group in scores for mark in group]
         context.log.metric("judge/unread", sum(mark is None for mark in flat) / max(1, len(flat)))
         return scores
 
+    def _question(self, rollout: Rollout, context: Context) -> Prompt:
+        messages = context.roles.judge(rollout.prompt, rollout.text)
+        if self.scale == "points":
+            words = (files("selfimprove.reward") / "judge_points.txt").read_text(encoding="utf-8").strip()
+            said = words.format(problem=spoken(rollout.prompt.prompt), attempt=rollout.text)
+            messages = [{"role": "user", "content": said}]
+        return Prompt(prompt=messages, key=rollout.prompt.key)
 
-def _question(rollout: Rollout, context: Context) -> Prompt:
-    return Prompt(prompt=context.roles.judge(rollout.prompt, rollout.text), key=rollout.prompt.key)
+    def _read(self, text: str, context: Context) -> float | None:
+        if self.scale == "verdict":
+            return context.roles.verdict(text)
+        points = _POINTS.findall(text)
+        return int(points[-1]) / 5 if points else None

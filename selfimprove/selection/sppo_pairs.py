@@ -5,7 +5,7 @@ Survey: preference optimization, section 4.3.
 Paper: arXiv:2405.00675 (SPPO), Wu et al., 2024.
 Algorithm:
   1. Completion i of a problem beats j with probability sigmoid(scale * (s_i - s_j)), for scores s.
-  2. The win rate of i is the mean over all j, itself included at 1/2.
+  2. The win rate of i is the mean over all j, itself included at 1/2. With `rates: true` the scores are win rates.
   3. Pair the highest score with the lowest; info has their win rates as p_chosen and p_rejected. Problems where all
      scores or both texts are equal make no pair.
 Differs: the paper's scores are logits of the preference model PairRM, of 5 samples, with scale 1; `scale` is ours, for
@@ -32,6 +32,8 @@ class SppoPairs(Selection):
     produces: ClassVar[Any] = Preference
     scale: float = 1.0
     """Factor on the difference of two scores before the sigmoid."""
+    rates: bool = False
+    """Whether the scores are win rates already, as those of reward pairwise_judge are."""
 
     def __post_init__(self) -> None:
         if self.scale <= 0:
@@ -48,7 +50,8 @@ class SppoPairs(Selection):
             if high == low or best.text == worst.text:
                 continue
             p_chosen, p_rejected = (
-                sum(_sigmoid(self.scale * (score - other)) for other, _ in group) / len(group) for score in (high, low)
+                score if self.rates else sum(_sigmoid(self.scale * (score - other)) for other, _ in group) / len(group)
+                for score in (high, low)
             )
             made.append(
                 Preference(

@@ -5,8 +5,8 @@ program marks any answer. So a model can write problems that are valid and marke
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: arXiv:2505.03335 (Absolute Zero), Zhao et al., 2025: deduction, abduction and induction.
 Algorithm:
-  1. A program is a row of operations (see OPERATIONS, and +k or *k modulo 10), its level is how many. It is carried out
-     in Python, LIMIT values at most; a run that would take more, or ends with no digits, is no valid program.
+  1. A program is a row of operations (see list_language), its level is how many. It is carried out in Python, LIMIT
+     values at most; a run that would take more, or ends with no digits, is no valid program.
   2. The key is program and input. It decides the split by text.SPLITS, and by its hash which part is asked for, so no
      triple is met twice. Problems of a split are drawn level by level in a random order without repetition.
   3. Deduction `D:r+3|314|` is right with the output. Abduction `A:r+3|746|` is right with any input that has this
@@ -20,30 +20,17 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import accumulate
 
 from selfimprove import splits
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Roles, Task
+from selfimprove.list_language import LIMIT, OPERATIONS, operations, run
 from selfimprove.records import Message, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import split_of
 
-OPERATIONS: dict[str, Callable[[list[int]], list[int]]] = {
-    "r": lambda digits: digits[::-1],
-    "s": sorted,
-    "t": lambda digits: digits[1:],
-    "u": lambda digits: digits[:-1],
-    "d": lambda digits: digits + digits,
-    "e": lambda digits: [digit for digit in digits if digit % 2 == 0],
-    "o": lambda digits: [digit for digit in digits if digit % 2],
-    "a": lambda digits: [total % 10 for total in accumulate(digits)],
-}
-"""Turn round, sort, drop the first, drop the last, double, keep even, keep odd, running sums."""
-LIMIT = 60
-"""Values that a run may make in all."""
 SHOWN, HIDDEN = 3, 2
 """Inputs of an induction with their outputs, and further ones that a program is tried on."""
 
@@ -106,14 +93,23 @@ class ListPrograms(Task):
 
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role for the bootstrap, from the training split."""
-        if role not in ("solve", "hint", "propose", "judge", "refine"):
-            raise RecipeError(f"task list_programs has no role {role!r}; it has solve, hint, propose, judge, refine")
+        if role not in ("solve", "hint", "propose", "judge", "refine", "test"):
+            known = "solve, hint, propose, judge, refine, test"
+            raise RecipeError(f"task list_programs has no role {role!r}; it has {known}")
+        if role == "test" and "I" not in self.forms:
+            raise RecipeError("task list_programs has tests for inductions only: put I into forms")
         source, roles, examples = random.Random(f"{seed}:{role}"), self.roles(), list[Rollout]()
         while len(examples) < n:
             length = source.randint(1, self.max_length)
             prompt, other = (self._prompt(_key(source, length)) for _ in "ab")
             alike = prompt.answer and other.answer and prompt.info["form"] == other.info["form"]
             if split_of(prompt.key) != "train" or not alike:
+                continue
+            given, program = prompt.prompt[-1]["content"], prompt.key.split("|")[0]
+            tests = [
+                f"{one}={out}" for one in _inputs(prompt.key, SHOWN + HIDDEN)[SHOWN:] if (out := run(program, one))
+            ]
+            if role == "test" and (prompt.info["form"] != "I" or not tests):
                 continue
             attempt = str(roles.solution(prompt if source.random() < 0.5 else other))
             messages, text = {
@@ -122,6 +118,7 @@ class ListPrograms(Task):
                 "propose": (roles.propose(length), prompt.key),
                 "judge": (roles.judge(prompt, attempt), "#y" if self.verify(prompt, attempt) else "#n"),
                 "refine": (roles.refine(prompt, attempt), roles.solution(prompt)),
+                "test": (roles.solve(f"T:{given}"), next(iter(tests), "")),
             }[role]
             shown = Prompt(prompt=messages, key=prompt.key)
             examples.append(Rollout(prompt=shown, completion=[{"role": "assistant", "content": str(text)}]))
@@ -145,28 +142,8 @@ class ListPrograms(Task):
         answer = {"D": out, "A": given, "I": program}[form] if out else None
         pairs = ",".join(f"{one}={run(program, one) or ''}" for one in _inputs(key, SHOWN))
         problem = {"D": f"D:{program}|{given}|", "A": f"A:{program}|{out}|", "I": f"I:{pairs}|"}[form]
-        notes = {"level": len(_operations(program)), "form": form}
+        notes = {"level": len(operations(program)), "form": form}
         return Prompt(prompt=_Roles(self).solve(problem), answer=answer, key=key, info=notes)
-
-
-def run(program: str, given: str) -> str | None:
-    """The output of a program; None where it is none, makes more than LIMIT values, or leaves no digits."""
-    names, digits, made = _operations(program), [int(digit) for digit in given if "0" <= digit <= "9"], 0
-    if not names or len(digits) != len(given):
-        return None
-    for name in names:
-        number = int(name[1:] or 0)
-        shift = [(digit + number if name[0] == "+" else digit * number) % 10 for digit in digits]
-        digits = OPERATIONS[name](digits) if name in OPERATIONS else shift
-        if (made := made + len(digits)) > LIMIT:
-            return None
-    return "".join(map(str, digits)) or None
-
-
-def _operations(program: str) -> list[str]:
-    """The operations of a program, or none where the text is not a program."""
-    names = re.findall(r"[rstudeoa]|[+*][1-9]", program)
-    return names if "".join(names) == program else []
 
 
 def _digits(source: random.Random) -> str:
@@ -210,11 +187,11 @@ class _Roles:
         return {"#y": 1.0, "#n": 0.0}.get(text[-2:])
 
     def read_proposal(self, text: str) -> Prompt | None:
-        fits = re.fullmatch(r"[rstudeoa+*1-9]+\|[0-9]{1,5}", text) and len(_operations(text.split("|")[0]))
+        fits = re.fullmatch(r"[rstudeoa+*1-9]+\|[0-9]{1,5}", text) and len(operations(text.split("|")[0]))
         return self.task._prompt(text) if fits and fits <= self.task.max_length and run(*text.split("|")) else None
 
     def solution(self, prompt: Prompt) -> str | None:
         program, given = prompt.key.split("|")
-        names = _operations(program)
+        names = operations(program)
         trace = [f"{names[i]}={run(''.join(names[: i + 1]), given)}" for i in range(len(names))]
         return f"{given};{';'.join(trace)}#{self.task._prompt(prompt.key).answer}"

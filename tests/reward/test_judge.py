@@ -123,3 +123,40 @@ def test_the_instruction_asks_for_the_verdict_that_is_read(tmp_path: Path, make_
     said = roles.judge(make_prompt(), "8")[-1]["content"]
     assert roles.verdict(said) is None  # an echo of the question is no verdict
     assert [roles.verdict(f"Checked.\n{word}") for word in ("#y", "#n") if word in said] == [1.0, 0.0]
+
+
+# ---- five points -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("reply", "points"),
+    [
+        ("Useful and right.\nScore: 5", 1.0),
+        ("**Score: 3**", 0.6),
+        ("Score: 1, but on second thought\nscore = 4", 0.8),
+        ("Score: 0", 0.0),
+        ("Score: 7", None),
+        ("Score: 4.5", None),
+        ("5", None),
+    ],
+)
+def test_the_rubric_is_read_as_a_share_of_five(reply: str, points: float | None, court: Callable) -> None:
+    assert Judge(scale="points")._read(reply, court({})) == points
+
+
+def test_the_rubric_shows_problem_and_answer_and_averages_three_grades(court: Callable, make_rollout: Callable) -> None:
+    judge = Judge(scale="points")
+    context = court({})
+    [[score]] = judge.score([[make_rollout(GOOD)]], context)
+    assert score is None  # `lost` says nothing
+    [asked] = context.policy.engine.seen
+    said = asked.prompt[-1]["content"]
+    assert "S:3+5+8=" in said and GOOD in said and judge._read(said, context) is None  # its own echo is no grade
+    [(n, _, _)] = context.policy.engine.calls
+    assert n == 3
+    context = court({said: {"Score: 5": 1.0, "Score: 2": 1.0, "lost": 1.0}})
+    [[score]] = Judge(scale="points", samples=2000).score([[make_rollout(GOOD)]], context)
+    assert score == pytest.approx(0.7, abs=0.03)
+
+
+def test_another_scale_is_refused() -> None:
+    with pytest.raises(RecipeError, match="it must be verdict or points"):
+        Judge(scale="stars")

@@ -66,3 +66,9 @@ def test_rates_lie_around_a_half_and_do_not_see_a_shift(pair: Callable, scores: 
 def test_a_scale_of_nothing_is_refused() -> None:
     with pytest.raises(RecipeError, match="above 0"):
         SppoPairs(scale=0.0)
+
+
+def test_scores_that_are_win_rates_are_taken_as_they_are(make_context: Callable, make_rollout: Callable) -> None:
+    group = [make_rollout(f"#{i}", score=rate) for i, rate in enumerate((0.2, 0.9, 0.4))]
+    [pair] = SppoPairs(rates=True).select(group, make_context())
+    assert (pair.info["p_chosen"], pair.info["p_rejected"]) == (0.9, 0.2)

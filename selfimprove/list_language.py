@@ -1,0 +1,41 @@
+"""Programs on lists of digits, for the task `list_programs`: what one returns; a run always comes to an end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import accumulate
+
+OPERATIONS: dict[str, Callable[[list[int]], list[int]]] = {
+    "r": lambda digits: digits[::-1],
+    "s": sorted,
+    "t": lambda digits: digits[1:],
+    "u": lambda digits: digits[:-1],
+    "d": lambda digits: digits + digits,
+    "e": lambda digits: [digit for digit in digits if digit % 2 == 0],
+    "o": lambda digits: [digit for digit in digits if digit % 2],
+    "a": lambda digits: [total % 10 for total in accumulate(digits)],
+}
+"""Turn round, sort, drop the first, drop the last, double, keep even, keep odd, running sums; +k and *k modulo 10."""
+LIMIT = 60
+"""Values that a run may make in all."""
+
+
+def run(program: str, given: str) -> str | None:
+    """The output of a program; None where it is none, makes more than LIMIT values, or leaves no digits."""
+    names, digits, made = operations(program), [int(digit) for digit in given if "0" <= digit <= "9"], 0
+    if not names or len(digits) != len(given):
+        return None
+    for name in names:
+        number = int(name[1:] or 0)
+        shift = [(digit + number if name[0] == "+" else digit * number) % 10 for digit in digits]
+        digits = OPERATIONS[name](digits) if name in OPERATIONS else shift
+        if (made := made + len(digits)) > LIMIT:
+            return None
+    return "".join(map(str, digits)) or None
+
+
+def operations(program: str) -> list[str]:
+    """The operations of a program, or none where the text is not a program."""
+    names = re.findall(r"[rstudeoa]|[+*][1-9]", program)
+    return names if "".join(names) == program else []

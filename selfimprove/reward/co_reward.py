@@ -1,0 +1,92 @@
+"""Labels from another view: the majority on another wording of the problem, or that of a teacher that follows slowly.
+
+Idea: a model that votes on its own answers can please itself by always saying the same. If the vote is held where the
+  completions were not drawn, agreement with oneself alone earns nothing.
+Survey: consensus rewards, section 4.3.2; collapse, section 7.3.
+Paper: arXiv:2508.00410 (Co-rewarding), Zhang et al., 2025: I is `view: wording`, II is `view: teacher`.
+Algorithm:
+  1. I: draw `votes` answers to `wordings` other wordings of each problem, from the weights that the round starts with.
+  2. II: draw them to the problem itself, from a teacher: a_r times the last round's teacher plus 1 - a_r times the
+     weights that round r starts with, a_r = 1 - (1 - decay) (1 + cos(pi (r - 1) / rounds)) / 2.
+  3. The label is the most frequent answer. Score 1 for completions that have it, else 0; None for all of a problem
+     where the first two answers tie, the label's share is below `min_agreement`, or there is no other wording.
+Differs: the paper rewrites problems with a language model, here the task words them; it trains on both wordings, each
+  with the other's label, here on the one that the acquisition gave. Its teacher follows step by step, here round by
+  round, so `decay` is lower; it and the number of votes are our choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from selfimprove import training
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Reward, Sampling
+from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.registry import register
+from selfimprove.text import plurality
+
+
+@register("co_reward", paper="2508.00410")
+@dataclass
+class CoReward(Reward):
+    view: str = "wording"
+    """Where the labels come from: another `wording` of the problem, or the `teacher`."""
+    votes: int = 8
+    """Answers that vote, of each wording."""
+    wordings: int = 1
+    """Other wordings of each problem that are voted on together."""
+    temperature: float = 1.0
+    """Sampling temperature of the votes."""
+    min_agreement: float = 0.0
+    """Share of the votes that the label must have; below it the problem is left out."""
+    decay: float = 0.5
+    """Share of the old teacher that the first round keeps; it rises to 1 along a cosine."""
+
+    def __post_init__(self) -> None:
+        if self.view not in ("wording", "teacher"):
+            raise RecipeError(f"reward.co_reward.view is {self.view!r}; it must be wording or teacher")
+        if self.votes < 1 or self.wordings < 1 or not 0 <= self.decay <= 1:
+            raise RecipeError("reward.co_reward needs votes and wordings of at least 1, and decay from 0 to 1")
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        prompts = list({group[0].prompt.id: group[0].prompt for group in groups if group}.values())
+        labels = self._labels(prompts, context) if prompts else {}
+        scores: list[list[float | None]] = []
+        for group in groups:
+            label = labels[group[0].prompt.id] if group else None
+            answers = [context.answer_of(rollout.text) for rollout in group]
+            scores.append([None if label is None else float(answer == label) for answer in answers])
+        known = sum(label is not None for label in labels.values())
+        context.log.metric("co_reward/labelled", known / max(1, len(labels)))
+        return scores
+
+    def _labels(self, prompts: list[Prompt], context: Context) -> dict[str, str | None]:
+        """The label of each problem, by its id."""
+        views, policy = {prompt.id: [prompt] for prompt in prompts}, context.policy
+        if self.view == "teacher":
+            policy = replace(policy, checkpoint=self._teacher(context))
+        else:
+            views = {prompt.id: context.variants(prompt, self.wordings) for prompt in prompts}
+            if not any(views.values()):
+                raise RecipeError("reward.co_reward: the task knows no other wording of its problems; use view=teacher")
+        asked = [view for own in views.values() for view in own]
+        drawn = iter(policy.sample(asked, self.votes, Sampling(temperature=self.temperature)))
+        labels = {}
+        for name, own in views.items():
+            said = [context.answer_of(vote.text) for _ in own for vote in next(drawn)]
+            labels[name] = plurality(said, self.min_agreement)
+        return labels
+
+    def _teacher(self, context: Context) -> Checkpoint:
+        """The teacher of this round; made once for each step that asks it."""
+        here, before = context.folder / "teacher", context.previous / "teacher" if context.previous else None
+        if here.exists():
+            return Checkpoint(path=str(here))
+        old = Checkpoint(path=str(before)) if before and before.exists() else context.start
+        if old.path == context.policy.checkpoint.path:
+            return old
+        phase = (1 + math.cos(math.pi * min(1.0, (context.round - 1) / context.rounds))) / 2
+        return training.blend(old, context.policy.checkpoint, 1 - (1 - self.decay) * phase, here)

@@ -1,0 +1,91 @@
+"""How likely each step of a solution still leads to a right end, by finishing it again and again from there.
+
+Idea: a wrong step shows in that nothing right comes after it. So the steps of a solution can be marked without anyone
+  who reads them, and a solution that is right at its end by luck scores lower than a sound one.
+Survey: process rewards, section 4.3.2.
+Paper: arXiv:2312.08935 (Math-Shepherd), Wang et al., 2023.
+Algorithm:
+  1. Cut a completion into steps behind each `separator`.
+  2. From each beginning of it but the whole, draw `samples` completions; the value of the step is the share of them
+     that the task marks right (`soft`), or 1 where any is (`hard`). The value of the last step is its own mark.
+  3. The score is the lowest value (`min`), the product or the mean of them; None where the reference cannot be read.
+Differs: the paper trains a model on these values and scores with that; here the estimates themselves are the score,
+  which costs steps times samples completions of each completion. Equal beginnings of a problem are finished once. The
+  lowest value is the paper's score of a solution; four samples where the paper has eight are our choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Reward, Sampling
+from selfimprove.records import Prompt, Rollout
+from selfimprove.registry import register
+from selfimprove.text import begun, steps_of
+
+
+@register("math_shepherd", paper="2312.08935")
+@dataclass
+class MathShepherd(Reward):
+    separator: str = "\n"
+    """What ends a step; `;` in the tiny tasks."""
+    samples: int = 4
+    """Completions that finish each beginning."""
+    temperature: float = 1.0
+    """Sampling temperature of these completions."""
+    estimate: str = "soft"
+    """Value of a step: `soft`, the share of right ends, or `hard`, whether there is any."""
+    combine: str = "min"
+    """Score of a solution from the values of its steps: `min`, `product` or `mean`."""
+
+    def __post_init__(self) -> None:
+        if self.estimate not in ("soft", "hard") or self.combine not in ("min", "product", "mean"):
+            raise RecipeError(
+                "reward.math_shepherd takes estimate: soft or hard, and combine: min, product or mean, "
+                f"not {self.estimate!r} and {self.combine!r}"
+            )
+        if not self.separator or self.samples < 1:
+            raise RecipeError("reward.math_shepherd needs a separator, and samples of at least 1")
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        marks = [[context.verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]
+        known = [
+            r
+            for group, row in zip(groups, marks, strict=True)
+            for r, mark in zip(group, row, strict=True)
+            if mark is not None
+        ]
+        begins: dict[tuple[str, str], Prompt] = {}
+        for rollout in known:
+            for text in self._begins(rollout):
+                begins[rollout.prompt.id, text] = rollout.prompt
+        asked = [begun(prompt, text) for (_, text), prompt in begins.items()]
+        drawn = context.policy.sample(asked, self.samples, Sampling(temperature=self.temperature)) if asked else []
+        values = {
+            place: self._value([context.verify(prompt, place[1] + end.text) or 0.0 for end in ends])
+            for (place, prompt), ends in zip(begins.items(), drawn, strict=True)
+        }
+        return [
+            [
+                None if mark is None else self._score(rollout, mark, values)
+                for rollout, mark in zip(group, row, strict=True)
+            ]
+            for group, row in zip(groups, marks, strict=True)
+        ]
+
+    def _begins(self, rollout: Rollout) -> list[str]:
+        """The solution up to the end of each step but the last."""
+        return list(accumulate(steps_of(rollout.text, self.separator)))[:-1]
+
+    def _value(self, ends: Sequence[float]) -> float:
+        return max(ends) if self.estimate == "hard" else sum(ends) / len(ends)
+
+    def _score(self, rollout: Rollout, mark: float, values: dict[tuple[str, str], float]) -> float:
+        steps = [*(values[rollout.prompt.id, text] for text in self._begins(rollout)), mark]
+        if self.combine == "mean":
+            return sum(steps) / len(steps)
+        return min(steps) if self.combine == "min" else math.prod(steps)
