@@ -30,7 +30,7 @@ from selfimprove.diagnostics import (
 )
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.interfaces import GREEDY, Context, Log, Policy
-from selfimprove.model.pretrained import check_folder
+from selfimprove.model_files import check_folder
 from selfimprove.recipe import Recipe
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.rundir import RunDir, write_json, write_text
@@ -133,7 +133,7 @@ def _subject(target: str, overrides: Sequence[str], scratch: Path, log: Log) -> 
         return _run(folder, overrides)
     if (folder / "champion").exists():
         folder = (folder / "champion").resolve()
-    check_folder(folder)
+    check_folder(folder, thorough=True)
     recipe, _ = recipes.load("quickstart", ["reward=[]", *overrides])
     return _Subject(recipe=recipe, models={"model": Checkpoint(path=str(folder.resolve()))})
 

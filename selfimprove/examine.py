@@ -17,7 +17,7 @@ from selfimprove import recipe as recipes
 from selfimprove import registry, statistics
 from selfimprove.errors import DataError, MissingError, StorageError
 from selfimprove.interfaces import Exam, Log, Policy
-from selfimprove.model.pretrained import check_folder
+from selfimprove.model_files import check_folder
 from selfimprove.recipe import Recipe, Settings
 from selfimprove.records import Checkpoint, Metric, Report, Rollout
 from selfimprove.rundir import RunDir, storage, write_json, write_text
@@ -88,7 +88,7 @@ def _model(folder: Path, start: bool) -> Path:
         folder = Path(Stored(run).checkpoint(0).path)
     elif (folder / "champion").exists():
         folder = (folder / "champion").resolve()
-    check_folder(folder)
+    check_folder(folder, thorough=True)
     return folder
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,13 @@ class Row:
     answer: str | None
     key: str
     """The canonical text of all messages."""
+    cleaned: bool = False
+    """Whether characters were taken out that no text has."""
 
 
 def read(path: Path, prompt_column: str, answer_column: str, skip_bad: int) -> tuple[list[Row], dict[str, int]]:
-    """The rows of a file, each problem once, and how many rows there were, were skipped and were duplicates.
+    """The rows of a file, each problem once, and how many rows there were, were skipped, were duplicates, and
+    were cleaned of control characters.
 
     Raises:
         MissingError: there is no such file.
@@ -60,7 +63,7 @@ def read(path: Path, prompt_column: str, answer_column: str, skip_bad: int) -> t
         raise MissingError(f"task.jsonl.path: there is no file {path}")
     _check_kind(path)
     found: dict[str, Row] = {}
-    counts = {"rows": 0, "skipped": 0, "duplicates": 0}
+    counts = {"rows": 0, "skipped": 0, "duplicates": 0, "cleaned": 0}
     for number, line in _lines(path):
         counts["rows"] += 1
         if counts["rows"] > MOST:
@@ -73,6 +76,7 @@ def read(path: Path, prompt_column: str, answer_column: str, skip_bad: int) -> t
                 raise DataError(f"{path}:{number}: {error}") from error
             continue
         counts["duplicates"] += row.key in found
+        counts["cleaned"] += row.cleaned
         found.setdefault(row.key, row)
     if not found:
         raise DataError(f"task.jsonl.path: {path} has no rows")
@@ -150,8 +154,17 @@ def _row(number: int, line: bytes, prompt_column: str, answer_column: str) -> Ro
     for column in (prompt_column, answer_column):
         if column not in values:
             raise DataError(f"no column {column!r}.{nearest(column, values)}")
-    messages = messages_of(values[prompt_column], prompt_column)
-    return row_of(number, messages, reference_of(values[answer_column], answer_column))
+    asked, answer = values[prompt_column], values[answer_column]
+    row = row_of(number, messages_of(asked, prompt_column), reference_of(answer, answer_column))
+    return replace(row, cleaned=any(_CONTROL.search(text) for text in _texts([asked, answer])))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+    elif isinstance(value, str):
+        yield value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ propose with known probabilities; `make_run` is the whole loop in well under a s
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -261,6 +262,48 @@ def make_recipe(tmp_path: Path) -> Callable[[str], Path]:
         path = tmp_path / f"{name}.yaml"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
+
+    return make
+
+
+def safetensors(tensors: dict[str, tuple[str, Sequence[int], bytes]]) -> bytes:
+    """A safetensors file with these tensors, each as type, shape and bytes."""
+    header, data = {}, b""
+    for name, (kind, shape, values) in tensors.items():
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+WEIGHTS = {
+    "model.embed_tokens.weight": ("F32", (8, 4), struct.pack("<32f", *[0.5] * 32)),
+    "model.layers.0.self_attn.q_proj.weight": ("F32", (4, 4), struct.pack("<16f", *[0.5] * 16)),
+}
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> Callable[..., Path]:
+    """`make_model(tensors={...}, files={name: text}, vocab_size=9)`: a folder that looks like a model.
+
+    `tensors` are added to those that the config describes, None takes one away; the same goes for `files`.
+    """
+
+    def make(name: str = "model", tensors: Any = None, files: Any = None, **config: Any) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        shape = {"model_type": "llama", "vocab_size": 8, "hidden_size": 4, "num_hidden_layers": 1, **config}
+        weights = {key: value for key, value in {**WEIGHTS, **(tensors or {})}.items() if value}
+        content: dict[str, Any] = {
+            "config.json": json.dumps(shape),
+            "model.safetensors": safetensors(weights),
+            "tokenizer.json": json.dumps({"model": {"vocab": {"a": 0, "b": 7}}}),
+            **(files or {}),
+        }
+        for place, data in content.items():
+            if data is not None:
+                (folder / place).write_bytes(data if isinstance(data, bytes) else data.encode())
+        return folder
 
     return make
 

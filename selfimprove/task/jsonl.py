@@ -81,6 +81,7 @@ class JsonlTask(Task):
         counts = {
             "rows skipped": self.counts["skipped"],
             "duplicates dropped": self.counts["duplicates"],
+            "rows with control characters, which were taken out": self.counts["cleaned"],
             "problems without an answer": sum(prompt.answer is None for prompt in everything),
             "held-out problems worded like a training problem": len(alike),
         }

@@ -181,3 +181,13 @@ def test_a_round_of_rest_em_from_a_folder_and_a_file(llama, tmp_path, quiet_log)
     [line] = [line for line in summary["per_round"] if line["round"] == 1]
     assert line["acquisition/records"] == 24 and 0 < line["selection/kept"] <= 24
     assert check_folder(folder.step(1, "optimization") / "model") is None
+
+
+# ---- folders from strangers ----------------------------------------------------------------------------------------
+def test_an_architecture_that_does_not_exist_is_one_clear_line(copy, quiet_log):
+    config = copy / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "nollama"}))
+    check_folder(copy, thorough=True)
+    with pytest.raises(DataError, match="cannot be loaded: .*nollama") as caught:
+        Transformers().sample(Checkpoint(path=str(copy)), [Prompt(prompt=[])], 1, GREEDY, 0, quiet_log)
+    assert "\n" not in str(caught.value)
