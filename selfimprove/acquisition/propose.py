@@ -4,7 +4,7 @@ Idea: a model that writes its own problems never runs out of them; how often it 
 both to the solver (train on what is solved now and then) and to the proposer (write more like it).
 Survey: interaction-based generation, section 2.4.3.
 Paper: arXiv:2508.05004 (R-Zero), Huang et al., 2025, and arXiv:2505.03335 (Absolute Zero), Zhao et al., 2025; the other
-  values come from arXiv:2510.24684 (SPICE) and arXiv:2601.07055 (Dr. Zero).
+  values come from arXiv:2510.24684 (SPICE), arXiv:2601.07055 (Dr. Zero) and arXiv:2510.23595 (MAE), Chen et al., 2025.
 Algorithm:
   1. Draw proposals in the role `propose`. One that the task cannot read is invalid; one of a problem held out for
      tests is thrown away, so that neither role is trained on it.
@@ -13,6 +13,8 @@ Algorithm:
   3. Solver data: the samples of problems with low <= p <= high.
   4. Proposer data: each proposal, scored with a value of p (see VALUES) less `repetition` times the share of the batch
      that states the same problem, never below 0; `invalid` where it states none.
+  5. With `grade` (MAE) the model also grades each problem from 1 to 10, read as a tenth of it, 0 where nothing is read.
+     The proposal scores (value + grade + 1) / 3, less repetition, and a problem graded below `gate` trains no solver.
 Differs: both papers train with GRPO-like updates inside a step, here the records go to any optimization, and one model
   plays both roles (R-Zero: two). R-Zero's code trains the solver on 0.3 <= p <= 0.8, which are the defaults, and uses
   min(p, 1 - p), half of the paper's value; it finds repetitions by BLEU clusters, here they are equal keys. Absolute
@@ -23,16 +25,20 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.resources import files
 from typing import Any, ClassVar
 
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
-from selfimprove.text import split_of
+from selfimprove.text import split_of, spoken
+
+_GRADE = re.compile(r"score\W{1,5}(10|[1-9])(?![\d.]\d)", re.IGNORECASE)
 
 
 def azr_learn(p: float, n: int) -> float:
@@ -55,8 +61,13 @@ def drzero_diff(p: float, n: int) -> float:
     return (n - p * n) / (n - 1) if 0.0 < p < 1.0 else 0.0
 
 
+def mae(p: float, n: int) -> float:
+    """MAE: the share of failures, also of a problem that nobody solves; its `grade` has to tell junk from hard."""
+    return 1.0 - p
+
+
 VALUES: dict[str, Callable[[float, int], float]] = {
-    function.__name__: function for function in (azr_learn, rzero_unc, spice_var, drzero_diff)
+    function.__name__: function for function in (azr_learn, rzero_unc, spice_var, drzero_diff, mae)
 }
 """What a problem is worth to the proposer, by the rate p of n samples."""
 
@@ -87,11 +98,15 @@ class Propose(Acquisition):
     train: str = "both"
     """Whose data is given on: `solver`, `proposer` or `both`."""
     value: str = "rzero_unc"
-    """The proposer's score as a function of p: azr_learn, rzero_unc, spice_var or drzero_diff."""
+    """The proposer's score as a function of p: azr_learn, rzero_unc, spice_var, drzero_diff or mae."""
     invalid: float = -1.0
     """The score of a proposal that states no problem."""
     repetition: float = 1.0
     """What is taken off the score of a proposal for the share of the batch that states its problem."""
+    grade: bool = False
+    """Whether the model grades each problem, and the proposer is paid for that as well."""
+    gate: float = 0.0
+    """Lowest grade of a problem that the solver is trained on, where `grade` is set."""
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -120,9 +135,10 @@ class Propose(Acquisition):
         scored = context.reward(drawn)
         groups = [scored[i : i + self.samples] for i in range(0, len(scored), self.samples)]
         rates = {p.key: self._rate(group, context) for p, group in zip(problems, groups, strict=True)}
-        banded = [g for g in groups if (p := rates[g[0].prompt.key]) is not None and self._within(p)]
+        grades = self._grades(problems, context) if self.grade else None
+        banded = [g for g in groups if self._within(rates[g[0].prompt.key], g[0].prompt.key, grades)]
         valued = [
-            replace(reply, score=self._score(problem, rates, stated, len(open_)), source=source)
+            replace(reply, score=self._score(problem, rates, stated, len(open_), grades), source=source)
             for reply, problem in open_
         ]
         for name, number in (
@@ -162,11 +178,27 @@ class Propose(Acquisition):
         votes = Counter(answer for r in group if (answer := context.answer_of(r.text)) is not None)
         return max(votes.values(), default=0) / len(group)
 
-    def _within(self, p: float) -> bool:
-        return self.low - 1e-9 <= p <= self.high + 1e-9
+    def _grades(self, problems: Sequence[Prompt], context: Context) -> dict[str, float]:
+        """What the model thinks of each problem as a problem, in [0, 1], by key."""
+        words = (files("selfimprove.acquisition") / "propose_grade.txt").read_text(encoding="utf-8").strip()
+        said = [words.replace("{problem}", spoken(problem.prompt)) for problem in problems]
+        asked = [Prompt(prompt=[{"role": "user", "content": text}]) for text in said]
+        replies = [_GRADE.findall(reply.text) for [reply] in context.policy.sample(asked, 1, GREEDY)]
+        grades = {p.key: int(found[-1]) / 10 if found else 0.0 for p, found in zip(problems, replies, strict=True)}
+        context.log.metric("propose/grade", sum(grades.values()) / max(1, len(grades)))
+        return grades
+
+    def _within(self, p: float | None, key: str, grades: dict[str, float] | None) -> bool:
+        graded = grades is None or grades[key] >= self.gate - 1e-9
+        return graded and p is not None and self.low - 1e-9 <= p <= self.high + 1e-9
 
     def _score(
-        self, problem: Prompt | None, rates: dict[str, float | None], stated: Counter[str], batch: int
+        self,
+        problem: Prompt | None,
+        rates: dict[str, float | None],
+        stated: Counter[str],
+        batch: int,
+        grades: dict[str, float] | None,
     ) -> float | None:
         """What a proposal is worth; None where its rate is not known."""
         if problem is None:
@@ -174,7 +206,10 @@ class Propose(Acquisition):
         p = rates[problem.key]
         if p is None:
             return None
-        return max(0.0, VALUES[self.value](p, self.samples) - self.repetition * stated[problem.key] / batch)
+        value = VALUES[self.value](p, self.samples)
+        if grades is not None:
+            value = (value + grades[problem.key] + 1.0) / 3
+        return max(0.0, value - self.repetition * stated[problem.key] / batch)
 
 
 def _open_key(level: int | None) -> str:

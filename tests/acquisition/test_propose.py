@@ -28,6 +28,7 @@ N = 8
         ("azr_learn", [0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0]),
         ("rzero_unc", [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0]),
         ("drzero_diff", [0, 1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7, 0]),
+        ("mae", [1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0]),
     ],
 )
 def test_the_values_by_hand(value: str, at: list[float]) -> None:
@@ -163,10 +164,48 @@ def test_levels_share_the_proposals(make_context: Callable, make_engine: Callabl
     assert max(asked.values()) == 3 and sum(asked.values()) + context.log.metrics["propose/held_out"] == 7
 
 
+GRADES = {EASY: "Fine.\nScore: 9", HALF: "Score: 2, no: Score: 6", HARD: "hm"}
+"""What the model says of each problem: 0.9, 0.6 and nothing that can be read, which is 0."""
+
+
+@pytest.fixture
+def graded(play: Callable, make_engine: Callable, monkeypatch: Any) -> Callable[..., Any]:
+    """`graded(gate=0.5)`: a round of `play` whose model grades its problems as GRADES says."""
+
+    def run(**options: Any) -> Any:
+        plain = make_engine.sample
+
+        def sample(self: Any, checkpoint: Any, prompts: Sequence[Prompt], *rest: Any) -> Any:
+            for prompt in prompts:
+                said = prompt.prompt[-1]["content"]
+                if said.startswith("Grade"):
+                    [key] = [key for key in GRADES if f"S:{key}=" in said]
+                    self.answers[said] = {GRADES[key]: 1.0}
+            return plain(self, checkpoint, prompts, *rest)
+
+        monkeypatch.setattr(make_engine, "sample", sample)
+        return play(value="mae", rate="reward", answers=True, repetition=0.0, low=0.0, high=1.0, grade=True, **options)
+
+    return run
+
+
+def test_a_grade_tells_junk_from_hard_problems(graded: Callable) -> None:
+    made, context, _ = graded()
+    paid = {r.text: r.score for r in by_role(made)[1]}
+    assert paid[EASY] == pytest.approx((0.0 + 0.9 + 1) / 3) and paid[HARD] == pytest.approx((1.0 + 0.0 + 1) / 3)
+    assert paid[HALF] == pytest.approx((0.5 + 0.6 + 1) / 3, abs=0.1) and paid[JUNK] == -1.0
+    assert context.log.metrics["propose/grade"] == pytest.approx(0.5)
+
+
+def test_the_gate_keeps_what_is_graded_low_from_the_solver(graded: Callable) -> None:
+    assert {r.prompt.key for r in by_role(graded(gate=0.6)[0])[0]} == {EASY, HALF}
+    assert {r.prompt.key for r in by_role(graded(gate=0.61)[0])[0]} == {EASY}
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"value": "fame"}, "value is 'fame'; choose from azr_learn, rzero_unc, spice_var, drzero_diff"),
+        ({"value": "fame"}, "value is 'fame'; choose from azr_learn, rzero_unc, spice_var, drzero_diff, mae"),
         ({"train": "nobody"}, "choose from solver, proposer, both"),
         ({"rate": "guess"}, "choose from agreement, reward"),
         ({"samples": 1}, "a rate takes at least 2"),

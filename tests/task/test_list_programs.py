@@ -172,3 +172,17 @@ def test_a_proposal_is_valid_when_it_runs_and_is_marked_rightly_by_itself(progra
 def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match="task.list_programs"):
         ListPrograms(**options)
+
+
+# ---- tests as answers --------------------------------------------------------------------------------------------
+def test_the_role_test_writes_pairs_that_hold_and_were_not_shown() -> None:
+    task = ListPrograms(forms="DAI")
+    for example in task.demonstrations("test", 40, 0):
+        asked, (given, out) = example.prompt.prompt[-1]["content"], example.text.split("=")
+        assert asked.startswith("T:I:") and example.text not in asked[4:-1].split(",")
+        assert run(example.prompt.key.split("|")[0], given) == out
+
+
+def test_there_are_no_tests_without_inductions() -> None:
+    with pytest.raises(RecipeError, match="put I into forms"):
+        ListPrograms(forms="DA").demonstrations("test", 1, 0)

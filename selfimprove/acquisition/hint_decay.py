@@ -1,0 +1,59 @@
+"""Problems with the beginning of a solution that is known to be right, from which one step more is taken each round.
+
+Idea: a problem that is never solved gives no signal. With all but the last step of a right solution given it is easy;
+  taking the steps away one by one leads from there to the bare problem, and each stage can be learned from the last.
+Survey: curricula, section 2.4.2; hints, section 4.3.
+Paper: arXiv:2508.07809 (EvoCoT), Liu et al., 2025: stage 2, step-wise shortening of verified chains of thought.
+Algorithm:
+  1. Score the incoming solutions by the recipe's reward; of each problem take the shortest in steps that scores at
+     least `right`. Problems without one are dropped.
+  2. Cut it into steps behind each `separator` and take the last `remove` of them away, or where that is null as many
+     as the number of the round.
+  3. Give on the problem with what is left as the beginning of the answer, or bare where nothing is left.
+Differs: the paper goes through all lengths of a chain within one training, here each round has one. Its chains come
+  from the model itself with the answer shown, which is `rationalize` before this. The shortest chain is our choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Acquisition, Context
+from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.registry import register
+from selfimprove.text import begun, steps_of
+
+
+@register("hint_decay", paper="2508.07809")
+@dataclass
+class HintDecay(Acquisition):
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Prompt
+    separator: str = "\n"
+    """What ends a step; `;` in the tiny tasks."""
+    remove: int | None = None
+    """Steps taken away from the end; null takes as many as the number of the round."""
+    right: float = 1.0
+    """Lowest score of a solution that is shown."""
+
+    def __post_init__(self) -> None:
+        if not self.separator or (self.remove is not None and self.remove < 1):
+            raise RecipeError("acquisition.hint_decay needs a separator, and remove of at least 1 or null")
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        best: dict[str, tuple[Prompt, list[str]]] = {}
+        for rollout in context.reward(records):
+            if rollout.score is None or rollout.score < self.right - 1e-9 or rollout.truncated:
+                continue
+            steps = steps_of(rollout.text, self.separator)
+            if rollout.prompt.id not in best or len(steps) < len(best[rollout.prompt.id][1]):
+                best[rollout.prompt.id] = (rollout.prompt, steps)
+        remove = context.round if self.remove is None else self.remove
+        shown = [steps[: max(0, len(steps) - remove)] for _, steps in best.values()]
+        made = [begun(prompt, "".join(steps)) for (prompt, _), steps in zip(best.values(), shown, strict=True)]
+        context.log.metric("hint_decay/problems", len(made))
+        context.log.metric("hint_decay/steps_shown", sum(map(len, shown)) / max(1, len(shown)))
+        return [replace(prompt, source=f"hint_decay@{context.round}") for prompt in made]

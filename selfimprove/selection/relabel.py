@@ -1,0 +1,64 @@
+"""Give on the problems themselves, with the answer that their completions agree on as the reference.
+
+Idea: an optimizer that draws its own completions needs problems and not completions. What a debate, a vote or a search
+  came to becomes the label that its completions are marked by, and it cannot change while the model trains.
+Survey: consensus rewards, section 4.3.2; one-shot scoring, section 3.2.1.
+Paper: arXiv:2505.15734 (Debate, Train, Evolve), Srivastava et al., 2025: what a debate agrees on is the reward's label;
+  offline labels also in arXiv:2505.21444.
+Algorithm:
+  1. Of a problem's completions count those with a score of at least `min_score`, or all where that is null.
+  2. The label is their most frequent answer; a problem is dropped where two are tied for it, none has one, or its share
+     of those counted is below `min_agreement`.
+  3. Give on each problem once, with the label for its reference; with `label: kept` its own reference stays.
+Differs: nothing to compare with; the papers have no such step of their own. The reward `verifier` then marks by the
+  label. A task that can tell a wrong reference (countdown, list_programs) gives no mark by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Selection
+from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.registry import register
+from selfimprove.text import plurality
+
+
+@register("relabel", paper="2505.15734")
+@dataclass
+class Relabel(Selection):
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Prompt
+    min_score: float | None = None
+    """Lowest score of a completion that counts; null counts all, also those without a score."""
+    min_agreement: float = 0.0
+    """Share of the completions counted that must have the label."""
+    label: str = "vote"
+    """The reference of a problem: what the completions `vote` for, or its own one (`kept`)."""
+
+    def __post_init__(self) -> None:
+        if self.label not in ("vote", "kept"):
+            raise RecipeError(f"selection.relabel.label is {self.label!r}; it must be vote or kept")
+
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        groups: dict[str, list[Rollout]] = {}
+        for rollout in records:
+            if self.min_score is None or (rollout.score is not None and rollout.score >= self.min_score - 1e-9):
+                groups.setdefault(rollout.prompt.id, []).append(rollout)
+        made, right = list[Prompt](), list[float]()
+        for group in groups.values():
+            prompt, answers = group[0].prompt, [context.answer_of(rollout.text) for rollout in group]
+            label = plurality(answers, self.min_agreement)
+            if label is None:
+                continue
+            mark = context.verify(prompt, group[answers.index(label)].text)
+            right += [] if mark is None else [mark]
+            known = prompt if self.label == "kept" else replace(prompt, answer=label)
+            made.append(replace(known, source=f"relabel@{context.round}", parents=(group[0].id,)))
+        context.log.metric("relabel/problems", len(made))
+        if right:
+            context.log.metric("relabel/label_precision", sum(right) / len(right))
+        return made
