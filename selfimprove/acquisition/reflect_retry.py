@@ -1,0 +1,73 @@
+"""After a failure the model reflects and tries again; a reflection is worth what the second try is worth.
+
+Idea: rewarding the second answer teaches that answer. Rewarding only the reflection before it teaches to find out what
+  went wrong, which helps with other problems as well.
+Survey: interaction-based generation, section 2.4.3.
+Paper: arXiv:2505.24726 (Reflect, Retry, Reward), Bensal et al., 2025.
+Algorithm:
+  1. The incoming rollouts are first tries; they are scored by the recipe's reward. Those of at least `right` are done.
+  2. Draw `samples` reflections on each of the others in the role `judge`.
+  3. Draw one second try to each in the role `refine`, which shows the first try with the reflection behind it.
+  4. The score of a reflection is that of its second try; the tries themselves are not given on unless `tries` is set,
+     which gives on those second tries that rose, with the problem alone for their prompt.
+Differs: the paper trains by GRPO with the reward on the tokens of the reflection alone; here the reflections are
+  records with a score, for any optimization that takes them. Its reflection is an instruction of its own, here it is
+  the task's critique. It keeps a data set of failures that is drawn once; here failures are drawn each round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.records import Record, Rollout
+from selfimprove.registry import register
+
+
+@register("reflect_retry", paper="2505.24726")
+@dataclass
+class ReflectRetry(Acquisition):
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Rollout
+    samples: int = 4
+    """Reflections on each failure."""
+    temperature: float = 1.0
+    """Sampling temperature of reflections and second tries."""
+    right: float = 1.0
+    """Score from which on a first try needs no reflection."""
+    tries: bool = False
+    """Give on second tries with a higher score than the first as well."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise RecipeError(f"acquisition.reflect_retry.samples is {self.samples}; it must be at least 1")
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        first = [r for r in context.reward(records) if r.score is not None]
+        failed = [r for r in first if (r.score or 0.0) < self.right - 1e-9]
+        sampling = Sampling(temperature=self.temperature)
+        asked = [replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None) for r in failed]
+        drawn = context.policy.sample(asked, self.samples, sampling)
+        pairs = [(one, reply) for one, group in zip(failed, drawn, strict=True) for reply in group]
+        shown = [
+            replace(one.prompt, prompt=context.roles.refine(one.prompt, f"{one.text}\n{reply.text}"))
+            for one, reply in pairs
+        ]
+        second = [reply for [reply] in context.policy.sample(shown, 1, sampling)]
+        # The reward marks a second try as an answer to the problem, not to the prompt that shows the reflection.
+        marked = context.reward([replace(r, prompt=one.prompt) for r, (one, _) in zip(second, pairs, strict=True)])
+        made, source = list[Rollout](), f"reflect_retry@{context.round}"
+        for (one, reflection), end in zip(pairs, marked, strict=True):
+            if end.score is None:
+                continue
+            origin = (one.prompt.id, one.id)
+            made.append(replace(reflection, score=end.score, source=source, parents=origin))
+            if self.tries and end.score > (one.score or 0.0):
+                made.append(replace(end, logprobs=None, source=source, parents=origin))
+        rose = sum((end.score or 0.0) > (one.score or 0.0) for (one, _), end in zip(pairs, marked, strict=True))
+        context.log.metric("reflect_retry/failed", len(failed) / max(1, len(first)))
+        context.log.metric("reflect_retry/rose", rose / max(1, len(pairs)))
+        return made

@@ -1,0 +1,99 @@
+"""A solver, a critic and a reviser work on each problem in turn; whole pipelines that end right train all three roles.
+
+Idea: nobody knows which turn of a joint work deserves the credit. But if the end is right, the turns that led there
+  are worth imitating together; and what failed can be mended with the answer in view, so that hard problems count too.
+Survey: interaction-based generation, section 2.4.3.
+Paper: arXiv:2502.04780 (SiriuS), Zhao et al., 2025.
+Algorithm:
+  1. Draw `samples` solutions of each problem. The critic gives its verdict on each in the role `judge`; the reviser
+     answers what was not called right in the role `refine`. What stands last is the end.
+  2. The end is marked by the recipe's reward. All turns of a pipeline score what its end does: the good ones are the
+     library of experience.
+  3. With `repair`, a problem all of whose pipelines ended below `right` is solved again with the reference answer in
+     the prompt (role `hint`). A solution that arrives there is a turn of the solver, without the hint, with score 1.
+  4. Give on the turns of the roles that `train` names, each with its own prompt.
+Differs: the paper trains a model for each role and mends a failure with feedback from a further agent, which is then
+  reworded; here one model has all roles and the mended solution takes the place of both. Its graphs of agents differ
+  by task; this is the one with a solver, a critic and a reviser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.registry import register
+
+ROLES = ("solver", "critic", "reviser")
+
+
+@register("role_pipeline", paper="2502.04780")
+@dataclass
+class RolePipeline(Acquisition):
+    consumes: ClassVar[Any] = Prompt
+    produces: ClassVar[Any] = Rollout
+    samples: int = 4
+    """Pipelines of each problem."""
+    temperature: float = 1.0
+    """Sampling temperature of all roles; solutions with the hint are greedy."""
+    repair: bool = True
+    """Solve problems that no pipeline solved again, with the reference answer in the prompt."""
+    right: float = 1.0
+    """Lowest score of an end that needs no repair."""
+    train: list[str] = field(default_factory=lambda: [*ROLES])
+    """The roles whose turns are given on: solver, critic, reviser."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or not self.train or set(self.train) - set(ROLES):
+            raise RecipeError(f"acquisition.role_pipeline takes samples of at least 1, and in train {', '.join(ROLES)}")
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        sampling = Sampling(temperature=self.temperature)
+        solved = [one for group in context.policy.sample(records, self.samples, sampling) for one in group]
+        asked = [replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None) for r in solved]
+        critics = [reply for [reply] in context.policy.sample(asked, 1, sampling)]
+        doubted = [i for i, reply in enumerate(critics) if (context.roles.verdict(reply.text) or 0.0) <= 0.5]
+        shown = [
+            replace(solved[i].prompt, prompt=context.roles.refine(solved[i].prompt, solved[i].text)) for i in doubted
+        ]
+        redone = dict(zip(doubted, (reply for [reply] in context.policy.sample(shown, 1, sampling)), strict=True))
+        ends = context.reward([replace(redone.get(i, one), prompt=one.prompt) for i, one in enumerate(solved)])
+        made = []
+        for i, (one, end) in enumerate(zip(solved, ends, strict=True)):
+            turns = {"solver": one, "critic": critics[i], "reviser": redone.get(i)}
+            made += [
+                self._turn(turn, one.prompt, end.score, name, context)
+                for name, turn in turns.items()
+                if turn is not None and name in self.train and end.score is not None
+            ]
+        good = {end.prompt.id for end in ends if end.score is not None and end.score >= self.right - 1e-9}
+        failed = [prompt for prompt in records if prompt.id not in good and prompt.answer is not None]
+        mended = self._mended(failed, context) if self.repair and "solver" in self.train else []
+        context.log.metric("role_pipeline/solved", len(good) / max(1, len(records)))
+        context.log.metric("role_pipeline/revised", len(doubted) / max(1, len(solved)))
+        context.log.metric("role_pipeline/mended", len(mended) / max(1, len(failed)))
+        return [*made, *mended]
+
+    def _mended(self, failed: Sequence[Prompt], context: Context) -> list[Rollout]:
+        """Solutions that were drawn with the answer in view and arrive at it."""
+        hinted = [replace(prompt, prompt=context.roles.hint(prompt, str(prompt.answer))) for prompt in failed]
+        drawn = context.policy.sample(hinted, 1, Sampling(temperature=0.0))
+        made = []
+        for prompt, [reply] in zip(failed, drawn, strict=True):
+            bare = replace(reply, prompt=prompt, logprobs=None)  # drawn under another prompt: no probability of this
+            if context.verify(prompt, reply.text) == 1.0:
+                made.append(self._turn(bare, prompt, 1.0, "solver", context))
+        return made
+
+    def _turn(self, turn: Rollout, prompt: Prompt, score: float | None, role: str, context: Context) -> Rollout:
+        return replace(
+            turn,
+            score=score,
+            source=f"role_pipeline@{context.round}",
+            parents=(prompt.id,),
+            info={**turn.info, "role": role},
+        )
