@@ -1,7 +1,8 @@
-"""Write the measured figures into README.md, from the files that scripts/bench/ left in docs/results/.
+"""Write the measured figures into README.md and docs/leaderboard.md, from the files in docs/results/.
 
-`make bench` measures and then runs this. The recorded output of the quickstart comes from the same files. With --check
-nothing is written, and the exit code is 1 if README.md does not say what the files say.
+`make bench` measures and then runs this; leaderboard.json is what `selfimprove bench` wrote. The recorded output of the
+quickstart comes from the same files. With --check nothing is written, and the exit code is 1 if a page does not say what
+the files say.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from methods_table import ROOT, fill, table
+
+from selfimprove import bench, plots
 
 RESULTS = ROOT / "docs" / "results"
 Row = tuple[str, str, str]
@@ -21,20 +25,31 @@ Row = tuple[str, str, str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 if README.md is not up to date"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is not up to date")
     options = parser.parse_args()
-    path = ROOT / "README.md"
-    before = path.read_text(encoding="utf-8")
+    ranked = json.loads((RESULTS / "leaderboard.json").read_text())
+    for path, blocks in pages(ranked).items():
+        before = after = path.read_text(encoding="utf-8")
+        for name, text in blocks.items():
+            after = fill(after, name, text)
+        if options.check and after != before:
+            sys.exit(f"{path.relative_to(ROOT)} is not up to date. Run: python scripts/results_table.py")
+        if not options.check:
+            path.write_text(after, encoding="utf-8")
+    if not options.check and plots.available():
+        plots.leaderboard(ranked, ROOT / "docs" / "leaderboard.svg")
+
+
+def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
+    """File -> name of a block -> what stands in it; `ranked` are the rows of the leaderboard."""
     found = {name: json.loads(file.read_text()) for name in ROWS if (file := RESULTS / f"{name}.json").exists()}
     refused = found.get("controls", {}).get("guarded", [None])[0]
-    after = fill(fill(before, "results", results(found)), "quickstart", recorded(found.get("quickstart_seeds")))
-    after = fill(after, "refused", recorded(refused))
-    if options.check and after != before:
-        sys.exit("README.md is not up to date. Run: python scripts/results_table.py")
-    if not options.check:
-        path.write_text(after, encoding="utf-8")
+    quickstart = found.get("quickstart_seeds")
+    readme = {"results": results(found), "quickstart": recorded(quickstart), "refused": recorded(refused)}
+    return {
+        ROOT / "README.md": readme,
+        ROOT / "docs" / "leaderboard.md": {"leaderboard": "\n".join(bench.table(ranked))},
+    }
 
 
 def results(found: dict[str, Any]) -> str:
