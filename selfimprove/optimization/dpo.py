@@ -27,7 +27,7 @@ from selfimprove.registry import register
 
 @register("dpo", paper="2305.18290")
 @dataclass
-class Dpo(training.Referenced, Optimization):
+class Dpo(training.Adapted, training.Referenced, Optimization):
     consumes: ClassVar[Any] = Preference
     beta: float = 0.1
     """Strength of the pull to the reference."""

@@ -30,7 +30,7 @@ from selfimprove.registry import register
 
 @register("kto", paper="2402.01306")
 @dataclass
-class Kto(training.Referenced, Optimization):
+class Kto(training.Adapted, training.Referenced, Optimization):
     consumes: ClassVar[Any] = Rollout
     min_score: float = 1.0
     """Completions with at least this score are good."""

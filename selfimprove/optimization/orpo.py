@@ -25,7 +25,7 @@ from selfimprove.registry import register
 
 @register("orpo", paper="2403.07691")
 @dataclass
-class Orpo(training.Trained, Optimization):
+class Orpo(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Preference
     odds_weight: float = 0.1
     """Weight of the odds ratio."""

@@ -27,7 +27,7 @@ from selfimprove.registry import register
 
 @register("reward_weighted_regression", paper="2407.18219")
 @dataclass
-class RewardWeightedRegression(training.Trained, Optimization):
+class RewardWeightedRegression(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
     tau: float = 1.0
     """Temperature of the weights: near 0 only the best scores count, at infinity all completions count alike."""

@@ -27,7 +27,7 @@ from selfimprove.registry import register
 
 @register("scpo", paper="2411.04109")
 @dataclass
-class Scpo(training.Referenced, Optimization):
+class Scpo(training.Adapted, training.Referenced, Optimization):
     consumes: ClassVar[Any] = Preference
     beta: float = 0.5
     """Strength of the pull to the reference."""

@@ -27,7 +27,7 @@ from selfimprove.registry import register
 
 @register("sft", paper="2312.06585")
 @dataclass
-class Sft(training.Trained, Optimization):
+class Sft(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
     data: str = "newest"
     """What it trains on: `newest` (this round's rollouts) or `all_rounds`."""

@@ -25,7 +25,7 @@ from selfimprove.registry import register
 
 @register("simpo", paper="2405.14734")
 @dataclass
-class Simpo(training.Trained, Optimization):
+class Simpo(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Preference
     beta: float = 2.0
     """Scale of the reward."""

@@ -27,7 +27,7 @@ from selfimprove.registry import register
 
 @register("sppo", paper="2405.00675")
 @dataclass
-class Sppo(training.Referenced, Optimization):
+class Sppo(training.Adapted, training.Referenced, Optimization):
     consumes: ClassVar[Any] = Preference
     beta: float = 1e-3
     """One over the step of the game: small values aim far from the reference."""

@@ -26,7 +26,7 @@ from selfimprove.registry import register
 
 @register("weighted_sft")
 @dataclass
-class WeightedSft(training.Trained, Optimization):
+class WeightedSft(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
     average: str = "token"
     """What has a completion's weight: each `token`, or the mean over its tokens (`sequence`)."""

@@ -9,10 +9,11 @@ from typing import Any
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.text import completions_ids, prompts_ids
+from selfimprove.training.lora import adapter
 from selfimprove.training.peak import Check, Peak
 from selfimprove.training.schedule import Schedule
 from selfimprove.training.trainer import arguments, callback, dataset, train
-from selfimprove.training.weights import dtype_of, load
+from selfimprove.training.weights import load
 
 
 def sft(
@@ -65,7 +66,7 @@ def sft(
             outputs = model(**inputs, use_cache=False, fused_lm_head=True)
             return -(outputs.log_probs.sum(-1) * weight).sum() / num_items_in_batch
 
-    model, tokenizer = load(checkpoint)
+    model, tokenizer = load(checkpoint, schedule.lora)
     prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
     ended = [not rollout.truncated for rollout in rollouts]
     completions = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
@@ -90,6 +91,7 @@ def sft(
         train_dataset=dataset(rows),
         data_collator=collator,
         processing_class=tokenizer,
+        peft_config=adapter(schedule.lora, schedule.seed),
         callbacks=[callback(log, check, check_every)],
     )
-    return train(trainer, tokenizer, folder, log, dtype_of(checkpoint), check if isinstance(check, Peak) else None)
+    return train(trainer, tokenizer, folder, log, checkpoint, check if isinstance(check, Peak) else None)

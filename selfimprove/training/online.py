@@ -13,10 +13,11 @@ from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Log
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.text import prompts_ids
+from selfimprove.training.lora import adapter
 from selfimprove.training.options import Sampled, reference_of, start_of
 from selfimprove.training.schedule import schedule_of
 from selfimprove.training.trainer import arguments, callback, dataset, diverged, report, train
-from selfimprove.training.weights import dtype_of, load
+from selfimprove.training.weights import load
 
 
 @dataclass
@@ -95,7 +96,7 @@ def policy_gradient(
     wanted = schedule.per_device_train_batch_size * schedule.gradient_accumulation_steps // each
     if len(prompts) < wanted:
         raise DataError(f"{len(prompts)} prompts are too few: one optimizer step of {algorithm} takes {wanted}")
-    model, tokenizer = load(checkpoint)
+    model, tokenizer = load(checkpoint, method.lora)
     ids, tally = prompts_ids(tokenizer, [prompt.prompt for prompt in prompts]), Tally()
     spare = itertools.cycle(random.Random(schedule.seed).sample(range(len(prompts)), len(prompts)))
 
@@ -168,9 +169,10 @@ def policy_gradient(
         args=config(**arguments(folder, schedule, model), **options),
         train_dataset=dataset([{"prompt": str(place)} for place in range(len(prompts))]),
         processing_class=tokenizer,
+        peft_config=adapter(schedule.lora, schedule.seed),
         callbacks=[callback(log)],
     )
-    trained = train(trainer, tokenizer, folder, log, dtype_of(checkpoint))
+    trained = train(trainer, tokenizer, folder, log, checkpoint)
     tally.report(log)
     report(trainer, log, {"entropy": "entropy", "kl": "kl"})
     return trained

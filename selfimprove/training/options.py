@@ -6,12 +6,13 @@ A method restates a field where its default is another: `learning_rate: float = 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context
 from selfimprove.records import Checkpoint
+from selfimprove.training.lora import Lora
 
 
 @dataclass
@@ -40,6 +41,19 @@ class Trained:
 
 
 @dataclass
+class Adapted:
+    """Of every method that TRL trains."""
+
+    bf16: bool | None = None
+    """Compute in bfloat16; the weights stay float32. null: on a GPU that can, from 100 million weights up."""
+    gradient_checkpointing: bool | None = None
+    """Compute activations twice rather than keep them, to save memory. null: on a GPU, from a billion weights up."""
+    lora: Lora = field(default_factory=Lora)
+    """With `lora.r` above 0, train a low-rank adapter and merge it in the end; beside r there are alpha, dropout,
+    target_modules and load_in_4bit. An adapter wants a higher learning rate than the weights themselves."""
+
+
+@dataclass
 class Referenced(Trained):
     """Of every method that is held to a frozen model."""
 
@@ -52,7 +66,7 @@ class Referenced(Trained):
 
 
 @dataclass
-class Sampled(Referenced):
+class Sampled(Adapted, Referenced):
     """Of every method that trains on completions which it draws as it goes on."""
 
     gradient_accumulation_steps: int = 1
@@ -72,10 +86,15 @@ class Sampled(Referenced):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.lora.r and self.reference == "base" and self.restart != "base":
+            raise RecipeError(
+                f"optimization.{name_of(self)}: with lora the reference is the model without its adapter, which is "
+                "where training starts; set reference: start, or restart: base"
+            )
         rows = self.per_device_train_batch_size * self.gradient_accumulation_steps
         if self.num_generations < 2 or rows % self.num_generations:
             raise RecipeError(
-                f"optimization.{_name(self)}: {rows} completions per step (batch size times accumulation) must be a "
+                f"optimization.{name_of(self)}: {rows} completions per step (batch size times accumulation) must be a "
                 f"multiple of num_generations, which is {self.num_generations} and must be at least 2"
             )
 
@@ -89,10 +108,10 @@ def one_of(method: Any, **choices: Sequence[str]) -> None:
     for option, known in choices.items():
         value = getattr(method, option)
         if value not in known:
-            raise RecipeError(f"optimization.{_name(method)}.{option} takes {' or '.join(known)}, not {value!r}")
+            raise RecipeError(f"optimization.{name_of(method)}.{option} takes {' or '.join(known)}, not {value!r}")
 
 
-def _name(method: Any) -> str:
+def name_of(method: Any) -> str:
     """A method's name in recipes: its file has the same."""
     return type(method).__module__.rpartition(".")[2]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.text import completions_ids, prompts_ids
+from selfimprove.training.lora import adapter
 from selfimprove.training.schedule import Schedule
 from selfimprove.training.trainer import arguments, callback, dataset, report, train
-from selfimprove.training.weights import dtype_of, load
+from selfimprove.training.weights import frozen, load
 
 
 def dpo(
@@ -41,7 +43,7 @@ def dpo(
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
 
-    model, tokenizer = load(checkpoint)
+    model, tokenizer = load(checkpoint, schedule.lora)
     config = DPOConfig(
         **arguments(folder, schedule, model),
         loss_type=list(loss_type),
@@ -51,13 +53,14 @@ def dpo(
     )
     trainer = TokenizedDPOTrainer(
         model=model,
-        ref_model=load(reference)[0],
+        ref_model=frozen(reference, checkpoint, schedule.lora),
         args=config,
         train_dataset=dataset(pair_rows(tokenizer, preferences)),
         processing_class=tokenizer,
+        peft_config=adapter(schedule.lora, schedule.seed),
         callbacks=[callback(log)],
     )
-    return train(trainer, tokenizer, folder, log, dtype_of(checkpoint))
+    return train(trainer, tokenizer, folder, log, checkpoint)
 
 
 @dataclass(frozen=True)
@@ -117,15 +120,23 @@ def pairs(
         def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset  # asked for only to keep TRL from loading a reference
 
+        @contextmanager
+        def _frozen(self, model: Any) -> Iterator[Any]:
+            if self.ref_model is not None:
+                yield self.ref_model
+            else:  # without its adapter the model is what training started from
+                bare: Any = self.accelerator.unwrap_model(model)
+                with bare.disable_adapter():
+                    yield bare
+
         def _compute_loss(self, model: Any, inputs: Any, return_outputs: Any) -> Any:
             mask = inputs["completion_mask"]
             given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
             given |= {"labels": inputs["input_ids"].masked_fill(mask == 0, -100), "use_cache": False}
             sums = model(**given, fused_lm_head=True).log_probs.sum(-1)
             held = torch.zeros_like(sums)
-            frozen: Any = self.ref_model
-            if frozen is not None:
-                with torch.no_grad():
+            if reference is not None:
+                with torch.no_grad(), self._frozen(model) as frozen:
                     held = frozen(**given, fused_lm_head=True).log_probs.sum(-1)
             (chosen, rejected), tokens, references = sums.chunk(2), mask.sum(-1).chunk(2), held.chunk(2)
             gains = (chosen - references[0]) - (rejected - references[1])
@@ -142,21 +153,22 @@ def pairs(
             )
             return loss(batch).mean()
 
-    model, tokenizer = load(checkpoint)
+    model, tokenizer = load(checkpoint, schedule.lora)
     rows = pair_rows(tokenizer, preferences)
     known = [[]] * len(rows) if numbers is None else numbers
     trainer = PairTrainer(
         model=model,
-        ref_model=None if reference is None else load(reference)[0],
+        ref_model=None if reference is None else frozen(reference, checkpoint, schedule.lora),
         args=DPOConfig(
             **arguments(folder, schedule, model), max_length=None, precompute_ref_log_probs=reference is None
         ),
         data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
         train_dataset=dataset([{**row, "numbers": given} for row, given in zip(rows, known, strict=True)]),
         processing_class=tokenizer,
+        peft_config=adapter(schedule.lora, schedule.seed),
         callbacks=[callback(log)],
     )
-    trained = train(trainer, tokenizer, folder, log, dtype_of(checkpoint))
+    trained = train(trainer, tokenizer, folder, log, checkpoint)
     report(trainer, log, {"margin": "margin", "chosen": "chosen_logprob"})
     return trained
 

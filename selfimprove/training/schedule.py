@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from selfimprove.training.lora import Lora
 
 
 @dataclass(kw_only=True)
@@ -24,10 +26,14 @@ class Schedule:
     adam_beta2: float = 0.999
     train_sampling_strategy: str = "group_by_length"
     """`group_by_length` fills batches with rows of like length; `sequential` keeps the given order."""
+    lora: Lora = field(default_factory=Lora)
+    bf16: bool | None = None
+    gradient_checkpointing: bool | None = None
+    """None leaves either to what the GPU can and the model needs."""
     seed: int = 0
 
 
 def schedule_of(options: Any, seed: int) -> Schedule:
     """The schedule in a method's options of the same names; what the method does not offer keeps its default."""
-    names = (field.name for field in fields(Schedule) if field.name != "seed")
+    names = (one.name for one in fields(Schedule) if one.name != "seed")
     return Schedule(**{name: getattr(options, name) for name in names if hasattr(options, name)}, seed=seed)

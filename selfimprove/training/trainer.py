@@ -9,9 +9,10 @@ from typing import Any
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint
+from selfimprove.training.lora import merged
 from selfimprove.training.peak import Check, Peak
 from selfimprove.training.schedule import Schedule
-from selfimprove.training.weights import save
+from selfimprove.training.weights import dtype_of, load, save
 
 
 def dataset(rows: list[dict[str, Any]]) -> Any:
@@ -25,7 +26,10 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
     """The fields of a trainer's config that are the same for all methods."""
     import torch
 
-    gpu, shared = torch.cuda.is_available(), dict(vars(schedule))
+    gpu = torch.cuda.is_available()
+    coarse = gpu and torch.cuda.is_bf16_supported() and model.dtype == torch.float32 and model.num_parameters() > 1e8
+    large = gpu and model.num_parameters() > 1e9
+    shared = {name: value for name, value in vars(schedule).items() if name != "lora"}
     if decay := shared.pop("decay_steps"):
         shared["lr_scheduler_type"] = "warmup_stable_decay"
         shared["lr_scheduler_kwargs"] = {"num_decay_steps": decay, "min_lr_ratio": 0.01}
@@ -39,11 +43,8 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
         "report_to": "none",
         "disable_tqdm": True,
         "use_cpu": not gpu,
-        "bf16": gpu
-        and torch.cuda.is_bf16_supported()
-        and model.dtype == torch.float32
-        and model.num_parameters() > 1e8,
-        "gradient_checkpointing": gpu and model.num_parameters() > 1e9,
+        "bf16": coarse if schedule.bf16 is None else schedule.bf16,
+        "gradient_checkpointing": large if schedule.gradient_checkpointing is None else schedule.gradient_checkpointing,
         "remove_unused_columns": False,
         "dataloader_pin_memory": gpu,
     }
@@ -75,7 +76,9 @@ def diverged(what: str, step: int, args: Any) -> DataError:
     return DataError(f"{what} at step {step}; nothing was saved. Try a lower learning_rate than {args.learning_rate:g}")
 
 
-def train(trainer: Any, tokenizer: Any, folder: Path, log: Log, dtype: Any, peak: Peak | None = None) -> Checkpoint:
+def train(
+    trainer: Any, tokenizer: Any, folder: Path, log: Log, start: Checkpoint, peak: Peak | None = None
+) -> Checkpoint:
     """Train, note the numbers, and save to `folder` in the number type that the start was stored in.
 
     Raises:
@@ -95,7 +98,8 @@ def train(trainer: Any, tokenizer: Any, folder: Path, log: Log, dtype: Any, peak
     if history:
         log.metric("train/loss", history[-1])
     log.metric("train/steps", trainer.state.global_step)
-    return save(trainer.model.to(dtype), tokenizer, folder)
+    whole = load(start)[0] if getattr(trainer.model, "is_loaded_in_4bit", False) else None
+    return save(merged(trainer.model, whole).to(dtype_of(start)), tokenizer, folder)
 
 
 def report(trainer: Any, log: Log, names: dict[str, str]) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.text import completions_ids, prompts_ids
+from selfimprove.training.lora import adapter
 from selfimprove.training.schedule import Schedule
 from selfimprove.training.trainer import arguments, callback, dataset, report, train
-from selfimprove.training.weights import dtype_of, load
+from selfimprove.training.weights import frozen, load
 
 
 def kto(
@@ -44,7 +45,7 @@ def kto(
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
 
-    model, tokenizer = load(checkpoint)
+    model, tokenizer = load(checkpoint, schedule.lora)
     prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
     ended = [not rollout.truncated for rollout in rollouts]
     completions = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
@@ -58,7 +59,7 @@ def kto(
             rows.append({**row, "KL_completion_ids": completions[before]})
     trainer = TokenizedKTOTrainer(
         model=model,
-        ref_model=load(reference)[0],
+        ref_model=frozen(reference, checkpoint, schedule.lora),
         args=KTOConfig(
             **arguments(folder, replace(schedule, train_sampling_strategy="sequential"), model),
             max_length=None,
@@ -66,8 +67,9 @@ def kto(
         ),
         train_dataset=dataset(rows),
         processing_class=tokenizer,
+        peft_config=adapter(schedule.lora, schedule.seed),
         callbacks=[callback(log)],
     )
-    trained = train(trainer, tokenizer, folder, log, dtype_of(checkpoint))
+    trained = train(trainer, tokenizer, folder, log, checkpoint)
     report(trainer, log, {"kl": "kl", "rewards/chosen": "reward_good", "rewards/rejected": "reward_bad"})
     return trained

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import StorageError
 from selfimprove.records import Checkpoint
+from selfimprove.training.lora import Lora, merged, quantization
+
+NONE = Lora()
 
 
-def load(checkpoint: Checkpoint) -> tuple[Any, Any]:
-    """Model and tokenizer of a checkpoint, for training."""
+def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
+    """Model and tokenizer of a checkpoint, for training; in 4 bits where `lora` asks for it."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -20,10 +24,16 @@ def load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     model = AutoModelForCausalLM.from_pretrained(
         checkpoint.path,
         dtype=torch.float32,  # in bfloat16 most weights are too coarse for a step of the usual learning rates
+        quantization_config=quantization(lora),
         use_safetensors=True,
         trust_remote_code=False,
     )
     return model, tokenizer
+
+
+def frozen(reference: Checkpoint, start: Checkpoint, lora: Lora) -> Any:
+    """The reference model for a trainer; None where the model in training is the reference without its adapter."""
+    return None if lora.r and reference == start else load(reference)[0]
 
 
 def dtype_of(checkpoint: Checkpoint) -> Any:
@@ -35,9 +45,15 @@ def dtype_of(checkpoint: Checkpoint) -> Any:
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> Checkpoint:
-    """A plain `save_pretrained` folder: safetensors, config, generation config, tokenizer, chat template."""
+    """A plain `save_pretrained` folder: safetensors, config, generation config, tokenizer, chat template.
+
+    Of a model with an adapter a copy is merged and saved; the model itself can train on.
+    """
+    from accelerate.utils import is_peft_model
     from safetensors import SafetensorError
 
+    if is_peft_model(model):
+        model = merged(copy.deepcopy(model))
     try:
         model.generation_config.validate(strict=True)
     except ValueError:  # many published models name a temperature but not do_sample, which cannot be saved

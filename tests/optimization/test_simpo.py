@@ -33,7 +33,7 @@ def test_one_model_is_loaded_and_the_margin_per_token_grows(
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("TRL loads a reference")
 
-    monkeypatch.setattr(preference, "load", lambda checkpoint: loads.append(checkpoint) or plain(checkpoint))
+    monkeypatch.setattr(preference, "load", lambda one, *rest: loads.append(one) or plain(one, *rest))
     monkeypatch.setattr(trl.trainer.dpo_trainer, "create_model_from_path", refuse)
     given = setting()
     trained = Simpo(learning_rate=1e-3, max_steps=15).optimize(couples, given)
