@@ -72,7 +72,7 @@ def examine(
         layout = _Layout(str(model), settings, reports, policy.answer_of)
         results = layout.results(began, time.time() - began, len(exam.problems))
         _write(out, layout.task, results, layout.samples)
-    metrics = {name: asdict(metric) for report in reports for name, metric in report.metrics.items()}
+    metrics = {name: asdict(metric) for report in reports for name, metric in report.metrics.items() if metric.n}
     [name] = recipe.task
     return {"checkpoint": str(model), "task": name, "refinement": refinement, "split": SPLIT, "metrics": metrics}
 

@@ -21,7 +21,7 @@ LARGEST = 10**15
 """The largest whole number that any option takes."""
 SHARE = (0.0, 1.0)
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("top_p", "min_p", "proposer_top_p", "share", "gap_share", "max_share", "min_share"), SHARE),
+    **dict.fromkeys(("top_p", "proposer_top_p", "share", "gap_share", "max_share", "min_share"), SHARE),
     **dict.fromkeys(("last_share", "veto_share", "veto_alpha", "accept_alpha", "provisional_alpha"), SHARE),
     **dict.fromkeys(("rollback_alpha", "harm_alpha", "min_agreement", "min_auc"), SHARE),
     **dict.fromkeys(("samples", "votes", "num_iterations", "max_completion_length", "cached_models"), (1, LARGEST)),
@@ -53,7 +53,8 @@ def check_ranges(given: Mapping[str, Any], where: str = "") -> list[str]:
             continue
         low, high = RANGES.get(name, (-LARGEST if isinstance(value, int) else -math.inf, LARGEST))
         if not math.isfinite(value) or not low <= value <= high:
-            bounds = f"at least {low:g}" if high >= LARGEST and low > -LARGEST else f"{low:g} to {high:g}"
+            finite = f"{low:g} to {high:g}" if low > -math.inf else f"at most {high:g}"
+            bounds = f"at least {low:g}" if high >= LARGEST and low > -LARGEST else finite
             faults.append(f"{where}{name} is {value}; it must be {bounds}")
     return faults
 

@@ -6,8 +6,10 @@ Nothing here logs, keeps or returns a secret. A recipe that holds one is refused
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
+from typing import Any
 
 from selfimprove.text import printable
 
@@ -24,15 +26,27 @@ _FORMS = re.compile(
     r"|AIza[A-Za-z0-9_-]{30,}"  # Google
     r"|nvapi-[A-Za-z0-9_-]{20,}"  # NVIDIA
     r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+"  # JSON web tokens
-    r")|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----)?"
-    r"|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)",  # user:password in a URL
-    re.DOTALL,
+    r")|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^\"]*?-----END [A-Z ]*PRIVATE KEY-----)?"
+    r"|(?<=://)[^\s/:@'\"]+:[^\s/@'\"]+(?=@)"  # user:password in a URL
 )
 
 
 def shown(text: str) -> str:
     """Foreign text as a person may see it: no secrets, and nothing that steers a terminal."""
     return printable(redact(text))
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that any reader takes: null for a number that is none, and no secrets."""
+    return redact(json.dumps(_finite(value), indent=indent, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def holds_key(text: str) -> bool:
