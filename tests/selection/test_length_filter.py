@@ -35,6 +35,18 @@ def test_a_completion_that_ran_into_the_limit_is_dropped_and_sets_no_measure(
         assert list(LengthFilter(**options).select([cut, whole], make_context())) == [whole]
 
 
+def test_one_completion_that_is_too_long_does_not_set_the_commonest_length(
+    make_context: Callable, make_rollout: Callable
+) -> None:
+    easy = [make_rollout(text, "1+2") for text in ("#3", "#4", "#33")]  # level 2
+    hard = [make_rollout(text, "1+2+3+4") for text in ("#3333", "#4444", "#4", "#44444", "#5555555")]  # level 4
+    kept = LengthFilter(off_mode=0).select([*easy, *hard], make_context())
+    assert list(kept) == [*easy[:2], *hard[:2]]
+    kept = LengthFilter(off_mode=1).select([*easy, *hard], make_context())
+    assert list(kept) == [*easy, *hard[:2], hard[3]]
+    assert not list(LengthFilter(off_mode=0, shorter_than_longest=0).select(hard, make_context()))
+
+
 def test_each_level_has_its_own_longest(make_context: Callable, make_rollout: Callable) -> None:
     easy = [make_rollout(text, "1+2") for text in ("1+2=3#3", "#3")]  # level 2
     hard = [make_rollout(text, "1+2+3+4") for text in ("1+2=3;3+3=6;6+4=0#0", "1+2=3#3")]  # level 4
