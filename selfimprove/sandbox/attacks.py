@@ -4,6 +4,7 @@ This file is run as a candidate's program: `attempt` gets what to aim at and ret
 """
 
 import ctypes
+import mmap
 import os
 import socket
 import sys
@@ -32,10 +33,6 @@ def attempt(aim: dict[str, Any]) -> list[str]:
         with socket.socket(socket.AF_UNIX) as sender:
             sender.connect("\0" + aim["name"])
 
-    def memory() -> None:
-        if len(bytearray(8 << 30)) < 8 << 30:
-            raise MemoryError
-
     def fork() -> None:
         if not os.fork():
             os._exit(0)
@@ -55,12 +52,12 @@ def attempt(aim: dict[str, Any]) -> list[str]:
         "fork": fork,
         "start a program": lambda: os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {}),
         "signal a process": lambda: os.kill(aim["pid"], 0),
-        "trace a process": lambda: refused(libc.ptrace(16, aim["pid"], 0, 0)),
+        "trace a process": lambda: refused(libc.ptrace(0x4206, aim["pid"], 0, 0)),  # without stopping it
         "read a process's memory": read_memory,
-        "make a namespace": lambda: refused(libc.unshare(0x10000000)),
-        "mount": lambda: refused(libc.mount(b"x", b"/tmp", b"tmpfs", 0, None)),
         "read a process's environment": lambda: open(f"/proc/{aim['pid']}/environ", "rb").close(),  # noqa: PTH123
-        "take 8 GiB": memory,
+        "make a namespace": lambda: refused(libc.unshare(0x10000000)),
+        "mount": lambda: refused(libc.mount(b"x", b"/", b"tmpfs", 32, None)),
+        "take 8 GiB": lambda: mmap.mmap(-1, 8 << 30).close(),
     }
     worked = []
     for name, attack in tried.items():

@@ -101,10 +101,11 @@ def _serve(settings: dict, ruleset: int, scratch: str | None) -> NoReturn:
     control, status = settings["control"], settings["status"]
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    calls = kernel.prepare_filter(settings["files"])
     while True:
         child = os.fork()
         if not child:
-            _child(settings, ruleset)
+            _child(settings, ruleset, calls)
         _say(status, {"ready": True})
         if os.read(control, 1) != b"g":
             os.kill(child, signal.SIGKILL)
@@ -170,7 +171,7 @@ def _say(status: int, message: dict) -> None:
 
 
 # ---- the child -----------------------------------------------------------------------------------------------------
-def _child(settings: dict, ruleset: int) -> NoReturn:
+def _child(settings: dict, ruleset: int, calls: bytes) -> NoReturn:
     """Confine this process for good, then read a request and run it."""
     try:
         kernel.die_with(os.getppid())
@@ -188,7 +189,7 @@ def _child(settings: dict, ruleset: int) -> NoReturn:
         os.closerange(kept[0] + 1, kept[1])
         os.closerange(kept[1] + 1, 64)
         kernel.limit(settings["cpu"], settings["memory"], settings["processes"])
-        kernel.seccomp(settings["files"])
+        kernel.seccomp(calls)
         size = int.from_bytes(_exactly(request, 4), "big")
         asked = json.loads(_exactly(request, size))
         os.write(answers, b"R")

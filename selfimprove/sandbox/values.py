@@ -74,7 +74,8 @@ def decode(coded: Any, depth: int = 0) -> Any:
         if tag == "b":
             return bytes.fromhex(*parts)
         if tag == "c":
-            return complex(*(decode(part) for part in parts))
+            real, imaginary = (float.__add__(decode(part), 0.0) for part in parts)
+            return complex(real, imaginary)
         if tag == "n" and parts in (["nan"], ["inf"], ["-inf"]):
             return float(parts[0])
         if tag == "i" and len(parts) == 1:

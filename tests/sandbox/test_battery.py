@@ -1,0 +1,76 @@
+"""Nothing gets out: every attempt of `battery` in every tier of this machine, as root and as an ordinary user."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+BATTERY = Path(__file__).with_name("battery.py")
+NOBODY = 65534
+ROOT = os.geteuid() == 0
+
+
+@cache
+def python_for(uid: int) -> str | None:
+    """A Python that this user can start and that an unknown user can read, or None."""
+    for python in (os.path.realpath(sys.executable), "/usr/bin/python3", "/usr/local/bin/python3"):
+        code = "import sys, ctypes, sqlite3; sys.exit(sys.version_info < (3, 11))"
+        try:
+            subprocess.run([python, "-c", code], check=True, capture_output=True, cwd="/", **_user(uid))
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return python
+    return None
+
+
+def _user(uid: int) -> dict:
+    return {} if uid == os.geteuid() else {"user": uid, "group": uid, "extra_groups": []}
+
+
+def run(what: str, uid: int, python: str | None = None, *more: str) -> dict[str, str]:
+    python = python or python_for(uid)
+    if python is None:
+        pytest.skip(f"no Python 3.11 here that user {uid} can start")
+    done = subprocess.run(
+        [python, str(BATTERY), what, *more], capture_output=True, text=True, cwd="/", timeout=300, **_user(uid)
+    )
+    if "EngineError" in done.stderr:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def users() -> list:
+    ordinary = NOBODY if ROOT else os.geteuid()
+    return [pytest.param(0, id="root", marks=[] if ROOT else pytest.mark.skip("needs root")), (ordinary)]
+
+
+@pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
+def test_the_attempts_work_outside(uid: int) -> None:
+    found = run("outside", uid)
+    needs_root = {"move a process to another core"} if uid else set()
+    assert {name: how for name, how in found.items() if how != "works" and name not in needs_root} == {}
+    assert len(found) >= 40
+
+
+@pytest.mark.parametrize("tier", ["A", "B"])
+@pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
+def test_no_attempt_gets_out(uid: int, tier: str) -> None:
+    found = run(tier, uid, python_for(NOBODY) if ROOT and tier == "B" else None, "attempts")
+    assert {name: how for name, how in found.items() if not how.startswith("held")} == {}
+    assert len(found) >= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", ["A", "B"])
+@pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
+def test_no_program_takes_more_than_its_share_or_breaks_the_jail(uid: int, tier: str) -> None:
+    found = run(tier, uid, python_for(NOBODY) if ROOT and tier == "B" else None, "ends")
+    assert {name: how for name, how in found.items() if not how.startswith("held")} == {}
+    assert len(found) >= 15
