@@ -6,7 +6,8 @@ Paper: none.
 Algorithm:
   1. Check the folder before a run begins, see `model_files`: safetensors only, no code, sizes that belong together.
   2. Read all weights once: no NaN, no infinity, no matrix of zeros.
-  3. Use it where it lies; it is not copied into the run.
+  3. Refuse what does not fit into memory; say so where it can be run but not trained as a whole.
+  4. Use it where it lies; it is not copied into the run.
 Differs: nothing to compare with.
 """
 
@@ -16,6 +17,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from selfimprove import memory
 from selfimprove.errors import EngineError, MissingError
 from selfimprove.interfaces import REQUIRED, Engine, Log, Model, Task
 from selfimprove.model_files import check_folder
@@ -40,6 +42,8 @@ class Pretrained(Model):
     def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:
         local = self._local() or self._download()
         check_folder(local, thorough=True)
+        if said := memory.check(self.path, memory.need(local), *memory.free()):
+            log.note(said)
         return Checkpoint(path=str(local.resolve()))
 
     def _local(self) -> Path | None:
