@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SECONDS, MEMORY, LONGEST = 5, 1 << 30, 200_000
+SECONDS, MEMORY, LONGEST = 2, 1 << 30, 200_000
 """Limits of one template: seconds of computing, bytes of memory, characters of its output."""
 _USER = {"role": "user", "content": "What is 3 + 5?"}
 _TALKS: list[list[dict[str, str]]] = [

@@ -402,6 +402,7 @@ def test_a_mistake_is_answered_by_one_line_and_its_exit_code(
     tmp_path: Path,
     make_model: Callable[..., Path],
     make_run: Callable[..., Any],
+    composed_once: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
