@@ -150,6 +150,8 @@ def find(name: str) -> Path:
 def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Settings]:
     """Compose a recipe: its file, then overrides such as `rounds=5`, `model=pretrained`, `task.jsonl.path=FILE`.
 
+    `bench=false` leaves out what the recipe's `bench` block scales down for the tiny model.
+
     Raises:
         RecipeError: anything in it that cannot be used, in one line.
         MissingError: no such recipe.
@@ -157,11 +159,12 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     path = find(str(name))
     body = yaml_file.read(path)
     chosen = _defaults(body.pop("defaults", []), path)
-    values = [override for override in overrides if not _choose(override, chosen)]
+    whole = "bench=false" in overrides  # the recipe's own sizes, with the tiny model too
+    values = [override for override in overrides if override != "bench=false" and not _choose(override, chosen)]
     bench = body.pop("bench", None) or {}
     if not isinstance(bench, dict):
         raise RecipeError(f"{path}: bench must hold settings for the tiny model, such as `rounds: 2`")
-    if chosen["model"] == ["tiny"]:
+    if chosen["model"] == ["tiny"] and not whole:
         body = _merge(body, bench)
     for key in body:
         if key not in {f.name for f in fields(Recipe)}:
