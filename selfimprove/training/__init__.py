@@ -1,14 +1,29 @@
-"""Thin, lazy calls into TRL: the one place that touches it. One kind of trainer per file.
+"""Thin, lazy calls into TRL, the one place that touches it, one kind of trainer per file; and a loop of our own.
+
+`live` and `native` are for what TRL has no trainer for: conversations, critics, rewards of several roles.
 
 Rows are tokenized here, with the functions that the engines use, so the trainer sees the tokens that were sampled.
 """
 
 from __future__ import annotations
 
+from selfimprove.training.chain import in_turn
 from selfimprove.training.likelihood import sft
+from selfimprove.training.live import Drawn, Live, Turn, batches, passes
 from selfimprove.training.lora import Lora
+from selfimprove.training.native import (
+    Clipped,
+    Draws,
+    answers,
+    generalized_advantages,
+    lead,
+    marked,
+    reinforce,
+    to_go,
+    whiten,
+)
 from selfimprove.training.online import Tally, policy_gradient
-from selfimprove.training.options import Adapted, Referenced, Sampled, Trained, one_of, reference_of, start_of
+from selfimprove.training.options import Adapted, Referenced, Sampled, Trained, between, one_of, reference_of, start_of
 from selfimprove.training.peak import Check, Peak
 from selfimprove.training.preference import Pairs, dpo, pairs
 from selfimprove.training.schedule import Schedule, schedule_of
@@ -18,6 +33,10 @@ from selfimprove.training.weights import blend, load, save
 __all__ = [
     "Adapted",
     "Check",
+    "Clipped",
+    "Drawn",
+    "Draws",
+    "Live",
     "Lora",
     "Pairs",
     "Peak",
@@ -26,16 +45,28 @@ __all__ = [
     "Schedule",
     "Tally",
     "Trained",
+    "Turn",
+    "answers",
+    "batches",
+    "between",
     "blend",
     "dpo",
+    "generalized_advantages",
+    "in_turn",
     "kto",
+    "lead",
     "load",
+    "marked",
     "one_of",
     "pairs",
+    "passes",
     "policy_gradient",
     "reference_of",
+    "reinforce",
     "save",
     "schedule_of",
     "sft",
     "start_of",
+    "to_go",
+    "whiten",
 ]
