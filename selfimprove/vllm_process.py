@@ -147,11 +147,10 @@ class Process:
         self.held = weights
         return False
 
-    def generate(self, prompts: Sequence[list[int]], asked: Any, log: Log | None, rows: int) -> list[Any]:
+    def generate(self, prompts: Sequence[list[int]], asked: Any, log: Log | None) -> list[Any]:
         """vLLM's outputs for prompts of token ids, with the weights that were loaded last.
 
-        Args:
-            rows: completions of each prompt, for the progress.
+        A call that does not come to its end takes the process with it, which would answer the rest in the next call.
         """
         assert self.held is not None
         adapter = None
@@ -161,13 +160,13 @@ class Process:
             number = self.adapters.setdefault(self.held.path, len(self.adapters) + 1)
             adapter = LoRARequest(f"adapter-{number}", number, self.held.path)
         self.wake()
+        tokens = [{"prompt_token_ids": prompt} for prompt in prompts]
         with _explained("vLLM failed"):
-            return self.llm.generate(
-                [{"prompt_token_ids": prompt} for prompt in prompts],
-                asked,
-                use_tqdm=_bar(log, rows) if log else False,
-                lora_request=adapter,
-            )
+            try:
+                return self.llm.generate(tokens, asked, use_tqdm=_bar(log) if log else False, lora_request=adapter)
+            except BaseException:
+                self.close()
+                raise
 
     def rest(self) -> None:
         """Give a GPU's memory to others until the next call, the training of this process for example.
@@ -254,8 +253,8 @@ def _explained(what: str) -> Iterator[None]:
         raise EngineError(f"{what}: {line[:300]}") from error
 
 
-def _bar(log: Log, rows: int) -> Any:
-    """A progress bar, as `LLM.generate` wants one, that tells the log and shows nothing."""
+def _bar(log: Log) -> Any:
+    """A progress bar of samples, as `LLM.generate` wants one, that tells the log and shows nothing."""
     from tqdm import tqdm
 
     class Bar(tqdm):
@@ -264,7 +263,7 @@ def _bar(log: Log, rows: int) -> Any:
 
         def update(self, n: float | None = 1) -> bool | None:
             shown = super().update(n)
-            log.progress(int(self.n) * rows, int(self.total) * rows, "samples")
+            log.progress(int(self.n), int(self.total), "samples")
             return shown
 
     return Bar

@@ -80,7 +80,7 @@ class Vllm(Engine):
         room = [min(limit, context - len(one)) for one in order]
         asked = [SamplingParams(**options, seed=_seed(seed, o), max_tokens=m) for o, m in zip(order, room, strict=True)]
         self._serve(checkpoint, log)
-        outputs = process.generate([list(one) for one in order], asked, log, rows) if order else []
+        outputs = process.generate([list(one) for one in order], asked, log) if order else []
         process.rest()
         drawn = {one: _completions(output.outputs, known) for one, output in zip(order, outputs, strict=True)}
         return [
@@ -141,7 +141,7 @@ class Vllm(Engine):
             EngineError: vLLM cannot run them, or computes something else than transformers.
         """
         process, path, (weights, known) = self._vllm(), checkpoint.path, self._know(checkpoint)
-        if self._served != path:
+        if self._served != path or process.llm is None:
             self._served = ""
             bound = self.max_difference or (1e-3 if weights.dtype == "float32" else 0.1)
             anew = process.load(weights, anew=False)
@@ -170,7 +170,7 @@ def _logprobs(process: Process, pairs: Sequence[forward.Pair]) -> list[list[floa
 
     lines = [[*prompt, *said] for prompt, said in pairs]
     asked = SamplingParams(max_tokens=1, prompt_logprobs=0, temperature=0.0, detokenize=False)
-    outputs = process.generate(lines, asked, None, 1)
+    outputs = process.generate(lines, asked, None)
     return [
         [output.prompt_logprobs[place][line[place]].logprob for place in range(len(prompt), len(line))]
         for (prompt, _), line, output in zip(pairs, lines, outputs, strict=True)

@@ -73,7 +73,11 @@ class StandIn:
                 )
                 for line, row in zip(ids, rows, strict=True)
             ]
-        bar = use_tqdm(total=len(ids), desc="Processed prompts", dynamic_ncols=True, postfix="") if use_tqdm else None
+        bar = (
+            use_tqdm(total=sum(one.n for one in asked), desc="Processed prompts", dynamic_ncols=True, postfix="")
+            if use_tqdm
+            else None
+        )
         outputs = []
         for line, one in zip(ids, asked, strict=True):
             sampling = Sampling(temperature=one.temperature, max_completion_length=one.max_tokens)
@@ -90,7 +94,7 @@ class StandIn:
                     ]
                 )
             )
-            bar and bar.update(1)
+            bar and bar.update(one.n)
         return outputs
 
 
@@ -281,6 +285,16 @@ def test_an_adapter_is_served_on_its_base(vllm, small, ask, quiet_log, tmp_path)
     numbers = {(adapter.path, adapter.number) for _, _, adapter in vllm.started[0].asked}
     assert numbers == {(adapters[0].path, 1), (adapters[1].path, 2)}
     assert greedy(engine, base, ask, quiet_log) == greedy(Transformers(), base, ask, quiet_log)
+
+
+def test_a_call_that_was_cut_short_ends_the_process(vllm, small, ask, quiet_log, monkeypatch):
+    engine, checkpoint = Vllm(), small()
+    greedy(engine, checkpoint, ask, quiet_log)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(quiet_log, "progress", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        greedy(engine, checkpoint, ask, quiet_log)
+    assert greedy(engine, checkpoint, ask, quiet_log) == greedy(Transformers(), checkpoint, ask, quiet_log)
+    assert vllm.events == ["start", "end", "start"]
 
 
 # ---- memory ------------------------------------------------------------------------------------------------------
