@@ -76,6 +76,8 @@ def test_the_bench_block_scales_down_to_the_tiny_model_and_to_no_other(make_reci
     _, large = load(path, ["model=pretrained", "model.pretrained.path=x"])
     assert large["rounds"] == 9 and large["selection"]["threshold"] == {"min_score": 1.0, "per_prompt": 8}
     assert load(path, ["rounds=5"])[1]["rounds"] == 5
+    _, whole = load(path, ["bench=false"])
+    assert whole["rounds"] == 9 and whole["selection"]["threshold"] == {"min_score": 1.0, "per_prompt": 8}
 
 
 @pytest.mark.parametrize(
@@ -219,7 +221,7 @@ def test_a_chain_that_does_not_fit_names_both_sides_and_a_bridge(overrides: list
     ("overrides", "expected"),
     [
         (["gate=[always,keep_best]"], "gate takes one method, 2 are named"),
-        (["optimization="], "optimization takes one method, 0 are named"),
+        (["optimization="], "optimization names no method"),
         (["acquisition=[]"], "acquisition names no method"),
         (["evaluation=[]"], "evaluation names no method"),
         (["rounds=-1"], "rounds is -1; it must be at least 0"),
