@@ -22,7 +22,11 @@ from selfimprove.records import Message, Metric, Rollout, read_records
 from selfimprove.rundir import RunDir, intact
 from selfimprove.text import split_of
 
-MACHINE = ("batch_size", "cached_models", "device")
+MACHINE = (
+    *("batch_size", "cached_models", "device", "tensor_parallel_size", "gpu_memory_utilization", "enforce_eager"),
+    *("sleep_level", "max_difference", "concurrency", "timeout", "retries", "backoff"),
+    *("prompt_price", "completion_price"),
+)
 """Options of an engine that do not change what it samples."""
 
 
