@@ -54,6 +54,8 @@ SMALLER = {
     "optimization.rloo.per_device_train_batch_size": 8,
     "optimization.rloo.max_completion_length": 12,
 }
+TAUGHT = {"evocot": 60, "serl": 60, "dte": 60, "crescent": 200, "cure": 400, "sol_ver": 400}
+"""Bootstrap steps of recipes that read what the model says, whatever the reward; else four will do."""
 
 
 class Quiet:
@@ -108,6 +110,9 @@ def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch):
             "model.tiny.check_every=60",
             "engine.transformers.max_completion_length=32",
         ]
+    if name in TAUGHT:
+        steps = (f"model.tiny.{option}={TAUGHT[name]}" for option in ("max_steps", "check_every"))
+        changes += [*steps, "engine.transformers.max_completion_length=32"]
     root = create(name, changes, tmp_path / "run").root
     summary = Runner(RunDir(root), Quiet()).run()
     assert summary["rounds"] == 1 and not summary["stopped"]
