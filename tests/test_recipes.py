@@ -10,9 +10,11 @@ from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner, create
 
 NAMES = sorted(path.stem for path in recipes.shipped().glob("*.yaml"))
+REAL = {name for name in NAMES if "- model: pretrained" in (recipes.shipped() / f"{name}.yaml").read_text()}
+"""Recipes for a real model and real data; test_real_recipes.py runs them."""
 QUICK = ("quickstart",)
 """One round of these is in the quick suite; of the others, with the marker `recipes`."""
-ROUNDS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.recipes) for name in NAMES]
+ROUNDS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.recipes) for name in NAMES if name not in REAL]
 SMALLER = {
     "rounds": 1,
     "gate_problems": 12,
