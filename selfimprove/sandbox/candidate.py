@@ -38,7 +38,7 @@ def run(request: dict[str, Any], answers: int, questions: int) -> NoReturn:
         for descriptor, mode in enumerate("rww")
     )
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
-    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # as the module `site` would have done
+    builtins.__dict__.update(exit=sys.exit, quit=sys.exit)  # as the module `site` would have done
     code = 0
     try:
         if request["mode"] == "stdin":

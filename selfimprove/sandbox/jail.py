@@ -111,8 +111,9 @@ def _serve(settings: dict, ruleset: int, scratch: str | None) -> NoReturn:
             os.kill(child, signal.SIGKILL)
             os._exit(0)
         _say(status, _watch(child, control, settings["wall"]))
-        if os.read(control, 1) != b"c":
-            os._exit(0)
+        while (word := os.read(control, 1)) != b"c":
+            if word != b"k":  # the word to stop a child that had just ended
+                os._exit(0)
         _drain(settings["request"], nothing)
         if scratch:
             _wipe(scratch)

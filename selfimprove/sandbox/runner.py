@@ -119,6 +119,7 @@ class Jail:
         control, request, answers, output, status = pipes = [os.pipe() for _ in range(5)]
         self._control, self._request = control[1], request[1]
         self._answers, self._output, self._status = answers[0], output[0], status[0]
+        self._open = [self._control, self._request, self._answers, self._output, self._status]
         theirs = {"control": control[0], "request": request[0]}
         theirs |= {"answers": answers[1], "output": output[1], "status": status[1]}
         settings = {
@@ -177,7 +178,7 @@ class Jail:
 
     def line(self) -> bytes | None:
         """The next line of the program's answers; None: there are no more."""
-        self._pump(lambda: b"\n" in self._answered[self._taken :])
+        self._pump(lambda: self._answered.find(b"\n", self._taken) >= 0)
         end = self._answered.find(b"\n", self._taken)
         if end < 0:
             return None
@@ -211,8 +212,8 @@ class Jail:
         """End the jail and all in it."""
         self._process.kill()
         self._process.wait()
-        for descriptor in (self._control, self._request, self._answers, self._output, self._status):
-            os.close(descriptor)
+        while self._open:
+            os.close(self._open.pop())
 
     def _begin(self, pending: bytes, seconds: float) -> None:
         self._pending, self._deadline = bytearray(pending), time.monotonic() + seconds
@@ -279,6 +280,8 @@ class Sandbox:
     limits: Limits
     workers: int
     _jails: queue.LifoQueue[Jail] = field(default_factory=queue.LifoQueue, repr=False)
+    _testers: queue.LifoQueue[Jail] = field(default_factory=queue.LifoQueue, repr=False)
+    """Jails for tests that call a program in another jail; as many, so that nobody waits for a second one."""
     _alone: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
@@ -324,8 +327,9 @@ class Sandbox:
 
     def close(self) -> None:
         """End all jails."""
-        while not self._jails.empty():
-            self._jails.get().close()
+        for jails in (self._jails, self._testers):
+            while not jails.empty():
+                jails.get().close()
 
     def run(self, program: Program, alone: bool = False) -> Outcome:
         """Run a program.
@@ -340,10 +344,7 @@ class Sandbox:
         if len(program.source) + len(program.stdin) > LARGEST:
             return Outcome("error:too_long")
         for _ in range(2):  # a jail that something else ended is replaced; a program that ends it twice is at fault
-            with contextlib.suppress(JailLost), contextlib.ExitStack() as stack:
-                if alone:
-                    stack.enter_context(self._alone)
-                jail, *_ = (stack.enter_context(self.jail()) for _ in range(self.workers if alone else 1))
+            with contextlib.suppress(JailLost), self.alone() if alone else self.jail() as jail:
                 jail.begin(request)
                 return _outcome(jail.end(), program, self.limits)
         return Outcome("error:jail")
@@ -354,9 +355,17 @@ class Sandbox:
             return list(threads.map(self.run, programs))
 
     @contextlib.contextmanager
-    def jail(self) -> Iterator[Jail]:
-        """A free jail, for one program. It is replaced afterwards where it has run enough, or where it broke."""
-        jail = self._jails.get()
+    def jail(self, tester: bool = False) -> Iterator[Jail]:
+        """A free jail, for one program. It is replaced afterwards where it has run enough, or where it broke.
+
+        Args:
+            tester: one for tests, whoever holds the others.
+        """
+        jails = self._testers if tester else self._jails
+        try:
+            jail = jails.get(block=not tester)
+        except queue.Empty:
+            jail = self._start()
         try:
             yield jail
         except BaseException:
@@ -366,10 +375,20 @@ class Sandbox:
             if jail.executions >= RECYCLED:
                 jail = self._replace(jail)
         finally:
-            self._jails.put(jail)
+            jails.put(jail)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Jail]:
+        """A jail while no other one runs anything."""
+        with self._alone, contextlib.ExitStack() as stack:
+            jails = [stack.enter_context(self.jail()) for _ in range(self.workers)]
+            yield jails[0]
 
     def _replace(self, jail: Jail) -> Jail:
         jail.close()
+        return self._start()
+
+    def _start(self) -> Jail:
         fresh = Jail(self.tier, self.limits)
         try:
             fresh.wait()
@@ -426,18 +445,20 @@ def read_answers(lines: Sequence[bytes], wanted: int) -> tuple[list[Answer], tup
             if not isinstance(message, dict):
                 raise values.ValueRefused("not an answer")
             if "failed" in message and place == len(lines) - 1:
-                return answers, (_name(message["failed"]), _name(message.get("text", ""), 500))
+                return answers, (printable(message["failed"]), printable(message.get("text", ""), 500))
             if len(answers) == wanted or len(message.keys() & {"value", "error"}) != 1:
                 raise values.ValueRefused("not an answer")
             known = "value" in message
-            answers.append(Answer(values.decode(message["value"])) if known else Answer(error=_name(message["error"])))
+            answers.append(
+                Answer(values.decode(message["value"])) if known else Answer(error=printable(message["error"]))
+            )
         except values.ValueRefused:
             return [], ("answers", "what came back is not one answer to each call")
     return answers, None
 
 
-def _name(text: Any, longest: int = 80) -> str:
-    """A stranger's text, in one line that can be printed."""
+def printable(text: Any, longest: int = 80) -> str:
+    """A stranger's text as one line that can be printed."""
     return "".join(c if c.isprintable() else " " for c in str(text)[:longest]) or "unknown"
 
 
