@@ -14,7 +14,9 @@ REAL = {name for name in NAMES if "- model: pretrained" in (recipes.shipped() / 
 """Recipes for a real model and real data; test_real_recipes.py runs them."""
 QUICK = ("quickstart",)
 """One round of these is in the quick suite; of the others, with the marker `recipes`."""
-ROUNDS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.recipes) for name in NAMES if name not in REAL]
+ROUNDS = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.recipes) for name in NAMES if name not in REAL
+]
 SMALLER = {
     "rounds": 1,
     "gate_problems": 12,
