@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from selfimprove import registry, statistics
+from selfimprove import registry, statistics, training
 from selfimprove.interfaces import Context, Policy, Verify
 from selfimprove.records import Prompt, Record, Report, Rollout, read_records
 from selfimprove.stored import Stored, write_checkpoint
@@ -39,7 +39,7 @@ def null(stored: Stored, given: Context) -> dict[str, float]:
     for method in recipe.selection.values():
         records = method.select(records, made)
     if records:
-        write_checkpoint(recipe.the("optimization").optimize(records, made), given.folder)
+        write_checkpoint(training.in_turn(recipe.optimization, records, made), given.folder)
     else:
         given.log.note("selection kept nothing of the shuffled records: there is no null round")
     return {"kept": len(records)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from selfimprove.recipe import Recipe
 from selfimprove.records import Prompt
@@ -49,7 +50,7 @@ def estimate(recipe: Recipe) -> Cost:
     gate += audit * (1 + recipe.rounds)
     for reward, asked in judges:  # of each audit the judge that scored the data, the candidate, and the start
         gate += audit * asked * (1 + recipe.rounds * (1 if getattr(reward, "frozen", False) else 3))
-    optimization = recipe.the("optimization")
+    optimization: Any = next(iter(recipe.optimization.values()))  # the later ones of a chain train nothing
     online = optimization.consumes is Prompt  # it draws its own completions, a batch a step
     steps = getattr(optimization, "max_steps", None)
     if steps is not None and steps < 0:

@@ -283,7 +283,10 @@ class Selection(ABC):
 
 @dataclass
 class Optimization(ABC):
-    """Survey section 4: data into new weights, written to context.folder / "model"."""
+    """Survey section 4: data into new weights, written to context.folder / "model".
+
+    In a chain the first takes records. Each later one takes the Checkpoint of the one before, as its only record.
+    """
 
     consumes: ClassVar[Any]
 

@@ -35,11 +35,11 @@ from selfimprove.interfaces import (
     Task,
 )
 from selfimprove.judging import FEWEST, MIXED
-from selfimprove.records import Record
+from selfimprove.records import Checkpoint, Record
 from selfimprove.registry import nearest
 
-ONE = ("task", "model", "engine", "optimization", "refinement", "gate", "launcher")
-SOME = ("acquisition", "evaluation", "controller")
+ONE = ("task", "model", "engine", "refinement", "gate", "launcher")
+SOME = ("acquisition", "optimization", "evaluation", "controller")
 DEFAULTS = {
     "task": ["chain_sums"],
     "model": ["tiny"],
@@ -235,12 +235,14 @@ def check_flow(recipe: Recipe) -> None:
                     f"{giver} gives {_kind(kind)}, but {slot} {name!r} takes {_kind(method.consumes)}.{hint}"
                 )
             giver = f"{slot} {name!r}"
-            if slot != "optimization" and method.produces is not Record:
-                kind = method.produces
+            made = Checkpoint if slot == "optimization" else method.produces
+            kind = kind if made is Record else made
 
 
 def _kind(kind: Any) -> str:
-    return "nothing" if kind is None else f"{kind.__name__} records" if isinstance(kind, type) else "any records"
+    if kind in (None, Checkpoint):
+        return "a checkpoint" if kind else "nothing"
+    return f"{kind.__name__} records" if isinstance(kind, type) else "any records"
 
 
 def _merge(body: Any, over: Any) -> Any:

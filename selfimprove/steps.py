@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from selfimprove import controls, diagnostics, judging, splits
+from selfimprove import controls, diagnostics, judging, splits, training
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Evidence, Exam, Groups, Log, Stop, Verify
 from selfimprove.recipe import Recipe
@@ -215,7 +215,7 @@ def selection(stored: Stored, given: Context) -> Counts:
 def optimization(stored: Stored, given: Context) -> Counts:
     """Train a candidate on what was selected."""
     records = read_records(stored.folder.step(given.round, "selection") / "output.jsonl")
-    checkpoint = stored.at(given.round)[0].the("optimization").optimize(records, given)
+    checkpoint = training.in_turn(stored.at(given.round)[0].optimization, records, given)
     write_checkpoint(checkpoint, given.folder)
     return {"records": len(records)}
 

@@ -111,6 +111,18 @@ def one_of(method: Any, **choices: Sequence[str]) -> None:
             raise RecipeError(f"optimization.{name_of(method)}.{option} takes {' or '.join(known)}, not {value!r}")
 
 
+def between(method: Any, **bounds: tuple[float, float]) -> None:
+    """Check options that are numbers within bounds.
+
+    Raises:
+        RecipeError: the value of an option is outside of its bounds.
+    """
+    for option, (low, high) in bounds.items():
+        value = getattr(method, option)
+        if not low <= value <= high:
+            raise RecipeError(f"optimization.{name_of(method)}.{option} is {value}; it must be {low:g} to {high:g}")
+
+
 def name_of(method: Any) -> str:
     """A method's name in recipes: its file has the same."""
     return type(method).__module__.rpartition(".")[2]

@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import StorageError
+from selfimprove.errors import DataError, StorageError
 from selfimprove.records import Checkpoint
 from selfimprove.training.lora import Lora, merged, quantization
 
@@ -67,13 +67,20 @@ def save(model: Any, tokenizer: Any, folder: Path) -> Checkpoint:
 
 
 def blend(old: Checkpoint, new: Checkpoint, share: float, folder: Path) -> Checkpoint:
-    """The weights share * old + (1 - share) * new of two models of one kind; saves to `folder`."""
+    """The weights share * old + (1 - share) * new of two models of one kind; saves to `folder`.
+
+    Raises:
+        DataError: the models have different weights.
+    """
     import torch
 
-    model, tokenizer = load(new)
-    weights = load(old)[0].state_dict()
-    with torch.no_grad():
-        for name, weight in model.state_dict().items():
-            if weight.is_floating_point():
-                weight.mul_(1 - share).add_(weights[name], alpha=share)
+    model, tokenizer = load(old if share == 1 else new)
+    if 0 < share < 1:
+        weights = dict(load(old)[0].named_parameters())
+        mine = dict(model.named_parameters())  # a matrix that two layers share stands here once
+        if {name: one.shape for name, one in mine.items()} != {name: one.shape for name, one in weights.items()}:
+            raise DataError(f"{old.path} and {new.path} are models of different kinds: their weights cannot be merged")
+        with torch.no_grad():
+            for name, weight in mine.items():
+                weight.lerp_(weights[name], share)
     return save(model.to(dtype_of(new)), tokenizer, folder)

@@ -1,0 +1,43 @@
+"""An average of the weights over the rounds, in which older rounds count less and less.
+
+Idea: what the rounds have in common stays, what one round's samples brought by chance averages out.
+Survey: direct optimization, section 4.2; it follows any method that trains: `optimization: [sft, ema]`.
+Paper: arXiv:1703.01780 (Mean teachers), Tarvainen and Valpola, 2017.
+Algorithm:
+  1. Take the weights that the method before has trained in this round.
+  2. The result is decay * average of the round before + (1 - decay) * trained; in round 1 the average is the start.
+  3. The average is the round's model, and goes on in the next round whether the gate accepted it or not.
+Differs: the paper averages over the steps of one training with decay 0.99 to 0.999, and trains the plain weights on.
+  Here it is over rounds, of which there are few, so 0.5 is our choice; a method with `restart: last` trains the average
+  on, one with `restart: base` trains every round from the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint
+from selfimprove.registry import register
+
+
+@register("ema", paper="1703.01780")
+@dataclass
+class Ema(Optimization):
+    consumes: ClassVar[Any] = Checkpoint
+    decay: float = 0.5
+    """Share of the average so far, from 0 to 1."""
+
+    def __post_init__(self) -> None:
+        training.between(self, decay=(0.0, 1.0))
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        average = context.start
+        if context.previous is not None:
+            noted = json.loads((context.previous / "checkpoint.json").read_text())
+            average = Checkpoint(path=str(context.previous / noted["path"]))
+        return training.blend(average, records[0], self.decay, context.folder / "model")

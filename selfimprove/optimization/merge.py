@@ -1,0 +1,41 @@
+"""Move the trained weights part of the way back to those they came from.
+
+Idea: between two weights that share a start most of the gain is kept and much of the damage is not; what training broke
+beside the task comes back.
+Survey: direct optimization, section 4.2; it follows any method that trains: `optimization: [sft, merge]`.
+Paper: arXiv:2109.01903 (WiSE-FT), Wortsman et al., 2021.
+Algorithm:
+  1. Take the weights that the method before has trained.
+  2. The result is (1 - share) * `toward` + share * trained, for each weight; share 0 and 1 give the ends to the bit.
+Differs: the paper has vision models fine-tuned once, and recommends share 0.5 where nothing is known; here it is done
+  in each round. Not measured on a large model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint
+from selfimprove.registry import register
+
+
+@register("merge", paper="2109.01903")
+@dataclass
+class Merge(Optimization):
+    consumes: ClassVar[Any] = Checkpoint
+    share: float = 0.5
+    """Share of the trained weights, from 0 to 1."""
+    toward: str = "last"
+    """What they are merged with: `last` (the newest policy) or `base` (the weights of round 0)."""
+
+    def __post_init__(self) -> None:
+        training.one_of(self, toward=("base", "last"))
+        training.between(self, share=(0.0, 1.0))
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        old = context.start if self.toward == "base" else context.policy.checkpoint
+        return training.blend(old, records[0], 1 - self.share, context.folder / "model")
