@@ -58,7 +58,7 @@ SMALLER = {
     "optimization.rloo.per_device_train_batch_size": 8,
     "optimization.rloo.max_completion_length": 12,
 }
-TAUGHT = {"evocot": 60, "serl": 60, "dte": 60, "crescent": 200, "cure": 400, "sol_ver": 400}
+TAUGHT = {"evocot": 60, "serl": 60, "dte": 100, "crescent": 150, "cure": 400, "sol_ver": 400}
 """Bootstrap steps of recipes that read what the model says, whatever the reward; else four will do."""
 
 
