@@ -1,0 +1,112 @@
+"""The recipes for a real model: one round of each, with a small Llama and small files in the form of the data sets."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from selfimprove import recipe as recipes
+from selfimprove.rundir import RunDir
+from selfimprove.runner import Runner, create
+
+NAMES = sorted(path.stem for path in recipes.shipped().glob("*.yaml") if "- model: pretrained" in path.read_text())
+NOTHING = {"num_words": None, "relation": None}
+WORDS = [{**NOTHING, "num_words": 1, "relation": "at least"}, NOTHING]
+ROWS = {
+    "gsm8k": lambda i: {"question": f"what is {i} + 5?", "answer": f"{i} + 5 = {i + 5}\n#### {i + 5}"},
+    "math500": lambda i: {"problem": f"what is {i} / 7?", "answer": f"\\frac{{{i}}}{{7}}", "level": 1},
+    "ifeval": lambda i: {
+        "prompt": f"write of {i} without a comma",
+        "instruction_id_list": ["length_constraints:number_words", "punctuation:no_comma"],
+        "kwargs": json.dumps(WORDS),
+    },
+}
+SMALLER = {
+    "rounds": 1,
+    "gate_problems": 8,
+    "audit_problems": 8,
+    "audit_samples": 2,
+    "sealed_problems": 8,
+    "control_problems": 4,
+    "control_samples": 2,
+    "engine.transformers.max_completion_length": 8,
+    "acquisition.seed_prompts.problems": 8,
+    "acquisition.rejection_sampling.samples": 2,
+    "acquisition.propose.problems": 8,
+    "acquisition.propose.samples": 4,
+    "acquisition.propose.rate": "reward",
+    "acquisition.propose.low": 0.0,
+    "acquisition.propose.high": 1.0,
+    "optimization.sft.max_steps": 2,
+    "optimization.sft.per_device_train_batch_size": 4,
+    "optimization.sft.gradient_accumulation_steps": 1,
+    "optimization.dpo.max_steps": 2,
+    "optimization.grpo.max_steps": 2,
+    "optimization.grpo.num_generations": 4,
+    "optimization.grpo.per_device_train_batch_size": 8,
+    "optimization.grpo.gradient_accumulation_steps": 1,
+    "optimization.grpo.max_completion_length": 8,
+}
+
+
+class Quiet:
+    def step(self, number, stage): ...
+    def progress(self, done, total, unit=""): ...
+    def metric(self, name, value): ...
+    def note(self, text): ...
+    def round(self, line): ...
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory) -> Path:
+    place = importlib.util.spec_from_file_location("small_llama", Path(__file__).parent / "small_llama.py")
+    assert place and place.loader
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    # long enough for the proposer's prompt, and quiet enough that samples end
+    return module.build(tmp_path_factory.mktemp("model") / "llama", template=True, max_position_embeddings=2048)
+
+
+def changes(settings: dict, llama: Path, folder: Path) -> list[str]:
+    """The overrides that make a recipe small, give it the small model, and the data in place of those of the hub."""
+    [task] = settings["task"]
+    data = folder / f"{task}.jsonl"
+    data.write_text("".join(json.dumps(ROWS[task](i)) + "\n" for i in range(400)))
+    fitting = [f"model.pretrained.path={llama}", f"task.{task}.path={data}"]
+    for key, value in SMALLER.items():
+        *path, option = key.split(".")
+        place = settings
+        for part in path:
+            place = place.get(part, {})
+        if option in place:
+            fitting.append(f"{key}={value}")
+    return fitting
+
+
+def test_there_are_recipes_for_a_real_model():
+    assert {"gsm8k_rest_em", "gsm8k_grpo", "math_ttrl", "self_rewarding_instruct", "r_zero_math"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_names_a_model_and_runs_on_one_device(name):
+    settings = recipes.load(name)[1]
+    assert settings["model"]["pretrained"]["path"].count("/") == 1
+    assert list(settings["engine"]) == ["transformers"] and list(settings["launcher"]) == ["inline"]
+    tokens = settings["engine"]["transformers"]["max_completion_length"]
+    assert all(method.get("max_completion_length", tokens) == tokens for method in settings["optimization"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_one_round_of_a_recipe_with_a_small_llama(name, llama, tmp_path):
+    settings = recipes.load(name)[1]
+    # random weights solve nothing, agree on nothing and judge nothing, and a round needs data
+    root = create(name, [*changes(settings, llama, tmp_path), "reward=random"], tmp_path / "run").root
+    summary = Runner(RunDir(root), Quiet()).run()
+    assert summary["rounds"] == 1 and not summary["stopped"]
+    round_ = summary["per_round"][1]
+    assert round_["selection/kept"] > 0 and round_["optimization/records"] > 0
+    assert summary["sealed"]["n"] == 8
+    start = (llama / "model.safetensors").read_bytes()
+    assert (root / "round_001/optimization/model/model.safetensors").read_bytes() != start
