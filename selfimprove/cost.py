@@ -31,7 +31,10 @@ def estimate(recipe: Recipe) -> Cost:
     for method in recipe.acquisition.values():
         if method.consumes is None:
             prompts = getattr(method, "problems", None) or 1500
+        elif method.produces is Prompt:
+            prompts += getattr(method, "problems", 0)  # those that the model writes
         samples = getattr(method, "samples", 0) or getattr(method, "agents", 0) * getattr(method, "turns", 1)
+        samples = samples * getattr(method, "iterations", 1) + getattr(method, "tests", 0)
         drawn += prompts * samples
         rollouts = max(rollouts, prompts * samples)
         limits.append(getattr(method, "max_completion_length", None) or 0)

@@ -54,6 +54,17 @@ def test_a_task_of_unknown_size_counts_as_1500_problems() -> None:
     assert cost("acquisition.seed_prompts.problems=null").samples == 5 * 1500 * 8
 
 
+def test_a_search_counts_its_iterations_and_written_problems_are_solved_too() -> None:
+    def drawn(chain: str, *options: str) -> int:
+        return cost(f"acquisition=[{chain}]", "rounds=1", "acquisition.seed_prompts.problems=500", *options).samples
+
+    assert drawn("seed_prompts,tree_search", "acquisition.tree_search.iterations=6") == 500 * 3 * 6
+    written = ("acquisition.self_instruct.problems=300", "acquisition.rejection_sampling.samples=4")
+    assert drawn("seed_prompts,self_instruct,rejection_sampling", *written) == (500 + 300) * 4
+    tests = ("acquisition.code_and_tests.samples=8", "acquisition.code_and_tests.tests=4")
+    assert drawn("seed_prompts,code_and_tests", *tests) == 500 * (8 + 4)
+
+
 def test_voting_and_sampling_evaluations_multiply() -> None:
     price = cost(
         "refinement=self_consistency",
