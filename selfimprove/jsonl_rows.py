@@ -1,6 +1,6 @@
 """Reads the rows of a file that somebody else wrote; what is wrong is said in one line, with the file and its line.
 
-Not a method: `jsonl` uses it, and `hub_rows` its parts.
+Not a method: `jsonl` uses it, `hub_rows` and `code_rows` its parts.
 """
 
 from __future__ import annotations
@@ -59,17 +59,12 @@ def read(path: Path, prompt_column: str, answer_column: str, skip_bad: int) -> t
         MissingError: there is no such file.
         DataError: it cannot be read, or more than `skip_bad` of its rows cannot.
     """
-    if not path.exists():
-        raise MissingError(f"task.jsonl.path: there is no file {path}")
-    _check_kind(path)
     found: dict[str, Row] = {}
     counts = {"rows": 0, "skipped": 0, "duplicates": 0, "cleaned": 0}
-    for number, line in _lines(path):
+    for number, line in lines(path, "task.jsonl.path"):
         counts["rows"] += 1
-        if counts["rows"] > MOST:
-            raise DataError(f"task.jsonl.path: {path} has more than {MOST:,} rows; name a part of it")
         try:
-            row = _row(number, line, prompt_column, answer_column)
+            row = _row(number, values_of(line), prompt_column, answer_column)
         except DataError as error:
             counts["skipped"] += 1
             if counts["skipped"] > skip_bad:
@@ -83,29 +78,29 @@ def read(path: Path, prompt_column: str, answer_column: str, skip_bad: int) -> t
     return list(found.values()), counts
 
 
-def _check_kind(path: Path) -> None:
+def _check_kind(path: Path, option: str) -> None:
     """Refuse what is no file of rows: archives, pickles and scripts are neither unpacked nor run.
 
     Raises:
         DataError: the message says what it is.
     """
     if path.is_dir() and any(path.glob("*.py")):
-        raise DataError(f"task.jsonl.path: {path} is a folder with a script; data sets with code are not run")
+        raise DataError(f"{option}: {path} is a folder with a script; data sets with code are not run")
     if not path.is_file() or any(path.is_relative_to(place) for place in _NO_FILES):
-        raise DataError(f"task.jsonl.path: {path} is not a file; name one with a JSON object on each line")
+        raise DataError(f"{option}: {path} is not a file; name one with a JSON object on each line")
     if path.suffix.lower() in _SCRIPTS:
-        raise DataError(f"task.jsonl.path: {path} can hold code; data sets with code are not run")
+        raise DataError(f"{option}: {path} can hold code; data sets with code are not run")
     try:
         with path.open("rb") as file:
             start = file.read(8)
     except PermissionError as error:
-        raise DataError(f"task.jsonl.path: {path} cannot be read: {error.strerror}") from error
+        raise DataError(f"{option}: {path} cannot be read: {error.strerror}") from error
     kind = next((kind for mark, kind in _FOREIGN.items() if start.startswith(mark)), "")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         kind = "UTF-16 text"
     if kind:
         raise DataError(
-            f"task.jsonl.path: {path} is {kind}; write its rows as UTF-8 text with a JSON object on each line"
+            f"{option}: {path} is {kind}; write its rows as UTF-8 text with a JSON object on each line"
         )
 
 
@@ -126,19 +121,38 @@ def _loose(key: str) -> str:
     return _LOOSE.sub(" ", key).strip() or key
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers; of a line that is too long only the beginning."""
+def lines(path: Path, option: str) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, with their numbers; of a line that is too long only the beginning.
+
+    Args:
+        option: which option names the file, for messages.
+
+    Raises:
+        MissingError: there is no such file.
+        DataError: it is no file of rows, or has too many.
+    """
+    if not path.exists():
+        raise MissingError(f"{option}: there is no file {path}")
+    _check_kind(path, option)
     with path.open("rb") as file:
-        number = 0
+        number = rows = 0
         while line := file.readline(LARGEST + 2):
             number += 1
             if line.strip():
+                rows += 1
+                if rows > MOST:
+                    raise DataError(f"{option}: {path} has more than {MOST:,} rows; name a part of it")
                 yield number, line
             while line and not line.endswith(b"\n"):
                 line = file.readline(LARGEST)
 
 
-def _row(number: int, line: bytes, prompt_column: str, answer_column: str) -> Row:
+def values_of(line: bytes) -> dict[str, Any]:
+    """The columns of a row.
+
+    Raises:
+        DataError: it is too long, or no JSON object.
+    """
     if len(line.rstrip(b"\n")) > LARGEST:
         raise DataError(f"a row of more than 1 MB: {line[:80].decode(errors='replace')!r}")
     try:
@@ -151,6 +165,10 @@ def _row(number: int, line: bytes, prompt_column: str, answer_column: str) -> Ro
         values = None
     if not isinstance(values, dict):
         raise DataError(f"not a JSON object: {line[:80].decode(errors='replace').strip()!r}")
+    return values
+
+
+def _row(number: int, values: dict[str, Any], prompt_column: str, answer_column: str) -> Row:
     for column in (prompt_column, answer_column):
         if column not in values:
             raise DataError(f"no column {column!r}.{nearest(column, values)}")
