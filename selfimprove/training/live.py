@@ -126,6 +126,8 @@ class Live:
     # ---- completions ---------------------------------------------------------------------------------------------
     def draw(self, prompts: Sequence[Prompt]) -> list[Turn]:
         """One completion of each prompt, drawn with the weights as they are; equal prompts get different ones."""
+        if not prompts:
+            return []
         asked = [tuple(ids) for ids in prompts_ids(self.tokenizer, [prompt.prompt for prompt in prompts])]
         counts, drawn = Counter(asked), dict[tuple[int, ...], list[Any]]()
         seed = int(digest([self.schedule.seed, "draw", next(self._seeds)])[:8], 16)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -119,23 +120,19 @@ class Critic:
 
     def __init__(self, live: Live, learning_rate: float) -> None:
         import torch
-        from transformers import AutoModelForTokenClassification
 
-        self.live = live
-        self.model: Any = AutoModelForTokenClassification.from_pretrained(
-            live.start.path, num_labels=1, dtype=torch.float32, use_safetensors=True
-        )
-        for weight in self.model.score.parameters():
-            weight.data.zero_()  # it begins by expecting nothing
-        self.model.eval().to(live.device)  # its head has dropout in training mode
-        live.add(self.model.parameters(), learning_rate)
+        self.live, body = live, deepcopy(live.model.base_model)
+        self.body, self.head = body, torch.nn.Linear(body.config.get_text_config().hidden_size, 1).to(live.device)
+        for weight in self.head.parameters():
+            torch.nn.init.zeros_(weight)  # it begins by expecting nothing
+        live.add([*self.body.parameters(), *self.head.parameters()], learning_rate)
 
     def values(self, turns: Sequence[Turn]) -> Any:
         """What is expected before each token of the completions (turns, longest), 0 beyond their ends."""
         given, ids, mask = self.live.inputs(turns)
         with self.live.mixed():
-            made = self.model(**given).logits[:, -(ids.shape[1] + 1) : -1, 0]
-        return made.float() * mask
+            seen = self.body(**given).last_hidden_state[:, -(ids.shape[1] + 1) : -1]
+        return self.head(seen.float())[..., 0] * mask
 
 
 @dataclass

@@ -1,0 +1,98 @@
+"""Reinforcement learning of one model as solver and as judge of itself, which revises only what it calls wrong.
+
+Idea: if its own verdict decides whether there is a second attempt, a revision has a reason and the verdict itself can
+be rewarded for being true; each role is then compared with itself only, because their rewards differ in level.
+Survey: reinforcement learning, section 4.3; self-correction, section 2.4.2.
+Paper: arXiv:2506.10406 (PAG), Jiang et al., 2025.
+Algorithm:
+  1. Draw `num_generations` attempts at each problem with the weights in training; r1 is their reward.
+  2. Draw a verdict on each in the role `judge`: 1 if it says what the reward says, else 0. One that cannot be read
+     earns 0, and the attempt stands.
+  3. Draw a revision in the role `refine` of each attempt that was called wrong: r2 + bonus (r2 - r1).
+  4. Each turn has its own reward and nothing from later turns (turn discount 0); a critic with `lam` gives its tokens'
+     advantages, which are brought to mean 0 and deviation 1 for each role: solver and judge.
+  5. Clipped policy gradient, each token weighing the same; no divergence.
+Differs: the paper's conversation is one context, here each turn has the task's own words for it, and the reviser sees
+  the attempt and not the verdict. Four attempts, bonus 1, clip 0.2 and 0.28, rates 1e-6 and 2e-6 and no divergence are
+  those of its code. The critic is new in each round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint, Prompt
+from selfimprove.registry import register
+from selfimprove.training import Draws, Live, Turn
+
+
+@register("pag", paper="2506.10406")
+@dataclass
+class Pag(training.Clipped, Optimization):
+    consumes: ClassVar[Any] = Prompt
+    turns: ClassVar[int] = 3
+    bonus: float = 1.0
+    """Weight of the gain over the first attempt in the reward of a revision."""
+    threshold: float = 0.5
+    """An attempt with a reward above this is right."""
+    lam: float = 1.0
+    """How far the critic's surprises are credited to earlier tokens of the same turn."""
+    critic_learning_rate: float = 2e-6
+    """Peak learning rate of the critic."""
+    num_generations: int = 4
+    epsilon_high: float | None = 0.28
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        def play(live: Live) -> Iterator[Sequence[Turn]]:
+            each = self.num_generations
+            for part in training.passes(records, live.rows_per_step // each, context.seed):
+                yield self._conversation([problem for problem in part for _ in range(each)], live, context)
+
+        def advantages(draws: Draws) -> Any:
+            gains = training.generalized_advantages(draws.rewards, draws.values, draws.known, self.lam)
+            return training.whiten(gains, draws.known, draws.buckets)
+
+        rows = len(records) * self.num_generations
+        rate = self.critic_learning_rate
+        return training.reinforce(self, context, rows, play, advantages, critic_learning_rate=rate)
+
+    def _conversation(self, problems: Sequence[Prompt], live: Live, context: Context) -> list[Turn]:
+        """Attempts, verdicts on them and revisions of some of them, each with its reward."""
+        attempts = training.marked(live.draw(problems), problems, context)
+        texts = [turn.rollout.text for turn in attempts]
+        both = list(zip(problems, texts, strict=True))
+        asked = [replace(problem, prompt=context.roles.judge(problem, text), answer=None) for problem, text in both]
+        judged = live.draw(asked)
+        said = [context.roles.verdict(turn.rollout.text) for turn in judged]
+        verdicts = [
+            _earned(turn, self.true(word, one.reward), "judge")
+            for turn, word, one in zip(judged, said, attempts, strict=True)
+        ]
+        doubted = [place for place, word in enumerate(said) if word is not None and word <= 0.5]
+        shown = [replace(both[i][0], prompt=context.roles.refine(*both[i])) for i in doubted]
+        redone = training.marked(live.draw(shown), [problems[i] for i in doubted], context)
+        revisions = [
+            replace(turn, reward=self.revised(attempts[i].reward, turn.reward), bucket="solver")
+            for turn, i in zip(redone, doubted, strict=True)
+        ]
+        context.log.metric("pag/true_verdicts", sum(turn.reward or 0.0 for turn in verdicts) / len(verdicts))
+        context.log.metric("pag/revised", len(doubted) / len(attempts))
+        return [*(replace(turn, bucket="solver") for turn in attempts), *verdicts, *revisions]
+
+    def true(self, word: float | None, reward: float | None) -> float | None:
+        """What a verdict earns: 1 if it says what the reward says; None where the reward is not known."""
+        if reward is None:
+            return None
+        return float(word is not None and (word > 0.5) == (reward > self.threshold))
+
+    def revised(self, before: float | None, after: float | None) -> float | None:
+        """What a revision earns."""
+        return None if before is None or after is None else after + self.bonus * (after - before)
+
+
+def _earned(turn: Turn, reward: float | None, bucket: str) -> Turn:
+    return replace(turn, rollout=replace(turn.rollout, score=reward), reward=reward, bucket=bucket)
