@@ -1,0 +1,125 @@
+"""The model with the answer in front of it teaches the model without, on what the latter says itself.
+
+Idea: shown the solution, a model knows better how to go on; made its own teacher that way it learns token by token,
+from its own mistakes, and needs no stronger model.
+Survey: distillation, section 4.2; self-play.
+Paper: arXiv:2601.19897 (SDFT); arXiv:2601.18734 (OPSD) and arXiv:2601.20802 (SDPO) by the options below.
+Algorithm:
+  1. Draw `num_generations` completions of each problem with the weights in training, as the student.
+  2. The teacher reads the same completion after the prompt of the role `hint`, which shows the `context`: the reference
+     `answer`, the worked `solution` of the data, or another completion of the same problem with a score of at least
+     `success` (`group`). Without that context a completion teaches nothing.
+  3. The teacher's weights are those of the `start`, the weights in training (`last`), or an average of theirs that
+     takes `teacher_update_rate` of the new ones after each step (`ema`). No gradient goes through it.
+  4. The loss at each token is a divergence of the two distributions over all tokens: alpha 0 is KL(teacher || student),
+     1 is KL(student || teacher), between them the Jensen-Shannon divergence with weight alpha on the teacher.
+Differs: full distributions, where the papers' trainers keep the 100 likeliest tokens; nothing is reweighted, because
+  each completion is used for one step. SDFT: alpha 0.5, ema 0.05, 8 completions. OPSD: `start`, `solution`, alpha 0.5,
+  temperature 1.1. SDPO: `group`, ema 0.05, here without the policy gradient that its trainer can mix in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint, Message, Prompt
+from selfimprove.registry import register
+from selfimprove.training import Live, Turn
+
+
+@register("self_distillation", paper="2601.19897")
+@dataclass
+class SelfDistillation(training.Drawn, Optimization):
+    consumes: ClassVar[Any] = Prompt
+    context: str = "answer"
+    """What the teacher is shown: the reference `answer`, a worked `solution`, or a good completion of the `group`."""
+    success: float = 1.0
+    """With `group`, the lowest score of a completion that the others learn from."""
+    alpha: float = 0.5
+    """Which divergence: 0 forward, 1 reverse, between them Jensen-Shannon."""
+    teacher: str = "ema"
+    """The teacher's weights: those of the `start`, the `last` ones, or their moving average (`ema`)."""
+    teacher_update_rate: float = 0.05
+    """Share of the new weights in the moving average, after each step."""
+    num_generations: int = 8
+    learning_rate: float = 1e-5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        training.one_of(self, context=("answer", "solution", "group"), teacher=("start", "last", "ema"))
+        if not 0 <= self.alpha <= 1 or not 0 < self.teacher_update_rate <= 1:
+            raise RecipeError("optimization.self_distillation takes alpha of 0 to 1, teacher_update_rate above 0, to 1")
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        each = self.num_generations
+        live = Live(self, context, len(records) * each)
+        teacher = live.model if self.teacher == "last" else deepcopy(live.model).eval().requires_grad_(False)
+        taught, drawn = 0, 0
+        for part in islice(training.passes(records, live.rows_per_step // each, context.seed), live.steps):
+            problems = [problem for problem in part for _ in range(each)]
+            turns = live.draw(problems)
+            words = self._words(turns, problems, context)
+            pairs = [(turn, one) for turn, one in zip(turns, words, strict=True) if one]
+            drawn, taught = drawn + len(turns), taught + len(pairs)
+            if pairs:
+                live.update(self._losses([turn for turn, _ in pairs], [one for _, one in pairs], live, teacher))
+            if pairs and self.teacher == "ema":
+                for old, new in zip(teacher.parameters(), live.model.parameters(), strict=True):
+                    old.lerp_(new.detach(), self.teacher_update_rate)
+        if not taught:
+            raise DataError(f"self_distillation: none of {drawn} completions has a context of kind {self.context!r}")
+        context.log.metric("train/taught", taught / drawn)
+        context.log.metric("train/divergence_first", live.losses[0])
+        context.log.metric("train/divergence_last", live.losses[-1])
+        return live.save()
+
+    def _words(self, turns: Sequence[Turn], problems: Sequence[Prompt], context: Context) -> list[list[Message] | None]:
+        """The teacher's prompt for each completion; None where there is nothing to show."""
+        if self.context == "group":
+            marked = training.marked(turns, problems, context)
+            shown = [text for group in training.batches(marked, self.num_generations) for text in self._others(group)]
+        elif self.context == "solution":
+            shown = [context.roles.solution(problem) for problem in problems]
+        else:
+            shown = [problem.answer for problem in problems]
+        return [
+            None if text is None else context.roles.hint(problem, text)
+            for problem, text in zip(problems, shown, strict=True)
+        ]
+
+    def _others(self, group: Sequence[Turn]) -> list[str | None]:
+        """For each completion of a problem, the first other one that is good enough."""
+        good = [turn for turn in group if turn.reward is not None and turn.reward >= self.success]
+        return [next((one.rollout.text for one in good if one is not turn), None) for turn in group]
+
+    def _losses(self, turns: list[Turn], words: list[list[Message]], live: Live, teacher: Any) -> Iterator[Any]:
+        import torch
+
+        tokens = sum(len(turn.ids) for turn in turns)
+        for part in training.batches(list(zip(turns, live.asked(turns, words), strict=True)), live.batch):
+            own, seen = ([pair[side] for pair in part] for side in (0, 1))
+            with torch.no_grad():
+                target = live.distributions(seen, teacher)[0]
+            now, _, mask = live.distributions(own)
+            yield (divergence(now, target, self.alpha) * mask).sum() / tokens
+
+
+def divergence(student: Any, teacher: Any, alpha: float) -> Any:
+    """Between distributions given as log-probabilities, over the last dimension; see step 4 of the algorithm."""
+    import torch
+
+    def kl(one: Any, other: Any) -> Any:
+        return (one.exp() * (one - other)).sum(-1)
+
+    if alpha in (0.0, 1.0):
+        return kl(student, teacher) if alpha else kl(teacher, student)
+    middle = torch.logaddexp(student + math.log(1 - alpha), teacher + math.log(alpha))
+    return (1 - alpha) * kl(student, middle) + alpha * kl(teacher, middle)
