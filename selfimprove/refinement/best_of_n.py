@@ -1,24 +1,29 @@
-"""Sample several answers and take the one that the model itself scores highest.
+"""Sample several answers and take the one that the model itself, or a verifier trained beside it, scores highest.
 
 Idea: spend inference on choosing instead of on training; no reference answer is used.
 Survey: sampling with a scorer, section 5.2.
-Paper: arXiv:2110.14168 (Cobbe et al., 2021) for best-of-n; log-probability as the score: arXiv:2412.01951.
+Paper: arXiv:2110.14168 (Cobbe et al., 2021) for best-of-n; log-probability as the score: arXiv:2412.01951; under a
+  verifier trained by preferences: arXiv:2402.06457 (V-STaR), Hosseini et al., 2024.
 Algorithm:
   1. Draw `samples` completions at `temperature`.
-  2. Score each by its log-probability, per token or as a whole.
+  2. Score each by its log-probability, per token or as a whole. With `scorer: verifier` it is that under the weights in
+     the folder `verifier` of the checkpoint, which the optimization `vstar` leaves there.
   3. Return the highest, the first where scores are equal.
-Differs: the papers' verifier is a trained model; a judge or a reward model as scorer comes with those methods.
+Differs: weights without a verifier, such as those of round 0, are scored by their own log-probability. The verifier of
+  arXiv:2110.14168 predicts correctness at each token; this one is asked for a likelihood.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import EngineError
-from selfimprove.interfaces import Policy, Refinement, Sampling
-from selfimprove.records import Prompt, Rollout
+from selfimprove.errors import EngineError, RecipeError
+from selfimprove.interfaces import Context, Policy, Refinement, Sampling
+from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 
 
@@ -31,12 +36,32 @@ class BestOfN(Refinement):
     """Sampling temperature."""
     per_token: bool = True
     """Divide the log-probability by the number of tokens."""
+    scorer: str = "model"
+    """Whose log-probability: the `model`'s own, or that of its `verifier` where it has one."""
+
+    def __post_init__(self) -> None:
+        if self.scorer not in ("model", "verifier"):
+            raise RecipeError(f"refinement.best_of_n.scorer takes model or verifier, not {self.scorer!r}")
+
+    def fit(self, context: Context) -> dict[str, Any]:
+        there = self.scorer == "verifier" and (Path(context.policy.checkpoint.path) / "verifier").is_dir()
+        return {"verifier": "verifier"} if there else {}  # relative to the weights, so that a run can be moved
 
     def answer(self, prompts: Sequence[Prompt], state: dict[str, Any], policy: Policy) -> list[Rollout]:
         groups = policy.sample(prompts, self.samples, Sampling(temperature=self.temperature))
-        return [max(group, key=self._score) for group in groups]
+        if "verifier" not in state:
+            return [max(group, key=self._score) for group in groups]
+        verifier = Checkpoint(path=str(Path(policy.checkpoint.path) / state["verifier"]))
+        rows = iter(replace(policy, checkpoint=verifier).score([one for group in groups for one in group]))
+        scores = [
+            [self._share(math.fsum(row), len(row)) for _, row in zip(group, rows, strict=False)] for group in groups
+        ]
+        return [group[marks.index(max(marks))] for group, marks in zip(groups, scores, strict=True)]
 
     def _score(self, rollout: Rollout) -> float:
         if rollout.logprobs is None:
             raise EngineError("refinement best_of_n needs log-probabilities, and this engine gives none")
-        return rollout.logprobs["sum"] / (max(1.0, rollout.logprobs["count"]) if self.per_token else 1.0)
+        return self._share(rollout.logprobs["sum"], rollout.logprobs["count"])
+
+    def _share(self, total: float, tokens: float) -> float:
+        return total / (max(1.0, tokens) if self.per_token else 1.0)
