@@ -184,8 +184,9 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     try:
         with initialize(config_path=None, version_base="1.3"):
             config = compose("recipe", overrides=[_quoted(value) for value in values])
-        settings = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
-        assert isinstance(settings, dict)
+        plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+        assert isinstance(plain, dict)
+        settings: Settings = {str(key): value for key, value in plain.items()}
         _check_ranges(settings, path)
         recipe = OmegaConf.to_object(config)
     except (HydraException, OmegaConfBaseException) as error:
@@ -194,7 +195,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     _check_counts(recipe, path)
     _check_judges(recipe, path)
     check_flow(recipe)
-    return recipe, settings  # type: ignore[return-value]
+    return recipe, settings
 
 
 def preflight(recipe: Recipe) -> list[str]:

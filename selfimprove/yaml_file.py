@@ -103,10 +103,11 @@ def read(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is larger than 1 MB; a recipe has about 25 lines")
     try:
         text = raw.decode("utf-8")
-        body = yaml.load(text, _Loader)  # noqa: S506  (_Loader is a SafeLoader)
     except UnicodeDecodeError as error:
         found = f"byte 0x{raw[error.start]:02x} at offset {error.start}"
         raise RecipeError(f"{path} is not a UTF-8 text file ({found}); save it as UTF-8") from error
+    try:
+        body = yaml.load(text, _Loader)  # noqa: S506  (_Loader is a SafeLoader)
     except ReaderError as error:
         found = f"character 0x{error.character:02x} at offset {error.position}"
         raise RecipeError(f"{path} is not a text file ({found})") from error
