@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from selfimprove.errors import InterruptedRunError, RecipeError, StoppedError, UserError
+from selfimprove.errors import DataError, InterruptedRunError, RecipeError, StoppedError, UserError
 from selfimprove.redaction import shown
 
 app = typer.Typer(
@@ -53,6 +54,9 @@ def run(
     folder: Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/<recipe>.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same as seed=N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the composed recipe and stop.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Hold torch to algorithms that repeat to the bit; for a GPU.")
+    ] = False,
 ) -> None:
     """Run a recipe: N rounds of self-improvement and a sealed exam."""
     from selfimprove import recipe as recipes
@@ -66,7 +70,8 @@ def run(
         _say(remark)
     from selfimprove import runner
 
-    store = runner.create(recipe, changes, folder)
+    store = runner.create(recipe, changes, folder, deterministic)
+    _last_without_output()
     _say(f"run folder {store.root}")
     _finish(store.root, None)
 
@@ -78,8 +83,18 @@ def resume(
     answer: Annotated[
         bool | None, typer.Option("--approve/--reject", help="Answer what a run at autonomy 1 waits with.")
     ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on with an edited recipe.yaml, or with other versions.")
+    ] = False,
 ) -> None:
     """Go on with a run that was stopped; finished steps are not repeated."""
+    _last_without_output()
+    if accept:
+        from selfimprove import runner
+        from selfimprove.rundir import RunDir
+
+        for line in runner.accept(RunDir.open(folder)):
+            _say(f"accepted: {line}")
     _finish(folder, rounds, answer)
 
 
@@ -300,16 +315,92 @@ def doctor() -> None:
     out.print(table)
 
 
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False) -> None:
+    """Check every file of a run: checksums, fingerprints, the ledger's chain; exit code 65 if one is not right."""
+    from dataclasses import asdict
+
+    from selfimprove.verify import verify as verified
+
+    findings = verified(folder)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        table = Table()
+        for column in ("what", "state", "found"):
+            table.add_column(column, overflow="fold")
+        for finding in findings:
+            table.add_row(finding.what, "ok" if finding.fine else "WRONG", finding.said)
+        out.print(table)
+    wrong = [finding.what for finding in findings if not finding.fine]
+    if wrong:
+        raise DataError(f"{folder}: {len(wrong)} of {len(findings)} are not right, first of all {wrong[0]}")
+
+
+@app.command()
+def chaos(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    kills: Annotated[int, typer.Option(help="How often a process of the run is killed.")] = 20,
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the runs; must be empty.")] = Path("chaos"),
+    seed: Annotated[int, typer.Option(help="Decides the moments.")] = 0,
+) -> None:
+    """Run a recipe under random kills, and compare every file with that of an undisturbed run."""
+    from selfimprove.chaos import Kill
+    from selfimprove.chaos import chaos as tried
+
+    bad, table = list[str](), Table(title=f"{recipe}: SIGKILL of all its processes at random moments")
+    for column in ("run", "killed after", "finished steps", "was writing", "orphans"):
+        table.add_column(column, justify="right")
+    for event in tried(recipe, overrides or [], kills, folder, seed):
+        if isinstance(event, Kill):
+            bad += ["processes outlived a kill"] * bool(event.orphans)
+            row = (f"{event.after:.1f} s", str(event.finished), event.writing, str(event.orphans))
+            table.add_row(str(event.run), *row)
+        else:
+            bad += [f"run {event.run} differs in {', '.join(event.differs[:3])}"] if event.differs else []
+            same = "differs" if event.differs else "equal to the undisturbed run"
+            table.add_row(str(event.run), f"finished in {event.starts} starts", "", same, "", end_section=True)
+    out.print(table)
+    if bad:
+        raise DataError(f"{'; '.join(dict.fromkeys(bad))}; the runs are in {folder}")
+    _say(f"{kills} kills, nothing lost: all runs equal the undisturbed one; they are in {folder}")
+
+
+@app.command()
+def selftest(
+    full: Annotated[bool, typer.Option("--full", help="Every point and every damage; takes minutes.")] = False,
+) -> None:
+    """Try on this machine what is promised of a run: kills, power cuts, full disks, damaged files, two at once."""
+    from selfimprove.selftest import selftest as tried
+
+    failed, table = list[str](), Table()
+    for column in ("promise", "tried", "result", "seconds"):
+        table.add_column(column, overflow="fold")
+    for result in tried(full):
+        failed += result.failed
+        said = f"{len(result.failed)} FAILED" if result.failed else "held"
+        table.add_row(result.promise, result.tried, said, f"{result.seconds:.0f}")
+    out.print(table)
+    if failed:
+        raise DataError(f"{len(failed)} promises were broken, first: {failed[0]}")
+
+
 @app.command(hidden=True)
 def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, typer.Option()]) -> None:
     """Carry out one step of a run; the process launcher calls this."""
     _threads()
+    from selfimprove.errors import BusyError
     from selfimprove.rundir import RunDir
     from selfimprove.runner import Runner
+    from selfimprove.stopping import Stopping, end_with_parent
 
-    with _screen() as screen:
-        screen.step(number, stage)
-        Runner(RunDir.open(folder), screen).perform(number, stage, fingerprint)
+    end_with_parent()
+    with contextlib.ExitStack() as held, _screen() as screen, Stopping(screen) as watcher:
+        with contextlib.suppress(BusyError):  # the run that asks for the step holds it; nobody else may
+            held.enter_context(RunDir.open(folder).lock())
+        watcher.step(number, stage)
+        Runner(RunDir.open(folder), watcher).perform(number, stage, fingerprint)
 
 
 def main() -> None:
@@ -373,6 +464,12 @@ def _screen() -> Any:
     return Screen(err)
 
 
+def _last_without_output() -> None:
+    from selfimprove.stopping import keep_going_without_output
+
+    keep_going_without_output()
+
+
 def _threads() -> None:
     """Fix the number of threads before torch is imported: results depend on it."""
     from selfimprove.doctor import cores
@@ -394,14 +491,18 @@ def _finish(folder: Path, rounds: int | None, answer: bool | None = None) -> Non
     from selfimprove.display import closing, rounds_table, sealed_table
     from selfimprove.rundir import RunDir
     from selfimprove.runner import Runner
+    from selfimprove.stopping import Stopped, Stopping
 
-    try:
-        with _screen() as screen:
-            summary = Runner(RunDir.open(folder), screen).run(rounds, answer)
-    except KeyboardInterrupt as error:
-        stopped = InterruptedRunError(f"stopped; finished steps are kept. Go on with: selfimprove resume {folder}")
-        stopped.code = 143 if isinstance(error, _Terminated) else 130
-        raise stopped from None
+    with _screen() as screen, Stopping(screen) as watcher:
+        try:
+            summary = Runner(RunDir.open(folder), watcher).run(rounds, answer)
+        except (KeyboardInterrupt, UserError) as error:
+            if isinstance(error, UserError) and not watcher.number:
+                raise
+            code = error.code if isinstance(error, Stopped) else Stopped(watcher.number or signal.SIGINT).code
+            stopped = InterruptedRunError(f"stopped; finished steps are kept. Go on with: selfimprove resume {folder}")
+            stopped.code = code
+            raise stopped from None
     out.print(rounds_table(summary))
     out.print(sealed_table(summary))
     for line in closing(summary):

@@ -7,14 +7,13 @@ A read is noted before the problems are scored. A step that is done again after 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from selfimprove import durable
 from selfimprove.errors import DataError
 from selfimprove.records import Prompt, digest
-from selfimprove.rundir import storage
 
 START = "0" * 64
 
@@ -43,15 +42,18 @@ class Ledger:
         found = (entry for entry in self.entries() if "approved" in entry)
         return {(entry["round"], entry["step"]): entry["approved"] for entry in found}
 
-    def entries(self) -> list[dict[str, Any]]:
+    def entries(self, mend: bool = True) -> list[dict[str, Any]]:
         """All lines, checked.
+
+        Args:
+            mend: whether a torn last line is cut off.
 
         Raises:
             DataError: the chain is broken.
         """
         if not self.path.exists():
             return []
-        whole, _, torn = self.path.read_text(encoding="utf-8").rpartition("\n")
+        whole, _, torn = self.path.read_bytes().decode(errors="replace").rpartition("\n")
         found, before = list[dict[str, Any]](), START
         for place, line in enumerate(whole.splitlines(), 1):
             entry = _parsed(line)
@@ -62,18 +64,20 @@ class Ledger:
                 )
             found.append(entry)
             before = entry["hash"]
-        if torn:  # a kill or a full disk cut the last line; what it announced did not begin
-            with storage(), self.path.open("r+", encoding="utf-8") as file:
-                file.truncate(len((whole + "\n").encode()) if whole else 0)
+        if torn and mend:  # a kill or a full disk cut the last line; what it announced did not begin
+            durable.truncate(self.path, len((whole + "\n").encode()) if whole else 0)
         return found
 
-    def check(self, steps: Sequence[tuple[int, str]]) -> None:
-        """Every finished step that reads held-out problems must stand in the ledger.
+    def check(self, steps: Sequence[tuple[int, str]], mend: bool = True) -> None:
+        """Every finished step that reads held-out problems or spends alpha must stand in the ledger.
+
+        Args:
+            mend: whether a torn last line is cut off.
 
         Raises:
             DataError: the chain is broken, or a step is missing.
         """
-        known = {(entry["round"], entry["step"]) for entry in self.entries()}
+        known = {(entry["round"], entry["step"]) for entry in self.entries(mend)}
         for number, step in steps:
             if (number, step) not in known:
                 raise DataError(
@@ -86,11 +90,7 @@ class Ledger:
         if any(entry == {**entry, **content} and len(entry) == len(content) + 2 for entry in entries):
             return
         entry = {**content, "before": entries[-1]["hash"] if entries else START}
-        line = json.dumps({**entry, "hash": _hash(entry)}) + "\n"
-        with storage(), self.path.open("a", encoding="utf-8") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        durable.append(self.path, (json.dumps({**entry, "hash": _hash(entry)}) + "\n").encode())
 
 
 def _parsed(line: str) -> dict[str, Any]:

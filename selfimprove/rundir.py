@@ -7,21 +7,27 @@ then the folder is renamed and its parent fsynced. A valid folder is the only pr
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
 import os
-import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from selfimprove import durable
+from selfimprove.durable import FULL as FULL
+from selfimprove.durable import storage
 from selfimprove.errors import BusyError, DataError, MissingError, StorageError
+from selfimprove.records import digest
+from selfimprove.redaction import dumps, redact
 
-MANIFEST = "step.json"
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
+MANIFEST, TIMES = "step.json", "timing.json"
+"""What is said of a step, with the sha256 of its files; and how long it took, which no two runs share."""
+BEGUN = {"recipe.yaml", ".recipe.yaml.new", ".environment.json.new"}
+"""What a kill may leave of a run that had not begun: without environment.json there is no run yet."""
 
 
 class RunDir:
@@ -39,10 +45,11 @@ class RunDir:
         """
         with storage():
             try:
-                root.mkdir(parents=True, exist_ok=True)
+                durable.mkdir(root)
+                found = {path.name for path in root.iterdir()}
             except (FileExistsError, NotADirectoryError) as error:
                 raise StorageError(f"{root} cannot be a run folder: a file is in the way; choose --out") from error
-            if any(root.iterdir()):
+            if not found <= BEGUN:
                 raise StorageError(
                     f"{root} exists and is not empty. Continue it with: selfimprove resume {root}; or choose --out"
                 )
@@ -54,7 +61,11 @@ class RunDir:
 
         Raises:
             MissingError: there is no run in the folder.
+            DataError: one of its files is behind a symlink, where nobody watches it.
         """
+        for name in ("recipe.yaml", "environment.json", "ledger.jsonl"):
+            if (root / name).is_symlink():
+                raise DataError(f"{root / name} is a symlink, not a file of the run; put the file in its place")
         if not (root / "recipe.yaml").is_file() or not (root / "environment.json").is_file():
             raise MissingError(
                 f"{root} is not a run folder: it lacks recipe.yaml or environment.json. Start one with: selfimprove run"
@@ -69,144 +80,211 @@ class RunDir:
             BusyError: another process holds it.
         """
         with storage():
-            handle = os.open(self.root / "LOCK", os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(self.root / "LOCK", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
                 raise BusyError(f"{self.root} is in use by {owner}; wait for it or end it, then try again") from error
-            os.ftruncate(handle, 0)
-            os.write(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode())
+            since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            with storage():
+                os.ftruncate(handle, 0)
+                os.write(handle, f"pid {os.getpid()} on {socket.gethostname()} since {since}\n".encode())
             yield
         finally:
             os.close(handle)
+
+    def locked(self) -> bool:
+        """Whether a process holds the run."""
+        try:
+            with self.lock():
+                return False
+        except BusyError:
+            return True
 
     def step(self, number: int, stage: str) -> Path:
         """Where a finished step of a round lies."""
         return self.root / f"round_{number:03d}" / stage
 
-    def done(self, number: int, stage: str, fingerprint: str) -> bool:
-        """Whether the step is finished with this fingerprint and its files are as they were written.
+    def done(
+        self,
+        number: int,
+        stage: str,
+        fingerprint: str,
+        inputs: str = "",
+        say: Callable[[str], None] = lambda text: None,
+    ) -> bool:
+        """Whether the step is finished with this fingerprint, from these inputs, and its files are as they were.
 
-        A damaged step is moved to quarantine/ and counts as not done.
+        A damaged step is moved to quarantine/ and counts as not done; so does one that was made from another content
+        of the step before.
 
         Raises:
-            DataError: the step was made with other options.
+            DataError: the step was made with other options, or a symlink is in its place.
         """
         folder = self.step(number, stage)
+        for path in (folder.parent, folder):
+            if path.is_symlink():
+                raise DataError(f"{path} is a symlink, not a folder of the run; put the folder in its place")
         if not folder.exists():
             return False
-        if not intact(folder):
-            self._quarantine(folder, number, stage)
-            return False
-        if self.manifest(number, stage)["fingerprint"] != fingerprint:
+        wrong = fault(folder)
+        if not wrong and self.manifest(number, stage)["fingerprint"] != fingerprint:
             raise DataError(
                 f"{folder} was made with other options or from other inputs; remove it to redo the run from there"
             )
-        return True
+        if not wrong and self.manifest(number, stage).get("inputs", "") != inputs:
+            wrong = "a step before it was done again, with another result"
+        if wrong:
+            kept = self._quarantine(folder, number, stage)
+            say(f"{folder} is done again: {wrong}. What was there is kept in {kept}")
+        return not wrong
 
     def manifest(self, number: int, stage: str) -> dict[str, Any]:
         """step.json of a finished step."""
         return json.loads((self.step(number, stage) / MANIFEST).read_text())
 
+    def content(self, number: int, stage: str) -> str:
+        """The sha256 of what a finished step wrote, and of what it was made from."""
+        manifest = self.manifest(number, stage)
+        return digest([manifest.get("inputs", ""), manifest["files"]])
+
+    def seconds(self, number: int, stage: str) -> float:
+        """How long a finished step took; 0 where that is not known."""
+        try:
+            return float(json.loads((self.step(number, stage) / TIMES).read_text())["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0.0
+
+    def size(self, number: int) -> int:
+        """Bytes of all files of a round."""
+        return sum(file.stat().st_size for file in self.step(number, "").rglob("*") if file.is_file())
+
     def begin(self, number: int, stage: str) -> Path:
         """An empty folder to write a step in."""
-        folder = self.step(number, stage)
-        partial = folder.with_name(f".{stage}.partial")
-        with storage():
-            if partial.exists():
-                shutil.rmtree(partial)
-            partial.mkdir(parents=True)
+        partial = self.partial(number, stage)
+        durable.remove(partial)
+        durable.mkdir(partial)
         return partial
 
-    def commit(self, number: int, stage: str, notes: dict[str, Any]) -> Path:
+    def partial(self, number: int, stage: str) -> Path:
+        """Where a step is written."""
+        return self.step(number, stage).with_name(f".{stage}.partial")
+
+    def commit(self, number: int, stage: str, notes: dict[str, Any], seconds: float = 0.0) -> Path:
         """Make what was written since `begin` the finished step; `notes` go into step.json."""
-        folder = self.step(number, stage)
-        partial = folder.with_name(f".{stage}.partial")
+        folder, partial = self.step(number, stage), self.partial(number, stage)
         with storage():
-            seal(partial, notes)
-            partial.rename(folder)
-            _fsync(folder.parent)
-            _fsync(self.root)
+            draft(partial / TIMES, {"seconds": seconds})
+        seal(partial, notes)
+        durable.rename(partial, folder, "commit")
+        durable.fsync(folder.parent, "commit")
         return folder
 
     def discard(self, number: int, stage: str) -> None:
         """Remove what an unfinished step left behind."""
-        shutil.rmtree(self.step(number, stage).with_name(f".{stage}.partial"), ignore_errors=True)
+        with contextlib.suppress(StorageError):
+            durable.remove(self.partial(number, stage))
 
     def point(self, name: str, target: Path) -> None:
         """Let the symlink `name` point to a finished folder, atomically."""
-        with storage():
-            fresh = self.root / f".{name}.new"
-            fresh.unlink(missing_ok=True)
-            fresh.symlink_to(os.path.relpath(target, self.root))
-            fresh.replace(self.root / name)
+        wanted = os.path.relpath(target, self.root)
+        path = self.root / name
+        if not (path.is_symlink() and str(path.readlink()) == wanted):
+            durable.link(path, wanted)
 
-    def _quarantine(self, folder: Path, number: int, stage: str) -> None:
-        with storage():
-            shelf = self.root / "quarantine"
-            shelf.mkdir(exist_ok=True)
-            taken = len(list(shelf.iterdir()))
-            folder.rename(shelf / f"{taken:03d}_round_{number:03d}_{stage}")
+    def _quarantine(self, folder: Path, number: int, stage: str) -> Path:
+        shelf = self.root / "quarantine"
+        durable.mkdir(shelf)
+        kept = shelf / f"{len(list(shelf.iterdir())):03d}_round_{number:03d}_{stage}"
+        durable.rename(folder, kept, "quarantine")
+        for above in (shelf, folder.parent):
+            durable.fsync(above, "quarantine")
+        return kept
 
 
 def seal(folder: Path, notes: dict[str, Any]) -> None:
-    """Make a folder durable: fsync every file in it, then write step.json with `notes` and the sha256 of the files."""
-    files = {}
+    """Make a folder durable: fsync every file in it, then write step.json with `notes` and the sha256 of the files.
+
+    Raises:
+        DataError: there is a symlink in it, whose target nobody would watch.
+    """
+    files, folders = dict[str, Any](), list[Path]()
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            files[str(path.relative_to(folder))] = {"size": path.stat().st_size, "sha256": _sha256(path)}
-        _fsync(path)
-    write_json(folder / MANIFEST, {**notes, "files": files})
-    _fsync(folder)
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            raise DataError(f"{path} is a symlink; a step has to write the file itself")
+        if path.is_dir():
+            folders.append(path)
+            continue
+        if name not in (MANIFEST, TIMES):
+            files[name] = {"size": path.stat().st_size, "sha256": sha256(path)}
+        durable.fsync(path, "seal")
+    for path in reversed(folders):
+        durable.fsync(path, "seal")
+    write_json(folder / MANIFEST, signed({**notes, "files": files}))
+
+
+def fault(folder: Path) -> str:
+    """What is wrong with the files of a sealed folder; empty where they are as they were."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
+        if not is_signed(manifest):
+            return f"{MANIFEST} was changed"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return f"{MANIFEST} is missing or damaged"
+    try:
+        found = {str(path.relative_to(folder)): path for path in folder.rglob("*")}
+        links = [name for name, path in found.items() if path.is_symlink()]
+        if links:
+            return f"{links[0]} is a symlink"
+        plain = {name for name, path in found.items() if not path.is_dir()} - {MANIFEST, TIMES}
+        for name in sorted(plain ^ set(files)):
+            return f"{name} is missing" if name in files else f"{name} does not belong to it"
+        for name, (size, _) in files.items():
+            if found[name].stat().st_size != size:
+                return f"{name} has another length"
+        return next((f"{name} was changed" for name, (_, hashed) in files.items() if sha256(found[name]) != hashed), "")
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
 
 
 def intact(folder: Path) -> bool:
     """Whether the files of a sealed folder are as they were."""
-    try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
-        return all(_sha256(folder / name) == entry["sha256"] for name, entry in files.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+    return not fault(folder)
+
+
+def signed(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values with the sha256 over them, which shows a later change."""
+    plain = {name: value for name, value in json.loads(dumps(values)).items() if name != "sha256"}
+    return {**plain, "sha256": digest(plain)}
+
+
+def is_signed(values: dict[str, Any]) -> bool:
+    """Whether the values are those that were signed."""
+    return signed(values)["sha256"] == values.get("sha256")
+
+
+def draft(path: Path, value: Any) -> None:
+    """Write JSON into a step that is not finished; `commit` makes it durable with all else in there."""
+    path.write_text(dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that the file is either the old one or the whole new one."""
-    write_text(path, json.dumps(value, indent=1) + "\n")
+    write_text(path, dumps(value, indent=1) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text so that the file is either the old one or the whole new one."""
-    with storage():
-        fresh = path.with_name(f".{path.name}.new")
-        fresh.write_text(text, encoding="utf-8")
-        _fsync(fresh)
-        fresh.replace(path)
+    """Write text so that the file is either the old one or the whole new one; one that has it already is left alone."""
+    data = redact(text).encode("utf-8")
+    if path.is_symlink() or not path.is_file() or path.read_bytes() != data:
+        durable.write(path, data)
 
 
-@contextlib.contextmanager
-def storage() -> Iterator[None]:
-    """Turn the errors of a full or failing disk into a StorageError; a failed fsync is never tried again."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL or isinstance(error, PermissionError):
-            where = f" ({error.filename})" if error.filename else ""
-            raise StorageError(
-                f"cannot write{where}: {error.strerror}. Finished steps are kept; mend it, then: selfimprove resume"
-            ) from error
-        raise
-
-
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The sha256 of a file, as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

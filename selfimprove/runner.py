@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -12,13 +13,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from selfimprove import environment, splits, statistics, steps
 from selfimprove import recipe as recipes
-from selfimprove import splits, statistics, steps
-from selfimprove.errors import RecipeError, WaitingError
+from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError
 from selfimprove.interfaces import Log
-from selfimprove.records import VERDICTS, Report, digest
-from selfimprove.rundir import RunDir, write_json, write_text
-from selfimprove.stored import FIRST, HELD_OUT, STAGES, Stored
+from selfimprove.records import VERDICTS, Report
+from selfimprove.rundir import RunDir, signed, storage, write_json, write_text
+from selfimprove.stored import FIRST, HELD_OUT, STAGES, Stored, began, changed_values
+
+ACCEPTED = ("acquisition", "reward", "selection", "optimization", "refinement", "controller")
+"""Slots whose options may change in the middle of a run: they decide what is learned, not how it is measured."""
 
 
 class Watcher(Log, Protocol):
@@ -50,13 +54,14 @@ class StepLog:
         self.log.note(text)
 
 
-def create(name: str, overrides: Sequence[str], out: Path | None) -> RunDir:
+def create(name: str, overrides: Sequence[str], out: Path | None, deterministic: bool = False) -> RunDir:
     """Make the folder of a new run and write its recipe and environment.
 
     Args:
         name: the path of a recipe or the name of a shipped one.
         overrides: changes such as `rounds=5`.
         out: the folder; None makes runs/<recipe>, with a number where that exists.
+        deterministic: whether torch is held to its deterministic algorithms.
 
     Raises:
         UserError: the recipe cannot be used, or the folder is not empty.
@@ -67,17 +72,62 @@ def create(name: str, overrides: Sequence[str], out: Path | None) -> RunDir:
     title = recipes.find(name).stem
     folder = RunDir.create(out or next(path for path in _candidates(Path("runs") / title) if not path.exists()))
     write_text(folder.root / "recipe.yaml", recipes.runnable(settings))
-    environment = {"recipe": title, "settings": settings, **steps.environment()}
-    write_json(folder.root / "environment.json", environment)
+    device = environment.accelerator()
+    found = {
+        "recipe": title,
+        "settings": settings,
+        **environment.environment(),
+        "accelerator": device,
+        "deterministic": deterministic,
+        "tier": environment.tier(settings, device, deterministic),
+        "data": environment.fingerprints(settings),
+    }
+    write_json(folder.root / "environment.json", signed(found))
     return folder
 
 
 def _absolute(settings: dict[str, Any]) -> None:
     """Name local data and models by absolute paths, so that a run can be resumed from any folder."""
-    for slot in ("task", "model"):
-        for options in settings[slot].values():
-            if options.get("path") and Path(options["path"]).exists():
-                options["path"] = str(Path(options["path"]).resolve())
+    for option, path in environment.local(settings).items():
+        slot, method, name = option.split(".")
+        settings[slot][method][name] = str(Path(path).expanduser().resolve())
+
+
+def accept(folder: RunDir) -> list[str]:
+    """Go on with a recipe that was edited, or with other versions: what `resume --accept-changes` does first.
+
+    Options of the methods that get, reward, select and train on data may change; they count from the first round on
+    that has not begun. recipe.yaml is put back, environment.json keeps the change. Returns what was accepted.
+
+    Raises:
+        RecipeError: a change concerns what was measured already, or what the exams are held with.
+    """
+    with folder.lock():
+        then = began(folder)
+        path = folder.root / "recipe.yaml"
+        edited = changed_values(then["settings"], recipes.load(path)[1])
+        for place, old, new in edited:
+            slot, method, _ = [*place.split("."), "", ""][:3]
+            if slot not in ACCEPTED or method not in then["settings"][slot] or isinstance(new, dict) or new is None:
+                raise RecipeError(
+                    f"{place} was {old!r}, is {new!r}: a run cannot go on with that, only with other values of options "
+                    f"of {', '.join(ACCEPTED)}. Put {path} back, or start a new run"
+                )
+        begun = [int(found.parent.name.removeprefix("round_")) for found in folder.root.glob("round_*/*/step.json")]
+        first = max(begun, default=0) + 1
+        accepted = list(then.get("accepted", ()))
+        if edited:
+            accepted.append({"round": first, "overrides": {place: new for place, _, new in edited}})
+        grave, slight = environment.differences(then, _found())
+        now = {**then, **_found(), "accepted": accepted, "changes": [*then.get("changes", ()), *grave, *slight]}
+        write_json(folder.root / "environment.json", signed(now))
+        write_text(path, recipes.runnable(then["settings"]))
+        said = [f"from round {first} on: {place} is {new!r}, was {old!r}" for place, old, new in edited]
+        return said + grave
+
+
+def _found() -> dict[str, Any]:
+    return {**environment.environment(), "accelerator": environment.accelerator()}
 
 
 def _candidates(path: Path) -> Iterator[Path]:
@@ -104,11 +154,14 @@ class Runner:
 
         Raises:
             WaitingError: at autonomy 1, a proposal has to be approved or rejected.
-            RecipeError: there is an answer, but nothing was proposed.
+            RecipeError: there is an answer, but nothing was proposed; or the versions are others than before.
+            DataError: the data, or what is stored, is not what it was.
+            StorageError: there is no room for the rounds that are left.
         """
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts: repeatable products
         with self.folder.lock():
-            self.stored.ledger.check(self.stored.held_out_steps())
+            self._compare()
+            self.stored.ledger.check(self.stored.noted_steps())
             if answer is not None:
                 self._answer(answer)
             try:
@@ -116,11 +169,47 @@ class Runner:
             finally:
                 self.stored.recipe.the("engine").close()
 
+    def _compare(self) -> None:
+        """Versions, machine and data against those that the run began with."""
+        then, root = self.stored.environment, self.folder.root
+        if "versions" not in then:
+            return
+        changed = environment.changed_data(then.get("data", {}))
+        if changed:
+            raise DataError(f"the data of the run changed: {'; '.join(changed)}. Put it back, or start a new run")
+        steps.threads(self.stored.recipe)
+        grave, slight = environment.differences(then, _found())
+        if grave:
+            raise RecipeError(
+                f"{root} was begun with other versions: {'; '.join(grave)}. Install those, or go on with these: "
+                f"selfimprove resume {root} --accept-changes"
+            )
+        if slight:
+            self.watcher.note(
+                f"not quite what the run began with, so it may not repeat to the bit: {'; '.join(slight)}"
+            )
+
+    def _room(self, number: int, rounds: int) -> None:
+        """Before a round: whether the rounds that are left fit on the disk, if they are like the largest so far."""
+        sizes = [self.folder.size(past) for past in range(1, number)]
+        start = Path(self.stored.checkpoint(0).path)
+        each = max(sizes) if sizes else sum(file.stat().st_size for file in start.rglob("*") if file.is_file())
+        left, free = rounds - number + 1, shutil.disk_usage(self.folder.root).free
+        if each * left > free:
+            fits = number - 1 + free // each
+            fewer = f", or hold the exam after {fits}: selfimprove resume {self.folder.root} --rounds {fits}"
+            raise StorageError(
+                f"the {left} rounds that are left need about {_bytes(each * left)}, {_bytes(free)} are free for "
+                f"{self.folder.root}. Make room, then: selfimprove resume {self.folder.root}{fewer if fits else ''}"
+            )
+
     def _loop(self, rounds: int) -> dict[str, Any]:
-        settings = self.stored.settings
-        fingerprint = digest({name: settings[name] for name in ("seed", "task", "engine")})
+        fingerprint = ended = self.stored.first()
+        heard = {e["round"] for e in self.stored.ledger.entries() if e.get("step") == "confirmation" and "alpha" in e}
         stopped, last = "", 0
         for number in range(rounds + 1):
+            if number and not self.folder.step(number, STAGES[-1]).exists():
+                self._room(number, rounds)
             for stage in STAGES if number else FIRST:
                 fingerprint = self._step(number, stage, fingerprint)
                 if stage == "evaluation" and not self.folder.manifest(number, stage)["counts"]["problems"]:
@@ -131,22 +220,24 @@ class Runner:
                     break
             if stopped:
                 break
-            last = number
-            self._publish(number)
+            last, ended = number, fingerprint
+            if number in heard:  # whoever counts from here on follows from this decision too
+                self._step(number, "confirmation", ended)
+            self._publish(number, replayed=number < rounds and self.folder.step(number + 1, STAGES[0]).exists())
             self._wait()
             stopped = self.stored.after(number).get("stop", "") if number else ""
             if stopped:
                 break
         standing = self.stored.standing(last + 1)
         if self.stored.recipe.the("gate").lagged and standing.incumbent != standing.champion:
-            self._step(last, "confirmation", fingerprint)
+            self._step(last, "confirmation", ended)
             self._publish(last, again=True)
             self._wait()
         if self.stored.recipe.null_round and last:
-            self._step(last, "null", fingerprint)
-        self._step(last, "sealed", fingerprint)
+            self._step(last, "null", ended)
+        self._step(last, "sealed", ended)
         summary = summarize(self.stored, last, stopped)
-        write_json(self.folder.root / "summary.json", summary)
+        write_json(self.folder.root / "summary.json", signed(summary))
         return summary
 
     def _answer(self, approved: bool) -> None:
@@ -172,35 +263,22 @@ class Runner:
 
     def _step(self, number: int, stage: str, before: str) -> str:
         """Make sure that a step is done; returns the fingerprint that the next one builds on."""
-        fingerprint = digest({"before": before, "stage": stage, "options": self._options(number, stage)})
-        if not self.folder.done(number, stage, fingerprint):
+        fingerprint, inputs = self.stored.fingerprint(before, number, stage), self.stored.inputs(number, stage)
+        if not self.folder.done(number, stage, fingerprint, inputs, self.watcher.note):
             self.watcher.step(number, stage)
             command = ["step", str(self.folder.root), str(number), stage, "--fingerprint", fingerprint]
             self.stored.recipe.the("launcher").launch(lambda: self.perform(number, stage, fingerprint), command)
         return fingerprint
-
-    def _options(self, number: int, stage: str) -> Any:
-        """The part of the recipe that a step's result depends on."""
-        base, settings = self.stored.settings, self.stored.at(number)[1]
-        held_out = {name: base[name] for name in ("gate_problems", "probe_problems", "sealed_problems", "evaluation")}
-        several: dict[str, Any] = {
-            "acquisition": {name: settings[name] for name in ("acquisition", "reward", "task")},
-            "evaluation": held_out,
-            "audit": {name: base[name] for name in ("alarm", "reward", "audit_problems", "audit_samples")},
-            "sealed": held_out | {name: base[name] for name in ("control_problems", "control_samples", "null_round")},
-            "null": {name: self.stored.at(1)[1][name] for name in ("selection", "optimization")},
-            "confirmation": held_out | {"gate": base["gate"]},
-            "gate": {name: base[name] for name in ("gate", "rounds")},
-        }
-        return several[stage] if stage in several else settings[stage]
 
     def perform(self, number: int, stage: str, fingerprint: str) -> None:
         """Carry out one step from what lies on disk, and commit it."""
         began, log = time.monotonic(), StepLog(self.watcher)
         folder = self.folder.begin(number, stage)
         steps.threads(self.stored.recipe)
+        if self.stored.environment.get("deterministic"):
+            steps.deterministic()
         try:
-            with nullcontext() if stage in HELD_OUT else splits.closed(stage):
+            with storage(), nullcontext() if stage in HELD_OUT else splits.closed(stage):
                 if stage == "model":
                     counts = steps.model(self.stored, folder, log)
                 else:
@@ -209,17 +287,23 @@ class Runner:
             self.folder.discard(number, stage)
             raise
         notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}
-        self.folder.commit(number, stage, {**notes, "fingerprint": fingerprint, "seconds": time.monotonic() - began})
+        notes |= {"fingerprint": fingerprint, "inputs": self.stored.inputs(number, stage)}
+        self.folder.commit(number, stage, notes, time.monotonic() - began)
 
-    def _publish(self, number: int, again: bool = False) -> None:
-        """After a round: metrics.jsonl (always rebuilt from the steps), the champion link, the line on the screen."""
-        lines = [self.stored.line(past) for past in range(number + 1)]
-        write_text(self.folder.root / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-        _tensorboard(self.folder.root, lines[-1])
-        champion = self.stored.checkpoint(self.stored.standing(number + 1).champion)
-        self.folder.point("champion", Path(champion.path))
+    def _publish(self, number: int, again: bool = False, replayed: bool = False) -> None:
+        """After a round: metrics.jsonl (always rebuilt from the steps), the champion link, the line on the screen.
+
+        A round that a resume only walks over is shown: metrics.jsonl and the link are ahead of it and stay there.
+        """
+        line = self.stored.line(number)
+        if not replayed:
+            lines = [*(self.stored.line(past) for past in range(number)), line]
+            write_text(self.folder.root / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+            _tensorboard(self.folder.root, line)
+            champion = self.stored.checkpoint(self.stored.standing(number + 1).champion)
+            self.folder.point("champion", Path(champion.path))
         if not again:
-            self.watcher.round(lines[-1])
+            self.watcher.round({**line, "seconds": self.stored.seconds(number)})
 
 
 def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
@@ -239,14 +323,14 @@ def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
         "reads": len(list(stored.folder.root.glob("round_*/sealed"))),
         "controls": stored.controls(last),
     }
-    lines = [stored.line(number) for number in range(last + 1)]
+    lines = [{**stored.line(number), "seconds": stored.seconds(number)} for number in range(last + 1)]
     exams = [step for step in ("confirmation", "null", "sealed") if stored.folder.step(last, step).exists()]
     seconds = sum(sum(line["seconds"].values()) for line in lines)
     return {
         "recipe": stored.environment["recipe"],
         "seed": stored.recipe.seed,
         "rounds": last,
-        "seconds": seconds + sum(stored.folder.manifest(last, step)["seconds"] for step in exams),
+        "seconds": seconds + sum(stored.folder.seconds(last, step) for step in exams),
         "verdict": verdict(sealed),
         "stopped": stopped,
         "sealed": sealed,
@@ -254,6 +338,11 @@ def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
         "loop": _loop_counts(stored, last, sealed["champion"]),
         "per_round": lines,
     }
+
+
+def _bytes(size: int) -> str:
+    """A size for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _values(report: Report) -> dict[str, Any]:

@@ -8,18 +8,18 @@ from __future__ import annotations
 import importlib
 import inspect
 import itertools
+import json
 import os
-import platform
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from selfimprove import controls, diagnostics, judging, splits, training
-from selfimprove.errors import DataError
+from selfimprove.environment import environment
+from selfimprove.errors import DataError, StorageError
 from selfimprove.interfaces import Context, Evidence, Exam, Groups, Log, Stop, Verify
 from selfimprove.recipe import Recipe
 from selfimprove.records import (
@@ -35,7 +35,7 @@ from selfimprove.records import (
     read_records,
     write_records,
 )
-from selfimprove.rundir import intact, seal, write_json
+from selfimprove.rundir import MANIFEST, draft, intact, seal
 from selfimprove.statistics import standardized
 from selfimprove.stored import Stored, write_checkpoint, write_report
 from selfimprove.task import check_gold
@@ -47,7 +47,6 @@ GOLD = 100
 TRAINING = ("likelihood", "peak", "schedule", "trainer", "weights")
 WORKERS = (*(f"selfimprove.training.{name}" for name in TRAINING), "selfimprove.decoding", "selfimprove.text")
 """Modules whose code decides, beside the methods', what a bootstrap gives."""
-VERSIONS = ("selfimprove", "torch", "transformers", "trl", "tokenizers", "numpy", "hydra-core", "omegaconf")
 
 
 def threads(recipe: Recipe) -> None:
@@ -57,6 +56,15 @@ def threads(recipe: Recipe) -> None:
         os.environ["OMP_NUM_THREADS"] = str(wanted)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(wanted)
+
+
+def deterministic() -> None:
+    """Hold torch to algorithms that give the same numbers again; an operation that has none is an error."""
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> Context:
@@ -109,34 +117,48 @@ def model(stored: Stored, folder: Path, log: Log) -> Counts:
         ],
         **environment(),
     }
-    shelf = _cache() / "models" / digest(content)[:32]
+    shelf = _cache() / "models" / digest([content, "with metrics"])[:32]
     if shelf.exists() and intact(shelf):
         shutil.copytree(shelf, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("step.json"))
         log.note(f"taken from the cache: {shelf}")
-        return {"cached": 1}
-    write_checkpoint(method.build(task, engine, folder, seed, log), folder)
+        for name, value in json.loads((shelf / MANIFEST).read_text())["metrics"].items():
+            log.metric(name, value)
+        return {}
+    noting = _Noting(log)
+    write_checkpoint(method.build(task, engine, folder, seed, noting), folder)
     fresh = shelf.with_name(f".{shelf.name}.{os.getpid()}")
-    shutil.copytree(folder, fresh)
-    seal(fresh, {"content": digest(content)})
-    shutil.rmtree(shelf, ignore_errors=True)
-    fresh.rename(shelf)
-    return {"cached": 0}
+    try:
+        shutil.copytree(folder, fresh)
+        seal(fresh, {"content": digest(content), "metrics": noting.metrics})
+        shutil.rmtree(shelf, ignore_errors=True)
+        fresh.rename(shelf)
+    except (OSError, StorageError) as error:  # the run can do without
+        shutil.rmtree(fresh, ignore_errors=True)
+        log.note(f"the model was not kept for later runs in {shelf.parent}: {error}")
+    return {}
+
+
+class _Noting:
+    """Passes everything on and keeps the numbers, so that a model from the cache has those of its making."""
+
+    def __init__(self, log: Log) -> None:
+        self.log, self.metrics = log, dict[str, float]()
+
+    def progress(self, done: int, total: int, unit: str = "") -> None:
+        self.log.progress(done, total, unit)
+
+    def metric(self, name: str, value: float) -> None:
+        self.metrics[name] = value
+        self.log.metric(name, value)
+
+    def note(self, text: str) -> None:
+        self.log.note(text)
 
 
 def _cache() -> Path:
     """Where models built here are kept between runs: $SELFIMPROVE_CACHE, else the user's cache folder."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("SELFIMPROVE_CACHE") or home / "selfimprove")
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine: what decides, beside recipe and seed, whether two runs are equal to the bit."""
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
-        "versions": {name: metadata.version(name) for name in VERSIONS},
-    }
 
 
 def acquisition(stored: Stored, given: Context) -> Counts:
@@ -223,7 +245,7 @@ def optimization(stored: Stored, given: Context) -> Counts:
 def refinement(stored: Stored, given: Context) -> Counts:
     """Let the refinement learn what it carries into inference, with the new weights."""
     newest = replace(given, policy=stored.policy(given.round, given.round, given.seed, given.log))
-    write_json(given.folder / "state.json", stored.at(given.round)[0].the("refinement").fit(newest))
+    draft(given.folder / "state.json", stored.at(given.round)[0].the("refinement").fit(newest))
     return {}
 
 
@@ -252,7 +274,7 @@ def confirmation(stored: Stored, given: Context) -> Counts:
     history = [*stored.history(given.round), stored.past(given.round)]
     decision = stored.recipe.the("gate").confirm(made["champion"], made["incumbent"], history)
     stored.ledger.spend(given.round, "confirmation", decision.statistics.get("alpha_r", 0.0))
-    write_json(given.folder / "decision.json", asdict(decision))
+    draft(given.folder / "decision.json", asdict(decision))
     return {"problems": len(problems)}
 
 
@@ -269,7 +291,7 @@ def sealed(stored: Stored, given: Context) -> Counts:
     who = {"start": 0, "champion": stored.standing(given.round + 1).champion}
     reports = _examine(stored, given, "sealed", "sealed", who, problems)
     with splits.closed("sealed"):
-        write_json(given.folder / "controls.json", controls.compare(stored, given, problems, reports))
+        draft(given.folder / "controls.json", controls.compare(stored, given, problems, reports))
     return {"problems": len(problems)}
 
 
@@ -360,10 +382,10 @@ def audit(stored: Stored, given: Context) -> Counts:
                 judges=forms,
             )
             alerts = [alert for alarm in recipe.alarm.values() for alert in alarm.check(evidence)]
-        write_json(given.folder / "diagnosis.json", _diagnosis(stored, given, audited))
+        draft(given.folder / "diagnosis.json", _diagnosis(stored, given, audited))
     for alert in alerts:
         given.log.note(f"{'VETO' if alert.level >= 2 else 'alarm'} {alert.alarm}: {alert.text}")
-    write_json(given.folder / "alerts.json", [asdict(alert) for alert in alerts])
+    draft(given.folder / "alerts.json", [asdict(alert) for alert in alerts])
     return {"problems": len(problems), "alerts": len(alerts)}
 
 
@@ -387,7 +409,7 @@ def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> 
             given.log.metric(f"{name}/{key}", value)
         if forms[name].fault:
             given.log.note(f"reward {name} did not pass its audit form: {forms[name].fault}")
-    write_json(given.folder / "judge.json", {name: asdict(form) for name, form in forms.items()})
+    draft(given.folder / "judge.json", {name: asdict(form) for name, form in forms.items()})
     return forms
 
 
@@ -429,7 +451,7 @@ def gate(stored: Stored, given: Context) -> Counts:
     rounds = max(stored.recipe.rounds, given.round)
     decision = stored.recipe.the("gate").decide(champion, incumbent, candidate, alerts, history, rounds)
     stored.ledger.spend(given.round, "gate", decision.statistics.get("alpha_r", 0.0))
-    write_json(given.folder / "decision.json", asdict(decision))
+    draft(given.folder / "decision.json", asdict(decision))
     return {}
 
 
@@ -440,12 +462,12 @@ def controller(stored: Stored, given: Context) -> Counts:
     for method in current.controller.values():
         said = method.next(history, settings)
         if isinstance(said, Stop):
-            write_json(given.folder / "next.json", {"stop": said.reason})
+            draft(given.folder / "next.json", {"stop": said.reason})
             return {}
         overrides |= said
     if overrides and stored.recipe.autonomy in (0, 2):
         given.log.note(f"proposed, not applied at autonomy {stored.recipe.autonomy}: {overrides}")
-    write_json(given.folder / "next.json", {"overrides": overrides})
+    draft(given.folder / "next.json", {"overrides": overrides})
     return {}
 
 
@@ -461,8 +483,9 @@ STEPS: dict[str, Callable[[Stored, Context], Counts]] = {
 def score(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Rollout]:
     """Rollouts with the weighted sum of the recipe's rewards; None where a reward that counts cannot score.
 
-    Each reward sees all completions of a prompt in one call, and may ask to be standardized among them. Of several, `info["rewards"]` keeps the parts; also of
-    one that judges, so that its audit form can tell its scores from what its weight makes of them.
+    Each reward sees all completions of a prompt in one call, and may ask to be standardized among them. Of several,
+    `info["rewards"]` keeps the parts; also of one that judges, so that its audit form can tell its scores from what its
+    weight makes of them.
     """
     places: dict[str, list[int]] = {}
     for place, rollout in enumerate(rollouts):

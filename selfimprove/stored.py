@@ -7,7 +7,6 @@ gates' decisions alone, so nothing else has to be kept in step with the folders.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from selfimprove.records import (
     read_records,
     write_records,
 )
-from selfimprove.rundir import RunDir, write_json
+from selfimprove.rundir import RunDir, draft, is_signed
 
 FIRST = ("model", "refinement", "evaluation", "audit")
 """The steps of round 0, which measures the start."""
@@ -54,17 +53,13 @@ class Stored:
 
     def __init__(self, folder: RunDir) -> None:
         self.folder = folder
+        self.environment = began(folder)
         self.recipe, self.settings = recipes.load(folder.root / "recipe.yaml")
-        try:
-            self.environment = json.loads((folder.root / "environment.json").read_text())
-            began_with = self.environment["settings"]
-        except (ValueError, KeyError) as error:
-            raise DataError(f"{folder.root / 'environment.json'} is damaged: {error}") from error
-        changed = _changes(began_with, self.settings)
+        changed = changes(self.environment["settings"], self.settings)
         if changed:
             raise RecipeError(
-                f"{folder.root / 'recipe.yaml'} was changed since the run began: {changed[0]}. "
-                "Put it back, or start a new run with the changed recipe"
+                f"{folder.root / 'recipe.yaml'} was changed since the run began: {'; '.join(changed)}. Put it back, or "
+                f"go on with the change: selfimprove resume {folder.root} --accept-changes"
             )
         self.ledger = Ledger(folder.root / "ledger.jsonl")
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
@@ -76,13 +71,15 @@ class Stored:
         return int(digest([self.recipe.seed, *place])[:8], 16)
 
     def at(self, number: int) -> tuple[Recipe, Settings]:
-        """The recipe in force in a round: the run's own with the overrides of its controller.
+        """The recipe in force in a round: the run's own, the overrides of its controller, and accepted changes.
 
         The engine stays the same object, so that its models stay loaded.
         """
         overrides: dict[str, Any] = {}
-        for past in range(1, number):
-            overrides |= self.after(past).get("overrides", {})
+        for past in range(number):
+            overrides |= self.after(past).get("overrides", {}) if past else {}
+            for change in self.environment.get("accepted", ()):
+                overrides |= change["overrides"] if change["round"] == past + 1 else {}
         if not overrides:
             return self.recipe, self.settings
         values = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
@@ -237,13 +234,46 @@ class Stored:
             decision=self.decision(number) if "gate" in done else None,
             confirmation=self.confirmation(number),
             counts=self.counts(number),
-            seconds={stage: self.folder.manifest(number, stage)["seconds"] for stage in done},
+            seconds={stage: self.folder.seconds(number, stage) for stage in done},
         )
 
-    def held_out_steps(self) -> list[tuple[int, str]]:
-        """The finished steps that have read held-out problems."""
+    def noted_steps(self) -> list[tuple[int, str]]:
+        """The finished steps that the ledger has to mention: they read held-out problems or spent alpha."""
         folders = sorted(self.folder.root.glob("round_*/*"))
-        return [(int(f.parent.name.removeprefix("round_")), f.name) for f in folders if f.name in HELD_OUT]
+        return [(int(f.parent.name.removeprefix("round_")), f.name) for f in folders if f.name in (*HELD_OUT, "gate")]
+
+    def first(self) -> str:
+        """What the fingerprint of the first step builds on."""
+        return digest({name: self.settings[name] for name in ("seed", "task", "engine")})
+
+    def fingerprint(self, before: str, number: int, stage: str) -> str:
+        """What a step is recognised by: the options that its result depends on, and the fingerprint before it."""
+        return digest({"before": before, "stage": stage, "options": self._options(number, stage)})
+
+    def _options(self, number: int, stage: str) -> Any:
+        """The part of the recipe that a step's result depends on."""
+        base, settings = self.settings, self.at(number)[1]
+        held_out = {name: base[name] for name in ("gate_problems", "probe_problems", "sealed_problems", "evaluation")}
+        several: dict[str, Any] = {
+            "acquisition": {name: settings[name] for name in ("acquisition", "reward", "task")},
+            "evaluation": held_out,
+            "audit": {name: base[name] for name in ("alarm", "reward", "audit_problems", "audit_samples")},
+            "sealed": held_out | {name: base[name] for name in ("control_problems", "control_samples", "null_round")},
+            "null": {name: self.at(1)[1][name] for name in ("selection", "optimization")},
+            "confirmation": held_out | {"gate": base["gate"]},
+            "gate": {name: base[name] for name in ("gate", "rounds")},
+        }
+        return several[stage] if stage in several else settings[stage]
+
+    def inputs(self, number: int, stage: str) -> str:
+        """The content of the finished step before this one; a step counts only together with what it was made from."""
+        stages = STAGES if number else FIRST
+        place = stages.index(stage) if stage in stages else len(stages)
+        earlier = [(number, name) for name in stages[:place]]
+        if number and place == 0:
+            earlier = [(number - 1, name) for name in (STAGES if number > 1 else FIRST)]
+        finished = [step for step in earlier if self.folder.step(*step).exists()]
+        return self.folder.content(*finished[-1]) if finished else ""
 
     def examined(self) -> set[str]:
         """The keys of all gate problems that a finished decision has seen."""
@@ -275,11 +305,13 @@ class Stored:
         line["alerts"] = [asdict(alert) for alert in self.alerts(number)]
         line["diagnosis"] = self._json(number, "audit", "diagnosis.json")
         line |= self.counts(number)
-        manifests = {stage: self.folder.manifest(number, stage) for stage in (STAGES if number else FIRST)}
-        for manifest in manifests.values():
-            line |= manifest["metrics"]
-        line["seconds"] = {stage: manifest["seconds"] for stage, manifest in manifests.items()}
+        for stage in STAGES if number else FIRST:
+            line |= self.folder.manifest(number, stage)["metrics"]
         return line
+
+    def seconds(self, number: int) -> dict[str, float]:
+        """How long each step of a finished round took."""
+        return {stage: self.folder.seconds(number, stage) for stage in (STAGES if number else FIRST)}
 
     def _json(self, number: int, stage: str, name: str) -> Any:
         return json.loads((self.folder.step(number, stage) / name).read_text())
@@ -301,8 +333,8 @@ def _after(now: Standing, decision: Decision, maker: int) -> Standing:
 
 def write_report(report: Report, folder: Path, who: str) -> None:
     """Write what `Stored.report` reads."""
-    metrics = {name: asdict(metric) for name, metric in report.metrics.items()}
-    write_json(folder / f"{who}.json", {"metrics": metrics, "scores": report.scores, "parts": report.parts})
+    metrics = {name: asdict(metric) for name, metric in report.metrics.items() if metric.n}  # of nothing: no figure
+    draft(folder / f"{who}.json", {"metrics": metrics, "scores": report.scores, "parts": report.parts})
     write_records(folder / f"{who}.jsonl", report.rollouts)
 
 
@@ -310,13 +342,35 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Note where a step's weights are; relative to the step if they lie in it, so that a run can be moved."""
     path = Path(checkpoint.path)
     noted = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-    write_json(folder / "checkpoint.json", {**asdict(checkpoint), "path": noted})
+    draft(folder / "checkpoint.json", {**asdict(checkpoint), "path": noted})
 
 
-def _changes(before: Any, now: Any, where: str = "") -> Sequence[str]:
+def began(folder: RunDir) -> dict[str, Any]:
+    """environment.json of a run.
+
+    Raises:
+        DataError: it was changed.
+    """
+    path = folder.root / "environment.json"
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found["settings"], dict):
+            raise TypeError("its settings are no mapping")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged: {error}. Restore the file, or start a new run") from error
+    if "sha256" in found and not is_signed(found):
+        raise DataError(f"{path} is damaged: it is not what was written. Restore the file, or start a new run")
+    return found
+
+
+def changes(before: Any, now: Any, where: str = "") -> list[str]:
     """The differences between two recipes, each as `key was a, is b`."""
+    return [f"{place} was {old!r}, is {new!r}" for place, old, new in changed_values(before, now, where)]
+
+
+def changed_values(before: Any, now: Any, where: str = "") -> list[tuple[str, Any, Any]]:
+    """The differences between two recipes: where, what was there, what is there."""
     if isinstance(before, dict) and isinstance(now, dict):
-        keys = dict.fromkeys([*before, *now])
-        places = ((f"{where}.{key}".lstrip("."), key) for key in keys)
-        return [change for place, key in places for change in _changes(before.get(key), now.get(key), place)]
-    return [] if before == now else [f"{where} was {before!r}, is {now!r}"]
+        places = ((f"{where}.{key}".lstrip("."), key) for key in dict.fromkeys([*before, *now]))
+        return [one for place, key in places for one in changed_values(before.get(key), now.get(key), place)]
+    return [] if before == now else [(where, before, now)]

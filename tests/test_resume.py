@@ -1,11 +1,11 @@
 """A killed run loses nothing: after SIGKILL at any step, `resume` ends with the bytes of the run that was not killed."""
 
 import hashlib
-import json
 import os
 import random
 import shutil
 import signal
+import traceback
 from pathlib import Path
 
 import pytest
@@ -63,17 +63,17 @@ class DiesBeforeCommit(RunDir):
 
     left = 0
 
-    def commit(self, number, stage, notes):
+    def commit(self, number, stage, notes, seconds=0.0):
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         self.left -= 1
-        return super().commit(number, stage, notes)
+        return super().commit(number, stage, notes, seconds)
 
 
 def contents(root: Path) -> dict[str, str]:
-    """The sha256 of every data file and weight; step.json and the logs hold times and are left out."""
+    """The sha256 of every file but those that hold times: timing.json, summary.json, and what is not of the run."""
     names = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink())
-    skip = {"step.json", "metrics.jsonl", "summary.json", "LOCK", "environment.json"}
+    skip = {"timing.json", "summary.json", "LOCK"}
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in names
@@ -89,6 +89,7 @@ def in_child(work) -> int:
             work()
             os._exit(0)
         except BaseException:
+            traceback.print_exc()
             os._exit(1)
     status = os.waitpid(child, 0)[1]
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status)
@@ -115,8 +116,22 @@ def test_a_bootstrap_from_the_cache_equals_a_fresh_one(undisturbed, tmp_path, mo
     monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "empty"))
     fresh = create("quickstart", SMALL, tmp_path / "fresh").root
     Runner(RunDir(fresh), Quiet()).run()
-    assert json.loads((fresh / "round_000/model/step.json").read_text())["counts"] == {"cached": 0}
+    [shelf] = (tmp_path / "empty" / "models").iterdir()
     assert contents(fresh) == contents(undisturbed)
+    (shelf / "model.safetensors").write_bytes(b"damaged")
+    again = create("quickstart", SMALL, tmp_path / "again").root
+    Runner(RunDir(again), Quiet()).run()
+    assert contents(again) == contents(undisturbed), "a damaged model of the cache was used"
+
+
+def test_a_cache_that_cannot_be_written_does_not_end_a_run(undisturbed, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "file"))
+    root = create("quickstart", SMALL, tmp_path / "run").root
+    Runner(RunDir(root), Quiet()).run(0)
+    expected, found = contents(undisturbed), contents(root)
+    models = [name for name in found if name.startswith("round_000/model/")]
+    assert models and all(found[name] == expected[name] for name in models)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +176,8 @@ def test_more_rounds_continue_a_finished_run(undisturbed, tmp_path):
     summary = Runner(RunDir.open(root), Quiet()).run(2)
     after = contents(root)
     assert (root / "ledger.jsonl").read_bytes().startswith(ledger), "the ledger only grows"
-    del before["ledger.jsonl"]
+    for grown in ("ledger.jsonl", "metrics.jsonl"):
+        del before[grown]
     assert summary["rounds"] == 2 and summary["sealed"]["reads"] == 2
     assert "sealed problems read 2 times" in summary["verdict"]
     assert before.items() <= after.items(), "files of finished rounds changed"

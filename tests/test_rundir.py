@@ -14,7 +14,7 @@ import pytest
 
 from selfimprove import rundir
 from selfimprove.errors import BusyError, DataError, MissingError, StorageError
-from selfimprove.rundir import RunDir, intact, seal, write_json, write_text
+from selfimprove.rundir import RunDir, fault, intact, is_signed, seal, signed, write_json, write_text
 from selfimprove.runner import Runner
 
 
@@ -32,7 +32,15 @@ def make_step(folder: RunDir, text: str = "content", fingerprint: str = "f1") ->
 
 
 def files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    found = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != "LOCK")
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+
+def linked(path: Path) -> None:
+    """The same content behind a symlink."""
+    away = path.parents[2] / "away"
+    path.rename(away)
+    path.symlink_to(away)
 
 
 # ---- folders -----------------------------------------------------------------------------------------------------
@@ -76,6 +84,7 @@ def test_a_step_exists_only_after_its_commit(folder: RunDir) -> None:
 def test_the_manifest_holds_the_notes_and_the_hash_of_every_file(folder: RunDir) -> None:
     step = make_step(folder)
     manifest = folder.manifest(1, "selection")
+    assert is_signed(manifest) and "timing.json" not in manifest["files"]
     assert manifest["fingerprint"] == "f1" and manifest["counts"] == {"kept": 1}
     assert manifest["files"] == {
         "model/weights": {"size": 2, "sha256": "b413f47d13ee2fe6c845b2ee141af81de858df4ec549a58b7970bb96645bc8d2"},
@@ -104,8 +113,14 @@ def test_a_step_made_with_other_options_is_refused_and_kept(folder: RunDir) -> N
         lambda step: (step / "step.json").write_text('{"fingerprint": "f1", "files": ["output.jsonl"]}'),
         lambda step: (step / "step.json").write_bytes(b"\xff\xfe"),
         lambda step: shutil.rmtree(step / "model"),
+        lambda step: (step / "step.json").write_text((step / "step.json").read_text().replace('"kept": 1', '"kept": 2')),
+        lambda step: (step / "model" / "adapter_config.json").write_text("{}"),
+        lambda step: linked(step / "output.jsonl"),
     ],
-    ids=["changed", "removed", "emptied", "no_manifest", "cut_off", "list", "bad_files", "not_utf8", "folder_gone"],
+    ids=[
+        *("changed", "removed", "emptied", "no_manifest", "cut_off", "list", "bad_files", "not_utf8", "folder_gone"),
+        *("count_changed", "file_added", "file_behind_a_symlink"),
+    ],
 )
 def test_a_damaged_step_is_put_aside_and_can_be_made_again(folder: RunDir, damage: Callable[[Path], Any]) -> None:
     step = make_step(folder)
@@ -118,6 +133,67 @@ def test_a_damaged_step_is_put_aside_and_can_be_made_again(folder: RunDir, damag
     assert len(list((folder.root / "quarantine").iterdir())) == 2
     make_step(folder)
     assert folder.done(1, "selection", "f1")
+
+
+def test_a_step_is_redone_when_what_it_was_made_from_was_redone(folder: RunDir) -> None:
+    for inputs, text in (("a", "one"), ("b", "two")):
+        (folder.begin(1, "selection") / "output.jsonl").write_text(text)
+        folder.commit(1, "selection", {"fingerprint": "f1", "inputs": inputs})
+        said: list[str] = []
+        assert folder.done(1, "selection", "f1", inputs, said.append) and not said
+        assert not folder.done(1, "selection", "f1", "other", said.append)
+        assert len(said) == 1 and "a step before it was done again" in said[0] and "quarantine" in said[0]
+
+
+def test_the_content_of_a_step_is_its_files_and_what_they_were_made_from(folder: RunDir) -> None:
+    seen = set()
+    for place, (inputs, text) in enumerate([("a", "x"), ("a", "y"), ("b", "x")]):
+        (folder.begin(place, "gate") / "decision.json").write_text(text)
+        folder.commit(place, "gate", {"fingerprint": "", "inputs": inputs}, seconds=float(place))
+        assert folder.seconds(place, "gate") == place
+        seen.add(folder.content(place, "gate"))
+    (folder.begin(3, "gate") / "decision.json").write_text("x")
+    folder.commit(3, "gate", {"fingerprint": "another", "inputs": "b"}, seconds=99.0)
+    assert len(seen) == 3 and folder.content(3, "gate") in seen, "neither time nor options are content"
+
+
+def test_a_symlink_in_place_of_a_step_or_a_round_is_refused(folder: RunDir, tmp_path: Path) -> None:
+    step = make_step(folder)
+    away = step.parent.rename(tmp_path / "away")
+    step.parent.symlink_to(away)
+    with pytest.raises(DataError, match=r"round_001 is a symlink"):
+        folder.done(1, "selection", "f1")
+    partial = folder.begin(2, "selection")
+    (partial / "weights").symlink_to(away)
+    with pytest.raises(DataError, match="weights is a symlink"):
+        folder.commit(2, "selection", {})
+
+
+def test_a_run_that_was_killed_before_it_began_can_be_begun_again(tmp_path: Path) -> None:
+    root = RunDir.create(tmp_path / "run").root
+    for name in (".recipe.yaml.new", "recipe.yaml", ".environment.json.new"):
+        (root / name).write_text("half")
+        assert RunDir.create(root).root == root
+    (root / "environment.json").write_text("{}")
+    with pytest.raises(StorageError, match="not empty"):
+        RunDir.create(root)
+
+
+def test_signed_values_show_a_change() -> None:
+    values = signed({"a": 1, "b": {10: (1, 2.5), 9: None}})
+    assert is_signed(values) and is_signed(json.loads(json.dumps(values))) and signed(values) == values
+    assert not is_signed({**values, "a": 2}) and not is_signed({"a": 1})
+
+
+def test_a_fault_is_named(folder: RunDir) -> None:
+    step = make_step(folder)
+    assert fault(step) == ""
+    (step / "output.jsonl").write_text("contenT")
+    assert fault(step) == "output.jsonl was changed"
+    (step / "output.jsonl").write_text("conten")
+    assert fault(step) == "output.jsonl has another length"
+    (step / "extra").write_text("")
+    assert fault(step) == "extra does not belong to it"
 
 
 def test_begin_clears_what_a_killed_step_left(folder: RunDir) -> None:
@@ -179,7 +255,8 @@ def test_the_manifest_is_written_last_and_all_files_are_synced_before_it(
     make_step(folder)
     manifest = synced.index(".step.json.new")
     assert {"output.jsonl", "weights", "model"} <= set(synced[:manifest])
-    assert synced[manifest + 1 :] == [".selection.partial", "round_001", "run"]
+    assert synced[manifest + 1 :] == [".selection.partial", "round_001"]
+    assert synced[:2] == ["run", "round_001"], "the folders above the step, when they were made"
 
 
 # ---- files -------------------------------------------------------------------------------------------------------

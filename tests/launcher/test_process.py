@@ -70,10 +70,12 @@ def test_a_step_in_a_process_writes_what_it_would_have_written_here(make_run: Ca
     folder, log = make_run("rounds=0", "engine=fake", "engine.fake.default='#5'", "optimization=sft")
     Runner(folder, log).run()
     step, manifest = folder.step(0, "evaluation"), folder.manifest(0, "evaluation")
-    here = {path.name: path.read_bytes() for path in step.iterdir() if path.name != "step.json"}
+    here = {path.name: path.read_bytes() for path in step.iterdir() if path.name not in ("step.json", "timing.json")}
     shutil.rmtree(step)
     command = ["step", str(folder.root), "0", "evaluation", "--fingerprint", manifest["fingerprint"]]
     Process().launch(never, command)
-    assert {path.name: path.read_bytes() for path in step.iterdir() if path.name != "step.json"} == here
-    assert folder.done(0, "evaluation", manifest["fingerprint"])
+    assert {
+        path.name: path.read_bytes() for path in step.iterdir() if path.name not in ("step.json", "timing.json")
+    } == here
+    assert folder.done(0, "evaluation", manifest["fingerprint"], manifest["inputs"])
     assert folder.manifest(0, "evaluation")["files"] == manifest["files"]
