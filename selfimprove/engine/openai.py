@@ -31,6 +31,10 @@ from selfimprove.interfaces import REQUIRED, Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 
+HERE = ("localhost", "127.0.0.1", "::1")
+ALLOWED = "SELFIMPROVE_ENDPOINTS"
+"""The environment variable with the other hosts that may be sent prompts and keys: no recipe can allow itself one."""
+
 
 @register("openai")
 @dataclass
@@ -117,6 +121,12 @@ class OpenAI(Engine):
         )
 
     def _key(self) -> str:
+        host = urlsplit(self.base_url).hostname or ""
+        if host not in (*HERE, *os.environ.get(ALLOWED, "").replace(",", " ").split()):
+            raise EngineError(
+                f"engine.openai would send prompts and a key to {host!r}, because the recipe says so. Where you trust "
+                f"that host, allow it: {ALLOWED}={host}"
+            )
         if not self.api_key_env:
             return ""
         key = os.environ.get(self.api_key_env, "").strip()

@@ -360,3 +360,16 @@ def test_no_statistic_can_be_scored(engine, make_rollout):
     for statistic in ("logprob", "entropy"):
         with pytest.raises(RecipeError, match=f"no statistic '{statistic}'.*engine=transformers"):
             engine().score(HERE, [make_rollout()], statistic)
+
+
+def test_a_recipe_cannot_send_a_key_to_a_host_that_the_environment_does_not_allow(engine, monkeypatch):
+    """A stranger's recipe may name any variable and any host."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY)
+    evil = engine(base_url="https://evil.invalid/v1", api_key_env="AWS_SECRET_ACCESS_KEY", retries=0)
+    for allowed in ("", "api.openai.com", "evil.invalid.org", "invalid"):
+        monkeypatch.setenv("SELFIMPROVE_ENDPOINTS", allowed)
+        with pytest.raises(EngineError, match="allow it: SELFIMPROVE_ENDPOINTS=evil.invalid") as caught:
+            evil._key()
+        assert KEY not in str(caught.value)
+    monkeypatch.setenv("SELFIMPROVE_ENDPOINTS", "api.openai.com, evil.invalid")
+    assert evil._key() == KEY
