@@ -30,6 +30,8 @@ class Checks:
     """(arguments, the value that must come back)."""
     scripts: tuple[tuple[str, str], ...] = ()
     """(what the program reads, what it must print)."""
+    imports: str = ""
+    """What stands in front of the program, where it begins with code that the problem gives."""
     setup: str = ""
     """What stands in front of the assertions."""
     assertions: tuple[str, ...] = ()
@@ -84,6 +86,7 @@ class Grade:
 def grade(sandbox: Sandbox, source: str, tests: Checks) -> Grade:
     """Mark a program. One that the clock ended, and not its computing time, is run once more, alone."""
     passed, outcomes = list[bool](), list[Outcome]()
+    source = f"{tests.imports}\n{source}" if tests.imports else source
     if tests.calls:
         arguments = [arguments for arguments, _ in tests.calls]
         outcome = _run(sandbox, Program(source, function=tests.function, arguments=arguments))
