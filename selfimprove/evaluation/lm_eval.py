@@ -15,6 +15,7 @@ Differs: lm-eval asks all questions of a test set; figures on a tenth of them ha
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -28,6 +29,9 @@ from selfimprove.registry import register
 from selfimprove.statistics import Z95
 from selfimprove.text import canonical, split_of
 
+TRUSTED = "SELFIMPROVE_TASK_FOLDERS"
+"""The environment variable with folders of task files that may run: lm-eval runs their functions and templates."""
+
 
 @register("lm_eval", paper="2405.14782")
 @dataclass
@@ -35,7 +39,7 @@ class LmEval(Evaluation):
     tasks: list[str] = REQUIRED
     """lm-eval's names of the tasks, or those in `include_path`."""
     include_path: str | None = None
-    """A folder with task files of one's own."""
+    """A folder with task files of one's own. They can run code: it must stand in SELFIMPROVE_TASK_FOLDERS too."""
     num_fewshot: int | None = None
     """Worked examples in front of each question; null leaves it to the task."""
     limit: int | None = 200
@@ -54,6 +58,12 @@ class LmEval(Evaluation):
             self.include_path = str(Path(self.include_path).resolve())
 
     def evaluate(self, policy: Policy, exam: Exam) -> Report:
+        trusted = [str(Path(part).resolve()) for part in os.environ.get(TRUSTED, "").split(os.pathsep) if part]
+        if self.include_path is not None and self.include_path not in trusted:
+            raise RecipeError(
+                f"evaluation.lm_eval.include_path: task files in {self.include_path} can run code, and a recipe may "
+                f"come from a stranger. Where you trust them: {TRUSTED}={self.include_path}"
+            )
         try:
             import torch
 

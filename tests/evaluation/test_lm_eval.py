@@ -70,6 +70,7 @@ def test_lm_eval_asks_the_questions_of_the_split(
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SELFIMPROVE_TASK_FOLDERS", f"/elsewhere:{tmp_path}")
     rows = [{"prompt": question, "answer": "<"} for question in QUESTIONS]
     (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "sums.yaml").write_text(
@@ -88,3 +89,18 @@ def test_lm_eval_asks_the_questions_of_the_split(
     assert method.evaluate(policy, exam).metrics["lm_eval/sums_here/acc"] == metric
     with pytest.raises(RecipeError, match="lm-eval has no task 'sums_there'"):
         LmEval(tasks=["sums_there"], include_path=str(tmp_path)).evaluate(policy, exam)
+
+
+def test_task_files_run_only_from_a_folder_that_the_environment_names(
+    tmp_path: Path, make_policy: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """lm-eval runs the functions and the templates of a task file, and a recipe may come from a stranger."""
+    (tmp_path / "evil.yaml").write_text("task: evil\ndoc_to_text: !function evil.run\n")
+    (tmp_path / "evil.py").write_text("open('canary', 'w')")
+    monkeypatch.chdir(tmp_path)
+    for named in ("", str(tmp_path.parent), str(tmp_path / "evil.yaml")):
+        monkeypatch.setenv("SELFIMPROVE_TASK_FOLDERS", named)
+        with pytest.raises(RecipeError, match="can run code") as caught:
+            LmEval(tasks=["evil"], include_path=".").evaluate(make_policy(), Exam(problems=[], verify=lambda *_: 1.0))
+        assert f"SELFIMPROVE_TASK_FOLDERS={tmp_path}" in str(caught.value)
+    assert not (tmp_path / "canary").exists()
