@@ -36,6 +36,7 @@ SMALLER = {
     "acquisition.propose.problems": 8,
     "acquisition.propose.samples": 4,
     "acquisition.propose.rate": "reward",
+    "acquisition.propose.invalid": 1.0,  # random weights propose nothing that ends
     "acquisition.propose.low": 0.0,
     "acquisition.propose.high": 1.0,
     "optimization.sft.max_steps": 2,
@@ -104,7 +105,7 @@ def test_one_round_of_a_recipe_with_a_small_llama(name, llama, tmp_path):
     # random weights solve nothing, agree on nothing and judge nothing, and a round needs data
     root = create(name, [*changes(settings, llama, tmp_path), "reward=random"], tmp_path / "run").root
     summary = Runner(RunDir(root), Quiet()).run()
-    assert summary["rounds"] == 1 and not summary["stopped"]
+    assert (summary["rounds"], summary["stopped"]) == (1, "")
     round_ = summary["per_round"][1]
     assert round_["selection/kept"] > 0 and round_["optimization/records"] > 0
     assert summary["sealed"]["n"] == 8
