@@ -30,7 +30,10 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
     coarse = gpu and torch.cuda.is_bf16_supported() and model.dtype == torch.float32 and model.num_parameters() > 1e8
     large = gpu and model.num_parameters() > 1e9
     shared = {name: value for name, value in vars(schedule).items() if name != "lora"}
-    if decay := shared.pop("decay_steps"):
+    decay = shared.pop("decay_steps")
+    if schedule.max_steps > 0:
+        decay = min(decay, schedule.max_steps - schedule.warmup_steps)
+    if decay > 0:
         shared["lr_scheduler_type"] = "warmup_stable_decay"
         shared["lr_scheduler_kwargs"] = {"num_decay_steps": decay, "min_lr_ratio": 0.01}
     return {
