@@ -21,7 +21,7 @@ from selfimprove.interfaces import Context, Sampling
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
 from selfimprove.text import completions_ids, prompts_ids
 from selfimprove.training.options import Referenced, name_of, start_of
-from selfimprove.training.schedule import Schedule, schedule_of
+from selfimprove.training.schedule import schedule_of
 from selfimprove.training.trainer import arguments, diverged
 from selfimprove.training.weights import dtype_of, load, save
 
@@ -90,7 +90,7 @@ class Live:
         self.schedule = schedule_of(method, context.seed)
         self.batch = self.schedule.per_device_train_batch_size
         self.rows_per_step = self.batch * self.schedule.gradient_accumulation_steps
-        self.steps, self.done = _planned(self.schedule, rows, self.rows_per_step), 0
+        self.steps, self.done = _planned(method, rows, self.rows_per_step), 0
         self.sampling = Sampling(temperature=method.temperature, max_completion_length=method.max_completion_length)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model, self.tokenizer = load(self.start)
@@ -289,6 +289,8 @@ def passes(items: Sequence[Item], size: int, seed: int) -> Iterator[list[Item]]:
         yield list(itertools.islice(stream, size))
 
 
-def _planned(schedule: Schedule, rows: int, size: int) -> int:
-    """Optimizer steps: what the schedule says, else as many as its passes over the data take."""
-    return schedule.max_steps if schedule.max_steps > 0 else max(1, math.ceil(rows * schedule.num_train_epochs / size))
+def _planned(method: Drawn, rows: int, size: int) -> int:
+    """Optimizer steps: what the method says, else as many as its passes over the data take."""
+    if method.max_steps > 0:
+        return method.max_steps
+    return max(1, math.ceil(rows * method.num_train_epochs / size)) * getattr(method, "num_iterations", 1)
