@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import io
 import json
 import os
@@ -42,12 +43,15 @@ def check() -> None:
         )
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it tells all that it does
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # it reports to its makers
-    from vllm.platforms import current_platform
-
-    if not current_platform.device_type:
+    if not importlib.import_module("vllm.platforms").current_platform.device_type:
         raise EngineError(
             f"engine.vllm: vLLM {found} finds no GPU on this machine that it can use: set engine=transformers"
         )
+
+
+def parameters(**options: Any) -> Any:
+    """How vLLM is to answer a prompt."""
+    return importlib.import_module("vllm").SamplingParams(**options)
 
 
 def _version(package: str) -> str:
@@ -155,10 +159,9 @@ class Process:
         assert self.held is not None
         adapter = None
         if self.held.rank:
-            from vllm.lora.request import LoRARequest
-
             number = self.adapters.setdefault(self.held.path, len(self.adapters) + 1)
-            adapter = LoRARequest(f"adapter-{number}", number, self.held.path)
+            request = importlib.import_module("vllm.lora.request").LoRARequest
+            adapter = request(f"adapter-{number}", number, self.held.path)
         self.wake()
         tokens = [{"prompt_token_ids": prompt} for prompt in prompts]
         with _explained("vLLM failed"):
@@ -201,11 +204,9 @@ class Process:
 
     def _start(self, weights: Weights) -> None:
         self.close()
-        from vllm import LLM
-
         self.room = next((rank for rank in RANKS if rank >= weights.rank), weights.rank) if weights.rank else 0
         adapters = {"enable_lora": True, "max_lora_rank": self.room} if weights.rank else {}
-        self.llm = LLM(
+        self.llm = importlib.import_module("vllm").LLM(
             model=weights.base,
             dtype=weights.dtype,
             skip_tokenizer_init=True,  # token ids go in and come out

@@ -83,11 +83,11 @@ def generate(engine: Any, asked: Any) -> Any:
 
 def plain(asked: Any) -> Any:
     """The same without seeds and log-probabilities."""
-    from vllm import SamplingParams
+    from selfimprove.vllm_process import parameters as sampling_parameters
 
     prompts, parameters = asked
     one = parameters[0]
-    return prompts, SamplingParams(
+    return prompts, sampling_parameters(
         n=one.n, max_tokens=one.max_tokens, stop_token_ids=one.stop_token_ids, detokenize=False
     )
 

@@ -28,7 +28,7 @@ from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import prompts_ids
-from selfimprove.vllm_process import Process, Weights, check, weights_of
+from selfimprove.vllm_process import Process, Weights, check, parameters, weights_of
 
 ROWS = 128
 """Completions in a batch that transformers scores."""
@@ -66,8 +66,6 @@ class Vllm(Engine):
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
     ) -> list[list[Rollout]]:
         process, (_, known) = self._vllm(), self._know(checkpoint)
-        from vllm import SamplingParams
-
         rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
         ids = [tuple(one) for one in prompts_ids(known.tokenizer, [prompt.prompt for prompt in prompts])]
         order = sorted(set(ids))
@@ -78,7 +76,7 @@ class Vllm(Engine):
         options: dict[str, Any] = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "min_p")}
         options |= {"n": rows, "stop_token_ids": known.ends, "logprobs": 0, "detokenize": False, "flat_logprobs": True}
         room = [min(limit, context - len(one)) for one in order]
-        asked = [SamplingParams(**options, seed=_seed(seed, o), max_tokens=m) for o, m in zip(order, room, strict=True)]
+        asked = [parameters(**options, seed=_seed(seed, o), max_tokens=m) for o, m in zip(order, room, strict=True)]
         self._serve(checkpoint, log)
         outputs = process.generate([list(one) for one in order], asked, log) if order else []
         process.rest()
@@ -166,10 +164,8 @@ def _logprobs(process: Process, pairs: Sequence[forward.Pair]) -> list[list[floa
     """The log-probability of each token of the completions, by vLLM."""
     if not pairs:
         return []
-    from vllm import SamplingParams
-
     lines = [[*prompt, *said] for prompt, said in pairs]
-    asked = SamplingParams(max_tokens=1, prompt_logprobs=0, temperature=0.0, detokenize=False)
+    asked = parameters(max_tokens=1, prompt_logprobs=0, temperature=0.0, detokenize=False)
     outputs = process.generate(lines, asked, None)
     return [
         [output.prompt_logprobs[place][line[place]].logprob for place in range(len(prompt), len(line))]

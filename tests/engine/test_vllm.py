@@ -5,6 +5,7 @@ What vLLM itself computes is tested in tests/engine/vllm, where it is installed:
 
 from __future__ import annotations
 
+import functools
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from selfimprove.interfaces import GREEDY, Sampling
 from selfimprove.records import Checkpoint, Rollout
 
 ROOT = Path(__file__).resolve().parents[2]
+load = functools.cache(lambda folder: forward.load(folder, "cpu", "float32"))
 
 
 class StandIn:
@@ -59,7 +61,7 @@ class StandIn:
         self.events.append(f"wake {tags[0]}")
 
     def generate(self, prompts: Any, asked: Any, use_tqdm: Any, lora_request: Any) -> list[Any]:
-        model, tokenizer = forward.load(lora_request.path if lora_request else self.folder, "cpu", "float32")
+        model, tokenizer = load(lora_request.path if lora_request else self.folder)
         ids = [prompt["prompt_token_ids"] for prompt in prompts]
         self.asked.append((ids, asked, lora_request))
         if not isinstance(asked, list):
@@ -318,8 +320,8 @@ def test_on_a_gpu_the_engine_sleeps_between_calls(vllm, small, ask, quiet_log, l
     assert vllm.events == [*parts, *night], "the new weights take the place of the old before there is a cache"
 
 
-def with_cpu(load: Callable) -> Callable:
-    return lambda path, device, dtype: load(path, "cpu", dtype)
+def with_cpu(loads: Callable) -> Callable:
+    return lambda path, device, dtype: loads(path, "cpu", dtype)
 
 
 def test_a_level_that_does_not_exist_is_refused():
