@@ -10,6 +10,7 @@ import ast
 import json
 import os
 import pickle
+import re
 import signal
 import socket
 import struct
@@ -459,3 +460,13 @@ def test_the_versions_that_known_holes_ask_for() -> None:
             floor = next(part.version for part in wanted.specifier if part.operator == ">=")
             assert Version(floor) >= Version(floors.pop(wanted.name))
     assert not floors
+
+
+def test_what_the_security_page_names_exists() -> None:
+    root = PACKAGE.parent
+    page = (root / "SECURITY.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests|scripts|selfimprove)/[\w./]*)`|\]\(([\w./]+)\)", page)
+    assert len(named) > 15
+    assert [path for pair in named for path in pair if path and not (root / path).exists()] == []
+    source = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    assert all(name in source for name in re.findall(r"SELFIMPROVE_\w+", page))
