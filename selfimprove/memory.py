@@ -86,7 +86,9 @@ def check(name: str, found: Need, room: float, device: str) -> str:
         return ""
     ways = [f"lora.r=16 (about {_gb(found.adapter)})"] if found.adapter <= room else []
     ways += [f"a model of at most {largest:.1g} billion weights"] if largest >= 0.01 else []
-    ways += [f"{math.ceil(found.training / room)} times this memory, in one GPU or over several with launcher=accelerate"]
+    ways += [
+        f"{math.ceil(found.training / room)} times this memory, in one GPU or over several with launcher=accelerate"
+    ]
     return (
         f"{size}: to train all of them takes about {_gb(found.training)} and {device} has {_gb(room)} free. "
         f"What fits: {', or '.join(ways)}"
