@@ -155,7 +155,8 @@ class Propose(Acquisition):
     def _propose(self, context: Context) -> list[Rollout]:
         """The proposals, as rollouts of the proposer's prompts."""
         levels: list[int | None] = [*self.levels] or [None]
-        prompts = [Prompt(prompt=context.roles.propose(level), key=_open_key(level)) for level in levels]
+        role = {"role": "propose"}
+        prompts = [Prompt(prompt=context.roles.propose(level), key=_open_key(level), info=role) for level in levels]
         shares = [self.problems // len(levels) + (i < self.problems % len(levels)) for i in range(len(levels))]
         sampling = Sampling(temperature=self.temperature, top_p=self.proposer_top_p)
         groups = context.policy.sample(prompts, max(shares), sampling)

@@ -50,7 +50,10 @@ class VerifyThenRevise(Acquisition):
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         attempts = [r for r in context.reward(records) if r.score is not None]
-        asked = [replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None) for r in attempts]
+        asked = [
+            replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None, info=_noted(r, "judge"))
+            for r in attempts
+        ]
         judged = self._draw(asked, attempts, context)  # without a reference: the task's rule does not mark verdicts
         said = [context.roles.verdict(reply.text) for reply in judged]
         verdicts = [
@@ -58,7 +61,9 @@ class VerifyThenRevise(Acquisition):
             for reply, word, one in zip(judged, said, attempts, strict=True)
         ]
         doubted = [one for one, word in zip(attempts, said, strict=True) if word is not None and word <= 0.5]
-        shown = [replace(r.prompt, prompt=context.roles.refine(r.prompt, r.text)) for r in doubted]
+        shown = [
+            replace(r.prompt, prompt=context.roles.refine(r.prompt, r.text), info=_noted(r, "refine")) for r in doubted
+        ]
         redone = self._draw(shown, doubted, context)
         marked = context.reward([replace(r, prompt=one.prompt) for r, one in zip(redone, doubted, strict=True)])
         changes = [(r, m.score, one.score) for r, m, one in zip(redone, marked, doubted, strict=True)]
@@ -81,3 +86,8 @@ class VerifyThenRevise(Acquisition):
             replace(reply, source=source, parents=(one.prompt.id, one.id))
             for [reply], one in zip(groups, about, strict=True)
         ]
+
+
+def _noted(about: Rollout, role: str) -> dict[str, Any]:
+    """The notes of a problem, with the role that a prompt made of it plays."""
+    return {**about.prompt.info, "role": role}
