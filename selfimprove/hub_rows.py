@@ -136,6 +136,12 @@ def _joined(instruction: str, values: Mapping[str, Any]) -> str:
     return f"{instruction}\n\n{context}" if isinstance(context, str) and context.strip() else instruction
 
 
+def is_id(path: str) -> bool:
+    """Whether a path that does not exist here reads like a hub id."""
+    named = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", path) is not None
+    return named and not Path(path).expanduser().exists() and Path(path).suffix not in KINDS
+
+
 # ---- the library -------------------------------------------------------------------------------------------------
 def table(source: Source) -> Iterable[dict[str, Any]]:
     """The rows of a data set as they are.
@@ -145,7 +151,7 @@ def table(source: Source) -> Iterable[dict[str, Any]]:
     """
     local = Path(source.path).expanduser()
     if not local.exists():
-        if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source.path) or local.suffix in KINDS:
+        if not is_id(source.path):
             raise MissingError(f"{source.option}.path: there is no file or folder {source.path!r}")
         return _explained(source, lambda: _prepared(source, source.path, source.config, revision=source.revision))
     with tempfile.TemporaryDirectory() as cache:  # a copy that is kept could be older than the file

@@ -8,6 +8,8 @@ from importlib.resources import files
 
 from selfimprove import splits
 from selfimprove.answers import stated
+from selfimprove.errors import DataError
+from selfimprove.hub_rows import is_id
 from selfimprove.jsonl_rows import Row
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.text import SPLITS, canonical, split_of, verdict
@@ -28,6 +30,20 @@ class ProblemSet:
             self._splits = {name: [p for p in everything if split_of(p.key) == name] for name in SPLITS}
         rows, (i, k) = sorted(self._splits[split], key=lambda row: digest([seed, row.key])), part
         return rows[len(rows) * i // k : len(rows) * (i + 1) // k][:n]
+
+    def preflight(self, option: str, path: str) -> list[str]:
+        """Read local data before a run begins; what is on the hub is left for the run.
+
+        Raises:
+            UserError: it cannot be read, or a split that a run needs is empty.
+        """
+        if is_id(path):
+            return []
+        sizes = {split: len(self.problems(split, None, 0)) for split in SPLITS}
+        if not all(size for split, size in sizes.items() if split != "audit"):
+            told = ", ".join(f"{size} {split}" for split, size in sizes.items())
+            raise DataError(f"{option}: {path} is too small: {told}; it takes a few hundred problems in all")
+        return []
 
 
 @dataclass

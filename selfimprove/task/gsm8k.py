@@ -46,6 +46,9 @@ class Gsm8k(Task):
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.gsm8k.path", self.path)
+
     def verify(self, prompt: Prompt, text: str) -> float | None:
         gold = number_of(stated(prompt.answer or ""))
         return None if gold is None else float(number_of(text) == gold)

@@ -50,6 +50,9 @@ class Ifeval(Task):
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.ifeval.path", self.path)
+
     def verify(self, prompt: Prompt, text: str) -> float | None:
         asked = prompt.info.get("instructions")
         return float(all(CHECKS[name](text, values) for name, values in asked)) if asked else None

@@ -45,6 +45,9 @@ class Math500(Task):
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.math500.path", self.path)
+
     def verify(self, prompt: Prompt, text: str) -> float | None:
         return answers.mark("math", prompt.answer, text)
 

@@ -47,6 +47,9 @@ class MmluPro(Task):
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.mmlu_pro.path", self.path)
+
     def verify(self, prompt: Prompt, text: str) -> float | None:
         return answers.mark("choice", prompt.answer, text)
 

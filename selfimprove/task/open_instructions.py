@@ -43,6 +43,9 @@ class OpenInstructions(Task):
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.open_instructions.path", self.path)
+
     def verify(self, prompt: Prompt, text: str) -> float | None:
         return None
 

@@ -165,6 +165,10 @@ ROWS = {
 @pytest.mark.parametrize("name", ROWS)
 def test_a_preset_finds_its_own_references_right_and_splits_by_key(name, opened):
     task = opened(name, ROWS[name])
+    assert task.preflight() == find("task", name).method().preflight() == [], "of the hub nothing is fetched"
+    with pytest.raises(DataError, match=rf"^task\.{name}\.path: .* is too small: "):
+        opened(name, ROWS[name][:2]).preflight()
+    task = opened(name, ROWS[name])
     assert len(every(task)) == 60
     for split in SPLITS:
         problems = task.problems(split, None, 0)
