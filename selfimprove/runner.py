@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from selfimprove import environment, splits, statistics, steps
@@ -113,7 +114,7 @@ def accept(folder: RunDir) -> list[str]:
                     f"{place} was {old!r}, is {new!r}: a run cannot go on with that, only with other values of options "
                     f"of {', '.join(ACCEPTED)}. Put {path} back, or start a new run"
                 )
-        begun = [int(found.parent.name.removeprefix("round_")) for found in folder.root.glob("round_*/*/step.json")]
+        begun = [int(found.parent.name.removeprefix("round_")) for found in folder.root.glob("round_*/[!.]*")]
         first = max(begun, default=0) + 1
         accepted = list(then.get("accepted", ()))
         if edited:
@@ -271,7 +272,12 @@ class Runner:
         return fingerprint
 
     def perform(self, number: int, stage: str, fingerprint: str) -> None:
-        """Carry out one step from what lies on disk, and commit it."""
+        """Carry out one step from what lies on disk, and commit it.
+
+        Of several processes that train together (`launcher: accelerate`) the first one writes the step.
+        """
+        if int(os.environ.get("RANK", "0")):
+            return self._beside(number, stage)
         began, log = time.monotonic(), StepLog(self.watcher)
         folder = self.folder.begin(number, stage)
         steps.threads(self.stored.recipe)
@@ -289,6 +295,15 @@ class Runner:
         notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}
         notes |= {"fingerprint": fingerprint, "inputs": self.stored.inputs(number, stage)}
         self.folder.commit(number, stage, notes, time.monotonic() - began)
+
+    def _beside(self, number: int, stage: str) -> None:
+        """Take part in a step that another process writes; what is written here is thrown away."""
+        steps.threads(self.stored.recipe)
+        if self.stored.environment.get("deterministic"):
+            steps.deterministic()
+        with TemporaryDirectory() as scratch, splits.closed(stage):
+            given = steps.context(self.stored, number, stage, Path(scratch), StepLog(self.watcher))
+            steps.STEPS[stage](self.stored, given)
 
     def _publish(self, number: int, again: bool = False, replayed: bool = False) -> None:
         """After a round: metrics.jsonl (always rebuilt from the steps), the champion link, the line on the screen.

@@ -1,0 +1,68 @@
+"""Break a run at every durable operation, and damage each of its files in every way; print the tables.
+
+The run is the rehearsal of `selfimprove.sweep`: three rounds without a model. After each fault it is resumed and
+compared file by file with a run that nothing happened to. Ends with exit code 1 if one promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from selfimprove import failpoints, sweep
+from selfimprove.selftest import MEMORY
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--every", type=int, default=1, help="only every n-th operation and damage")
+    parser.add_argument("--kinds", nargs="*", choices=failpoints.KINDS, default=failpoints.KINDS)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--scratch", type=Path, default=MEMORY if MEMORY.is_dir() else None, help="where the runs go")
+    parser.add_argument("--json", type=Path, help="also write the numbers here")
+    given = parser.parse_args()
+    began, out, broken = time.monotonic(), Console(), list[str]()
+    with tempfile.TemporaryDirectory(dir=given.scratch) as folder, sweep.rehearsal(Path(folder)) as rehearsal:
+        faults = Table("fault", "points", "runs that differ or fail", "finished steps done again", "seconds")
+        rows = []
+        for row in sweep.sweep(rehearsal, given.kinds, given.every, given.jobs):
+            rows.append(asdict(row))
+            broken += row.wrong + [f"{row.kind}: finished steps were done again"] * bool(row.redone)
+            cells = (row.points, len(row.wrong), row.redone, f"{row.seconds:.0f}")
+            faults.add_row(row.kind, *map(str, cells))
+        out.print(faults)
+        ends = ("redone", "refused", "mended", "harmless", "SILENT")
+        found = list(sweep.damages(rehearsal, given.every, given.jobs))
+        damages = Table("damage", "files", *ends, "seen by verify")
+        for damage in sweep.DAMAGES:
+            part = [one for one in found if one.damage == damage]
+            counts = Counter(one.ended for one in part)
+            seen = sum(one.seen for one in part)
+            damages.add_row(damage, str(len(part)), *(str(counts[end]) for end in ends), str(seen))
+        out.print(damages)
+        broken += [f"{one.damage} of {one.file}: {one.ended} {one.said}" for one in found if not one.held]
+        seconds = time.monotonic() - began
+        out.print(
+            f"{len(rehearsal.operations)} operations, {len(found)} damages, {seconds:.0f} s, {len(broken)} broken"
+        )
+    for line in broken:
+        out.print(line, markup=False)
+    if given.json:
+        numbers = {"operations": len(rehearsal.operations), "faults": rows, "seconds": seconds, "broken": broken}
+        numbers["damages"] = dict(Counter(f"{one.damage}: {one.ended}" for one in found))
+        given.json.write_text(json.dumps(numbers, indent=1) + "\n")
+    sys.exit(bool(broken))
+
+
+if __name__ == "__main__":
+    main()
