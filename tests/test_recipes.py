@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove import recipe as recipes
-from selfimprove.rundir import RunDir
+from selfimprove.rundir import RunDir, signed
 from selfimprove.runner import Runner, create
 
 NAMES = sorted(path.stem for path in recipes.shipped().glob("*.yaml"))
@@ -156,7 +156,7 @@ def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch):
     round_ = summary["per_round"][1]
     assert round_["selection/kept"] > 0 and round_["optimization/records"] > 0
     assert round_["decision"]["verdict"] in ("certify", "accept", "hold", "reject")
-    assert summary == json.loads((root / "summary.json").read_text())
+    assert signed(summary) == json.loads((root / "summary.json").read_text())
     assert (root / "champion" / "model.safetensors").exists()
     start = (root / "round_000/model/model.safetensors").read_bytes()
     assert (root / "round_001/optimization/model/model.safetensors").read_bytes() != start
