@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> None:
     settings = json.loads(arguments[0])
     status = settings["status"]
     try:
+        kernel.check()
         for name in _PRELOADED.split():
             __import__(name)
         readable, scratch = _readable(), SCRATCH if settings["files"] else None

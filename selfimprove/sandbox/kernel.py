@@ -18,7 +18,7 @@ from selfimprove.sandbox import syscalls
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PIVOT_ROOT, _CAPSET = {"x86_64": (155, 126), "aarch64": (41, 91)}.get(platform.machine(), (-1, -1))
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 21, 22, 38
 _SECCOMP_FILTER = 2
 _SOMEBODY = 0x7A7A7A7A
 """Stands for the process in a filter that is made before the process."""
@@ -54,7 +54,10 @@ def leave(user: bool) -> None:
         user: make a user namespace as well, which gives an ordinary user the right to do this.
     """
     uid, gid = os.getuid(), os.getgid()
-    call("unshare", _NEW_NS | _NEW_UTS | _NEW_IPC | _NEW_PID | _NEW_NET | (_NEW_USER if user else 0))
+    try:
+        call("unshare", _NEW_NS | _NEW_UTS | _NEW_IPC | _NEW_PID | _NEW_NET | (_NEW_USER if user else 0))
+    except OSError as error:
+        raise OSError(error.errno, f"namespaces are not allowed here ({error.strerror})") from error
     if user:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
@@ -154,6 +157,8 @@ def landlock_version() -> int:
 def landlock(readable: Sequence[str], scratch: str | None) -> int:
     """A ruleset for `landlock_enter`: everything is forbidden but reading these files and using the scratch folder."""
     version = landlock_version()
+    if not version:
+        raise OSError(38, "this kernel has no Landlock, or it is not switched on")
     files = (1 << (13 + (version >= 2) + (version >= 3))) - 1 | (1 << 15 if version >= 5 else 0)
     network, scopes = (3 if version >= 4 else 0), (3 if version >= 6 else 0)
     attributes = struct.pack("=QQQ", files, network, scopes)
@@ -189,6 +194,20 @@ def prepare_filter(files: bool) -> bytes:
     """The seccomp program of `seccomp`, made once: building it takes longer than all else that confines a process."""
     machine = syscalls.MACHINES[platform.machine()]
     return syscalls.packed(syscalls.build(machine, _SOMEBODY, files, landlock_version() < 3))
+
+
+def check() -> None:
+    """Make sure that there is a filter for this machine, and a kernel that takes one.
+
+    Raises:
+        OSError: there is not.
+    """
+    if platform.machine() not in syscalls.MACHINES:
+        raise OSError(38, f"there is no list of system calls for {platform.machine()}")
+    try:
+        call("prctl", _PR_GET_SECCOMP, 0, 0, 0, 0)
+    except OSError as error:
+        raise OSError(38, "this kernel has no seccomp") from error
 
 
 def seccomp(prepared: bytes) -> None:

@@ -48,7 +48,7 @@ def run(what: str, uid: int, python: str | None = None, *more: str) -> dict[str,
 
 def users() -> list:
     ordinary = NOBODY if ROOT else os.geteuid()
-    return [pytest.param(0, id="root", marks=[] if ROOT else pytest.mark.skip("needs root")), (ordinary)]
+    return [ordinary, pytest.param(0, marks=[pytest.mark.slow, pytest.mark.skipif(not ROOT, reason="needs root")])]
 
 
 @pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
@@ -59,7 +59,7 @@ def test_the_attempts_work_outside(uid: int) -> None:
     assert len(found) >= 40
 
 
-@pytest.mark.parametrize("tier", ["A", "B"])
+@pytest.mark.parametrize("tier", ["A", pytest.param("B", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
 def test_no_attempt_gets_out(uid: int, tier: str) -> None:
     found = run(tier, uid, python_for(NOBODY) if ROOT and tier == "B" else None, "attempts")
