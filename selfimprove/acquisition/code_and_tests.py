@@ -28,7 +28,7 @@ from typing import Any, ClassVar
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.list_language import run
-from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.records import Message, Prompt, Record, Rollout
 from selfimprove.registry import register
 
 _TEST = re.compile(r"([0-9]{1,10})=([0-9]{1,60})")
@@ -64,7 +64,7 @@ class CodeAndTests(Acquisition):
                 "with task.list_programs.forms=I"
             )
         asked = [
-            replace(p, prompt=[{"role": "user", "content": f"T:{p.prompt[-1]['content']}"}], answer=None)
+            replace(p, prompt=_user(f"T:{p.prompt[-1]['content']}"), answer=None, info={**p.info, "role": "test"})
             for p in coding
         ]
         sampling = Sampling(temperature=self.temperature)
@@ -95,6 +95,10 @@ class CodeAndTests(Acquisition):
 
     def _scored(self, rollout: Rollout, score: float, prompt: Prompt, context: Context) -> Rollout:
         return replace(rollout, score=score, source=f"code_and_tests@{context.round}", parents=(prompt.id,))
+
+
+def _user(text: str) -> list[Message]:
+    return [{"role": "user", "content": text}]
 
 
 def _passes(program: str, test: str) -> bool:

@@ -71,7 +71,11 @@ class Documents(Acquisition):
         words = self.words or (files("selfimprove.acquisition") / "documents.txt").read_text(encoding="utf-8").strip()
         texts = self._texts(context)
         shown = [
-            Prompt(prompt=[{"role": "user", "content": words.replace("{document}", text)}], key=_open_key(text))
+            Prompt(
+                prompt=[{"role": "user", "content": words.replace("{document}", text)}],
+                key=_open_key(text),
+                info={"role": "write"},
+            )
             for text in texts
         ]
         sampling, source = Sampling(temperature=self.temperature), f"documents@{context.round}"

@@ -63,7 +63,8 @@ class MetaJudge(Acquisition):
             return list(records)
         attempts = {(r.prompt.id, r.text): r for r in records}
         asked = [
-            replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None) for r in attempts.values()
+            replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None, info=_noted(r, "judge"))
+            for r in attempts.values()
         ]
         sampling = Sampling(temperature=self.temperature, top_p=self.top_p)
         judged = dict(zip(attempts, context.policy.sample(asked, self.samples, sampling), strict=True))
@@ -113,6 +114,11 @@ class MetaJudge(Acquisition):
             if last in ("#1", "#2"):
                 battles[place].append((i, j, last == "#1"))
         return battles
+
+
+def _noted(about: Rollout, role: str) -> dict[str, Any]:
+    """The notes of a problem, with the role that a prompt made of it plays."""
+    return {**about.prompt.info, "role": role}
 
 
 def _weighted(battles: Sequence[Battle], firsts: int, total: int) -> list[tuple[int, int, float]]:

@@ -49,7 +49,10 @@ class ReflectRetry(Acquisition):
         first = [r for r in context.reward(records) if r.score is not None]
         failed = [r for r in first if (r.score or 0.0) < self.right - 1e-9]
         sampling = Sampling(temperature=self.temperature)
-        asked = [replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None) for r in failed]
+        asked = [
+            replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None, info=_noted(r, "judge"))
+            for r in failed
+        ]
         drawn = context.policy.sample(asked, self.samples, sampling)
         pairs = [(one, reply) for one, group in zip(failed, drawn, strict=True) for reply in group]
         shown = [
@@ -71,3 +74,8 @@ class ReflectRetry(Acquisition):
         context.log.metric("reflect_retry/failed", len(failed) / max(1, len(first)))
         context.log.metric("reflect_retry/rose", rose / max(1, len(pairs)))
         return made
+
+
+def _noted(about: Rollout, role: str) -> dict[str, Any]:
+    """The notes of a problem, with the role that a prompt made of it plays."""
+    return {**about.prompt.info, "role": role}

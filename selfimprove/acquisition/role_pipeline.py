@@ -54,11 +54,15 @@ class RolePipeline(Acquisition):
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         sampling = Sampling(temperature=self.temperature)
         solved = [one for group in context.policy.sample(records, self.samples, sampling) for one in group]
-        asked = [replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None) for r in solved]
+        asked = [
+            replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None, info=_noted(r, "judge"))
+            for r in solved
+        ]
         critics = [reply for [reply] in context.policy.sample(asked, 1, sampling)]
         doubted = [i for i, reply in enumerate(critics) if (context.roles.verdict(reply.text) or 0.0) <= 0.5]
         shown = [
-            replace(solved[i].prompt, prompt=context.roles.refine(solved[i].prompt, solved[i].text)) for i in doubted
+            replace(r.prompt, prompt=context.roles.refine(r.prompt, r.text), info=_noted(r, "refine"))
+            for r in (solved[i] for i in doubted)
         ]
         redone = dict(zip(doubted, (reply for [reply] in context.policy.sample(shown, 1, sampling)), strict=True))
         ends = context.reward([replace(redone.get(i, one), prompt=one.prompt) for i, one in enumerate(solved)])
@@ -97,3 +101,8 @@ class RolePipeline(Acquisition):
             parents=(prompt.id,),
             info={**turn.info, "role": role},
         )
+
+
+def _noted(about: Rollout, role: str) -> dict[str, Any]:
+    """The notes of a problem, with the role that a prompt made of it plays."""
+    return {**about.prompt.info, "role": role}

@@ -78,7 +78,7 @@ def play(make_context: Callable, given_engine: Callable) -> Callable[..., Any]:
         engine.sample = sample
         context = make_context(engine, verify=TASK.verify, answer_of=TASK.answer_of, roles=TASK.roles())
         method = CodeAndTests(samples=len(programs), tests=len(tests), **options)
-        made = list(method.acquire([PROBLEM], context))
+        made: list[Any] = list(method.acquire([PROBLEM], context))
         scores: tuple[dict, dict] = ({}, {})
         for rollout in made:
             scores["=" in rollout.text][rollout.text] = rollout.score
@@ -96,6 +96,7 @@ def test_with_right_answers(play: Callable) -> None:
     assert set(asked) == {f"T:{PROBLEM.prompt[-1]['content']}"}
     assert all(r.prompt.answer is None for r in made if "=" in r.text)  # no reference: the rule does not mark tests
     assert all(r.prompt.key == PROBLEM.key for r in made)
+    assert {r.prompt.info.get("role") for r in made} == {None, "test"}  # what compares each role with itself reads this
 
 
 @pytest.mark.parametrize("programs", [["r", "r"], ["s", "t"]])

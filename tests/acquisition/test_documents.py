@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def write(make_context: Callable, make_engine: Callable, tmp_path: Path) -> Call
         table = {f"D:{text}|": {reply: 1.0} for text, reply in replies.items()}
         context = make_context(make_engine({**table, f"S:{KEY}=": solver}, "lost"))
         values = {"path": str(path), "problems": 12, "samples": 40, "words": WORDS}
-        made = Documents(**{**values, **options}).acquire([], context)
+        made: Sequence[Any] = Documents(**{**values, **options}).acquire([], context)
         writer = [r for r in made if r.prompt.prompt[-1]["content"].startswith("D:")]
         return [r for r in made if r not in writer], writer, context
 
@@ -42,9 +42,10 @@ def test_the_document_decides_what_is_right_even_where_the_task_knows_better(wri
 
 
 def test_who_answers_has_not_seen_the_document(write: Callable) -> None:
-    _, _, context = write({"a secret": f"{KEY}\n#### 7"}, {"#7": 1.0})
+    solver, writer, context = write({"a secret": f"{KEY}\n#### 7"}, {"#7": 1.0})
     asked = [p.prompt[-1]["content"] for p in context.policy.engine.seen]
     assert set(asked) == {"D:a secret|", f"S:{KEY}="}
+    assert {r.prompt.info["role"] for r in writer} == {"write"} and not any("role" in r.prompt.info for r in solver)
     assert all(prompt.answer is None for prompt in context.policy.engine.seen)
 
 
@@ -74,7 +75,7 @@ def test_the_answer_that_a_document_ends_in_will_do(write: Callable) -> None:
 
 def test_worked_solutions_serve_as_documents_if_they_are_right(make_context: Callable, make_engine: Callable) -> None:
     context = make_context(make_engine({}, KEY))
-    made = Documents(problems=40, samples=2, words=WORDS, train="writer").acquire([], context)
+    made: Sequence[Any] = Documents(problems=40, samples=2, words=WORDS, train="writer").acquire([], context)
     shown = [r.prompt.prompt[-1]["content"][2:-1] for r in made]
     problems = {context.roles.solution(p): p for p in context.problems(40, 1)}
     assert 0 < len(shown) < 40  # where the table is hidden, worked solutions are most often wrong
@@ -83,7 +84,7 @@ def test_worked_solutions_serve_as_documents_if_they_are_right(make_context: Cal
 
 def test_the_words_for_an_instructed_model_ask_for_what_is_read(make_context: Callable, make_engine: Callable) -> None:
     context = make_context(make_engine({}, f"{KEY}\n#### 7"))
-    made = Documents(problems=3, samples=2, train="writer").acquire([], context)
+    made: Sequence[Any] = Documents(problems=3, samples=2, train="writer").acquire([], context)
     said = made[0].prompt.prompt[-1]["content"]
     assert "####" in said and "{document}" not in said and "#" in said.split("<document>")[1]
     assert all(r.score is not None and r.score > -0.1 for r in made)
@@ -92,7 +93,7 @@ def test_the_words_for_an_instructed_model_ask_for_what_is_read(make_context: Ca
 def test_a_text_file_is_cut_at_empty_lines(tmp_path: Path, make_context: Callable, make_engine: Callable) -> None:
     path = tmp_path / "book.txt"
     path.write_text("one\nmore\n\n\n\ntwo\n")
-    made = Documents(path=str(path), problems=30, samples=2, words=WORDS).acquire(
+    made: Sequence[Any] = Documents(path=str(path), problems=30, samples=2, words=WORDS).acquire(
         [], make_context(make_engine({}, "x"))
     )
     assert {r.prompt.prompt[-1]["content"] for r in made} == {"D:one\nmore|", "D:two|"}

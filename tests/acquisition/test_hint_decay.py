@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,7 +20,8 @@ def shown(make_context: Callable, make_rollout: Callable) -> Callable[..., list[
 
     def run(texts: list[str], round: int = 1, **options: Any) -> list[str]:
         context = make_context(round=round)
-        made = HintDecay(separator=";", **options).acquire([make_rollout(t, "3+5+8+1") for t in texts], context)
+        rollouts = [make_rollout(text, "3+5+8+1") for text in texts]
+        made: Sequence[Any] = HintDecay(separator=";", **options).acquire(rollouts, context)
         assert all(p.answer == "7" and p.key == "3+5+8+1" and p.prompt[0]["content"] == "S:3+5+8+1=" for p in made)
         return [p.prompt[1]["content"] if len(p.prompt) > 1 else "" for p in made]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ def play(make_context: Callable, make_engine: Callable, make_prompt: Callable) -
 
     def run(table: dict[str, str], **options: Any) -> tuple[list[tuple[str, str, float]], Any]:
         context = make_context(make_engine({name: {text: 1.0} for name, text in table.items()}, "lost"))
-        made = RolePipeline(**{"samples": 1, **options}).acquire([make_prompt()], context)
+        made: Sequence[Any] = RolePipeline(**{"samples": 1, **options}).acquire([make_prompt()], context)
         return [(r.info["role"], r.text, r.score) for r in made], context
 
     return run
@@ -76,9 +76,10 @@ def test_each_turn_has_the_prompt_that_its_role_was_given(
 ) -> None:
     table = {SOLVE: BAD, judged(BAD): "#n", refined(BAD): BAD, HINT: GOOD}
     context = make_context(make_engine({name: {text: 1.0} for name, text in table.items()}))
-    made = RolePipeline(samples=1).acquire([make_prompt()], context)
+    made: Sequence[Any] = RolePipeline(samples=1).acquire([make_prompt()], context)
     assert [r.prompt.prompt[-1]["content"] for r in made] == [SOLVE, judged(BAD), refined(BAD), SOLVE]
     assert all(r.prompt.key == "3+5+8" for r in made) and made[1].prompt.answer is None
+    assert [r.prompt.info.get("role") for r in made] == [None, "judge", "refine", None]
     assert made[3].logprobs is None and made[0].logprobs is not None  # drawn under another prompt
 
 

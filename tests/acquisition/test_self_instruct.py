@@ -25,7 +25,7 @@ def write(make_context: Callable, make_engine: Callable, make_prompt: Callable) 
     def run(proposals: Sequence[str], **options: Any) -> tuple[list[Prompt], Any]:
         assert split_of(NEW) == split_of(OTHER) == "train" != split_of(HELD)
         context = make_context(make_engine({"P:|": dict.fromkeys(proposals, 1.0)}))
-        made = SelfInstruct(**{"problems": 60, **options}).acquire([make_prompt()], context)
+        made: Sequence[Any] = SelfInstruct(**{"problems": 60, **options}).acquire([make_prompt()], context)
         return [prompt for prompt in made if prompt.source], context
 
     return run
@@ -48,7 +48,8 @@ def test_the_seeds_go_first_or_stay_away(make_context: Callable, make_engine: Ca
     seed = make_prompt()
     context = make_context(make_engine({"P:|": {NEW: 1.0}}))
     assert SelfInstruct(problems=5).acquire([seed], context)[0] == seed
-    assert [p.key for p in SelfInstruct(problems=5, seeds=False).acquire([seed], context)] == [NEW]
+    alone: Sequence[Any] = SelfInstruct(problems=5, seeds=False).acquire([seed], context)
+    assert [p.key for p in alone] == [NEW]
 
 
 def test_an_echo_of_the_seed_gives_nothing(write: Callable) -> None:

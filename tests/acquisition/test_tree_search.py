@@ -61,7 +61,8 @@ def explore(make_context: Callable, make_engine: Callable, make_prompt: Callable
 
     def run(table: dict[str, dict[str, float]], **options: Any) -> tuple[list[Rollout], Any]:
         context = make_context(make_engine(table, "lost"))
-        return list(search(**options).acquire([make_prompt()], context)), context
+        made: list[Any] = list(search(**options).acquire([make_prompt()], context))
+        return made, context
 
     return run
 
