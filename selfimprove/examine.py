@@ -20,7 +20,7 @@ from selfimprove.interfaces import Exam, Log, Policy
 from selfimprove.model_files import check_folder
 from selfimprove.recipe import Recipe, Settings
 from selfimprove.records import Checkpoint, Metric, Report, Rollout
-from selfimprove.rundir import RunDir, storage, write_json, write_text
+from selfimprove.rundir import MANIFEST, RunDir, fault, storage, write_json, write_text
 from selfimprove.stored import Stored
 
 SPLIT = "selection"
@@ -87,7 +87,10 @@ def _model(folder: Path, start: bool) -> Path:
             raise MissingError(f"{folder} has no model yet; make it: selfimprove resume {folder}")
         folder = Path(Stored(run).checkpoint(0).path)
     elif (folder / "champion").exists():
-        folder = (folder / "champion").resolve()
+        run, folder = folder, (folder / "champion").resolve()
+        for step in (folder, folder.parent):
+            if (step / MANIFEST).exists() and (wrong := fault(step)):
+                raise DataError(f"{step} is damaged: {wrong}. Redo it: selfimprove resume {run}")
     check_folder(folder, thorough=True)
     return folder
 

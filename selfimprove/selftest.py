@@ -47,6 +47,7 @@ def selftest(full: bool = False, jobs: int = 2) -> Iterator[Result]:
             yield Result(PROMISES[row.kind], tried, failed, row.seconds)
         yield _timed("a damaged file is found: refused, done again, or made anew", lambda: _damages(given, full, jobs))
         yield _timed("one process at a time works on a run, and no lock is left behind", lambda: _lock(given, full))
+    yield _timed("a program of the model reaches no file, network or process", _sandbox)
 
 
 def _timed(promise: str, work: Callable[[], tuple[str, list[str]]]) -> Result:
@@ -60,6 +61,18 @@ def _damages(given: sweep.Rehearsal, full: bool, jobs: int) -> tuple[str, list[s
     ended = Counter(one.ended for one in found)
     tried = f"{len(found)} damages: {', '.join(f'{count} {name}' for name, count in sorted(ended.items()))}"
     return tried, [f"{one.damage} of {one.file}: {one.said or 'used as it was'}" for one in found if not one.held]
+
+
+def _sandbox() -> tuple[str, list[str]]:
+    """Start the sandbox as a run would; it tries its own attacks. Where none can be had, a run refuses such tasks."""
+    from selfimprove.errors import EngineError
+    from selfimprove.sandbox.runner import Sandbox
+
+    try:
+        with Sandbox.open(workers=1) as opened:
+            return f"its attacks, tier {opened.tier}", []
+    except EngineError as error:
+        return f"not available, so programs are not run: {error}", []
 
 
 def _lock(given: sweep.Rehearsal, full: bool) -> tuple[str, list[str]]:
