@@ -30,7 +30,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12, "A10": 125e12}
+PEAKS = {
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L40": 181e12,
+    "L4": 121e12,
+    "4090": 165e12,
+    "A10": 125e12,
+}
 """Dense bfloat16 FLOPs per second that the makers name, by a part of the device's name."""
 QWEN3_06B = {
     "vocab_size": 151_936,
@@ -46,8 +55,12 @@ QWEN3_06B = {
 SMALL = {**QWEN3_06B, "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
 SMALL |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
 ROUNDS = ("gate_problems=200", "sealed_problems=200", "audit_problems=0", "control_problems=0", "gate=always")
-TINY = ("model.tiny.max_steps=20", "model.tiny.check_every=20", "model.tiny.probes=20", "optimization.sft.max_steps=4")
-TINY += ("acquisition.seed_prompts.problems=20", "gate_problems=20", "sealed_problems=20", "reward=random")
+TINY = ("model.tiny.max_steps=20", "model.tiny.check_every=20", "model.tiny.probes=20", "gate_problems=20")
+TINY += ("sealed_problems=20", "probe_problems=0", "acquisition.seed_prompts.problems=20", "reward=random")
+TINY += ("engine.transformers.max_completion_length=12",)
+"""What makes a run of the tiny model small enough to try this script."""
+SFT = ("optimization.sft.max_steps=4",)
+GRPO = ("optimization.grpo.max_steps=2", "optimization.grpo.max_completion_length=12")
 Row = tuple[str, str, str]
 
 
@@ -267,17 +280,8 @@ def rounds(sizes: Sizes, folder: Path) -> Iterator[Row]:
     from selfimprove.rundir import RunDir
     from selfimprove.runner import Runner, create
 
-    small = [*TINY[:5], "sealed_problems=20", "gate_problems=20"] if sizes.smoke else []
-    for recipe, options in (
-        ("rest_em", ["optimization.sft.max_steps=4"] if sizes.smoke else []),
-        ("dr_grpo", ["optimization.grpo.max_steps=2"] if sizes.smoke else []),
-    ):
-        changes = [
-            *ROUNDS,
-            "rounds=3",
-            *(small if recipe == "rest_em" else [c for c in small if "sft" not in c]),
-            *options,
-        ]
+    for recipe, options in (("rest_em", SFT), ("dr_grpo", GRPO)):
+        changes = [*ROUNDS, "rounds=3", *((*TINY, *options) if sizes.smoke else ())]
         began = time.perf_counter()
         root = create(recipe, changes, folder / recipe).root
         summary = Runner(RunDir(root), Quiet()).run()
@@ -296,7 +300,7 @@ def memory(sizes: Sizes, folder: Path) -> Iterator[Row]:
 
     seen: list[tuple[int, str, float]] = []
     log = Quiet(at=lambda number, stage: seen.append((number, stage, _allocated())))
-    root = create("quickstart", [*ROUNDS, "rounds=5", *(TINY if sizes.smoke else ())], folder / "memory").root
+    root = create("quickstart", [*ROUNDS, "rounds=5", *((*TINY, *SFT) if sizes.smoke else ())], folder / "memory").root
     Runner(RunDir(root), log).run()
     stages = list(dict.fromkeys(stage for number, stage, _ in seen if number))
     for stage in stages:
@@ -323,7 +327,7 @@ def _allocated() -> float:
 
 def resume(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Kill a run in the middle, let it go on, and compare its weights with those of a run that was left alone."""
-    changes = [*ROUNDS, "rounds=2", *(TINY if sizes.smoke else ())]
+    changes = [*ROUNDS, "rounds=2", *((*TINY, *SFT) if sizes.smoke else ())]
     command = [sys.executable, "-m", "selfimprove"]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([*command, "run", "quickstart", "--out", str(folder / "whole"), *changes], check=True, **quiet)
