@@ -242,8 +242,12 @@ def report(
     from selfimprove.display import rounds_table
 
     for folder, summary in zip(folders, summaries, strict=True):
-        out.print(rounds_table(summary))
-        _say(f"{folder}: {summary['verdict']}")
+        try:
+            table, verdict = rounds_table(summary), f"{folder}: {summary['verdict']}"
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"{folder / 'summary.json'} is damaged: it is no summary of a run ({error!r})") from error
+        out.print(table)
+        _say(verdict)
 
 
 @app.command()

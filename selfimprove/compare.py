@@ -19,7 +19,7 @@ from selfimprove import statistics
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.ledger import Ledger
 from selfimprove.records import Message, Metric, Rollout, read_records
-from selfimprove.rundir import RunDir, intact
+from selfimprove.rundir import RunDir, intact, is_signed
 from selfimprove.text import split_of
 
 MACHINE = (
@@ -56,8 +56,13 @@ def summary_of(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingError(f"{folder} is not a finished run: no summary.json. Finish it: selfimprove resume {folder}")
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+        found = json.loads(path.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("it holds no mapping")
+        if "sha256" in found and not is_signed(found):
+            raise ValueError("it is not what was written")
+        return found
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}. Make it again: selfimprove resume {folder}") from error
 
 

@@ -97,7 +97,7 @@ def _parsed(line: str) -> dict[str, Any]:
     """A line as it was written, or nothing where it is none."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return entry if isinstance(entry, dict) else {}
 

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -61,7 +62,7 @@ class RunDir:
 
         Raises:
             MissingError: there is no run in the folder.
-            DataError: one of its files is behind a symlink, where nobody watches it.
+            DataError: one of its files is behind a symlink, where nobody watches it, or a folder is none of a run.
         """
         for name in ("recipe.yaml", "environment.json", "ledger.jsonl"):
             if (root / name).is_symlink():
@@ -70,6 +71,9 @@ class RunDir:
             raise MissingError(
                 f"{root} is not a run folder: it lacks recipe.yaml or environment.json. Start one with: selfimprove run"
             )
+        odd = [path.name for path in root.glob("round_*") if not re.fullmatch(r"round_\d{3,6}", path.name)]
+        if odd:
+            raise DataError(f"{root / odd[0]} does not belong to a run; take it out")
         return RunDir(root)
 
     @contextlib.contextmanager
@@ -233,7 +237,7 @@ def fault(folder: Path) -> str:
         files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
         if not is_signed(manifest):
             return f"{MANIFEST} was changed"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return f"{MANIFEST} is missing or damaged"
     try:
         found = {str(path.relative_to(folder)): path for path in folder.rglob("*")}

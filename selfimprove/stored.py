@@ -17,6 +17,7 @@ from selfimprove.diagnostics import Diagnosis, of_audit
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Log, Policy, Round
 from selfimprove.ledger import Ledger
+from selfimprove.model_files import check_code
 from selfimprove.recipe import Recipe, Settings
 from selfimprove.records import (
     Alert,
@@ -187,7 +188,9 @@ class Stored:
 
     def _checkpoint(self, number: int, stage: str) -> Checkpoint:
         noted = self._json(number, stage, "checkpoint.json")
-        return Checkpoint(**{**noted, "path": str((self.folder.step(number, stage) / noted["path"]).resolve())})
+        path = (self.folder.step(number, stage) / noted["path"]).resolve()
+        check_code(path)  # the run may come from a stranger
+        return Checkpoint(**{**noted, "path": str(path)})
 
     def policy(self, maker: int, number: int, seed: int, log: Log) -> Policy:
         """The policy that round `maker` made, as it is used in round `number`."""
@@ -356,7 +359,7 @@ def began(folder: RunDir) -> dict[str, Any]:
         found = json.loads(path.read_text())
         if not isinstance(found["settings"], dict):
             raise TypeError("its settings are no mapping")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}. Restore the file, or start a new run") from error
     if "sha256" in found and not is_signed(found):
         raise DataError(f"{path} is damaged: it is not what was written. Restore the file, or start a new run")

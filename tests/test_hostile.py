@@ -22,7 +22,10 @@ from typing import Any
 import pytest
 
 from selfimprove import cli, template_worker
+from selfimprove.errors import DataError
 from selfimprove.model_files import check_folder
+from selfimprove.rundir import sha256, signed
+from selfimprove.runner import Runner
 
 PACKAGE = Path(cli.__file__).parent
 CODES = {2, 65, 66, 74}
@@ -376,6 +379,16 @@ def tagged(root: Path) -> None:
     path.write_text("x: !!python/object/apply:os.system ['touch canary']\n" + path.read_text())
 
 
+def linked(name: str) -> Callable[[Path], None]:
+    """Put a link to a file of the system in the place of one of the run."""
+
+    def put(root: Path) -> None:
+        (root / name).unlink(missing_ok=True)
+        (root / name).symlink_to("/etc/passwd")
+
+    return put
+
+
 def reseeded(root: Path) -> None:
     values = json.loads((root / "environment.json").read_text())
     values["settings"]["seed"] = 9
@@ -390,6 +403,19 @@ RUNS: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "other settings": ("resume", reseeded, "environment.json is damaged"),
     "ledger of another": ("resume", stored("ledger.jsonl", '{"round": 0, "before": "x", "hash": "y"}\n'), "ledger"),
     "summary is a pickle": ("report", stored("summary.json", b"\x80\x04."), "summary.json is damaged"),
+    "deep environment": ("resume", stored("environment.json", "[" * 100_000), "environment.json is damaged"),
+    "deep ledger": ("resume", stored("ledger.jsonl", "[" * 100_000 + "\n"), "the ledger was changed"),
+    "a round of no number": ("resume", stored("round_x/gate/step.json", "{}"), "round_x does not belong to a run"),
+    "recipe elsewhere": ("resume", linked("recipe.yaml"), "recipe.yaml is a symlink"),
+    "champion elsewhere": ("eval", linked("champion"), "is not a model folder"),
+    "summary is deep": ("report", stored("summary.json", "[" * 100_000), "summary.json is damaged"),
+    "summary is a list": ("report", stored("summary.json", "[]"), "summary.json is damaged"),
+    "summary of nothing": ("report", stored("summary.json", "{}"), "summary.json is damaged"),
+    "summary of wrong types": (
+        "report",
+        stored("summary.json", '{"per_round": 3, "recipe": 1, "seed": [], "verdict": "x"}'),
+        "summary.json is damaged",
+    ),
     "summary is no JSON": ("report", stored("summary.json", "{"), "summary.json is damaged"),
 }
 
@@ -416,6 +442,25 @@ SUSPECT = (
     "get_",
 )
 """What a file must mention to be worth reading: parsing all of them takes seconds."""
+
+
+def test_weights_of_a_stored_run_are_looked_through_before_they_are_loaded(
+    refused: Callable[[list[str], str], str], make_run: Callable[..., Any], make_model: Callable[..., Path]
+) -> None:
+    """A stranger can write the checksums of a run as well as its weights."""
+    folder, log = make_run(
+        "rounds=0", "audit_problems=0", "probe_problems=0", "sealed_problems=20", "control_problems=0"
+    )
+    Runner(folder, log).run()
+    step, evil = folder.step(0, "model"), make_model(attn_implementation="evil/kernel")
+    (step / "checkpoint.json").write_text(json.dumps({"path": str(evil)}))
+    manifest = json.loads((step / "step.json").read_text())
+    size, hashed = (step / "checkpoint.json").stat().st_size, sha256(step / "checkpoint.json")
+    manifest["files"]["checkpoint.json"] = {"size": size, "sha256": hashed}
+    (step / "step.json").write_text(json.dumps(signed(manifest)))
+    refused(["eval", str(folder.root), "--start"], "needs code of its own (attn_implementation in config.json)")
+    with pytest.raises(DataError, match="attn_implementation"):
+        Runner(folder, log).run(rounds=1)
 
 
 # ---- the package ---------------------------------------------------------------------------------------------------
