@@ -38,7 +38,7 @@ class Options:
             {"names": ["a"]},
             {"sizes": [1, 2]},
         ),
-        *({"bounds": {"a": 1}}, {"anything": [1, {"a": None}]}, {"n": "???"}, {"not_an_option": object()}),
+        *({"bounds": {"a": 1}}, {"anything": [1, {"a": None}]}, {"n": "???"}, {"not_an_option": 1j}),
     ],
     ids=str,
 )

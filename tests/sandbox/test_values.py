@@ -123,7 +123,11 @@ def test_subclasses_are_sent_as_what_they_are_made_of() -> None:
     assert same(crossed(collections.namedtuple("P", "x y")(1, 2)), (1, 2))
 
 
-@pytest.mark.parametrize("value", [object(), iter([]), print, range(3), (1).__class__, {1: object()}], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [object(), iter([]), print, range(3), (1).__class__, {1: object()}],
+    ids=("object", "iterator", "function", "range", "class", "inside"),
+)
 def test_other_types_do_not_cross(value: Any) -> None:
     with pytest.raises(ValueRefused):
         encode(value)
