@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from selfimprove.sandbox import values
 from selfimprove.sandbox.runner import JailLost, Outcome, Program, Sandbox, printable
 
+LONGEST = 200
+"""Characters of a value that are shown."""
 STATUSES = ("ok", "wrong", "error", "timeout", "memory", "output_limit", "refused")
 """What can become of a program that is marked; `error` stands for all exceptions."""
 
@@ -41,6 +43,17 @@ class Checks:
 
     def __len__(self) -> int:
         return len(self.calls) + len(self.scripts) + len(self.assertions)
+
+    def part(self, begin: int, end: int) -> Checks:
+        """Some of the tests, by their place among all."""
+        places, at = [], 0
+        for tests in (self.calls, self.scripts, self.assertions):
+            places.append(slice(max(0, begin - at), max(0, end - at)))
+            at += len(tests)
+        calls, scripts, assertions = places
+        return replace(
+            self, calls=self.calls[calls], scripts=self.scripts[scripts], assertions=self.assertions[assertions]
+        )
 
     def dumps(self) -> str:
         """The tests as one line of JSON."""
@@ -76,6 +89,8 @@ class Grade:
     """What it said about that: a stranger's text."""
     seen: Counter[str] = field(default_factory=Counter)
     """How often each status was seen, over all executions."""
+    told: tuple[str, ...] = field(default=(), compare=False)
+    """By test, what it asked for and what came back: to be shown to whoever wrote the program."""
 
     @property
     def share(self) -> float:
@@ -85,32 +100,43 @@ class Grade:
 
 def grade(sandbox: Sandbox, source: str, tests: Checks) -> Grade:
     """Mark a program. One that the clock ended, and not its computing time, is run once more, alone."""
-    passed, outcomes = list[bool](), list[Outcome]()
+    passed, told, outcomes = list[bool](), list[str](), list[Outcome]()
     source = f"{tests.imports}\n{source}" if tests.imports else source
     if tests.calls:
-        arguments = [arguments for arguments, _ in tests.calls]
-        outcome = _run(sandbox, Program(source, function=tests.function, arguments=arguments))
-        marks = [
-            not answer.error and values.same(wanted, answer.value, tests.tolerance)
-            for (_, wanted), answer in zip(tests.calls, outcome.answers, strict=False)
-        ]
-        passed += marks + [False] * (len(tests.calls) - len(marks))
+        outcome = _run(sandbox, Program(source, function=tests.function, arguments=[given for given, _ in tests.calls]))
+        answers = [*outcome.answers, *[None] * (len(tests.calls) - len(outcome.answers))]
+        for (given, wanted), answer in zip(tests.calls, answers, strict=True):
+            passed.append(bool(answer and not answer.error) and values.same(wanted, answer.value, tests.tolerance))
+            gave = (
+                "gave nothing" if answer is None else f"raised {answer.error}" if answer.error else _shown(answer.value)
+            )
+            told.append(f"{tests.function}({_shown(given)[1:-1]}) must give {_shown(wanted)}: {gave}")
         outcomes.append(outcome)
     if tests.scripts:
         ran = sandbox.map([Program(source, stdin=given) for given, _ in tests.scripts])
-        ran = [_again(sandbox, Program(source, stdin=g), o) for (g, _), o in zip(tests.scripts, ran, strict=True)]
-        pairs = zip(tests.scripts, ran, strict=True)
-        passed += [o.status == "ok" and same_text(wanted, o.output, tests.tolerance) for (_, wanted), o in pairs]
-        outcomes += ran
+        for (given, wanted), first in zip(tests.scripts, ran, strict=True):
+            outcome = _again(sandbox, Program(source, stdin=given), first)
+            passed.append(outcome.status == "ok" and same_text(wanted, outcome.output, tests.tolerance))
+            told.append(f"for the input {_shown(given)} it must print {_shown(wanted)}: {_shown(outcome.output)}")
+            outcomes.append(outcome)
     if tests.assertions:
         marks, outcome = _assertions(sandbox, source, tests)
         passed += marks
+        told += [f"this must hold: {assertion[:LONGEST]}" for assertion in tests.assertions]
         outcomes.append(outcome)
     seen = Counter(outcome.status for outcome in outcomes)
     if all(passed) and passed:
-        return Grade(tuple(passed), "ok", seen=seen)
+        return Grade(tuple(passed), "ok", seen=seen, told=tuple(told))
     worst = next((outcome for outcome in outcomes if outcome.status != "ok"), Outcome("wrong"))
-    return Grade(tuple(passed), worst.status, worst.text, seen)
+    return Grade(tuple(passed), worst.status, worst.text, seen, tuple(told))
+
+
+def _shown(value: Any) -> str:
+    """A value as Python writes it, cut where it is long."""
+    try:
+        return repr(value)[:LONGEST]
+    except ValueError:  # a number of more digits than Python writes out
+        return "a very long number"
 
 
 def same_text(wanted: str, got: str, tolerance: float | None = None) -> bool:

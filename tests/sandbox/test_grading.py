@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -133,10 +134,10 @@ def test_no_trick_passes_every_test(sandbox: Sandbox, kind: str) -> None:
     ],
 )
 def test_a_control_the_tricks_win_against_a_grader_in_one_process(name: str) -> None:
-    scope: dict = {}
+    scope, tests = dict[str, Any](), [*CALLS.calls]  # in a frame that the trick can walk to
     try:
         exec(TRICKS[name], scope)  # noqa: S102
-        won = all(scope["f"](*arguments) == value for arguments, value in CALLS.calls)
+        won = all(scope["f"](*arguments) == value for arguments, value in tests)
     except SystemExit as error:
         won = error.code == 0
     assert won
@@ -257,3 +258,22 @@ def test_no_expected_value_is_in_a_request(sandbox: Sandbox, monkeypatch: pytest
     asked.clear()
     grading.grade(sandbox, "def f(x):\n    return x", Checks(function="f", assertions=("assert f(1) == 987654321",)))
     assert ["987654321" in request for request in asked] == [False, True], "the jail of the program, that of the tests"
+
+
+def test_a_part_of_the_tests() -> None:
+    whole = replace(CALLS, scripts=SCRIPTS.scripts[:2], assertions=ASSERTIONS.assertions)
+    for cut in range(len(whole) + 1):
+        first, rest = whole.part(0, cut), whole.part(cut, len(whole))
+        assert (len(first), len(rest)) == (cut, len(whole) - cut)
+        assert (*first.calls, *rest.calls) == whole.calls and (*first.scripts, *rest.scripts) == whole.scripts
+        assert (*first.assertions, *rest.assertions) == whole.assertions and first.function == "f"
+
+
+def test_what_is_told_about_each_test(sandbox: Sandbox) -> None:
+    source = "def f(x):\n    return [10**5000, 1 // x][x == 0] if x < 3 else 'x' * 500"
+    told = grade(sandbox, source, replace(CALLS, assertions=("assert f(1) == 2",))).told
+    assert told[0] == "f(0) must give 1: raised ZeroDivisionError" and told[1] == "f(2) must give 5: a very long number"
+    assert told[2].startswith("f(3) must give 10: 'xxx") and len(told[2]) < 250
+    assert told[3] == "this must hold: assert f(1) == 2"
+    assert grade(sandbox, "print(3)", SCRIPTS).told[1] == "for the input '2\\n' it must print '5\\n': '3\\n'"
+    assert grade(sandbox, "def f(x:", CALLS).told[0] == "f(0) must give 1: gave nothing"
