@@ -36,8 +36,6 @@ SMALLER = {
     "acquisition.documents.invalid": 1.0,
     "acquisition.tree_search.iterations": 2,
     "acquisition.role_pipeline.samples": 2,
-    "acquisition.code_and_tests.samples": 4,
-    "acquisition.code_and_tests.tests": 4,
     "acquisition.meta_judge.samples": 2,
     "optimization.sft.max_steps": 2,
     "optimization.dpo.max_steps": 2,
@@ -89,7 +87,17 @@ SMALLER = {
     "optimization.rloo.per_device_train_batch_size": 8,
     "optimization.rloo.max_completion_length": 12,
 }
-TAUGHT = {"evocot": 60, "serl": 60, "dte": 100, "crescent": 150, "cure": 400, "sol_ver": 400}
+TAUGHT = {
+    "absolute_zero": 100,
+    "evocot": 60,
+    "serl": 60,
+    "dte": 100,
+    "crescent": 150,
+    "mae": 150,
+    "spice": 150,
+    "cure": 400,
+    "sol_ver": 400,
+}
 """Bootstrap steps of recipes that read what the model says, whatever the reward; else four will do."""
 
 
