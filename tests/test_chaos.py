@@ -56,12 +56,14 @@ def test_runs_are_killed_resumed_and_compared(program: Callable, tmp_path: Path)
     assert sum(end.starts for end in ends) == 6 + len(ends)
 
 
+@pytest.mark.faults
 def test_a_run_that_a_kill_changes_is_found(program: Callable, tmp_path: Path) -> None:
     program(PROGRAM.replace('"TEXT"', '"resumed" if "resume" in words else "TEXT"'))
     ends = [e for e in chaos.chaos("quickstart", [], 3, tmp_path / "out") if isinstance(e, Ended)]
     assert any("step-3" in end.differs for end in ends)
 
 
+@pytest.mark.faults
 def test_a_process_that_outlives_the_kill_is_found(program: Callable, tmp_path: Path) -> None:
     started = "import subprocess\nsubprocess.Popen(['sleep', '4'], start_new_session=True)\n"
     program(started + PROGRAM)
