@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Context, Optimization
 from selfimprove.records import Checkpoint, Rollout, read_records, write_records
 from selfimprove.registry import register
@@ -51,6 +52,8 @@ class Sft(training.Adapted, training.Trained, Optimization):
     def __post_init__(self) -> None:
         super().__post_init__()
         training.one_of(self, data=("newest", "all_rounds"), loss_type=("nll", "dft"))
+        if self.peak_every and (self.fsdp_config or self.deepspeed):
+            raise RecipeError("optimization.sft.peak_every needs whole weights; fsdp_config and deepspeed spread them")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = list(records)

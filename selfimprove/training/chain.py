@@ -18,6 +18,8 @@ def in_turn(methods: Mapping[str, Optimization], records: Sequence[Any], context
     made, aside = first.optimize(records, context), list[Path]()
     for following, method in later:
         path = Path(made.path)
+        if not path.exists():
+            return made  # of several processes that trained together another one goes on
         if path.is_relative_to(context.folder):  # the next method writes in the same place
             aside.append(path.rename(context.folder / f"{name}.before"))
             made = replace(made, path=str(aside[-1]))

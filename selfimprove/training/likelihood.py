@@ -59,12 +59,14 @@ def sft(
         def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
             sums = [(batch["weight"] * (batch["labels"][:, 1:] != -100).sum(-1)).sum() for batch in batch_samples]
             total: Any = sum(sums)
-            return total.to(device)
+            shares: Any = self.accelerator.gather(total.to(device))
+            return shares.sum()
 
         def compute_loss(self, model: Any, inputs: Any, return_outputs: Any = False, num_items_in_batch: Any = None):
             weight = inputs.pop("weight")
             outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-            return -(outputs.log_probs.sum(-1) * weight).sum() / num_items_in_batch
+            loss = -(outputs.log_probs.sum(-1) * weight).sum() / num_items_in_batch
+            return loss * self.accelerator.num_processes  # gradients are averaged over processes
 
     model, tokenizer = load(checkpoint, schedule.lora)
     prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -43,13 +44,16 @@ class Tally:
         if known:
             self.means.append(sum(known) / len(known))
 
-    def report(self, log: Log) -> None:
-        """The counts as metrics; the mean score of the first and of the last quarter of the batches."""
+    def report(self, log: Log, processes: int) -> None:
+        """The counts as metrics; the mean score of the first and of the last quarter of the batches.
+
+        Each process counts its own batches. What it says of completions is of all of them.
+        """
         quarter = math.ceil(len(self.means) / 4)
         for name, part in (("first", self.means[:quarter]), ("last", self.means[-quarter:])):
             if part:
                 log.metric(f"train/reward_{name}", sum(part) / len(part))
-        log.metric("train/completions", self.completions)
+        log.metric("train/completions", self.completions * processes)
         log.metric("train/unscored", self.unscored)
         log.metric("train/equal_groups", self.equal / max(1, self.groups))
         log.metric("train/redrawn_groups", self.redrawn)
@@ -93,7 +97,8 @@ def policy_gradient(
     config, base = _trl(algorithm)
     schedule, log, folder = schedule_of(method, context.seed), context.log, context.folder / "model"
     checkpoint, each = start_of(method, context), method.num_generations
-    wanted = schedule.per_device_train_batch_size * schedule.gradient_accumulation_steps // each
+    together = int(os.environ.get("WORLD_SIZE", "1"))
+    wanted = schedule.per_device_train_batch_size * schedule.gradient_accumulation_steps * together // each
     if len(prompts) < wanted:
         raise DataError(f"{len(prompts)} prompts are too few: one optimizer step of {algorithm} takes {wanted}")
     model, tokenizer = load(checkpoint, method.lora)
@@ -173,6 +178,6 @@ def policy_gradient(
         callbacks=[callback(log)],
     )
     trained = train(trainer, tokenizer, folder, log, checkpoint)
-    tally.report(log)
+    tally.report(log, together)
     report(trainer, log, {"entropy": "entropy", "kl": "kl"})
     return trained

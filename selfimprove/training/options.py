@@ -48,6 +48,10 @@ class Adapted:
     """Compute in bfloat16; the weights stay float32. null: on a GPU that can, from 100 million weights up."""
     gradient_checkpointing: bool | None = None
     """Compute activations twice rather than keep them, to save memory. null: on a GPU, from a billion weights up."""
+    fsdp_config: str | None = None
+    """Path of TRL's config file of FSDP, which spreads weights over processes; not run on several GPUs here."""
+    deepspeed: str | None = None
+    """Path of a config file of DeepSpeed, which does the same and is installed apart; not run here."""
     lora: Lora = field(default_factory=Lora)
     """With `lora.r` above 0, train a low-rank adapter and merge it in the end; beside r there are alpha, dropout,
     target_modules and load_in_4bit. An adapter wants a higher learning rate than the weights themselves."""

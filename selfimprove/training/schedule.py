@@ -26,6 +26,8 @@ class Schedule:
     adam_beta2: float = 0.999
     train_sampling_strategy: str = "group_by_length"
     """`group_by_length` fills batches with rows of like length; `sequential` keeps the given order."""
+    fsdp_config: str | None = None
+    deepspeed: str | None = None
     lora: Lora = field(default_factory=Lora)
     bf16: bool | None = None
     gradient_checkpointing: bool | None = None

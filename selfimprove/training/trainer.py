@@ -30,6 +30,7 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
     coarse = gpu and torch.cuda.is_bf16_supported() and model.dtype == torch.float32 and model.num_parameters() > 1e8
     large = gpu and model.num_parameters() > 1e9
     shared = {name: value for name, value in vars(schedule).items() if name != "lora"}
+    shared["fsdp"] = True if schedule.fsdp_config else None
     decay = shared.pop("decay_steps")
     if schedule.max_steps > 0:
         decay = min(decay, schedule.max_steps - schedule.warmup_steps)
@@ -91,18 +92,37 @@ def train(
 
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    if not all(bool(weight.isfinite().all()) for weight in trainer.model.parameters()):
+    model = _gathered(trainer, start)
+    if not trainer.accelerator.is_main_process:
+        return Checkpoint(path=str(folder))  # the first process writes it
+    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
         raise diverged("the weights are no longer finite", trainer.state.global_step, trainer.args)
     if peak is not None:
-        peak.restore(trainer.state.global_step, trainer.model.eval())
+        peak.restore(trainer.state.global_step, model.eval())
         log.metric("train/peak_step", peak.step)
         log.metric("train/peak_score", peak.best)
     history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if history:
         log.metric("train/loss", history[-1])
     log.metric("train/steps", trainer.state.global_step)
-    whole = load(start)[0] if getattr(trainer.model, "is_loaded_in_4bit", False) else None
-    return save(merged(trainer.model, whole).to(dtype_of(start)), tokenizer, folder)
+    whole = load(start)[0] if getattr(model, "is_loaded_in_4bit", False) else None
+    return save(merged(model, whole).to(dtype_of(start)), tokenizer, folder)
+
+
+def _gathered(trainer: Any, start: Checkpoint) -> Any:
+    """The trained model; on the first process it is whole, also where FSDP or DeepSpeed spread it over processes."""
+    if not trainer.is_fsdp_enabled and not trainer.is_deepspeed_enabled:
+        return trainer.model
+    state = trainer.accelerator.get_state_dict(trainer.deepspeed if trainer.is_deepspeed_enabled else trainer.model)
+    if not trainer.accelerator.is_main_process:
+        return trainer.model
+    whole = load(start)[0]
+    if hasattr(trainer.model, "peft_config"):
+        from peft import get_peft_model
+
+        whole = get_peft_model(whole, trainer.model.peft_config["default"])
+    whole.load_state_dict(state)
+    return whole
 
 
 def report(trainer: Any, log: Log, names: dict[str, str]) -> None:

@@ -1,0 +1,106 @@
+"""Train with several processes, one for each GPU or CPU; every other step runs in one process of its own.
+
+Idea: TRL's trainers share out a batch among processes that find each other by the environment, as torchrun starts them.
+Survey: none.
+Paper: none.
+Algorithm:
+  1. A step that trains: start `processes` copies of `python -m selfimprove step RUN ROUND STAGE` with the variables
+     of torchrun (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT). Any other step: start one.
+  2. Each copy takes its share of every batch; gradients are averaged. The first copy writes the step.
+  3. Where one fails, the others are ended, and its error is raised with its exit code.
+Differs: torchrun itself would hide the exit code of a step behind its own. One machine only. The batch of an optimizer
+  step is `processes` times as large. How weights and optimizer are spread is an option of the methods that TRL trains:
+  `fsdp_config` or `deepspeed`. Tested with two CPU processes; not run on several GPUs here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfimprove.errors import RecipeError, UserError
+from selfimprove.interfaces import Launcher
+from selfimprove.registry import register
+
+TRAINS = ("optimization", "null")
+"""The steps that train."""
+Copy = subprocess.Popen[Any]
+PATIENCE = 5.0
+"""Seconds that a process has to end itself before it is killed."""
+
+
+@register("accelerate")
+@dataclass
+class Accelerate(Launcher):
+    processes: int = 0
+    """Processes that train together; 0 is one for each GPU, and one where there is none."""
+
+    def __post_init__(self) -> None:
+        if self.processes < 0:
+            raise RecipeError(f"launcher.accelerate.processes is {self.processes}; it must be 0 or more")
+
+    def launch(self, step: Callable[[], None], command: Sequence[str]) -> None:
+        size = (self.processes or _gpus()) if command[3] in TRAINS else 1
+        shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+        words = [sys.executable, "-m", "selfimprove", *command]
+        with tempfile.TemporaryFile() as said:  # the first copy speaks for all; what another says counts if it fails
+            copies: list[Copy] = []
+            try:
+                for rank in range(size):
+                    own = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} if size > 1 else {}
+                    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": said} if rank else {}
+                    copies.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, env={**os.environ, **own}, **quiet))
+                code, rank = _first_failure(copies)
+            finally:
+                _end(copies)
+            if code and rank:
+                said.seek(0)
+                print(said.read().decode(errors="replace"), end="", file=sys.stderr)
+        if code:
+            error = UserError(f"the step `selfimprove {' '.join(command)}` ended with exit code {code}")
+            error.code = code if code > 0 else 1
+            raise error
+
+
+def _first_failure(copies: Sequence[Copy]) -> tuple[int, int]:
+    """Wait until one fails or all are done: (exit code, which); (0, 0) where none failed."""
+    while True:
+        codes = [copy.poll() for copy in copies]
+        failed = [(code, rank) for rank, code in enumerate(codes) if code]
+        if failed:
+            return failed[0]
+        if None not in codes:
+            return 0, 0
+        time.sleep(0.05)
+
+
+def _end(copies: Sequence[Copy]) -> None:
+    """End those that still run: they would wait for the one that is gone."""
+    for copy in copies:
+        if copy.poll() is None:
+            copy.terminate()
+    for copy in copies:
+        try:
+            copy.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            copy.kill()
+            copy.wait()
+
+
+def _gpus() -> int:
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]

@@ -1,0 +1,86 @@
+"""Place every step on a Ray cluster, on a machine that has the CPUs and GPUs that it asks for.
+
+Idea: the run is a light process anywhere; what computes is queued until a machine is free for it.
+Survey: none.
+Paper: arXiv:1712.05889 (Ray), Moritz et al., 2018.
+Algorithm:
+  1. Connect to the cluster, or start one on this machine where no address is given and RAY_ADDRESS is not set.
+  2. A step is a task that runs `python -m selfimprove step RUN ROUND STAGE` where Ray places it; a training step may
+     ask for other GPUs than the rest. Its output is shown when it ends.
+  3. A failed step raises the error that it reported, with its exit code; it is not tried again, `resume` does that.
+Differs: nothing to compare with. The run folder, the models and the project must be at the same place on every machine.
+  A step runs on one machine. Tested with a local cluster of two CPUs; not run on GPUs here. An extra: pip install
+  'selfimprove[ray]'.
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import EngineError, RecipeError, UserError
+from selfimprove.interfaces import Launcher
+from selfimprove.registry import register
+
+TRAINS = ("optimization", "null")
+"""The steps that train."""
+
+
+@register("ray", paper="1712.05889")
+@dataclass
+class Ray(Launcher):
+    address: str | None = None
+    """Where the cluster is, as ray.init takes it: `auto` or HOST:PORT; null: RAY_ADDRESS, or a new one here."""
+    num_cpus: float = 1.0
+    """CPUs that a step asks for."""
+    num_gpus: float = 0.0
+    """GPUs that a step asks for."""
+    train_gpus: float | None = None
+    """GPUs that a step asks for when it trains; null is num_gpus."""
+
+    def __post_init__(self) -> None:
+        if self.num_cpus < 0 or self.num_gpus < 0 or (self.train_gpus or 0) < 0:
+            raise RecipeError("launcher.ray takes num_cpus, num_gpus and train_gpus of 0 or more")
+
+    def launch(self, step: Callable[[], None], command: Sequence[str]) -> None:
+        ray, gpus = _ray(), self.num_gpus
+        if command[3] in TRAINS and self.train_gpus is not None:
+            gpus = self.train_gpus
+        words = [command[0], str(Path(command[1]).resolve()), *command[2:]]  # a worker has a working folder of its own
+        try:
+            if not ray.is_initialized():
+                ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            task = ray.remote(_carry_out).options(num_cpus=self.num_cpus, num_gpus=gpus, max_retries=0).remote(words)
+            try:
+                code, out, err = ray.get(task)
+            except KeyboardInterrupt:
+                ray.cancel(task)  # the worker ends its step when it is interrupted
+                raise
+        except (ray.exceptions.RayError, ConnectionError, ValueError) as error:
+            said = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            raise EngineError(f"ray could not run the step {' '.join(command[2:4])}: {said[0]}") from error
+        print(out, end="")
+        print(err, end="", file=sys.stderr)
+        if code:
+            failure = UserError(f"the step `selfimprove {' '.join(command)}` ended with exit code {code}")
+            failure.code = code if code > 0 else 1
+            raise failure
+
+
+def _carry_out(words: Sequence[str]) -> tuple[int, str, str]:
+    """On a machine of the cluster: run a step; its exit code and what it said."""
+    called = [sys.executable, "-m", "selfimprove", *words]
+    done = subprocess.run(called, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def _ray() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise EngineError("launcher ray needs the package: pip install 'selfimprove[ray]'") from error

@@ -1,0 +1,160 @@
+"""A step is a task of a Ray cluster; how its command ends is how the step ends."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from selfimprove.errors import EngineError, RecipeError, UserError
+from selfimprove.launcher.ray import Ray
+from selfimprove.rundir import RunDir
+from selfimprove.runner import Runner, create
+
+
+def never() -> None:
+    raise AssertionError("the step must not run in this process")
+
+
+class Cluster:
+    """What the launcher uses of Ray, in this process; notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.inits: list[dict[str, Any]] = []
+        self.options: list[dict[str, Any]] = []
+        self.words: list[list[str]] = []
+        self.cancelled: list[Any] = []
+        self.exceptions = SimpleNamespace(RayError=RuntimeError)
+        self.outcome: Callable[[], Any] = lambda: (0, "", "")
+
+    def is_initialized(self) -> bool:
+        return bool(self.inits)
+
+    def init(self, **given: Any) -> None:
+        self.inits.append(given)
+
+    def remote(self, task: Callable) -> Any:
+        def options(**given: Any) -> Any:
+            self.options.append(given)
+            return SimpleNamespace(remote=lambda words: self.words.append(words) or "task")
+
+        return SimpleNamespace(options=options)
+
+    def get(self, task: str) -> Any:
+        return self.outcome()
+
+    def cancel(self, task: str) -> None:
+        self.cancelled.append(task)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    made = Cluster()
+    monkeypatch.setitem(sys.modules, "ray", made)
+    return made
+
+
+def test_a_step_asks_for_its_resources_with_the_absolute_place_of_the_run(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    launcher = Ray(address="auto", num_cpus=2, num_gpus=1, train_gpus=8)
+    for stage in ("evaluation", "optimization"):
+        launcher.launch(never, ["step", "run", "1", stage, "--fingerprint", "f"])
+    assert [given["num_gpus"] for given in cluster.options] == [1, 8]
+    assert all(given["num_cpus"] == 2 and given["max_retries"] == 0 for given in cluster.options)
+    assert cluster.words[0] == ["step", str(tmp_path / "run"), "1", "evaluation", "--fingerprint", "f"]
+    assert len(cluster.inits) == 1 and cluster.inits[0]["address"] == "auto"
+    Ray(num_gpus=1).launch(never, ["step", "run", "1", "optimization"])
+    assert cluster.options[-1]["num_gpus"] == 1
+
+
+def test_what_a_step_said_is_shown_and_its_code_is_that_of_the_error(
+    cluster: Cluster, capsys: pytest.CaptureFixture
+) -> None:
+    cluster.outcome = lambda: (65, "round 1\n", "error: no such row\n")
+    with pytest.raises(UserError, match="exit code 65") as error:
+        Ray().launch(never, ["step", "run", "1", "gate"])
+    assert error.value.code == 65
+    assert tuple(capsys.readouterr()) == ("round 1\n", "error: no such row\n")
+
+
+def test_a_cluster_that_fails_is_one_line(cluster: Cluster) -> None:
+    def fails() -> Any:
+        raise RuntimeError("a long story\nthe node died")
+
+    cluster.outcome = fails
+    with pytest.raises(EngineError, match="ray could not run the step 1 gate: the node died"):
+        Ray().launch(never, ["step", "run", "1", "gate"])
+
+
+def test_a_stop_of_the_run_takes_the_step_back(cluster: Cluster) -> None:
+    def stops() -> Any:
+        raise KeyboardInterrupt
+
+    cluster.outcome = stops
+    with pytest.raises(KeyboardInterrupt):
+        Ray().launch(never, ["step", "run", "1", "gate"])
+    assert cluster.cancelled == ["task"]
+
+
+def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(EngineError, match=r"pip install 'selfimprove\[ray\]'"):
+        Ray().launch(never, ["step", "run", "1", "gate"])
+
+
+def test_less_than_no_gpu_is_refused() -> None:
+    with pytest.raises(RecipeError):
+        Ray(train_gpus=-1)
+
+
+SMALL = [
+    *("rounds=1", "gate_problems=12", "sealed_problems=12", "probe_problems=4", "audit_problems=4", "audit_samples=2"),
+    *("reward=random", "acquisition.seed_prompts.problems=12", "acquisition.rejection_sampling.samples=2"),
+    *("acquisition.rejection_sampling.max_completion_length=12", "engine.transformers.max_completion_length=12"),
+    *("model.tiny.max_steps=2", "model.tiny.check_every=2", "model.tiny.probes=8", "optimization.sft.max_steps=2"),
+]
+
+
+class Quiet:
+    def step(self, number, stage): ...
+    def progress(self, done, total, unit=""): ...
+    def metric(self, name, value): ...
+    def note(self, text): ...
+    def round(self, line): ...
+
+
+def contents(root: Path) -> dict[str, str]:
+    """The sha256 of every weight, record and decision of a run."""
+    files = (path for path in sorted(root.glob("round_*/*/**/*")) if path.suffix in (".safetensors", ".jsonl", ".json"))
+    skip = {"step.json", "timing.json"}
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.name not in skip
+    }
+
+
+@pytest.mark.slow
+def test_a_real_cluster_does_what_one_process_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    inline = create("quickstart", SMALL, tmp_path / "inline").root
+    verdict = Runner(RunDir(inline), Quiet()).run()["verdict"]
+    root = create("quickstart", [*SMALL, "launcher=ray"], tmp_path / "ray").root
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        assert Runner(RunDir(root), Quiet()).run()["verdict"] == verdict
+        assert contents(root) == contents(inline)
+        command = ["step", str(tmp_path / "nowhere"), "1", "gate", "--fingerprint", "f"]
+        with pytest.raises(UserError, match="exit code 66"):
+            Ray().launch(never, command)
+    finally:
+        ray.shutdown()
