@@ -338,6 +338,11 @@ def _examine(
             if maker not in done:
                 policy = stored.policy(maker, given.round, given.seed, given.log)
                 done[maker] = _join([e.evaluate(policy, exam) for e in recipe.evaluation.values()])
+                if problems and not done[maker].scores:
+                    raise DataError(
+                        f"none of the {len(problems)} {split} problems could be marked, so no gain can be measured: take a "
+                        "task with a rule that marks answers, or an evaluation that gives scores without one"
+                    )
             write_report(done[maker], given.folder, name)
     return {name: done[maker] for name, maker in who.items()}
 
