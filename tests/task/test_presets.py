@@ -13,6 +13,7 @@ from selfimprove.errors import DataError
 from selfimprove.interfaces import Task
 from selfimprove.records import Prompt
 from selfimprove.registry import find
+from selfimprove.runner import Runner
 from selfimprove.task import check_gold
 from selfimprove.text import SPLITS, split_of
 
@@ -151,6 +152,16 @@ def test_open_instructions_are_marked_by_nobody(opened):
     assert first.prompt == [{"role": "user", "content": "Name a river.\n\nIn Africa."}]
     assert (first.answer, task.verify(first, "The Nile."), task.answer_of("The Nile.")) == (None, None, None)
     assert [task.roles().solution(prompt) for prompt in (first, second)] == ["The Nile.", "Hello!"]
+
+
+def test_a_run_on_what_nobody_can_mark_ends_at_its_baseline(make_run, tmp_path):
+    path = tmp_path / "open.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"Say {i}.", "completion": "x"}) + "\n" for i in range(300)))
+    options = ["task=open_instructions", f"task.open_instructions.path={path}", "engine=fake"]
+    folder, log = make_run(*options, "probe_problems=0")
+    with pytest.raises(DataError, match=r"none of the \d+ gate problems could be marked"):
+        Runner(folder, log).run()
+    assert not (folder.root / "round_001").exists()
 
 
 ROWS = {
