@@ -43,7 +43,12 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any, Any]]:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"num_generations": 4, "baseline": "group"}, {"gradient_accumulation_steps": 2}]
+    "options",
+    [
+        {"num_generations": 4, "baseline": "group"},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"gradient_accumulation_steps": 2}, marks=pytest.mark.slow),
+    ],
 )
 def test_the_reward_rises(setting: Callable, questions: list[Prompt], options: dict[str, Any]) -> None:
     given = setting(reward=letters)

@@ -47,6 +47,7 @@ def test_without_divergences_it_is_sppo(couples: list, setting: Callable, scores
     assert scores_of(couples, ours) == scores_of(couples, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "sides"), [({"forward_kl": 30.0}, (0, 1)), ({"reverse_kl": 30.0}, (0,))])
 def test_each_divergence_holds_the_policy_near(
     couples: list, setting: Callable, scores_of: Callable, options: dict, sides: tuple[int, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,13 +46,16 @@ def test_generator_and_verifier(marked: list[Rollout], setting: Callable, small:
 
 def test_best_of_n_asks_the_verifier(
     marked: list[Rollout],
-    setting: Callable,
+    small: Checkpoint,
+    tmp_path: Path,
     make_policy: Callable,
     make_context: Callable,
     given_engine: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = Vstar(**QUICK).optimize(marked, setting())
+    made = Checkpoint(path=str(tmp_path / "model"))
+    for place in (made.path, f"{made.path}/verifier"):
+        shutil.copytree(small.path, place)
     engine = given_engine([[replace(one, logprobs={"sum": -1.0, "count": 1}) for one in marked[:4]]])
     judge, seen = Transformers(), list[str]()
 
@@ -92,6 +96,7 @@ def test_pairs_are_each_with_each_and_capped(marked: list[Rollout], setting: Cal
     assert len(Vstar(pairs=3)._pairs(groups, setting("capped"))) == 12
 
 
+@pytest.mark.slow
 def test_rounds_add_up_and_equal_texts_count_once(marked: list[Rollout], setting: Callable) -> None:
     still = {**QUICK, "max_steps": 1, "verifier_max_steps": 1}
     first, second = setting("first"), setting("second")
