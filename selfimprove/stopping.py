@@ -17,7 +17,7 @@ from typing import Any, TextIO, cast
 from selfimprove.runner import Watcher
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-GRACE = 1.5
+GRACE = 1.0
 """Seconds until a step that comes to no safe point is broken off."""
 SHOW_CURSOR = b"\x1b[?25h"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from selfimprove import durable, failpoints
 from selfimprove.errors import RecipeError, StorageError
+from selfimprove.runner import Runner
 from selfimprove.sweep import in_fork
 
 PACKAGE = Path(durable.__file__).parent
@@ -93,6 +95,18 @@ def test_an_error_comes_once_or_from_then_on(tmp_path: Path, fault: Callable) ->
         else:
             durable.write(tmp_path / "a", b"2")
         assert (tmp_path / "a").read_bytes() == (b"0" if again else b"2")
+
+
+def test_a_limit_that_the_system_sets_is_a_full_disk(make_run: Callable) -> None:
+    folder, log = make_run("gate_problems=40", "sealed_problems=20", "probe_problems=0")
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+        Runner(folder, log).run()
+
+    ended, said = in_fork(limited)
+    assert ended == 74 and "File too large" in said and "selfimprove resume" in said and "\n" not in said
+    assert Runner(folder, log).run()["rounds"] == 1
 
 
 def test_a_spec_that_cannot_be_read_is_refused(fault: Callable) -> None:

@@ -56,6 +56,20 @@ def test_a_sweep_notices_what_is_wrong(given: sweep.Rehearsal) -> None:
     assert len(row.wrong) == row.points >= 1 and "recipe.yaml differ" in row.wrong[0]
 
 
+@pytest.mark.faults
+def test_a_run_that_is_killed_again_and_again_comes_to_its_end(given: sweep.Rehearsal) -> None:
+    """Every start gets a little further, however soon it is killed, as long as it can finish one step."""
+    root, starts = given.scratch / "preempted", 0
+    ended = -9
+    while ended == -9:
+        starts += 1
+        with sweep._fault("*:40:kill", root):
+            ended, said = sweep.in_fork(lambda: (failpoints.state(), sweep._resume(given, root)))
+        assert starts < 60
+    assert ended == 0, said
+    assert starts > 10 and sweep.contents(root) == given.image
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", failpoints.KINDS)
 def test_a_fault_at_every_operation(given: sweep.Rehearsal, kind: str) -> None:
