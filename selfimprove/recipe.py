@@ -224,13 +224,13 @@ def check_flow(recipe: Recipe) -> None:
         for name, method in getattr(recipe, slot).items():
             if method.consumes not in (kind, Record):
                 registry.discover()
-                bridges = [
+                bridges = sorted(
                     entry.name
                     for entry in registry.METHODS.values()
                     if entry.slot in ("acquisition", "selection")
                     and getattr(entry.method, "consumes", 0) in (kind, Record)
                     and getattr(entry.method, "produces", 0) is method.consumes
-                ]
+                )
                 hint = f" Between them fits: {', '.join(bridges)}" if bridges else ""
                 raise RecipeError(
                     f"{giver} gives {_kind(kind)}, but {slot} {name!r} takes {_kind(method.consumes)}.{hint}"

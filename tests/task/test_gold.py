@@ -109,3 +109,13 @@ def test_the_first_bad_one_of_many_is_named() -> None:
     problems = task.problems("gate", 50, 0)
     bad = replace(problems[30], answer="x")
     assert bad.id in objection(task, *problems[:30], bad, replace(problems[31], answer="y"))
+
+
+def test_a_tenth_of_the_references_may_be_unreadable_as_in_the_task_itself() -> None:
+    task = JsonlTask(path="unread", verifier="choice")
+    readable = [problem("B") for _ in range(9)]
+    check_gold(task, [problem("Paris"), *readable])
+    assert "2 of 11 references cannot be read, the first: problem" in objection(
+        task, *[problem("Paris")] * 2, *readable
+    )
+    assert "gives 0, not 1" in objection(Told(says=0.0), *readable * 9), "a wrong one is never passed over"
