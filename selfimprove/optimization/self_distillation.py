@@ -108,7 +108,7 @@ class SelfDistillation(training.Drawn, Optimization):
             own, seen = ([pair[side] for pair in part] for side in (0, 1))
             with torch.no_grad():
                 target = live.distributions(seen, teacher)[0]
-            now, _, mask = live.distributions(own)
+            now, mask = live.distributions(own)
             yield (divergence(now, target, self.alpha) * mask).sum() / tokens
 
 

@@ -135,7 +135,7 @@ class Live:
         self.model.eval()
         for rows in sorted(set(counts.values())):
             alike = sorted((one for one in counts if counts[one] == rows), key=lambda one: (len(one), one))
-            for part in batches(alike, max(1, self._held // rows)):
+            for part in batches(alike, max(1, 8 * self.batch // rows)):  # without gradients more rows fit
                 with self.mixed():
                     groups = decode(self.model, self.tokenizer, part, rows, self.sampling, 512, seed)
                 drawn.update(zip(part, groups, strict=True))
@@ -164,11 +164,6 @@ class Live:
         rows = zip(rollouts, asked, said, strict=True)
         return [Turn(rollout=one, prompt_ids=ids, ids=own, reward=one.score) for one, ids, own in rows if own]
 
-    @property
-    def _held(self) -> int:
-        """Rows that are drawn or scored together: without gradients more of them fit."""
-        return 8 * self.batch
-
     # ---- what models say of them ---------------------------------------------------------------------------------
     def inputs(self, turns: Sequence[Turn]) -> tuple[dict[str, Any], Any, Any]:
         """A model's arguments, the completions' tokens (turns, longest) and their mask; prompts are padded left."""
@@ -195,17 +190,22 @@ class Live:
         }
         return given, tokens[:, left:], mask[:, left:].float()
 
-    def distributions(self, turns: Sequence[Turn], model: Any = None) -> tuple[Any, Any, Any]:
-        """Log-probabilities of all tokens at each place of the completions, at the draw's temperature; tokens; mask."""
-        given, ids, mask = self.inputs(turns)
-        with self.mixed():
-            logits = (model or self.model)(**given, logits_to_keep=ids.shape[1] + 1).logits[:, :-1]
-        return (logits.float() / self.sampling.temperature).log_softmax(-1), ids, mask
+    def distributions(self, turns: Sequence[Turn], model: Any = None) -> tuple[Any, Any]:
+        """Log-probabilities of all tokens at each place of the completions, at the draw's temperature; mask."""
+        logits, _, mask = self._logits(turns, model)
+        return logits.log_softmax(-1), mask
 
     def logprobs(self, turns: Sequence[Turn], model: Any = None) -> tuple[Any, Any]:
         """The log-probability of each token of the completions (turns, longest), 0 beyond their ends; mask."""
-        rows, ids, mask = self.distributions(turns, model)
-        return rows.gather(-1, ids[..., None])[..., 0] * mask, mask
+        logits, ids, mask = self._logits(turns, model)
+        return (logits.gather(-1, ids[..., None])[..., 0] - logits.logsumexp(-1)) * mask, mask
+
+    def _logits(self, turns: Sequence[Turn], model: Any) -> tuple[Any, Any, Any]:
+        """The logits of each place of the completions over the temperature; the tokens there; mask."""
+        given, ids, mask = self.inputs(turns)
+        with self.mixed():
+            logits = (model or self.model)(**given, logits_to_keep=ids.shape[1] + 1).logits[:, :-1]
+        return logits.float() / self.sampling.temperature, ids, mask
 
     def frozen(self, turns: Sequence[Turn], of: Any) -> Any:
         """What `of` gives for each batch of turns, as one tensor (turns, longest) without gradients."""
@@ -213,7 +213,7 @@ class Live:
 
         width = max(len(turn.ids) for turn in turns)
         with torch.no_grad():
-            rows = [of(part) for part in batches(turns, self._held)]
+            rows = [of(part) for part in batches(turns, self.batch)]
         return torch.cat([torch.nn.functional.pad(row, (0, width - row.shape[1])) for row in rows])
 
     def asked(self, turns: Sequence[Turn], prompts: Sequence[Sequence[Message]]) -> list[Turn]:
@@ -224,7 +224,7 @@ class Live:
     def noted(self, turns: Sequence[Turn]) -> list[Turn]:
         """The turns with the log-probabilities that the weights give to their tokens now."""
         made = []
-        for part in batches(turns, self._held):
+        for part in batches(turns, self.batch):
             rows = self.frozen(part, lambda some: self.logprobs(some)[0]).tolist()
             made += [replace(turn, old=tuple(row[: len(turn.ids)])) for turn, row in zip(part, rows, strict=True)]
         return made
