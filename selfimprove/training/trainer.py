@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import DataError
+from selfimprove.errors import DataError, MissingError
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint
 from selfimprove.training.lora import merged
@@ -23,9 +23,17 @@ def dataset(rows: list[dict[str, Any]]) -> Any:
 
 
 def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
-    """The fields of a trainer's config that are the same for all methods."""
+    """The fields of a trainer's config that are the same for all methods.
+
+    Raises:
+        MissingError: a config file that is named does not exist.
+    """
     import torch
 
+    for name in ("fsdp_config", "deepspeed"):
+        path = getattr(schedule, name)
+        if path and not Path(path).is_file():
+            raise MissingError(f"{name} names {path}, which does not exist; give the path of a JSON file")
     gpu = torch.cuda.is_available()
     coarse = gpu and torch.cuda.is_bf16_supported() and model.dtype == torch.float32 and model.num_parameters() > 1e8
     large = gpu and model.num_parameters() > 1e9

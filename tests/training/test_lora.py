@@ -7,17 +7,19 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from selfimprove import training
 from selfimprove.engine.transformers import Transformers
-from selfimprove.errors import EngineError, RecipeError
+from selfimprove.errors import EngineError, MissingError, RecipeError
 from selfimprove.optimization.grpo import Grpo
 from selfimprove.recipe import load
 from selfimprove.records import Checkpoint
 from selfimprove.training.lora import adapter, merged
+from selfimprove.training.trainer import _gathered
 
 LORA = training.Lora(r=2, alpha=8)
 
@@ -185,3 +187,29 @@ def test_activations_that_are_computed_twice_change_no_bit_and_bfloat16_little(
     gap = max(float((made["plain"][name] - made["coarse"][name]).norm()) for name in old if "proj" in name)
     moved = min(float((made["plain"][name] - old[name]).norm()) for name in old if "proj" in name)
     assert gap < moved
+
+
+@pytest.mark.parametrize("name", ["fsdp_config", "deepspeed"])
+def test_a_config_file_that_is_not_there_is_named(start, rollouts, tmp_path, quiet_log, name) -> None:
+    with pytest.raises(MissingError, match=f"{name} names nowhere.json"):
+        training.sft(start, rollouts, tmp_path, plan(**{name: "nowhere.json"}), quiet_log)
+
+
+@pytest.mark.parametrize("lora", [training.Lora(), LORA], ids=["whole", "adapter"])
+def test_weights_that_were_spread_over_processes_are_put_together(start, lora) -> None:
+    """The trainer pretends: its own model is empty, its accelerator hands out the weights to the first process."""
+    import peft
+    import torch
+
+    model = training.load(start)[0]
+    if lora.r:
+        model = peft.get_peft_model(model, adapter(lora, 0))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) / 100)
+    trainer: Any = SimpleNamespace(model=model, is_fsdp_enabled=True, is_deepspeed_enabled=False)
+    trainer.accelerator = SimpleNamespace(is_main_process=True, get_state_dict=lambda given: dict(given.state_dict()))
+    made = _gathered(trainer, start)
+    assert made is not model and same(merged(made).state_dict(), merged(model).state_dict())
+    trainer.accelerator.is_main_process = False
+    assert _gathered(trainer, start) is model
