@@ -70,6 +70,7 @@ def run(
         _say(remark)
     from selfimprove import runner
 
+    _threads()
     store = runner.create(recipe, changes, folder, deterministic)
     _last_without_output()
     _say(f"run folder {store.root}")
