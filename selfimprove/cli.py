@@ -69,11 +69,15 @@ def run(
     for remark in recipes.preflight(composed):
         _say(remark)
     from selfimprove import runner
+    from selfimprove.environment import TIERS
+    from selfimprove.stored import began
 
     _threads()
     store = runner.create(recipe, changes, folder, deterministic)
     _last_without_output()
     _say(f"run folder {store.root}")
+    tier = began(store)["tier"]
+    _say(f"repeats: {tier}: {TIERS[tier]}")
     _finish(store.root, None)
 
 
