@@ -113,7 +113,17 @@ def problem_of(row: dict[str, Any], shown: int) -> Problem:
         raise DataError(f"no column {_LAST!r}, nor one of another form.{nearest(_LAST, row)}")
     try:
         problem = form(row, shown)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, MemoryError, SyntaxError) as error:
+        problem.checks.dumps()
+    except (
+        values.ValueRefused,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        MemoryError,
+        SyntaxError,
+    ) as error:
         named = f"no column {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
         raise DataError(f"not a row of the form {form.__name__.strip('_')}: {' '.join(named.split())[:120]}") from error
     if not problem.text.strip():

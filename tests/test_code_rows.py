@@ -41,6 +41,7 @@ LEET = {
     "starter_code": "class Solution:\n    def twoSum(self, nums: List[int], target: int) -> List[int]:\n        ",
     "metadata": json.dumps({"func_name": "twoSum"}),
 }
+DEEP = json.loads("[" * 80 + "]" * 80)
 
 
 def test_mbpp() -> None:
@@ -142,6 +143,7 @@ def test_which_assertions_become_calls(assertion: str, call: Any) -> None:
         ({"prompt": "p", "function": "f", "tests": [{"arguments": [1], "result": None}]}, ["does nothing"]),
         ({"prompt": "p", "tests": [{"stdin": "x", "stdout": " \n"}]}, ["does nothing"]),
         ({"prompt": "p", "function": "f", "solution": 5, "tests": ["assert f(1)"]}, ["is no text"]),
+        ({"prompt": "p", "function": "f", "tests": [{"arguments": [DEEP], "result": 1}]}, ["nested more than"]),
         ({**MBPP, "test_list": ["assert ("]}, ["form mbpp", "SyntaxError"]),
         ({**MBPP, "code": "def other(): pass", "test_list": ["assert abs(-1) == 1"]}, ["which function"]),
         ({**HUMAN_EVAL, "test": "x = 1"}, ["form human_eval"]),

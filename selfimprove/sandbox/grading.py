@@ -141,7 +141,7 @@ def _shown(value: Any) -> str:
 
 def same_text(wanted: str, got: str, tolerance: float | None = None) -> bool:
     """Whether a program printed what it had to: space at the ends of lines and empty lines at the end do not count."""
-    ours, theirs = (text.rstrip().splitlines() for text in (wanted, got))
+    ours, theirs = (text.rstrip().split("\n") for text in (wanted, got))
     if tolerance is None:
         return [line.rstrip() for line in ours] == [line.rstrip() for line in theirs]
     pairs = [(line.split(), other.split()) for line, other in zip(ours, theirs, strict=False)]

@@ -115,9 +115,12 @@ def drop(uid: int | None) -> None:
         uid: the user to become, for root; None: stay who we are, without the rights inside a user namespace.
     """
     if uid is not None:
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        except OSError as error:
+            raise OSError(error.errno, f"root may not become another user here ({error.strerror})") from error
     header, nothing = struct.pack("=Ii", 0x20080522, 0), bytes(24)
     call("syscall", _CAPSET, header, nothing)
     call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -199,8 +199,9 @@ class Jail:
         self._pump(lambda: False)
         if self._ended is None or "exit" not in self._ended:
             raise JailLost("the jail does not answer")
-        self._read(self._answers, self._answered)
-        self._read(self._output, self._printed)
+        for descriptor, read in ((self._answers, self._answered), (self._output, self._printed)):
+            while self._read(descriptor, read):  # nothing of it may be left for the next program
+                pass
         ended, (first, *lines) = self._ended, bytes(self._answered).split(b"\n")
         if not first.startswith(b"R"):
             raise JailLost("the jail is broken")

@@ -14,6 +14,8 @@ from typing import Any
 
 DEPTH = 60
 """Levels that a value may be nested."""
+ENTRIES = 10_000
+"""Entries of the largest set or dict: a stranger can choose them so that looking one up means looking at all."""
 _LONG = 1 << 4000
 """From here on an int is written in base 16, which takes no quadratic time."""
 _MANY = {list: "l", tuple: "t", set: "s", frozenset: "f"}
@@ -35,6 +37,8 @@ def encode(value: Any, depth: int = 0) -> Any:
         return value
     if depth > DEPTH:
         raise ValueRefused(f"nested more than {DEPTH} levels")
+    if isinstance(value, set | frozenset | dict) and len(value) > ENTRIES:
+        raise ValueRefused(f"a {kind.__name__} of more than {ENTRIES} entries")
     if isinstance(value, int):
         value = int.__add__(value, 0)
         return value if -_LONG < value < _LONG else ["i", hex(value)]
@@ -50,7 +54,7 @@ def encode(value: Any, depth: int = 0) -> Any:
         return ["d", *([encode(key, depth + 1), encode(part, depth + 1)] for key, part in dict.items(value))]
     if isinstance(value, bytes):
         return ["b", bytes.hex(value)]
-    if kind is complex:
+    if isinstance(value, complex):
         return ["c", encode(value.real), encode(value.imag)]
     raise ValueRefused(f"a value of type {kind.__name__}")
 
@@ -66,6 +70,8 @@ def decode(coded: Any, depth: int = 0) -> Any:
     if depth > DEPTH or type(coded) is not list or not coded or type(coded[0]) is not str:
         raise ValueRefused("not a value")
     tag, *parts = coded
+    if tag in ("s", "f", "d") and len(parts) > ENTRIES:
+        raise ValueRefused("too many entries")
     try:
         if tag in _MAKE:
             return _MAKE[tag](decode(part, depth + 1) for part in parts)

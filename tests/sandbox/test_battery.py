@@ -67,6 +67,56 @@ def test_no_attempt_gets_out(uid: int, tier: str) -> None:
     assert len(found) >= 100
 
 
+LESS = """
+import ctypes, platform, struct, sys
+sys.path.insert(0, {package!r})
+from selfimprove.errors import EngineError
+from selfimprove.sandbox.runner import Program, Sandbox
+arm = platform.machine() == "aarch64"
+numbers = {{"unshare": 97 if arm else 272, "mount": 40 if arm else 165, "landlock": 444, "setgroups": 159 if arm else 116}}
+code = [(0x20, 0, 0, 0)]
+for name in {refused!r}:
+    code += [(0x15, 0, 1, numbers[name]), (0x06, 0, 0, 0x00050000 | (38 if name == "landlock" else 1))]
+code = b"".join(struct.pack("=HBBI", *one) for one in [*code, (0x06, 0, 0, 0x7FFF0000)])
+libc, kept = ctypes.CDLL(None), ctypes.create_string_buffer(code)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, struct.pack("@HP", len(code) // 8, ctypes.addressof(kept)), 0, 0) == 0
+try:
+    with Sandbox.open(workers=1) as sandbox:
+        print(sandbox.tier, sandbox.run(Program("print(6 * 7)")).output)
+except EngineError as error:
+    print(error.code, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        ([], ["A 42"]),
+        (["unshare"], ["B 42"]),  # what most containers do
+        (["mount"], ["B 42"]),  # a user namespace without rights, as AppArmor makes them
+        (["landlock"], ["69 no sandbox", "tier A: this kernel has no Landlock", "tier B: this kernel has no Landlock"]),
+    ],
+)
+def test_a_machine_that_offers_less_gets_the_next_tier_or_is_refused(refused: list[str], words: list[str]) -> None:
+    python = python_for(NOBODY if ROOT else os.geteuid())
+    if python is None:
+        pytest.skip("no Python here that an ordinary user can start")
+    code = LESS.format(package=str(BATTERY.parents[2]), refused=refused)
+    user = _user(NOBODY) if ROOT else {}
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd="/", **user)
+    if not refused and not done.stdout.startswith("A"):
+        pytest.skip("this machine does not offer tier A")
+    assert all(word in done.stdout for word in words), done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root")
+def test_root_that_may_not_step_down_is_refused() -> None:
+    code = LESS.format(package=str(BATTERY.parents[2]), refused=["setgroups"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/")
+    assert done.stdout.startswith("69 ") and "root may not become another user here" in done.stdout, done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tier", ["A", "B"])
 @pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")

@@ -221,6 +221,8 @@ def test_only_a_program_that_the_clock_ended_is_run_again(sandbox: Sandbox, monk
         ("1\n2\n", "1\n2", None, True),
         ("1 \n2", "1\n2  \n\n", None, True),
         ("1\n2", "1\n\n2", None, False),
+        ("1\n2", "1\x0c2", None, False),
+        ("1\r\n2", "1\n2", None, True),
         ("a b", "a  b", None, False),
         (" a", "a", None, False),
         ("1.0", "1.00", None, False),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.sandbox.values import DEPTH, ValueRefused, decode, encode, loads, same
+from selfimprove.sandbox.values import DEPTH, ENTRIES, ValueRefused, decode, encode, loads, same
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 hashable = st.recursive(plain, lambda part: st.lists(part, max_size=3).map(tuple) | st.frozensets(part, max_size=3))
@@ -131,6 +131,17 @@ def test_subclasses_are_sent_as_what_they_are_made_of() -> None:
 def test_other_types_do_not_cross(value: Any) -> None:
     with pytest.raises(ValueRefused):
         encode(value)
+
+
+def test_keys_that_collide_take_no_time() -> None:
+    modulus = (1 << 61) - 1
+    keys = [place * modulus for place in range(ENTRIES)]  # all with the hash 0
+    with pytest.raises(ValueRefused, match="entries"):
+        encode(set(range(ENTRIES + 1)))
+    with pytest.raises(ValueRefused):
+        decode(["s", *keys, 1])
+    with pytest.raises(ValueRefused):
+        decode(["d", *([key, 0] for key in (*keys, 1))])
 
 
 def test_depth_is_bounded_on_both_sides() -> None:
