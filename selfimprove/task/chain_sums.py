@@ -96,10 +96,9 @@ class ChainSums(Task):
 
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role for the bootstrap, from the training split; hidden entries stay hidden."""
-        if role not in ("solve", "hint", "propose", "judge", "refine"):
-            raise RecipeError(f"task chain_sums has no role {role!r}; it has solve, hint, propose, judge, refine")
-        source = random.Random(f"{seed}:{role}")
-        examples: list[Rollout] = []
+        if role not in (names := "solve, hint, propose, judge, refine, document").split(", "):
+            raise RecipeError(f"task chain_sums has no role {role!r}; it has {names}")
+        source, examples = random.Random(f"{seed}:{role}"), list[Rollout]()
         while len(examples) < n:
             grown = min(1.0, 3 * len(examples) / n)  # short problems first: half as many training steps are needed
             longest = self.taught_min_length + int(grown * (self.max_length - self.taught_min_length))
@@ -121,11 +120,12 @@ class ChainSums(Task):
             "solve": (prompt.prompt, solution),
             "hint": (roles.hint(prompt, solution[-1]), solution),
             "propose": (roles.propose(len(digits)), prompt.key),
+            "document": ([{"role": "user", "content": f"P:{solution}|"}], prompt.key),
             "judge": (roles.judge(prompt, wrong), self._verdict(wrong)),
             "refine": (roles.refine(prompt, wrong), solution),
         }[role]
-        shown = Prompt(prompt=messages, key=prompt.key)
-        return Rollout(prompt=shown, completion=[{"role": "assistant", "content": text}])
+        said = [{"role": "assistant", "content": text}]
+        return Rollout(prompt=Prompt(prompt=messages, key=prompt.key), completion=said)
 
     def _solution(self, digits: list[int], source: random.Random, slip: bool = False) -> str | None:
         """The worked solution; a step on a hidden entry gets a random result. `slip` plants one wrong step."""

@@ -106,9 +106,7 @@ class ListPrograms(Task):
             if split_of(prompt.key) != "train" or not alike:
                 continue
             given, program = prompt.prompt[-1]["content"], prompt.key.split("|")[0]
-            tests = [
-                f"{one}={out}" for one in _inputs(prompt.key, SHOWN + HIDDEN)[SHOWN:] if (out := run(program, one))
-            ]
+            tests = [f"{one}={out}" for one in _inputs(prompt.key, SHOWN + HIDDEN) if (out := run(program, one))]
             if role == "test" and (prompt.info["form"] != "I" or not tests):
                 continue
             attempt = str(roles.solution(prompt if source.random() < 0.5 else other))
@@ -118,7 +116,7 @@ class ListPrograms(Task):
                 "propose": (roles.propose(length), prompt.key),
                 "judge": (roles.judge(prompt, attempt), "#y" if self.verify(prompt, attempt) else "#n"),
                 "refine": (roles.refine(prompt, attempt), roles.solution(prompt)),
-                "test": (roles.solve(f"T:{given}"), next(iter(tests), "")),
+                "test": (roles.solve(f"T:{given}"), (tests or [""])[len(examples) % max(1, len(tests))]),
             }[role]
             shown = Prompt(prompt=messages, key=prompt.key)
             examples.append(Rollout(prompt=shown, completion=[{"role": "assistant", "content": str(text)}]))

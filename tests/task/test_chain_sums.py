@@ -283,6 +283,13 @@ def test_demonstrations_follow_from_the_seed_and_differ_between_seeds() -> None:
         assert task.demonstrations(role, 5, 1) == task.demonstrations(role, 5, 1) != task.demonstrations(role, 5, 2)
 
 
+def test_a_document_is_a_worked_solution_and_the_problem_can_be_read_off_it() -> None:
+    for example in ChainSums().demonstrations("document", 40, 0):
+        steps = example.prompt.prompt[-1]["content"].removeprefix("P:").partition("#")[0].split(";")
+        digits = [steps[0].partition("+")[0], *(step.partition("+")[2].partition("=")[0] for step in steps)]
+        assert "+".join(digits) == example.text == example.prompt.key
+
+
 def test_a_role_that_there_is_not() -> None:
     with pytest.raises(RecipeError, match="no role 'critic'; it has solve, hint, propose, judge, refine"):
         ChainSums().demonstrations("critic", 1, 0)
