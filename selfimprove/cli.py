@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from selfimprove.errors import DataError, InterruptedRunError, RecipeError, StoppedError, UserError
-from selfimprove.redaction import shown
+from selfimprove.redaction import dumps, shown
 
 app = typer.Typer(
     help="Self-improving language models: every published loop is a recipe of 25 lines.",
@@ -134,7 +133,7 @@ def evaluate(
         screen.step(0, "evaluation")
         result = examine(checkpoint, task, refinement, overrides or [], screen, start, folder)
     if as_json:
-        print(json.dumps(result))
+        print(dumps(result))
         return
     table = Table(title=f"{checkpoint}, task {result['task']}, {refinement}")
     for column in ("metric", "value", "95 % interval", "n"):
@@ -163,7 +162,7 @@ def diagnose(
         screen.step(0, "diagnosis")
         findings = diagnosis.diagnose(target, overrides or [], samples, problems, screen)
     if as_json:
-        print(json.dumps(diagnosis.plain(findings)))
+        print(dumps(diagnosis.plain(findings)))
         return
     for table in diagnosis.tables(findings):
         out.print(table)
@@ -242,7 +241,7 @@ def report(
 
         plots.rounds({str(folder): summary for folder, summary in zip(folders, summaries, strict=True)}, plot)
     if as_json:
-        print(json.dumps(summaries))
+        print(dumps(summaries))
         return
     from selfimprove.display import rounds_table
 
@@ -265,7 +264,7 @@ def compare(
 
     result = compared(folders)
     if as_json:
-        print(json.dumps(result))
+        print(dumps(result))
         return
     table = Table(title="sealed accuracy; gains in points, with 95 % interval")
     for column in ("run", "recipe", "seed", "champion's round", "start", "champion", "gain"):
@@ -333,7 +332,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json:
 
     findings = verified(folder)
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings]))
+        print(dumps([asdict(finding) for finding in findings]))
     else:
         table = Table()
         for column in ("what", "state", "found"):
