@@ -338,11 +338,12 @@ def verify(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json:
         for column in ("what", "state", "found"):
             table.add_column(column, overflow="fold")
         for finding in findings:
-            table.add_row(finding.what, "ok" if finding.fine else "WRONG", finding.said)
+            state = {True: "ok", False: "WRONG", None: "-"}[finding.fine]
+            table.add_row(finding.what, state, finding.said)
         out.print(table)
-    wrong = [finding.what for finding in findings if not finding.fine]
+    wrong = [finding.what for finding in findings if finding.fine is False]
     if wrong:
-        raise DataError(f"{folder}: {len(wrong)} of {len(findings)} are not right, first of all {wrong[0]}")
+        raise DataError(f"{folder} is not what was written: {', '.join(wrong[:3])}. Mend it: selfimprove resume {folder}")
 
 
 @app.command()

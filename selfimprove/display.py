@@ -106,7 +106,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         """A remark worth a line."""
-        self._say(f"{self.label}: {text}")
+        self._say(f"{self.label}: {text}" if self.label else text)
 
     def round(self, line: dict[str, Any]) -> None:
         """A round is finished."""

@@ -357,7 +357,7 @@ def _damaged(given: Rehearsal, case: tuple[str, str]) -> Damage:
         shutil.rmtree(root)
         return Damage(file, damage, False, "harmless", "")
     try:
-        seen = any(not finding.fine for finding in verify(root))
+        seen = any(finding.fine is False for finding in verify(root))
     except MissingError:
         seen = True
     ended, said = in_fork(partial(_resume, given, root))

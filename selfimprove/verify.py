@@ -20,7 +20,8 @@ class Finding:
     """One thing that was looked at."""
 
     what: str
-    fine: bool
+    fine: bool | None
+    """None: it was not looked at."""
     said: str
 
 
@@ -70,7 +71,7 @@ def _steps(stored: Stored) -> Iterator[Finding]:
             files = "" if wrong else f"{len(folder.manifest(number, stage)['files'])} files"
             yield Finding(f"{name}/{stage}", not wrong, wrong or files)
             if wrong and stage not in EXAMS:
-                yield Finding("later steps", False, "not looked at: resume first does again what is damaged")
+                yield Finding("later steps", None, "not looked at: resume first does again what is damaged")
                 return
             if stage not in EXAMS:
                 fingerprint = before = made
@@ -101,7 +102,7 @@ def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
     """What resume would make anew from the steps."""
     root = stored.folder.root
     if not fine:
-        yield Finding("metrics.jsonl, summary.json, champion", False, "not looked at: they follow from the steps")
+        yield Finding("metrics.jsonl, summary.json, champion", None, "not looked at: they follow from the steps")
         return
     finished = [number for number in range(len(list(root.glob("round_*")))) if _whole(stored, number)]
     lines = [json.dumps(stored.line(number)) + "\n" for number in finished]

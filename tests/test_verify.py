@@ -24,7 +24,7 @@ def finished(make_run: Callable) -> RunDir:
 
 def wrong(root: Path) -> dict[str, str]:
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    found = {finding.what: finding.said for finding in verify(root) if not finding.fine}
+    found = {finding.what: finding.said for finding in verify(root) if finding.fine is False}
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}, "verify wrote something"
     return found
 
