@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gc
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -117,7 +118,7 @@ def build(folder: Path, shape: dict[str, Any], seed: int) -> Path:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<end>")
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
     torch.manual_seed(seed)
-    model = Qwen3ForCausalLM(Qwen3Config(**shape, **ends, max_position_embeddings=4096))
+    model: Any = Qwen3ForCausalLM(Qwen3Config(**shape, **ends, max_position_embeddings=4096))
     model.to(torch.bfloat16 if torch.cuda.is_available() else torch.float32).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -186,7 +187,8 @@ def _bare_generate(folder: Path, sizes: Sizes) -> Row:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").to(device)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    model.to(device)
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     texts = [prompt.prompt[0]["content"] for prompt in problems(sizes.prompts)]
     given = tokenizer(texts, return_tensors="pt", padding=True).to(device)
@@ -203,11 +205,10 @@ def _bare_generate(folder: Path, sizes: Sizes) -> Row:
 
 
 def _bare_vllm(folder: Path, sizes: Sizes) -> Row:
-    from vllm import LLM, SamplingParams
-
-    model = LLM(str(folder), max_model_len=1024, gpu_memory_utilization=0.5)
+    vllm: Any = importlib.import_module("vllm")
+    model = vllm.LLM(str(folder), max_model_len=1024, gpu_memory_utilization=0.5)
     texts = [prompt.prompt[0]["content"] for prompt in problems(sizes.prompts)]
-    how = SamplingParams(n=sizes.samples, temperature=1.0, max_tokens=sizes.tokens)
+    how = vllm.SamplingParams(n=sizes.samples, temperature=1.0, max_tokens=sizes.tokens)
     model.generate(texts[:1], how, use_tqdm=False)
     began = time.perf_counter()
     outputs = model.generate(texts, how, use_tqdm=False)

@@ -174,7 +174,9 @@ def _local(source: Source, local: Path, cache: str) -> list[dict[str, Any]]:
             saved: Any = datasets.load_from_disk(str(local))
             if isinstance(saved, datasets.DatasetDict):
                 if source.split not in saved:
-                    raise RecipeError(f"{source.option}: no split {source.split!r}.{nearest(source.split, saved)}")
+                    raise RecipeError(
+                        f"{source.option}: no split {source.split!r}.{nearest(source.split, map(str, saved))}"
+                    )
                 saved = saved[source.split]
             return list(saved)
         return list(_prepared(source, str(local), source.config, cache_dir=cache))
