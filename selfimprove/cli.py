@@ -343,7 +343,8 @@ def verify(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json:
         out.print(table)
     wrong = [finding.what for finding in findings if finding.fine is False]
     if wrong:
-        raise DataError(f"{folder} is not what was written: {', '.join(wrong[:3])}. Mend it: selfimprove resume {folder}")
+        named = ", ".join(wrong[:3])
+        raise DataError(f"{folder} is not what was written: {named}. Mend it: selfimprove resume {folder}")
 
 
 @app.command()
