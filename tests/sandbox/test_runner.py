@@ -33,6 +33,12 @@ for source, arguments in json.load(sys.stdin):
 """
 
 
+def ran(sandbox: Sandbox, programs: list[Program]) -> list[Outcome]:
+    """What becomes of programs that all come to an end; a busy machine may need a second try."""
+    pairs = zip(programs, sandbox.map(programs), strict=True)
+    return [sandbox.run(one, alone=True) if outcome.status == "timeout" else outcome for one, outcome in pairs]
+
+
 def test_honest_functions_give_the_same_inside_and_outside(sandbox: Sandbox, honest: ModuleType) -> None:
     given = json.dumps([[source, values.encode(arguments)] for source, arguments in honest.CALLS])
     done = subprocess.run(
@@ -41,7 +47,7 @@ def test_honest_functions_give_the_same_inside_and_outside(sandbox: Sandbox, hon
     )  # fmt: skip
     outside, _ = read_answers([line.encode() for line in done.stdout.splitlines()], len(honest.CALLS))
     programs = [Program(source, function="f", arguments=[arguments]) for source, arguments in honest.CALLS]
-    inside = [outcome.answers[0] for outcome in sandbox.map(programs)]
+    inside = [outcome.answers[0] for outcome in ran(sandbox, programs)]
     pairs = zip(honest.CALLS, outside, inside, strict=True)
     wrong = [
         (call[0], one, other)
@@ -54,7 +60,7 @@ def test_honest_functions_give_the_same_inside_and_outside(sandbox: Sandbox, hon
 
 
 def test_honest_scripts_print_the_same_inside_and_outside(sandbox: Sandbox, honest: ModuleType) -> None:
-    outcomes = sandbox.map([Program(source, stdin=given) for source, given in honest.SCRIPTS])
+    outcomes = ran(sandbox, [Program(source, stdin=given) for source, given in honest.SCRIPTS])
     for (source, given), outcome in zip(honest.SCRIPTS, outcomes, strict=True):
         done = subprocess.run(
             [sys.executable, "-I", "-c", source], input=given.encode(), capture_output=True, env={"PYTHONUTF8": "1"}
@@ -150,15 +156,15 @@ def test_missing_answers_are_missing() -> None:
 
 
 def test_programs_run_side_by_side_and_alone(sandbox: Sandbox) -> None:
-    nap = Program("import time\ntime.sleep(0.4)")
+    nap = Program("import time\ntime.sleep(0.8)")
     began = time.monotonic()
     assert [outcome.status for outcome in sandbox.map([nap, nap])] == ["ok", "ok"]
-    assert time.monotonic() - began < 0.75
+    assert time.monotonic() - began < 1.5
     began, other = time.monotonic(), threading.Thread(target=sandbox.run, args=(nap,))
     other.start()
     time.sleep(0.1)
     assert sandbox.run(Program("print(1)"), alone=True).output == "1\n"
-    assert time.monotonic() - began > 0.4
+    assert time.monotonic() - began > 0.8
     other.join()
 
 
