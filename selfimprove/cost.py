@@ -54,10 +54,11 @@ def estimate(recipe: Recipe) -> Cost:
     for reward, asked in judges:  # of each audit the judge that scored the data, the candidate, and the start
         gate += audit * asked * (1 + recipe.rounds * (1 if getattr(reward, "frozen", False) else 3))
     optimization: Any = next(iter(recipe.optimization.values()))  # the later ones of a chain train nothing
+    together = getattr(recipe.the("launcher"), "processes", 0) or 1  # processes that share a step, each with its batch
     online = optimization.consumes is Prompt  # it draws its own completions, a batch a step
     steps, again = getattr(optimization, "max_steps", None), getattr(optimization, "num_iterations", 1)
     if steps is not None and steps < 0:
-        rows = optimization.per_device_train_batch_size * optimization.gradient_accumulation_steps
+        rows = optimization.per_device_train_batch_size * optimization.gradient_accumulation_steps * together
         if online:
             rollouts = prompts * optimization.num_generations
         steps = math.ceil(rollouts * optimization.num_train_epochs / rows) * again * recipe.rounds
@@ -66,7 +67,7 @@ def estimate(recipe: Recipe) -> Cost:
         steps = sum(round(steps * growth**number) for number in range(recipe.rounds))
     samples = drawn * (1 + sum(asked for _, asked in judges)) * recipe.rounds
     if online and steps is not None:
-        rows = steps * optimization.per_device_train_batch_size * optimization.gradient_accumulation_steps
+        rows = steps * optimization.per_device_train_batch_size * optimization.gradient_accumulation_steps * together
         samples += math.ceil(rows / again) * getattr(optimization, "turns", 1)  # a row is a conversation
     sealed = 2 * (examined(recipe.sealed_problems) + probes)
     each = min(recipe.control_samples, samples // recipe.sealed_problems)

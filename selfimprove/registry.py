@@ -197,6 +197,8 @@ def _helps(parent: type) -> dict[str, str]:
 
 def _default(field: dataclasses.Field[Any]) -> str:
     value = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    if dataclasses.is_dataclass(value):
+        return "{" + ", ".join(f"{part.name}: {_default(part)}" for part in dataclasses.fields(value)) + "}"
     if value == "???":
         return "required"
     if value is None or isinstance(value, bool):

@@ -35,6 +35,15 @@ def test_the_quickstart_by_hand() -> None:
     assert price.steps == 5 * 60
 
 
+def test_processes_that_train_together_share_the_steps_and_draw_together() -> None:
+    together = [["launcher=accelerate", f"launcher.accelerate.processes={n}"] for n in (1, 2)]
+    epochs = ("optimization.sft.max_steps=-1", "optimization.sft.num_train_epochs=2")
+    epochs += ("optimization.sft.per_device_train_batch_size=8",)
+    assert [cost(*how, *epochs).steps for how in together] == [5 * 4000 * 2 // 8, 5 * 4000 * 2 // 16]
+    online = ("acquisition=seed_prompts", "selection=[]", "optimization=grpo", "optimization.grpo.max_steps=10")
+    assert [cost(*how, *online).samples for how in together] == [5 * 10 * 8, 5 * 10 * 16]
+
+
 def test_epochs_become_steps() -> None:
     price = cost(
         "optimization.sft.max_steps=-1",

@@ -200,10 +200,12 @@ def trl_dpo(given: Any, steps: int) -> None:
     model, tokenizer = loaded(given)
     said = texts()
     pairs = [{"prompt": p, "chosen": text, "rejected": other[1]} for (p, text), other in itertools.pairwise(said)]
+    values = settings(given, steps)
+    del values["train_sampling_strategy"]  # TRL groups no pairs by length: it pads more
     trainer = DPOTrainer(
         model=model,
         ref_model=loaded(given)[0],
-        args=DPOConfig(**settings(given, steps), beta=0.1, max_length=None),
+        args=DPOConfig(**values, beta=0.1, max_length=None),
         train_dataset=Dataset.from_list(pairs),
         processing_class=tokenizer,
     )
