@@ -118,11 +118,11 @@ def test_the_rate_falls_to_a_hundredth_in_the_last_steps(tmp_path: Path) -> None
     from selfimprove.training.schedule import Schedule
     from selfimprove.training.trainer import arguments
 
-    weights = torch.nn.Linear(2, 2)
+    weights: Any = torch.nn.Linear(2, 2)
     weights.num_parameters, weights.dtype = lambda: 6, torch.float32
     made = arguments(tmp_path, Schedule(learning_rate=1.0, max_steps=20, warmup_steps=5, decay_steps=10), weights)
     optimizer = torch.optim.SGD(weights.parameters(), lr=1.0)
-    plan = get_scheduler(made["lr_scheduler_type"], optimizer, 5, 20, made["lr_scheduler_kwargs"])
+    plan: Any = get_scheduler(made["lr_scheduler_type"], optimizer, 5, 20, made["lr_scheduler_kwargs"])
     rates = []
     for _ in range(21):
         rates.append(round(plan.get_last_lr()[0], 3))
