@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -18,7 +18,9 @@ def relabel(make_context: Callable, make_rollout: Callable) -> Callable[..., Any
 
     def run(said: list[tuple[str, float | None]], **options: Any) -> tuple[Prompt | None, Any]:
         context = make_context()
-        made = Relabel(**options).select([make_rollout(text, score=score) for text, score in said], context)
+        made: Sequence[Any] = Relabel(**options).select(
+            [make_rollout(text, score=score) for text, score in said], context
+        )
         return next(iter(made), None), context
 
     return run
@@ -53,7 +55,8 @@ def test_the_label_is_what_the_task_s_rule_marks_by_from_then_on(relabel: Callab
 
 def test_each_problem_is_given_on_once(make_context: Callable, make_rollout: Callable) -> None:
     rollouts = [make_rollout("#6"), make_rollout("#2", "1+1"), make_rollout("#6")]
-    assert [p.key for p in Relabel().select(rollouts, make_context())] == ["3+5+8", "1+1"]
+    made: Sequence[Any] = Relabel().select(rollouts, make_context())
+    assert [p.key for p in made] == ["3+5+8", "1+1"]
 
 
 def test_another_label_is_refused() -> None:
