@@ -234,14 +234,14 @@ def reinforce(
         for places in batches(range(len(turns)), live.batch):
             part = [turns[place] for place in places]
             now, real = live.logprobs(part)
-            rows, width = places, now.shape[1]
-            loss = clipped(now, draws.old[rows, :width], gains[rows, :width], method.epsilon, high)
+            width = now.shape[1]
+            loss = clipped(now, draws.old[places, :width], gains[places, :width], method.epsilon, high)
             if beta:
                 factors = now.new_tensor([[beta * turn.anchor] for turn in part])
-                loss = loss + factors * k3(now, draws.reference[rows, :width])
+                loss = loss + factors * k3(now, draws.reference[places, :width])
             total = (loss * real).sum() / tokens
             if critic:
-                gap = (critic.values(part) - to_come[rows, :width]) * draws.known[rows, :width]
+                gap = (critic.values(part) - to_come[places, :width]) * draws.known[places, :width]
                 total = total + 0.5 * (gap**2).sum() / tokens
             yield total
 
