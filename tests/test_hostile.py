@@ -294,7 +294,8 @@ def test_what_a_good_folder_may_have(make_model: Callable[..., Path]) -> None:
     folder = make_model(
         tensors={"model.layers.0.self_attn.o_proj.weight": zeros, "model.layers.0.x.bias": ("F32", (4,), bytes(16))},
         files={
-            "chat_template.jinja": "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+            "tokenizer.json": json.dumps({"model": {"vocab": {str(i): i % 8 for i in range(200)} | {"image": 8}}}),
+            "chat_template.jinja": "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}",
         },
         attn_implementation="sdpa",
         auto_map=None,

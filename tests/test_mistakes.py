@@ -325,7 +325,7 @@ TABLE: list[Mistake | Elsewhere] = [
         "another model's tokenizer",
         lambda d: d.model(files={"tokenizer.json": '{"model": {"vocab": {"a": 8}}}'}),
         65,
-        "the tokenizer has token 8, the model only 8; it belongs to another model",
+        "1 tokens of the tokenizer, up to 8, are not among the 8 of the model; it belongs to another",
     ),
     Mistake(43, "NaN", lambda d: d.model(tensors={"model.layers.0.x": NAN}), 65, "NaN or infinity in model.layers.0.x"),
     Mistake(
