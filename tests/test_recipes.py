@@ -13,10 +13,9 @@ NAMES = sorted(path.stem for path in recipes.shipped().glob("*.yaml"))
 REAL = {name for name in NAMES if "- model: pretrained" in (recipes.shipped() / f"{name}.yaml").read_text()}
 """Recipes for a real model and real data; test_real_recipes.py runs them."""
 QUICK = ("quickstart",)
-"""One round of these is in the quick suite; of the others, with the marker `recipes`."""
-ROUNDS = [
-    name if name in QUICK else pytest.param(name, marks=pytest.mark.recipes) for name in NAMES if name not in REAL
-]
+"""These are in the quick suite; the others have the marker `recipes`."""
+ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.recipes) for name in NAMES]
+ROUNDS = [one for name, one in zip(NAMES, ALL, strict=True) if name not in REAL]
 SMALLER = {
     "rounds": 1,
     "gate_problems": 12,
@@ -130,7 +129,7 @@ def test_a_recipe_is_short_and_names_its_source(name):
     assert any("arXiv:" in line for line in lines if line.startswith("#"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_saved_recipe_is_the_recipe(name, tmp_path):
     recipe, settings = recipes.load(name)
     saved = tmp_path / "recipe.yaml"
@@ -170,7 +169,7 @@ def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch):
     assert (root / "round_001/optimization/model/model.safetensors").read_bytes() != start
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_the_paper_s_own_sizes_are_used_for_a_real_model(name):
     settings = recipes.load(name, ["model=pretrained", "model.pretrained.path=/somewhere"])[1]
     assert Path(settings["model"]["pretrained"]["path"]) == Path("/somewhere")
