@@ -35,6 +35,17 @@ def test_the_quickstart_by_hand() -> None:
     assert price.steps == 5 * 60
 
 
+def test_a_row_of_a_conversation_is_several_samples_and_updates_on_the_same_ones_draw_once() -> None:
+    online = ("acquisition=seed_prompts", "selection=[]")
+    said = {
+        name: cost(*online, f"optimization={name}", f"optimization.{name}.max_steps=10") for name in ("score", "ppo")
+    }
+    assert said["score"].samples == 5 * 10 * 8 * 2
+    assert said["ppo"].samples == math.ceil(5 * 10 * 8 / 4)
+    passes = cost(*online, "optimization=ppo", "optimization.ppo.num_generations=2")
+    assert (passes.steps, passes.samples) == (5 * 4 * 500 * 2 // 8, 5 * 500 * 2)
+
+
 def test_processes_that_train_together_share_the_steps_and_draw_together() -> None:
     together = [["launcher=accelerate", f"launcher.accelerate.processes={n}"] for n in (1, 2)]
     epochs = ("optimization.sft.max_steps=-1", "optimization.sft.num_train_epochs=2")

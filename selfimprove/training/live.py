@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -82,10 +83,15 @@ class Live:
 
         Args:
             rows: of one pass over the data, which decide the number of steps where max_steps is -1.
+
+        Raises:
+            RecipeError: several processes are to train together.
         """
         import torch
         from transformers import get_scheduler
 
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise RecipeError(f"optimization.{name_of(method)} trains in one process; set launcher=inline or process")
         self.start, self.folder, self.log = start_of(method, context), context.folder / "model", context.log
         self.schedule = schedule_of(method, context.seed)
         self.batch = self.schedule.per_device_train_batch_size

@@ -146,6 +146,13 @@ def test_equal_prompts_get_different_completions_and_a_seed_repeats_them(
     assert [turn.ids for turn in two.draw(asked)] != [turn.ids for turn in first]
 
 
+def test_several_processes_are_refused(live: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would train weights of its own, and all would write to one place."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match="optimization.ppo trains in one process"):
+        live()
+
+
 def test_passes_go_over_all_items_before_any_comes_again() -> None:
     stream = training.passes(range(5), 3, seed=1)
     drawn = [next(stream) for _ in range(5)]
