@@ -96,16 +96,17 @@ def weights_of(checkpoint: Checkpoint, dtype: str) -> Weights:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{checkpoint.path} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
     values = json.loads(config.to_json_string())
-    for name in ("_name_or_path", "transformers_version"):
+    for name in ("_name_or_path", "transformers_version", "use_cache", "dtype"):  # training writes some of them anew
         values.pop(name, None)
     saved = str(config.dtype or "auto").removeprefix("torch.")
     tied = values.get("tie_word_embeddings", True) or config.get_text_config().tie_word_embeddings
+    wanted = saved if dtype == "auto" else dtype  # vLLM's own `auto` makes 16 bits of 32
     return Weights(
         path=checkpoint.path,
         base=base,
         rank=rank,
-        dtype=saved if dtype == "auto" else dtype,  # vLLM's own `auto` makes 16 bits of 32
-        shape=digest([values, bool(rank)]),
+        dtype=wanted,
+        shape=digest([values, wanted, bool(rank)]),
         reloads=not tied and not rank,
     )
 

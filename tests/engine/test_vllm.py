@@ -6,6 +6,7 @@ What vLLM itself computes is tested in tests/engine/vllm, where it is installed:
 from __future__ import annotations
 
 import functools
+import json
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -231,6 +232,16 @@ def test_weights_of_the_same_shape_go_into_the_running_process(vllm, small, ask,
     engine.close()
     assert greedy(engine, folders[1], ask, quiet_log) == expected[1], "an engine that was closed starts again"
     assert vllm.events[5:] == ["end", "start"]
+
+
+def test_what_training_writes_into_the_configuration_is_no_other_shape(small, tmp_path):
+    def shape(**changes: Any) -> str:
+        values = json.loads((Path(small().path) / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**values, **changes}))
+        return vllm_process.weights_of(Checkpoint(path=str(tmp_path)), "auto").shape
+
+    assert shape() == shape(use_cache=False) == shape(transformers_version="5.16.1")
+    assert len({shape(), shape(dtype="bfloat16"), shape(intermediate_size=96), shape(rms_norm_eps=1e-5)}) == 4
 
 
 @pytest.mark.parametrize("change", [{"tie_word_embeddings": True}, {"hidden_size": 64}], ids=str)
