@@ -16,7 +16,7 @@ sigaltstack:131:132 pread64:17:67 pwrite64:18:68 preadv:295:69 pwritev:296:70 re
 faccessat2:439:439 pipe2:293:59 pselect6:270:72 sched_yield:24:124 dup:32:23 dup3:292:24 nanosleep:35:101
 clock_nanosleep:230:115 getitimer:36:102 setitimer:38:103 getpid:39:172 getppid:110:173 gettid:186:178 getpgid:121:155
 getsid:124:156 recvfrom:45:207 shutdown:48:210 getsockname:51:204 getpeername:52:205 getsockopt:55:209
-setsockopt:54:208 exit:60:93 exit_group:231:94 wait4:61:260 waitid:247:95 uname:63:160 getcwd:79:17 chdir:80:49
+exit:60:93 exit_group:231:94 wait4:61:260 waitid:247:95 uname:63:160 getcwd:79:17 chdir:80:49
 fchdir:81:50 readlinkat:267:78 getdents64:217:61 gettimeofday:96:169 clock_gettime:228:113 clock_getres:229:114
 times:100:153 getrusage:98:165 sysinfo:99:179 getuid:102:174 geteuid:107:175 getgid:104:176 getegid:108:177
 getgroups:115:158 getresuid:118:148 getresgid:120:150 umask:95:166 statfs:137:43 fstatfs:138:44 getpriority:140:141
@@ -25,7 +25,7 @@ sched_get_priority_min:147:126 futex:202:98 set_tid_address:218:96 set_robust_li
 rseq:334:293 membarrier:324:283 getrandom:318:278 getcpu:309:168 restart_syscall:219:128 epoll_create1:291:20
 epoll_ctl:233:21 epoll_pwait:281:22 eventfd2:290:19 fadvise64:221:223 getrlimit:97:163
 stat:4 lstat:6 poll:7 access:21 pipe:22 select:23 dup2:33 pause:34 alarm:37 getpgrp:111 readlink:89 getdents:78 time:201
-arch_prctl:158 epoll_create:213 epoll_wait:232 eventfd:284
+epoll_create:213 epoll_wait:232 eventfd:284
 """
 """name:number on x86_64:number on aarch64, which has not all of them. The numbers are those of the kernel's headers."""
 

@@ -387,7 +387,7 @@ ATTEMPTS: dict[str, Attempt] = {
 
 ENDS: dict[str, tuple[str, str]] = {
     "take 10 GB": ("x = bytearray(10 << 30)", "memory"),
-    "take memory bit by bit": ("x = []\nwhile True:\n    x.append(bytearray(1 << 20))", "memory"),
+    "take memory bit by bit": ("x = []\nwhile True:\n    x.append(bytearray(1 << 20))", "memory|timeout"),
     "compute for ever": ("while True:\n    pass", "timeout"),
     "compute for ever, deaf to signals": (
         "import signal\nfor s in range(1, 65):\n    try:\n        signal.signal(s, signal.SIG_IGN)\n"
