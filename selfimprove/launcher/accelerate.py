@@ -32,6 +32,8 @@ from selfimprove.registry import register
 TRAINS = ("optimization", "null")
 """The steps that train."""
 Copy = subprocess.Popen[Any]
+CALM = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+"""Else torch warns in every run that it looks for unused weights."""
 PATIENCE = 5.0
 """Seconds that a process has to end itself before it is killed."""
 
@@ -56,7 +58,9 @@ class Accelerate(Launcher):
                 for rank in range(size):
                     own = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} if size > 1 else {}
                     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": said} if rank else {}
-                    copies.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, env={**os.environ, **own}, **quiet))
+                    copies.append(
+                        subprocess.Popen(words, stdin=subprocess.DEVNULL, env={**CALM, **os.environ, **own}, **quiet)
+                    )
                 code, rank = _first_failure(copies)
             finally:
                 _end(copies)

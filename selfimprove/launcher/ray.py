@@ -48,22 +48,19 @@ class Ray(Launcher):
             raise RecipeError("launcher.ray takes num_cpus, num_gpus and train_gpus of 0 or more")
 
     def launch(self, step: Callable[[], None], command: Sequence[str]) -> None:
-        ray, gpus = _ray(), self.num_gpus
+        ray, gpus = self._connected(), self.num_gpus
         if command[3] in TRAINS and self.train_gpus is not None:
             gpus = self.train_gpus
         words = [command[0], str(Path(command[1]).resolve()), *command[2:]]  # a worker has a working folder of its own
         try:
-            if not ray.is_initialized():
-                ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
             task = ray.remote(_carry_out).options(num_cpus=self.num_cpus, num_gpus=gpus, max_retries=0).remote(words)
             try:
                 code, out, err = ray.get(task)
             except KeyboardInterrupt:
                 ray.cancel(task)  # the worker ends its step when it is interrupted
                 raise
-        except (ray.exceptions.RayError, ConnectionError, ValueError) as error:
-            said = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            raise EngineError(f"ray could not run the step {' '.join(command[2:4])}: {said[0]}") from error
+        except ray.exceptions.RayError as error:
+            raise EngineError(f"ray could not run the step {' '.join(command[2:4])}: {_last(error)}") from error
         print(out, end="")
         print(err, end="", file=sys.stderr)
         if code:
@@ -71,16 +68,27 @@ class Ray(Launcher):
             failure.code = code if code > 0 else 1
             raise failure
 
+    def _connected(self) -> Any:
+        """Ray, connected to a cluster."""
+        try:
+            ray = importlib.import_module("ray")
+        except ImportError as error:
+            raise EngineError("launcher ray needs the package: pip install 'selfimprove[ray]'") from error
+        if not ray.is_initialized():
+            try:
+                ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            except Exception as error:  # Ray raises plain exceptions here
+                raise EngineError(f"no Ray cluster could be reached or started: {_last(error)}") from error
+        return ray
+
+
+def _last(error: Exception) -> str:
+    """The last line of what an error says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
 
 def _carry_out(words: Sequence[str]) -> tuple[int, str, str]:
     """On a machine of the cluster: run a step; its exit code and what it said."""
     called = [sys.executable, "-m", "selfimprove", *words]
     done = subprocess.run(called, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
-
-
-def _ray() -> Any:
-    try:
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise EngineError("launcher ray needs the package: pip install 'selfimprove[ray]'") from error

@@ -93,6 +93,15 @@ def test_a_cluster_that_fails_is_one_line(cluster: Cluster) -> None:
         Ray().launch(never, ["step", "run", "1", "gate"])
 
 
+def test_a_cluster_that_is_not_there_is_one_line(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(**_: Any) -> None:
+        raise Exception("tried for a while\nthe node timed out")
+
+    monkeypatch.setattr(cluster, "init", refuses)
+    with pytest.raises(EngineError, match="no Ray cluster could be reached or started: the node timed out"):
+        Ray().launch(never, ["step", "run", "1", "gate"])
+
+
 def test_a_stop_of_the_run_takes_the_step_back(cluster: Cluster) -> None:
     def stops() -> Any:
         raise KeyboardInterrupt
