@@ -138,9 +138,10 @@ def test_the_pins_of_the_core_are_what_the_tests_run_with() -> None:
         assert metadata.version(name).partition("+")[0] == PINS[name]
 
 
-def test_ci_runs_the_three_commands_and_nothing_else() -> None:
+def test_ci_runs_these_commands_and_nothing_else() -> None:
     lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")]
-    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make check", "make test", "make test-recipes"]
+    suites = ["make check", "make test", "make test-recipes", "make test-faults"]
+    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', *suites]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
 
 
@@ -154,8 +155,8 @@ def test_make_check_and_make_test_hide_nothing() -> None:
 
 def test_the_slow_tests_are_left_out_by_default() -> None:
     options = PROJECT["tool"]["pytest"]["ini_options"]
-    assert "not slow and not gpu and not recipes" in options["addopts"]
-    assert {marker.partition(":")[0] for marker in options["markers"]} == {"gpu", "slow", "recipes"}
+    assert "not slow and not gpu and not recipes and not faults" in options["addopts"]
+    assert {marker.partition(":")[0] for marker in options["markers"]} == {"faults", "gpu", "recipes", "slow", "vllm"}
 
 
 def test_the_hooks_are_part_of_make_check() -> None:
