@@ -95,7 +95,6 @@ TAUGHT = {
     "mae": 150,
     "spice": 150,
     "cure": 400,
-    "sol_ver": 400,
 }
 """Bootstrap steps of recipes that read what the model says, whatever the reward; else four will do."""
 
