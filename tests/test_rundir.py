@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from selfimprove import rundir
 from selfimprove.errors import BusyError, DataError, MissingError, StorageError
 from selfimprove.rundir import RunDir, fault, intact, is_signed, seal, signed, write_json, write_text
-from selfimprove.runner import Runner
+from selfimprove.runner import Runner, create
 
 
 @pytest.fixture
@@ -113,7 +115,9 @@ def test_a_step_made_with_other_options_is_refused_and_kept(folder: RunDir) -> N
         lambda step: (step / "step.json").write_text('{"fingerprint": "f1", "files": ["output.jsonl"]}'),
         lambda step: (step / "step.json").write_bytes(b"\xff\xfe"),
         lambda step: shutil.rmtree(step / "model"),
-        lambda step: (step / "step.json").write_text((step / "step.json").read_text().replace('"kept": 1', '"kept": 2')),
+        lambda step: (step / "step.json").write_text(
+            (step / "step.json").read_text().replace('"kept": 1', '"kept": 2')
+        ),
         lambda step: (step / "model" / "adapter_config.json").write_text("{}"),
         lambda step: linked(step / "output.jsonl"),
     ],
@@ -321,6 +325,19 @@ def test_the_lock_is_free_after_an_error_and_after_a_dead_process(folder: RunDir
     (folder.root / "LOCK").write_text("pid 1 on a-machine-that-is-gone\n")
     with folder.lock():
         assert (folder.root / "LOCK").read_text().startswith(f"pid {os.getpid()} on ")
+
+
+def test_a_busy_run_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    folder = create("quickstart", [], tmp_path / "run")
+    program = (
+        "import sys; sys.argv = ['selfimprove', 'resume', sys.argv[1]]\n"
+        "from selfimprove.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as left: print(left.code, 'torch' in sys.modules)\n"
+    )
+    with folder.lock():
+        done = subprocess.run([sys.executable, "-c", program, str(folder.root)], capture_output=True, text=True)
+    assert done.stdout == "75 False\n" and f"in use by pid {os.getpid()} on " in done.stderr
 
 
 # ---- a whole run -------------------------------------------------------------------------------------------------
