@@ -89,11 +89,12 @@ class Vllm(Engine):
     def score(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
-        """vLLM gives `logprob`; the other statistics, and texts that fill the context, are scored by transformers."""
+        """vLLM gives `logprob`; transformers other statistics, texts that fill the context, and all with adapters."""
         process, (weights, known) = self._vllm(), self._know(checkpoint)
         pairs = forward.pairs_of(known.tokenizer, rollouts)
         context = min(known.context, self.max_model_len or known.context)
-        fits = [statistic == "logprob" and len(prompt) + len(said) < context for prompt, said in pairs]
+        mine = statistic == "logprob" and not weights.rank
+        fits = [mine and len(prompt) + len(said) < context for prompt, said in pairs]
         here, there = (
             [pair for pair, fit in zip(pairs, fits, strict=True) if fit is wanted] for wanted in (True, False)
         )
@@ -165,6 +166,20 @@ def _logprobs(process: Process, pairs: Sequence[forward.Pair]) -> list[list[floa
     if not pairs:
         return []
     lines = [[*prompt, *said] for prompt, said in pairs]
+    if (
+        process.held and process.held.rank
+    ):  # with an adapter, vLLM 0.31 dies of a prompt's log-probabilities (CPU build)
+        places = [
+            (line, place)
+            for (prompt, _), line in zip(pairs, lines, strict=True)
+            for place in range(len(prompt), len(line))
+        ]
+        asked = [
+            parameters(max_tokens=1, temperature=0.0, logprob_token_ids=[line[i]], detokenize=False)
+            for line, i in places
+        ]
+        outputs = iter(process.generate([line[:i] for line, i in places], asked, None))
+        return [[next(outputs).outputs[0].logprobs[0][token].logprob for token in said] for _, said in pairs]
     asked = parameters(max_tokens=1, prompt_logprobs=0, temperature=0.0, detokenize=False)
     outputs = process.generate(lines, asked, None)
     return [
