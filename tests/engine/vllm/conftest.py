@@ -16,6 +16,7 @@ from selfimprove.records import Checkpoint, Prompt
 from selfimprove.task.chain_sums import ChainSums
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # a thread that is bound to a busy core takes minutes
 
 
 HEADS = 2
