@@ -84,7 +84,7 @@ def survey() -> str:
     rows = []
     for line in yaml.safe_load(SURVEY.read_text(encoding="utf-8")):
         found = [f"[`{path.stem}`]({path.name})" for path in recipes_of(line)]
-        told = ", ".join(found) or f"none: {line.get("missing", "")}"
+        told = ", ".join(found) or f"none: {line.get('missing', '')}"
         rows.append(
             (line["method"], paper(line["paper"]), line["generation"], line["reward"], line["optimization"], told)
         )
