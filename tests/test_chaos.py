@@ -54,6 +54,7 @@ def test_runs_are_killed_resumed_and_compared(program: Callable, tmp_path: Path)
     assert len(kills) == 6 and not any(kill.orphans for kill in kills)
     assert ends and not any(end.differs for end in ends) and isinstance(events[-1], Ended)
     assert sum(end.starts for end in ends) == 6 + len(ends)
+    assert all((tmp_path / "out" / f"run-{event.run}").is_dir() for event in events)
 
 
 @pytest.mark.faults
