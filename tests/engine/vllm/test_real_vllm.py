@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -196,8 +197,12 @@ def test_an_adapter_says_what_peft_says(fresh, adapters, problems, quiet_log, st
 
 def test_a_process_that_dies_is_one_clear_line_and_none_is_left_behind(fresh, taught, problems, quiet_log):
     def children() -> set[int]:
-        found = (c for c in psutil.Process().children(recursive=True) if c.status() != psutil.STATUS_ZOMBIE)
-        return {c.pid for c in found if "resource_tracker" not in " ".join(c.cmdline())}  # Python's own; it stays
+        found = set()
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # it has just ended; Python's own resource tracker stays
+                if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
+                    found.add(child.pid)
+        return found
 
     engine, before = fresh(max_completion_length=200), children()
     engine.sample(taught, problems[:2], 1, GREEDY, 0, quiet_log)
