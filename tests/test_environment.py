@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -147,7 +148,7 @@ def test_a_disk_without_room_is_told_before_the_round(make_run: Callable, monkey
     folder, log = make_run(*SMALL, "rounds=5")
     Runner(folder, log).run(1)
     each = folder.size(1)
-    free = type("Usage", (), {"free": int(2.5 * each)})
+    free = SimpleNamespace(free=int(2.5 * each))
     monkeypatch.setattr(runner.shutil, "disk_usage", lambda path: free)
     log.steps = []
     with pytest.raises(StorageError, match=r"the 4 rounds that are left need about .* --rounds 3") as error:

@@ -60,7 +60,7 @@ def test_a_sweep_notices_what_is_wrong(given: sweep.Rehearsal) -> None:
 def test_a_run_that_is_killed_again_and_again_comes_to_its_end(given: sweep.Rehearsal) -> None:
     """Every start gets a little further, however soon it is killed, as long as it can finish one step."""
     root, starts = given.scratch / "preempted", 0
-    ended = -9
+    ended, said = -9, ""
     while ended == -9:
         starts += 1
         with sweep._fault("*:40:kill", root):
