@@ -1,8 +1,8 @@
 """Write the measured figures into README.md and docs/leaderboard.md, from the files in docs/results/.
 
 `make bench` measures and then runs this; leaderboard.json is what `selfimprove bench` wrote. The recorded output of the
-quickstart comes from the same files. With --check nothing is written, and the exit code is 1 if a page does not say what
-the files say.
+quickstart comes from the same files. With --check nothing is written, and the exit code is 1 if a page does not say
+what the files say.
 """
 
 from __future__ import annotations

@@ -99,9 +99,7 @@ def _check_kind(path: Path, option: str) -> None:
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         kind = "UTF-16 text"
     if kind:
-        raise DataError(
-            f"{option}: {path} is {kind}; write its rows as UTF-8 text with a JSON object on each line"
-        )
+        raise DataError(f"{option}: {path} is {kind}; write its rows as UTF-8 text with a JSON object on each line")
 
 
 def twins(keys: Iterable[str]) -> list[tuple[str, str]]:

@@ -340,8 +340,8 @@ def _examine(
                 done[maker] = _join([e.evaluate(policy, exam) for e in recipe.evaluation.values()])
                 if problems and not done[maker].scores:
                     raise DataError(
-                        f"none of the {len(problems)} {split} problems could be marked, so no gain can be measured: take "
-                        "a task with a rule that marks answers, or an evaluation that gives scores without one"
+                        f"none of the {len(problems)} {split} problems could be marked, so no gain can be measured: "
+                        "take a task with a rule that marks answers, or an evaluation that gives scores without one"
                     )
             write_report(done[maker], given.folder, name)
     return {name: done[maker] for name, maker in who.items()}
