@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 VLLM_PIP := .venv-vllm/bin/python -m pip --quiet --disable-pip-version-check
 BENCHES := startup overhead same_work controls quickstart_seeds
 
-.PHONY: help run test test-recipes test-faults test-slow test-vllm check tables bench clean
+.PHONY: help run test test-recipes test-runs test-faults test-slow test-vllm check tables bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -20,8 +20,11 @@ test: .venv/developed ## set up .venv with the developer's tools, run the tests
 test-recipes: .venv/developed ## run one round of every shipped recipe on the tiny model
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m recipes
 
+test-runs: .venv/developed ## run the tests that carry out whole runs
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "runs and not faults and not slow"
+
 test-faults: .venv/developed ## run the sweeps of kills, full disks and damaged files
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m faults
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "faults and not slow"
 
 test-slow: .venv/developed ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow

@@ -14,6 +14,8 @@ from selfimprove.interfaces import Controller, Round, Stop
 from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner
 
+pytestmark = pytest.mark.runs
+
 GAIN = "optimization.practice.gain"
 
 
@@ -70,6 +72,7 @@ def test_a_controller_may_stop_at_every_level(make_adapted: Callable[..., Any]) 
     assert Runner(folder, log).run()["stopped"] == "enough"
 
 
+@pytest.mark.faults
 def test_at_level_1_each_round_waits_and_an_approved_run_is_that_of_level_3(make_adapted: Callable[..., Any]) -> None:
     free, log = make_adapted("autonomy=3", name="free")
     Runner(free, log).run()
@@ -100,6 +103,7 @@ def test_what_is_rejected_is_dropped_and_asking_again_waits_again(make_adapted: 
         Runner(RunDir.open(folder.root), log).run(answer=True)
 
 
+@pytest.mark.faults
 def test_an_answer_cannot_be_changed_behind_the_ledger(make_adapted: Callable[..., Any]) -> None:
     folder, log = make_adapted("autonomy=1")
     for answer in (None, False):

@@ -15,6 +15,8 @@ from selfimprove import bench
 from selfimprove.errors import MissingError, RecipeError
 from selfimprove.rundir import write_json
 
+pytestmark = pytest.mark.runs
+
 
 def summary(seed: int, delta: float, champion_round: int = 1, **more: Any) -> dict[str, Any]:
     ladder = {"pass@1": 0.5, "maj@8": 0.6, "pass@8": 0.7 + 0.1 * champion_round}

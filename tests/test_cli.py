@@ -126,6 +126,7 @@ def test_light_commands_import_neither_torch_nor_transformers(words):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_says_how_to_go_on(tmp_path, sent, code):
     root = tmp_path / "run"

@@ -15,6 +15,8 @@ from rich.console import Console
 from selfimprove import cli
 from selfimprove.runner import Runner
 
+pytestmark = pytest.mark.runs
+
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:

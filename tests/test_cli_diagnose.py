@@ -17,6 +17,8 @@ from selfimprove.diagnose import diagnose, plain, sentences
 from selfimprove.diagnostics import Fit, Sample, measure
 from selfimprove.runner import Runner
 
+pytestmark = pytest.mark.runs
+
 SMALL = ("--samples", "8", "--problems", "20")
 
 
@@ -75,6 +77,7 @@ def test_json_has_all_that_the_tables_have(command: Callable[..., Any], small: s
     assert {verdict["name"] for verdict in said["verdicts"]} >= {"POSSIBLE"}
 
 
+@pytest.mark.slow
 def test_a_diagnosis_is_repeatable(small: str, quiet_log: Any) -> None:
     one, two, other = (plain(diagnose(small, [f"seed={seed}"], 8, 20, quiet_log)) for seed in (0, 0, 1))
     assert one == two and one["models"] != other["models"]
@@ -92,6 +95,7 @@ def test_the_reward_of_the_recipe_is_what_is_judged(small: str, quiet_log: Any) 
     assert [score.name for score in none.now.scores] == ["votes", "logprob"] and none.now.reward is None
 
 
+@pytest.mark.slow
 def test_the_reward_sees_as_many_completions_as_in_a_run(small: str, quiet_log: Any) -> None:
     drawn = "acquisition.rejection_sampling.samples"
     few, many = (
@@ -110,6 +114,7 @@ def test_a_model_folder_is_diagnosed_on_the_task_of_an_override(small: str, tmp_
     assert [score.name for score in found.now.scores] == ["votes", "logprob"]  # no recipe, so no reward
 
 
+@pytest.mark.slow
 def test_a_run_is_compared_with_its_start(make_run: Callable[..., Any], quiet_log: Any) -> None:
     folder, log = make_run("rounds=4", "optimization.practice.gain=0.15")
     Runner(folder, log).run()

@@ -140,7 +140,7 @@ def test_the_pins_of_the_core_are_what_the_tests_run_with() -> None:
 
 def test_ci_runs_these_commands_and_nothing_else() -> None:
     lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")]
-    suites = ["make check", "make test", "make test-recipes", "make test-faults"]
+    suites = ["make check", "make test", "make test-runs", "make test-recipes", "make test-faults"]
     assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', *suites]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
 
@@ -155,8 +155,15 @@ def test_make_check_and_make_test_hide_nothing() -> None:
 
 def test_the_slow_tests_are_left_out_by_default() -> None:
     options = PROJECT["tool"]["pytest"]["ini_options"]
-    assert "not slow and not gpu and not recipes and not faults" in options["addopts"]
-    assert {marker.partition(":")[0] for marker in options["markers"]} == {"faults", "gpu", "recipes", "slow", "vllm"}
+    assert "not slow and not gpu and not recipes and not runs and not faults" in options["addopts"]
+    assert {marker.partition(":")[0] for marker in options["markers"]} == {
+        "faults",
+        "gpu",
+        "recipes",
+        "runs",
+        "slow",
+        "vllm",
+    }
 
 
 def test_the_hooks_are_part_of_make_check() -> None:

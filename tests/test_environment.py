@@ -17,6 +17,8 @@ from selfimprove.errors import DataError, RecipeError, StorageError
 from selfimprove.rundir import RunDir, signed, write_json
 from selfimprove.runner import Runner, accept
 
+pytestmark = pytest.mark.faults
+
 SMALL = ("gate_problems=20", "sealed_problems=10", "probe_problems=0", "audit_problems=2", "control_problems=0")
 
 

@@ -18,6 +18,8 @@ from selfimprove.records import Prompt, Rollout
 from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner
 
+pytestmark = pytest.mark.runs
+
 Made = Callable[..., Any]
 
 
@@ -74,6 +76,7 @@ def test_every_read_stands_in_the_ledger_and_no_gate_problem_is_read_twice(make_
     assert len(forms) == 4 and len(set().union(*forms)) == sum(map(len, forms))
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     "step", ["round_002/confirmation", "round_002/gate", "round_001/audit", "round_002/evaluation"]
 )
@@ -139,6 +142,7 @@ def test_shuffling_moves_scores_between_rollouts_that_have_one(scores: list[floa
     assert sorted(s for s in changed if s is not None) == sorted(s for s in scores if s is not None)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("line", [0, 3, -1])
 def test_a_run_whose_ledger_was_changed_is_not_continued(make_run: Made, line: int) -> None:
     folder, log = make_run()

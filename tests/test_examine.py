@@ -20,6 +20,8 @@ from selfimprove.statistics import mean
 from selfimprove.task.chain_sums import ChainSums
 from selfimprove.text import split_of
 
+pytestmark = pytest.mark.runs
+
 NO_ANSWER = "3+5=8;"
 
 

@@ -27,6 +27,8 @@ from selfimprove.model_files import check_folder
 from selfimprove.rundir import sha256, signed
 from selfimprove.runner import Runner
 
+pytestmark = pytest.mark.faults
+
 PACKAGE = Path(cli.__file__).parent
 CODES = {2, 65, 66, 74}
 

@@ -17,6 +17,8 @@ from selfimprove.interfaces import Context, Engine, Log, Reward, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.runner import Runner
 
+pytestmark = pytest.mark.runs
+
 Made = Callable[..., Any]
 COMMON = ("engine=pupil", "optimization.practice.gain=0.1", "audit_problems=60", "audit_samples=4", "probe_problems=0")
 

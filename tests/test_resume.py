@@ -14,6 +14,8 @@ from selfimprove.errors import BusyError, DataError, MissingError, RecipeError, 
 from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner, create
 
+pytestmark = pytest.mark.faults
+
 SMALL = [
     "rounds=1",
     "gate_problems=12",
@@ -134,9 +136,7 @@ def test_a_cache_that_cannot_be_written_does_not_end_a_run(undisturbed, tmp_path
     assert models and all(found[name] == expected[name] for name in models)
 
 
-@pytest.mark.parametrize(
-    "point", [pytest.param(point, marks=[] if point == 8 else pytest.mark.faults) for point in range(13)]
-)
+@pytest.mark.parametrize("point", range(13))
 def test_killed_before_any_commit(undisturbed, tmp_path, point):
     root = create("quickstart", SMALL, tmp_path / "run").root
     folder = DiesBeforeCommit(root)
@@ -151,7 +151,6 @@ def test_killed_before_any_commit(undisturbed, tmp_path, point):
 
 
 @pytest.mark.parametrize(("kind", "call"), [("step", 0), ("step", 4), ("progress", 2), ("progress", 5), ("round", 1)])
-@pytest.mark.faults
 def test_killed_inside_a_stage(undisturbed, tmp_path, kind, call):
     root = create("quickstart", SMALL, tmp_path / "run").root
     assert in_child(lambda: Runner(RunDir(root), Quiet(kind, call)).run()) == signal.SIGKILL

@@ -341,6 +341,7 @@ def test_a_busy_run_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
 
 
 # ---- a whole run -------------------------------------------------------------------------------------------------
+@pytest.mark.faults
 def test_a_finished_run_repeats_no_step_and_a_damaged_step_is_made_again(make_run: Callable) -> None:
     folder, log = make_run()
     first = Runner(folder, log).run()
@@ -355,6 +356,7 @@ def test_a_finished_run_repeats_no_step_and_a_damaged_step_is_made_again(make_ru
     assert (folder.step(1, "selection") / "output.jsonl").read_bytes() == before["round_001/selection/output.jsonl"]
 
 
+@pytest.mark.faults
 def test_a_moved_run_goes_on(make_run: Callable, tmp_path: Path) -> None:
     folder, log = make_run()
     Runner(folder, log).run()
@@ -363,6 +365,7 @@ def test_a_moved_run_goes_on(make_run: Callable, tmp_path: Path) -> None:
     assert summary["rounds"] == 2 and {number for number, _ in log.steps} == {2}
 
 
+@pytest.mark.faults
 def test_a_run_that_was_stopped_in_a_step_ends_as_if_it_had_not(
     make_run: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 from selfimprove import failpoints, sweep
 from selfimprove.verify import verify
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sweep.Rehearsal]:

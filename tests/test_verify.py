@@ -14,6 +14,8 @@ from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner
 from selfimprove.verify import verify
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def finished(make_run: Callable) -> RunDir:

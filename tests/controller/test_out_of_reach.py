@@ -16,6 +16,8 @@ from selfimprove import registry
 from selfimprove.interfaces import Controller, Round, Stop
 from selfimprove.records import Alert, Decision, Report
 
+pytestmark = pytest.mark.runs
+
 registry.discover()
 OPTIONS = {
     "budget": {"hours": 3.0, "money": 5.0, "price_per_hour": 2.0, "tokens": 9000, "training_steps": 400},

@@ -323,6 +323,7 @@ def test_a_call_that_was_cut_short_ends_the_process(vllm, small, ask, quiet_log,
 
 
 # ---- memory ------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "again"), [(0, []), (1, []), (2, ["reload", "empty"])])
 def test_on_a_gpu_the_engine_sleeps_between_calls(vllm, small, ask, quiet_log, level, again, monkeypatch):
     import torch

@@ -36,6 +36,7 @@ def test_an_attempt_without_a_reward_is_left_out() -> None:
     assert Score().credit(None, 1.0, early=True) == Score().credit(1.0, None, early=False) == (None, None)
 
 
+@pytest.mark.slow
 def test_in_the_first_stage_the_second_attempt_learns_and_the_first_is_held(
     setting: Callable, questions: list[Prompt]
 ) -> None:

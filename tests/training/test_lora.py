@@ -70,6 +70,7 @@ def test_only_the_layers_that_are_named_get_an_adapter(start, rollouts, tmp_path
     assert {name.split(".")[-2] for name in old if not bool((new[name] == old[name]).all())} == {"q_proj"}
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_adapter_whatever_was_drawn_before(start, rollouts, tmp_path, quiet_log) -> None:
     import torch
 
@@ -173,6 +174,7 @@ def test_a_recipe_sets_the_parts_of_an_adapter() -> None:
             training.Lora(**wrong)
 
 
+@pytest.mark.slow
 def test_activations_that_are_computed_twice_change_no_bit_and_bfloat16_little(
     start, rollouts, tmp_path, quiet_log
 ) -> None:
