@@ -185,4 +185,4 @@ def test_the_console_of_the_commands_shows_foreign_text_as_it_is(capsys: pytest.
 def test_rounds_are_shown_without_markup(make_report: Callable[..., Any]) -> None:
     screen = io.StringIO()
     Screen(Console(file=screen)).note("[red]\x1b[31mno[/red] :bomb:")
-    assert screen.getvalue() == ": [red][31mno[/red] :bomb:\n"
+    assert screen.getvalue() == "[red][31mno[/red] :bomb:\n"
