@@ -18,6 +18,8 @@ import pytest
 
 from selfimprove import cli
 
+pytestmark = pytest.mark.faults
+
 ROOT = Path(__file__).resolve().parents[1]
 NAN = ("F32", (4, 4), struct.pack("<16f", *[float("nan")] * 16))
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 99\n"

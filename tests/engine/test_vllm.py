@@ -24,6 +24,8 @@ from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.interfaces import GREEDY, Sampling
 from selfimprove.records import Checkpoint, Rollout
 
+pytestmark = pytest.mark.runs
+
 ROOT = Path(__file__).resolve().parents[2]
 load = functools.cache(lambda folder: forward.load(folder, "cpu", "float32"))
 
