@@ -46,6 +46,8 @@ def child(work: Callable[[Stopping], object]) -> int:
     process = os.fork()
     if process == 0:
         code = 1
+        for number in stopping.SIGNALS:  # whoever started the tests may ignore some of them, as nohup does
+            signal.signal(number, signal.SIG_DFL)
         try:
             with Stopping(Shown()) as watcher:
                 os.write(write, b".")
