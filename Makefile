@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 VLLM_PIP := .venv-vllm/bin/python -m pip --quiet --disable-pip-version-check
+# Bytecode is kept whatever the caller's habit: tests start hundreds of processes, and each would compile the package.
+export PYTHONDONTWRITEBYTECODE :=
 BENCHES := startup overhead same_work controls quickstart_seeds
 
 .PHONY: help run test test-recipes test-runs test-faults test-slow test-vllm check tables bench clean
@@ -15,7 +17,7 @@ run: .venv/installed ## set up .venv, install, run the quickstart
 	$(BIN)/selfimprove run quickstart
 
 test: .venv/developed ## set up .venv with the developer's tools, run the tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 test-recipes: .venv/developed ## run one round of every shipped recipe on the tiny model
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m recipes

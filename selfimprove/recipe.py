@@ -174,13 +174,10 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     _check_types(body, path)
     for value in values:
         _check_override(value, chosen)
-    defaults: list[Any] = ["recipe_schema", *({slot: list(chosen[slot])} for slot in registry.SLOTS), "_self_"]
     store = ConfigStore.instance()
-    for slot in registry.SLOTS:
-        for method in chosen[slot]:
-            node = registry.find(slot, method).method
-            store.store(group=slot, name=method, node=node, package=f"{slot}.{method}")
-    store.store(name="recipe", node=OmegaConf.create({"defaults": defaults, **body}))
+    methods = {slot: {name: registry.find(slot, name).method for name in chosen[slot]} for slot in registry.SLOTS}
+    store.store(name="recipe_methods", node=OmegaConf.create(methods))
+    store.store(name="recipe", node={"defaults": ["recipe_schema", "recipe_methods", "_self_"], **body})
     try:
         with initialize(config_path=None, version_base="1.3"):
             config = compose("recipe", overrides=[_quoted(value) for value in values])

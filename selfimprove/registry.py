@@ -13,7 +13,7 @@ import importlib
 import inspect
 import itertools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -186,13 +186,27 @@ def option_names(method: type) -> list[str]:
 
 def _helps(parent: type) -> dict[str, str]:
     """The strings that stand under the fields of a class, by field."""
-    body = ast.parse(inspect.cleandoc("\n" + inspect.getsource(parent))).body[0]
-    assert isinstance(body, ast.ClassDef)
+    body = _classes(inspect.getsourcefile(parent) or "")[parent.__qualname__].body
     found = {}
-    for here, below in itertools.pairwise(body.body):
+    for here, below in itertools.pairwise(body):
         if isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name) and isinstance(below, ast.Expr):
             found[here.target.id] = str(ast.literal_eval(below.value))
     return found
+
+
+@functools.cache
+def _classes(file: str) -> dict[str, ast.ClassDef]:
+    """The classes of a file by their qualified names; parsed once, because many methods share a base class."""
+
+    def walk(body: Iterable[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.ClassDef]]:
+        for node in body:
+            if isinstance(node, ast.ClassDef):
+                yield prefix + node.name, node
+                yield from walk(node.body, f"{prefix}{node.name}.")
+            elif isinstance(node, ast.FunctionDef):
+                yield from walk(node.body, f"{prefix}{node.name}.<locals>.")
+
+    return dict(walk(ast.parse(Path(file).read_text(encoding="utf-8")).body, ""))
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

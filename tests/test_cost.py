@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from selfimprove import recipe
 from selfimprove.cost import estimate
 from selfimprove.runner import Runner
@@ -120,6 +122,7 @@ def test_a_trainer_without_a_step_limit_leaves_it_open(make_run: Callable) -> No
     assert estimate(recipe.load(folder.root / "recipe.yaml")[0]).steps is None
 
 
+@pytest.mark.runs
 def test_a_real_run_stays_within_the_estimate(make_run: Callable) -> None:
     chain = "[seed_prompts,rejection_sampling,rationalize]"
     folder, log = make_run(f"acquisition={chain}", "evaluation=[accuracy,diversity]", "evaluation.diversity.samples=2")

@@ -104,6 +104,7 @@ def test_files_of_a_run_have_neither_secrets_nor_nan(canaries: list[str], tmp_pa
     assert not hits((tmp_path / "a.json").read_text() + (tmp_path / "b.txt").read_text())
 
 
+@pytest.mark.runs
 def test_five_canaries_reach_no_file_of_a_run_and_no_line_of_the_screen(
     canaries: list[str], make_run: Callable[..., Any]
 ) -> None:

@@ -155,6 +155,7 @@ def test_a_terminal_that_goes_away_does_not_end_the_run_but_a_hangup_on_request_
         assert ended(process) == (0 if lost else 143)
 
 
+@pytest.mark.runs
 def test_a_reader_that_leaves_does_not_end_the_run(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"

@@ -120,6 +120,7 @@ def test_the_saved_folder_is_one_that_transformers_loads(start, tmp_path, quiet_
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pth")) and name != "training_args.bin"]
 
 
+@pytest.mark.runs
 def test_a_bfloat16_model_learns_as_much_as_its_float32_copy_and_stays_bfloat16(start, tmp_path, quiet_log):
     import torch
     from transformers import AutoModelForCausalLM

@@ -136,6 +136,7 @@ def test_a_held_out_problem_is_neither_solved_nor_rewarded(play: Callable) -> No
     assert {split_of(r.prompt.key) for r in made} == {"train"}  # also the proposer's own prompt: the runner keeps it
 
 
+@pytest.mark.runs
 def test_the_runner_drops_a_held_out_problem_whoever_lets_it_through(make_run: Callable, monkeypatch: Any) -> None:
     monkeypatch.setattr(propose, "split_of", lambda key: "train")  # a proposer without a check of its own
     table = {"P:|": {HELD: 1.0, HALF: 1.0}, f"S:{HELD}=": {"#7": 0.6, "#8": 0.4}, f"S:{HALF}=": {"#7": 0.6, "#8": 0.4}}

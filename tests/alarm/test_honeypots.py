@@ -62,6 +62,7 @@ def test_a_right_sample_is_marked_again_with_the_next_different_answer(make_roll
     assert honeypots([], verify) == []
 
 
+@pytest.mark.runs
 def test_a_candidate_that_plays_the_rule_is_vetoed_in_a_run(
     make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

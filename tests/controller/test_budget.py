@@ -148,6 +148,7 @@ def test_a_larger_budget_never_stops_earlier(rounds: list[tuple[float, float]], 
         assert Budget(hours=hours * 1.5).next(history, SETTINGS) == {}
 
 
+@pytest.mark.runs
 def test_a_run_ends_there_and_holds_its_exam(make_run: Callable) -> None:
     folder, log = make_run("controller=budget", "controller.budget.hours=1e-9", "rounds=4")
     summary = Runner(folder, log).run()

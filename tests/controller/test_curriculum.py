@@ -75,6 +75,7 @@ def test_a_task_without_a_starting_level_is_a_mistake_of_the_recipe(after: Calla
         Curriculum().next(after([]), settings(level))
 
 
+@pytest.mark.runs
 def test_the_overrides_reach_the_next_round(make_run: Callable) -> None:
     folder, log = make_run("controller=curriculum", "task.chain_sums.level=4", "rounds=2")
     Runner(folder, log).run()

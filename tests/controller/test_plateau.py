@@ -41,6 +41,7 @@ def test_it_counts_rounds_since_the_last_step_forward(
     assert Plateau(patience=patience).next(history, {}) == expected
 
 
+@pytest.mark.runs
 def test_a_run_ends_there_and_says_why(make_run: Callable) -> None:
     folder, log = make_run(
         "controller=plateau", "controller.plateau.patience=1", "optimization.practice.gain=0", "rounds=4"

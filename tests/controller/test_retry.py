@@ -296,6 +296,7 @@ def test_what_it_says_composes_with_a_real_recipe(
     assert recipes.load(name, [*SELECTION[name], *values])[1] == now
 
 
+@pytest.mark.runs
 def test_the_next_round_is_run_with_what_it_says(make_run: Callable) -> None:
     folder, log = make_run("controller=[budget,retry]", "optimization.practice.gain=0", "rounds=3")
     Runner(folder, log).run()
@@ -303,6 +304,7 @@ def test_the_next_round_is_run_with_what_it_says(make_run: Callable) -> None:
     assert [line["acquisition/records"] for line in lines[1:]] == [80, 160, 160]
 
 
+@pytest.mark.runs
 def test_a_stop_wins_over_what_the_others_say(make_run: Callable) -> None:
     folder, log = make_run(
         "controller=[retry,plateau]", "controller.plateau.patience=1", "optimization.practice.gain=0"

@@ -107,6 +107,7 @@ def test_an_option_below_one_is_refused(option: str) -> None:
         Saturation(**{option: 0})
 
 
+@pytest.mark.runs
 def test_a_run_ends_there_and_says_why(make_run: Callable) -> None:
     folder, log = make_run(
         "controller=saturation",

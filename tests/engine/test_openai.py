@@ -33,7 +33,8 @@ class Stub(ThreadingHTTPServer):
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.reply: Callable[[dict[str, Any]], Any] = plain
-        self.slow, self.now, self.most = 0.0, 0, 0
+        self.together: threading.Barrier | None = None
+        self.now, self.most = 0, 0
         self.lock = threading.Lock()
 
     @property
@@ -67,7 +68,8 @@ class Handler(BaseHTTPRequestHandler):
             fault = stub.script.pop(0) if stub.script else None
             stub.now += 1
             stub.most = max(stub.most, stub.now)
-        time.sleep(stub.slow)
+        if stub.together:
+            stub.together.wait(10)
         with stub.lock:
             stub.now -= 1
         match fault:
@@ -185,7 +187,7 @@ def test_an_answer_that_was_cut_or_withheld_is_an_answer(stub, engine, ask, quie
 
 
 def test_no_more_requests_at_a_time_than_asked_for(stub, engine, ask, quiet_log):
-    stub.slow = 0.005
+    stub.together = threading.Barrier(3)  # no answer before three have asked
     engine(concurrency=3).sample(HERE, [ask(str(i)) for i in range(30)], 1, GREEDY, 0, quiet_log)
     assert stub.most == 3 and len(stub.bodies) == 30
 

@@ -66,6 +66,7 @@ def test_a_real_command_reports_a_missing_run_with_its_code(tmp_path: Path, capf
     assert shown.startswith("error: ") and "is not a run folder" in shown and "Traceback" not in shown
 
 
+@pytest.mark.runs
 def test_a_step_in_a_process_writes_what_it_would_have_written_here(make_run: Callable) -> None:
     folder, log = make_run("rounds=0", "engine=fake", "engine.fake.default='#5'", "optimization=sft")
     Runner(folder, log).run()

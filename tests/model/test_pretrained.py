@@ -140,6 +140,7 @@ def test_a_folder_without_a_tokenizer(build, copy):
 
 
 # ---- a whole run -------------------------------------------------------------------------------------------------
+@pytest.mark.runs
 def test_a_round_of_rest_em_from_a_folder_and_a_file(llama, tmp_path, quiet_log):
     """The references of every other problem are what the model says, so its accuracy at the start is known."""
     questions = [f"what is {i} + 5?" for i in range(300)]

@@ -31,6 +31,7 @@ def weights(folder: Path) -> bytes:
     return (folder / "model" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.runs
 def test_the_reward_rises_in_any_loss(setting: Callable, questions: list[Prompt]) -> None:
     for loss_type, level in (("dr_grpo", "token"), ("dapo", "token"), ("grpo", "sequence")):
         given = setting(loss_type, reward=letters)

@@ -64,6 +64,7 @@ class Letters:
         return float("e" in text) if self.says else None
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("learner", ["solver", "judge"])
 def test_each_role_learns_its_own_reward(setting: Callable, questions: list[Prompt], learner: str) -> None:
     """The other role always earns the same, which tells it nothing: it is compared with itself only."""

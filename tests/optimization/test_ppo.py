@@ -46,6 +46,7 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
     return seen
 
 
+@pytest.mark.runs
 def test_the_reward_rises(setting: Callable, questions: list[Prompt]) -> None:
     given = setting(reward=letters)
     Ppo(**SHORT, max_steps=28, num_iterations=2, critic_learning_rate=1e-2).optimize(questions, given)

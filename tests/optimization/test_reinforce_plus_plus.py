@@ -42,6 +42,7 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any, Any]]:
     return seen
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize(
     "options",
     [

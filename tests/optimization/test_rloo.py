@@ -27,6 +27,7 @@ def letters(rollouts: Sequence[Rollout]) -> list[Rollout]:
     return [replace(one, score=one.text.count("e") / 6) for one in rollouts]
 
 
+@pytest.mark.runs
 def test_the_reward_rises(setting: Callable, questions: list[Prompt]) -> None:
     given = setting(reward=letters)
     Rloo(**SHORT, max_steps=20, beta=0.01).optimize(questions, given)

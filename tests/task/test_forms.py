@@ -46,9 +46,10 @@ def solver(task: Task) -> Callable[[Prompt], float]:
 
 def effect(task: Task, right: Callable[[Prompt], float], forms: int) -> float:
     """The variance of a frozen answerer's score over regenerated forms, as a multiple of the binomial one."""
-    scores = [fmean(map(right, task.problems("gate", SIZE, seed))) for seed in range(forms)]
+    size = SIZE // 2
+    scores = [fmean(map(right, task.problems("gate", size, seed))) for seed in range(forms)]
     share = fmean(scores)
-    return variance(scores) / (share * (1 - share) / SIZE)
+    return variance(scores) / (share * (1 - share) / size)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -56,7 +57,7 @@ def effect(task: Task, right: Callable[[Prompt], float], forms: int) -> float:
 def test_the_levels_of_every_form_stand_in_equal_shares(name: str, split: str) -> None:
     task = TASKS[name]
     levels = range(task.min_length, task.max_length + 1)
-    for seed in range(5):
+    for seed in range(2):
         for part in ((0, 3), (2, 3)):
             problems = task.problems(split, SIZE, seed, part)
             assert Counter(p.info["level"] for p in problems) == dict.fromkeys(levels, SIZE // len(levels))

@@ -134,8 +134,8 @@ def test_variants_have_the_same_program_and_another_answer() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_demonstrations_are_of_training_problems_and_right(role: str) -> None:
     task, roles = ListPrograms(), ListPrograms().roles()
-    examples = task.demonstrations(role, 200, 0)
-    assert examples == task.demonstrations(role, 200, 0) != task.demonstrations(role, 200, 1)
+    examples = task.demonstrations(role, 80, 0)
+    assert examples == task.demonstrations(role, 80, 0) != task.demonstrations(role, 80, 1)
     verdicts: Counter[Any] = Counter()
     for example in examples:
         assert split_of(example.prompt.key) == "train" and example.prompt.answer is None
@@ -148,7 +148,7 @@ def test_demonstrations_are_of_training_problems_and_right(role: str) -> None:
             assert roles.verdict(example.text) == marked
         else:
             assert task.verify(task._prompt(example.prompt.key), example.text) == 1.0
-    assert role != "judge" or min(verdicts[0.0], verdicts[1.0]) > 50
+    assert role != "judge" or min(verdicts[0.0], verdicts[1.0]) > 20
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,7 @@ def test_a_chain_that_does_not_fit_is_refused(chain: str, message: str) -> None:
         load("quickstart", [f"optimization={chain}"])
 
 
+@pytest.mark.runs
 def test_a_run_with_a_chain_ends_with_the_merged_weights(make_run: Callable) -> None:
     """`practice` writes its skill as config.json; a test-only method after it halves what was gained."""
     from selfimprove import registry
