@@ -149,7 +149,7 @@ def test_make_check_and_make_test_hide_nothing() -> None:
     plan = subprocess.run(["make", "-n", "check", "test"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for tool in ("ruff check .", "ruff format --check .", "pyright", "lint-imports", "methods_table.py --check"):
         assert tool in plan
-    assert re.search(r"OMP_NUM_THREADS=1 \S*pytest -n 2\n", plan)
+    assert re.search(r"OMP_NUM_THREADS=1 \S*pytest -n 2 --dist worksteal\n", plan)
     assert not re.search(r"--ignore|--deselect|\|\| true|-k ", plan)
 
 
