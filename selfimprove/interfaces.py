@@ -218,6 +218,9 @@ class Model(ABC):
 class Engine(ABC):
     """Something that can run a checkpoint."""
 
+    portion: ClassVar[int] = 8192
+    """Completions asked for at a time: after each portion they are safe from a kill, and the batches run empty once."""
+
     @abstractmethod
     def sample(
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log

@@ -176,12 +176,18 @@ class RunDir:
         """Where a step is written."""
         return self.step(number, stage).with_name(f".{stage}.partial")
 
+    def journal(self, number: int, stage: str) -> Path:
+        """Where a step that is not finished notes what it has drawn; it outlives what is written."""
+        return self.step(number, stage).with_name(f".{stage}.journal")
+
     def commit(self, number: int, stage: str, notes: dict[str, Any], seconds: float = 0.0) -> Path:
         """Make what was written since `begin` the finished step; `notes` go into step.json."""
         folder, partial = self.step(number, stage), self.partial(number, stage)
         with storage():
             draft(partial / TIMES, {"seconds": seconds})
         seal(partial, notes)
+        if self.journal(number, stage).exists():
+            durable.remove(self.journal(number, stage))
         durable.rename(partial, folder, "commit")
         durable.fsync(folder.parent, "commit")
         return folder

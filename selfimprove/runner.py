@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,12 +18,15 @@ from selfimprove import environment, splits, statistics, steps
 from selfimprove import recipe as recipes
 from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError
 from selfimprove.interfaces import Log
+from selfimprove.journal import Journal
 from selfimprove.records import VERDICTS, Report
 from selfimprove.rundir import RunDir, signed, storage, write_json, write_text
 from selfimprove.stored import FIRST, HELD_OUT, STAGES, Stored, began, changed_values
 
 ACCEPTED = ("acquisition", "reward", "selection", "optimization", "refinement", "controller")
 """Slots whose options may change in the middle of a run: they decide what is learned, not how it is measured."""
+TRAINING = ("model", "optimization", "null")
+"""Steps that train; the others sample."""
 
 
 class Watcher(Log, Protocol):
@@ -279,21 +282,34 @@ class Runner:
         if int(os.environ.get("RANK", "0")):
             return self._beside(number, stage)
         began, log = time.monotonic(), StepLog(self.watcher)
-        folder = self.folder.begin(number, stage)
+        folder, inputs = self.folder.begin(number, stage), self.stored.inputs(number, stage)
         steps.threads(self.stored.recipe)
         if self.stored.environment.get("deterministic"):
             steps.deterministic()
+        journal = None
+        if stage not in TRAINING:  # the weights behind a path change while it trains
+            place = self.folder.journal(number, stage)
+            journal = Journal(self.stored.recipe.the("engine"), place, f"{fingerprint} {inputs}")
+        self.stored.journal = journal
         try:
             with storage(), nullcontext() if stage in HELD_OUT else splits.closed(stage):
                 if stage == "model":
                     counts = steps.model(self.stored, folder, log)
                 else:
                     counts = steps.STEPS[stage](self.stored, steps.context(self.stored, number, stage, folder, log))
-        except KeyboardInterrupt:
-            self.folder.discard(number, stage)
+        except BaseException as error:
+            if journal:
+                with suppress(StorageError):  # what the step failed of is the thing to say
+                    journal.write()
+            if isinstance(error, KeyboardInterrupt):
+                self.folder.discard(number, stage)
             raise
+        finally:
+            self.stored.journal = None
+        if journal and journal.reused:
+            log.note(f"{journal.reused} completions and scores were taken from before the interruption")
         notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}
-        notes |= {"fingerprint": fingerprint, "inputs": self.stored.inputs(number, stage)}
+        notes |= {"fingerprint": fingerprint, "inputs": inputs}
         self.folder.commit(number, stage, notes, time.monotonic() - began)
 
     def _beside(self, number: int, stage: str) -> None:

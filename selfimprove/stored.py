@@ -15,7 +15,7 @@ from selfimprove import judging
 from selfimprove import recipe as recipes
 from selfimprove.diagnostics import Diagnosis, of_audit
 from selfimprove.errors import DataError, RecipeError
-from selfimprove.interfaces import Log, Policy, Round
+from selfimprove.interfaces import Engine, Log, Policy, Round
 from selfimprove.ledger import Ledger
 from selfimprove.model_files import check_code
 from selfimprove.recipe import Recipe, Settings
@@ -63,6 +63,8 @@ class Stored:
                 f"go on with the change: selfimprove resume {folder.root} --accept-changes"
             )
         self.ledger = Ledger(folder.root / "ledger.jsonl")
+        self.journal: Engine | None = None
+        """What stands before the engine while a step is carried out."""
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
         self._reports: dict[tuple[int, str, str], Report] = {}
         self._diagnoses: dict[int, Diagnosis | None] = {}
@@ -198,7 +200,7 @@ class Stored:
         state = self.folder.step(maker, "refinement") / "state.json"
         return Policy(
             checkpoint=self.checkpoint(maker),
-            engine=self.recipe.the("engine"),
+            engine=self.journal or self.recipe.the("engine"),
             refinement=current.the("refinement"),
             state=json.loads(state.read_text()) if state.exists() else {},
             answer_of=current.the("task").answer_of,

@@ -22,7 +22,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from selfimprove.endpoint import Endpoint, Tally
@@ -39,6 +39,7 @@ ALLOWED = "SELFIMPROVE_ENDPOINTS"
 @register("openai")
 @dataclass
 class OpenAI(Engine):
+    portion: ClassVar[int] = 512  # what is lost with a kill was paid for
     base_url: str = REQUIRED
     """Where the endpoint is, its version included: `https://api.openai.com/v1`, `http://127.0.0.1:8000/v1`."""
     model: str = REQUIRED

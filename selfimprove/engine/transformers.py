@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from selfimprove import forward
 from selfimprove.decoding import Draw, decode
@@ -31,6 +31,7 @@ from selfimprove.text import prompts_ids
 @register("transformers")
 @dataclass
 class Transformers(Engine):
+    portion: ClassVar[int] = 4096
     batch_size: int = 1024
     """Completions decoded together; lower it when memory runs out."""
     max_completion_length: int = 512

@@ -1,0 +1,144 @@
+"""What an engine has drawn and scored in a step that is not finished, so that a resume does not do it again.
+
+The engine is asked for one portion of the prompts at a time, always cut in the same places: a resumed step draws the
+batches that an undisturbed one draws, and takes a portion that is in the journal from there.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from selfimprove import durable
+from selfimprove.interfaces import Engine, Log, Sampling
+from selfimprove.records import Checkpoint, Prompt, Rollout, digest, dumps, loads
+from selfimprove.rundir import is_signed, signed
+
+SECONDS = 5.0
+"""So much of an engine's work may be in memory only, beside the portion that it is at; short steps write nothing."""
+Item = TypeVar("Item")
+
+
+class Journal(Engine):
+    """An engine whose finished portions outlive the process.
+
+    Args:
+        engine: what draws and scores.
+        file: the journal. A line that a kill cut short, or that was changed, counts as not there.
+        step: a name for the step and its inputs; the journal of another step is thrown away.
+    """
+
+    def __init__(self, engine: Engine, file: Path, step: str) -> None:
+        self.engine, self.file, self.step = engine, file, step
+        self.found = _read(file, step)
+        self.reused = 0
+        """Completions and scores that were taken from the journal."""
+        self._unwritten: dict[str, Any] = {} if self.found else {"step": step}
+        self._calls: dict[str, int] = {}
+        self._written = time.monotonic()
+        if not self.found and (file.exists() or file.is_symlink()):
+            durable.remove(file)
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        def draw(portion: Sequence[Prompt], before: int) -> list[list[Rollout]]:
+            part = _Part(log, before * n, len(prompts) * n) if len(portion) < len(prompts) else log
+            return self.engine.sample(checkpoint, portion, n, sampling, seed, part)
+
+        def kept(portion: Sequence[Prompt], lines: list[list[str]]) -> list[list[Rollout]]:
+            groups = [[loads(line) for line in group] for group in lines]
+            self.reused += sum(map(len, groups))
+            return [
+                [replace(rollout, prompt=prompt) for rollout in group if isinstance(rollout, Rollout)]
+                for prompt, group in zip(portion, groups, strict=True)
+            ]
+
+        asked = [checkpoint.path, [prompt.prompt for prompt in prompts], n, vars(sampling), seed]
+        return self._portions(["sample", *asked], prompts, max(1, self.engine.portion // n), draw, kept)
+
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        def score(portion: Sequence[Rollout], before: int) -> list[list[float]]:
+            return self.engine.score(checkpoint, portion, statistic)
+
+        def kept(portion: Sequence[Rollout], scores: list[list[float]]) -> list[list[float]]:
+            self.reused += len(scores)
+            return scores
+
+        asked = [checkpoint.path, [[rollout.prompt.prompt, rollout.completion] for rollout in rollouts], statistic]
+        return self._portions(["score", *asked], rollouts, self.engine.portion, score, kept)
+
+    def write(self) -> None:
+        """Make durable what is in memory only."""
+        if set(self._unwritten) - {"step"}:
+            entries = ({"name": name, "value": _plain(made)} for name, made in self._unwritten.items())
+            lines = [json.dumps(signed(entry)) for entry in entries]
+            durable.append(self.file, "".join(line + "\n" for line in lines).encode())
+            self._unwritten = {}
+        self._written = time.monotonic()
+
+    def _portions(
+        self,
+        asked: list[Any],
+        items: Sequence[Item],
+        size: int,
+        work: Callable[[Sequence[Item], int], list[Any]],
+        kept: Callable[[Sequence[Item], Any], list[Any]],
+    ) -> list[Any]:
+        call = digest(asked)
+        self._calls[call] = self._calls.get(call, 0) + 1  # equal calls have names of their own
+        done: list[Any] = []
+        for start in range(0, len(items), size):
+            portion, name = items[start : start + size], f"{call} {self._calls[call]} {start} {size}"
+            if name in self.found:
+                done += kept(portion, self.found[name])
+                continue
+            self._unwritten[name] = made = work(portion, start)
+            done += made
+            if time.monotonic() - self._written >= SECONDS:
+                self.write()
+        return done
+
+
+class _Part:
+    """Progress of a portion, shown as progress of the whole."""
+
+    def __init__(self, log: Log, before: int, total: int) -> None:
+        self.log, self.before, self.total = log, before, total
+
+    def progress(self, done: int, total: int, unit: str = "") -> None:
+        self.log.progress(self.before + done, self.total, unit)
+
+    def metric(self, name: str, value: float) -> None:
+        self.log.metric(name, value)
+
+    def note(self, text: str) -> None:
+        self.log.note(text)
+
+
+def _plain(made: Any) -> Any:
+    """Groups of rollouts as lines; scores and names as they are."""
+    if isinstance(made, str):
+        return made
+    return [[dumps(one) if isinstance(one, Rollout) else one for one in group] for group in made]
+
+
+def _read(file: Path, step: str) -> dict[str, Any]:
+    """The whole lines of a journal of this step, by name; none of another's."""
+    if file.is_symlink() or not file.is_file():
+        return {}
+    found = dict[str, Any]()
+    for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            entry = json.loads(line)
+            if is_signed(entry):
+                found[entry["name"]] = entry["value"]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
+    return found if found.get("step") == step else {}
