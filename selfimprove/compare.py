@@ -191,6 +191,7 @@ def _contract(settings: dict[str, Any]) -> dict[str, Any]:
     slots["engine"] = {
         name: {option: value for option, value in options.items() if option not in MACHINE}
         for name, options in slots["engine"].items()
+        if not options.get("roles")  # it answers in no exam
     }
     named = {slot: ", ".join(methods) for slot, methods in slots.items()}
     options = {

@@ -181,7 +181,7 @@ class _Layout:
         }
 
     def _execution(self) -> dict[str, Any]:
-        [(engine, options)] = self.settings["engine"].items()
+        [(engine, options)] = (item for item in self.settings["engine"].items() if not item[1]["roles"])
         return {
             "model": engine,
             "model_args": {"pretrained": self.model, **options},

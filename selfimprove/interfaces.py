@@ -69,13 +69,22 @@ class Policy:
     """The task's answer extraction: the final answer in a completion, or None."""
     seed: int
     log: Log
+    helpers: Mapping[str, Engine] = field(default_factory=dict)
+    """Engines that answer in a role instead, by role; they see no checkpoint of the run where they have their own."""
     calls: Iterator[int] = field(default_factory=itertools.count, compare=False, repr=False)
 
-    def sample(self, prompts: Sequence[Prompt], n: int = 1, sampling: Sampling = Sampling()) -> list[list[Rollout]]:
-        """n raw completions of each prompt, in the order of the prompts. The engine never sees a reference answer."""
+    def sample(
+        self, prompts: Sequence[Prompt], n: int = 1, sampling: Sampling = Sampling(), role: str = "solve"
+    ) -> list[list[Rollout]]:
+        """n raw completions of each prompt, in the order of the prompts. The engine never sees a reference answer.
+
+        Args:
+            role: in which of `ROLES` the prompts ask; a recipe may give it to another engine.
+        """
         seed = int(digest([self.seed, next(self.calls)])[:8], 16)  # two equal calls in one step draw anew
         blind = [prompt.blind() for prompt in prompts]
-        groups = self.engine.sample(self.checkpoint, blind, n, sampling, seed, self.log)
+        engine = self.helpers.get(role, self.engine)
+        groups = engine.sample(self.checkpoint, blind, n, sampling, seed, self.log)
         return [
             [replace(rollout, prompt=prompt) for rollout in group]
             for prompt, group in zip(prompts, groups, strict=True)
@@ -214,10 +223,16 @@ class Model(ABC):
         """Write or find a `save_pretrained` folder and return it."""
 
 
+ROLES = ("propose", "hint", "judge", "refine")
+"""Roles that a recipe may give to another engine than the one that runs the weights; who solves is what is trained."""
+
+
 @dataclass
 class Engine(ABC):
     """Something that can run a checkpoint."""
 
+    roles: list[str] = field(default_factory=list, kw_only=True)
+    """With a second engine in the recipe: roles that this one answers in, of propose, hint, judge and refine."""
     portion: ClassVar[int] = 8192
     """Completions asked for at a time: after each portion they are safe from a kill, and the batches run empty once."""
 
@@ -252,6 +267,8 @@ class Acquisition(ABC):
 
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any]
+    asks: ClassVar[tuple[str, ...]] = ()
+    """The `ROLES` in which it asks; a recipe may give them to another engine."""
 
     @abstractmethod
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]: ...
@@ -265,6 +282,8 @@ class Reward(ABC):
     """Share of this reward in the sum when a recipe names several; 0 makes it a monitor."""
     normalize: bool = False
     """Whether its scores of one prompt get mean 0 and deviation 1 before they are summed (GDPO, arXiv:2601.05242)."""
+    asks: ClassVar[tuple[str, ...]] = ()
+    """The `ROLES` in which it asks; a recipe may give them to another engine."""
     judges: ClassVar[bool] = False
     """Whether a model gives the scores: before they select data they must pass an audit form, see `judging`."""
 

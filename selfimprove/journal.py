@@ -23,56 +23,28 @@ SECONDS = 5.0
 Item = TypeVar("Item")
 
 
-class Journal(Engine):
-    """An engine whose finished portions outlive the process.
+class Journal:
+    """The finished portions of a step.
 
     Args:
-        engine: what draws and scores.
-        file: the journal. A line that a kill cut short, or that was changed, counts as not there.
+        file: where they are kept. A line that a kill cut short, or that was changed, counts as not there.
         step: a name for the step and its inputs; the journal of another step is thrown away.
     """
 
-    def __init__(self, engine: Engine, file: Path, step: str) -> None:
-        self.engine, self.file, self.step = engine, file, step
+    def __init__(self, file: Path, step: str) -> None:
+        self.file, self.step = file, step
         self.found = _read(file, step)
         self.reused = 0
-        """Completions and scores that were taken from the journal."""
+        """Completions and scores that were taken from it."""
         self._unwritten: dict[str, Any] = {} if self.found else {"step": step}
         self._calls: dict[str, int] = {}
         self._written = time.monotonic()
         if not self.found and (file.exists() or file.is_symlink()):
             durable.remove(file)
 
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
-        def draw(portion: Sequence[Prompt], before: int) -> list[list[Rollout]]:
-            part = _Part(log, before * n, len(prompts) * n) if len(portion) < len(prompts) else log
-            return self.engine.sample(checkpoint, portion, n, sampling, seed, part)
-
-        def kept(portion: Sequence[Prompt], lines: list[list[str]]) -> list[list[Rollout]]:
-            groups = [[loads(line) for line in group] for group in lines]
-            self.reused += sum(map(len, groups))
-            return [
-                [replace(rollout, prompt=prompt) for rollout in group if isinstance(rollout, Rollout)]
-                for prompt, group in zip(portion, groups, strict=True)
-            ]
-
-        asked = [checkpoint.path, [prompt.prompt for prompt in prompts], n, vars(sampling), seed]
-        return self._portions(["sample", *asked], prompts, max(1, self.engine.portion // n), draw, kept)
-
-    def score(
-        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
-    ) -> list[list[float]]:
-        def score(portion: Sequence[Rollout], before: int) -> list[list[float]]:
-            return self.engine.score(checkpoint, portion, statistic)
-
-        def kept(portion: Sequence[Rollout], scores: list[list[float]]) -> list[list[float]]:
-            self.reused += len(scores)
-            return scores
-
-        asked = [checkpoint.path, [[rollout.prompt.prompt, rollout.completion] for rollout in rollouts], statistic]
-        return self._portions(["score", *asked], rollouts, self.engine.portion, score, kept)
+    def before(self, name: str, engine: Engine) -> Engine:
+        """The same engine, whose finished portions are kept here under this name."""
+        return _Kept(self, name, engine)
 
     def write(self) -> None:
         """Make durable what is in memory only."""
@@ -83,7 +55,7 @@ class Journal(Engine):
             self._unwritten = {}
         self._written = time.monotonic()
 
-    def _portions(
+    def portions(
         self,
         asked: list[Any],
         items: Sequence[Item],
@@ -91,6 +63,14 @@ class Journal(Engine):
         work: Callable[[Sequence[Item], int], list[Any]],
         kept: Callable[[Sequence[Item], Any], list[Any]],
     ) -> list[Any]:
+        """What `work` makes of all items, portion by portion; `kept` brings back what was made before.
+
+        Args:
+            asked: what tells this call from others.
+            size: items of a portion.
+            work: (portion, how many came before it) -> what is made of it.
+            kept: (portion, what was written of it) -> what was made of it.
+        """
         call = digest(asked)
         self._calls[call] = self._calls.get(call, 0) + 1  # equal calls have names of their own
         done: list[Any] = []
@@ -104,6 +84,45 @@ class Journal(Engine):
             if time.monotonic() - self._written >= SECONDS:
                 self.write()
         return done
+
+
+class _Kept(Engine):
+    """An engine before which a journal stands."""
+
+    def __init__(self, journal: Journal, name: str, engine: Engine) -> None:
+        self.journal, self.name, self.engine = journal, name, engine
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        def draw(portion: Sequence[Prompt], before: int) -> list[list[Rollout]]:
+            part = _Part(log, before * n, len(prompts) * n) if len(portion) < len(prompts) else log
+            return self.engine.sample(checkpoint, portion, n, sampling, seed, part)
+
+        def kept(portion: Sequence[Prompt], lines: list[list[str]]) -> list[list[Rollout]]:
+            groups = [[loads(line) for line in group] for group in lines]
+            self.journal.reused += sum(map(len, groups))
+            return [
+                [replace(rollout, prompt=prompt) for rollout in group if isinstance(rollout, Rollout)]
+                for prompt, group in zip(portion, groups, strict=True)
+            ]
+
+        asked = [self.name, "sample", checkpoint.path, [one.prompt for one in prompts], n, vars(sampling), seed]
+        return self.journal.portions(asked, prompts, max(1, self.engine.portion // n), draw, kept)
+
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        def score(portion: Sequence[Rollout], before: int) -> list[list[float]]:
+            return self.engine.score(checkpoint, portion, statistic)
+
+        def kept(portion: Sequence[Rollout], scores: list[list[float]]) -> list[list[float]]:
+            self.journal.reused += len(scores)
+            return scores
+
+        texts = [[rollout.prompt.prompt, rollout.completion] for rollout in rollouts]
+        asked = [self.name, "score", checkpoint.path, texts, statistic]
+        return self.journal.portions(asked, rollouts, self.engine.portion, score, kept)
 
 
 class _Part:

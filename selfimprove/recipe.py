@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from selfimprove import option_values, registry, yaml_file
 from selfimprove.errors import MissingError, RecipeError
 from selfimprove.interfaces import (
+    ROLES,
     Acquisition,
     Alarm,
     Controller,
@@ -38,8 +39,8 @@ from selfimprove.judging import FEWEST, MIXED
 from selfimprove.records import Checkpoint, Record
 from selfimprove.registry import nearest
 
-ONE = ("task", "model", "engine", "refinement", "gate", "launcher")
-SOME = ("acquisition", "optimization", "evaluation", "controller")
+ONE = ("task", "model", "refinement", "gate", "launcher")
+SOME = ("engine", "acquisition", "optimization", "evaluation", "controller")
 DEFAULTS = {
     "task": ["chain_sums"],
     "model": ["tiny"],
@@ -105,9 +106,14 @@ class Recipe:
     launcher: dict[str, Launcher] = field(default_factory=dict)
 
     def the(self, slot: str) -> Any:
-        """The one method of a slot that takes one."""
-        [method] = getattr(self, slot).values()
+        """The one method of a slot that takes one; the engine that runs the weights."""
+        [method] = (method for method in getattr(self, slot).values() if slot != "engine" or not method.roles)
         return method
+
+    @property
+    def helpers(self) -> dict[str, Engine]:
+        """The engines that answer in a role, by role."""
+        return {role: engine for engine in self.engine.values() for role in engine.roles}
 
 
 ConfigStore.instance().store(name="recipe_schema", node=Recipe)
@@ -190,6 +196,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
         raise RecipeError(f"{path}: {_explain(error)}") from error
     assert isinstance(recipe, Recipe)
     _check_counts(recipe, path)
+    _check_engines(recipe, path)
     _check_judges(recipe, path)
     check_flow(recipe)
     return recipe, settings
@@ -387,6 +394,38 @@ def _check_judges(recipe: Recipe, path: Path) -> None:
                 f"{path}: reward {name!r} must pass an audit form before it selects data, and {recipe.audit_problems} "
                 f"problems of {recipe.audit_samples} samples cannot show it; audit_problems=100 audit_samples=8 can"
             )
+
+
+def _check_engines(recipe: Recipe, path: Path) -> None:
+    """One engine runs the weights; each other one has roles, and a method that asks in them."""
+    own = [name for name, engine in recipe.engine.items() if not engine.roles]
+    if len(own) != 1:
+        some = f"{len(own)} of {len(recipe.engine)} engines have no roles"
+        raise RecipeError(
+            f"{path}: one engine runs the weights, and {some}; say which roles the others answer in, "
+            "for example engine.openai.roles=[judge]"
+        )
+    methods = [*recipe.acquisition.items(), *recipe.reward.items()]
+    asked = {role: name for name, method in methods for role in method.asks}
+    taken: dict[str, str] = {}
+    for name, engine in recipe.engine.items():
+        for role in engine.roles:
+            if role not in ROLES:
+                raise RecipeError(f"{path}: engine.{name}.roles: no role is called {role!r}.{nearest(role, ROLES)}")
+            if role in taken:
+                raise RecipeError(f"{path}: the role {role!r} is given to two engines, {taken[role]} and {name}")
+            if role not in asked:
+                askers = sorted({entry.name for entry in _asking(role)})
+                raise RecipeError(
+                    f"{path}: engine.{name}.roles: no method of this recipe asks in the role {role!r}; "
+                    f"those that do: {', '.join(askers)}"
+                )
+            taken[role] = name
+
+
+def _asking(role: str) -> list[registry.Entry]:
+    registry.discover()
+    return [entry for entry in registry.METHODS.values() if role in getattr(entry.method, "asks", ())]
 
 
 def _check_counts(recipe: Recipe, path: Path) -> None:

@@ -171,7 +171,8 @@ class Runner:
             try:
                 return self._loop(self.stored.recipe.rounds if rounds is None else rounds)
             finally:
-                self.stored.recipe.the("engine").close()
+                for engine in self.stored.recipe.engine.values():
+                    engine.close()
 
     def _compare(self) -> None:
         """Versions, machine and data against those that the run began with."""
@@ -288,8 +289,7 @@ class Runner:
             steps.deterministic()
         journal = None
         if stage not in TRAINING:  # the weights behind a path change while it trains
-            place = self.folder.journal(number, stage)
-            journal = Journal(self.stored.recipe.the("engine"), place, f"{fingerprint} {inputs}")
+            journal = Journal(self.folder.journal(number, stage), f"{fingerprint} {inputs}")
         self.stored.journal = journal
         try:
             with storage(), nullcontext() if stage in HELD_OUT else splits.closed(stage):

@@ -16,6 +16,7 @@ from selfimprove import recipe as recipes
 from selfimprove.diagnostics import Diagnosis, of_audit
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Engine, Log, Policy, Round
+from selfimprove.journal import Journal
 from selfimprove.ledger import Ledger
 from selfimprove.model_files import check_code
 from selfimprove.recipe import Recipe, Settings
@@ -63,8 +64,8 @@ class Stored:
                 f"go on with the change: selfimprove resume {folder.root} --accept-changes"
             )
         self.ledger = Ledger(folder.root / "ledger.jsonl")
-        self.journal: Engine | None = None
-        """What stands before the engine while a step is carried out."""
+        self.journal: Journal | None = None
+        """What stands before the engines while a step is carried out."""
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
         self._reports: dict[tuple[int, str, str], Report] = {}
         self._diagnoses: dict[int, Diagnosis | None] = {}
@@ -200,13 +201,17 @@ class Stored:
         state = self.folder.step(maker, "refinement") / "state.json"
         return Policy(
             checkpoint=self.checkpoint(maker),
-            engine=self.journal or self.recipe.the("engine"),
+            engine=self._kept("engine", self.recipe.the("engine")),
+            helpers={role: self._kept(role, engine) for role, engine in self.recipe.helpers.items()},
             refinement=current.the("refinement"),
             state=json.loads(state.read_text()) if state.exists() else {},
             answer_of=current.the("task").answer_of,
             seed=seed,
             log=log,
         )
+
+    def _kept(self, name: str, engine: Engine) -> Engine:
+        return self.journal.before(name, engine) if self.journal else engine
 
     def report(self, number: int, who: str, stage: str = "evaluation") -> Report:
         """What a finished evaluation says of the champion, the incumbent, the candidate or the start."""

@@ -57,13 +57,14 @@ def open_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
     def make(left: int = -1, step: str = "step", file: str = "journal") -> tuple[Journal, Mortal]:
         engine = Mortal(TABLE, left=left)
-        return Journal(engine, tmp_path / file, step), engine
+        return Journal(tmp_path / file, step), engine
 
     return make
 
 
-def draw(engine: Any, prompts: Sequence[Prompt], log: Any) -> list[list[str]]:
+def draw(made: tuple[Journal, Mortal], prompts: Sequence[Prompt], log: Any) -> list[Any]:
     """What a step may ask: two equal calls, then scores of what came back."""
+    engine = made[0].before("engine", made[1])
     groups = [engine.sample(HERE, prompts, 4, Sampling(), seed, log) for seed in (7, 7)]
     scores = engine.score(HERE, [rollout for group in groups[0] for rollout in group])
     return [[r.text for group in call for r in group] for call in groups] + scores
@@ -72,14 +73,14 @@ def draw(engine: Any, prompts: Sequence[Prompt], log: Any) -> list[list[str]]:
 @given(left=st.integers(0, 12))
 def test_a_step_that_ended_anywhere_draws_the_rest_only(open_journal, make_prompt, quiet_log, left, tmp_path) -> None:
     prompts = [make_prompt(str(i)) for i in range(10)]
-    whole = draw(open_journal(file="whole")[0], prompts, quiet_log)
-    first, engine = open_journal(left, file="j")
+    whole = draw(open_journal(file="whole"), prompts, quiet_log)
+    first = open_journal(left, file="j")
     try:
         draw(first, prompts, quiet_log)
     except Power:
-        before = list(engine.asked)
+        before = first[1].asked
         again, engine = open_journal(file="j")
-        assert draw(again, prompts, quiet_log) == whole
+        assert draw((again, engine), prompts, quiet_log) == whole
         assert len(before) + len(engine.asked) == 10 + 10 + 40, "nothing was asked for twice"
         assert again.reused == sum(1 if asked in "abc" else 4 for asked in before)
     finally:
@@ -88,46 +89,48 @@ def test_a_step_that_ended_anywhere_draws_the_rest_only(open_journal, make_promp
 
 def test_the_journal_of_another_step_is_thrown_away(open_journal, make_prompt, quiet_log, tmp_path: Path) -> None:
     prompts = [make_prompt(str(i)) for i in range(10)]
-    draw(open_journal()[0], prompts, quiet_log)
+    draw(open_journal(), prompts, quiet_log)
     other, engine = open_journal(step="other")
     assert not (tmp_path / "journal").exists()
-    draw(other, prompts, quiet_log)
+    draw((other, engine), prompts, quiet_log)
     assert other.reused == 0 and len(engine.asked) == 60
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "noise"])
 def test_a_damaged_portion_is_drawn_again(open_journal, make_prompt, quiet_log, tmp_path: Path, damage: str) -> None:
     prompts, file = [make_prompt(str(i)) for i in range(10)], tmp_path / "journal"
-    whole = draw(open_journal()[0], prompts, quiet_log)
+    whole = draw(open_journal(), prompts, quiet_log)
     lines = file.read_text().split("\n")
     entry = json.loads(lines[2])
     entry["value"][0][0] = entry["value"][0][0].replace('"content": "a"', '"content": "b"') + " "
     lines[2] = {"cut": lines[2][:40], "changed": json.dumps(entry), "noise": "\x00\xff[[[["}[damage]
     file.write_text("\n".join(lines))
     again, engine = open_journal()
-    assert draw(again, prompts, quiet_log) == whole
+    assert draw((again, engine), prompts, quiet_log) == whole
     assert len(engine.asked) == 3, "one portion"
 
 
 def test_a_symlink_is_no_journal(open_journal, make_prompt, quiet_log, tmp_path: Path) -> None:
-    draw(open_journal(file="elsewhere")[0], [make_prompt("1")], quiet_log)
+    draw(open_journal(file="elsewhere"), [make_prompt("1")], quiet_log)
     kept = (tmp_path / "elsewhere").read_bytes()
     (tmp_path / "journal").symlink_to(tmp_path / "elsewhere")
-    again, _ = open_journal()
+    again = open_journal()
     draw(again, [make_prompt("1")], quiet_log)
-    assert again.reused == 0 and (tmp_path / "elsewhere").read_bytes() == kept
+    assert again[0].reused == 0 and (tmp_path / "elsewhere").read_bytes() == kept
 
 
 def test_short_work_writes_nothing(tmp_path: Path, make_prompt, quiet_log) -> None:
-    short = Journal(Mortal(TABLE), tmp_path / "journal", "step")
-    draw(short, [make_prompt("1")], quiet_log)
+    short = Journal(tmp_path / "journal", "step")
+    draw((short, Mortal(TABLE)), [make_prompt("1")], quiet_log)
     assert not (tmp_path / "journal").exists()
     short.write()
-    assert Journal(Mortal(TABLE), tmp_path / "journal", "step").found
+    assert Journal(tmp_path / "journal", "step").found
 
 
 def test_progress_of_a_portion_is_progress_of_the_whole(open_journal, make_prompt, quiet_log) -> None:
-    open_journal()[0].sample(HERE, [make_prompt(str(i)) for i in range(10)], 4, Sampling(), 0, quiet_log)
+    kept, engine = open_journal()
+    before = kept.before("engine", engine)
+    before.sample(HERE, [make_prompt(str(i)) for i in range(10)], 4, Sampling(), 0, quiet_log)
     assert quiet_log.marks[0] == (4, 40, "samples") and quiet_log.marks[-1] == (40, 40, "samples")
     assert [done for done, *_ in quiet_log.marks] == sorted(done for done, *_ in quiet_log.marks)
 

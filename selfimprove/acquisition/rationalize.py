@@ -26,6 +26,7 @@ from selfimprove.registry import register
 class Rationalize(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
+    asks: ClassVar[tuple[str, ...]] = ("hint",)
     samples: int = 1
     """Rationales drawn per failed prompt."""
     temperature: float = 0.0
@@ -40,7 +41,7 @@ class Rationalize(Acquisition):
             solved[key] = solved.get(key, False) or context.verify(rollout.prompt, rollout.text) == 1.0
         failed = [prompt for key, prompt in prompts.items() if not solved[key] and prompt.answer is not None]
         hinted = [replace(prompt, prompt=context.roles.hint(prompt, str(prompt.answer))) for prompt in failed]
-        groups = context.policy.sample(hinted, self.samples, Sampling(temperature=self.temperature))
+        groups = context.policy.sample(hinted, self.samples, Sampling(temperature=self.temperature), role="hint")
         rationales = [
             replace(rollout, prompt=prompt, source=f"rationalize@{context.round}", parents=(prompt.id,), logprobs=None)
             for prompt, group in zip(failed, groups, strict=True)

@@ -32,6 +32,7 @@ from selfimprove.registry import register
 class Refine(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
+    asks: ClassVar[tuple[str, ...]] = ("refine",)
     samples: int = 1
     """Second attempts drawn to each first one."""
     temperature: float = 1.0
@@ -54,7 +55,7 @@ class Refine(Acquisition):
         shown = [
             replace(r.prompt, prompt=context.roles.refine(r.prompt, r.text), parents=(r.prompt.id,)) for r in records
         ]
-        groups = context.policy.sample(shown, self.samples, Sampling(temperature=self.temperature))
+        groups = context.policy.sample(shown, self.samples, Sampling(temperature=self.temperature), role="refine")
         # The reward marks a second attempt as an answer to the problem, whatever it will be stored with.
         after = iter(
             context.reward(

@@ -35,6 +35,7 @@ from selfimprove.text import split_of, spoken
 class SelfInstruct(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Prompt
+    asks: ClassVar[tuple[str, ...]] = ("propose",)
     problems: int = 2000
     """Problems that the model is asked for in a round; some state nothing, or nothing new."""
     levels: list[int] = field(default_factory=list)
@@ -59,7 +60,7 @@ class SelfInstruct(Acquisition):
         asked = [Prompt(prompt=context.roles.propose(level), key=f"propose {level}") for level in levels]
         shares = [self.problems // len(levels) + (i < self.problems % len(levels)) for i in range(len(levels))]
         sampling = Sampling(temperature=self.temperature, top_p=self.top_p)
-        groups = context.policy.sample(asked, max(shares), sampling)
+        groups = context.policy.sample(asked, max(shares), sampling, role="propose")
         replies = [reply for group, share in zip(groups, shares, strict=True) for reply in group[:share]]
         stated = [None if reply.truncated else context.roles.read_proposal(reply.text) for reply in replies]
         valid = [problem for problem in stated if problem]

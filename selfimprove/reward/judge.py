@@ -35,6 +35,7 @@ _POINTS = re.compile(r"score\W{1,5}([0-5])(?![\d.])", re.IGNORECASE)
 @register("judge", paper="2305.14483")
 @dataclass
 class Judge(Reward):
+    asks: ClassVar[tuple[str, ...]] = ("judge",)
     judges: ClassVar[bool] = True
     scale: str = "verdict"
     """What is asked: the task's `verdict`, right or wrong, or `points`, none to five by a rubric."""
@@ -64,7 +65,7 @@ class Judge(Reward):
         questions = {question.id: question for group in asked for question in group}
         policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy
         sampling = Sampling(temperature=self.temperature)
-        judgements = policy.sample(list(questions.values()), self.samples, sampling) if questions else []
+        judgements = policy.sample(list(questions.values()), self.samples, sampling, role="judge") if questions else []
         marks: dict[str, float | None] = {}
         for name, replies in zip(questions, judgements, strict=True):
             verdicts = [mark for reply in replies if (mark := self._read(reply.text, context)) is not None]

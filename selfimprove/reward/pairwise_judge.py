@@ -38,6 +38,7 @@ Battle = tuple[str, str, str]
 @register("pairwise_judge", paper="2405.00675")
 @dataclass
 class PairwiseJudge(Reward):
+    asks: ClassVar[tuple[str, ...]] = ("judge",)
     judges: ClassVar[bool] = True
     samples: int = 1
     """Replies to each pair and order."""
@@ -65,7 +66,7 @@ class PairwiseJudge(Reward):
                 battles[prompt.id, first, second] = _question(prompt, first, second)
         policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy
         sampling = Sampling(temperature=self.temperature)
-        drawn = policy.sample(list(battles.values()), self.samples, sampling) if battles else []
+        drawn = policy.sample(list(battles.values()), self.samples, sampling, role="judge") if battles else []
         won = {battle: _rate(replies) for battle, replies in zip(battles, drawn, strict=True)}
         scores = [[self._of(rollout, group, won) for rollout in group] for group in groups]
         unread = sum(rate is None for rate in won.values())
