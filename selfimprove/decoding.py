@@ -15,8 +15,8 @@ from selfimprove.errors import DataError, EngineError
 from selfimprove.forward import context_of, ends_of
 from selfimprove.interfaces import Sampling
 
-GROWTH = 32
-"""Positions by which the cache grows when it is full."""
+GROWTH = 16
+"""Positions by which the cache grows at least when it is full; a quarter of its length where that is more."""
 
 
 @dataclass
@@ -68,7 +68,7 @@ def decode(
         uniforms = torch.from_numpy(numpy.concatenate([_uniforms(seed, p, rows, asked) for p in batch])).to(device)
 
     with torch.inference_mode():
-        logits, cache = _prefill(model, tokens, padding, rows)
+        logits, cache = _prefill(model, tokens, padding, rows, longest)
         padding = padding.repeat_interleave(rows)
         ends_at = torch.tensor(room, device=device).repeat_interleave(rows)
         alive = torch.arange(len(batch) * rows, device=device)
@@ -125,21 +125,21 @@ def _draw(logits: Any, sampling: Sampling, uniform: Any) -> Any:
 
 
 class _Cache:
-    """Keys and values of a batch in preallocated memory that grows in blocks and can drop rows.
+    """Keys and values of a batch in preallocated memory that grows in blocks, up to a limit, and can drop rows.
 
     Models with other than plain full attention keep their own dynamic cache.
     """
 
-    def __init__(self, past: Any, config: Any, length: int) -> None:
+    def __init__(self, past: Any, config: Any, length: int, limit: int) -> None:
         from transformers import StaticCache
         from transformers.cache_utils import DynamicLayer, StaticLayer
 
-        self.length = length
+        self.length, self.limit = length, limit
         self.cache: Any = past
         self.static = all(type(layer) is DynamicLayer for layer in past.layers)
         if not self.static:
             return
-        self.cache = StaticCache(config=config, max_cache_len=length + GROWTH)
+        self.cache = StaticCache(config=config, max_cache_len=min(length + GROWTH, limit))
         self.static = all(type(layer) is StaticLayer for layer in self.cache.layers)
         if not self.static:
             self.cache = past
@@ -163,10 +163,11 @@ class _Cache:
         import torch
 
         if self.static and self.length == self.cache.layers[0].max_cache_len:
+            growth = min(max(GROWTH, self.length // 4), self.limit - self.length)
             for layer in self.cache.layers:
-                layer.keys = torch.nn.functional.pad(layer.keys, (0, 0, 0, GROWTH))
-                layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, GROWTH))
-                layer.max_cache_len += GROWTH
+                layer.keys = torch.nn.functional.pad(layer.keys, (0, 0, 0, growth))
+                layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, growth))
+                layer.max_cache_len += growth
         width = self.cache.layers[0].max_cache_len if self.static else self.length + 1
         places = torch.arange(width, device=tokens.device)
         mask = places <= self.length
@@ -184,8 +185,8 @@ class _Cache:
         return logits
 
 
-def _prefill(model: Any, tokens: Any, padding: Any, rows: int) -> tuple[Any, _Cache]:
-    """The next-token logits and the cache of each prompt, repeated for its samples."""
+def _prefill(model: Any, tokens: Any, padding: Any, rows: int, longest: int) -> tuple[Any, _Cache]:
+    """The next-token logits and the cache of each prompt, repeated for its samples, with room for `longest` tokens."""
     import torch
 
     width = tokens.shape[1]
@@ -203,4 +204,4 @@ def _prefill(model: Any, tokens: Any, padding: Any, rows: int) -> tuple[Any, _Ca
         kind = model.config.model_type
         raise EngineError(f"models of type {kind} keep a state that this engine cannot copy; use another engine")
     past.batch_repeat_interleave(rows)
-    return result.logits[:, -1].repeat_interleave(rows, 0), _Cache(past, model.config, width)
+    return result.logits[:, -1].repeat_interleave(rows, 0), _Cache(past, model.config, width, width + longest)
