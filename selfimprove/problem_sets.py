@@ -1,4 +1,4 @@
-"""A finite set of problems in splits, and the words of the roles in English. Not a method: tasks with data use both."""
+"""For tasks with data: their options, a finite set of problems in splits, and the words of the roles in English."""
 
 from __future__ import annotations
 
@@ -7,12 +7,32 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from selfimprove import splits
-from selfimprove.answers import stated
+from selfimprove.answers import check_references, stated
 from selfimprove.errors import DataError
-from selfimprove.hub_rows import is_id
+from selfimprove.hub_rows import Reader, Source, is_id, read
+from selfimprove.interfaces import REQUIRED
 from selfimprove.jsonl_rows import Row
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.text import SPLITS, canonical, split_of, verdict
+
+
+@dataclass
+class Published:
+    """The options of every task whose problems are a table that `datasets` can read, for it to inherit.
+
+    A task restates a field where its default is another; the help is inherited with it.
+    """
+
+    path: str = REQUIRED
+    """Hub id, or a local file or folder."""
+    config: str | None = None
+    """Configuration on the hub, where there are several."""
+    split: str = "train"
+    """What is loaded."""
+    revision: str | None = None
+    """Commit or tag on the hub; with a commit the problems stay the same."""
+    system_prompt: str | None = None
+    """A system message in front of each problem that brings none."""
 
 
 class ProblemSet:
@@ -88,6 +108,28 @@ class EnglishRoles:
     def solution(self, prompt: Prompt) -> str | None:
         """A worked solution where the data have one, else the answer, which may be worked out itself."""
         return prompt.info.get("solution") or prompt.answer
+
+
+def published(task: Published, reader: Reader, verifier: str | None = None, skip_bad: int = 0) -> list[Prompt]:
+    """The problems of the table that a task's options name.
+
+    Args:
+        verifier: what compares the answers, and has to be able to read the references; None asks nothing of them.
+
+    Raises:
+        UserError: it cannot be had, or too much of it cannot be read.
+    """
+    source = source_of(task)
+    rows = read(source, reader, skip_bad)
+    if verifier:
+        check_references(verifier, [(f"{source}, row {row.line}", row.answer) for row in rows])
+    return posed(rows, task.system_prompt)
+
+
+def source_of(task: Published) -> Source:
+    """The table that a task's options name; the file of a task is called like the task."""
+    option = f"task.{type(task).__module__.rpartition('.')[2]}"
+    return Source(option, task.path, task.config, task.split, task.revision)
 
 
 def posed(rows: Sequence[Row], system_prompt: str | None) -> list[Prompt]:

@@ -7,11 +7,13 @@ propose with known probabilities; `make_run` is the whole loop in well under a s
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
@@ -127,6 +129,16 @@ def table_of(prompts: Sequence[Prompt], right: float = 0.6) -> dict[str, dict[st
         for level in (None, len(digits)):
             answers.setdefault(roles.propose(level)[-1]["content"], {})[prompt.key] = 1.0
     return answers
+
+
+@pytest.fixture(scope="session")
+def small_llama() -> ModuleType:
+    """The module tests/small_llama.py, which builds small models; no test is on the path of imports."""
+    place = importlib.util.spec_from_file_location("small_llama", Path(__file__).with_name("small_llama.py"))
+    assert place and place.loader
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
@@ -336,6 +348,22 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> str:
     """A secret in the environment, which must not turn up anywhere: read it as ${oc.env:SELFIMPROVE_TEST_SECRET}."""
     monkeypatch.setenv("SELFIMPROVE_TEST_SECRET", SECRET)
     return SECRET
+
+
+@pytest.fixture
+def smaller() -> Callable[..., list[str]]:
+    """`smaller(settings, {"rounds": 1})`: the overrides that fit a recipe; a greedy single try stays one."""
+
+    def fit(settings: dict[str, Any], table: dict[str, Any]) -> list[str]:
+        fitting = []
+        for key, value in table.items():
+            *path, option = key.split(".")
+            place = functools.reduce(lambda found, part: found.get(part, {}), path, settings)
+            if option in place and not (option == "samples" and place[option] == 1):
+                fitting.append(f"{key}={value}")
+        return fitting
+
+    return fit
 
 
 @pytest.fixture

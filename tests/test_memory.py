@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,12 +14,8 @@ from selfimprove.memory import Need, check, free, need
 SEVEN = Need(weights=7_000_000_000, sampling=16.8e9, training=151e9, adapter=51e9)
 
 
-def test_the_need_follows_from_the_sizes_in_the_files(tmp_path: Path) -> None:
-    place = importlib.util.spec_from_file_location("small_llama", Path(__file__).parent / "small_llama.py")
-    assert place and place.loader
-    module = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    folder = module.build(tmp_path / "llama")
+def test_the_need_follows_from_the_sizes_in_the_files(small_llama: ModuleType, tmp_path: Path) -> None:
+    folder = small_llama.build(tmp_path / "llama")
     from transformers import AutoModelForCausalLM
 
     weights = AutoModelForCausalLM.from_pretrained(folder).num_parameters()

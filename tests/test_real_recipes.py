@@ -1,6 +1,5 @@
 """The recipes for a real model: one round of each, with a small Llama and small files in the form of the data sets."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -51,38 +50,18 @@ SMALLER = {
 }
 
 
-class Quiet:
-    def step(self, number, stage): ...
-    def progress(self, done, total, unit=""): ...
-    def metric(self, name, value): ...
-    def note(self, text): ...
-    def round(self, line): ...
-
-
 @pytest.fixture(scope="module")
-def llama(tmp_path_factory) -> Path:
-    place = importlib.util.spec_from_file_location("small_llama", Path(__file__).parent / "small_llama.py")
-    assert place and place.loader
-    module = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
+def llama(small_llama, tmp_path_factory) -> Path:
     # long enough for the proposer's prompt, and quiet enough that samples end
-    return module.build(tmp_path_factory.mktemp("model") / "llama", template=True, max_position_embeddings=2048)
+    return small_llama.build(tmp_path_factory.mktemp("model") / "llama", template=True, max_position_embeddings=2048)
 
 
-def changes(settings: dict, llama: Path, folder: Path) -> list[str]:
-    """The overrides that make a recipe small, give it the small model, and the data in place of those of the hub."""
+def instead(settings: dict, llama: Path, folder: Path) -> list[str]:
+    """The overrides that give a recipe the small model, and small data in place of those of the hub."""
     [task] = settings["task"]
     data = folder / f"{task}.jsonl"
     data.write_text("".join(json.dumps(ROWS[task](i)) + "\n" for i in range(400)))
-    fitting = [f"model.pretrained.path={llama}", f"task.{task}.path={data}"]
-    for key, value in SMALLER.items():
-        *path, option = key.split(".")
-        place = settings
-        for part in path:
-            place = place.get(part, {})
-        if option in place:
-            fitting.append(f"{key}={value}")
-    return fitting
+    return [f"model.pretrained.path={llama}", f"task.{task}.path={data}"]
 
 
 def test_there_are_recipes_for_a_real_model():
@@ -100,11 +79,12 @@ def test_a_recipe_names_a_model_and_runs_on_one_device(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_one_round_of_a_recipe_with_a_small_llama(name, llama, tmp_path):
+def test_one_round_of_a_recipe_with_a_small_llama(name, llama, tmp_path, smaller, quiet_log):
     settings = recipes.load(name)[1]
     # random weights solve nothing, agree on nothing and judge nothing, and a round needs data
-    root = create(name, [*changes(settings, llama, tmp_path), "reward=random"], tmp_path / "run").root
-    summary = Runner(RunDir(root), Quiet()).run()
+    changes = [*instead(settings, llama, tmp_path), *smaller(settings, SMALLER), "reward=random"]
+    root = create(name, changes, tmp_path / "run").root
+    summary = Runner(RunDir(root), quiet_log).run()
     assert (summary["rounds"], summary["stopped"]) == (1, "")
     round_ = summary["per_round"][1]
     assert round_["selection/kept"] > 0 and round_["optimization/records"] > 0

@@ -99,27 +99,6 @@ TAUGHT = {
 """Bootstrap steps of recipes that read what the model says, whatever the reward; else four will do."""
 
 
-class Quiet:
-    def step(self, number, stage): ...
-    def progress(self, done, total, unit=""): ...
-    def metric(self, name, value): ...
-    def note(self, text): ...
-    def round(self, line): ...
-
-
-def smaller(settings: dict) -> list[str]:
-    """The overrides of SMALLER that fit a recipe; a greedy single try stays one."""
-    fitting = []
-    for key, value in SMALLER.items():
-        *path, option = key.split(".")
-        place = settings
-        for part in path:
-            place = place.get(part, {})
-        if option in place and not (option == "samples" and place[option] == 1):
-            fitting.append(f"{key}={value}")
-    return fitting
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_is_short_and_names_its_source(name):
     lines = (recipes.shipped() / f"{name}.yaml").read_text().splitlines()
@@ -139,10 +118,10 @@ def test_a_saved_recipe_is_the_recipe(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ROUNDS)
-def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch):
+def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch, smaller, quiet_log):
     monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
     settings = recipes.load(name)[1]
-    changes = smaller(settings)
+    changes = smaller(settings, SMALLER)
     if settings["reward"]:
         changes.append("reward=random")  # four steps of bootstrap solve nothing, and a round needs data
     else:  # labelled by the model itself: it must have learned to come to an end
@@ -157,7 +136,7 @@ def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch):
         steps = (f"model.tiny.{option}={TAUGHT[name]}" for option in ("max_steps", "check_every"))
         changes += [*steps, "engine.transformers.max_completion_length=32"]
     root = create(name, changes, tmp_path / "run").root
-    summary = Runner(RunDir(root), Quiet()).run()
+    summary = Runner(RunDir(root), quiet_log).run()
     assert summary["rounds"] == 1 and not summary["stopped"]
     round_ = summary["per_round"][1]
     assert round_["selection/kept"] > 0 and round_["optimization/records"] > 0

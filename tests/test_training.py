@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib.util
 import json
 import math
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -22,13 +22,9 @@ SUMS = [("what is 3 + 5?", "Answer: 8."), ("what is 12 - 7?", "Answer: 5."), ("3
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def start(small_llama: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A small Llama with random weights and a chat template."""
-    place = importlib.util.spec_from_file_location("small_llama", Path(__file__).with_name("small_llama.py"))
-    assert place and place.loader
-    module = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    return Checkpoint(path=str(module.build(tmp_path_factory.mktemp("start") / "llama", template=True)))
+    return Checkpoint(path=str(small_llama.build(tmp_path_factory.mktemp("start") / "llama", template=True)))
 
 
 def rollout(question: str, text: str, finish_reason: str = "stop") -> Rollout:

@@ -7,10 +7,13 @@ Paper: arXiv:2401.01335 (SPIN), Chen et al., 2024.
 Algorithm:
   1. Take the reference solution of each prompt: the row's answer column, or the task's worked solution.
   2. Draw one completion of the last model; the pair is reference over own. Equal texts make no pair.
-  3. With `mix`, add the pairs of the round before.
-  4. Preference optimization with the last model as reference and the logistic loss (`dpo`) is the main player's step.
+  3. With `label: reward` the recipe's reward says which of the two is better; equal scores make no pair.
+  4. With `mix`, add the pairs of the round before.
+  5. Preference optimization with the last model as reference and the logistic loss (`dpo`) is the main player's step.
 Differs: none known in what is drawn: the paper's code draws at temperature 1 and mixes two rounds, as the defaults. Its
-  data are the ones that the model was fine-tuned on; here the task decides what a prompt's reference solution is.
+  data are the ones that the model was fine-tuned on; here the task decides what a prompt's reference solution is. The
+  labels by reward are those of DNPO (arXiv:2502.05400), where a stronger model scores; what it does with equal scores
+  is not known to us.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from selfimprove.errors import DataError
+from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
-from selfimprove.records import Preference, Prompt, Record, read_records, write_records
+from selfimprove.records import Preference, Prompt, Record, Rollout, read_records, write_records
 from selfimprove.registry import register
 
 PAIRS = "pairs.jsonl"
@@ -33,12 +36,20 @@ PAIRS = "pairs.jsonl"
 class Opponent(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Preference
+    samples: ClassVar[int] = 1
+    """Completions of each problem, for the cost of a run."""
     temperature: float = 1.0
     """Sampling temperature of the opponent; 0 is greedy."""
     top_p: float = 1.0
     """Nucleus: the smallest set of tokens with this much probability."""
+    label: str = "reference"
+    """Which one is better: always the `reference`, or the one with the higher `reward`."""
     mix: bool = True
     """Give on the pairs of the round before as well."""
+
+    def __post_init__(self) -> None:
+        if self.label not in ("reference", "reward"):
+            raise RecipeError(f"acquisition.opponent.label takes reference or reward, not {self.label!r}")
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         known = [(prompt, text) for prompt in records if (text := context.roles.solution(prompt)) is not None]
@@ -49,18 +60,33 @@ class Opponent(Acquisition):
             )
         sampling = Sampling(temperature=self.temperature, top_p=self.top_p)
         groups = context.policy.sample([prompt for prompt, _ in known], 1, sampling)
-        pairs = [
-            Preference(
-                prompt=prompt,
-                chosen=[{"role": "assistant", "content": text}],
-                rejected=own.completion,
-                source=f"opponent@{context.round}",
-                parents=(prompt.id,),
-            )
+        both = [
+            (Rollout(prompt=prompt, completion=[{"role": "assistant", "content": text}]), own)
             for (prompt, text), [own] in zip(known, groups, strict=True)
             if own.text != text
         ]
-        context.log.metric("opponent/unlike", len(pairs) / max(1, len(known)))
+        context.log.metric("opponent/unlike", len(both) / max(1, len(known)))
+        pairs = [
+            Preference(
+                prompt=better.prompt,
+                chosen=better.completion,
+                rejected=worse.completion,
+                source=f"opponent@{context.round}",
+                parents=(better.prompt.id,),
+            )
+            for better, worse in (both if self.label == "reference" else self._labelled(both, context))
+        ]
         write_records(context.folder / PAIRS, pairs)
         before = context.previous / PAIRS if self.mix and context.previous else None
         return [*(read_records(before) if before and before.exists() else []), *pairs]
+
+    def _labelled(self, both: Sequence[tuple[Rollout, Rollout]], context: Context) -> list[tuple[Rollout, Rollout]]:
+        """The pairs with the one of higher reward first."""
+        marked = context.reward([rollout for pair in both for rollout in pair])
+        made, turned = [], 0
+        for reference, own in zip(marked[::2], marked[1::2], strict=True):
+            if reference.score is not None and own.score is not None and reference.score != own.score:
+                turned += own.score > reference.score
+                made.append((own, reference) if own.score > reference.score else (reference, own))
+        context.log.metric("opponent/own_is_better", turned / max(1, len(both)))
+        return made

@@ -48,9 +48,8 @@ class Pag(training.Clipped, Optimization):
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         def play(live: Live) -> Iterator[Sequence[Turn]]:
-            each = self.num_generations
-            for part in training.passes(records, live.rows_per_step // each, context.seed):
-                yield self._conversation([problem for problem in part for _ in range(each)], live, context)
+            for problems in live.copies(records, self.num_generations):
+                yield self._conversation(problems, live, context)
 
         def advantages(draws: Draws) -> Any:
             gains = training.generalized_advantages(draws.rewards, draws.values, draws.known, self.lam)

@@ -62,8 +62,7 @@ class Score(training.Clipped, Optimization):
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         def play(live: Live) -> Iterator[Sequence[Turn]]:
             each = self.num_generations
-            for part in training.passes(records, live.rows_per_step // each, context.seed):
-                problems = [problem for problem in part for _ in range(each)]
+            for problems in live.copies(records, each):
                 first = training.marked(live.draw(problems), problems, context)
                 shown = [context.roles.refine(one.rollout.prompt, one.rollout.text) for one in first]
                 asked = [replace(problem, prompt=words) for problem, words in zip(problems, shown, strict=True)]

@@ -63,8 +63,7 @@ class SelfDistillation(training.Drawn, Optimization):
         live = Live(self, context, len(records) * each)
         teacher = live.model if self.teacher == "last" else deepcopy(live.model).eval().requires_grad_(False)
         taught, drawn = 0, 0
-        for part in islice(training.passes(records, live.rows_per_step // each, context.seed), live.steps):
-            problems = [problem for problem in part for _ in range(each)]
+        for problems in islice(live.copies(records, each), live.steps):
             turns = live.draw(problems)
             words = self._words(turns, problems, context)
             pairs = [(turn, one) for turn, one in zip(turns, words, strict=True) if one]

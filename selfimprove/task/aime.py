@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfimprove.answers import number_of, stated
-from selfimprove.hub_rows import Source, pick, read
+from selfimprove.hub_rows import pick
 from selfimprove.interfaces import Roles, Task
 from selfimprove.jsonl_rows import messages_of, reference_of
-from selfimprove.problem_sets import EnglishRoles, ProblemSet, posed
+from selfimprove.problem_sets import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
 
@@ -28,20 +28,13 @@ COLUMNS = ("problem", "question", "Problem", "Question")
 
 @register("aime")
 @dataclass
-class Aime(Task):
+class Aime(Published, Task):
     path: str = "AI-MO/aimo-validation-aime"
     """Hub id (this one has the years 2022 to 2024), or a local file or folder with problem or question, and answer."""
-    config: str | None = None
-    """Configuration on the hub, where there are several."""
-    split: str = "train"
-    """What is loaded."""
-    revision: str | None = None
-    """Commit or tag on the hub."""
     system_prompt: str | None = "Reason step by step, and put the final answer, a whole number, within \\boxed{}."
-    """A system message in front of each problem."""
 
     def __post_init__(self) -> None:
-        self._set = ProblemSet(self._load)
+        self._set = ProblemSet(lambda: published(self, _row))
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
@@ -58,10 +51,6 @@ class Aime(Task):
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
-
-    def _load(self) -> list[Prompt]:
-        source = Source("task.aime", self.path, self.config, self.split, self.revision)
-        return posed(read(source, _row), self.system_prompt)
 
 
 def _row(values: dict[str, Any]) -> tuple[list[Message], str | None]:

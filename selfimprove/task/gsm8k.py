@@ -17,31 +17,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from selfimprove.answers import number_of, stated
-from selfimprove.hub_rows import Source, columns, read
+from selfimprove.hub_rows import columns
 from selfimprove.interfaces import Roles, Task
-from selfimprove.problem_sets import EnglishRoles, ProblemSet, posed
+from selfimprove.problem_sets import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Prompt
 from selfimprove.registry import register
 
 
 @register("gsm8k", paper="2110.14168")
 @dataclass
-class Gsm8k(Task):
+class Gsm8k(Published, Task):
     path: str = "openai/gsm8k"
     """Hub id, or a local file or folder with the columns question and answer."""
     config: str | None = "main"
     """Configuration on the hub: main, or socratic with subquestions in the solutions."""
     split: str = "train"
     """What is loaded: train (7,473 problems), test (1,319) or train+test."""
-    revision: str | None = None
-    """Commit or tag on the hub."""
     system_prompt: str | None = (
         "Solve the problem step by step. On the last line, write #### and then the final number."
     )
-    """A system message in front of each problem."""
 
     def __post_init__(self) -> None:
-        self._set = ProblemSet(self._load)
+        self._set = ProblemSet(lambda: published(self, columns("question", "answer")))
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
@@ -58,7 +55,3 @@ class Gsm8k(Task):
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
-
-    def _load(self) -> list[Prompt]:
-        source = Source("task.gsm8k", self.path, self.config, self.split, self.revision)
-        return posed(read(source, columns("question", "answer")), self.system_prompt)

@@ -21,32 +21,26 @@ from dataclasses import dataclass
 
 from selfimprove import answers
 from selfimprove.errors import RecipeError
-from selfimprove.hub_rows import Source, columns, read
+from selfimprove.hub_rows import columns
 from selfimprove.interfaces import REQUIRED, Roles, Task
-from selfimprove.problem_sets import EnglishRoles, ProblemSet, posed
+from selfimprove.problem_sets import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Prompt
 from selfimprove.registry import register
 
 
 @register("hub")
 @dataclass
-class Hub(Task):
+class Hub(Published, Task):
     path: str = REQUIRED
     """Hub id such as openai/gsm8k, a local folder, or a local file (.jsonl, .csv, .parquet, ...)."""
-    config: str | None = None
-    """Name of the configuration, for data sets that have several."""
     split: str = "train"
     """What is loaded, in the library's words: `train`, `train+test`, `train[:5000]`; a file is loaded whole."""
-    revision: str | None = None
-    """Commit or tag on the hub; with a commit the problems stay the same."""
     prompt_column: str | None = None
     """Column with the problem, a text or a conversation; null finds it."""
     answer_column: str | None = None
     """Column with the reference answer, which may be a worked solution; null finds it."""
     verifier: str = "exact"
     """How answers are compared: `exact`, `choice` (letters A to J) or `math` (as expressions)."""
-    system_prompt: str | None = None
-    """A system message in front of each problem that brings none."""
     skip_bad: int = 0
     """Rows that may be skipped because they cannot be read; one more is an error."""
 
@@ -72,7 +66,4 @@ class Hub(Task):
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
 
     def _load(self) -> list[Prompt]:
-        source = Source("task.hub", self.path, self.config, self.split, self.revision)
-        rows = read(source, columns(self.prompt_column, self.answer_column), self.skip_bad)
-        answers.check_references(self.verifier, [(f"{source}, row {row.line}", row.answer) for row in rows])
-        return posed(rows, self.system_prompt)
+        return published(self, columns(self.prompt_column, self.answer_column), self.verifier, self.skip_bad)

@@ -19,28 +19,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.hub_rows import Source, pick, read
+from selfimprove.hub_rows import pick
 from selfimprove.instructions import CHECKS, fault
 from selfimprove.interfaces import Roles, Task
 from selfimprove.jsonl_rows import messages_of
-from selfimprove.problem_sets import EnglishRoles, ProblemSet, posed
+from selfimprove.problem_sets import EnglishRoles, ProblemSet, Published, published, source_of
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
 
 
 @register("ifeval", paper="2311.07911")
 @dataclass
-class Ifeval(Task):
+class Ifeval(Published, Task):
     path: str = "google/IFEval"
     """Hub id, or a local file or folder with the columns prompt, instruction_id_list and kwargs."""
-    config: str | None = None
-    """Configuration on the hub, where there are several."""
     split: str = "train"
     """What is loaded; the published data have 541 prompts in this one split."""
-    revision: str | None = None
-    """Commit or tag on the hub."""
-    system_prompt: str | None = None
-    """A system message in front of each prompt."""
 
     def __post_init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -64,8 +58,7 @@ class Ifeval(Task):
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
 
     def _load(self) -> list[Prompt]:
-        source = Source("task.ifeval", self.path, self.config, self.split, self.revision)
-        problems = posed(read(source, _row), self.system_prompt)
+        problems = published(self, _row)
         asked = [json.loads(problem.answer or "[]") for problem in problems]
         kept = [
             replace(problem, answer=None, info={**problem.info, "instructions": instructions})
@@ -75,7 +68,8 @@ class Ifeval(Task):
         self.counts = {"rows": len(problems), "left_out": len(problems) - len(kept)}
         if not kept:
             [name, values] = next((pair for pairs in asked for pair in pairs), ["", {}])
-            raise DataError(f"{source}: no prompt can be checked: {fault(name, values) or 'none has an instruction'}")
+            why = fault(name, values) or "none has an instruction"
+            raise DataError(f"{source_of(self)}: no prompt can be checked: {why}")
         return kept
 
 

@@ -17,30 +17,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfimprove import answers
-from selfimprove.hub_rows import Source, pick, read
+from selfimprove.hub_rows import pick
 from selfimprove.interfaces import Roles, Task
 from selfimprove.jsonl_rows import messages_of, reference_of
-from selfimprove.problem_sets import EnglishRoles, ProblemSet, posed
+from selfimprove.problem_sets import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
 
 
 @register("math500", paper="2305.20050")
 @dataclass
-class Math500(Task):
+class Math500(Published, Task):
     path: str = "HuggingFaceH4/MATH-500"
     """Hub id, or a local file or folder with the column problem, and answer or solution (boxed)."""
-    config: str | None = None
-    """Configuration on the hub, where there are several."""
     split: str = "test"
-    """What is loaded."""
-    revision: str | None = None
-    """Commit or tag on the hub."""
     system_prompt: str | None = "Reason step by step, and put the final answer within \\boxed{}."
-    """A system message in front of each problem."""
 
     def __post_init__(self) -> None:
-        self._set = ProblemSet(self._load)
+        self._set = ProblemSet(lambda: published(self, _row, "math"))
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
@@ -56,12 +50,6 @@ class Math500(Task):
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
-
-    def _load(self) -> list[Prompt]:
-        source = Source("task.math500", self.path, self.config, self.split, self.revision)
-        rows = read(source, _row)
-        answers.check_references("math", [(f"{source}, row {row.line}", row.answer) for row in rows])
-        return posed(rows, self.system_prompt)
 
 
 def _row(values: dict[str, Any]) -> tuple[list[Message], str | None]:

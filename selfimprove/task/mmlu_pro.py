@@ -17,10 +17,10 @@ from typing import Any
 
 from selfimprove import answers
 from selfimprove.errors import DataError
-from selfimprove.hub_rows import Source, pick, read
+from selfimprove.hub_rows import pick
 from selfimprove.interfaces import Roles, Task
 from selfimprove.jsonl_rows import clean, messages_of, reference_of
-from selfimprove.problem_sets import EnglishRoles, ProblemSet, posed
+from selfimprove.problem_sets import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
 
@@ -29,20 +29,15 @@ LETTERS = "ABCDEFGHIJ"
 
 @register("mmlu_pro", paper="2406.01574")
 @dataclass
-class MmluPro(Task):
+class MmluPro(Published, Task):
     path: str = "TIGER-Lab/MMLU-Pro"
     """Hub id, or a local file or folder with the columns question, options and answer."""
-    config: str | None = None
-    """Configuration on the hub, where there are several."""
     split: str = "test"
     """What is loaded: test (12,032 questions) or validation (70)."""
-    revision: str | None = None
-    """Commit or tag on the hub."""
     system_prompt: str | None = "Think step by step, then finish with: the answer is (X), where X is the right letter."
-    """A system message in front of each question."""
 
     def __post_init__(self) -> None:
-        self._set = ProblemSet(self._load)
+        self._set = ProblemSet(lambda: published(self, _row, "choice"))
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
@@ -58,12 +53,6 @@ class MmluPro(Task):
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
-
-    def _load(self) -> list[Prompt]:
-        source = Source("task.mmlu_pro", self.path, self.config, self.split, self.revision)
-        rows = read(source, _row)
-        answers.check_references("choice", [(f"{source}, row {row.line}", row.answer) for row in rows])
-        return posed(rows, self.system_prompt)
 
 
 def _row(values: dict[str, Any]) -> tuple[list[Message], str | None]:

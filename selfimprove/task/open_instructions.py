@@ -15,26 +15,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from selfimprove.hub_rows import Source, columns, read
+from selfimprove.hub_rows import columns
 from selfimprove.interfaces import Roles, Task
-from selfimprove.problem_sets import EnglishRoles, ProblemSet, posed
+from selfimprove.problem_sets import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Prompt
 from selfimprove.registry import register
 
 
 @register("open_instructions")
 @dataclass
-class OpenInstructions(Task):
+class OpenInstructions(Published, Task):
     path: str = "databricks/databricks-dolly-15k"
     """Hub id, or a local file or folder: conversations, instruction and response, or prompt and completion."""
-    config: str | None = None
-    """Configuration on the hub, where there are several."""
-    split: str = "train"
-    """What is loaded."""
-    revision: str | None = None
-    """Commit or tag on the hub."""
-    system_prompt: str | None = None
-    """A system message in front of each instruction that brings none."""
     skip_bad: int = 0
     """Rows that may be skipped because they cannot be read; one more is an error."""
 
@@ -57,6 +49,5 @@ class OpenInstructions(Task):
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
 
     def _load(self) -> list[Prompt]:
-        source = Source("task.open_instructions", self.path, self.config, self.split, self.revision)
-        problems = posed(read(source, columns(None, None), self.skip_bad), self.system_prompt)
+        problems = published(self, columns(None, None), skip_bad=self.skip_bad)
         return [replace(p, answer=None, info={**p.info, "solution": p.answer}) for p in problems]

@@ -25,7 +25,7 @@ from selfimprove.training.native import (
 from selfimprove.training.online import Tally, policy_gradient
 from selfimprove.training.options import Adapted, Referenced, Sampled, Trained, between, one_of, reference_of, start_of
 from selfimprove.training.peak import Check, Peak
-from selfimprove.training.preference import Pairs, dpo, pairs
+from selfimprove.training.preference import Pairs, Places, dpo, pairs
 from selfimprove.training.schedule import Schedule, schedule_of
 from selfimprove.training.unpaired import kto
 from selfimprove.training.weights import blend, load, save
@@ -40,6 +40,7 @@ __all__ = [
     "Lora",
     "Pairs",
     "Peak",
+    "Places",
     "Referenced",
     "Sampled",
     "Schedule",

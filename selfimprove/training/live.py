@@ -162,6 +162,11 @@ class Live:
             for prompt, ids, draw, text in zip(prompts, asked, made, texts, strict=True)
         ]
 
+    def copies(self, prompts: Sequence[Prompt], each: int) -> Iterator[list[Prompt]]:
+        """The prompts of one step after the other without end, each of them `each` times, side by side."""
+        for part in passes(prompts, self.rows_per_step // each, self.schedule.seed):
+            yield [prompt for prompt in part for _ in range(each)]
+
     def turns(self, rollouts: Sequence[Rollout]) -> list[Turn]:
         """Rollouts that an engine has drawn, as turns; those without a token are left out."""
         asked = prompts_ids(self.tokenizer, [rollout.prompt.prompt for rollout in rollouts])

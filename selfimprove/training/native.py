@@ -14,7 +14,7 @@ from typing import Any
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Log
 from selfimprove.records import Checkpoint, Prompt
-from selfimprove.training.live import Drawn, Live, Turn, batches, passes
+from selfimprove.training.live import Drawn, Live, Turn, batches
 from selfimprove.training.options import name_of, reference_of
 
 
@@ -173,9 +173,7 @@ def answers(method: Drawn, prompts: Sequence[Prompt], context: Context) -> Play:
     """Draws of `num_generations` completions of each prompt, side by side, marked by the recipe's reward at once."""
 
     def play(live: Live) -> Iterator[Sequence[Turn]]:
-        each = method.num_generations
-        for part in passes(prompts, live.rows_per_step // each, context.seed):
-            asked = [prompt for prompt in part for _ in range(each)]
+        for asked in live.copies(prompts, method.num_generations):
             yield marked(live.draw(asked), asked, context)
 
     return play

@@ -64,6 +64,19 @@ def dpo(
 
 
 @dataclass(frozen=True)
+class Places:
+    """What the reference says before each token of the rejected completions: tensors (pairs, longest, ...)."""
+
+    states: Any
+    """Its last hidden state."""
+    logits: Any
+    ids: Any
+    """The token that follows."""
+    mask: Any
+    """1 where that token is the completion's."""
+
+
+@dataclass(frozen=True)
 class Pairs:
     """A batch of pairs as a loss sees it: tensors with one number for each pair."""
 
@@ -77,6 +90,8 @@ class Pairs:
     rejected_reference: Any
     numbers: Any
     """What the method gave with each pair: (pairs, numbers)."""
+    places: Any = None
+    """The `Places` of the rejected completions, where they were asked for."""
 
 
 def pairs(
@@ -89,6 +104,7 @@ def pairs(
     *,
     reference: Checkpoint | None,
     numbers: Sequence[Sequence[float]] | None = None,
+    places: bool = False,
 ) -> Checkpoint:
     """Preference optimization with a loss of one's own, by TRL's DPO trainer; saves to `folder`.
 
@@ -96,6 +112,7 @@ def pairs(
         loss: of a batch, one number for each pair; their mean is trained on.
         reference: None trains without one, and no second model is loaded.
         numbers: what `loss` needs to know of each pair beside its completions.
+        places: whether `loss` needs the reference's states and logits at the rejected completions.
 
     Raises:
         DataError: the loss is not a number.
@@ -138,6 +155,13 @@ def pairs(
             if reference is not None:
                 with torch.no_grad(), self._frozen(model) as frozen:
                     held = frozen(**given, fused_lm_head=True).log_probs.sum(-1)
+            seen = None
+            if places:
+                ids, real = (given[name].chunk(2)[1] for name in ("input_ids", "attention_mask"))
+                with torch.no_grad(), self._frozen(model) as frozen:
+                    said = frozen(input_ids=ids, attention_mask=real, use_cache=False, output_hidden_states=True)
+                own = mask.chunk(2)[1][:, 1:].float()
+                seen = Places(said.hidden_states[-1][:, :-1], said.logits[:, :-1], ids[:, 1:], own)
             (chosen, rejected), tokens, references = sums.chunk(2), mask.sum(-1).chunk(2), held.chunk(2)
             gains = (chosen - references[0]) - (rejected - references[1])
             self._metrics["train"]["margin"].append(gains.detach().mean().item())
@@ -150,6 +174,7 @@ def pairs(
                 chosen_reference=references[0],
                 rejected_reference=references[1],
                 numbers=inputs["numbers"],
+                places=seen,
             )
             return loss(batch).mean()
 

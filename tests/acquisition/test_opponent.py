@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from selfimprove.acquisition.opponent import Opponent
-from selfimprove.errors import DataError
+from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Sampling
 from selfimprove.task.reasoning_gym import ReasoningGym
 
@@ -76,3 +76,36 @@ def test_a_problem_without_a_reference_has_no_pair(
     with pytest.raises(DataError, match="no problem of this task has a reference solution"):
         Opponent().acquire([replace(problems[0], answer=None)], context)
     assert Opponent().acquire([], make_context(make_engine())) == []
+
+
+def test_the_reward_says_which_one_is_better(
+    make_context: Callable, make_engine: Callable, make_prompt: Callable, worked: Callable
+) -> None:
+    """3+5+8: the own sample is right and the reference is not, both are right, and the other way round."""
+    right, wrong, other = worked([3, 5, 8]), worked([3, 5, 8], slip=0), "#6"
+    prompts = [make_prompt("3+5+8", info={"case": case}) for case in (0, 1, 2)]
+    references = dict(zip((0, 1, 2), (wrong, right, right), strict=True))
+    own = iter([right, other, wrong])
+
+    class Roles:
+        def solution(self, prompt: Any) -> str:
+            return references[prompt.info["case"]]
+
+    context = make_context(make_engine(default="?"), roles=Roles())
+    plain = context.policy.engine.sample
+
+    def sample(checkpoint: Any, asked: Any, *given: Any) -> Any:
+        groups = plain(checkpoint, asked, *given)
+        said = [[{"role": "assistant", "content": next(own)}] for _ in asked]
+        return [[replace(one, completion=text)] for [one], text in zip(groups, said, strict=True)]
+
+    context.policy.engine.sample = sample
+    pairs: list[Any] = list(Opponent(label="reward").acquire(prompts, context))
+    assert [(p.chosen[-1]["content"], p.rejected[-1]["content"]) for p in pairs] == [(right, wrong), (right, wrong)]
+    assert [p.prompt.info["case"] for p in pairs] == [0, 2]  # both right: neither is better
+    assert context.log.metrics["opponent/own_is_better"] == pytest.approx(1 / 3)
+
+
+def test_a_label_that_does_not_exist() -> None:
+    with pytest.raises(RecipeError, match="label takes reference or reward"):
+        Opponent(label="judge")

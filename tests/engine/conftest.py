@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from selfimprove.records import Checkpoint, Prompt
 
-_PLACE = importlib.util.spec_from_file_location("small_llama", Path(__file__).parents[1] / "small_llama.py")
-assert _PLACE and _PLACE.loader
-small_llama: Any = importlib.util.module_from_spec(_PLACE)
-_PLACE.loader.exec_module(small_llama)
-
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Checkpoint]:
+def small(small_llama: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Checkpoint]:
     """`small("gpt2", template=True)`: a checkpoint with random weights, made once; see small_llama.build."""
     root, made = tmp_path_factory.mktemp("small"), dict[str, Checkpoint]()
 

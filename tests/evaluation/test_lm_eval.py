@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -57,16 +57,13 @@ def test_without_tasks_or_lm_eval_one_line_says_so(
 
 @pytest.mark.slow
 def test_lm_eval_asks_the_questions_of_the_split(
+    small_llama: ModuleType,
     make_policy: Callable[..., Any],
     make_prompt: Callable[..., Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("lm_eval")
-    small = importlib.util.spec_from_file_location("small_llama", Path(__file__).parents[1] / "small_llama.py")
-    assert small and small.loader
-    models = importlib.util.module_from_spec(small)
-    small.loader.exec_module(models)
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
@@ -80,7 +77,7 @@ def test_lm_eval_asks_the_questions_of_the_split(
         'doc_to_choice: ["a", "b"]\ndoc_to_target: 0\n'
         "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n"
     )
-    policy = make_policy(checkpoint=Checkpoint(path=str(models.build(tmp_path / "model"))))
+    policy = make_policy(checkpoint=Checkpoint(path=str(small_llama.build(tmp_path / "model"))))
     prompt = next(made for a in range(9) for b in range(9) if split_of((made := make_prompt(f"{a}+{b}")).key) == "gate")
     exam = Exam(problems=[prompt], verify=lambda *_: 1.0)
     method = LmEval(tasks=["sums_here"], include_path=str(tmp_path), batch_size=8, device="cpu")

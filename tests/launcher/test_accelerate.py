@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -10,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -22,41 +23,23 @@ from selfimprove.runner import Runner, create
 TRAIN = ["step", "run", "1", "optimization"]
 
 
-@pytest.fixture
-def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """`python("exit 3")`: the interpreter is a shell script that notes its variables and then does this."""
-
-    def make(then: str) -> Path:
-        script, notes = tmp_path / "python", tmp_path / "notes"
-        script.write_text(f'#!/bin/sh\necho "$RANK $LOCAL_RANK $WORLD_SIZE $MASTER_ADDR $*" >> {notes}\n{then}\n')
-        script.chmod(0o755)
-        monkeypatch.setattr(sys, "executable", str(script))
-        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"):
-            monkeypatch.delenv(name, raising=False)
-        return notes
-
-    return make
-
-
-def never() -> None:
-    raise AssertionError("the step must not run in this process")
-
-
-def test_a_step_that_trains_has_the_variables_of_torchrun(python: Callable) -> None:
+def test_a_step_that_trains_has_the_variables_of_torchrun(never: Callable, python: Callable) -> None:
     notes = python("exit 0")
     Accelerate(processes=3).launch(never, TRAIN)
-    words = "-m selfimprove step run 1 optimization"
-    assert sorted(notes.read_text().splitlines()) == [f"{rank} {rank} 3 127.0.0.1 {words}" for rank in range(3)]
+    words = "|-m|selfimprove|step|run|1|optimization"
+    assert sorted(notes.read_text().splitlines()) == [f"{rank} {rank} 3 127.0.0.1{words}" for rank in range(3)]
 
 
 @pytest.mark.parametrize("stage", ["acquisition", "evaluation", "sealed"])
-def test_any_other_step_runs_once_and_alone(python: Callable, stage: str) -> None:
+def test_any_other_step_runs_once_and_alone(never: Callable, python: Callable, stage: str) -> None:
     notes = python("exit 0")
     Accelerate(processes=3).launch(never, ["step", "run", "1", stage])
-    assert notes.read_text().split() == ["-m", "selfimprove", "step", "run", "1", stage]
+    assert notes.read_text().strip() == f"|-m|selfimprove|step|run|1|{stage}"
 
 
-def test_one_that_fails_ends_the_others_and_is_heard(python: Callable, capfd: pytest.CaptureFixture) -> None:
+def test_one_that_fails_ends_the_others_and_is_heard(
+    never: Callable, python: Callable, capfd: pytest.CaptureFixture
+) -> None:
     python('[ "$RANK" = 1 ] && echo "error: no such row" >&2 && exit 65\nexec sleep 60')
     began = time.monotonic()
     with pytest.raises(UserError, match="exit code 65") as error:
@@ -65,14 +48,18 @@ def test_one_that_fails_ends_the_others_and_is_heard(python: Callable, capfd: py
     assert capfd.readouterr().err == "error: no such row\n"
 
 
-def test_what_the_others_say_is_not_shown_twice(python: Callable, capfd: pytest.CaptureFixture) -> None:
+def test_what_the_others_say_is_not_shown_twice(
+    never: Callable, python: Callable, capfd: pytest.CaptureFixture
+) -> None:
     python("echo step $RANK; echo note $RANK >&2")
     Accelerate(processes=2).launch(never, TRAIN)
     shown = capfd.readouterr()
     assert (shown.out, shown.err) == ("step 0\n", "note 0\n")
 
 
-def test_a_stop_of_the_run_ends_all_of_them(python: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stop_of_the_run_ends_all_of_them(
+    never: Callable, python: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     python(f"echo $$ >> {tmp_path}/pids\nexec sleep 60")
     plain = time.sleep
 
@@ -95,39 +82,20 @@ def test_fewer_than_no_processes_are_refused() -> None:
         Accelerate(processes=-1)
 
 
-SMALL = [
-    *("rounds=1", "gate_problems=12", "sealed_problems=12", "probe_problems=4", "audit_problems=4", "audit_samples=2"),
-    *("reward=random", "acquisition.seed_prompts.problems=12", "acquisition.rejection_sampling.samples=2"),
-    *("acquisition.rejection_sampling.max_completion_length=12", "engine.transformers.max_completion_length=12"),
-    *("model.tiny.max_steps=2", "model.tiny.check_every=2", "model.tiny.probes=8"),
-    *("optimization.sft.max_steps=3", "optimization.sft.lr_scheduler_type=constant"),
-]
-
-
-class Quiet:
-    def step(self, number, stage): ...
-    def progress(self, done, total, unit=""): ...
-    def metric(self, name, value): ...
-    def note(self, text): ...
-    def round(self, line): ...
-
-
 @pytest.mark.slow
 def test_a_run_with_two_processes_finishes_and_a_lost_step_comes_back_to_the_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small: list[str], quiet_log: Any
 ) -> None:
-    monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    root = create(
-        "quickstart", [*SMALL, "launcher=accelerate", "launcher.accelerate.processes=2"], tmp_path / "run"
-    ).root
-    summary = Runner(RunDir(root), Quiet()).run()
+    plan = ["optimization.sft.max_steps=3", "optimization.sft.lr_scheduler_type=constant"]
+    changes = [*small, *plan, "launcher=accelerate", "launcher.accelerate.processes=2"]
+    root = create("quickstart", changes, tmp_path / "run").root
+    summary = Runner(RunDir(root), quiet_log).run()
     assert summary["rounds"] == 1 and summary["sealed"]["n"] == 12 and summary["verdict"]
     step = root / "round_001" / "optimization"
     assert json.loads((step / "step.json").read_text())["metrics"]["train/steps"] == 3
     weights = (step / "model" / "model.safetensors").read_bytes()
     step.rename(tmp_path / "lost")
-    assert Runner(RunDir.open(root), Quiet()).run()["verdict"] == summary["verdict"]
+    assert Runner(RunDir.open(root), quiet_log).run()["verdict"] == summary["verdict"]
     assert (step / "model" / "model.safetensors").read_bytes() == weights
     assert not (root / "quarantine").exists(), "the steps after it still fit"
 
@@ -152,15 +120,13 @@ training.sft(Checkpoint(path=start), rows, Path(out), plan, Log(), weights=weigh
 
 @pytest.mark.slow
 @pytest.mark.parametrize("weighted", ["no", "yes"])
-def test_two_processes_with_half_the_batch_give_the_weights_of_one(tmp_path: Path, weighted: str) -> None:
+def test_two_processes_with_half_the_batch_give_the_weights_of_one(
+    tmp_path: Path, small_llama: ModuleType, weighted: str
+) -> None:
     import torch
     from safetensors.torch import load_file
 
-    place = importlib.util.spec_from_file_location("small_llama", Path(__file__).parents[1] / "small_llama.py")
-    assert place and place.loader
-    llama = importlib.util.module_from_spec(place)
-    place.loader.exec_module(llama)
-    start, data = llama.build(tmp_path / "start", template=True), tmp_path / "data.jsonl"
+    start, data = small_llama.build(tmp_path / "start", template=True), tmp_path / "data.jsonl"
     prompts = [Prompt(prompt=[{"role": "user", "content": "what is " + "3 + " * n + "5?"}]) for n in range(8)]
     texts = ["Answer: 8." * (1 + n % 3) for n in range(8)]
     write_records(

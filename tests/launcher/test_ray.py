@@ -17,10 +17,6 @@ from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner, create
 
 
-def never() -> None:
-    raise AssertionError("the step must not run in this process")
-
-
 class Cluster:
     """What the launcher uses of Ray, in this process; notes what it is asked."""
 
@@ -60,7 +56,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def test_a_step_asks_for_its_resources_with_the_absolute_place_of_the_run(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    never: Callable, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     launcher = Ray(address="auto", num_cpus=2, num_gpus=1, train_gpus=8)
@@ -75,7 +71,7 @@ def test_a_step_asks_for_its_resources_with_the_absolute_place_of_the_run(
 
 
 def test_what_a_step_said_is_shown_and_its_code_is_that_of_the_error(
-    cluster: Cluster, capsys: pytest.CaptureFixture
+    never: Callable, cluster: Cluster, capsys: pytest.CaptureFixture
 ) -> None:
     cluster.outcome = lambda: (65, "round 1\n", "error: no such row\n")
     with pytest.raises(UserError, match="exit code 65") as error:
@@ -84,7 +80,7 @@ def test_what_a_step_said_is_shown_and_its_code_is_that_of_the_error(
     assert tuple(capsys.readouterr()) == ("round 1\n", "error: no such row\n")
 
 
-def test_a_cluster_that_fails_is_one_line(cluster: Cluster) -> None:
+def test_a_cluster_that_fails_is_one_line(never: Callable, cluster: Cluster) -> None:
     def fails() -> Any:
         raise RuntimeError("a long story\nthe node died")
 
@@ -93,7 +89,9 @@ def test_a_cluster_that_fails_is_one_line(cluster: Cluster) -> None:
         Ray().launch(never, ["step", "run", "1", "gate"])
 
 
-def test_a_cluster_that_is_not_there_is_one_line(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_is_not_there_is_one_line(
+    never: Callable, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuses(**_: Any) -> None:
         raise Exception("tried for a while\nthe node timed out")
 
@@ -102,7 +100,7 @@ def test_a_cluster_that_is_not_there_is_one_line(cluster: Cluster, monkeypatch: 
         Ray().launch(never, ["step", "run", "1", "gate"])
 
 
-def test_a_stop_of_the_run_takes_the_step_back(cluster: Cluster) -> None:
+def test_a_stop_of_the_run_takes_the_step_back(never: Callable, cluster: Cluster) -> None:
     def stops() -> Any:
         raise KeyboardInterrupt
 
@@ -112,7 +110,7 @@ def test_a_stop_of_the_run_takes_the_step_back(cluster: Cluster) -> None:
     assert cluster.cancelled == ["task"]
 
 
-def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_message_says_what_to_install(never: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EngineError, match=r"pip install 'selfimprove\[ray\]'"):
         Ray().launch(never, ["step", "run", "1", "gate"])
@@ -121,22 +119,6 @@ def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytes
 def test_less_than_no_gpu_is_refused() -> None:
     with pytest.raises(RecipeError):
         Ray(train_gpus=-1)
-
-
-SMALL = [
-    *("rounds=1", "gate_problems=12", "sealed_problems=12", "probe_problems=4", "audit_problems=4", "audit_samples=2"),
-    *("reward=random", "acquisition.seed_prompts.problems=12", "acquisition.rejection_sampling.samples=2"),
-    *("acquisition.rejection_sampling.max_completion_length=12", "engine.transformers.max_completion_length=12"),
-    *("model.tiny.max_steps=2", "model.tiny.check_every=2", "model.tiny.probes=8", "optimization.sft.max_steps=2"),
-]
-
-
-class Quiet:
-    def step(self, number, stage): ...
-    def progress(self, done, total, unit=""): ...
-    def metric(self, name, value): ...
-    def note(self, text): ...
-    def round(self, line): ...
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -151,16 +133,16 @@ def contents(root: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_real_cluster_does_what_one_process_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_cluster_does_what_one_process_does(
+    never: Callable, tmp_path: Path, small: list[str], quiet_log: Any
+) -> None:
     ray = pytest.importorskip("ray")
-    monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    inline = create("quickstart", SMALL, tmp_path / "inline").root
-    verdict = Runner(RunDir(inline), Quiet()).run()["verdict"]
-    root = create("quickstart", [*SMALL, "launcher=ray"], tmp_path / "ray").root
+    inline = create("quickstart", small, tmp_path / "inline").root
+    verdict = Runner(RunDir(inline), quiet_log).run()["verdict"]
+    root = create("quickstart", [*small, "launcher=ray"], tmp_path / "ray").root
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        assert Runner(RunDir(root), Quiet()).run()["verdict"] == verdict
+        assert Runner(RunDir(root), quiet_log).run()["verdict"] == verdict
         assert contents(root) == contents(inline)
         command = ["step", str(tmp_path / "nowhere"), "1", "gate", "--fingerprint", "f"]
         with pytest.raises(UserError, match="exit code 66"):

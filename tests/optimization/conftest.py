@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,13 +15,9 @@ from selfimprove.records import Checkpoint, Preference, Prompt, Rollout
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def small(small_llama: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A small Llama with random weights, a byte-level tokenizer and a chat template."""
-    place = importlib.util.spec_from_file_location("small_llama", Path(__file__).parents[1] / "small_llama.py")
-    assert place and place.loader
-    module = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    return Checkpoint(path=str(module.build(tmp_path_factory.mktemp("small") / "llama", template=True)))
+    return Checkpoint(path=str(small_llama.build(tmp_path_factory.mktemp("small") / "llama", template=True)))
 
 
 @pytest.fixture

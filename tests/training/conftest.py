@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -14,19 +12,9 @@ TEXTS = [("what is 3 + 5?", "Answer: 8."), ("what is 12 - 7?", "Answer: 5."), ("
 
 
 @pytest.fixture(scope="session")
-def llama() -> ModuleType:
-    """The module that builds small models."""
-    place = importlib.util.spec_from_file_location("small_llama", Path(__file__).parents[1] / "small_llama.py")
-    assert place and place.loader
-    module = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def start(llama: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def start(small_llama: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A small Llama with random weights and a chat template."""
-    return Checkpoint(path=str(llama.build(tmp_path_factory.mktemp("start") / "llama", template=True)))
+    return Checkpoint(path=str(small_llama.build(tmp_path_factory.mktemp("start") / "llama", template=True)))
 
 
 @pytest.fixture

@@ -50,10 +50,10 @@ def test_each_works_on_what_the_one_before_made_and_only_the_last_is_kept(make_c
 
 
 @pytest.fixture(scope="module")
-def ends(llama: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkpoint, Checkpoint]:
+def ends(small_llama: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkpoint, Checkpoint]:
     """Two models of one kind whose embeddings and output layer are one matrix."""
     folder = tmp_path_factory.mktemp("ends")
-    made = [llama.build(folder / str(seed), seed=seed, tie_word_embeddings=True) for seed in (0, 1)]
+    made = [small_llama.build(folder / str(seed), seed=seed, tie_word_embeddings=True) for seed in (0, 1)]
     return Checkpoint(path=str(made[0])), Checkpoint(path=str(made[1]))
 
 
