@@ -147,7 +147,7 @@ class RunDir:
 
     def manifest(self, number: int, stage: str) -> dict[str, Any]:
         """step.json of a finished step."""
-        return json.loads((self.step(number, stage) / MANIFEST).read_text())
+        return read_manifest(self.step(number, stage))
 
     def content(self, number: int, stage: str) -> str:
         """The sha256 of what a finished step wrote, and of what it was made from."""
@@ -236,10 +236,15 @@ def seal(folder: Path, notes: dict[str, Any]) -> None:
     write_json(folder / MANIFEST, signed({**notes, "files": files}))
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """step.json of a sealed folder."""
+    return json.loads((folder / MANIFEST).read_text())
+
+
 def fault(folder: Path) -> str:
     """What is wrong with the files of a sealed folder; empty where they are as they were."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = read_manifest(folder)
         files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
         if not is_signed(manifest):
             return f"{MANIFEST} was changed"

@@ -7,26 +7,27 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-from selfimprove import environment, splits, statistics, steps
+from selfimprove import environment, splits, statistics, steps, training
 from selfimprove import recipe as recipes
 from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError
 from selfimprove.interfaces import Log
 from selfimprove.journal import Journal
-from selfimprove.records import VERDICTS, Report
+from selfimprove.records import VERDICTS, Report, digest
 from selfimprove.rundir import RunDir, signed, storage, write_json, write_text
 from selfimprove.stored import FIRST, HELD_OUT, STAGES, Stored, began, changed_values
+from selfimprove.unfinished import Unfinished
 
 ACCEPTED = ("acquisition", "reward", "selection", "optimization", "refinement", "controller")
 """Slots whose options may change in the middle of a run: they decide what is learned, not how it is measured."""
-TRAINING = ("model", "optimization", "null")
-"""Steps that train; the others sample."""
+TRAINS = ("optimization", "null")
+"""Steps in which a policy is trained, for hours perhaps: they do not begin anew when they are stopped."""
 
 
 class Watcher(Log, Protocol):
@@ -273,6 +274,7 @@ class Runner:
             self.watcher.step(number, stage)
             command = ["step", str(self.folder.root), str(number), stage, "--fingerprint", fingerprint]
             self.stored.recipe.the("launcher").launch(lambda: self.perform(number, stage, fingerprint), command)
+        Unfinished(self.folder, number, stage).clear()
         return fingerprint
 
     def perform(self, number: int, stage: str, fingerprint: str) -> None:
@@ -288,11 +290,15 @@ class Runner:
         if self.stored.environment.get("deterministic"):
             steps.deterministic()
         journal = None
-        if stage not in TRAINING:  # the weights behind a path change while it trains
+        if stage not in ("model", *TRAINS):  # the weights behind a path change while it trains
             journal = Journal(self.folder.journal(number, stage), f"{fingerprint} {inputs}")
         self.stored.journal = journal
         try:
-            with storage(), nullcontext() if stage in HELD_OUT else splits.closed(stage):
+            with (
+                storage(),
+                nullcontext() if stage in HELD_OUT else splits.closed(stage),
+                self._kept(number, stage, fingerprint),
+            ):
                 if stage == "model":
                     counts = steps.model(self.stored, folder, log)
                 else:
@@ -311,6 +317,13 @@ class Runner:
         notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}
         notes |= {"fingerprint": fingerprint, "inputs": inputs}
         self.folder.commit(number, stage, notes, time.monotonic() - began)
+
+    def _kept(self, number: int, stage: str, fingerprint: str) -> AbstractContextManager[None]:
+        """Where the step trains, its trainings go on where a former attempt at this very step stopped."""
+        if stage not in TRAINS:
+            return nullcontext()
+        bound = digest([fingerprint, self.stored.inputs(number, stage), environment.environment()])
+        return training.resumable(Unfinished(self.folder, number, stage, bound, self.watcher.note))
 
     def _beside(self, number: int, stage: str) -> None:
         """Take part in a step that another process writes; what is written here is thrown away."""

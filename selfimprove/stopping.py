@@ -2,6 +2,7 @@
 
 SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it at the next safe point: between steps, or where a step reports progress. A
 step that reports none for a while is broken off where it is, which the run folder bears; so is all at a second signal.
+A training that can save itself has longer, because its steps may be slow.
 A terminal that goes away and a reader that closes its end (`| head -1`) only end the output.
 """
 
@@ -14,11 +15,17 @@ import sys
 from types import FrameType, TracebackType
 from typing import Any, TextIO, cast
 
+from selfimprove import training
 from selfimprove.runner import Watcher
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+AGAIN = signal.SIGUSR2
+"""The same from the process that launched this one as a step; after another signal it says nothing new."""
 GRACE = 1.0
 """Seconds until a step that comes to no safe point is broken off."""
+PATIENCE = 20.0
+"""Seconds until a training that would save itself at its next step is broken off; whoever takes a machine away gives at
+least 30."""
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -38,10 +45,11 @@ class Stopping:
         self.number = 0
         """The signal that came; 0 is none."""
         self._before: dict[int, Any] = {}
+        self._waited = False
 
     def __enter__(self) -> Stopping:
         self._terminal = _terminal()
-        for number in SIGNALS:
+        for number in (*SIGNALS, AGAIN):
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
                 self._before[number] = signal.signal(number, self._asked)
         self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._late)
@@ -84,6 +92,8 @@ class Stopping:
     def _asked(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP and self._terminal and not _terminal():
             return  # nobody asks: the terminal went away
+        if self.number and number == AGAIN:
+            return
         if self.number:
             if sys.stderr is not None and sys.stderr.isatty():
                 os.write(2, SHOW_CURSOR)
@@ -92,7 +102,11 @@ class Stopping:
         signal.setitimer(signal.ITIMER_REAL, GRACE)
 
     def _late(self, number: int, frame: FrameType | None) -> None:
-        self.check()
+        if training.saves_soon() and not self._waited:
+            self._waited = True
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE - GRACE)
+        else:
+            self.check()
 
 
 def _terminal() -> bool:

@@ -96,6 +96,32 @@ def test_a_step_without_a_safe_point_is_broken_off(monkeypatch: pytest.MonkeyPat
     assert ended(process) == 143 and 0.3 <= time.monotonic() - began < 3
 
 
+def test_a_training_that_will_save_itself_has_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "GRACE", 0.1)
+    monkeypatch.setattr(stopping, "PATIENCE", 0.8)
+    monkeypatch.setattr(stopping.training, "saves_soon", lambda: True)
+
+    def slow(watcher: Stopping) -> None:
+        time.sleep(0.5)
+        watcher.progress(1, 2)
+
+    for work, shortest, longest in ((slow, 0.3, 0.75), (silent, 0.8, 3.0)):
+        process = child(work)
+        began = time.monotonic()
+        os.kill(process, signal.SIGTERM)
+        assert ended(process) == 143 and shortest <= time.monotonic() - began < longest
+
+
+def test_what_the_launching_process_says_is_no_second_signal() -> None:
+    for first in (signal.SIGINT, stopping.AGAIN):
+        with Stopping(Shown()) as watcher:
+            signal.raise_signal(first)
+            signal.raise_signal(stopping.AGAIN)
+            with pytest.raises(Stopped) as stopped:
+                watcher.check()
+        assert stopped.value.code == (130 if first == signal.SIGINT else 143)
+
+
 def test_a_second_signal_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "GRACE", 60)
     process = child(silent)

@@ -10,9 +10,9 @@ from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.text import completions_ids, prompts_ids
 from selfimprove.training.lora import adapter
-from selfimprove.training.peak import Check, Peak
+from selfimprove.training.peak import Check
 from selfimprove.training.schedule import Schedule
-from selfimprove.training.trainer import arguments, callback, dataset, train
+from selfimprove.training.trainer import arguments, dataset, train
 from selfimprove.training.weights import load
 
 
@@ -94,6 +94,5 @@ def sft(
         data_collator=collator,
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
-        callbacks=[callback(log, check, check_every)],
     )
-    return train(trainer, tokenizer, folder, log, checkpoint, check if isinstance(check, Peak) else None)
+    return train(trainer, tokenizer, folder, log, checkpoint, check, check_every)

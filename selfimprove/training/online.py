@@ -17,7 +17,7 @@ from selfimprove.text import prompts_ids
 from selfimprove.training.lora import adapter
 from selfimprove.training.options import Sampled, reference_of, start_of
 from selfimprove.training.schedule import schedule_of
-from selfimprove.training.trainer import arguments, callback, dataset, diverged, report, train
+from selfimprove.training.trainer import arguments, dataset, diverged, report, train
 from selfimprove.training.weights import load
 
 
@@ -175,9 +175,8 @@ def policy_gradient(
         train_dataset=dataset([{"prompt": str(place)} for place in range(len(prompts))]),
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
-        callbacks=[callback(log)],
     )
-    trained = train(trainer, tokenizer, folder, log, checkpoint)
+    trained = train(trainer, tokenizer, folder, log, checkpoint, kept=False)
     tally.report(log, together)
     report(trainer, log, {"entropy": "entropy", "kl": "kl"})
     return trained

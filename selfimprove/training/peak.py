@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Check = Callable[[int, Any], bool]
@@ -38,3 +38,11 @@ class Peak:
         if step != self._seen:
             self(step, model)
         model.load_state_dict(self._weights)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What it has seen so far, as numbers and as weights, so that a training can go on with it."""
+        return {"step": self.step, "best": self.best, "seen": self._seen}, self._weights
+
+    def take(self, seen: Mapping[str, Any], weights: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.step, self.best, self._seen, self._weights = seen["step"], seen["best"], seen["seen"], weights

@@ -13,7 +13,7 @@ from selfimprove.records import Checkpoint, Preference
 from selfimprove.text import completions_ids, prompts_ids
 from selfimprove.training.lora import adapter
 from selfimprove.training.schedule import Schedule
-from selfimprove.training.trainer import arguments, callback, dataset, report, train
+from selfimprove.training.trainer import arguments, dataset, report, train
 from selfimprove.training.weights import frozen, load
 
 
@@ -58,7 +58,6 @@ def dpo(
         train_dataset=dataset(pair_rows(tokenizer, preferences)),
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
-        callbacks=[callback(log)],
     )
     return train(trainer, tokenizer, folder, log, checkpoint)
 
@@ -191,7 +190,6 @@ def pairs(
         train_dataset=dataset([{**row, "numbers": given} for row, given in zip(rows, known, strict=True)]),
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
-        callbacks=[callback(log)],
     )
     trained = train(trainer, tokenizer, folder, log, checkpoint)
     report(trainer, log, {"margin": "margin", "chosen": "chosen_logprob"})

@@ -11,6 +11,7 @@ from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint
 from selfimprove.training.lora import merged
 from selfimprove.training.peak import Check, Peak
+from selfimprove.training.resume import Resumable, begin, unmoved
 from selfimprove.training.schedule import Schedule
 from selfimprove.training.weights import dtype_of, load, save
 
@@ -62,18 +63,37 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
     }
 
 
-def callback(log: Log, check: Check | None = None, check_every: int = 0) -> Any:
-    """Shows progress, asks `check`, and ends a training whose loss is no number."""
+def _progress(log: Log, check: Check | None, check_every: int, kept: Resumable | None) -> Any:
+    """Shows progress, asks `check`, has checkpoints kept, and ends a training whose loss is no number.
+
+    Where it is kept, a training that is to stop saves itself first, when its next step begins: only then is everything
+    done that belongs to a step.
+    """
     from transformers import TrainerCallback
 
     class Progress(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if kept:
+                kept.train_begins()
+
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if kept:
+                kept.pass_begins()
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if kept:
+                kept.step_begins()
+
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            log.progress(state.global_step, state.max_steps, "steps")
-            if check and state.global_step % check_every == 0:
-                model = kwargs["model"]
-                model.eval()
-                control.should_training_stop |= check(state.global_step, model)
-                model.train()
+            due = check is not None and state.global_step % check_every == 0
+            try:
+                log.progress(state.global_step, state.max_steps, "steps")
+                if check and due:
+                    control.should_training_stop |= look(check, state.global_step, kwargs["model"])
+            except KeyboardInterrupt as stop:
+                if not kept:
+                    raise
+                kept.stop, kept.unlooked = stop, due
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             loss = (logs or {}).get("loss")
@@ -83,23 +103,50 @@ def callback(log: Log, check: Check | None = None, check_every: int = 0) -> Any:
     return Progress()
 
 
+def look(check: Check, step: int, model: Any) -> bool:
+    """What the check says of the weights in training; the training draws on as if nobody had looked."""
+    model.eval()
+    with unmoved():
+        said = check(step, model)
+    model.train()
+    return said
+
+
 def diverged(what: str, step: int, args: Any) -> DataError:
     """The error of a training that came to numbers which are none."""
     return DataError(f"{what} at step {step}; nothing was saved. Try a lower learning_rate than {args.learning_rate:g}")
 
 
 def train(
-    trainer: Any, tokenizer: Any, folder: Path, log: Log, start: Checkpoint, peak: Peak | None = None
+    trainer: Any,
+    tokenizer: Any,
+    folder: Path,
+    log: Log,
+    start: Checkpoint,
+    check: Check | None = None,
+    check_every: int = 0,
+    kept: bool = True,
 ) -> Checkpoint:
     """Train, note the numbers, and save to `folder` in the number type that the start was stored in.
+
+    `check` is asked every `check_every` steps whether to stop; of a `Peak` the best weights are saved, not the last.
+
+    Args:
+        kept: whether the training may go on from its own checkpoint, where the run keeps any.
 
     Raises:
         DataError: the loss or the weights are no numbers; nothing is saved.
     """
     from transformers.trainer_callback import PrinterCallback
 
+    peak = check if isinstance(check, Peak) else None
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    going = begin(trainer, peak, log) if kept else None
+    trainer.add_callback(_progress(log, check, check_every, going))
+    if going:
+        going.run(lambda: check is not None and look(check, trainer.state.global_step, trainer.model))
+    else:
+        trainer.train()
     model = _gathered(trainer, start)
     if not trainer.accelerator.is_main_process:
         return Checkpoint(path=str(folder))  # the first process writes it

@@ -13,7 +13,7 @@ from selfimprove.records import Checkpoint, Rollout
 from selfimprove.text import completions_ids, prompts_ids
 from selfimprove.training.lora import adapter
 from selfimprove.training.schedule import Schedule
-from selfimprove.training.trainer import arguments, callback, dataset, report, train
+from selfimprove.training.trainer import arguments, dataset, report, train
 from selfimprove.training.weights import frozen, load
 
 
@@ -68,7 +68,6 @@ def kto(
         train_dataset=dataset(rows),
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
-        callbacks=[callback(log)],
     )
     trained = train(trainer, tokenizer, folder, log, checkpoint)
     report(trainer, log, {"kl": "kl", "rewards/chosen": "reward_good", "rewards/rejected": "reward_bad"})

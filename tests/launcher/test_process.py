@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from selfimprove.errors import UserError
+from selfimprove.launcher import process
 from selfimprove.launcher.process import Process
 from selfimprove.runner import Runner
 
@@ -31,6 +33,27 @@ def test_a_step_that_was_killed_is_an_error_too(never: Callable, python: Callabl
     with pytest.raises(UserError, match="-9") as error:
         Process().launch(never, ["step", "run", "1", "gate"])
     assert error.value.code == 1
+
+
+def test_a_stopped_run_has_the_step_end_itself_and_kills_one_that_does_not(
+    never: Callable, python: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "PATIENCE", 1.0)
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        for trap, left in ((f"sleep 0.3; echo saved > {tmp_path}/said; exit 143", True), ("", False)):
+            notes = python(f"trap '{trap}' USR2\necho $$ > {tmp_path}/pid\nwhile :; do sleep 0.02; done")
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with pytest.raises(KeyboardInterrupt):
+                Process().launch(never, ["step"])
+            assert notes.exists() and (tmp_path / "said").exists() == left
+            assert not (Path("/proc") / (tmp_path / "pid").read_text().strip()).exists()
+            (tmp_path / "said").unlink(missing_ok=True)
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_the_step_cannot_read_the_keyboard(never: Callable, python: Callable, tmp_path: Path) -> None:
