@@ -106,12 +106,13 @@ def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[
     if statistic not in STATISTICS:
         known = f"{', '.join(STATISTICS[:-1])} and {STATISTICS[-1]}"
         raise RecipeError(f"the engine has no statistic {statistic!r}; it has {known}")
-    longest = max((len(prompt) + len(completion) for prompt, completion in pairs), default=0)
+    said = [i for i, (_, completion) in enumerate(pairs) if completion]  # an unanswered prompt has nothing to score
+    longest = max((len(pairs[i][0]) + len(pairs[i][1]) for i in said), default=0)
     if longest > context_of(model):
         raise DataError(
             f"a prompt and completion of {longest} tokens exceed the model's context of {context_of(model)}"
         )
-    order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
+    order = sorted(said, key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
     scores: list[list[float]] = [[] for _ in pairs]
     room = NUMBERS // max(1, longest * model.config.get_text_config().vocab_size)
     size = max(1, min(rows, room))

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from selfimprove import forward
 from selfimprove.decoding import Draw, decode
+from selfimprove.forward import context_of
 from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
@@ -52,14 +53,20 @@ class Transformers(Engine):
         model, tokenizer = self._load(checkpoint)
         rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
         ids = [tuple(one) for one in prompts_ids(tokenizer, [prompt.prompt for prompt in prompts])]
-        order = sorted(set(ids), key=lambda one: (len(one), one))
+        context = context_of(model)
+        full = {one for one in ids if len(one) >= context}  # a judge's prompt with an attempt that ran on and on
+        if len(full) == len(set(ids)):
+            full = set()  # all of them: decoding says what is wrong
+        order = sorted(set(ids) - full, key=lambda one: (len(one), one))
         size = max(1, self.batch_size // rows)
-        drawn: dict[tuple[int, ...], list[Draw]] = {}
+        drawn = {one: [Draw([], 0.0, 0, "length")] * rows for one in full}
         for start in range(0, len(order), size):
             batch = order[start : start + size]
             groups = decode(model, tokenizer, batch, rows, sampling, self.max_completion_length, seed)
             drawn.update(zip(batch, groups, strict=True))
-            log.progress(len(drawn) * rows, len(order) * rows, "samples")
+            log.progress((len(drawn) - len(full)) * rows, len(order) * rows, "samples")
+        if full:
+            log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
         texts = {
             one: tokenizer.batch_decode([draw.tokens for draw in group], skip_special_tokens=True)
             for one, group in drawn.items()

@@ -68,10 +68,13 @@ class Vllm(Engine):
         process, (_, known) = self._vllm(), self._know(checkpoint)
         rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
         ids = [tuple(one) for one in prompts_ids(known.tokenizer, [prompt.prompt for prompt in prompts])]
-        order = sorted(set(ids))
-        longest, context = max(map(len, order), default=0), min(known.context, self.max_model_len or known.context)
-        if longest >= context:
-            raise DataError(f"a prompt of {longest} tokens fills the model's context of {context}")
+        context = min(known.context, self.max_model_len or known.context)
+        full = {one for one in ids if len(one) >= context}  # a judge's prompt with an attempt that ran on and on
+        order = sorted(set(ids) - full)
+        if full and not order:
+            raise DataError(
+                f"every prompt fills the model's context of {context} tokens: {min(map(len, full))} or more"
+            )
         limit = sampling.max_completion_length or self.max_completion_length
         options: dict[str, Any] = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "min_p")}
         options |= {"n": rows, "stop_token_ids": known.ends, "logprobs": 0, "detokenize": False, "flat_logprobs": True}
@@ -81,6 +84,9 @@ class Vllm(Engine):
         outputs = process.generate([list(one) for one in order], asked, log) if order else []
         process.rest()
         drawn = {one: _completions(output.outputs, known) for one, output in zip(order, outputs, strict=True)}
+        drawn |= {one: [_unanswered()] * rows for one in full}
+        if full:
+            log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
         return [
             [Rollout(prompt=prompt, **drawn[one][i % rows]) for i in range(n)]
             for prompt, one in zip(prompts, ids, strict=True)
@@ -202,6 +208,12 @@ def _completions(outputs: Sequence[Any], known: forward.Reference) -> list[dict[
         }
         for output, line, end, text in zip(outputs, lines, ended, texts, strict=True)
     ]
+
+
+def _unanswered() -> dict[str, Any]:
+    """The fields of the rollout of a prompt that leaves no room for a completion."""
+    said = [{"role": "assistant", "content": ""}]
+    return {"completion": said, "logprobs": {"sum": 0.0, "count": 0}, "info": {"finish_reason": "length"}}
 
 
 def _seed(seed: int, prompt: tuple[int, ...]) -> int:

@@ -323,10 +323,21 @@ def test_an_end_token_is_counted_but_not_shown(tiny, ask, quiet_log, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_a_prompt_as_long_as_the_context_is_an_error(kind, small, ask, quiet_log):
+def test_a_prompt_as_long_as_the_context_stays_unanswered_beside_others(kind, small, ask, quiet_log):
+    engine, long = Transformers(), ask("x" * 128)
+    short = engine.sample(small(kind), [ask("3")], 2, Sampling(), 0, quiet_log)
+    both, [one, other] = engine.sample(small(kind), [ask("3"), long], 2, Sampling(), 0, quiet_log)
+    assert [both] == short and one == other
+    assert (one.text, one.truncated, one.logprobs) == ("", True, {"sum": 0.0, "count": 0})
+    assert "1 prompts fill the model's context of 128 tokens and stay unanswered" in quiet_log.notes
+    assert engine.score(small(kind), [one]) == [[]]
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_prompts_that_are_all_as_long_as_the_context_are_an_error(kind, small, ask, quiet_log):
     engine, long = Transformers(), ask("x" * 128)
     with pytest.raises(DataError, match="128"):
-        engine.sample(small(kind), [ask("3"), long], 1, GREEDY, 0, quiet_log)
+        engine.sample(small(kind), [long, ask("x" * 129)], 1, GREEDY, 0, quiet_log)
     with pytest.raises(DataError, match="128"):
         engine.score(small(kind), [Rollout(prompt=long, completion=[{"role": "assistant", "content": "y"}])])
 
