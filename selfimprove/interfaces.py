@@ -312,6 +312,14 @@ class Optimization(ABC):
 
     consumes: ClassVar[Any]
 
+    def preflight(self) -> list[str]:
+        """Look for what the options need, before a run begins; remarks on it that a user should see.
+
+        Raises:
+            UserError: it is not there.
+        """
+        return []
+
     @abstractmethod
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint: ...
 

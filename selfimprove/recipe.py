@@ -203,12 +203,13 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
 
 
 def preflight(recipe: Recipe) -> list[str]:
-    """Look at the model and the data of a recipe before anything is built; remarks on them that a user should see.
+    """Look at model, data and training of a recipe before anything is built; remarks on them that a user should see.
 
     Raises:
         UserError: one of them cannot be used.
     """
-    return [*recipe.the("model").preflight(), *recipe.the("task").preflight()]
+    looked = [recipe.the("model"), recipe.the("task"), *recipe.optimization.values()]
+    return [remark for method in looked for remark in method.preflight()]
 
 
 def runnable(settings: Settings) -> str:

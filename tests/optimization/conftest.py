@@ -15,13 +15,19 @@ from selfimprove.records import Checkpoint, Preference, Prompt, Rollout
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """A small Llama with random weights, a byte-level tokenizer and a chat template."""
+def llama_like() -> Callable[..., Path]:
+    """`llama_like(folder, kind="llama", template=True)`: the folder of a small model with random weights."""
     place = importlib.util.spec_from_file_location("small_llama", Path(__file__).parents[1] / "small_llama.py")
     assert place and place.loader
     module = importlib.util.module_from_spec(place)
     place.loader.exec_module(module)
-    return Checkpoint(path=str(module.build(tmp_path_factory.mktemp("small") / "llama", template=True)))
+    return module.build
+
+
+@pytest.fixture(scope="session")
+def small(llama_like: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A small Llama with random weights, a byte-level tokenizer and a chat template."""
+    return Checkpoint(path=str(llama_like(tmp_path_factory.mktemp("small") / "llama", template=True)))
 
 
 @pytest.fixture
