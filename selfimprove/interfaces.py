@@ -311,6 +311,8 @@ class Optimization(ABC):
     """
 
     consumes: ClassVar[Any]
+    alone: ClassVar[bool] = False
+    """Whether it trains in one process only."""
 
     def preflight(self) -> list[str]:
         """Look for what the options need, before a run begins; remarks on it that a user should see.
@@ -457,6 +459,10 @@ class Controller(ABC):
 @dataclass
 class Launcher(ABC):
     """Where a step runs."""
+
+    def together(self) -> int:
+        """Processes that carry out a training step together."""
+        return 1
 
     @abstractmethod
     def launch(self, step: Callable[[], None], command: Sequence[str]) -> None:

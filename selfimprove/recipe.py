@@ -208,8 +208,20 @@ def preflight(recipe: Recipe) -> list[str]:
     Raises:
         UserError: one of them cannot be used.
     """
+    _check_together(recipe)
     looked = [recipe.the("model"), recipe.the("task"), *recipe.optimization.values()]
     return [remark for method in looked for remark in method.preflight()]
+
+
+def _check_together(recipe: Recipe) -> None:
+    """Several processes that train together need methods that share the work; GPUs are counted where it matters."""
+    alone = [name for name, method in recipe.optimization.items() if method.alone]
+    if alone and (size := recipe.the("launcher").together()) > 1:
+        [launcher] = recipe.launcher
+        raise RecipeError(
+            f"optimization.{alone[0]} trains in one process, and launcher.{launcher} starts {size}; "
+            f"set launcher.{launcher}.processes=1, or launcher=process"
+        )
 
 
 def runnable(settings: Settings) -> str:
