@@ -348,11 +348,16 @@ class Exam:
     verify: Verify
     probes: dict[str, list[Prompt]] = field(default_factory=dict)
     """Problems of the task's `probes`, by name."""
+    start: Checkpoint | None = None
+    """The weights of round 0, to judge or to be compared with; None where a model is measured outside of a run."""
 
 
 @dataclass
 class Evaluation(ABC):
     """Survey section 6: how good the refined model is on problems that no stage has seen."""
+
+    asks: ClassVar[tuple[str, ...]] = ()
+    """The `ROLES` in which it asks; a recipe may give them to another engine."""
 
     @abstractmethod
     def evaluate(self, policy: Policy, exam: Exam) -> Report: ...

@@ -418,7 +418,7 @@ def _check_engines(recipe: Recipe, path: Path) -> None:
             f"{path}: one engine runs the weights, and {some}; say which roles the others answer in, "
             "for example engine.openai.roles=[judge]"
         )
-    methods = [*recipe.acquisition.items(), *recipe.reward.items()]
+    methods = [*recipe.acquisition.items(), *recipe.reward.items(), *recipe.evaluation.items()]
     asked = {role: name for name, method in methods for role in method.asks}
     taken: dict[str, str] = {}
     for name, engine in recipe.engine.items():

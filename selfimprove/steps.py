@@ -333,7 +333,7 @@ def _examine(
         for name, probe in (task.probes().items() if recipe.probe_problems else ())
     }
     stored.ledger.read(given.round, step, split, [*problems, *(p for part in probes.values() for p in part)])
-    exam = Exam(problems=problems, verify=task.verify, probes=probes)
+    exam = Exam(problems=problems, verify=task.verify, probes=probes, start=given.start)
     done: dict[int, Report] = {}
     with splits.closed(step):
         for name, maker in who.items():
