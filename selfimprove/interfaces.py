@@ -311,6 +311,16 @@ class Optimization(ABC):
     """
 
     consumes: ClassVar[Any]
+    alone: ClassVar[bool] = False
+    """Whether it trains in one process only."""
+
+    def preflight(self) -> list[str]:
+        """Look for what the options need, before a run begins; remarks on it that a user should see.
+
+        Raises:
+            UserError: it is not there.
+        """
+        return []
 
     @abstractmethod
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint: ...
@@ -338,11 +348,16 @@ class Exam:
     verify: Verify
     probes: dict[str, list[Prompt]] = field(default_factory=dict)
     """Problems of the task's `probes`, by name."""
+    start: Checkpoint | None = None
+    """The weights of round 0, to judge or to be compared with; None where a model is measured outside of a run."""
 
 
 @dataclass
 class Evaluation(ABC):
     """Survey section 6: how good the refined model is on problems that no stage has seen."""
+
+    asks: ClassVar[tuple[str, ...]] = ()
+    """The `ROLES` in which it asks; a recipe may give them to another engine."""
 
     @abstractmethod
     def evaluate(self, policy: Policy, exam: Exam) -> Report: ...
@@ -449,6 +464,10 @@ class Controller(ABC):
 @dataclass
 class Launcher(ABC):
     """Where a step runs."""
+
+    def together(self) -> int:
+        """Processes that carry out a training step together."""
+        return 1
 
     @abstractmethod
     def launch(self, step: Callable[[], None], command: Sequence[str]) -> None:

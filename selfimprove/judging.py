@@ -25,6 +25,9 @@ FEWEST = 20
 MIXED = 10
 """Problems with both kinds that a form takes at least. Our choice."""
 
+PREFERRED = {"#1": 1.0, "#2": 0.0, "#=": 0.5}
+"""What the last line of a reply that compares two attempts says of the one shown first."""
+
 Marked = Sequence[Sequence[tuple[bool, float | None]]]
 """By problem, of each labelled attempt whether it is right and what the judge scored; None: no verdict."""
 Scores = Sequence[Sequence[float | None]]
@@ -50,6 +53,12 @@ class Muted:
 
 
 # ---- figures -----------------------------------------------------------------------------------------------------
+def preferred(text: str) -> float | None:
+    """What a reply that compares two attempts ends with: 1 for #1, the one shown first, 0 for #2, 1/2 for #=."""
+    lines = text.strip().splitlines()
+    return PREFERRED.get(lines[-1].strip(" \t*_`.")) if lines else None
+
+
 def reliability(problems: Marked) -> Reliability:
     """TPR, FPR and Youden's J = TPR - FPR (Youden, 1950), and the AUC within a problem, of a judge."""
     read = _read(problems)

@@ -203,12 +203,25 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
 
 
 def preflight(recipe: Recipe) -> list[str]:
-    """Look at the model and the data of a recipe before anything is built; remarks on them that a user should see.
+    """Look at model, data and training of a recipe before anything is built; remarks on them that a user should see.
 
     Raises:
         UserError: one of them cannot be used.
     """
-    return [*recipe.the("model").preflight(), *recipe.the("task").preflight()]
+    _check_together(recipe)
+    looked = [recipe.the("model"), recipe.the("task"), *recipe.optimization.values()]
+    return [remark for method in looked for remark in method.preflight()]
+
+
+def _check_together(recipe: Recipe) -> None:
+    """Several processes that train together need methods that share the work; GPUs are counted where it matters."""
+    alone = [name for name, method in recipe.optimization.items() if method.alone]
+    if alone and (size := recipe.the("launcher").together()) > 1:
+        [launcher] = recipe.launcher
+        raise RecipeError(
+            f"optimization.{alone[0]} trains in one process, and launcher.{launcher} starts {size}; "
+            f"set launcher.{launcher}.processes=1, or launcher=process"
+        )
 
 
 def runnable(settings: Settings) -> str:
@@ -405,7 +418,7 @@ def _check_engines(recipe: Recipe, path: Path) -> None:
             f"{path}: one engine runs the weights, and {some}; say which roles the others answer in, "
             "for example engine.openai.roles=[judge]"
         )
-    methods = [*recipe.acquisition.items(), *recipe.reward.items()]
+    methods = [*recipe.acquisition.items(), *recipe.reward.items(), *recipe.evaluation.items()]
     asked = {role: name for name, method in methods for role in method.asks}
     taken: dict[str, str] = {}
     for name, engine in recipe.engine.items():

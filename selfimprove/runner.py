@@ -81,7 +81,7 @@ def create(name: str, overrides: Sequence[str], out: Path | None, deterministic:
     found = {
         "recipe": title,
         "settings": settings,
-        **environment.environment(),
+        **environment.environment(settings),
         "accelerator": device,
         "deterministic": deterministic,
         "tier": environment.tier(settings, device, deterministic),
@@ -123,16 +123,17 @@ def accept(folder: RunDir) -> list[str]:
         accepted = list(then.get("accepted", ()))
         if edited:
             accepted.append({"round": first, "overrides": {place: new for place, _, new in edited}})
-        grave, slight = environment.differences(then, _found())
-        now = {**then, **_found(), "accepted": accepted, "changes": [*then.get("changes", ()), *grave, *slight]}
+        found = _found(then["settings"])
+        grave, slight = environment.differences(then, found)
+        now = {**then, **found, "accepted": accepted, "changes": [*then.get("changes", ()), *grave, *slight]}
         write_json(folder.root / "environment.json", signed(now))
         write_text(path, recipes.runnable(then["settings"]))
         said = [f"from round {first} on: {place} is {new!r}, was {old!r}" for place, old, new in edited]
         return said + grave
 
 
-def _found() -> dict[str, Any]:
-    return {**environment.environment(), "accelerator": environment.accelerator()}
+def _found(settings: dict[str, Any]) -> dict[str, Any]:
+    return {**environment.environment(settings), "accelerator": environment.accelerator()}
 
 
 def _candidates(path: Path) -> Iterator[Path]:
@@ -184,7 +185,7 @@ class Runner:
         if changed:
             raise DataError(f"the data of the run changed: {'; '.join(changed)}. Put it back, or start a new run")
         steps.threads(self.stored.recipe)
-        grave, slight = environment.differences(then, _found())
+        grave, slight = environment.differences(then, _found(then["settings"]))
         if grave:
             raise RecipeError(
                 f"{root} was begun with other versions: {'; '.join(grave)}. Install those, or go on with these: "

@@ -44,8 +44,9 @@ from selfimprove.text import split_of
 Counts = dict[str, float]
 GOLD = 100
 """Problems whose reference answer must be marked right before anything else is done."""
-TRAINING = ("likelihood", "peak", "schedule", "trainer", "weights")
-WORKERS = (*(f"selfimprove.training.{name}" for name in TRAINING), "selfimprove.decoding", "selfimprove.text")
+TRAINING = ("likelihood", "lora", "peak", "schedule", "trainer", "weights")
+PLAIN = ("decoding", "expressions", "forward", "list_language", "records", "splits", "text")
+WORKERS = tuple(f"selfimprove.{name}" for name in (*(f"training.{name}" for name in TRAINING), *PLAIN))
 """Modules whose code decides, beside the methods', what a bootstrap gives."""
 
 
@@ -108,14 +109,15 @@ def model(stored: Stored, folder: Path, log: Log) -> Counts:
     if not method.cached:
         write_checkpoint(method.build(task, engine, folder, seed, log), folder)
         return {}
+    settings = {slot: stored.settings[slot] for slot in ("task", "engine", "model")}
     content = {
         "seed": seed,
-        "settings": {slot: stored.settings[slot] for slot in ("task", "engine", "model")},
+        "settings": settings,
         "code": [
             inspect.getsource(importlib.import_module(name))
             for name in (*(type(part).__module__ for part in (task, engine, method)), *WORKERS)
         ],
-        **environment(),
+        **environment(settings),
     }
     shelf = _cache() / "models" / digest([content, "with metrics"])[:32]
     if shelf.exists() and intact(shelf):
@@ -331,7 +333,7 @@ def _examine(
         for name, probe in (task.probes().items() if recipe.probe_problems else ())
     }
     stored.ledger.read(given.round, step, split, [*problems, *(p for part in probes.values() for p in part)])
-    exam = Exam(problems=problems, verify=task.verify, probes=probes)
+    exam = Exam(problems=problems, verify=task.verify, probes=probes, start=given.start)
     done: dict[int, Report] = {}
     with splits.closed(step):
         for name, maker in who.items():

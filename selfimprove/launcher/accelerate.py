@@ -48,8 +48,11 @@ class Accelerate(Launcher):
         if self.processes < 0:
             raise RecipeError(f"launcher.accelerate.processes is {self.processes}; it must be 0 or more")
 
+    def together(self) -> int:
+        return self.processes or _gpus()
+
     def launch(self, step: Callable[[], None], command: Sequence[str]) -> None:
-        size = (self.processes or _gpus()) if command[3] in TRAINS else 1
+        size = self.together() if command[3] in TRAINS else 1
         shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
         words = [sys.executable, "-m", "selfimprove", *command]
         with tempfile.TemporaryFile() as said:  # the first copy speaks for all; what another says counts if it fails

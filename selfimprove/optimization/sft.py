@@ -7,7 +7,8 @@ Algorithm:
   1. Take this round's rollouts, or with `data: all_rounds` those of the earlier rounds as well.
   2. Start from the base model, or with `restart: last` from the policy that made the data.
   3. TRL's SFTTrainer, for `max_steps` steps if that is set, else `num_train_epochs` epochs.
-  4. With `peak_every`, the weights with the best score on selection problems are kept (arXiv:2606.21090).
+  4. With `packing` or `padding_free`, no padding is computed; that rows do not see each other is tried first.
+  5. With `peak_every`, the weights with the best score on selection problems are kept (arXiv:2606.21090).
 Differs: rows carry no weights; `weighted_sft` uses them. With `loss_type: dft` each token's loss is multiplied by its
   own probability, dynamic fine-tuning, arXiv:2508.05629.
 """
@@ -38,6 +39,14 @@ class Sft(training.Adapted, training.Trained, Optimization):
     """Factor on max_steps from round to round (STaR: 1.2)."""
     weight_decay: float = 0.0
     """AdamW's weight decay."""
+    padding_free: bool = False
+    """Lay the rows of a batch end to end rather than pad them. Without FlashAttention, which reads them one by one,
+    attention takes time and memory by the square of their sum."""
+    packing: bool = False
+    """Fill rows with whole completions up to max_length tokens, and lay those end to end; a batch then has
+    per_device_train_batch_size of the filled rows."""
+    max_length: int = 1024
+    """With packing, tokens of a filled row; where one completion with its prompt is longer, as many as that has."""
     decay_steps: int = 0
     """Steps at the end over which the rate falls to a hundredth, after it was constant; 0 leaves it to the type."""
     peak_every: int = 0
@@ -52,6 +61,8 @@ class Sft(training.Adapted, training.Trained, Optimization):
     def __post_init__(self) -> None:
         super().__post_init__()
         training.one_of(self, data=("newest", "all_rounds"), loss_type=("nll", "dft"))
+        if self.packing and self.max_length < 1:
+            raise RecipeError(f"optimization.sft.max_length is {self.max_length}; it must be 1 or more")
         if self.peak_every and (self.fsdp_config or self.deepspeed):
             raise RecipeError("optimization.sft.peak_every needs whole weights; fsdp_config and deepspeed spread them")
 
@@ -75,6 +86,9 @@ class Sft(training.Adapted, training.Trained, Optimization):
             peak,
             self.peak_every,
             loss_type=self.loss_type,
+            padding_free=self.padding_free,
+            packing=self.packing,
+            max_length=self.max_length,
         )
 
     def _peak(self, context: Context) -> training.Peak:

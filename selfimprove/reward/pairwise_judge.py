@@ -26,11 +26,11 @@ from typing import ClassVar
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward, Sampling
+from selfimprove.judging import preferred
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import spoken
 
-WORDS = {"#1": 1.0, "#2": 0.0, "#=": 0.5}
 Battle = tuple[str, str, str]
 """Id of the problem, the text shown first and the one shown second."""
 
@@ -97,6 +97,5 @@ def _question(prompt: Prompt, first: str, second: str) -> Prompt:
 
 def _rate(replies: Sequence[Rollout]) -> float | None:
     """How often the attempt shown first is preferred; None where no reply says."""
-    lines = [reply.text.strip().splitlines() for reply in replies]
-    said = [WORDS[word] for line in lines if line and (word := line[-1].strip(" \t*_`.")) in WORDS]
+    said = [word for reply in replies if (word := preferred(reply.text)) is not None]
     return sum(said) / len(said) if said else None

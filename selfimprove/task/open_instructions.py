@@ -6,8 +6,8 @@ Paper: none; the data are of the kind that arXiv:2401.10020 (Self-Rewarding Lang
 Algorithm:
   1. Load the table with `datasets`, in any of the forms of the task hub; the reference reply is kept as a note, for
      methods that learn from worked solutions, and never compared with anything.
-  2. `verify` says None: a completion cannot be marked. A reward that judges can be trained on; a run also needs an
-     evaluation that gives scores, which is not among those of this package.
+  2. `verify` says None: a completion cannot be marked. A reward that judges can be trained on; a run also needs
+     an evaluation that gives scores: `win_rate`.
 Differs: the paper's seeds are of Open Assistant; these are databricks-dolly-15k, whose license allows any use.
 """
 

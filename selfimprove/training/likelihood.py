@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.text import completions_ids, prompts_ids
@@ -28,6 +29,9 @@ def sft(
     loss_type: str = "nll",
     weights: Sequence[float] | None = None,
     average: str = "token",
+    padding_free: bool = False,
+    packing: bool = False,
+    max_length: int = 1024,
 ) -> Checkpoint:
     """Supervised fine-tuning on completions, the loss on completion tokens only; saves to `folder`.
 
@@ -37,10 +41,14 @@ def sft(
         loss_type: TRL's `nll` or `dft`.
         weights: one for each rollout, in the mean over an optimizer step.
         average: with weights, what has the weight: each `token` or the mean over the tokens of a `sequence`.
+        padding_free: lay the rows of a batch end to end rather than pad them; not with weights.
+        packing: fill rows of up to `max_length` tokens with whole completions first, and lay those end to end.
 
     Raises:
         DataError: the loss is not a number.
+        RecipeError: the model does not keep rows that are laid end to end apart.
     """
+    from trl.data_utils import pack_dataset
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
@@ -79,7 +87,9 @@ def sft(
     config = SFTConfig(
         **arguments(folder, schedule, model),
         dataset_kwargs={"skip_prepare_dataset": True},
-        packing=False,
+        max_length=None,
+        packing=packing,
+        padding_free=padding_free or packing,
         loss_type=loss_type,
     )
     collator = None
@@ -87,12 +97,48 @@ def sft(
         parts = [1 if average == "token" else len(completion) for completion in completions]
         rows = [{**row, "weight": weight / part} for row, weight, part in zip(rows, weights, parts, strict=True)]
         collator = Collator(pad_token_id=tokenizer.pad_token_id)
+    given = dataset(rows)
+    if config.padding_free:
+        _keeps_apart(model, DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True), rows[0]["input_ids"])
+    if packing:
+        longest = max(max_length, *(row["length"] for row in rows))  # so that none is cut
+        given = pack_dataset(given.select_columns(["input_ids", "labels"]), longest)
+        log.metric("train/packed_rows", len(given))
     trainer = (SFTTrainer if weights is None else WeightedSFTTrainer)(
         model=model,
         args=config,
-        train_dataset=dataset(rows),
+        train_dataset=given,
         data_collator=collator,
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
     )
     return train(trainer, tokenizer, folder, log, checkpoint, check, check_every)
+
+
+def _keeps_apart(model: Any, collator: Any, ids: list[int]) -> None:
+    """Try whether a row's log-probabilities stay the same when another row is laid before it.
+
+    FlashAttention keeps rows apart by their lengths, transformers' other attentions by a mask that it makes of the
+    positions; which models do is not written down anywhere, so it is measured.
+
+    Raises:
+        RecipeError: they do not.
+    """
+    import torch
+
+    row = {"input_ids": ids[-128:]}
+    other = {"input_ids": row["input_ids"][::-1]}  # the same row again would hardly be told from none
+    said = []
+    for rows in ([row], [other, row]):
+        given = collator(rows)
+        given = {name: one.to(model.device) if hasattr(one, "to") else one for name, one in given.items()}
+        given.pop("labels")
+        with torch.no_grad():
+            logits = model(**given, use_cache=False).logits[0, -len(row["input_ids"]) :]
+        said.append(logits.float().log_softmax(-1))
+    off = (said[0] - said[1]).abs().max().item()
+    if not off < 0.05:
+        raise RecipeError(
+            f"a row's log-probabilities change by {off:.2g} where another row lies before it: this kind of model "
+            f"({model.config.model_type}) cannot train without padding; set packing: false and padding_free: false"
+        )

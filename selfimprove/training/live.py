@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from selfimprove.decoding import decode
 from selfimprove.errors import DataError, RecipeError
@@ -32,6 +32,8 @@ Item = TypeVar("Item")
 @dataclass
 class Drawn(Referenced):
     """Of every method whose completions `Live` draws as it goes on."""
+
+    alone: ClassVar[bool] = True
 
     per_device_train_batch_size: int = 8
     """Rows per batch and device. A row is one completion, or all replies of one conversation."""

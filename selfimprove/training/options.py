@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
-from selfimprove.errors import RecipeError
+from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import Context
 from selfimprove.records import Checkpoint
 from selfimprove.training.lora import Lora
+from selfimprove.training.schedule import needs_liger
 
 
 @dataclass
@@ -52,9 +54,24 @@ class Adapted:
     """Path of TRL's config file of FSDP, which spreads weights over processes; not run on several GPUs here."""
     deepspeed: str | None = None
     """Path of a config file of DeepSpeed, which does the same and is installed apart; not run here."""
+    use_liger_kernel: bool = False
+    """Compute layers with Liger's kernels, which take less memory; needs a CUDA GPU and selfimprove[liger]; not run
+    on one here."""
     lora: Lora = field(default_factory=Lora)
     """With `lora.r` above 0, train a low-rank adapter and merge it in the end; beside r there are alpha, dropout,
     target_modules and load_in_4bit. An adapter wants a higher learning rate than the weights themselves."""
+
+    def preflight(self) -> list[str]:
+        """Look for the packages that the options need, before a run begins.
+
+        Raises:
+            EngineError: one is not installed.
+        """
+        if self.use_liger_kernel:
+            needs_liger()
+        if self.lora.r and self.lora.load_in_4bit and find_spec("bitsandbytes") is None:
+            raise EngineError("lora.load_in_4bit needs bitsandbytes, which is not installed: pip install bitsandbytes")
+        return []
 
 
 @dataclass

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from typing import Any
 
+from selfimprove.errors import EngineError
 from selfimprove.training.lora import Lora
 
 
@@ -32,6 +34,7 @@ class Schedule:
     bf16: bool | None = None
     gradient_checkpointing: bool | None = None
     """None leaves either to what the GPU can and the model needs."""
+    use_liger_kernel: bool = False
     seed: int = 0
 
 
@@ -39,3 +42,13 @@ def schedule_of(options: Any, seed: int) -> Schedule:
     """The schedule in a method's options of the same names; what the method does not offer keeps its default."""
     names = (one.name for one in fields(Schedule) if one.name != "seed")
     return Schedule(**{name: getattr(options, name) for name in names if hasattr(options, name)}, seed=seed)
+
+
+def needs_liger() -> None:
+    """Liger's kernels are an extra.
+
+    Raises:
+        EngineError: they are not installed.
+    """
+    if find_spec("liger_kernel") is None:
+        raise EngineError("use_liger_kernel needs liger-kernel: pip install 'selfimprove[liger]'")

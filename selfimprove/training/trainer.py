@@ -6,13 +6,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import DataError, MissingError
+from selfimprove.errors import DataError, EngineError, MissingError
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint
 from selfimprove.training.lora import merged
 from selfimprove.training.peak import Check, Peak
 from selfimprove.training.resume import Resumable, begin, unmoved
-from selfimprove.training.schedule import Schedule
+from selfimprove.training.schedule import Schedule, needs_liger
 from selfimprove.training.weights import dtype_of, load, save
 
 
@@ -28,6 +28,7 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
 
     Raises:
         MissingError: a config file that is named does not exist.
+        EngineError: Liger's kernels are asked for, and there is no GPU or no package for them.
     """
     import torch
 
@@ -36,6 +37,10 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
         if path and not Path(path).is_file():
             raise MissingError(f"{name} names {path}, which does not exist; give the path of a JSON file")
     gpu = torch.cuda.is_available()
+    if schedule.use_liger_kernel:
+        needs_liger()
+        if not gpu:
+            raise EngineError("use_liger_kernel needs a CUDA GPU; set use_liger_kernel: false")
     coarse = gpu and torch.cuda.is_bf16_supported() and model.dtype == torch.float32 and model.num_parameters() > 1e8
     large = gpu and model.num_parameters() > 1e9
     shared = {name: value for name, value in vars(schedule).items() if name != "lora"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,12 +16,15 @@ from typing import Any
 
 import pytest
 
+from selfimprove import recipe as recipes
+from selfimprove import registry
 from selfimprove.errors import RecipeError, UserError
 from selfimprove.launcher.accelerate import Accelerate, _free_port
 from selfimprove.records import Prompt, Rollout, write_records
 from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner, create
 
+SCALING = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
 TRAIN = ["step", "run", "1", "optimization"]
 
 
@@ -80,6 +85,33 @@ def test_a_stop_of_the_run_ends_all_of_them(
 def test_fewer_than_no_processes_are_refused() -> None:
     with pytest.raises(RecipeError, match="launcher.accelerate.processes is -1"):
         Accelerate(processes=-1)
+
+
+ALONE = ("pag", "ppo", "reinforce_plus_plus", "score", "self_distillation", "trr_plus_plus")
+
+
+@pytest.mark.parametrize("recipe", ["pag_rl", "score"])
+def test_methods_that_train_in_one_process_are_refused_before_the_run(recipe: str) -> None:
+    several = ["launcher=accelerate", "launcher.accelerate.processes=2"]
+    composed, _ = recipes.load(recipe, several)
+    with pytest.raises(RecipeError, match=r"optimization\.\w+ trains in one process, and launcher.accelerate starts 2"):
+        recipes.preflight(composed)
+    recipes.preflight(recipes.load(recipe, [several[0], "launcher.accelerate.processes=1"])[0])
+    recipes.preflight(recipes.load("quickstart", several)[0])
+
+
+def test_who_trains_in_one_process_is_known() -> None:
+    registry.discover()
+    own = [entry for entry in registry.METHODS.values() if entry.slot == "optimization"]
+    assert {entry.name for entry in own if entry.method.alone} == set(ALONE)
+    named = re.search(r"Those with a loop of their own \((.*?)\)", SCALING)
+    assert named and tuple(re.findall(r"`(\w+)`", named[1])) == ALONE
+    looping = {entry.name for entry in own if re.search(r"\bLive\b|training\.reinforce\(", source(entry))}
+    assert looping == set(ALONE)
+
+
+def source(entry: registry.Entry) -> str:
+    return inspect.getsource(sys.modules[entry.method.__module__])
 
 
 @pytest.mark.slow

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from selfimprove import registry, steps
+from selfimprove.engine.transformers import Transformers
 from selfimprove.errors import RecipeError
 from selfimprove.model.tiny import ALPHABET, Tiny
 from selfimprove.task.addition import Addition
@@ -164,3 +168,29 @@ def test_with_rope_distances_count(tmp_path: Path) -> None:
 def test_an_unknown_position_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"^model\.tiny\.position is 'alibi'; it must be rope or none$"):
         Tiny(**SMALL, position="alibi")._untrained(tmp_path, 0)
+
+
+# ---- the cache ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "name",
+    ["chain_sums", "addition", *(pytest.param(one, marks=pytest.mark.runs) for one in ("countdown", "list_programs"))],
+)
+def test_all_code_that_a_bootstrap_runs_through_counts_for_the_cache(name: str, tmp_path: Path, quiet_log: Any) -> None:
+    """A model comes from the cache while the code is the same: so nothing that decides it may be left out."""
+    task, method = registry.find("task", name).method(), Tiny(**{**SMALL, "max_steps": 2, "check_every": 2})
+    ran: set[str] = set()
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        module = frame.f_globals.get("__name__", "")
+        if event == "call" and module.startswith("selfimprove.") and frame.f_code.co_name != "<module>":
+            ran.add(module)
+
+    gc.collect()  # a generator that another test left behind is called once more when it is closed
+    sys.setprofile(note)
+    try:
+        method.build(task, Transformers(max_completion_length=8), tmp_path / "model", 0, quiet_log)
+    finally:
+        sys.setprofile(None)
+    counted = {type(task).__module__, type(method).__module__, Transformers.__module__, *steps.WORKERS}
+    assert ran - counted <= {"selfimprove.interfaces"}  # classes that hold values
+    assert {"selfimprove.training.likelihood", "selfimprove.decoding", "selfimprove.forward"} <= ran

@@ -15,9 +15,15 @@ from selfimprove.records import Checkpoint, Preference, Prompt, Rollout
 
 
 @pytest.fixture(scope="session")
-def small(small_llama: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def llama_like(small_llama: ModuleType) -> Callable[..., Path]:
+    """`llama_like(folder, kind="llama", template=True)`: the folder of a small model with random weights."""
+    return small_llama.build
+
+
+@pytest.fixture(scope="session")
+def small(llama_like: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A small Llama with random weights, a byte-level tokenizer and a chat template."""
-    return Checkpoint(path=str(small_llama.build(tmp_path_factory.mktemp("small") / "llama", template=True)))
+    return Checkpoint(path=str(llama_like(tmp_path_factory.mktemp("small") / "llama", template=True)))
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove.errors import RecipeError
+from selfimprove.errors import EngineError, RecipeError
 from selfimprove.optimization.sft import Sft
 from selfimprove.records import Checkpoint, write_records
+from selfimprove.training import Lora
 
 
 @pytest.fixture
@@ -42,7 +43,9 @@ def test_star_s_growth_of_steps(trained, make_context, make_rollout):
     assert trained[0][2].max_steps == round(40 * 1.2**2)
 
 
-@pytest.mark.parametrize("options", [{"restart": "best"}, {"data": "some"}, {"loss_type": "mse"}])
+@pytest.mark.parametrize(
+    "options", [{"restart": "best"}, {"data": "some"}, {"loss_type": "mse"}, {"packing": True, "max_length": 0}]
+)
 def test_unknown_choices_are_refused(options):
     with pytest.raises(RecipeError):
         Sft(**options)
@@ -61,3 +64,83 @@ def test_dft_multiplies_the_loss_of_a_token_by_its_probability(setting, question
         given = setting(loss_type)
         Sft(loss_type=loss_type, learning_rate=0.0, max_steps=10).optimize(rows, given)
         assert given.log.metrics["train/loss"] == pytest.approx(total / len(scores), abs=1e-3)
+
+
+# ---- without padding -----------------------------------------------------------------------------------------------
+WAYS = [{"padding_free": True}, {"packing": True, "max_length": 100}, {"packing": True, "max_length": 1}]
+
+
+@pytest.mark.parametrize("loss_type", ["nll", pytest.param("dft", marks=pytest.mark.runs)])
+def test_rows_that_lie_end_to_end_have_the_loss_of_padded_ones(setting, questions, say, small, loss_type):
+    """At a learning rate of 0 the loss is a mean over all tokens of all rows: none is cut, none sees another row."""
+    rows = [say(prompt, f"Answer: {place}.") for place, prompt in enumerate(questions)]
+    losses, filled = [], []
+    for place, way in enumerate([{}, *WAYS]):
+        given = setting(f"{loss_type}{place}")
+        options = {"loss_type": loss_type, "per_device_train_batch_size": 12, "learning_rate": 0.0, "max_steps": 10}
+        Sft(**options, **way).optimize(rows, given)
+        losses.append(given.log.metrics["train/loss"])
+        filled.append(given.log.metrics.get("train/packed_rows"))
+    assert losses[1:] == pytest.approx([losses[0]] * 3, abs=1e-4)
+    lengths = tokens_of(small, rows)
+    assert max(lengths) < 100 and filled[:2] == [None, None]
+    assert sum(lengths) / 100 <= filled[2] < len(rows)
+    assert sum(lengths) / max(lengths) <= filled[3] < len(rows)
+
+
+def tokens_of(checkpoint, rollouts):
+    from transformers import AutoTokenizer
+
+    from selfimprove.text import completions_ids, prompts_ids
+
+    words = AutoTokenizer.from_pretrained(checkpoint.path)
+    asked = prompts_ids(words, [rollout.prompt.prompt for rollout in rollouts])
+    said = completions_ids(words, [rollout.completion for rollout in rollouts], [True] * len(rollouts))
+    return [len(one) + len(other) for one, other in zip(asked, said, strict=True)]
+
+
+@pytest.mark.runs
+def test_a_packed_training_learns_and_repeats(setting, questions, say):
+    from selfimprove.engine.transformers import Transformers
+
+    rows = [say(prompt, f"Answer: {place}.") for place, prompt in enumerate(questions)]
+
+    def likelihood(checkpoint):
+        return sum(sum(score) for score in Transformers().score(checkpoint, rows))
+
+    options = {"packing": True, "max_length": 200, "per_device_train_batch_size": 2, "learning_rate": 5e-3}
+    first, again = setting("first"), setting("again")
+    made = Sft(**options, max_steps=40).optimize(rows, first)
+    assert likelihood(made) > 0.3 * likelihood(first.start)  # both are negative
+    same = Sft(**options, max_steps=40).optimize(rows, again)
+    assert (Path(made.path) / "model.safetensors").read_bytes() == (Path(same.path) / "model.safetensors").read_bytes()
+
+
+def test_a_model_that_mixes_rows_is_refused_before_it_trains(setting, questions, say, llama_like, tmp_path):
+    given = setting()
+    mixing = Checkpoint(path=str(llama_like(tmp_path / "mamba", kind="mamba", template=True)))
+    with pytest.raises(RecipeError, match=r"log-probabilities change by .*\(mamba\).*set packing: false"):
+        Sft(packing=True, max_steps=1).optimize([say(questions[0], "8")], replace(given, start=mixing))
+    assert not (given.folder / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("package", "options", "message"),
+    [
+        ("liger_kernel", {"use_liger_kernel": True}, r"pip install 'selfimprove\[liger\]'"),
+        ("bitsandbytes", {"lora": Lora(r=8, load_in_4bit=True)}, "pip install bitsandbytes"),
+    ],
+)
+def test_a_package_that_is_missing_is_named_before_the_run(monkeypatch, package, options, message):
+    assert Sft().preflight() == []
+    monkeypatch.setattr("selfimprove.training.options.find_spec", lambda name: None if name == package else name)
+    monkeypatch.setattr("selfimprove.training.schedule.find_spec", lambda name: None if name == package else name)
+    with pytest.raises(EngineError, match=message):
+        Sft(**options).preflight()
+
+
+def test_liger_without_a_gpu_is_refused(monkeypatch, setting, questions, say):
+    monkeypatch.setattr("selfimprove.training.schedule.find_spec", lambda name: name)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(EngineError, match="use_liger_kernel needs a CUDA GPU; set use_liger_kernel: false"):
+        Sft(use_liger_kernel=True, max_steps=1).optimize([say(questions[0], "8")], setting())
