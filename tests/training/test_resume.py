@@ -91,7 +91,15 @@ def trains(start: Checkpoint, many: list[Rollout]) -> dict[str, Train]:
         good = [bool(i % 2) for i in range(len(many))]
         return training.kto(start, many, good, folder, SCHEDULE, log, reference=start)
 
-    return {"sft": sft, "weighted lora": weighted, "dpo": dpo, "kto": kto}
+    def longer(folder: Path, log: Any) -> Checkpoint:
+        schedule = replace(SCHEDULE, num_train_epochs=6.0)
+
+        def loss(batch: training.Pairs) -> Any:
+            return (batch.rejected - batch.chosen).sigmoid()
+
+        return training.pairs(start, pairs, folder, schedule, log, loss, reference=None)
+
+    return {"sft": sft, "weighted lora": weighted, "dpo": dpo, "kto": kto, "24 steps": longer}
 
 
 @pytest.fixture
@@ -122,6 +130,7 @@ def stopped(train: Train, shelf: Any, folder: Path, *at: int, **options: Any) ->
         pytest.param("dpo", (1, 9, 10), marks=pytest.mark.runs),
         pytest.param("weighted lora", (5,), marks=pytest.mark.runs),
         pytest.param("kto", (7,), marks=pytest.mark.runs),
+        pytest.param("24 steps", (13, 22), marks=pytest.mark.runs),  # between entries of the log
     ],
 )
 def test_it_ends_with_the_bytes_of_one_that_was_left_alone(
@@ -136,8 +145,8 @@ def test_it_ends_with_the_bytes_of_one_that_was_left_alone(
     log = Stops()
     with training.resumable(shelf()):
         found = outcome(trains[name](tmp_path / "cut", log), log)
-    assert log.steps == list(range(stops[-1] + 1, 13)) and found == wanted
-    assert log.notes == [f"training goes on after step {stops[-1]} of 12"]
+    assert log.steps == list(range(stops[-1] + 1, len(whole.steps) + 1)) and found == wanted
+    assert log.notes == [f"training goes on after step {stops[-1]} of {len(whole.steps)}"]
 
 
 @pytest.mark.runs
