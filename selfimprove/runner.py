@@ -323,7 +323,7 @@ class Runner:
         """Where the step trains, its trainings go on where a former attempt at this very step stopped."""
         if stage not in TRAINS:
             return nullcontext()
-        bound = digest([fingerprint, self.stored.inputs(number, stage), environment.environment()])
+        bound = digest([fingerprint, self.stored.inputs(number, stage), environment.environment(self.stored.settings)])
         return training.resumable(Unfinished(self.folder, number, stage, bound, self.watcher.note))
 
     def _beside(self, number: int, stage: str) -> None:
