@@ -44,7 +44,7 @@ from selfimprove.text import split_of
 Counts = dict[str, float]
 GOLD = 100
 """Problems whose reference answer must be marked right before anything else is done."""
-TRAINING = ("likelihood", "lora", "peak", "schedule", "trainer", "weights")
+TRAINING = ("likelihood", "lora", "peak", "resume", "schedule", "trainer", "weights")
 PLAIN = ("decoding", "expressions", "forward", "list_language", "records", "splits", "text")
 WORKERS = tuple(f"selfimprove.{name}" for name in (*(f"training.{name}" for name in TRAINING), *PLAIN))
 """Modules whose code decides, beside the methods', what a bootstrap gives."""
