@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -16,11 +17,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from selfimprove import errors, interfaces, records, registry, stored
+from selfimprove import cli, errors, interfaces, records, registry, stored
+from selfimprove import recipe as recipes
 from selfimprove.task.chain_sums import ChainSums
 from selfimprove.text import SPLITS
 
@@ -113,6 +116,47 @@ def test_a_class_or_function_that_is_named_exists() -> None:
             assert name in (ROOT / "selfimprove" / f"{module}.py").read_text(), f"{module}.{name}"
     for path in re.findall(r"`((?:selfimprove|scripts|docs|tests|task)/[\w/]+\.\w+)`", DESIGN):
         assert (ROOT / path).exists() or (ROOT / "selfimprove" / path).exists(), path
+
+
+# ---- commands ------------------------------------------------------------------------------------------------------
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+
+
+def commands(text: str) -> list[list[str]]:
+    """The program's own commands in the console blocks of a page; RECIPE stands for any."""
+    blocks = "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
+    lines = [line.removeprefix("$ selfimprove ") for line in blocks.splitlines() if line.startswith("$ selfimprove ")]
+    return [[word.replace("RECIPE", "quickstart") for word in shlex.split(line, comments=True)] for line in lines]
+
+
+SHOWN = [(page, words) for page, text in PAGES.items() for words in commands(text)]
+
+
+@pytest.mark.parametrize(("page", "words"), SHOWN, ids=[f"{page} {' '.join(words)[:60]}" for page, words in SHOWN])
+def test_every_command_is_read_and_every_recipe_of_one_composes(page: str, words: list[str]) -> None:
+    group: Any = typer.main.get_command(cli.app)
+    given = group.commands[words[0]].make_context(words[0], words[1:]).params
+    if words[0] in ("run", "check", "diagnose"):
+        overrides = given.get("overrides") or []
+        recipe, _ = recipes.load(given.get("recipe") or given["target"], overrides)
+        for override in overrides:
+            slot, _, methods = override.partition("=")
+            if slot in registry.SLOTS:
+                assert list(getattr(recipe, slot)) == methods.strip("[]").split(",")
+
+
+def test_pages_that_lead_through_a_run_show_commands() -> None:
+    assert {page for page, _ in SHOWN} >= {"engines.md", "real_models.md", "scaling.md"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_in_the_text_exists(page: str) -> None:
+    group: Any = typer.main.get_command(cli.app)
+    for found in re.findall(r"`selfimprove ([^`]+)`", PAGES[page]):
+        name, *words = shlex.split(found)
+        assert name in group.commands, found
+        if name in ("list", "show"):
+            assert words[0] in registry.SLOTS and all(registry.find(words[0], one) for one in words[1:]), found
 
 
 # ---- exit codes ----------------------------------------------------------------------------------------------------
