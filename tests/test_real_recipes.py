@@ -21,6 +21,7 @@ ROWS = {
         "kwargs": json.dumps(WORDS),
     },
 }
+ROWS["python_programs"] = lambda i: {"code": f"def f(x):\n    return x + {i}", "input": "1", "output": str(i + 1)}
 SMALLER = {
     "rounds": 1,
     "gate_problems": 8,
@@ -42,6 +43,8 @@ SMALLER = {
     "optimization.sft.per_device_train_batch_size": 4,
     "optimization.sft.gradient_accumulation_steps": 1,
     "optimization.dpo.max_steps": 2,
+    "optimization.trr_plus_plus.max_steps": 2,
+    "optimization.trr_plus_plus.gradient_accumulation_steps": 1,
     "optimization.grpo.max_steps": 2,
     "optimization.grpo.num_generations": 4,
     "optimization.grpo.per_device_train_batch_size": 8,
@@ -90,4 +93,5 @@ def test_one_round_of_a_recipe_with_a_small_llama(name, llama, tmp_path, smaller
     assert round_["selection/kept"] > 0 and round_["optimization/records"] > 0
     assert summary["sealed"]["n"] == 8
     start = (llama / "model.safetensors").read_bytes()
-    assert (root / "round_001/optimization/model/model.safetensors").read_bytes() != start
+    made = (root / "round_001/optimization/model/model.safetensors").read_bytes()
+    assert (made != start) == (name != "code_absolute_zero")  # equal scores of proposals have no advantage
