@@ -5,6 +5,9 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 from selfimprove.errors import BusyError, DataError, MissingError, RecipeError, StorageError
 from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner, create
+from selfimprove.stopping import Stopped, Stopping
 
 pytestmark = pytest.mark.faults
 
@@ -156,6 +160,75 @@ def test_killed_inside_a_stage(undisturbed, tmp_path, kind, call):
     assert in_child(lambda: Runner(RunDir(root), Quiet(kind, call)).run()) == signal.SIGKILL
     Runner(RunDir.open(root), Quiet()).run()
     assert contents(root) == contents(undisturbed)
+
+
+class Signals(Quiet):
+    """Sends this process a signal at a step of the training of round 1, as whoever takes the machine away would."""
+
+    def __init__(self, at: int, number: int) -> None:
+        super().__init__()
+        self.at, self.number, self.training = at, number, False
+
+    def step(self, number, stage):
+        self.training = (number, stage) == (1, "optimization")
+
+    def progress(self, done, total, unit=""):
+        if self.training and unit == "steps" and done == self.at:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(
+    ("changes", "number", "stops"),
+    [
+        (["optimization.sft.max_steps=24"], signal.SIGTERM, (1, 12, 23)),
+        (["optimization=dpo", "selection=best_vs_worst", "optimization.dpo.max_steps=12"], signal.SIGINT, (3,)),
+        (["optimization=[sft,ema]", "optimization.sft.max_steps=12", "optimization.sft.lora.r=2"], signal.SIGHUP, (5,)),
+    ],
+    ids=["sft", "dpo", "sft with an adapter, and a moving average"],
+)
+def test_a_signal_in_training_costs_no_more_than_the_step(undisturbed, tmp_path, changes, number, stops):
+    settings = [*(one for one in SMALL if "sft" not in one), "acquisition.seed_prompts.problems=40", *changes]
+    whole, root = (create("quickstart", settings, tmp_path / name).root for name in ("whole", "cut"))
+    Runner(RunDir(whole), Quiet()).run()
+
+    def work(at):
+        with Stopping(Signals(at, number)) as watcher:
+            try:
+                Runner(RunDir.open(root), watcher).run()
+            except Stopped as stopped:
+                os._exit(stopped.code)
+
+    place = root / "round_001" / ".optimization.training"
+    for at in stops:
+        assert in_child(lambda at=at: work(at)) == -(130 if number == signal.SIGINT else 143)
+        assert [path.name for path in place.iterdir()] == [f"00-{at + 1:08d}"], "the signal came in the step after"
+    told = Quiet()
+    told.notes = []
+    told.note = told.notes.append
+    Runner(RunDir.open(root), told).run()
+    assert f"training goes on after step {stops[-1] + 1} of" in " ".join(told.notes)
+    assert contents(root) == contents(whole) and not place.exists()
+
+
+@pytest.mark.parametrize("launcher", ["inline", "process"])
+def test_sigterm_to_the_command_in_training_keeps_it_and_ends_the_run_within_three_seconds(
+    undisturbed, tmp_path, launcher
+):
+    settings = [*SMALL, "optimization.sft.max_steps=3000", f"launcher={launcher}"]
+    root, place = tmp_path / "run", tmp_path / "run" / "round_001"
+    words = [sys.executable, "-m", "selfimprove", "run", "quickstart", *settings, "--out", str(root)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as command:
+        said = next(line for line in command.stdout if "optimization: " in line and "steps" in line)
+        began = time.monotonic()
+        command.send_signal(signal.SIGTERM)
+        rest = next(line for line in command.stdout if "stopped; finished steps are kept" in line)
+        seconds = time.monotonic() - began  # then only the interpreter is taken down
+        rest += command.stdout.read()
+        assert command.wait() == 143, said + rest
+    assert seconds < 3 and "Traceback" not in rest and "selfimprove resume" in rest
+    [kept] = (place / ".optimization.training").iterdir()
+    assert int(kept.name.split("-")[1]) >= int(said.split("optimization: ")[1].split("/")[0])
+    assert not (place / "optimization").exists()
 
 
 def test_a_run_can_be_moved(undisturbed, tmp_path):

@@ -1,7 +1,7 @@
 """Weights in training that draw their own completions: the loop for what TRL has no trainer for.
 
 One process, one device. `Live` holds the weights, draws with them, gives log-probabilities and takes optimizer steps;
-what the completions are worth is the method's business.
+what the completions are worth is the method's business. A training that is stopped begins anew.
 """
 
 from __future__ import annotations

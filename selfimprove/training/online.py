@@ -1,4 +1,7 @@
-"""Policy gradient on the model's own samples, with TRL's GRPO and RLOO trainers and the recipe's reward."""
+"""Policy gradient on the model's own samples, with TRL's GRPO and RLOO trainers and the recipe's reward.
+
+A training that is stopped begins anew: its samples, the buffers of TRL and the calls of the reward are not kept.
+"""
 
 from __future__ import annotations
 

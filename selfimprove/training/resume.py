@@ -214,12 +214,12 @@ class Resumable:
     def _optimizer(self, saved: _Saved) -> None:
         trainer, values = self.trainer, saved.values
         states: dict[int, dict[str, Any]] = {}
-        for name in saved.named("optimizer"):
-            place, key = name.split("/")
-            states.setdefault(int(place), {})[key] = saved.tensor(f"optimizer/{name}")
         scheduler = trainer.lr_scheduler.state_dict()
-        scheduler |= {name: values["scheduler"][name] for name in scheduler if name != "lr_lambdas"}
         try:
+            for name in saved.named("optimizer"):
+                place, key = name.split("/")
+                states.setdefault(int(place), {})[key] = saved.tensor(f"optimizer/{name}")
+            scheduler |= {name: values["scheduler"][name] for name in scheduler if name != "lr_lambdas"}
             trainer.optimizer.load_state_dict({"state": states, "param_groups": values["optimizer"]})
             trainer.lr_scheduler.load_state_dict(scheduler)
         except (ValueError, KeyError, TypeError) as error:
@@ -249,6 +249,8 @@ class _Saved:
                 raise Unusable("it is of a training on other rows")
             if lacking := {*NOTED, *(["peak"] if peak else [])} - self.values.keys():
                 raise Unusable(f"it lacks {', '.join(sorted(lacking))}")
+            if peak and self.values["peak"].keys() != {"step", "best", "seen"}:
+                raise ValueError("what is noted of its peak")
             for name in ("now", "pass"):
                 _set_generators(self.values[name], self.generators(name), trial=True)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
