@@ -191,7 +191,8 @@ def pairs(
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
     )
-    trained = train(trainer, tokenizer, folder, log, checkpoint)
+    # what a loss itself learns at the places is in no checkpoint, so such a training is done again from its start
+    trained = train(trainer, tokenizer, folder, log, checkpoint, kept=not places)
     report(trainer, log, {"margin": "margin", "chosen": "chosen_logprob"})
     return trained
 

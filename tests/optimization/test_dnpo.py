@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from selfimprove.errors import RecipeError
 from selfimprove.optimization.dnpo import Dnpo, Noise
 from selfimprove.optimization.dpo import Dpo
-from selfimprove.training import Places
+from selfimprove.training import Places, resumable
 
 STILL: dict[str, Any] = {"learning_rate": 0.0, "max_steps": 10}
 
@@ -102,3 +103,19 @@ def test_several_processes_are_refused(couples: list, setting: Callable, monkeyp
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RecipeError, match="one process"):
         Dnpo().optimize(couples, setting())
+
+
+def test_a_training_that_was_stopped_does_not_go_on_without_its_noise(couples: list, setting: Callable) -> None:
+    """The noise is in no checkpoint, so none is asked for and the training is done again; that of DPO asks."""
+
+    class Shelf:
+        def newest(self, training: int) -> Path | None:
+            raise LookupError("asked")
+
+        def keep(self, training: int, step: int, write: Callable[[Path], None]) -> None: ...
+        def drop(self, checkpoint: Path, reason: str) -> None: ...
+
+    with resumable(Shelf()):
+        assert Dnpo(max_steps=1).optimize(couples, setting("dnpo")).path
+        with pytest.raises(LookupError, match="asked"):
+            Dpo(max_steps=1).optimize(couples, setting("dpo"))
