@@ -211,9 +211,7 @@ def test_a_signal_in_training_costs_no_more_than_the_step(undisturbed, tmp_path,
 
 
 @pytest.mark.parametrize("launcher", ["inline", "process"])
-def test_sigterm_to_the_command_in_training_keeps_it_and_ends_the_run_within_three_seconds(
-    undisturbed, tmp_path, launcher
-):
+def test_sigterm_to_the_command_in_training_keeps_it_and_ends_the_run_soon(undisturbed, tmp_path, launcher):
     settings = [*SMALL, "optimization.sft.max_steps=3000", f"launcher={launcher}"]
     root, place = tmp_path / "run", tmp_path / "run" / "round_001"
     words = [sys.executable, "-m", "selfimprove", "run", "quickstart", *settings, "--out", str(root)]
@@ -225,7 +223,8 @@ def test_sigterm_to_the_command_in_training_keeps_it_and_ends_the_run_within_thr
         seconds = time.monotonic() - began  # then only the interpreter is taken down
         rest += command.stdout.read()
         assert command.wait() == 143, said + rest
-    assert seconds < 3 and "Traceback" not in rest and "selfimprove resume" in rest
+    longest = 3 if launcher == "inline" else 10  # there the step's interpreter is taken down as well
+    assert seconds < longest and "Traceback" not in rest and "selfimprove resume" in rest
     [kept] = (place / ".optimization.training").iterdir()
     assert int(kept.name.split("-")[1]) >= int(said.split("optimization: ")[1].split("/")[0])
     assert not (place / "optimization").exists()
