@@ -172,9 +172,7 @@ def _logprobs(process: Process, pairs: Sequence[forward.Pair]) -> list[list[floa
     if not pairs:
         return []
     lines = [[*prompt, *said] for prompt, said in pairs]
-    if (
-        process.held and process.held.rank
-    ):  # with an adapter, vLLM 0.31 dies of a prompt's log-probabilities (CPU build)
+    if process.held and process.held.rank:  # with an adapter, vLLM 0.31 dies of a prompt's log-probabilities (CPU)
         places = [
             (line, place)
             for (prompt, _), line in zip(pairs, lines, strict=True)
