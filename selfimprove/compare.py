@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove import statistics
-from selfimprove.errors import DataError, MissingError, RecipeError
+from selfimprove.errors import DataError, MissingError, RecipeError, listed
 from selfimprove.ledger import Ledger
 from selfimprove.records import Message, Metric, Rollout, read_records
 from selfimprove.rundir import RunDir, intact, is_signed
@@ -80,7 +80,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     for other in others:
         different = differences(first, other)
         if different:
-            raise RecipeError(f"{other.folder} cannot be compared with {first.folder}: {'; '.join(different)}")
+            raise RecipeError(f"{other.folder} cannot be compared with {first.folder}: {listed(different)}")
     pairs = [against(first, other) for other in others]
     adjusted = statistics.holm([pair["p"] for pair in pairs])
     comparisons = [{**pair, "p_holm": p} for pair, p in zip(pairs, adjusted, strict=True)]

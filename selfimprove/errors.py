@@ -10,6 +10,13 @@ The command line prints a `UserError` as one line and exits with its code. All e
     65 bad data or checkpoint
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MOST = 5
+"""Faults that one message lists."""
+
 
 class UserError(Exception):
     """What is wrong, where, and what to type next, in one line."""
@@ -67,3 +74,9 @@ class BusyError(UserError):
     """Another process works on the same run folder."""
 
     code = 75
+
+
+def listed(faults: Sequence[str]) -> str:
+    """Faults as a part of one line: the first few, each cut where it is long, and how many more there are."""
+    short = [fault if len(fault) <= 300 else f"{fault[:297]}..." for fault in faults[:MOST]]
+    return "; ".join(short) + (f"; and {len(faults) - MOST} more" if len(faults) > MOST else "")

@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from selfimprove.errors import RecipeError
+from selfimprove.errors import RecipeError, listed
 from selfimprove.interfaces import REQUIRED
 
-MOST = 5
-"""Faults that are told at once."""
 LARGEST = 10**15
 """The largest whole number that any option takes."""
 SHARE = (0.0, 1.0)
@@ -62,8 +60,7 @@ def check_ranges(given: Mapping[str, Any], where: str = "") -> list[str]:
 def refuse(faults: Sequence[str], where: Any) -> None:
     """Raise one error for all faults; nothing where there are none."""
     if faults:
-        more = f"; and {len(faults) - MOST} more" if len(faults) > MOST else ""
-        raise RecipeError(f"{where}: {'; '.join(faults[:MOST])}{more}")
+        raise RecipeError(f"{where}: {listed(faults)}")
 
 
 def _fault(place: str, value: Any, expected: str) -> str:

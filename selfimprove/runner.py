@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from selfimprove import environment, splits, statistics, steps, training
 from selfimprove import recipe as recipes
-from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError
+from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError, listed
 from selfimprove.interfaces import Log
 from selfimprove.journal import Journal
 from selfimprove.records import VERDICTS, Report, digest
@@ -183,18 +183,16 @@ class Runner:
             return
         changed = environment.changed_data(then.get("data", {}))
         if changed:
-            raise DataError(f"the data of the run changed: {'; '.join(changed)}. Put it back, or start a new run")
+            raise DataError(f"the data of the run changed: {listed(changed)}. Put it back, or start a new run")
         steps.threads(self.stored.recipe)
         grave, slight = environment.differences(then, _found(then["settings"]))
         if grave:
             raise RecipeError(
-                f"{root} was begun with other versions: {'; '.join(grave)}. Install those, or go on with these: "
+                f"{root} was begun with other versions: {listed(grave)}. Install those, or go on with these: "
                 f"selfimprove resume {root} --accept-changes"
             )
         if slight:
-            self.watcher.note(
-                f"not quite what the run began with, so it may not repeat to the bit: {'; '.join(slight)}"
-            )
+            self.watcher.note(f"not quite what the run began with, so it may not repeat to the bit: {listed(slight)}")
 
     def _room(self, number: int, rounds: int) -> None:
         """Before a round: whether the rounds that are left fit on the disk, if they are like the largest so far."""

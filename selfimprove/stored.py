@@ -14,7 +14,7 @@ from typing import Any
 from selfimprove import judging
 from selfimprove import recipe as recipes
 from selfimprove.diagnostics import Diagnosis, of_audit
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.errors import DataError, RecipeError, listed
 from selfimprove.interfaces import Engine, Log, Policy, Round
 from selfimprove.journal import Journal
 from selfimprove.ledger import Ledger
@@ -60,7 +60,7 @@ class Stored:
         changed = changes(self.environment["settings"], self.settings)
         if changed:
             raise RecipeError(
-                f"{folder.root / 'recipe.yaml'} was changed since the run began: {'; '.join(changed)}. Put it back, or "
+                f"{folder.root / 'recipe.yaml'} was changed since the run began: {listed(changed)}. Put it back, or "
                 f"go on with the change: selfimprove resume {folder.root} --accept-changes"
             )
         self.ledger = Ledger(folder.root / "ledger.jsonl")

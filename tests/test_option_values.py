@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from selfimprove import registry
-from selfimprove.errors import RecipeError
+from selfimprove.errors import RecipeError, listed
 from selfimprove.option_values import RANGES, check_ranges, check_types, refuse
 
 
@@ -106,3 +106,10 @@ def test_every_range_is_of_an_option_and_allows_its_default() -> None:
     registry.discover()
     known = {name for entry in registry.METHODS.values() for name in registry.option_names(entry.method)}
     assert set(RANGES) <= known
+
+
+def test_a_message_lists_the_first_faults_and_how_many_more_there_are() -> None:
+    assert listed(["one", "two"]) == "one; two"
+    many = listed([f"fault {i}" for i in range(9)])
+    assert many == "fault 0; fault 1; fault 2; fault 3; fault 4; and 4 more"
+    assert len(listed(["x" * 5000] * 9)) < 1600
