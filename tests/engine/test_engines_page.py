@@ -11,6 +11,7 @@ import yaml
 
 from selfimprove import recipe as recipes
 from selfimprove import registry
+from selfimprove.interfaces import ROLES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "engines.md").read_text(encoding="utf-8")
 COMMANDS = [shlex.split(line)[3:] for line in PAGE.splitlines() if line.startswith("$ selfimprove run ")]
@@ -46,3 +47,16 @@ def test_the_recipe_of_a_teacher_composes(make_recipe) -> None:
         "openai": {**settings["engine"]["openai"], **yaml.safe_load(text)["engine"]["openai"]}
     }
     assert list(recipe.engine) == ["openai"]
+
+
+def test_the_table_of_roles_has_the_methods_that_ask_in_them() -> None:
+    registry.discover()
+    asking = {
+        role: {f"{e.slot} {e.name}" for e in registry.METHODS.values() if role in getattr(e.method, "asks", ())}
+        for role in ROLES
+    }
+    told: dict[str, set[str]] = {}
+    for role, cell in re.findall(r"^\| `(propose|hint|judge|refine)` \| (.*) \|$", PAGE, re.MULTILINE):
+        parts = re.findall(r"(reward|acquisition|evaluation)s? ((?:`\w+`(?:, )?)+)", cell)
+        told[role] = {f"{slot} {name}" for slot, names in parts for name in re.findall(r"`(\w+)`", names)}
+    assert told == asking
