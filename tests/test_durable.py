@@ -97,6 +97,7 @@ def test_an_error_comes_once_or_from_then_on(tmp_path: Path, fault: Callable) ->
         assert (tmp_path / "a").read_bytes() == (b"0" if again else b"2")
 
 
+@pytest.mark.faults
 def test_a_limit_that_the_system_sets_is_a_full_disk(make_run: Callable) -> None:
     folder, log = make_run("gate_problems=40", "sealed_problems=20", "probe_problems=0")
 

@@ -15,6 +15,7 @@ JUDGED = ("reward=judge", "reward.judge.trust=true", "reward.judge.samples=1", "
 TWO = ("engine=[transformers,fake]", "engine.fake.roles=[judge]")
 
 
+@pytest.mark.runs
 def test_the_judge_is_asked_there_and_the_solver_here(
     make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

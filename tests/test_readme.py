@@ -216,6 +216,7 @@ def test_the_figures_are_written_from_the_files_of_the_benches(tmp_path: Path, m
 
 
 # ---- the example method ------------------------------------------------------------------------------------------
+@pytest.mark.runs
 def test_the_example_method_runs_through_the_example_recipe(
     tmp_path: Path, make_run: Callable[..., Any], quiet_log: Any
 ) -> None:

@@ -327,6 +327,7 @@ def test_the_lock_is_free_after_an_error_and_after_a_dead_process(folder: RunDir
         assert (folder.root / "LOCK").read_text().startswith(f"pid {os.getpid()} on ")
 
 
+@pytest.mark.faults
 def test_a_busy_run_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
     folder = create("quickstart", [], tmp_path / "run")
     program = (

@@ -145,6 +145,7 @@ def test_a_published_generation_config_survives_training(start, tmp_path, quiet_
     assert (sorted(saved["eos_token_id"]), saved["temperature"]) == ([1, 70], 0.6)
 
 
+@pytest.mark.runs
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(start, tmp_path, quiet_log):
     rows = [rollout(f"what is {i} + 5?", f"Answer: {i + 5}.") for i in range(12)]
     made = {
@@ -230,6 +231,7 @@ def test_dpo_raises_the_margin_of_every_pair(start, tmp_path, quiet_log):
     assert all(new > old + 1 for new, old in zip(after, before, strict=True))
 
 
+@pytest.mark.runs
 def test_dpo_repeats_to_the_byte_and_leaves_the_reference_alone(start, tmp_path, quiet_log):
     kept = weights(start)
     first, second = (weights(run_dpo(start, tmp_path / name, quiet_log, max_steps=3)) for name in ("a", "b"))
@@ -284,6 +286,7 @@ def test_the_last_step_is_measured_before_the_peak_is_put_back():
     assert peak.step == 5 and model.weight.item() == 9.0
 
 
+@pytest.mark.runs
 def test_sft_saves_the_weights_of_the_peak(start, tmp_path, quiet_log):
     """The score is best at step 2 of 6, so what is saved is what 2 steps of the same schedule give."""
     rows = [rollout(*pair) for pair in SUMS]

@@ -65,6 +65,7 @@ def test_the_folder_loads_with_transformers(build: Callable[..., Any]) -> None:
     assert not (folder / "scratch").exists()
 
 
+@pytest.mark.runs
 def test_the_seed_alone_decides_the_weights(build: Callable[..., Any]) -> None:
     one, same, other = (
         build(name, seed)[0] / "model.safetensors" for name, seed in (("one", 0), ("same", 0), ("other", 1))
@@ -86,6 +87,7 @@ def test_a_target_of_nothing_is_reached_at_the_first_check(build: Callable[..., 
     assert len(engine.calls) == 1
 
 
+@pytest.mark.runs
 def test_right_answers_reach_the_target_and_wrong_ones_use_all_steps(build: Callable[..., Any]) -> None:
     _, engine, log = build("right", answers=answers(0))
     assert (log.metrics["train/steps"], log.metrics["bootstrap/accuracy"]) == (10, 1.0)

@@ -81,6 +81,7 @@ def test_the_noise_grows_against_the_margin_until_its_variance_costs_more(
     assert (last > first + 0.01) if rises else (last < first - 0.05)
 
 
+@pytest.mark.runs
 def test_the_policy_has_something_to_learn_where_dpo_has_hardly_anything(couples: list, setting: Callable) -> None:
     """Where the margins are large already, the loss of DPO is near 0; against a noisy reference it is not."""
     moved = Dpo(learning_rate=1e-3, max_steps=6).optimize(couples, setting("moved"))

@@ -48,6 +48,7 @@ def test_the_first_loss_against_the_model_itself(setting, couples, loss_type, be
     assert given.log.metrics["train/loss"] == pytest.approx(loss, rel=1e-4)
 
 
+@pytest.mark.runs
 def test_self_play_moves_the_model_to_the_reference_solutions(setting, couples, margins_of):
     """SPIN by either of its losses: pairs of a reference solution and another text."""
     for loss_type in ("sigmoid", "hinge"):

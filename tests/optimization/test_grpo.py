@@ -96,6 +96,7 @@ def test_equal_scores_and_no_scores_teach_nothing(setting: Callable, questions: 
     assert weights(given.folder) == (Path(given.start.path) / "model.safetensors").read_bytes()
 
 
+@pytest.mark.runs
 def test_redraw_replaces_groups_with_equal_scores(setting: Callable, questions: list[Prompt]) -> None:
     """Only long problems tell good from bad; with redraw most groups are theirs."""
 
@@ -112,6 +113,7 @@ def test_redraw_replaces_groups_with_equal_scores(setting: Callable, questions: 
     assert shares[0] > 0.4 > shares[1]
 
 
+@pytest.mark.runs
 def test_the_seed_decides_the_bytes(setting: Callable, questions: list[Prompt]) -> None:
     made = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):

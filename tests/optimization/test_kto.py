@@ -60,6 +60,7 @@ def test_good_goes_up_against_bad(rows: list, setting: Callable, small: Checkpoi
     assert min(gains[0], gains[4]) > max(gains[1], gains[3]) + 1
 
 
+@pytest.mark.runs
 def test_the_order_and_the_seed_decide_the_bytes(rows: list, setting: Callable) -> None:
     made = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):

@@ -55,6 +55,7 @@ def test_the_reward_rises(setting: Callable, questions: list[Prompt]) -> None:
     assert (found["train/steps"], found["train/completions"]) == (28, 224), "two updates on each draw"
 
 
+@pytest.mark.runs
 def test_the_critic_begins_at_nothing_and_learns_what_comes(
     setting: Callable, questions: list[Prompt], spied: list
 ) -> None:

@@ -42,6 +42,7 @@ def test_hard_is_half_of_trl_s_sppo_hard(couples: list, setting: Callable) -> No
     assert losses[0] == pytest.approx(losses[1] / 2, rel=1e-4)
 
 
+@pytest.mark.runs
 def test_it_rests_where_the_log_ratios_are_the_win_rates(couples: list, scores_of: Callable, setting: Callable) -> None:
     """P = 0.9 and 0.4 at beta 0.5: log pi - log ref goes to +0.8 and -0.2."""
     plan: dict[str, Any] = {"learning_rate": 2e-3, "max_steps": 60, "lr_scheduler_type": "linear"}

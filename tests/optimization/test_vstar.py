@@ -30,6 +30,7 @@ def likelihood(rollouts: Sequence[Rollout], checkpoint: Checkpoint) -> list[floa
     return [sum(row) for row in Transformers().score(checkpoint, rollouts)]
 
 
+@pytest.mark.runs
 def test_generator_and_verifier(marked: list[Rollout], setting: Callable, small: Checkpoint) -> None:
     given = setting()
     made = Vstar(**QUICK).optimize(marked, given)

@@ -438,6 +438,7 @@ def worker(impatient):
     math_worker.ask.cache_clear()
 
 
+@pytest.mark.runs
 def test_a_question_without_end_counts_as_wrong_and_the_next_one_is_answered(worker):
     assert marked("3", "\\boxed{9^{9^{9^{9}}}}", "math") == 0.0
     assert worker.wait(timeout=30) == -signal.SIGPROF

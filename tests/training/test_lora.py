@@ -37,6 +37,7 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.keys() == other.keys() and all(bool((one[name] == other[name]).all()) for name in one)
 
 
+@pytest.mark.runs
 def test_an_untrained_adapter_changes_nothing(start, rollouts, couples, tmp_path, quiet_log) -> None:
     idle, how = plan(learning_rate=0.0, max_steps=2), {"loss_type": ["sigmoid"], "loss_weights": None, "beta": 0.1}
     made = [
@@ -96,6 +97,7 @@ def test_an_adapter_of_rounded_weights_goes_onto_the_full_ones(start) -> None:
     assert any(bool(left[name].any()) for name in left)
 
 
+@pytest.mark.runs
 def test_without_its_adapter_the_model_is_its_own_reference(start, couples, tmp_path, quiet_log) -> None:
     """With a loss of ours and with TRL's: the first margin is 0 and no second model is loaded, later it is not 0."""
     margins = []
@@ -112,6 +114,7 @@ def test_without_its_adapter_the_model_is_its_own_reference(start, couples, tmp_
     assert quiet_log.metrics["train/loss"] == pytest.approx(math.log(2), abs=1e-4)
 
 
+@pytest.mark.runs
 def test_a_policy_gradient_trains_an_adapter(start, make_context: Callable, make_policy: Callable, rollouts) -> None:
     given = make_context(policy=make_policy(checkpoint=start), start=start)
     given = replace(given, reward=lambda drawn: [replace(one, score=one.text.count("e") / 6) for one in drawn])
@@ -138,6 +141,7 @@ def test_a_reference_that_the_adapter_does_not_hide_is_refused() -> None:
     Grpo(lora=LORA, reference="base", restart="base")
 
 
+@pytest.mark.runs
 def test_the_peak_of_an_adapter_is_kept(start, rollouts, tmp_path, quiet_log) -> None:
     peak = training.Peak(lambda step, _: 1.0 - abs(step - 2) / 100, n=10)
     kept = training.sft(start, rollouts, tmp_path / "a", plan(max_steps=6), quiet_log, peak, check_every=2)
@@ -145,6 +149,7 @@ def test_the_peak_of_an_adapter_is_kept(start, rollouts, tmp_path, quiet_log) ->
     assert same(tensors(kept), tensors(plain))
 
 
+@pytest.mark.runs
 def test_a_model_in_training_can_be_saved_and_trains_on(start, rollouts, tmp_path, quiet_log) -> None:
     tokenizer, looks = training.load(start)[1], []
 

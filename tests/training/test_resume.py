@@ -18,6 +18,8 @@ from selfimprove.rundir import MANIFEST, RunDir, seal
 from selfimprove.training import resume
 from selfimprove.unfinished import Unfinished
 
+pytestmark = pytest.mark.runs
+
 SCHEDULE = training.Schedule(
     learning_rate=1e-3,
     num_train_epochs=3.0,
