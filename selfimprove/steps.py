@@ -440,6 +440,7 @@ def _diagnosis(stored: Stored, given: Context, audited: Sequence[Sequence[Rollou
     now = diagnostics.of_audit(audited)
     if now is None:
         return {}
+    stored.remember(given.round, now)
     first = before = None
     if given.round:
         first, before = stored.diagnosis(0), stored.diagnosis(stored.standing(given.round).champion)

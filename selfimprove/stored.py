@@ -69,6 +69,7 @@ class Stored:
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
         self._reports: dict[tuple[int, str, str], Report] = {}
         self._diagnoses: dict[int, Diagnosis | None] = {}
+        self._audits: dict[int, list[list[Rollout]]] = {}
 
     def seed(self, *place: Any) -> int:
         """The seed of a place in the run; it follows from the place and the run's seed, never from history."""
@@ -159,17 +160,24 @@ class Stored:
 
     def audit(self, maker: int) -> list[list[Rollout]]:
         """The scored audit samples of a policy, by problem, from the round that made it."""
-        groups: dict[str, list[Rollout]] = {}
-        for rollout in read_records(self.folder.step(maker, "audit") / "audit.jsonl"):
-            assert isinstance(rollout, Rollout)
-            groups.setdefault(rollout.prompt.key, []).append(rollout)
-        return list(groups.values())
+        if maker not in self._audits:
+            groups: dict[str, list[Rollout]] = {}
+            for rollout in read_records(self.folder.step(maker, "audit") / "audit.jsonl"):
+                assert isinstance(rollout, Rollout)
+                groups.setdefault(rollout.prompt.key, []).append(rollout)
+            self._audits = {known: self._audits[known] for known in self._audits if known == 0}  # and one more
+            self._audits[maker] = list(groups.values())
+        return self._audits[maker]
 
     def diagnosis(self, maker: int) -> Diagnosis | None:
         """What the audit of a policy says of it; None where it has too few samples."""
         if maker not in self._diagnoses:
             self._diagnoses[maker] = of_audit(self.audit(maker))
         return self._diagnoses[maker]
+
+    def remember(self, maker: int, found: Diagnosis) -> None:
+        """Keep a diagnosis that was made of the same samples before they were written."""
+        self._diagnoses[maker] = found
 
     def standing(self, number: int) -> Standing:
         """Champion and incumbent at the start of a round, by the decisions of the rounds before."""
