@@ -1,6 +1,6 @@
 """Secrets out of whatever is shown or written: values of variables that are named like secrets, and the forms of keys.
 
-Nothing here logs, keeps or returns a secret. A recipe that holds one is refused, everything else is cleaned.
+Nothing here logs or returns a secret. A recipe that holds one is refused, everything else is cleaned.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+from functools import lru_cache
 from typing import Any
 
 from selfimprove.text import printable
@@ -56,17 +57,18 @@ def holds_key(text: str) -> bool:
 
 def redact(text: str) -> str:
     """A text with `***` for each key, and `***NAME***` for each value of a variable of the environment."""
-    for name, value in _known():
+    for name, value in _known(tuple(os.environb.items())):  # bytes: a list of methods asks a thousand times
         for form in {value, json.dumps(value)[1:-1]}:  # as it is, and as JSON and YAML quote it
             text = text.replace(form, f"***{name}***")
     return _FORMS.sub("***", text)
 
 
-def _known() -> list[tuple[str, str]]:
+@lru_cache(maxsize=1)
+def _known(environment: tuple[tuple[bytes, bytes], ...]) -> list[tuple[str, str]]:
     """The secrets of the environment, long ones first: one may be part of another."""
     found = [
         (name, value)
-        for name, value in os.environ.items()
+        for name, value in ((os.fsdecode(name), os.fsdecode(value)) for name, value in environment)
         if _NAMED.search(name) and len(value) >= SHORTEST and not os.path.exists(value)  # noqa: PTH110  a file's name
     ]
     return sorted(found, key=lambda item: -len(item[1]))

@@ -112,10 +112,7 @@ def test_a_training_that_will_save_itself_has_longer(monkeypatch: pytest.MonkeyP
         assert ended(process) == 143 and shortest <= time.monotonic() - began < longest
 
 
-def test_what_the_launching_process_says_is_no_second_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        signal, "getsignal", lambda number: signal.SIG_DFL
-    )  # who started pytest may have it ignore some
+def test_what_the_launching_process_says_is_no_second_signal() -> None:
     for first in (signal.SIGINT, stopping.AGAIN):
         with Stopping(Shown()) as watcher:
             signal.raise_signal(first)
