@@ -139,7 +139,10 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path, sent, code):
     while not (root / "round_000" / ".model.partial").exists() and time.monotonic() < limit:
         os.sched_yield()
     child.send_signal(sent)
-    _, said = child.communicate(timeout=60)
+    try:
+        _, said = child.communicate(timeout=60)
+    finally:
+        child.kill()  # one that does not stop would go on for hours
     assert child.returncode == code
     assert f"selfimprove resume {root}" in said and "Traceback" not in said
     assert not (root / "round_000" / ".model.partial").exists()
