@@ -19,13 +19,11 @@ Differs: reviews of the paper find its step told in two ways, one after the othe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
@@ -35,6 +33,7 @@ from selfimprove.registry import register
 @dataclass
 class Dnpo(training.Adapted, training.Referenced, Optimization):
     consumes: ClassVar[Any] = Preference
+    alone: ClassVar[bool] = True
     beta: float = 0.1
     """Strength of the pull to the reference."""
     bound: float = 1.0
@@ -49,8 +48,6 @@ class Dnpo(training.Adapted, training.Referenced, Optimization):
         training.between(self, bound=(0, 100), alpha=(0, 1e6))
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise RecipeError("optimization.dnpo trains in one process; set launcher=inline or process")
         noise = Noise(self.bound, self.noise_learning_rate, context.seed)
 
         def loss(pairs: training.Pairs) -> Any:

@@ -353,6 +353,6 @@ def _headers(folder: Path) -> tuple[dict[str, Path], dict[str, list[int]]]:
     files, shapes = dict[str, Path](), dict[str, list[int]]()
     for path in sorted(folder.glob("tensors-*.safetensors")):
         with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118  (a file, no mapping)
+            for name in list(file.keys()):
                 files[name], shapes[name] = path, file.get_slice(name).get_shape()
     return files, shapes

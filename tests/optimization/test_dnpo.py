@@ -100,12 +100,6 @@ def test_options_that_make_no_sense(options: dict[str, float]) -> None:
         Dnpo(**options)
 
 
-def test_several_processes_are_refused(couples: list, setting: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RecipeError, match="one process"):
-        Dnpo().optimize(couples, setting())
-
-
 def test_a_training_that_was_stopped_does_not_go_on_without_its_noise(couples: list, setting: Callable) -> None:
     """The noise is in no checkpoint, so none is asked for and the training is done again; that of DPO asks."""
 
