@@ -25,8 +25,10 @@ test-recipes: .venv/developed ## run one round of every shipped recipe on the ti
 test-runs: .venv/developed ## run the tests that carry out whole runs
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "runs and not faults and not slow"
 
-test-faults: .venv/developed ## run the sweeps of kills, full disks and damaged files
+test-faults: .venv/developed ## run the sweeps of kills, full disks, damaged files and mutated recipes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "faults and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/selfimprove selftest --full
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz_recipes.py 1000
 
 test-slow: .venv/developed ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow

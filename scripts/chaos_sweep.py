@@ -33,12 +33,12 @@ def main() -> None:
     given = parser.parse_args()
     began, out, broken = time.monotonic(), Console(), list[str]()
     with tempfile.TemporaryDirectory(dir=given.scratch) as folder, sweep.rehearsal(Path(folder)) as rehearsal:
-        faults = Table("fault", "points", "runs that differ or fail", "finished steps done again", "seconds")
+        faults = Table("fault", "points", "states resumed", "runs that differ or fail", "steps done again", "seconds")
         rows = []
         for row in sweep.sweep(rehearsal, given.kinds, given.every, given.jobs):
             rows.append(asdict(row))
             broken += row.wrong + [f"{row.kind}: finished steps were done again"] * bool(row.redone)
-            cells = (row.points, len(row.wrong), row.redone, f"{row.seconds:.0f}")
+            cells = (row.points, row.resumed, len(row.wrong), row.redone, f"{row.seconds:.0f}")
             faults.add_row(row.kind, *map(str, cells))
         out.print(faults)
         ends = ("redone", "refused", "mended", "harmless", "SILENT")

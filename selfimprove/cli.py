@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Annotated, Any
 
 import typer
@@ -39,6 +41,8 @@ class _Terminal(Console):
 
 out, err = _Terminal(), _Terminal(stderr=True)
 
+INTERRUPTED = 130
+"""The exit code of Ctrl-C."""
 UNUSABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM}
 """What the system says of a name that a user should not have given."""
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the recipe: rounds=5 model=pretrained ...")]
@@ -362,8 +366,10 @@ def chaos(
     bad, table = list[str](), Table(title=f"{recipe}: SIGKILL of all its processes at random moments")
     for column in ("run", "killed after", "finished steps", "was writing", "orphans"):
         table.add_column(column, justify="right")
+    began, done = time.monotonic(), 0
     for event in tried(recipe, overrides or [], kills, folder, seed):
         if isinstance(event, Kill):
+            done += 1
             bad += ["processes outlived a kill"] * bool(event.orphans)
             row = (f"{event.after:.1f} s", str(event.finished), event.writing, str(event.orphans))
             table.add_row(str(event.run), *row)
@@ -371,6 +377,8 @@ def chaos(
             bad += [f"run {event.run} differs in {', '.join(event.differs[:3])}"] if event.differs else []
             same = "differs" if event.differs else "equal to the undisturbed run"
             table.add_row(str(event.run), f"finished in {event.starts} starts", "", same, "", end_section=True)
+            left = (time.monotonic() - began) / max(1, done) * (kills - done) / 60
+            err.print(f"run {event.run} {same}; {done} of {kills} kills, about {left:.0f} min left")
     out.print(table)
     if bad:
         raise DataError(f"{'; '.join(dict.fromkeys(bad))}; the runs are in {folder}")
@@ -388,6 +396,7 @@ def selftest(
     for column in ("promise", "tried", "result", "seconds"):
         table.add_column(column, overflow="fold")
     for result in tried(full):
+        err.print(f"{result.promise}: {result.tried}, {result.seconds:.0f} s")
         failed += result.failed
         said = f"{len(result.failed)} FAILED" if result.failed else "held"
         table.add_row(result.promise, result.tried, said, f"{result.seconds:.0f}")
@@ -403,26 +412,43 @@ def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, type
     from selfimprove.errors import BusyError
     from selfimprove.rundir import RunDir
     from selfimprove.runner import Runner
-    from selfimprove.stopping import Stopping, end_with_parent
+    from selfimprove.stopping import Stopped, Stopping, end_with_parent
 
     end_with_parent()
-    with contextlib.ExitStack() as held, _screen() as screen, Stopping(screen) as watcher:
-        with contextlib.suppress(BusyError):  # the run that asks for the step holds it; nobody else may
-            held.enter_context(RunDir.open(folder).lock())
-        watcher.step(number, stage)
-        Runner(RunDir.open(folder), watcher).perform(number, stage, fingerprint)
+    try:
+        with contextlib.ExitStack() as held, _screen() as screen, Stopping(screen) as watcher:
+            with contextlib.suppress(BusyError):  # the run that asks for the step holds it; nobody else may
+                held.enter_context(RunDir.open(folder).lock())
+            watcher.step(number, stage)
+            Runner(RunDir.open(folder), watcher).perform(number, stage, fingerprint)
+    except Stopped as stopped:  # the run says so
+        _leave(stopped.code)
 
 
 def main() -> None:
     """Entry point: users' mistakes as one line with a documented exit code, bugs with their traceback."""
-    signal.signal(signal.SIGTERM, _terminate)
+    terminated = list[int]()
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        terminated.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
     sys.excepthook = _bug
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of it
+            raise KeyboardInterrupt
+        sys.exit(code)
+    except InterruptedRunError as error:
+        _say_wrong(str(error))
+        _leave(error.code)
     except UserError as error:
         _fail(str(error), error.code)
-    except KeyboardInterrupt as error:
-        _fail("interrupted", 143 if isinstance(error, _Terminated) else 130)
+    except KeyboardInterrupt:
+        _say_wrong("interrupted")
+        _leave(143 if terminated else INTERRUPTED)
     except OSError as error:
         from selfimprove.rundir import FULL
 
@@ -440,17 +466,22 @@ def main() -> None:
         _fail(message(), 2)
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, handled like Ctrl-C."""
-
-
-def _terminate(*_: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
-    raise _Terminated
-
-
 def _fail(message: str, code: int) -> None:
+    _say_wrong(message)
+    sys.exit(code)
+
+
+def _say_wrong(message: str) -> None:
     err.print(f"error: {' '.join(message.splitlines())}", soft_wrap=True)
+
+
+def _leave(code: int) -> None:
+    """End without taking torch apart, which takes seconds that whoever stops a run may not have."""
+    if "torch" in sys.modules:
+        atexit._run_exitfuncs()  # what libraries want done
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from selfimprove import durable
 from selfimprove.durable import FULL as FULL
@@ -27,6 +27,7 @@ from selfimprove.redaction import dumps, redact
 
 MANIFEST, TIMES = "step.json", "timing.json"
 """What is said of a step, with the sha256 of its files; and how long it took, which no two runs share."""
+Read = TypeVar("Read")
 BEGUN = {"recipe.yaml", ".recipe.yaml.new", ".environment.json.new"}
 """What a kill may leave of a run that had not begun: without environment.json there is no run yet."""
 
@@ -36,6 +37,7 @@ class RunDir:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._known: dict[tuple[int, str], dict[str, Any]] = {}
 
     @staticmethod
     def create(root: Path) -> RunDir:
@@ -109,7 +111,7 @@ class RunDir:
 
     def step(self, number: int, stage: str) -> Path:
         """Where a finished step of a round lies."""
-        return self.root / f"round_{number:03d}" / stage
+        return Path(self.root, f"round_{number:03d}", stage)
 
     def done(
         self,
@@ -147,7 +149,14 @@ class RunDir:
 
     def manifest(self, number: int, stage: str) -> dict[str, Any]:
         """step.json of a finished step."""
-        return read_manifest(self.step(number, stage))
+        return self.once(number, stage, MANIFEST, read_manifest)
+
+    def once(self, number: int, stage: str, name: str, read: Callable[[Path], Read]) -> Read:
+        """What `read` makes of the folder of a finished step; read once, and again when the step was done again."""
+        known = self._known.setdefault((number, stage), {})
+        if name not in known:
+            known[name] = read(self.step(number, stage))
+        return known[name]
 
     def content(self, number: int, stage: str) -> str:
         """The sha256 of what a finished step wrote, and of what it was made from."""
@@ -188,6 +197,7 @@ class RunDir:
         seal(partial, notes)
         if self.journal(number, stage).exists():
             durable.remove(self.journal(number, stage))
+        self._known.pop((number, stage), None)
         durable.rename(partial, folder, "commit")
         durable.fsync(folder.parent, "commit")
         return folder
@@ -208,6 +218,7 @@ class RunDir:
         shelf = self.root / "quarantine"
         durable.mkdir(shelf)
         kept = shelf / f"{len(list(shelf.iterdir())):03d}_round_{number:03d}_{stage}"
+        self._known.pop((number, stage), None)
         durable.rename(folder, kept, "quarantine")
         for above in (shelf, folder.parent):
             durable.fsync(above, "quarantine")

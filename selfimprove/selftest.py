@@ -43,7 +43,7 @@ def selftest(full: bool = False, jobs: int = 2) -> Iterator[Result]:
     with tempfile.TemporaryDirectory(dir=place) as folder, sweep.rehearsal(Path(folder)) as given:
         for row in sweep.sweep(given, failpoints.KINDS, every=1 if full else 97, jobs=jobs):
             failed = row.wrong + [f"{row.redone} finished steps were done again"] * bool(row.redone)
-            tried = f"{row.points} of {len(given.operations)} durable operations"
+            tried = f"{row.points} of {len(given.operations)} durable operations, {row.resumed} new states"
             yield Result(PROMISES[row.kind], tried, failed, row.seconds)
         yield _timed("a damaged file is found: refused, done again, or made anew", lambda: _damages(given, full, jobs))
         yield _timed("one process at a time works on a run, and no lock is left behind", lambda: _lock(given, full))

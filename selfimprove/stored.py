@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,6 @@ class Stored:
         self.journal: Journal | None = None
         """What stands before the engines while a step is carried out."""
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
-        self._reports: dict[tuple[int, str, str], Report] = {}
         self._diagnoses: dict[int, Diagnosis | None] = {}
         self._audits: dict[int, list[list[Rollout]]] = {}
 
@@ -198,10 +198,7 @@ class Stored:
         return self._checkpoint(number, "null") if made else None
 
     def _checkpoint(self, number: int, stage: str) -> Checkpoint:
-        noted = self._json(number, stage, "checkpoint.json")
-        path = (self.folder.step(number, stage) / noted["path"]).resolve()
-        check_code(path)  # the run may come from a stranger
-        return Checkpoint(**{**noted, "path": str(path)})
+        return self.folder.once(number, stage, "checkpoint", _checkpoint)
 
     def policy(self, maker: int, number: int, seed: int, log: Log) -> Policy:
         """The policy that round `maker` made, as it is used in round `number`."""
@@ -223,17 +220,7 @@ class Stored:
 
     def report(self, number: int, who: str, stage: str = "evaluation") -> Report:
         """What a finished evaluation says of the champion, the incumbent, the candidate or the start."""
-        place = (number, who, stage)
-        if place not in self._reports:
-            noted = self._json(number, stage, f"{who}.json")
-            rollouts = read_records(self.folder.step(number, stage) / f"{who}.jsonl")
-            self._reports[place] = Report(
-                metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
-                scores=noted["scores"],
-                parts=noted["parts"],
-                rollouts=tuple(rollout for rollout in rollouts if isinstance(rollout, Rollout)),
-            )
-        return self._reports[place]
+        return self.folder.once(number, stage, who, partial(_read_report, who=who))
 
     def history(self, number: int) -> list[Round]:
         """The rounds before a round, with their decisions."""
@@ -332,7 +319,14 @@ class Stored:
         return {stage: self.folder.seconds(number, stage) for stage in (STAGES if number else FIRST)}
 
     def _json(self, number: int, stage: str, name: str) -> Any:
-        return json.loads((self.folder.step(number, stage) / name).read_text())
+        return self.folder.once(number, stage, name, lambda step: json.loads((step / name).read_text()))
+
+
+def _checkpoint(step: Path) -> Checkpoint:
+    noted = json.loads((step / "checkpoint.json").read_text())
+    path = (step / noted["path"]).resolve()
+    check_code(path)  # the run may come from a stranger
+    return Checkpoint(**{**noted, "path": str(path)})
 
 
 def _after(now: Standing, decision: Decision, maker: int) -> Standing:
@@ -347,6 +341,16 @@ def _after(now: Standing, decision: Decision, maker: int) -> Standing:
             return Standing(champion, champion)
         case _:
             return Standing(champion, now.incumbent)
+
+
+def _read_report(step: Path, who: str) -> Report:
+    noted = json.loads((step / f"{who}.json").read_text())
+    return Report(
+        metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
+        scores=noted["scores"],
+        parts=noted["parts"],
+        rollouts=tuple(one for one in read_records(step / f"{who}.jsonl") if isinstance(one, Rollout)),
+    )
 
 
 def write_report(report: Report, folder: Path, who: str) -> None:

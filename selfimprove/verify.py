@@ -104,24 +104,26 @@ def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
     if not fine:
         yield Finding("metrics.jsonl, summary.json, champion", None, "not looked at: they follow from the steps")
         return
-    finished = [number for number in range(len(list(root.glob("round_*")))) if _whole(stored, number)]
+    names = sorted(root.glob("round_*"))
+    finished = [number for number in range(len(names)) if _whole(stored, number)]
     lines = [json.dumps(stored.line(number)) + "\n" for number in finished]
-    metrics = root / "metrics.jsonl"
+    ended = bool(names) and (names[-1] / "sealed").exists()
+    metrics, summary = root / "metrics.jsonl", root / "summary.json"
     written = metrics.read_text(errors="replace") if metrics.exists() else ""
-    kept = "".join(lines)
-    if (root / "summary.json").exists():
-        yield Finding(
-            "metrics.jsonl", written == kept, f"{len(lines)} rounds" if written == kept else "not as the steps"
-        )
-        yield _summary(root / "summary.json")
+    same = written == "".join(lines)
+    if metrics.is_symlink():
+        yield Finding("metrics.jsonl", False, "a symlink is in its place; resume makes it again")
+    elif ended:
+        yield Finding("metrics.jsonl", same, f"{len(lines)} rounds" if same else "not as the steps; resume makes it")
+    else:
+        yield Finding("metrics.jsonl", True, f"{written.count(chr(10))} of {len(lines)} rounds; the run goes on")
+    if ended or summary.exists():
+        yield _summary(summary)
+    if ended:
         made = stored.standing(len(finished)).champion
         wanted = Path(stored.checkpoint(made).path).resolve()
         there = (root / "champion").resolve() == wanted
         yield Finding("champion", there, f"made in round {made}" if there else f"should point to {wanted}")
-    else:
-        yield Finding(
-            "metrics.jsonl", True, f"{written.count(chr(10))} of {len(lines)} rounds; the run is not finished"
-        )
 
 
 def _whole(stored: Stored, number: int) -> bool:
@@ -129,8 +131,14 @@ def _whole(stored: Stored, number: int) -> bool:
 
 
 def _summary(path: Path) -> Finding:
+    wrong = ""
     try:
-        fine = is_signed(json.loads(path.read_bytes()))
+        if path.is_symlink():
+            wrong = "a symlink is in its place"
+        elif not is_signed(json.loads(path.read_bytes())):
+            wrong = "damaged"
+    except FileNotFoundError:
+        wrong = "missing"
     except (ValueError, AttributeError, TypeError):
-        fine = False
-    return Finding("summary.json", fine, "as it was written" if fine else "damaged; resume makes it again")
+        wrong = "damaged"
+    return Finding("summary.json", not wrong, f"{wrong}; resume makes it again" if wrong else "as it was written")

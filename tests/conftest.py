@@ -44,6 +44,16 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, handler)
 
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests have counted and noted with `record_property`."""
+    noted = [note for report in terminalreporter.stats.get("passed", ()) for note in report.user_properties]
+    if noted:
+        terminalreporter.section("counted")
+    for what, count in sorted(noted):
+        terminalreporter.line(f"{what}: {count}")
+
+
 SECRET = "sk-secret-of-the-environment"
 
 

@@ -126,6 +126,25 @@ def test_light_commands_import_neither_torch_nor_transformers(words):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_stopped_command_says_so_and_leaves_at_once_where_torch_is_loaded(sent, code, loaded):
+    program = (
+        "import atexit, signal, sys\n"
+        "from selfimprove import cli, cost\n"
+        "class Slow:\n"
+        "    def __del__(self): print('taken apart')\n"
+        f"sys.modules['torch' if {loaded} else 'other'] = Slow()\n"
+        "atexit.register(print, 'last words')\n"
+        f"cost.estimate = lambda *_: signal.raise_signal(signal.{sent})\n"
+        "sys.argv = ['selfimprove', 'check', 'quickstart']\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "error: interrupted\n")
+    assert "last words" in done.stdout and ("taken apart" in done.stdout) != loaded
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_says_how_to_go_on(tmp_path, sent, code):

@@ -1,9 +1,9 @@
-"""A run broken at its durable operations, and its files damaged: the whole sweep is slow, a part of it is here."""
+"""A run broken at its durable operations, and its files damaged: a part of what `selfimprove selftest --full` does."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,12 +34,7 @@ def test_the_rehearsal_goes_through_every_kind_of_step_and_operation(given: swee
     assert sweep.contents(other.root) == given.image, "two undisturbed runs differ"
 
 
-QUICK = ("kill", "power", "enospc+")
-
-
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.faults) for kind in failpoints.KINDS]
-)
+@pytest.mark.parametrize("kind", failpoints.KINDS)
 def test_faults_here_and_there(given: sweep.Rehearsal, kind: str) -> None:
     first = 11 * failpoints.KINDS.index(kind)
     [row] = sweep.sweep(given, [kind], every=230, first=first)
@@ -51,14 +46,40 @@ def test_damages_here_and_there(given: sweep.Rehearsal) -> None:
     assert len(found) >= 6 and not [one for one in found if not one.held]
 
 
-def test_a_sweep_notices_what_is_wrong(given: sweep.Rehearsal) -> None:
-    """With another run to compare with, every point is a fault."""
-    other = sweep.Rehearsal(given.scratch, given.whole, {**given.image, "recipe.yaml": ""}, given.operations, 0.0)
-    [row] = sweep.sweep(other, ["kill"], every=400)
-    assert len(row.wrong) == row.points >= 1 and "recipe.yaml differ" in row.wrong[0]
+def test_a_sweep_notices_what_is_wrong(given: sweep.Rehearsal, tmp_path: Path) -> None:
+    """With another run to compare with, every point is a fault, also where the state was resumed before."""
+    shutil.copy(given.scratch / "rehearsal.yaml", tmp_path)
+    other = sweep.Rehearsal(tmp_path, given.whole, {**given.image, "recipe.yaml": ""}, given.operations, 0.0)
+    for new in (True, False):
+        [row] = sweep.sweep(other, ["kill"], every=400)
+        assert len(row.wrong) == row.points >= 1 and "recipe.yaml differ" in row.wrong[0]
+        assert row.resumed == (row.points if new else 0)
 
 
-@pytest.mark.faults
+def test_only_equal_folders_count_as_the_same_state(given: sweep.Rehearsal, tmp_path: Path) -> None:
+    def state(change: Callable[[Path], object]) -> str:
+        root = shutil.copytree(given.whole, tmp_path / "run", symlinks=True)
+        change(root)
+        found = sweep._state(root)
+        shutil.rmtree(root)
+        return found
+
+    step = "round_001/selection"
+    changes: list[Callable[[Path], object]] = [
+        lambda root: None,
+        lambda root: (root / "round_004").mkdir(),
+        lambda root: (root / step / "timing.json").write_text(""),
+        lambda root: (root / step / "timing.json").unlink(),
+        lambda root: (root / step / "output.jsonl").write_text(""),
+        lambda root: (root / "champion").unlink(),
+        lambda root: (root / "round_003" / ".sealed.journal").write_text("{}"),
+    ]
+    states = [state(change) for change in changes]
+    assert len(set(states)) == len(states)
+    other_times = state(lambda root: (root / step / "timing.json").write_text('{"seconds": 1.0}'))
+    assert states[0] == state(lambda root: None) == other_times
+
+
 def test_a_run_that_is_killed_again_and_again_comes_to_its_end(given: sweep.Rehearsal) -> None:
     """Every start gets a little further, however soon it is killed, as long as it can finish one step."""
     root, starts = given.scratch / "preempted", 0
@@ -70,18 +91,3 @@ def test_a_run_that_is_killed_again_and_again_comes_to_its_end(given: sweep.Rehe
         assert starts < 60
     assert ended == 0, said
     assert starts > 10 and sweep.contents(root) == given.image
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", failpoints.KINDS)
-def test_a_fault_at_every_operation(given: sweep.Rehearsal, kind: str) -> None:
-    [row] = sweep.sweep(given, [kind])
-    assert row.points == len(given.operations) and not row.wrong and not row.redone
-
-
-@pytest.mark.slow
-def test_every_file_damaged_in_every_way(given: sweep.Rehearsal) -> None:
-    found = list(sweep.damages(given))
-    ended = Counter(one.ended for one in found)
-    assert len(found) >= 160 and not [one for one in found if not one.held]
-    assert ended["redone"] > 100 and ended["refused"] > 10 and ended["mended"] > 5

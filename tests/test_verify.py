@@ -49,6 +49,17 @@ def test_a_finished_run_is_fine_and_each_damage_is_named(finished: RunDir, tmp_p
         assert said in found[what], found
 
 
+def test_what_resume_makes_again_is_missed_when_it_is_gone_or_behind_a_symlink(finished: RunDir) -> None:
+    for name in ("metrics.jsonl", "summary.json"):
+        away = (finished.root / name).rename(finished.root.with_name(name))
+        assert "resume makes it" in wrong(finished.root)[name]
+        (finished.root / name).symlink_to(away)
+        assert "a symlink is in its place" in wrong(finished.root)[name]
+        (finished.root / name).unlink()
+        away.rename(finished.root / name)
+    assert wrong(finished.root) == {}
+
+
 def test_a_torn_last_line_of_the_ledger_is_left_for_resume(finished: RunDir) -> None:
     with (finished.root / "ledger.jsonl").open("a") as file:
         file.write('{"round": 1, "st')

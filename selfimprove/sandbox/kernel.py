@@ -245,4 +245,5 @@ def limit(cpu: int, memory: int, processes: int | None) -> None:
     for kind, value in bounds.items():
         hard = resource.getrlimit(kind)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        later = kind == resource.RLIMIT_CPU and value != hard  # SIGXCPU first: SIGKILL may be for memory as well
+        resource.setrlimit(kind, (value, value + later))

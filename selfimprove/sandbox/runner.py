@@ -420,10 +420,10 @@ def _outcome(ended: Ended, program: Program, limits: Limits) -> Outcome:
 
 
 def _status(ended: Ended, limits: Limits, name: str) -> str:
-    killed = -ended.exit_code in (signal.SIGKILL, signal.SIGXCPU)
+    killed = -ended.exit_code == signal.SIGKILL
     if ended.over:
         return "output_limit"
-    if ended.late or (killed and ended.cpu_seconds > limits.cpu_seconds - 0.1):
+    if ended.late or -ended.exit_code == signal.SIGXCPU or (killed and ended.cpu_seconds > limits.cpu_seconds - 0.1):
         return "timeout"
     if killed or name == "MemoryError":
         return "memory"

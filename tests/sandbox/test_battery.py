@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def run(what: str, uid: int, python: str | None = None, *more: str) -> dict[str,
 
 def users() -> list:
     ordinary = NOBODY if ROOT else os.geteuid()
-    return [ordinary, pytest.param(0, marks=[pytest.mark.slow, pytest.mark.skipif(not ROOT, reason="needs root")])]
+    return [ordinary, pytest.param(0, marks=[pytest.mark.faults, pytest.mark.skipif(not ROOT, reason="needs root")])]
 
 
 @pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
@@ -59,10 +60,11 @@ def test_the_attempts_work_outside(uid: int) -> None:
     assert len(found) >= 40
 
 
-@pytest.mark.parametrize("tier", ["A", pytest.param("B", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tier", ["A", pytest.param("B", marks=pytest.mark.faults)])
 @pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
-def test_no_attempt_gets_out(uid: int, tier: str) -> None:
+def test_no_attempt_gets_out(uid: int, tier: str, record_property: Callable[[str, object], None]) -> None:
     found = run(tier, uid, python_for(NOBODY) if ROOT and tier == "B" else None, "attempts")
+    record_property(f"attempts to get out of tier {tier} as {'user' if uid else 'root'}", len(found))
     assert {name: how for name, how in found.items() if not how.startswith("held")} == {}
     assert len(found) >= 100
 
@@ -117,10 +119,13 @@ def test_root_that_may_not_step_down_is_refused() -> None:
     assert done.stdout.startswith("69 ") and "root may not become another user here" in done.stdout, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("tier", ["A", "B"])
 @pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
-def test_no_program_takes_more_than_its_share_or_breaks_the_jail(uid: int, tier: str) -> None:
+def test_no_program_takes_more_than_its_share_or_breaks_the_jail(
+    uid: int, tier: str, record_property: Callable[[str, object], None]
+) -> None:
     found = run(tier, uid, python_for(NOBODY) if ROOT and tier == "B" else None, "ends")
+    record_property(f"attempts to exhaust or break tier {tier} as {'user' if uid else 'root'}", len(found))
     assert {name: how for name, how in found.items() if not how.startswith("held")} == {}
     assert len(found) >= 15

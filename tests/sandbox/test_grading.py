@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -117,12 +118,15 @@ def test_the_honest_program_passes_every_test(sandbox: Sandbox, kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_trick_passes_every_test(sandbox: Sandbox, kind: str) -> None:
+def test_no_trick_passes_every_test(
+    sandbox: Sandbox, kind: str, record_property: Callable[[str, object], None]
+) -> None:
     with ThreadPoolExecutor(2) as threads:
         grades = threads.map(lambda source: grade(sandbox, source, KINDS[kind]), TRICKS.values())
         won = {name for name, found in zip(TRICKS, grades, strict=True) if all(found.passed) or found.status == "ok"}
     assert won == set()
     assert len(TRICKS) >= 40
+    record_property(f"tricks that no {kind} of a grader rewards", len(TRICKS))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -39,7 +40,9 @@ def ran(sandbox: Sandbox, programs: list[Program]) -> list[Outcome]:
     return [sandbox.run(one, alone=True) if outcome.status == "timeout" else outcome for one, outcome in pairs]
 
 
-def test_honest_functions_give_the_same_inside_and_outside(sandbox: Sandbox, honest: ModuleType) -> None:
+def test_honest_functions_give_the_same_inside_and_outside(
+    sandbox: Sandbox, honest: ModuleType, record_property: Callable[[str, object], None]
+) -> None:
     given = json.dumps([[source, values.encode(arguments)] for source, arguments in honest.CALLS])
     done = subprocess.run(
         [sys.executable, "-c", OUTSIDE, str(Path(runner.__file__).parents[2])],
@@ -56,6 +59,7 @@ def test_honest_functions_give_the_same_inside_and_outside(sandbox: Sandbox, hon
     ]
     assert wrong == []
     assert len(honest.CALLS) + len(honest.SCRIPTS) >= 140
+    record_property("honest programs that give the same inside as outside", len(honest.CALLS) + len(honest.SCRIPTS))
     assert sum(bool(answer.error) for answer in outside) == 9, "the rest has values"
 
 
