@@ -23,6 +23,11 @@ def interval(metric: dict[str, Any] | None) -> str:
     return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]" if metric else "-"
 
 
+def measured(line: dict[str, Any], who: str) -> Any:
+    """What the champion or candidate of a round scored at the gate; None where it did not sit the exam."""
+    return line.get(f"{who}/{line.get('measure', 'accuracy')}")
+
+
 def spoken(decision: dict[str, Any]) -> str:
     """A decision in one word; a star where the incumbent became champion as well."""
     return decision["verdict"] + "*" * decision.get("certified", False)
@@ -116,12 +121,12 @@ class Screen:
         """One finished round in one line."""
         seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in line["seconds"].items() if value >= 0.05)
         if line["round"] == 0:
-            self.baseline = line.get("champion/accuracy")
+            self.baseline = measured(line, "champion")
             return f"round 0  start {interval(self.baseline)}  {diagnosed(line['diagnosis'])}seconds: {seconds}"
         kept = f"kept {line['selection/kept']} of {line['selection/given']}"
         precision = line.get("selection/label_precision")
         labels = "" if precision is None else f", label precision {precision:.3f}"
-        champion, candidate = (interval(line.get(f"{who}/accuracy")) for who in ("champion", "candidate"))
+        champion, candidate = (interval(measured(line, who)) for who in ("champion", "candidate"))
         return (
             f"round {line['round']}  baseline {interval(self.baseline)}  champion {champion}  "
             f"candidate {candidate}  {spoken(line['decision'])} "
@@ -143,8 +148,8 @@ def rounds_table(summary: dict[str, Any]) -> Table:
         precision = line.get("selection/label_precision")
         table.add_row(
             str(line["round"]),
-            short(line.get("champion/accuracy")),
-            short(line.get("candidate/accuracy")),
+            short(measured(line, "champion")),
+            short(measured(line, "candidate")),
             spoken(line["decision"]) if "decision" in line else "start",
             str(line.get("selection/kept", "")),
             "" if precision is None else f"{precision:.3f}",

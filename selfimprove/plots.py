@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from selfimprove.display import measured
 from selfimprove.errors import RecipeError
 from selfimprove.rundir import storage
 
@@ -40,7 +41,7 @@ def leaderboard(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def rounds(summaries: Mapping[str, dict[str, Any]], path: Path) -> None:
-    """Accuracy on gate problems by round: candidates as dots with 95 % intervals, the champion as a line.
+    """The score on gate problems by round: candidates as dots with 95 % intervals, the champion as a line.
 
     Args:
         summaries: name to show -> summary.json of a finished run.
@@ -49,14 +50,15 @@ def rounds(summaries: Mapping[str, dict[str, Any]], path: Path) -> None:
     figure, axes = _figure(3.6)
     for number, (name, summary) in enumerate(summaries.items()):
         lines, color = summary["per_round"], f"C{number}"
-        champion = [(line["round"], line["champion/accuracy"]["value"]) for line in lines]
+        champion = [(line["round"], measured(line, "champion")["value"]) for line in lines]
         axes.plot(*zip(*champion, strict=True), color=color, label=f"{name}: champion; dots: candidates")
-        tried = [(line["round"], line["candidate/accuracy"]) for line in lines if "candidate/accuracy" in line]
+        tried = [(line["round"], found) for line in lines if (found := measured(line, "candidate"))]
         values = [found["value"] for _, found in tried]
         low, high = ([abs(found[end] - found["value"]) for _, found in tried] for end in ("low", "high"))
         axes.errorbar([at for at, _ in tried], values, yerr=[low, high], fmt="o", color=color, capsize=2)
     axes.set_xlabel("round")
-    axes.set_ylabel("accuracy on fresh gate problems")
+    measures = {line.get("measure", "accuracy") for summary in summaries.values() for line in summary["per_round"]}
+    axes.set_ylabel(f"{' or '.join(sorted(measures)).replace('_', ' ')} on fresh gate problems")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     _save(figure, path)

@@ -125,6 +125,8 @@ class Report:
     metrics: dict[str, Metric]
     scores: dict[str, float] = field(default_factory=dict)
     """Problem key -> score in [0, 1], for paired tests between policies on the same problems."""
+    measure: str = "accuracy"
+    """The metric that is the mean of these scores."""
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
     """The same for what a gate guards beside the main score, by name: `pass@16`, `probe/short`, `ood/long`."""
     rollouts: tuple[Rollout, ...] = ()

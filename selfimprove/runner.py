@@ -357,6 +357,7 @@ def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
     delta, (better, worse) = statistics.difference(new, old), statistics.discordant(new, old)
     sealed = {
         "n": len(old),
+        "measure": start.measure,
         "start": sum(old) / len(old),
         "champion": sum(new) / len(new),
         "delta": delta.value,
@@ -418,14 +419,15 @@ def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
 
 def verdict(sealed: dict[str, Any]) -> str:
     """The outcome of the sealed exam in one sentence."""
+    measure = sealed.get("measure", "accuracy").replace("_", " ")
     again = f", sealed problems read {sealed['reads']} times" if sealed["reads"] > 1 else ""
     if sealed["champion_round"] == 0:
-        accuracy = f"accuracy {sealed['start']:.2f} (n = {sealed['n']}{again})"
-        return f"no significant gain: the start stays champion, {accuracy}"
+        share = f"{measure} {sealed['start']:.2f} (n = {sealed['n']}{again})"
+        return f"no significant gain: the start stays champion, {share}"
     low, high = (100 * bound for bound in sealed["ci"])
     p = f"exact p = {sealed['p']:.2g}" if sealed["p"] >= 1e-6 else "exact p < 1e-6"
     change = (
-        f"accuracy {sealed['start']:.2f} -> {sealed['champion']:.2f} ({100 * sealed['delta']:+.1f} points, "
+        f"{measure} {sealed['start']:.2f} -> {sealed['champion']:.2f} ({100 * sealed['delta']:+.1f} points, "
         f"95 % CI {low:+.1f} to {high:+.1f}, {p}, n = {sealed['n']}{again})"
     )
     return change if low > 0 and sealed["p"] < 0.05 else f"no significant gain: {change}"

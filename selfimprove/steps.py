@@ -354,7 +354,7 @@ def _join(reports: Sequence[Report]) -> Report:
     metrics = {name: metric for report in reports for name, metric in report.metrics.items()}
     scored = next((report for report in reports if report.scores), reports[0])
     parts = {name: part for report in reports for name, part in report.parts.items()}
-    return Report(metrics=metrics, scores=scored.scores, parts=parts, rollouts=scored.rollouts)
+    return replace(scored, metrics=metrics, parts=parts)
 
 
 def audit(stored: Stored, given: Context) -> Counts:

@@ -301,7 +301,7 @@ class Stored:
 
     def line(self, number: int) -> dict[str, Any]:
         """One finished round as metrics.jsonl has it."""
-        line: dict[str, Any] = {"round": number}
+        line: dict[str, Any] = {"round": number, "measure": self.report(number, "champion").measure}
         for who in ("champion", "candidate") if number else ("champion",):
             for key, metric in self.report(number, who).metrics.items():
                 line[f"{who}/{key}"] = asdict(metric)
@@ -348,6 +348,7 @@ def _read_report(step: Path, who: str) -> Report:
     return Report(
         metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
         scores=noted["scores"],
+        measure=noted.get("measure", "accuracy"),
         parts=noted["parts"],
         rollouts=tuple(one for one in read_records(step / f"{who}.jsonl") if isinstance(one, Rollout)),
     )
@@ -356,7 +357,10 @@ def _read_report(step: Path, who: str) -> Report:
 def write_report(report: Report, folder: Path, who: str) -> None:
     """Write what `Stored.report` reads."""
     metrics = {name: asdict(metric) for name, metric in report.metrics.items() if metric.n}  # of nothing: no figure
-    draft(folder / f"{who}.json", {"metrics": metrics, "scores": report.scores, "parts": report.parts})
+    draft(
+        folder / f"{who}.json",
+        {"metrics": metrics, "scores": report.scores, "measure": report.measure, "parts": report.parts},
+    )
     write_records(folder / f"{who}.jsonl", report.rollouts)
 
 

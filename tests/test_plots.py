@@ -46,6 +46,12 @@ def test_rounds_of_two_runs_stand_in_one_picture(tmp_path):
     assert "one: champion" in text and "other: champion" in text and "accuracy on fresh gate problems" in text
 
 
+def test_rounds_judged_by_another_score_are_drawn_by_it(tmp_path):
+    line = {"measure": "win_rate", "champion/win_rate": interval(0.5), "candidate/win_rate": interval(0.6)}
+    plots.rounds({"one": {"per_round": [{"round": at, **line} for at in (0, 1)]}}, tmp_path / "rounds.svg")
+    assert "win rate on fresh gate problems" in (tmp_path / "rounds.svg").read_text()
+
+
 def test_an_ending_that_is_no_picture_is_refused(tmp_path):
     with pytest.raises(RecipeError, match=r"a picture ends in .svg, .png, .pdf"):
         plots.leaderboard(ROWS, tmp_path / "a.txt")

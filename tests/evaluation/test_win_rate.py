@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from selfimprove.display import measured
 from selfimprove.errors import RecipeError
 from selfimprove.evaluation.win_rate import WinRate
 from selfimprove.interfaces import GREEDY, Engine, Exam, Log, Sampling
@@ -141,5 +142,7 @@ def test_a_run_on_what_no_rule_marks_is_decided_by_the_judge(make_run: Callable,
     folder, log = make_run(*options, "evaluation.win_rate.against=reference", "probe_problems=0", "reward=random")
     summary = Runner(folder, log).run()
     assert summary["rounds"] == 1 and summary["sealed"]["n"] > 10 and "no significant gain" in summary["verdict"]
+    assert "win rate 0.50" in summary["verdict"]
+    assert measured(summary["per_round"][1], "candidate")["value"] == 0.5
     noted = json.loads((folder.root / "round_001" / "evaluation" / "candidate.json").read_text())
     assert noted["metrics"]["win_rate"]["value"] == 0.5 and noted["metrics"]["win_rate/unread"]["value"] == 1.0
