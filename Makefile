@@ -36,7 +36,7 @@ test-slow: .venv/developed ## run the tests that take minutes
 test-vllm: .venv-vllm/ready ## run the tests of the engine vllm, with vLLM's CPU build in .venv-vllm
 	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -m vllm tests/engine/vllm
 
-check: .venv/developed ## style, types, import rules, and that the tables of the README are up to date
+check: .venv/developed ## style, types, import rules, and that the tables of the pages are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
@@ -44,7 +44,7 @@ check: .venv/developed ## style, types, import rules, and that the tables of the
 	$(BIN)/python scripts/methods_table.py --check
 	$(BIN)/python scripts/results_table.py --check
 
-tables: .venv/installed ## write the tables of the README from the registry, the recipes and docs/results
+tables: .venv/installed ## write the tables of the pages from the registry, the recipes and docs/results
 	$(BIN)/python scripts/methods_table.py
 	$(BIN)/python scripts/results_table.py
 

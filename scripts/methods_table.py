@@ -1,4 +1,6 @@
-"""Write the tables of methods and recipes into README.md and recipes/README.md, from the registry and the recipe files.
+"""Write the tables of methods and recipes into README.md, docs/methods.md and recipes/README.md.
+
+They come from the registry and the recipe files.
 
 A table stands between the lines `<!-- NAME -->` and `<!-- /NAME -->`. With --check nothing is written, and the exit
 code is 1 if a table is not up to date.
@@ -43,7 +45,8 @@ def tables() -> dict[Path, dict[str, str]]:
     """File -> name of a block -> what stands in it."""
     registry.discover()
     return {
-        ROOT / "README.md": {"methods": methods(), "recipes": short_recipes()},
+        ROOT / "README.md": {"recipes": short_recipes()},
+        ROOT / "docs" / "methods.md": {"methods": methods()},
         ROOT / "recipes" / "README.md": {"survey": survey(), "recipes": long_recipes()},
     }
 
@@ -64,7 +67,7 @@ def methods() -> str:
             entry = registry.find(slot, name)
             file = f"{slot}/{entry.method.__module__.rpartition('.')[2]}.py"
             if entry.method.__module__.startswith("selfimprove."):
-                rows.append((slot, f"[`{name}`](selfimprove/{file})", registry.summary(entry), paper(entry.paper)))
+                rows.append((slot, f"[`{name}`](../selfimprove/{file})", registry.summary(entry), paper(entry.paper)))
     return table(("slot", "method", "what it does", "paper"), rows)
 
 

@@ -128,7 +128,7 @@ def test_every_script_of_a_command_exists() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "recipes" / "README.md"):
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "recipes" / "README.md"):
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
 
@@ -155,25 +155,23 @@ def test_a_stale_table_is_found_and_written_anew(tmp_path: Path, monkeypatch: py
     (tmp_path / "recipes").mkdir()
     one = (ROOT / "recipes" / "star.yaml").read_text(encoding="utf-8")
     (tmp_path / "recipes" / "star.yaml").write_text(one)
-    (tmp_path / "README.md").write_text(
-        "<!-- methods -->\nout of date\n<!-- /methods -->\n<!-- recipes -->\n<!-- /recipes -->\n"
-    )
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "methods.md").write_text("<!-- methods -->\nout of date\n<!-- /methods -->\n")
+    (tmp_path / "README.md").write_text("<!-- recipes -->\n<!-- /recipes -->\n")
     (tmp_path / "recipes" / "README.md").write_text(
         "head\n<!-- survey -->\n<!-- /survey -->\n<!-- recipes -->\n<!-- /recipes -->\ntail\n"
     )
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["methods_table", "--check"])
-    with pytest.raises(SystemExit, match=r"not up to date: README.md, recipes/README.md"):
+    with pytest.raises(SystemExit, match=r"not up to date: README.md, docs/methods.md, recipes/README.md"):
         tables.main()
-    assert "out of date" in (tmp_path / "README.md").read_text()
+    assert "out of date" in (tmp_path / "docs" / "methods.md").read_text()
     monkeypatch.setattr(sys, "argv", ["methods_table"])
     tables.main()
-    text = (tmp_path / "README.md").read_text()
-    assert (
-        "out of date" not in text
-        and "| selection | [`threshold`](selfimprove/selection/threshold.py) | Keep the" in text
-    )
-    assert "| [`star`](recipes/star.yaml) | STaR: " in text
+    text = (tmp_path / "docs" / "methods.md").read_text()
+    assert "out of date" not in text
+    assert "| selection | [`threshold`](../selfimprove/selection/threshold.py) | Keep the" in text
+    assert "| [`star`](recipes/star.yaml) | STaR: " in (tmp_path / "README.md").read_text()
     page = (tmp_path / "recipes" / "README.md").read_text()
     assert page.startswith("head\n") and page.endswith("tail\n") and "## star\n" in page
     monkeypatch.setattr(sys, "argv", ["methods_table", "--check"])
