@@ -54,7 +54,7 @@ QWEN3_06B = {
 }
 """The shape of Qwen3-0.6B."""
 SMALL = {**QWEN3_06B, "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-SMALL |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+SMALL |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}  # vLLM on a CPU takes no smaller heads
 ROUNDS = ("gate_problems=200", "sealed_problems=200", "audit_problems=0", "control_problems=0", "gate=always")
 TINY = ("model.tiny.max_steps=20", "model.tiny.check_every=20", "model.tiny.probes=20", "gate_problems=20")
 TINY += ("sealed_problems=20", "probe_problems=0", "acquisition.seed_prompts.problems=20", "reward=random")
@@ -360,6 +360,9 @@ def main() -> int:
     given = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if find_spec("torch") is None:
+        print(f"{sys.executable} has no torch. Run `make run` first, or name a Python that has it: PYTHON=... {sys.argv[0]}")
+        return 69
     import torch
 
     gpu = torch.cuda.is_available()
