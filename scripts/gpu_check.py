@@ -361,7 +361,7 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if find_spec("torch") is None:
-        print(f"{sys.executable} has no torch. Run `make run` first, or name a Python that has it: PYTHON=... {sys.argv[0]}")
+        print(f"{sys.executable} has no torch. Run `make run` first, or name a Python that has it with PYTHON=...")
         return 69
     import torch
 

@@ -1,5 +1,30 @@
-"""`python -m selfimprove`."""
+"""`python -m selfimprove`, and the command `selfimprove`."""
+
+import atexit
+import os
+import sys
+import threading
 
 from selfimprove.cli import main
 
-main()
+
+def entry() -> None:
+    """Carry out a command, and end without taking torch apart: that takes two seconds, and nothing is left to be done.
+
+    Not where something watches the interpreter to its end: a profiler, a debugger, a thread that still works.
+    """
+    try:
+        main()
+    except SystemExit as ended:
+        working = [one for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
+        watched = sys.getprofile() or sys.gettrace() or working
+        if "torch" not in sys.modules or watched or not isinstance(ended.code, int | None):
+            raise
+        atexit._run_exitfuncs()  # what libraries want done
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended.code or 0)
+
+
+if __name__ == "__main__":
+    entry()

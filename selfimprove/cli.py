@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import errno
 import os
@@ -422,11 +421,15 @@ def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, type
             watcher.step(number, stage)
             Runner(RunDir.open(folder), watcher).perform(number, stage, fingerprint)
     except Stopped as stopped:  # the run says so
-        _leave(stopped.code)
+        sys.exit(stopped.code)
 
 
 def main() -> None:
-    """Entry point: users' mistakes as one line with a documented exit code, bugs with their traceback."""
+    """Carry out a command: users' mistakes are one line with a documented exit code, bugs have their traceback.
+
+    Raises:
+        SystemExit: always, unless there is a bug.
+    """
     terminated = list[int]()
 
     def terminate(number: int, frame: FrameType | None) -> None:
@@ -441,14 +444,10 @@ def main() -> None:
         if code == INTERRUPTED:  # what typer makes of it
             raise KeyboardInterrupt
         sys.exit(code)
-    except InterruptedRunError as error:
-        _say_wrong(str(error))
-        _leave(error.code)
     except UserError as error:
         _fail(str(error), error.code)
     except KeyboardInterrupt:
-        _say_wrong("interrupted")
-        _leave(143 if terminated else INTERRUPTED)
+        _fail("interrupted", 143 if terminated else INTERRUPTED)
     except OSError as error:
         from selfimprove.rundir import FULL
 
@@ -467,21 +466,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    _say_wrong(message)
-    sys.exit(code)
-
-
-def _say_wrong(message: str) -> None:
     err.print(f"error: {' '.join(message.splitlines())}", soft_wrap=True)
-
-
-def _leave(code: int) -> None:
-    """End without taking torch apart, which takes seconds that whoever stops a run may not have."""
-    if "torch" in sys.modules:
-        atexit._run_exitfuncs()  # what libraries want done
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
     sys.exit(code)
 
 

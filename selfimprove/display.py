@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from selfimprove.records import VERDICTS
+from selfimprove.records import VERDICTS, measured
 from selfimprove.redaction import shown
 
 
@@ -21,11 +21,6 @@ def short(metric: dict[str, Any] | None) -> str:
 def interval(metric: dict[str, Any] | None) -> str:
     """`0.693 [0.664, 0.721]`, or a dash."""
     return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]" if metric else "-"
-
-
-def measured(line: dict[str, Any], who: str) -> Any:
-    """What the champion or candidate of a round scored at the gate; None where it did not sit the exam."""
-    return line.get(f"{who}/{line.get('measure', 'accuracy')}")
 
 
 def spoken(decision: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfimprove.display import measured
 from selfimprove.errors import RecipeError
+from selfimprove.records import measured
 from selfimprove.rundir import storage
 
 KINDS = (".svg", ".png", ".pdf")

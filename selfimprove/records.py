@@ -132,6 +132,11 @@ class Report:
     rollouts: tuple[Rollout, ...] = ()
 
 
+def measured(line: dict[str, Any], who: str) -> Any:
+    """What the champion or candidate scored at the gate, by a line of metrics.jsonl; None where it sat no exam."""
+    return line.get(f"{who}/{line.get('measure', 'accuracy')}")
+
+
 VERDICTS = ("certify", "accept", "hold", "reject", "rollback")
 """What a gate may say of a candidate; see Decision."""
 

@@ -131,14 +131,14 @@ def test_light_commands_import_neither_torch_nor_transformers(words):
 def test_a_stopped_command_says_so_and_leaves_at_once_where_torch_is_loaded(sent, code, loaded):
     program = (
         "import atexit, signal, sys\n"
-        "from selfimprove import cli, cost\n"
+        "from selfimprove import __main__, cost\n"
         "class Slow:\n"
         "    def __del__(self): print('taken apart')\n"
         f"sys.modules['torch' if {loaded} else 'other'] = Slow()\n"
         "atexit.register(print, 'last words')\n"
         f"cost.estimate = lambda *_: signal.raise_signal(signal.{sent})\n"
         "sys.argv = ['selfimprove', 'check', 'quickstart']\n"
-        "cli.main()\n"
+        "__main__.entry()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (code, "error: interrupted\n")

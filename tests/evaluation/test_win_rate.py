@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from selfimprove.display import measured
 from selfimprove.errors import RecipeError
 from selfimprove.evaluation.win_rate import WinRate
 from selfimprove.interfaces import GREEDY, Engine, Exam, Log, Sampling
-from selfimprove.records import Checkpoint, Metric, Prompt, Rollout
+from selfimprove.records import Checkpoint, Metric, Prompt, Rollout, measured
 from selfimprove.statistics import mean
 
 START, NEW = Checkpoint(path="start"), Checkpoint(path="new")
