@@ -281,7 +281,9 @@ def _trial(given: Rehearsal, kind: str, point: int) -> tuple[str, int, bool]:
     known = given.scratch / f"resumed-{_state(root)}"
     new = not known.exists()
     if new:  # of two processes that come here together, both resume it
-        known.write_text(json.dumps(_resumed(given, root)))
+        noted = given.scratch / f"noted-{kind}-{point}"
+        noted.write_text(json.dumps(_resumed(given, root)))
+        noted.rename(known)
     shutil.rmtree(root, ignore_errors=True)
     wrong, redone = json.loads(known.read_text())
     return wrong and f"{where}: {wrong}", redone, new
