@@ -130,6 +130,7 @@ class RunDir:
             DataError: the step was made with other options, or a symlink is in its place.
         """
         folder = self.step(number, stage)
+        self._known.pop((number, stage), None)  # what is read from here on is what is looked through here
         for path in (folder.parent, folder):
             if path.is_symlink():
                 raise DataError(f"{path} is a symlink, not a folder of the run; put the folder in its place")

@@ -132,8 +132,11 @@ def model(stored: Stored, folder: Path, log: Log) -> Counts:
     try:
         shutil.copytree(folder, fresh)
         seal(fresh, {"content": digest(content), "metrics": noting.metrics})
-        shutil.rmtree(shelf, ignore_errors=True)
-        fresh.rename(shelf)
+        if shelf.exists() and intact(shelf):  # another run was quicker, and a third may be reading it
+            shutil.rmtree(fresh)
+        else:
+            shutil.rmtree(shelf, ignore_errors=True)
+            fresh.rename(shelf)
     except (OSError, StorageError) as error:  # the run can do without
         shutil.rmtree(fresh, ignore_errors=True)
         log.note(f"the model was not kept for later runs in {shelf.parent}: {error}")

@@ -1,6 +1,7 @@
 """Every shipped recipe composes, and runs one round for real on the tiny model."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,8 @@ RANDOM = {
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """One cache for all recipes: those with the same roles of the same task start from the same model."""
-    return tmp_path_factory.mktemp("cache")
+    mine = tmp_path_factory.getbasetemp()
+    return (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "cache"  # workers share one
 
 
 def test_the_exceptions_are_recipes_that_run_here():

@@ -200,6 +200,19 @@ def test_a_fault_is_named(folder: RunDir) -> None:
     assert fault(step) == "extra does not belong to it"
 
 
+def test_what_is_read_of_a_step_is_read_again_when_it_is_looked_through_or_done_again(folder: RunDir) -> None:
+    done = committed(folder)
+    assert folder.once(1, "selection", "names", names) is folder.once(1, "selection", "names", names)
+    before = folder.once(1, "selection", "names", names)
+    assert folder.done(1, "selection", "f")
+    assert folder.once(1, "selection", "names", names) is not before
+    shutil.rmtree(done)
+    folder.begin(1, "selection")
+    (folder.partial(1, "selection") / "other.txt").write_text("x")
+    folder.commit(1, "selection", {"fingerprint": "f"})
+    assert "other.txt" in folder.once(1, "selection", "names", names)
+
+
 def test_begin_clears_what_a_killed_step_left(folder: RunDir) -> None:
     (folder.begin(1, "selection") / "half").write_text("x")
     assert files(folder.begin(1, "selection")) == {}
