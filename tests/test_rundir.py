@@ -201,16 +201,19 @@ def test_a_fault_is_named(folder: RunDir) -> None:
 
 
 def test_what_is_read_of_a_step_is_read_again_when_it_is_looked_through_or_done_again(folder: RunDir) -> None:
-    done = committed(folder)
-    assert folder.once(1, "selection", "names", names) is folder.once(1, "selection", "names", names)
-    before = folder.once(1, "selection", "names", names)
-    assert folder.done(1, "selection", "f")
-    assert folder.once(1, "selection", "names", names) is not before
-    shutil.rmtree(done)
+    def names() -> list[str]:
+        return folder.once(1, "selection", "names", lambda step: sorted(path.name for path in step.iterdir()))
+
+    step = make_step(folder)
+    first = names()
+    assert names() is first
+    assert folder.done(1, "selection", "f1")
+    assert names() == first and names() is not first
+    shutil.rmtree(step)
     folder.begin(1, "selection")
     (folder.partial(1, "selection") / "other.txt").write_text("x")
-    folder.commit(1, "selection", {"fingerprint": "f"})
-    assert "other.txt" in folder.once(1, "selection", "names", names)
+    folder.commit(1, "selection", {"fingerprint": "f1"})
+    assert "other.txt" in names()
 
 
 def test_begin_clears_what_a_killed_step_left(folder: RunDir) -> None:
