@@ -377,7 +377,7 @@ def chaos(
             same = "differs" if event.differs else "equal to the undisturbed run"
             table.add_row(str(event.run), f"finished in {event.starts} starts", "", same, "", end_section=True)
             left = (time.monotonic() - began) / max(1, done) * (kills - done) / 60
-            err.print(f"run {event.run} {same}; {done} of {kills} kills, about {left:.0f} min left")
+            err.print(f"run {event.run} {same}; {done} of {kills} kills, about {left:.0f} min left", soft_wrap=True)
     out.print(table)
     if bad:
         raise DataError(f"{'; '.join(dict.fromkeys(bad))}; the runs are in {folder}")
@@ -395,7 +395,7 @@ def selftest(
     for column in ("promise", "tried", "result", "seconds"):
         table.add_column(column, overflow="fold")
     for result in tried(full):
-        err.print(f"{result.promise}: {result.tried}, {result.seconds:.0f} s")
+        err.print(f"{result.promise}: {result.tried}, {result.seconds:.0f} s", soft_wrap=True)
         failed += result.failed
         said = f"{len(result.failed)} FAILED" if result.failed else "held"
         table.add_row(result.promise, result.tried, said, f"{result.seconds:.0f}")
