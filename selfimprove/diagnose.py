@@ -14,7 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from selfimprove import recipe as recipes
-from selfimprove import steps
+from selfimprove import scoring, start_model, steps
 from selfimprove.diagnostics import (
     Change,
     Diagnosis,
@@ -145,7 +145,7 @@ def _start(name: str, overrides: Sequence[str], scratch: Path, log: Log) -> _Sub
     write_text(run.root / "recipe.yaml", recipes.runnable(settings))
     write_json(run.root / "environment.json", {"settings": settings})
     stored = Stored(run)
-    steps.model(stored, run.begin(0, "model"), log)
+    start_model.build(stored, run.begin(0, "model"), log)
     run.commit(0, "model", {})
     return _Subject(recipe=stored.recipe, models={"model": stored.checkpoint(0)})
 
@@ -197,7 +197,7 @@ def _sampled(
         verify=task.verify,
         answer_of=task.answer_of,
         roles=task.roles(),
-        reward=lambda rollouts: steps.score(rollouts, recipe, given),
+        reward=lambda rollouts: scoring.score(rollouts, recipe, given),
         log=log,
     )
     drawn, size = policy.sample(asked, samples), _group_size(recipe, samples)

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-from selfimprove import environment, splits, statistics, steps, training
+from selfimprove import environment, splits, start_model, statistics, steps, training
 from selfimprove import recipe as recipes
 from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError, listed
 from selfimprove.interfaces import Log
@@ -299,7 +299,7 @@ class Runner:
                 self._kept(number, stage, fingerprint),
             ):
                 if stage == "model":
-                    counts = steps.model(self.stored, folder, log)
+                    counts = start_model.build(self.stored, folder, log)
                 else:
                     counts = steps.STEPS[stage](self.stored, steps.context(self.stored, number, stage, folder, log))
         except BaseException as error:

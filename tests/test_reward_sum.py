@@ -9,7 +9,7 @@ import pytest
 
 from selfimprove import recipe as recipes
 from selfimprove.records import Rollout
-from selfimprove.steps import score
+from selfimprove.scoring import score
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from selfimprove.alarm.honeypots import Honeypots
+from selfimprove.evaluation_layer import honeypots
 from selfimprove.interfaces import Evidence
 from selfimprove.records import Prompt
 from selfimprove.runner import Runner
-from selfimprove.steps import honeypots
 
 
 def evidence(*marks: float | None, make: Callable[..., Any]) -> Evidence:

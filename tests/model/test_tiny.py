@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove import registry, steps
+from selfimprove import registry, start_model
 from selfimprove.engine.transformers import Transformers
 from selfimprove.errors import RecipeError
 from selfimprove.model.tiny import ALPHABET, Tiny
@@ -193,6 +193,6 @@ def test_all_code_that_a_bootstrap_runs_through_counts_for_the_cache(name: str, 
         method.build(task, Transformers(max_completion_length=8), tmp_path / "model", 0, quiet_log)
     finally:
         sys.setprofile(None)
-    counted = {type(task).__module__, type(method).__module__, Transformers.__module__, *steps.WORKERS}
+    counted = {type(task).__module__, type(method).__module__, Transformers.__module__, *start_model.WORKERS}
     assert ran - counted <= {"selfimprove.interfaces"}  # classes that hold values
     assert {"selfimprove.training.likelihood", "selfimprove.decoding", "selfimprove.forward"} <= ran
