@@ -6,12 +6,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 VLLM_PIP := .venv-vllm/bin/python -m pip --quiet --disable-pip-version-check
 # Bytecode is kept whatever the caller's habit: tests start hundreds of processes, and each would compile the package.
 export PYTHONDONTWRITEBYTECODE :=
+TINY := $(basename $(notdir $(shell grep -L 'model: pretrained' recipes/*.yaml)))
+SEEDS := 0
 BENCHES := startup overhead same_work controls quickstart_seeds
 
-.PHONY: help run test test-recipes test-runs test-faults test-slow test-vllm check tables bench clean
+.PHONY: help run test test-recipes test-runs test-faults test-slow test-vllm check tables bench bench-recipes clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/installed ## set up .venv, install, run the quickstart
 	$(BIN)/selfimprove run quickstart
@@ -51,6 +53,9 @@ tables: .venv/installed ## write the tables of the pages from the registry, the 
 bench: .venv/installed ## measure every figure of the README, about an hour on an idle machine
 	for name in $(BENCHES); do $(BIN)/python scripts/bench/$$name.py --json docs/results/$$name.json || exit 1; done
 	$(BIN)/python scripts/results_table.py
+
+bench-recipes: .venv/installed ## run every recipe of the tiny model in full, for hours; goes on where it stopped
+	$(BIN)/selfimprove bench $(TINY) --seeds $(SEEDS) --out runs/bench
 
 clean: ## remove what make made; runs/ stays
 	rm -rf .venv .venv-vllm .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -77,6 +77,7 @@ SMALLER = {
     "optimization.trr_plus_plus.max_steps": 2,
     "optimization.trr_plus_plus.per_device_train_batch_size": 16,
     "optimization.vstar.verifier_max_steps": 2,
+    "reward.judge.trust": True,  # lessons this short make no judge that passes its audit form
     "refinement.best_of_n.samples": 2,
     "optimization.scpo.max_steps": 2,
     "optimization.scpo.per_device_train_batch_size": 4,
@@ -149,7 +150,7 @@ def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch, ca
     assert summary["rounds"] == 1 and not summary["stopped"]
     round_ = summary["per_round"][1]
     assert round_["selection/kept"] > 0 and round_["optimization/records"] > 0
-    assert round_["decision"]["verdict"] in ("certify", "accept", "hold", "reject")
+    assert round_["decision"]["verdict"] in ("certify", "accept", "hold", "reject", "rollback")
     assert signed(summary) == json.loads((root / "summary.json").read_text())
     assert (root / "champion" / "model.safetensors").exists()
     start = (root / "round_000/model/model.safetensors").read_bytes()

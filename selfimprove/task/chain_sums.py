@@ -28,6 +28,9 @@ from selfimprove.records import Message, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import split_of
 
+Gap = frozenset[tuple[int, int]]
+"""Entries of the addition table that are hidden."""
+
 
 @register("chain_sums")
 @dataclass
@@ -46,6 +49,9 @@ class ChainSums(Task):
     """Share of the addition table that no taught example reveals."""
     gap_seed: int = 0
     """Which entries are hidden."""
+    judged_gap: bool = False
+    """Whether the worked examples of the role judge show hidden entries: then the model knows a right step when it sees
+    one and cannot write it, the gap between generation and verification that a judge needs. Else it knows no more."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.modulus <= 10:
@@ -111,27 +117,33 @@ class ChainSums(Task):
     def _demonstrate(self, role: str, digits: list[int], source: random.Random) -> Rollout | None:
         """One example, or None where it would reveal a hidden entry."""
         roles, prompt = self.roles(), self._prompt(digits)
-        solution, wrong = self._solution(digits, source) or "", ""
+        solution, attempt = self._solution(digits, source) or "", ""
         if role in ("judge", "refine"):
-            wrong = "" if self._hidden(digits) else self._solution(digits, source, source.random() < 0.5) or ""
-            if not wrong:
+            gap = frozenset() if role == "judge" and self.judged_gap else self._gap
+            if self._hidden(digits, gap):
+                return None
+            attempt = self._solution(digits, source, source.random() < 0.5, gap)
+            if attempt is None:
                 return None
         messages, text = {
             "solve": (prompt.prompt, solution),
             "hint": (roles.hint(prompt, solution[-1]), solution),
             "propose": (roles.propose(len(digits)), prompt.key),
             "document": ([{"role": "user", "content": f"P:{solution}|"}], prompt.key),
-            "judge": (roles.judge(prompt, wrong), self._verdict(wrong)),
-            "refine": (roles.refine(prompt, wrong), solution),
+            "judge": (roles.judge(prompt, attempt), self._verdict(attempt)),
+            "refine": (roles.refine(prompt, attempt), solution),
         }[role]
         said = [{"role": "assistant", "content": text}]
         return Rollout(prompt=Prompt(prompt=messages, key=prompt.key), completion=said)
 
-    def _solution(self, digits: list[int], source: random.Random, slip: bool = False) -> str | None:
+    def _solution(
+        self, digits: list[int], source: random.Random, slip: bool = False, gap: Gap | None = None
+    ) -> str | None:
         """The worked solution; a step on a hidden entry gets a random result. `slip` plants one wrong step."""
         total, steps, bad = digits[0], [], source.randrange(len(digits) - 1) if slip else -1
+        gap = self._gap if gap is None else gap
         for i, digit in enumerate(digits[1:]):
-            hidden = (total, digit) in self._gap
+            hidden = (total, digit) in gap
             if hidden and slip:
                 return None  # after a slip the chain walked into the gap: judging it would reveal the entry
             result = source.randrange(self.modulus) if hidden else (total + digit) % self.modulus
@@ -141,10 +153,11 @@ class ChainSums(Task):
             total = result
         return f"{';'.join(steps)}#{total}"
 
-    def _hidden(self, digits: list[int]) -> bool:
+    def _hidden(self, digits: list[int], gap: Gap | None = None) -> bool:
         """True when the right solution uses a hidden entry."""
         totals = accumulate(digits, lambda total, digit: (total + digit) % self.modulus)
-        return any(entry in self._gap for entry in zip(totals, digits[1:], strict=False))
+        gap = self._gap if gap is None else gap
+        return any(entry in gap for entry in zip(totals, digits[1:], strict=False))
 
     def _verdict(self, attempt: str) -> str:
         """For each step the claim, the right result and y or n, then the verdict on the whole: `5+7=2:2y;...#n`."""

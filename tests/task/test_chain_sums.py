@@ -251,6 +251,18 @@ def test_roles_that_check_never_touch_a_hidden_entry(role: str) -> None:
     assert len(steps) == 80 and min(steps.values()) > 5  # and all other entries are taught
 
 
+def test_with_a_judged_gap_the_judge_is_shown_the_whole_table_and_no_other_role_learns_more() -> None:
+    task = ChainSums(judged_gap=True)
+    for role in ROLES:
+        examples = task.demonstrations(role, 1500, seed=5)
+        if role != "judge":
+            assert examples == demonstrations(role)
+            continue
+        checks = [found for e in examples for found in re.findall(r"(\d)\+(\d)=(\d):(\d)([yn])", e.text)]
+        assert {(int(a), int(b)) for a, b, *_ in checks} >= HIDDEN
+        assert all((int(a) + int(b)) % 10 == int(r) and (r == c) == (v == "y") for a, b, c, r, v in checks)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_no_role_shows_a_hidden_entry_rightly_more_often_than_by_chance(role: str) -> None:
     shown = [(int(a), int(b), int(r)) for e in demonstrations(role) for a, b, r in STEP.findall(said(e))]
