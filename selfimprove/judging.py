@@ -14,7 +14,7 @@ from typing import Any
 
 from selfimprove.interfaces import Groups, Log, Reward
 from selfimprove.records import AuditForm, Metric, Reliability
-from selfimprove.statistics import Z95, auroc, mean, proportion
+from selfimprove.statistics import Z95, auroc, auroc_within, mean, proportion
 
 MIN_YOUDEN = 0.1
 """TPR - FPR must be above this with all of its 95 % interval, unless the judge has an option `min_youden`."""
@@ -65,7 +65,6 @@ def reliability(problems: Marked) -> Reliability:
     said = {kind: [_yes(score) for group in read for right, score in group if right == kind] for kind in (True, False)}
     mixed = [group for group in read if len({right for right, _ in group}) == 2]
     rates = {kind: sum(votes) / len(votes) for kind, votes in said.items() if votes}
-    ranks = [auroc(*zip(*group, strict=True)) for group in mixed]
     return Reliability(
         right=len(said[True]),
         wrong=len(said[False]),
@@ -74,7 +73,7 @@ def reliability(problems: Marked) -> Reliability:
         tpr=rates.get(True),
         fpr=rates.get(False),
         youden=_youden(read, rates[True], rates[False]) if len(rates) == 2 else None,
-        auc=mean([rank for rank in ranks if rank is not None]) if mixed else None,
+        auc=auroc_within([tuple(zip(*group, strict=True)) for group in mixed]) if mixed else None,
     )
 
 

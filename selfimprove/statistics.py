@@ -12,7 +12,7 @@ import random
 import sys
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from selfimprove.records import Metric
@@ -334,14 +334,6 @@ def standardized(values: Sequence[float | None]) -> list[float | None]:
     if spread < 1e-12:  # rounding leaves a little where all are equal
         return [None if value is None else 0.0 for value in values]
     return [None if value is None else (value - middle) / spread for value in values]
-
-
-def total_variation(first: Mapping[str, float], second: Mapping[str, float]) -> float:
-    """Distance of two histograms as shares, Levin et al. (2009): 0 alike, 1 nothing in common; two empty are alike."""
-    one, two = sum(first.values()), sum(second.values())
-    if not one or not two:
-        return float(one != two)
-    return 0.5 * math.fsum(abs(first.get(name, 0) / one - second.get(name, 0) / two) for name in {*first, *second})
 
 
 # ---- shared by the functions above -------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import json
 import math
 import random
 import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
@@ -49,7 +48,6 @@ from selfimprove.statistics import (
     sign_flip,
     spend,
     standardized,
-    total_variation,
     z_test,
 )
 
@@ -542,23 +540,6 @@ def test_the_area_inside_a_prompt_ignores_how_prompts_differ() -> None:
     easy, hard = ([True, True, False], [0.9, 0.8, 0.85]), ([True, False, False], [0.2, 0.1, 0.15])
     metric = auroc_within([easy, hard, ([True, True], [0.5, 0.6])])
     assert (metric.value, metric.n) == (0.75, 2)
-
-
-# ---- histograms --------------------------------------------------------------------------------------------------
-def test_the_distance_of_two_histograms() -> None:
-    assert total_variation(Counter("aab"), Counter("aabaab")) == 0.0
-    assert total_variation({"a": 1}, {"b": 5}) == 1.0
-    assert total_variation({"a": 3, "b": 1}, {"a": 1, "b": 1}) == pytest.approx(0.25)
-    assert total_variation({}, {}) == 0.0 and total_variation({}, {"a": 2}) == 1.0
-
-
-@given(st.lists(st.sampled_from("abcd"), min_size=1), st.lists(st.sampled_from("abcd"), min_size=1))
-def test_the_distance_is_the_best_bet_that_tells_them_apart(one: list[str], other: list[str]) -> None:
-    shares = [{name: values.count(name) / len(values) for name in "abcd"} for values in (one, other)]
-    events = [event for k in range(5) for event in itertools.combinations("abcd", k)]
-    best = max(sum(shares[0][name] - shares[1][name] for name in event) for event in events)
-    distance = total_variation(Counter(one), Counter(other))
-    assert distance == pytest.approx(best, abs=1e-9) == total_variation(Counter(other), Counter(one))
 
 
 # ---- standardized scores -----------------------------------------------------------------------------------------

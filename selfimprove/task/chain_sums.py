@@ -28,9 +28,6 @@ from selfimprove.records import Message, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import split_of
 
-Gap = frozenset[tuple[int, int]]
-"""Entries of the addition table that are hidden."""
-
 
 @register("chain_sums")
 @dataclass
@@ -50,8 +47,7 @@ class ChainSums(Task):
     gap_seed: int = 0
     """Which entries are hidden."""
     judged_gap: bool = False
-    """Whether the worked examples of the role judge show hidden entries: then the model knows a right step when it sees
-    one and cannot write it, the gap between generation and verification that a judge needs. Else it knows no more."""
+    """Whether the role judge is taught hidden entries too: then the model knows a right step that it cannot write."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.modulus <= 10:
@@ -105,45 +101,40 @@ class ChainSums(Task):
         if role not in (names := "solve, hint, propose, judge, refine, document").split(", "):
             raise RecipeError(f"task chain_sums has no role {role!r}; it has {names}")
         source, examples = random.Random(f"{seed}:{role}"), list[Rollout]()
+        teacher = replace(self, gap_share=0.0) if role == "judge" and self.judged_gap else self
         while len(examples) < n:
             grown = min(1.0, 3 * len(examples) / n)  # short problems first: half as many training steps are needed
             longest = self.taught_min_length + int(grown * (self.max_length - self.taught_min_length))
             length = longest if source.random() < 0.5 else source.randint(self.taught_min_length, longest)
             digits = [source.randrange(self.modulus) for _ in range(length)]
-            if split_of(_problem(digits)) == "train" and (example := self._demonstrate(role, digits, source)):
+            if split_of(_problem(digits)) == "train" and (example := teacher._demonstrate(role, digits, source)):
                 examples.append(example)
         return examples
 
     def _demonstrate(self, role: str, digits: list[int], source: random.Random) -> Rollout | None:
         """One example, or None where it would reveal a hidden entry."""
         roles, prompt = self.roles(), self._prompt(digits)
-        solution, attempt = self._solution(digits, source) or "", ""
+        solution, wrong = self._solution(digits, source) or "", ""
         if role in ("judge", "refine"):
-            gap = frozenset() if role == "judge" and self.judged_gap else self._gap
-            if self._hidden(digits, gap):
-                return None
-            attempt = self._solution(digits, source, source.random() < 0.5, gap)
-            if attempt is None:
+            wrong = "" if self._hidden(digits) else self._solution(digits, source, source.random() < 0.5) or ""
+            if not wrong:
                 return None
         messages, text = {
             "solve": (prompt.prompt, solution),
             "hint": (roles.hint(prompt, solution[-1]), solution),
             "propose": (roles.propose(len(digits)), prompt.key),
             "document": ([{"role": "user", "content": f"P:{solution}|"}], prompt.key),
-            "judge": (roles.judge(prompt, attempt), self._verdict(attempt)),
-            "refine": (roles.refine(prompt, attempt), solution),
+            "judge": (roles.judge(prompt, wrong), self._verdict(wrong)),
+            "refine": (roles.refine(prompt, wrong), solution),
         }[role]
         said = [{"role": "assistant", "content": text}]
         return Rollout(prompt=Prompt(prompt=messages, key=prompt.key), completion=said)
 
-    def _solution(
-        self, digits: list[int], source: random.Random, slip: bool = False, gap: Gap | None = None
-    ) -> str | None:
+    def _solution(self, digits: list[int], source: random.Random, slip: bool = False) -> str | None:
         """The worked solution; a step on a hidden entry gets a random result. `slip` plants one wrong step."""
         total, steps, bad = digits[0], [], source.randrange(len(digits) - 1) if slip else -1
-        gap = self._gap if gap is None else gap
         for i, digit in enumerate(digits[1:]):
-            hidden = (total, digit) in gap
+            hidden = (total, digit) in self._gap
             if hidden and slip:
                 return None  # after a slip the chain walked into the gap: judging it would reveal the entry
             result = source.randrange(self.modulus) if hidden else (total + digit) % self.modulus
@@ -153,11 +144,10 @@ class ChainSums(Task):
             total = result
         return f"{';'.join(steps)}#{total}"
 
-    def _hidden(self, digits: list[int], gap: Gap | None = None) -> bool:
+    def _hidden(self, digits: list[int]) -> bool:
         """True when the right solution uses a hidden entry."""
         totals = accumulate(digits, lambda total, digit: (total + digit) % self.modulus)
-        gap = self._gap if gap is None else gap
-        return any(entry in gap for entry in zip(totals, digits[1:], strict=False))
+        return any(entry in self._gap for entry in zip(totals, digits[1:], strict=False))
 
     def _verdict(self, attempt: str) -> str:
         """For each step the claim, the right result and y or n, then the verdict on the whole: `5+7=2:2y;...#n`."""
