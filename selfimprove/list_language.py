@@ -28,8 +28,10 @@ def run(program: str, given: str) -> str | None:
         return None
     for name in names:
         number = int(name[1:] or 0)
-        shift = [(digit + number if name[0] == "+" else digit * number) % 10 for digit in digits]
-        digits = OPERATIONS[name](digits) if name in OPERATIONS else shift
+        if name in OPERATIONS:
+            digits = OPERATIONS[name](digits)
+        else:
+            digits = [(digit + number if name[0] == "+" else digit * number) % 10 for digit in digits]
         if (made := made + len(digits)) > LIMIT:
             return None
     return "".join(map(str, digits)) or None

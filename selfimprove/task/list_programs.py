@@ -101,25 +101,28 @@ class ListPrograms(Task):
         source, roles, examples = random.Random(f"{seed}:{role}"), self.roles(), list[Rollout]()
         while len(examples) < n:
             length = source.randint(1, self.max_length)
-            prompt, other = (self._prompt(_key(source, length)) for _ in "ab")
-            alike = prompt.answer and other.answer and prompt.info["form"] == other.info["form"]
-            if split_of(prompt.key) != "train" or not alike:
+            keys = [_key(source, length) for _ in "ab"]
+            if split_of(keys[0]) != "train" or self._form(keys[0]) != self._form(keys[1]):
                 continue
-            given, program = prompt.prompt[-1]["content"], prompt.key.split("|")[0]
-            tests = [f"{one}={out}" for one in _inputs(prompt.key, SHOWN + HIDDEN) if (out := run(program, one))]
-            if role == "test" and (prompt.info["form"] != "I" or not tests):
+            prompt, other = map(self._prompt, keys)
+            if not prompt.answer or not other.answer:
                 continue
-            attempt = str(roles.solution(prompt if source.random() < 0.5 else other))
+            tests = _tests(prompt.key) if role == "test" and prompt.info["form"] == "I" else []
+            if role == "test" and not tests:
+                continue
+            given, solution = prompt.prompt[-1]["content"], str(roles.solution(prompt))
+            attempt = solution if source.random() < 0.5 else str(roles.solution(other))
+            verdict = "#y" if role == "judge" and self.verify(prompt, attempt) else "#n"
             messages, text = {
-                "solve": (prompt.prompt, roles.solution(prompt)),
-                "hint": (roles.hint(prompt, str(prompt.answer)), roles.solution(prompt)),
+                "solve": (prompt.prompt, solution),
+                "hint": (roles.hint(prompt, prompt.answer), solution),
                 "propose": (roles.propose(length), prompt.key),
-                "judge": (roles.judge(prompt, attempt), "#y" if self.verify(prompt, attempt) else "#n"),
-                "refine": (roles.refine(prompt, attempt), roles.solution(prompt)),
-                "test": (roles.solve(f"T:{given}"), (tests or [""])[len(examples) % max(1, len(tests))]),
+                "judge": (roles.judge(prompt, attempt), verdict),
+                "refine": (roles.refine(prompt, attempt), solution),
+                "test": (roles.solve(f"T:{given}"), tests[len(examples) % len(tests)] if tests else ""),
             }[role]
             shown = Prompt(prompt=messages, key=prompt.key)
-            examples.append(Rollout(prompt=shown, completion=[{"role": "assistant", "content": str(text)}]))
+            examples.append(Rollout(prompt=shown, completion=[{"role": "assistant", "content": text}]))
         return examples
 
     def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
@@ -138,8 +141,10 @@ class ListPrograms(Task):
         (program, given), form = key.split("|"), self._form(key)
         out = run(program, given)
         answer = {"D": out, "A": given, "I": program}[form] if out else None
-        pairs = ",".join(f"{one}={run(program, one) or ''}" for one in _inputs(key, SHOWN))
-        problem = {"D": f"D:{program}|{given}|", "A": f"A:{program}|{out}|", "I": f"I:{pairs}|"}[form]
+        problem = {"D": f"D:{program}|{given}|", "A": f"A:{program}|{out}|"}.get(form)
+        if problem is None:
+            pairs = ",".join(f"{one}={run(program, one) or ''}" for one in _inputs(key, SHOWN))
+            problem = f"I:{pairs}|"
         notes = {"level": len(operations(program)), "form": form}
         return Prompt(prompt=_Roles(self).solve(problem), answer=answer, key=key, info=notes)
 
@@ -158,6 +163,12 @@ def _inputs(key: str, n: int) -> list[str]:
     """The inputs of an induction, the key's own one first."""
     source = random.Random(key)
     return [key.split("|")[1], *(_digits(source) for _ in range(n - 1))]
+
+
+def _tests(key: str) -> list[str]:
+    """`input=output` for all inputs of an induction that give an output."""
+    program, inputs = key.split("|")[0], _inputs(key, SHOWN + HIDDEN)
+    return [f"{one}={out}" for one in inputs if (out := run(program, one))]
 
 
 @dataclass
