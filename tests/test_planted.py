@@ -98,6 +98,16 @@ def test_planted_gain_is_certified(loop: Callable[..., dict[str, Any]]) -> None:
     assert not any(alert["level"] == 2 for s in summaries for alert in s["loop"]["alerts"])
 
 
+def test_a_judge_that_knows_more_than_the_solver_passes_its_form_and_its_loop_is_certified(tmp_path: Path) -> None:
+    """No label and no verifier, but worked examples of judging that show what the solver was never taught."""
+    judged = ["reward=judge", "reward.judge.samples=1", "reward.judge.temperature=0", "task.chain_sums.judged_gap=true"]
+    taught = ["roles=[solve,judge]", "max_steps=1500", "target_accuracy=1.0", "check_every=500", "decay_steps=300"]
+    words = [*SMALL, *LOOP, *judged, *(f"model.tiny.{option}" for option in taught), "rounds=2"]
+    summary = Runner(create("quickstart", words, tmp_path / "run"), Silent()).run()  # type: ignore[arg-type]
+    assert summary["per_round"][0]["judge/passed"] == 1.0
+    assert summary["loop"]["certified"] > 0 and summary["sealed"]["ci"][0] > 0.1
+
+
 def test_planted_hack_rings_before_round_4_and_never_ships(loop: Callable[..., dict[str, Any]]) -> None:
     """The reward is the length of the completion."""
 
