@@ -73,7 +73,9 @@ def reliability(problems: Marked) -> Reliability:
         tpr=rates.get(True),
         fpr=rates.get(False),
         youden=_youden(read, rates[True], rates[False]) if len(rates) == 2 else None,
-        auc=auroc_within([tuple(zip(*group, strict=True)) for group in mixed]) if mixed else None,
+        auc=auroc_within([([right for right, _ in group], [score for _, score in group]) for group in mixed])
+        if mixed
+        else None,
     )
 
 
