@@ -1,8 +1,7 @@
 """Sums of digits modulo a number, worked out step by step: the bench task of the tiny model.
 
-Idea: `3+5+8=` is answered `3+5=8;8+8=6#6`. A hidden share of the addition table (the gap) is never taught: where a
-taught example needs a hidden entry, its result is drawn at random. So the tiny model starts out uncertain exactly
-there, and can only learn a hidden entry from its own samples, when a reward tells it which one was right.
+Idea: `3+5+8=` is answered `3+5=8;8+8=6#6`. A hidden share of the addition table (the gap) is never taught: its results
+are drawn at random. So the model can learn such an entry only from its own samples, when a reward marks the right one.
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: none; a bench of this project.
 Algorithm:
@@ -151,11 +150,10 @@ class ChainSums(Task):
 
     def _verdict(self, attempt: str) -> str:
         """For each step the claim, the right result and y or n, then the verdict on the whole: `5+7=2:2y;...#n`."""
-        checked = ""
-        for a, b, claimed in re.findall(r"(\d)\+(\d)=(\d)", attempt):
-            result = (int(a) + int(b)) % self.modulus
-            checked += f"{a}+{b}={claimed}:{result}{'y' if result == int(claimed) else 'n'};"
-        return f"{checked[:-1]}#{'n' if 'n' in checked else 'y'}"
+        claims = [[int(digit) for digit in claim] for claim in re.findall(r"(\d)\+(\d)=(\d)", attempt)]
+        right = [(a + b) % self.modulus for a, b, _ in claims]
+        checks = (f"{a}+{b}={c}:{r}{'y' if r == c else 'n'}" for (a, b, c), r in zip(claims, right, strict=True))
+        return f"{';'.join(checks)}#{'y' if right == [c for *_, c in claims] else 'n'}"
 
     def _order(self, split: str, seed: int) -> Iterator[list[int]]:
         """The digits of all problems of a split: one of each length in turn; a used-up length drops out."""
@@ -164,8 +162,7 @@ class ChainSums(Task):
 
     def _stream(self, split: str, length: int, seed: int) -> Iterator[list[int]]:
         """The digits of all problems of one length and split in a random order, none twice."""
-        source, size = random.Random(f"{seed}:{split}:{length}"), self.modulus**length
-        seen: set[int] = set()
+        source, size, seen = random.Random(f"{seed}:{split}:{length}"), self.modulus**length, set[int]()
         while len(seen) < size:
             if (number := source.randrange(size)) not in seen:
                 seen.add(number)
