@@ -30,6 +30,7 @@ from selfimprove.diagnostics import (
 )
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.interfaces import GREEDY, Context, Log, Policy
+from selfimprove.metric_log import MetricLog
 from selfimprove.model_files import check_folder
 from selfimprove.recipe import Recipe
 from selfimprove.records import Checkpoint, Prompt, Rollout
@@ -145,7 +146,7 @@ def _start(name: str, overrides: Sequence[str], scratch: Path, log: Log) -> _Sub
     write_text(run.root / "recipe.yaml", recipes.runnable(settings))
     write_json(run.root / "environment.json", {"settings": settings})
     stored = Stored(run)
-    start_model.build(stored, run.begin(0, "model"), log)
+    start_model.build(stored, run.begin(0, "model"), MetricLog(log))
     run.commit(0, "model", {})
     return _Subject(recipe=stored.recipe, models={"model": stored.checkpoint(0)})
 

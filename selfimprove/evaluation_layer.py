@@ -12,6 +12,7 @@ from typing import Any
 from selfimprove import controls, diagnostics, judging, splits
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Evidence, Exam, Groups, Verify
+from selfimprove.metric_log import MetricLog
 from selfimprove.records import Alert, AuditForm, Prompt, Report, Rollout, write_records
 from selfimprove.rundir import draft
 from selfimprove.scoring import score
@@ -138,7 +139,7 @@ def audit(stored: Stored, given: Context) -> Counts:
     with splits.closed("audit"):
         groups = newest.sample(problems, recipe.audit_samples) if problems else []
         attempts = [rollout for group in groups for rollout in group]
-        scored = score(attempts, stored.at(given.round)[0], replace(given, log=judging.Muted(given.log)))
+        scored = score(attempts, stored.at(given.round)[0], replace(given, log=MetricLog(given.log)))
         marks = ({"truth": task.verify(r.prompt, r.text), "answer": task.answer_of(r.text)} for r in scored)
         samples = [replace(r, info={**r.info, **mark}) for r, mark in zip(scored, marks, strict=True)]
         traps = honeypots(samples, task.verify)
@@ -179,7 +180,7 @@ def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> 
         for maker in (0 if frozen else given.round, 0):
             if maker not in scores:
                 policy = stored.policy(maker, given.round, given.seed, given.log)
-                scores[maker] = reward.score(groups, replace(given, policy=policy, log=judging.Muted(given.log)))
+                scores[maker] = reward.score(groups, replace(given, policy=policy, log=MetricLog(given.log)))
         forms[name] = judging.form_of(reward, audited, scores[0 if frozen else given.round], scores[0])
         for key, value in judging.numbers(forms[name]).items():
             given.log.metric(f"{name}/{key}", value)

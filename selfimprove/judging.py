@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from selfimprove.interfaces import Groups, Log, Reward
+from selfimprove.interfaces import Groups, Reward
 from selfimprove.records import AuditForm, Metric, Reliability
 from selfimprove.statistics import Z95, auroc, auroc_within, mean, proportion
 
@@ -32,24 +32,6 @@ Marked = Sequence[Sequence[tuple[bool, float | None]]]
 """By problem, of each labelled attempt whether it is right and what the judge scored; None: no verdict."""
 Scores = Sequence[Sequence[float | None]]
 """By problem, what a reward scored each attempt."""
-
-
-class Muted:
-    """A log for scores that are not those of the step: progress and notes are passed on, numbers are not."""
-
-    def __init__(self, log: Log) -> None:
-        self.log = log
-
-    def progress(self, done: int, total: int, unit: str = "") -> None:
-        """How far it is."""
-        self.log.progress(done, total, unit)
-
-    def metric(self, name: str, value: float) -> None:
-        """Dropped."""
-
-    def note(self, text: str) -> None:
-        """A remark for the user."""
-        self.log.note(text)
 
 
 # ---- figures -----------------------------------------------------------------------------------------------------

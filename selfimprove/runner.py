@@ -19,6 +19,7 @@ from selfimprove import recipe as recipes
 from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError, listed
 from selfimprove.interfaces import Log
 from selfimprove.journal import Journal
+from selfimprove.metric_log import MetricLog
 from selfimprove.records import VERDICTS, Report, digest
 from selfimprove.rundir import RunDir, signed, storage, write_json, write_text
 from selfimprove.stored import FIRST, HELD_OUT, STAGES, Stored, began, changed_values
@@ -38,25 +39,6 @@ class Watcher(Log, Protocol):
 
     def round(self, line: dict[str, Any]) -> None:
         """A round is finished; `line` is its line of metrics.jsonl."""
-
-
-class StepLog:
-    """Passes progress on and keeps the numbers of one step."""
-
-    def __init__(self, log: Log) -> None:
-        self.log, self.metrics = log, dict[str, float]()
-
-    def progress(self, done: int, total: int, unit: str = "") -> None:
-        """How far the step is."""
-        self.log.progress(done, total, unit)
-
-    def metric(self, name: str, value: float) -> None:
-        """A number for step.json and metrics.jsonl."""
-        self.metrics[name] = value
-
-    def note(self, text: str) -> None:
-        """A remark for the user."""
-        self.log.note(text)
 
 
 def create(name: str, overrides: Sequence[str], out: Path | None, deterministic: bool = False) -> RunDir:
@@ -283,12 +265,12 @@ class Runner:
         """
         if int(os.environ.get("RANK", "0")):
             return self._beside(number, stage)
-        began, log = time.monotonic(), StepLog(self.watcher)
+        began, log = time.monotonic(), MetricLog(self.watcher)
         folder, inputs = self.folder.begin(number, stage), self.stored.inputs(number, stage)
         steps.threads(self.stored.recipe)
         if self.stored.environment.get("deterministic"):
             steps.deterministic()
-        journal = None
+        journal, counts = None, dict[str, Any]()
         if stage not in ("model", *TRAINS):  # the weights behind a path change while it trains
             journal = Journal(self.folder.journal(number, stage), f"{fingerprint} {inputs}")
         self.stored.journal = journal
@@ -299,7 +281,7 @@ class Runner:
                 self._kept(number, stage, fingerprint),
             ):
                 if stage == "model":
-                    counts = start_model.build(self.stored, folder, log)
+                    start_model.build(self.stored, folder, log)
                 else:
                     counts = steps.STEPS[stage](self.stored, steps.context(self.stored, number, stage, folder, log))
         except BaseException as error:
@@ -330,7 +312,7 @@ class Runner:
         if self.stored.environment.get("deterministic"):
             steps.deterministic()
         with TemporaryDirectory() as scratch, splits.closed(stage):
-            given = steps.context(self.stored, number, stage, Path(scratch), StepLog(self.watcher))
+            given = steps.context(self.stored, number, stage, Path(scratch), MetricLog(self.watcher))
             steps.STEPS[stage](self.stored, given)
 
     def _publish(self, number: int, again: bool = False, replayed: bool = False) -> None:

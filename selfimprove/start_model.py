@@ -11,7 +11,7 @@ from pathlib import Path
 
 from selfimprove.environment import environment
 from selfimprove.errors import StorageError
-from selfimprove.interfaces import Log
+from selfimprove.metric_log import MetricLog
 from selfimprove.records import digest
 from selfimprove.rundir import MANIFEST, intact, seal
 from selfimprove.stored import Stored, write_checkpoint
@@ -25,14 +25,14 @@ WORKERS = tuple(f"selfimprove.{name}" for name in (*(f"training.{name}" for name
 """Modules whose code decides, beside the methods', what a bootstrap gives."""
 
 
-def build(stored: Stored, folder: Path, log: Log) -> dict[str, float]:
+def build(stored: Stored, folder: Path, log: MetricLog) -> None:
     """Round 0: the weights to start from. What was built once with the same content is taken from the cache."""
     task, engine, method = (stored.recipe.the(slot) for slot in ("task", "engine", "model"))
     seed = stored.seed("model")
     check_gold(task, task.problems("selection", GOLD, seed))
     if not method.cached:
         write_checkpoint(method.build(task, engine, folder, seed, log), folder)
-        return {}
+        return
     settings = {slot: stored.settings[slot] for slot in ("task", "engine", "model")}
     content = {
         "seed": seed,
@@ -49,13 +49,12 @@ def build(stored: Stored, folder: Path, log: Log) -> dict[str, float]:
         log.note(f"taken from the cache: {shelf}")
         for name, value in json.loads((shelf / MANIFEST).read_text())["metrics"].items():
             log.metric(name, value)
-        return {}
-    noting = _Noting(log)
-    write_checkpoint(method.build(task, engine, folder, seed, noting), folder)
+        return
+    write_checkpoint(method.build(task, engine, folder, seed, log), folder)
     fresh = shelf.with_name(f".{shelf.name}.{os.getpid()}")
     try:
         shutil.copytree(folder, fresh)
-        seal(fresh, {"content": digest(content), "metrics": noting.metrics})
+        seal(fresh, {"content": digest(content), "metrics": log.metrics})
         if shelf.exists() and intact(shelf):  # another run was quicker, and a third may be reading it
             shutil.rmtree(fresh)
         else:
@@ -64,24 +63,6 @@ def build(stored: Stored, folder: Path, log: Log) -> dict[str, float]:
     except (OSError, StorageError) as error:  # the run can do without
         shutil.rmtree(fresh, ignore_errors=True)
         log.note(f"the model was not kept for later runs in {shelf.parent}: {error}")
-    return {}
-
-
-class _Noting:
-    """Passes everything on and keeps the numbers, so that a model from the cache has those of its making."""
-
-    def __init__(self, log: Log) -> None:
-        self.log, self.metrics = log, dict[str, float]()
-
-    def progress(self, done: int, total: int, unit: str = "") -> None:
-        self.log.progress(done, total, unit)
-
-    def metric(self, name: str, value: float) -> None:
-        self.metrics[name] = value
-        self.log.metric(name, value)
-
-    def note(self, text: str) -> None:
-        self.log.note(text)
 
 
 def _cache() -> Path:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove import judging
 from selfimprove.judging import Marked, corrected, drift, form, parse, reliability
+from selfimprove.metric_log import MetricLog
 from selfimprove.records import Reliability
 
 Z = 1.959963984540054
@@ -178,9 +178,10 @@ def test_correction_finds_the_share_of_right_attempts() -> None:
     assert abs(sum(s or 0 for s in said) / len(said) - 0.35) > 0.1  # what it says itself
 
 
-def test_a_muted_log_drops_numbers_only(quiet_log) -> None:
-    log = judging.Muted(quiet_log)
+def test_a_metric_log_keeps_numbers_and_passes_the_rest_on(quiet_log) -> None:
+    log = MetricLog(quiet_log)
     log.metric("judge/unread", 1.0)
     log.note("a remark")
     log.progress(1, 2, "samples")
+    assert log.metrics == {"judge/unread": 1.0}
     assert (quiet_log.metrics, quiet_log.notes, quiet_log.marks) == ({}, ["a remark"], [(1, 2, "samples")])

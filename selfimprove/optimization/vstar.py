@@ -28,7 +28,7 @@ from typing import Any, ClassVar
 from selfimprove import training
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Context, Optimization
-from selfimprove.judging import Muted
+from selfimprove.metric_log import MetricLog
 from selfimprove.records import Checkpoint, Preference, Rollout, read_records, write_records
 from selfimprove.registry import register
 
@@ -104,7 +104,7 @@ class Vstar(training.Adapted, training.Trained, Optimization):
             pairs,
             context.folder / "model" / "verifier",
             schedule,
-            Muted(context.log),
+            MetricLog(context.log),
             loss_type=["sigmoid"],
             loss_weights=None,
             beta=self.beta,
