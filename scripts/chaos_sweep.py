@@ -1,6 +1,6 @@
 """Break a run at every durable operation, and damage each of its files in every way; print the tables.
 
-The run is the rehearsal of `selfimprove.sweep`: three rounds without a model. After each fault it is resumed and
+The run is that of `selfimprove.rehearsal`: three rounds without a model. After each fault it is resumed and
 compared file by file with a run that nothing happened to. Ends with exit code 1 if one promise was broken.
 """
 
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from selfimprove import failpoints, sweep
+from selfimprove.rehearsal import rehearse
 from selfimprove.selftest import MEMORY
 
 
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     given = parser.parse_args()
     began, out, broken = time.monotonic(), Console(), list[str]()
-    with tempfile.TemporaryDirectory(dir=given.scratch) as folder, sweep.rehearsal(Path(folder)) as rehearsal:
+    with tempfile.TemporaryDirectory(dir=given.scratch) as folder, rehearse(Path(folder)) as rehearsal:
         faults = Table("fault", "points", "states resumed", "runs that differ or fail", "steps done again", "seconds")
         rows = []
         for row in sweep.sweep(rehearsal, given.kinds, given.every, given.jobs):

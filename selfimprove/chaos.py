@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfimprove.errors import DataError
+from selfimprove.rehearsal import contents
 from selfimprove.rundir import MANIFEST, RunDir
-from selfimprove.sweep import contents
 
 MARK = "SELFIMPROVE_CHAOS"
 """The variable that marks every process of a trial, so that one that outlives it is found."""

@@ -21,6 +21,7 @@ import os
 import shutil
 import signal
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,6 +96,15 @@ class Disk:
         half = (len(written) - len(durable)) // 2 + len(durable)
         target.write_bytes(written if len(durable) == len(written) else written[:half].ljust(len(written), b"\0"))
 
+    def follow(self, old: Path) -> None:
+        """This folder is a copy of `old` from now on, which is what it was until now."""
+        new = {path.lstat().st_ino: self._hold(self.root / path.relative_to(old)) for path in (old, *old.rglob("*"))}
+        self.data = {new.get(inode, inode): data for inode, data in self.data.items()}
+        self.names = {
+            new.get(folder, folder): {name: (new.get(inode, inode), link) for name, (inode, link) in entries.items()}
+            for folder, entries in self.names.items()
+        }
+
     def _hold(self, path: Path) -> int:
         """The inode of a path, kept open so that its number is not given to another file."""
         inode = path.lstat().st_ino
@@ -108,10 +118,13 @@ class State:
     """How far this process is."""
 
     spec: str
+    root: str
     pattern: str
     index: int
     kind: str
     disk: Disk | None
+    before: Callable[[int], None] | None = None
+    """Called with the number of each operation before it happens."""
     hits: int = 0
     seen: list[str] = field(default_factory=list)
     """The names of all operations so far."""
@@ -121,15 +134,15 @@ _state: State | None = None
 
 
 def state() -> State:
-    """The state for the present value of SELFIMPROVE_FAILPOINT; a new value begins anew."""
+    """The state for the present values of SELFIMPROVE_FAILPOINT and its ROOT; new values begin anew."""
     global _state
-    spec = os.environ.get(SWITCH, "")
-    if _state is None or _state.spec != spec:
+    spec, root = os.environ.get(SWITCH, ""), os.environ.get(ROOT, "")
+    if _state is None or (_state.spec, _state.root) != (spec, root):
         pattern, index, kind = spec.split(":") if spec.count(":") == 2 else ("", "", "")
         if kind not in KINDS or not index.lstrip("-").isdigit():
             raise RecipeError(f"{SWITCH}={spec!r} is not NAME:N:KIND, with a kind of {', '.join(KINDS)}")
         disk = Disk(Path(os.environ[ROOT]).absolute()) if kind in ("power", "torn") else None
-        _state = State(spec, pattern, int(index), kind, disk)
+        _state = State(spec, root, pattern, int(index), kind, disk)
     return _state
 
 
@@ -140,6 +153,8 @@ def hit(name: str, path: Path, handle: int | None = None, data: bytes = b"") -> 
     if not fnmatch.fnmatch(name, now.pattern):
         return
     number, now.hits = now.hits, now.hits + 1
+    if now.before:
+        now.before(number)
     if not (number == now.index or (number > now.index >= 0 and now.kind.endswith("+"))):
         return
     if handle is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from selfimprove import failpoints, sweep
 from selfimprove.errors import BusyError
+from selfimprove.rehearsal import Rehearsal, rehearse
 from selfimprove.rundir import RunDir
 
 MEMORY = Path("/dev/shm")
@@ -40,7 +41,7 @@ class Result:
 def selftest(full: bool = False, jobs: int = 2) -> Iterator[Result]:
     """Try every promise; without `full` at a part of the points, in half a minute or so."""
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=place) as folder, sweep.rehearsal(Path(folder)) as given:
+    with tempfile.TemporaryDirectory(dir=place) as folder, rehearse(Path(folder)) as given:
         for row in sweep.sweep(given, failpoints.KINDS, every=1 if full else 97, jobs=jobs):
             failed = row.wrong + [f"{row.redone} finished steps were done again"] * bool(row.redone)
             tried = f"{row.points} of {len(given.operations)} durable operations, {row.resumed} new states"
@@ -56,7 +57,7 @@ def _timed(promise: str, work: Callable[[], tuple[str, list[str]]]) -> Result:
     return Result(promise, tried, failed, time.monotonic() - began)
 
 
-def _damages(given: sweep.Rehearsal, full: bool, jobs: int) -> tuple[str, list[str]]:
+def _damages(given: Rehearsal, full: bool, jobs: int) -> tuple[str, list[str]]:
     found = list(sweep.damages(given, every=1 if full else 61, jobs=jobs))
     ended = Counter(one.ended for one in found)
     tried = f"{len(found)} damages: {', '.join(f'{count} {name}' for name, count in sorted(ended.items()))}"
@@ -75,7 +76,7 @@ def _sandbox() -> tuple[str, list[str]]:
         return f"not available, so programs are not run: {error}", []
 
 
-def _lock(given: sweep.Rehearsal, full: bool) -> tuple[str, list[str]]:
+def _lock(given: Rehearsal, full: bool) -> tuple[str, list[str]]:
     """Two processes take the lock of a run over and over; who has it notes the other's presence."""
     rounds = 1000 if full else 50
     folder, inside = RunDir(given.whole), given.scratch / "inside"

@@ -1,6 +1,5 @@
-"""What a run folder survives, tried out: a rehearsal run is broken at every durable operation, and every file damaged.
+"""What a run folder survives, tried out: a rehearsal is broken at every durable operation, and every file damaged.
 
-The rehearsal is a whole run of three rounds without a model: a checkpoint is one number, the chance of a right answer.
 Each trial happens in a fork of this process. Afterwards the run is resumed without a fault, and the folder has to be
 equal, file by file, to that of a run that nothing happened to. What a fault left behind decides how a resume ends, so
 folders that are equal to the last byte are resumed once: several faults often leave the same.
@@ -9,179 +8,31 @@ folders that are equal to the last byte are resumed once: several faults often l
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import itertools
 import json
 import os
-import random
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import NoReturn
 
-from selfimprove import failpoints, registry
-from selfimprove import recipe as recipes
-from selfimprove.engine.fake import Fake
+from selfimprove import failpoints
 from selfimprove.errors import MissingError, UserError
-from selfimprove.interfaces import Context, Engine, Log, Optimization, Sampling
-from selfimprove.records import Checkpoint, Prompt, Record, Rollout, digest
+from selfimprove.records import digest
+from selfimprove.rehearsal import Rehearsal, Silent, contents, fault
 from selfimprove.rundir import MANIFEST, TIMES, RunDir
-from selfimprove.runner import Runner, create
+from selfimprove.runner import Runner
 from selfimprove.verify import verify
 
-RECIPE = """\
-defaults: [{model: pretrained}, {engine: rehearsal}, {optimization: rehearsal}]
-rounds: 3
-gate_problems: 30
-sealed_problems: 10
-probe_problems: 0
-audit_problems: 2
-audit_samples: 1
-control_problems: 2
-control_samples: 2
-null_round: true
-acquisition: {seed_prompts: {problems: 10}, rejection_sampling: {samples: 2}}
-model: {pretrained: {path: START}}
-"""
-NOT_COMPARED = ("LOCK", TIMES)
-"""Files that two equal runs do not share: who holds the run, and how long a step took."""
-PUT_ASIDE = ("quarantine", "tensorboard")
-"""Folders beside the run's own."""
-
-
-@dataclass
-class _Student(Engine):
-    """Answers rightly with the chance that the checkpoint holds."""
-
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
-        skill, answers = _skill(checkpoint), dict[str, dict[str, float]]()
-        for prompt in prompts:
-            digits = [int(digit) for digit in prompt.key.split("+")]
-            said = prompt.prompt[-1]["content"]
-            answers[said] = {f"#{sum(digits) % 10}": skill, f"#{(sum(digits) + 1) % 10}": 1 - skill}
-        return Fake(answers).sample(checkpoint, prompts, n, replace(sampling, temperature=1.0), seed, log)
-
-    def score(
-        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
-    ) -> list[list[float]]:
-        return [[-1.0] for _ in rollouts]
-
-
-@dataclass
-class _Practice(Optimization):
-    """Each round adds to the chance of a right answer."""
-
-    consumes: ClassVar[Any] = Rollout
-
-    def optimize(self, records: Sequence[Record], context: Context) -> Checkpoint:
-        skill = _skill(context.policy.checkpoint) + 0.25
-        return _weights(context.folder / "model", min(1.0, skill), context.seed)
-
-
-def _skill(checkpoint: Checkpoint) -> float:
-    return json.loads((Path(checkpoint.path) / "config.json").read_text())["skill"]
-
-
-def _weights(folder: Path, skill: float, seed: int = 0) -> Checkpoint:
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"skill": skill}))
-    data = random.Random(seed).randbytes(4096)
-    head = json.dumps({"weight": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}}).encode()
-    (folder / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + data)
-    (folder / "tokenizer.json").write_text("{}")
-    return Checkpoint(path=str(folder))
-
-
-class _Silent:
-    """Shows nothing."""
-
-    def step(self, number: int, stage: str) -> None: ...
-    def progress(self, done: int, total: int, unit: str = "") -> None: ...
-    def metric(self, name: str, value: float) -> None: ...
-    def note(self, text: str) -> None: ...
-    def round(self, line: dict[str, Any]) -> None: ...
-
-
-@dataclass
-class Rehearsal:
-    """A folder with the recipe of the rehearsal, and an undisturbed run of it."""
-
-    scratch: Path
-    whole: Path
-    """The undisturbed run."""
-    image: dict[str, str]
-    """Its files, see `contents`."""
-    operations: list[str]
-    """The names of its durable operations."""
-    seconds: float
-
-    def begin(self, root: Path) -> RunDir:
-        """A run that has not begun yet."""
-        return create(str(self.scratch / "rehearsal.yaml"), [], root)
-
-
-@contextlib.contextmanager
-def rehearsal(scratch: Path) -> Iterator[Rehearsal]:
-    """The undisturbed run; while this is open, its methods are registered and a recipe is composed once only."""
-    methods = {("engine", "rehearsal"): _Student, ("optimization", "rehearsal"): _Practice}
-    for (slot, name), method in methods.items():
-        registry.METHODS[slot, name] = registry.Entry(slot, name, method, "")
-    load, composed = recipes.load, dict[str, Any]()
-
-    def once(name: str | Path, overrides: Sequence[str] = ()) -> Any:
-        key = digest([Path(name).read_text(), list(overrides)])
-        if key not in composed:
-            composed[key] = load(name, overrides)
-        return composed[key]
-
-    recipes.load = once
-    try:
-        _weights(scratch / "start", 0.2)
-        (scratch / "rehearsal.yaml").write_text(RECIPE.replace("START", str(scratch / "start")))
-        made = Rehearsal(scratch, scratch / "whole", {}, [], 0.0)
-        with _fault("*:-1:kill"):
-            began = time.monotonic()
-            Runner(made.begin(made.whole), _Silent()).run()
-            made.seconds = time.monotonic() - began
-            made.operations = list(failpoints.state().seen)
-        made.image = contents(made.whole)
-        yield made
-    finally:
-        recipes.load = load
-        for place in methods:
-            del registry.METHODS[place]
-
-
-@contextlib.contextmanager
-def _fault(spec: str, root: Path | None = None) -> Iterator[None]:
-    os.environ[failpoints.SWITCH], os.environ[failpoints.ROOT] = spec, str(root)
-    try:
-        yield
-    finally:
-        del os.environ[failpoints.SWITCH], os.environ[failpoints.ROOT]
-
-
-def contents(root: Path) -> dict[str, str]:
-    """Every file of a run with its content, every symlink with its target; without what equal runs differ in."""
-    found = dict[str, str]()
-    for path in sorted(root.rglob("*")):
-        name = str(path.relative_to(root))
-        if name.split("/")[0] in PUT_ASIDE or path.name in NOT_COMPARED:
-            continue
-        if path.is_symlink():
-            found[name] = f"-> {path.readlink()}"
-        elif path.is_file():
-            found[name] = path.read_bytes().hex()
-            if name == "summary.json":
-                with contextlib.suppress(ValueError):
-                    found[name] = digest(_timeless(json.loads(path.read_bytes())))
-    return found
+CHUNK = 40
+"""Points that one run is broken at, each time in a fork of it."""
 
 
 def _state(root: Path) -> str:
@@ -200,33 +51,35 @@ def _state(root: Path) -> str:
     return digest(found)
 
 
-def _timeless(value: Any) -> Any:
-    """Without the seconds, and without the signature, which covers them."""
-    if isinstance(value, dict):
-        return {name: _timeless(part) for name, part in value.items() if name not in ("seconds", "sha256")}
-    return [_timeless(part) for part in value] if isinstance(value, list) else value
-
-
 def in_fork(work: Callable[[], object]) -> tuple[int, str]:
-    """Do something in a fork; returns its exit code, or minus the signal that ended it, and the error that it met.
-
-    A UserError is its exit code, as on the command line; any other error is 1.
-    """
+    """Do something in a fork; returns its exit code, or minus the signal that ended it, and the error that it met."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        code, said = 0, ""
-        try:
-            work()
-        except UserError as error:
-            code, said = error.code, str(error)
-        except BaseException as error:
-            code, said = 1, f"{type(error).__name__}: {error}"
-        os.write(write, said.encode()[:4000])
-        os._exit(code)
+        _leave(write, *_outcome(work))
     os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        said = pipe.read().decode(errors="replace")
+    return _ended(child, read)
+
+
+def _outcome(work: Callable[[], object]) -> tuple[int, str]:
+    """The exit code and the error: a UserError has its own code, as on the command line, any other error 1."""
+    try:
+        work()
+    except UserError as error:
+        return error.code, str(error)
+    except BaseException as error:
+        return 1, f"{type(error).__name__}: {error}"
+    return 0, ""
+
+
+def _leave(pipe: int, code: int, said: str) -> NoReturn:
+    os.write(pipe, said.encode()[:4000])
+    os._exit(code)
+
+
+def _ended(child: int, pipe: int) -> tuple[int, str]:
+    with os.fdopen(pipe, "rb") as file:
+        said = file.read().decode(errors="replace")
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
 
 
@@ -251,42 +104,108 @@ def sweep(
 ) -> Iterator[Row]:
     """Try each kind of fault at every durable operation, or at each `every`-th one from `first` on."""
     points = range(first, len(given.operations), every)
+    chunks = [points[i : i + CHUNK] for i in range(0, len(points), CHUNK)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
         for kind in kinds:
             began, row = time.monotonic(), Row(kind)
-            for wrong, redone, new in pool.map(partial(_trial, given, kind), points, chunksize=4):
+            for wrong, redone, new in itertools.chain.from_iterable(pool.map(partial(_trials, given, kind), chunks)):
                 row.points, row.resumed, row.redone = row.points + 1, row.resumed + new, row.redone + redone
                 row.wrong += [wrong] if wrong else []
             row.seconds = time.monotonic() - began
             yield row
 
 
-def _trial(given: Rehearsal, kind: str, point: int) -> tuple[str, int, bool]:
-    """A fault at one operation, then a resume.
+def _trials(given: Rehearsal, kind: str, points: Sequence[int]) -> list[tuple[str, int, bool]]:
+    """A fault at each of these operations, then a resume.
 
     Returns:
-        What went wrong, how many finished steps were redone, and whether the state was one to be resumed first here.
+        Of each what went wrong, how many finished steps were redone, and whether the state was resumed here first.
     """
-    root = given.scratch / f"{kind}-{point}"
-    where = f"{kind} at operation {point}, {given.operations[point]}"
+    ended = _broken(given, kind, points)
+    found = []
+    for point in points:
+        code, said = ended[point]
+        where = f"{kind} at operation {point}, {given.operations[point]}"
+        if code not in ((-signal.SIGKILL,) if kind in ("kill", "power", "torn") else (0, 74)):
+            found.append((f"{where}: the run ended with {code}: {said}", 0, True))
+            continue
+        root = _left(given, kind, point)
+        known = given.scratch / f"resumed-{_state(root)}"
+        new = not known.exists()
+        if new:  # of two processes that come here together, both resume it
+            noted = given.scratch / f"noted-{kind}-{point}"
+            noted.write_text(json.dumps(_resumed(given, root)))
+            noted.rename(known)
+        shutil.rmtree(root, ignore_errors=True)
+        wrong, redone = json.loads(known.read_text())
+        found.append((wrong and f"{where}: {wrong}", redone, new))
+    return found
 
-    def broken() -> None:
-        with _fault(f"*:{point}:{kind}", root):
-            failpoints.state()
-            Runner(given.begin(root), _Silent()).run()
 
-    ended, said = in_fork(broken)
-    if ended not in ((-signal.SIGKILL,) if kind in ("kill", "power", "torn") else (0, 74)):
-        return f"{where}: the run ended with {ended}: {said}", 0, True
-    known = given.scratch / f"resumed-{_state(root)}"
-    new = not known.exists()
-    if new:  # of two processes that come here together, both resume it
-        noted = given.scratch / f"noted-{kind}-{point}"
-        noted.write_text(json.dumps(_resumed(given, root)))
-        noted.rename(known)
+def _left(given: Rehearsal, kind: str, point: int) -> Path:
+    return given.scratch / f"{kind}-{point}"
+
+
+class _Enough(BaseException):
+    """The run has come to the last point."""
+
+
+def _broken(given: Rehearsal, kind: str, points: Sequence[int]) -> dict[int, tuple[int, str]]:
+    """Carry out one run; before each of these operations a fork of it goes on, with a copy of the folder and the fault.
+
+    Returns:
+        How each fork ended; the folder that it left behind is `_left`.
+    """
+    root, kept = (given.scratch / f"{kind}-from-{points[0]}{suffix}" for suffix in ("", ".kept"))
+    ended, pipe = dict[int, tuple[int, str]](), 0
+
+    def branch(number: int) -> None:
+        nonlocal pipe
+        if number not in points:
+            return
+        exists = root.exists()
+        if exists:  # this process keeps the files that it has opened
+            root.rename(kept)
+            shutil.copytree(kept, root, symlinks=True)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            pipe, state = write, failpoints.state()
+            state.before, state.index = None, number
+            if exists:
+                _follow(kept, root)
+                if state.disk:
+                    state.disk.follow(kept)
+            return
+        os.close(write)
+        ended[number] = _ended(child, read)
+        if root.exists():
+            root.rename(_left(given, kind, number))
+        if exists:
+            kept.rename(root)
+        if number == points[-1]:
+            raise _Enough
+
+    with fault(f"*:-1:{kind}", root):
+        failpoints.state().before = branch
+        code, said = _outcome(lambda: Runner(given.begin(root), Silent()).run())
+    if pipe:
+        _leave(pipe, code, said)
     shutil.rmtree(root, ignore_errors=True)
-    wrong, redone = json.loads(known.read_text())
-    return wrong and f"{where}: {wrong}", redone, new
+    return {point: ended.get(point, (1, f"before it came there: {said}")) for point in points}
+
+
+def _follow(old: Path, new: Path) -> None:
+    """Let every file that this process has open in one folder be the file in its copy, at the same place."""
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        handle = int(entry.name)
+        with contextlib.suppress(OSError):  # of the listing itself, which is closed by now
+            path, flags = entry.readlink(), fcntl.fcntl(handle, fcntl.F_GETFL)
+            if path.is_relative_to(old) and path.exists() and not flags & os.O_PATH:
+                copy = os.open(new / path.relative_to(old), flags)
+                os.lseek(copy, os.lseek(handle, 0, os.SEEK_CUR), os.SEEK_SET)
+                os.dup2(copy, handle)
+                os.close(copy)
 
 
 def _resumed(given: Rehearsal, root: Path) -> tuple[str, int]:
@@ -306,7 +225,7 @@ def _resume(given: Rehearsal, root: Path) -> None:
         folder = RunDir.open(root)
     except MissingError:  # it had not begun
         folder = given.begin(root)
-    Runner(folder, _Silent()).run()
+    Runner(folder, Silent()).run()
 
 
 def _steps(root: Path) -> dict[str, int]:

@@ -9,54 +9,56 @@ from pathlib import Path
 import pytest
 
 from selfimprove import failpoints, sweep
+from selfimprove.rehearsal import Rehearsal, Silent, contents, fault, rehearse
+from selfimprove.runner import Runner
 from selfimprove.verify import verify
 
 pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sweep.Rehearsal]:
+def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     import tempfile
 
     place = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=place) as folder, sweep.rehearsal(Path(folder)) as made:
+    with tempfile.TemporaryDirectory(dir=place) as folder, rehearse(Path(folder)) as made:
         yield made
 
 
-def test_the_rehearsal_goes_through_every_kind_of_step_and_operation(given: sweep.Rehearsal) -> None:
+def test_the_rehearsal_goes_through_every_kind_of_step_and_operation(given: Rehearsal) -> None:
     steps = {Path(name).parts[1] for name in given.image if name.startswith("round_")}
     assert steps >= {"model", "acquisition", "optimization", "gate", "controller", "confirmation", "null", "sealed"}
     kinds = {name.split(".")[0] for name in given.operations}
     assert kinds == {"mkdir", "write", "append", "remove", "seal", "commit", "link"} and len(given.operations) > 400
     assert all(finding.fine for finding in verify(given.whole))
     other = given.begin(given.scratch / "other")
-    sweep.Runner(other, sweep._Silent()).run()
-    assert sweep.contents(other.root) == given.image, "two undisturbed runs differ"
+    Runner(other, Silent()).run()
+    assert contents(other.root) == given.image, "two undisturbed runs differ"
 
 
 @pytest.mark.parametrize("kind", failpoints.KINDS)
-def test_faults_here_and_there(given: sweep.Rehearsal, kind: str) -> None:
+def test_faults_here_and_there(given: Rehearsal, kind: str) -> None:
     first = 11 * failpoints.KINDS.index(kind)
     [row] = sweep.sweep(given, [kind], every=230, first=first)
     assert row.points >= 2 and not row.wrong and not row.redone
 
 
-def test_damages_here_and_there(given: sweep.Rehearsal) -> None:
+def test_damages_here_and_there(given: Rehearsal) -> None:
     found = list(sweep.damages(given, every=131))
     assert len(found) >= 6 and not [one for one in found if not one.held]
 
 
-def test_a_sweep_notices_what_is_wrong(given: sweep.Rehearsal, tmp_path: Path) -> None:
+def test_a_sweep_notices_what_is_wrong(given: Rehearsal, tmp_path: Path) -> None:
     """With another run to compare with, every point is a fault, also where the state was resumed before."""
     shutil.copy(given.scratch / "rehearsal.yaml", tmp_path)
-    other = sweep.Rehearsal(tmp_path, given.whole, {**given.image, "recipe.yaml": ""}, given.operations, 0.0)
+    other = Rehearsal(tmp_path, given.whole, {**given.image, "recipe.yaml": ""}, given.operations, 0.0)
     for new in (True, False):
         [row] = sweep.sweep(other, ["kill"], every=400)
         assert len(row.wrong) == row.points >= 1 and "recipe.yaml differ" in row.wrong[0]
         assert row.resumed == (row.points if new else 0)
 
 
-def test_only_equal_folders_count_as_the_same_state(given: sweep.Rehearsal, tmp_path: Path) -> None:
+def test_only_equal_folders_count_as_the_same_state(given: Rehearsal, tmp_path: Path) -> None:
     def state(change: Callable[[Path], object]) -> str:
         root = shutil.copytree(given.whole, tmp_path / "run", symlinks=True)
         change(root)
@@ -80,14 +82,14 @@ def test_only_equal_folders_count_as_the_same_state(given: sweep.Rehearsal, tmp_
     assert states[0] == state(lambda root: None) == other_times
 
 
-def test_a_run_that_is_killed_again_and_again_comes_to_its_end(given: sweep.Rehearsal) -> None:
+def test_a_run_that_is_killed_again_and_again_comes_to_its_end(given: Rehearsal) -> None:
     """Every start gets a little further, however soon it is killed, as long as it can finish one step."""
     root, starts = given.scratch / "preempted", 0
     ended, said = -9, ""
     while ended == -9:
         starts += 1
-        with sweep._fault("*:40:kill", root):
+        with fault("*:40:kill", root):
             ended, said = sweep.in_fork(lambda: (failpoints.state(), sweep._resume(given, root)))
         assert starts < 60
     assert ended == 0, said
-    assert starts > 10 and sweep.contents(root) == given.image
+    assert starts > 10 and contents(root) == given.image
