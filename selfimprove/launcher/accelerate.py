@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfimprove.errors import RecipeError, UserError
+from selfimprove.errors import EngineError, RecipeError, UserError
 from selfimprove.interfaces import Launcher
 from selfimprove.registry import register
 
@@ -48,10 +48,24 @@ class Accelerate(Launcher):
         if self.processes < 0:
             raise RecipeError(f"launcher.accelerate.processes is {self.processes}; it must be 0 or more")
 
+    def preflight(self) -> list[str]:
+        """Count the GPUs of this machine.
+
+        Raises:
+            EngineError: there are some, and fewer than processes.
+        """
+        if self.processes > (gpus := _gpus()) > 0:
+            raise EngineError(
+                f"launcher.accelerate.processes is {self.processes}, and this machine has {gpus} GPU"
+                f"{'s' * (gpus > 1)}; set launcher.accelerate.processes=0 for one process on each"
+            )
+        return []
+
     def together(self) -> int:
-        return self.processes or _gpus()
+        return self.processes or max(1, _gpus())
 
     def launch(self, step: Callable[[], None], command: Sequence[str]) -> None:
+        self.preflight()
         size = self.together() if command[3] in TRAINS else 1
         shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
         words = [sys.executable, "-m", "selfimprove", *command]
@@ -104,7 +118,7 @@ def _end(copies: Sequence[Copy]) -> None:
 def _gpus() -> int:
     import torch
 
-    return max(1, torch.cuda.device_count())
+    return torch.cuda.device_count()
 
 
 def _free_port() -> int:

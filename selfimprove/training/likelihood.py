@@ -13,7 +13,7 @@ from selfimprove.text import completions_ids, prompts_ids
 from selfimprove.training.lora import adapter
 from selfimprove.training.peak import Check
 from selfimprove.training.schedule import Schedule
-from selfimprove.training.trainer import arguments, dataset, train
+from selfimprove.training.trainer import configured, dataset, train
 from selfimprove.training.weights import load
 
 
@@ -84,8 +84,11 @@ def sft(
     for prompt, completion in zip(prompts, completions, strict=True):
         both = prompt + completion
         rows.append({"input_ids": both, "labels": [-100] * len(prompt) + completion, "length": len(both)})
-    config = SFTConfig(
-        **arguments(folder, schedule, model),
+    config = configured(
+        SFTConfig,
+        folder,
+        schedule,
+        model,
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
         packing=packing,

@@ -13,7 +13,7 @@ from selfimprove.records import Checkpoint, Preference
 from selfimprove.text import completions_ids, prompts_ids
 from selfimprove.training.lora import adapter
 from selfimprove.training.schedule import Schedule
-from selfimprove.training.trainer import arguments, dataset, report, train
+from selfimprove.training.trainer import configured, dataset, report, train
 from selfimprove.training.weights import frozen, load
 
 
@@ -44,8 +44,11 @@ def dpo(
             return dataset
 
     model, tokenizer = load(checkpoint, schedule.lora)
-    config = DPOConfig(
-        **arguments(folder, schedule, model),
+    config = configured(
+        DPOConfig,
+        folder,
+        schedule,
+        model,
         loss_type=list(loss_type),
         loss_weights=list(loss_weights) if loss_weights else None,
         beta=beta,
@@ -183,8 +186,8 @@ def pairs(
     trainer = PairTrainer(
         model=model,
         ref_model=None if reference is None else frozen(reference, checkpoint, schedule.lora),
-        args=DPOConfig(
-            **arguments(folder, schedule, model), max_length=None, precompute_ref_log_probs=reference is None
+        args=configured(
+            DPOConfig, folder, schedule, model, max_length=None, precompute_ref_log_probs=reference is None
         ),
         data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
         train_dataset=dataset([{**row, "numbers": given} for row, given in zip(rows, known, strict=True)]),

@@ -68,6 +68,17 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
     }
 
 
+def configured(kind: type, folder: Path, schedule: Schedule, model: Any, **options: Any) -> Any:
+    """A trainer's config of TRL: what is the same for all methods, and the method's own fields.
+
+    Raises:
+        UserError: as `arguments` does.
+    """
+    made = kind(**arguments(folder, schedule, model), **options)
+    made._n_gpu = min(made.n_gpu, 1)  # else one process that sees several GPUs would multiply the batch by their number
+    return made
+
+
 def _progress(log: Log, check: Check | None, check_every: int, kept: Resumable | None) -> Any:
     """Shows progress, asks `check`, has checkpoints kept, and ends a training whose loss is no number.
 

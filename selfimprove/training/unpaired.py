@@ -13,7 +13,7 @@ from selfimprove.records import Checkpoint, Rollout
 from selfimprove.text import completions_ids, prompts_ids
 from selfimprove.training.lora import adapter
 from selfimprove.training.schedule import Schedule
-from selfimprove.training.trainer import arguments, dataset, report, train
+from selfimprove.training.trainer import configured, dataset, report, train
 from selfimprove.training.weights import frozen, load
 
 
@@ -60,8 +60,11 @@ def kto(
     trainer = TokenizedKTOTrainer(
         model=model,
         ref_model=frozen(reference, checkpoint, schedule.lora),
-        args=KTOConfig(
-            **arguments(folder, replace(schedule, train_sampling_strategy="sequential"), model),
+        args=configured(
+            KTOConfig,
+            folder,
+            replace(schedule, train_sampling_strategy="sequential"),
+            model,
             max_length=None,
             **options,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,21 @@ def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    rounded = quantization(lora)
     model = AutoModelForCausalLM.from_pretrained(
         checkpoint.path,
         dtype=torch.float32,  # in bfloat16 most weights are too coarse for a step of the usual learning rates
-        quantization_config=quantization(lora),
+        quantization_config=rounded,
+        device_map={"": local_rank()} if rounded else None,  # they cannot be moved later
         use_safetensors=True,
         trust_remote_code=False,
     )
     return model, tokenizer
+
+
+def local_rank() -> int:
+    """The GPU of this process among those that train together; 0 where it trains alone."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def frozen(reference: Checkpoint, start: Checkpoint, lora: Lora) -> Any:

@@ -18,7 +18,7 @@ import pytest
 
 from selfimprove import recipe as recipes
 from selfimprove import registry
-from selfimprove.errors import RecipeError, UserError
+from selfimprove.errors import EngineError, RecipeError, UserError
 from selfimprove.launcher.accelerate import Accelerate, _free_port
 from selfimprove.records import Prompt, Rollout, write_records
 from selfimprove.rundir import RunDir
@@ -85,6 +85,21 @@ def test_a_stop_of_the_run_ends_all_of_them(
 def test_fewer_than_no_processes_are_refused() -> None:
     with pytest.raises(RecipeError, match="launcher.accelerate.processes is -1"):
         Accelerate(processes=-1)
+
+
+def test_more_processes_than_gpus_are_refused(
+    never: Callable, python: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = python("exit 0")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    for ask in (Accelerate(processes=3).preflight, lambda: Accelerate(processes=3).launch(never, TRAIN)):
+        with pytest.raises(EngineError, match=r"^launcher.accelerate.processes is 3, and this machine has 2 GPUs; set"):
+            ask()
+    assert not notes.exists()
+    assert Accelerate(processes=2).preflight() == Accelerate().preflight() == []
+    assert (Accelerate().together(), Accelerate(processes=1).together()) == (2, 1)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert Accelerate(processes=3).preflight() == [] and Accelerate().together() == 1
 
 
 ALONE = ("dnpo", "pag", "ppo", "reinforce_plus_plus", "score", "self_distillation", "trr_plus_plus")

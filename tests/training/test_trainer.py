@@ -1,0 +1,51 @@
+"""What TRL is given: one device for a process, whatever else the machine has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from selfimprove import training
+from selfimprove.records import Checkpoint
+from selfimprove.training.trainer import configured
+
+SMALL: Any = SimpleNamespace(num_parameters=lambda: 6, dtype=None)
+
+
+def test_a_process_that_sees_several_gpus_trains_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelerate.state import AcceleratorState
+    from transformers import TrainingArguments
+
+    for name, said in (("is_available", True), ("is_bf16_supported", False), ("device_count", 4), ("set_device", None)):
+        monkeypatch.setattr(f"torch.cuda.{name}", lambda *_, said=said: said)
+    plain = TrainingArguments(output_dir=str(tmp_path), per_device_train_batch_size=8)
+    assert (plain.n_gpu, plain.train_batch_size) == (4, 32), "what transformers makes of them"
+    plan = training.Schedule(learning_rate=1.0, per_device_train_batch_size=8)
+    made = configured(TrainingArguments, tmp_path, plan, SMALL, eval_steps=7)
+    assert (made.n_gpu, made.train_batch_size, made.eval_steps) == (1, 8, 7)
+    AcceleratorState._reset_state(reset_partial_state=True)  # it holds on to a GPU that is not there
+
+
+def test_a_process_without_a_gpu_trains_on_the_cpu(tmp_path: Path) -> None:
+    from transformers import TrainingArguments
+
+    made = configured(TrainingArguments, tmp_path, training.Schedule(learning_rate=1.0), SMALL)
+    assert made.n_gpu == 0 and made.device.type == "cpu"
+
+
+@pytest.mark.parametrize(("rank", "place"), [(None, 0), ("3", 3)])
+def test_weights_in_4_bits_are_loaded_where_the_process_trains(
+    start: Checkpoint, monkeypatch: pytest.MonkeyPatch, rank: str | None, place: int
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr("selfimprove.training.weights.quantization", lambda lora: "4 bits" if lora.r else None)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda path, **given: asked.append(given))
+    monkeypatch.setenv("LOCAL_RANK", rank) if rank else monkeypatch.delenv("LOCAL_RANK", raising=False)
+    training.load(start, training.Lora(r=2, load_in_4bit=True))
+    training.load(start)
+    assert [given["device_map"] for given in asked] == [{"": place}, None]
