@@ -180,7 +180,7 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     from selfimprove import recipe as recipes
 
     composed, _ = recipes.load(recipe, overrides or [])
-    remarks = recipes.preflight(composed)
+    remarks = recipes.preflight(composed, elsewhere=True)  # what a login node checks, a node with a GPU may run
     table = Table(title=f"{recipe}: {composed.rounds} rounds, seed {composed.seed}", show_header=False)
     for slot in registry.SLOTS:
         table.add_row(slot, ", ".join(getattr(composed, slot)) or "-")

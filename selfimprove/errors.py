@@ -58,6 +58,10 @@ class EngineError(UserError):
     code = 69
 
 
+class DeviceError(EngineError):
+    """The recipe asks for a device that this machine does not have; another machine may."""
+
+
 class StorageError(UserError):
     """Writing failed: no space left, no permission, or a device error."""
 

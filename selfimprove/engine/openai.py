@@ -121,6 +121,10 @@ class OpenAI(Engine):
             "use engine=transformers or engine=vllm, or a method that does without"
         )
 
+    def preflight(self) -> list[str]:
+        self._key()
+        return []
+
     def _key(self) -> str:
         host = urlsplit(self.base_url).hostname or ""
         if host not in (*HERE, *os.environ.get(ALLOWED, "").replace(",", " ").split()):

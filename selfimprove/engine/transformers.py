@@ -22,11 +22,14 @@ from typing import Any, ClassVar
 
 from selfimprove import forward
 from selfimprove.decoding import Draw, decode
+from selfimprove.errors import DeviceError, EngineError
 from selfimprove.forward import context_of
 from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import prompts_ids
+
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
 
 @register("transformers")
@@ -94,6 +97,10 @@ class Transformers(Engine):
     def close(self) -> None:
         self._loaded.clear()
 
+    def preflight(self) -> list[str]:
+        _check_place(self.device, self.dtype)
+        return []
+
     def _load(self, checkpoint: Checkpoint) -> tuple[Any, Any]:
         if checkpoint.path in self._loaded:
             self._loaded.move_to_end(checkpoint.path)
@@ -102,3 +109,29 @@ class Transformers(Engine):
             self._loaded.popitem(last=False)
         self._loaded[checkpoint.path] = forward.load(checkpoint.path, self.device, self.dtype)
         return self._loaded[checkpoint.path]
+
+
+def _check_place(device: str, dtype: str) -> None:
+    """Whether a model can be loaded there; torch is imported only where a device has to be looked for.
+
+    Raises:
+        EngineError: torch knows no such device or number type.
+        DeviceError: this machine does not have the device.
+    """
+    if dtype not in DTYPES:
+        raise EngineError(f"engine.transformers.dtype: {dtype!r} cannot be used; it takes {', '.join(DTYPES)}")
+    if device in ("auto", "cpu"):
+        return
+    import torch
+
+    try:
+        place = torch.device(device)
+        kind = torch.get_device_module(place)
+    except RuntimeError as error:
+        raise EngineError(f"engine.transformers.device: {str(error).splitlines()[0]}") from error
+    found = kind.device_count() if kind.is_available() else 0  # asked so that no memory of the device is taken
+    if (place.index or 0) >= found:
+        raise DeviceError(
+            f"engine.transformers.device: this machine has {found or 'no'} {place.type} devices, the recipe asks for "
+            f"{device!r}; `auto` takes a GPU if there is one"
+        )

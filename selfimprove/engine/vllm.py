@@ -28,7 +28,7 @@ from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import prompts_ids
-from selfimprove.vllm_process import Process, Weights, check, parameters, weights_of
+from selfimprove.vllm_process import Process, Weights, check, look, parameters, weights_of
 
 ROWS = 128
 """Completions in a batch that transformers scores."""
@@ -118,6 +118,10 @@ class Vllm(Engine):
         if self._process is not None:
             self._process.close()
         self._served = ""
+
+    def preflight(self) -> list[str]:
+        look()
+        return []
 
     def _vllm(self) -> Process:
         """The process, which starts when weights are loaded; what stands in the way is said before that."""

@@ -20,8 +20,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from selfimprove.errors import EngineError, RecipeError, UserError
 from selfimprove.interfaces import Launcher
@@ -29,11 +30,13 @@ from selfimprove.registry import register
 
 TRAINS = ("optimization", "null")
 """The steps that train."""
+MISSING = "launcher ray needs the package ray: pip install 'selfimprove[ray]', or set launcher=inline"
 
 
 @register("ray", paper="1712.05889")
 @dataclass
 class Ray(Launcher):
+    elsewhere: ClassVar[bool] = True
     address: str | None = None
     """Where the cluster is, as ray.init takes it: `auto` or HOST:PORT; null: RAY_ADDRESS, or a new one here."""
     num_cpus: float = 1.0
@@ -46,6 +49,11 @@ class Ray(Launcher):
     def __post_init__(self) -> None:
         if self.num_cpus < 0 or self.num_gpus < 0 or (self.train_gpus or 0) < 0:
             raise RecipeError("launcher.ray takes num_cpus, num_gpus and train_gpus of 0 or more")
+
+    def preflight(self) -> list[str]:
+        if not find_spec("ray"):
+            raise EngineError(MISSING)
+        return []
 
     def launch(self, step: Callable[[], None], command: Sequence[str]) -> None:
         ray, gpus = self._connected(), self.num_gpus
@@ -73,7 +81,7 @@ class Ray(Launcher):
         try:
             ray = importlib.import_module("ray")
         except ImportError as error:
-            raise EngineError("launcher ray needs the package: pip install 'selfimprove[ray]'") from error
+            raise EngineError(MISSING) from error
         if not ray.is_initialized():
             try:
                 ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove.engine.transformers import Transformers
-from selfimprove.errors import DataError, RecipeError, UserError
+from selfimprove.errors import DataError, DeviceError, EngineError, RecipeError, UserError
 from selfimprove.interfaces import GREEDY, Sampling
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.text import completion_ids, prompt_ids
@@ -403,6 +403,16 @@ def test_a_device_or_number_type_that_does_not_exist_is_one_clear_line(option, v
     with pytest.raises(UserError) as caught:
         Transformers(**{option: value}).sample(small(), [ask("3")], 1, GREEDY, 0, quiet_log)
     assert value in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(EngineError) as before:
+        Transformers(**{option: value}).preflight()
+    assert value in str(before.value) and "\n" not in str(before.value) and not isinstance(before.value, DeviceError)
+
+
+def test_what_is_there_passes():
+    for options in ({}, {"device": "cpu"}, {"device": "cpu:0"}, {"dtype": "bfloat16"}):
+        assert Transformers(**options).preflight() == []
+    with pytest.raises(DeviceError, match=r"has 1 cpu devices, the recipe asks for 'cpu:7'"):
+        Transformers(device="cpu:7").preflight()
 
 
 def test_a_model_without_a_plain_cache_is_one_clear_line(small, ask, quiet_log, tmp_path):
