@@ -212,7 +212,9 @@ class Runner:
                 self._step(number, "confirmation", ended)
             self._publish(number, replayed=number < rounds and self.folder.step(number + 1, STAGES[0]).exists())
             self._wait()
-            stopped = self.stored.after(number).get("stop", "") if number else ""
+            if number:
+                stopped = self.stored.after(number).get("stop", "")
+                stopped = stopped or (steps.untested(self.stored, number + 1) if number < rounds else "")
             if stopped:
                 break
         standing = self.stored.standing(last + 1)

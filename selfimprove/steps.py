@@ -107,8 +107,7 @@ def _admitted(stored: Stored, given: Context) -> dict[str, AuditForm]:
     Raises:
         DataError: a judge that selects data has not passed its form.
     """
-    maker = stored.standing(given.round).incumbent
-    forms = stored.judges(maker)
+    maker, forms = _forms(stored, given.round)
     for name, reward in stored.at(given.round)[0].reward.items():
         form = forms.get(name)
         fault = form.fault if form else "there was no audit"
@@ -127,6 +126,22 @@ def _admitted(stored: Stored, given: Context) -> dict[str, AuditForm]:
             f"To go on: {', or '.join(ways)}"
         )
     return forms
+
+
+def _forms(stored: Stored, number: int) -> tuple[int, dict[str, AuditForm]]:
+    """The round whose policy judges in a round, and its audit forms."""
+    maker = stored.standing(number).incumbent
+    return maker, stored.judges(maker)
+
+
+def untested(stored: Stored, number: int) -> str:
+    """Why a round cannot have a judge that selects data, where too few attempts of a kind are left to test it; else ""."""
+    maker, forms = _forms(stored, number)
+    for name, reward in stored.at(number)[0].reward.items():
+        form = forms.get(name)
+        if form and form.short and form.binding:
+            return f"reward {name} cannot be tested for round {number}: the audit of round {maker} has {form.fault}"
+    return ""
 
 
 def selection(stored: Stored, given: Context) -> Counts:

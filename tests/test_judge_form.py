@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from selfimprove import registry
+from selfimprove import registry, rehearsal
 from selfimprove.engine.fake import Fake
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Context, Engine, Log, Reward, Sampling
@@ -169,6 +170,17 @@ def test_without_the_alarm_the_next_round_is_refused_and_the_exam_can_be_held(sc
         Runner(folder, log).run()
     summary = Runner(folder, log).run(rounds=1)
     assert summary["rounds"] == 1 and summary["sealed"]["n"] == 100
+
+
+def test_where_the_model_makes_too_few_mistakes_to_test_its_judge_the_run_ends_with_its_exam(school: Made) -> None:
+    folder, log = school("reward.judge.frozen=false", "rounds=3", "optimization.practice.gain=0.48")
+    summary = Runner(folder, log).run()
+    assert (summary["rounds"], summary["sealed"]["n"]) == (1, 100)
+    said = r"^reward judge cannot be tested for round 2: the audit of round 1 has verdicts on \d+ right and \d wrong .*"
+    assert re.match(said, summary["stopped"])
+    files = rehearsal.contents(folder.root)
+    Runner(folder, log).run()
+    assert rehearsal.contents(folder.root) == files
 
 
 def test_without_alarms_a_judge_is_audited_all_the_same(school: Made) -> None:
