@@ -22,7 +22,9 @@ TEXTS = (
     *("3+5+8=3+5=8;8+8=6#6", "Question: what is 12 - 7? Answer: 5.", "abc abc abc abc", "1, 2, 3, 4, 5, 6, 7, 8"),
     *("The capital of France is Paris.", "def f(x):\n    return x + 1", "To be, or not to be.", "{'a': [1, 2]}"),
 )
-"""What another engine's weights are checked with."""
+"""What another engine's weights are checked with, each with the next ones after it."""
+LENGTH = 32
+"""Tokens of it that are scored: 248 numbers in all, and short enough for any context."""
 NUMBERS = 1 << 27
 """Logits held at once; scoring needs those of all positions, and large vocabularies fill a GPU with few rows."""
 
@@ -166,12 +168,32 @@ class Reference:
         apart = [abs(a - b) for rows in zip(found, self.expected, strict=True) for a, b in zip(*rows, strict=True)]
         return sum(apart) / len(apart)
 
+    def clearly(self, found: Sequence[Sequence[float]], other: Reference) -> bool:
+        """Whether an engine's log-probabilities are of this checkpoint and not of the other one.
+
+        Least squares of found = other + t (self - other): t is 1 for this one, 0 for the other, and what is left over
+        is the engine's noise, which gives the error of t. Clear is a t of more than 1/2 by three such errors. Two
+        checkpoints that say exactly the same need not be told apart.
+        """
+        if self.pairs != other.pairs:
+            return False
+        if self.expected == other.expected:
+            return True
+        mine, theirs, seen = ([x for row in rows for x in row] for rows in (self.expected, other.expected, found))
+        step = [a - b for a, b in zip(mine, theirs, strict=True)]
+        moved = [a - b for a, b in zip(seen, theirs, strict=True)]
+        length = sum(d * d for d in step)
+        t = sum(m * d for m, d in zip(moved, step, strict=True)) / length
+        noise = sum((m - t * d) ** 2 for m, d in zip(moved, step, strict=True)) / (len(step) - 1)
+        return t - 3 * math.sqrt(noise / length) > 0.5
+
 
 def reference(path: str, dtype: str) -> Reference:
     """Load a checkpoint, score the fixed texts with it, and let it go."""
     model, tokenizer = load(path, "auto", dtype)
-    lines = tokenizer(list(TEXTS), add_special_tokens=False)["input_ids"]
-    pairs = [(line[:1], line[1:64]) for line in lines if len(line) > 1]
+    turned = [" ".join((*TEXTS[i:], *TEXTS[:i])) for i in range(len(TEXTS))]  # each goes on into the next: more tokens
+    lines = tokenizer(turned, add_special_tokens=False)["input_ids"]
+    pairs = [(line[:1], line[1:LENGTH]) for line in lines]
     return Reference(
         tokenizer=tokenizer,
         ends=ends_of(model, tokenizer),

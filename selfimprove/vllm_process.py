@@ -196,6 +196,26 @@ class Process:
                 self.close()
                 raise
 
+    def logprobs(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
+        """The log-probability of each token of the completions, for token ids of (prompt, completion)."""
+        if not pairs:
+            return []
+        lines = [[*prompt, *said] for prompt, said in pairs]
+        if self.held and self.held.rank:  # with an adapter, vLLM 0.31 dies of a prompt's log-probabilities (CPU)
+            starts = [len(prompt) for prompt, _ in pairs]
+            places = [(line, i) for line, start in zip(lines, starts, strict=True) for i in range(start, len(line))]
+            wanted = [[line[i]] for line, i in places]
+            asked = [
+                parameters(max_tokens=1, temperature=0.0, logprob_token_ids=one, detokenize=False) for one in wanted
+            ]
+            outputs = iter(self.generate([line[:i] for line, i in places], asked, None))
+            return [[next(outputs).outputs[0].logprobs[0][token].logprob for token in said] for _, said in pairs]
+        asked = parameters(max_tokens=1, prompt_logprobs=0, temperature=0.0, detokenize=False)
+        return [
+            [output.prompt_logprobs[i][line[i]].logprob for i in range(len(prompt), len(line))]
+            for (prompt, _), line, output in zip(pairs, lines, self.generate(lines, asked, None), strict=True)
+        ]
+
     def rest(self) -> None:
         """Give a GPU's memory to others until the next call, the training of this process for example.
 
@@ -224,7 +244,6 @@ class Process:
         if self.llm is not None:
             self.llm.llm_engine.engine_core.shutdown()
         self.llm, self.held, self.asleep, self.room, self.adapters = None, None, 0, 0, {}
-        gc.collect()
         _empty_cache()
 
     def _start(self, weights: Weights) -> None:
@@ -260,9 +279,10 @@ class Process:
 
 
 def _empty_cache() -> None:
-    """Give the memory back that torch keeps for this process, so that vLLM's finds room."""
+    """Give the memory back that this process holds for nothing, so that vLLM's finds room."""
     import torch
 
+    gc.collect()  # a trainer and its optimizer refer to each other, and torch keeps what they hold
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

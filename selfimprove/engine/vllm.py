@@ -8,7 +8,8 @@ Algorithm:
   1. Score eight fixed texts with a checkpoint by a forward pass in transformers, while vLLM sleeps.
   2. Same architecture and untied embeddings: reload the weights and empty the prefix cache. A PEFT adapter on the base
      that is loaded: serve it with the next requests. Anything else: a new process.
-  3. Score the texts with vLLM. A difference past the bound: a new process; if that differs too, EngineError.
+  3. Score the texts with vLLM. A difference past the bound: a new process; if that differs too, EngineError. Numbers of
+     a process that went on which are not clearly nearer to the new weights than to those before: a new process.
   4. Sample by token ids. Each prompt has a seed that follows from (seed, prompt); vLLM counts it up over the samples.
 Differs: the random numbers of a completion follow from (seed, prompt, sample), but the last bits of the logits depend
   on the batch: where two tokens are nearly equal, a completion can change with its neighbours. Measured on vLLM's CPU
@@ -18,6 +19,7 @@ Differs: the random numbers of a completion follow from (seed, prompt, sample), 
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +34,8 @@ from selfimprove.vllm_process import Process, Weights, check, look, parameters, 
 
 ROWS = 128
 """Completions in a batch that transformers scores."""
+KNOWN = 4
+"""Checkpoints of which tokenizer and reference are kept: those that a round compares, and the one served before."""
 
 
 @register("vllm", paper="2309.06180")
@@ -58,7 +62,7 @@ class Vllm(Engine):
         if self.sleep_level not in (0, 1, 2):
             raise RecipeError(f"engine.vllm.sleep_level is {self.sleep_level}; it must be 0, 1 or 2")
         self._process: Process | None = None
-        self._known: dict[str, tuple[Weights, forward.Reference]] = {}
+        self._known: OrderedDict[str, tuple[Weights, forward.Reference]] = OrderedDict()
         self._served = ""  # the folder that vLLM was found to run
         self._difference = 0.0
 
@@ -106,7 +110,7 @@ class Vllm(Engine):
         )
         if here:
             self._serve(checkpoint, None)
-        short = iter(_logprobs(process, here))
+        short = iter(process.logprobs(here))
         process.rest()
         long = iter(())
         if there:
@@ -141,6 +145,11 @@ class Vllm(Engine):
             self._vllm().rest()
             weights = weights_of(checkpoint, self.dtype)
             self._known[checkpoint.path] = weights, forward.reference(checkpoint.path, weights.dtype)
+        for path in (self._served, checkpoint.path):  # the one served before is what a reload is compared with
+            if path in self._known:
+                self._known.move_to_end(path)
+        while len(self._known) > KNOWN:
+            self._known.popitem(last=False)
         return self._known[checkpoint.path]
 
     def _serve(self, checkpoint: Checkpoint, log: Log | None) -> None:
@@ -151,15 +160,21 @@ class Vllm(Engine):
         """
         process, path, (weights, known) = self._vllm(), checkpoint.path, self._know(checkpoint)
         if self._served != path or process.llm is None:
-            self._served = ""
+            before, self._served = self._served, ""
             bound = self.max_difference or (1e-3 if weights.dtype == "float32" else 0.1)
-            anew = process.load(weights, anew=False)
-            self._difference = known.difference(_logprobs(process, known.pairs))
-            if not (anew or self._difference <= bound):
+            anew = process.load(weights, anew=not before)  # after a failure nobody knows what a process holds
+            found = process.logprobs(known.pairs)
+            self._difference = known.difference(found)
+            doubt = ""
+            if not self._difference <= bound:
+                doubt = f"vLLM differs by {self._difference:.3g} nats a token from transformers"
+            elif not (anew or known.clearly(found, self._known[before][1])):
+                doubt = "vLLM's numbers do not tell the new weights from those before"
+            if doubt and not anew:
                 if log:
-                    log.note(f"vLLM differs by {self._difference:.3g} nats a token from transformers: starting it anew")
+                    log.note(f"{doubt}: starting it anew")
                 process.load(weights, anew=True)
-                self._difference = known.difference(_logprobs(process, known.pairs))
+                self._difference = known.difference(process.logprobs(known.pairs))
             if not self._difference <= bound:
                 self.close()
                 raise EngineError(
@@ -169,31 +184,6 @@ class Vllm(Engine):
             self._served = path
         if log:
             log.metric("vllm/difference", self._difference)
-
-
-def _logprobs(process: Process, pairs: Sequence[forward.Pair]) -> list[list[float]]:
-    """The log-probability of each token of the completions, by vLLM."""
-    if not pairs:
-        return []
-    lines = [[*prompt, *said] for prompt, said in pairs]
-    if process.held and process.held.rank:  # with an adapter, vLLM 0.31 dies of a prompt's log-probabilities (CPU)
-        places = [
-            (line, place)
-            for (prompt, _), line in zip(pairs, lines, strict=True)
-            for place in range(len(prompt), len(line))
-        ]
-        asked = [
-            parameters(max_tokens=1, temperature=0.0, logprob_token_ids=[line[i]], detokenize=False)
-            for line, i in places
-        ]
-        outputs = iter(process.generate([line[:i] for line, i in places], asked, None))
-        return [[next(outputs).outputs[0].logprobs[0][token].logprob for token in said] for _, said in pairs]
-    asked = parameters(max_tokens=1, prompt_logprobs=0, temperature=0.0, detokenize=False)
-    outputs = process.generate(lines, asked, None)
-    return [
-        [output.prompt_logprobs[place][line[place]].logprob for place in range(len(prompt), len(line))]
-        for (prompt, _), line, output in zip(pairs, lines, outputs, strict=True)
-    ]
 
 
 def _completions(outputs: Sequence[Any], known: forward.Reference) -> list[dict[str, Any]]:

@@ -5,10 +5,13 @@ What vLLM itself computes is tested in tests/engine/vllm, where it is installed:
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
+import shutil
 import sys
 import tomllib
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -27,7 +30,7 @@ from selfimprove.records import Checkpoint, Rollout
 pytestmark = pytest.mark.runs
 
 ROOT = Path(__file__).resolve().parents[2]
-load = functools.cache(lambda folder: forward.load(folder, "cpu", "float32"))
+load = functools.cache(lambda folder, dtype: forward.load(folder, "cpu", dtype))
 
 
 class StandIn:
@@ -39,6 +42,8 @@ class StandIn:
     """Whether a reload leaves the old weights in place, as with tied embeddings."""
     shift = 0.0
     """What is added to every log-probability."""
+    digits = 9
+    """Of its log-probabilities behind the point: few are the noise of 16 bits."""
     fails = ""
 
     def __init__(self, **options: Any) -> None:
@@ -64,7 +69,7 @@ class StandIn:
         self.events.append(f"wake {tags[0]}")
 
     def generate(self, prompts: Any, asked: Any, use_tqdm: Any, lora_request: Any) -> list[Any]:
-        model, tokenizer = load(lora_request.path if lora_request else self.folder)
+        model, tokenizer = load(lora_request.path if lora_request else self.folder, self.options["dtype"])
         ids = [prompt["prompt_token_ids"] for prompt in prompts]
         self.asked.append((ids, asked, lora_request))
         if isinstance(asked, list) and "logprob_token_ids" in vars(asked[0]):
@@ -82,7 +87,10 @@ class StandIn:
                 SimpleNamespace(
                     prompt_logprobs=[
                         None,
-                        *({t: SimpleNamespace(logprob=x + self.shift)} for t, x in zip(line[1:], row, strict=True)),
+                        *(
+                            {token: SimpleNamespace(logprob=round(x + self.shift, self.digits))}
+                            for token, x in zip(line[1:], row, strict=True)
+                        ),
                     ]
                 )
                 for line, row in zip(ids, rows, strict=True)
@@ -272,6 +280,97 @@ def test_a_reload_that_changes_nothing_is_found_and_mended(vllm, small, ask, qui
     assert "nats a token" in quiet_log.notes[0] and quiet_log.metrics["vllm/difference"] < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("share", "noise", "clear"),
+    [
+        *((1.0, 0.0, True), (0.0, 0.0, False), (0.4, 0.0, False), (0.6, 0.0, True)),
+        *((1.0, 0.28, True), (1.0, 0.3, False), (0.0, 0.3, False), (0.0, 9.0, False)),
+    ],
+)
+def test_numbers_are_of_the_new_weights_where_they_lie_clearly_past_the_middle(share, noise, clear):
+    """By hand: four tokens, one nat apart; noise n at right angles leaves an error of n/sqrt(3), and 3 x 0.2887 / 1.732
+    is the half between 1 and the middle."""
+
+    def said(*rows: list[float]) -> forward.Reference:
+        pairs = [([1], [2, 3, 4]), ([1], [5])]
+        return forward.Reference(tokenizer=None, ends=[], context=9, pairs=pairs, expected=list(rows))
+
+    old, new = said([-5.0, -3.0, -7.0], [-2.0]), said([-4.0, -2.0, -6.0], [-1.0])
+    found = [[-5 + share + noise, -3 + share - noise, -7 + share + noise], [-2 + share - noise]]
+    assert new.clearly(found, old) == clear
+    assert new.clearly(found, new), "nothing is to be told apart"
+    other = dataclasses.replace(old, pairs=[([1], [2, 3, 4]), ([1], [6])])
+    assert not new.clearly(new.expected, other), "their numbers are of other tokens"
+
+
+@pytest.fixture
+def rounds(small, tmp_path: Path) -> Callable[[float], Checkpoint]:
+    """`rounds(0.01)`: a model of 16 bits, each of its weights moved by that share at random."""
+
+    def make(share: float) -> Checkpoint:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        base, folder = small(seed=0), tmp_path / str(share)
+        model: Any = AutoModelForCausalLM.from_pretrained(base.path)
+        torch.manual_seed(1)
+        for weights in model.parameters():
+            weights.data *= 1 + share * torch.randn_like(weights)
+        model.to(torch.bfloat16).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(base.path).save_pretrained(folder)
+        return Checkpoint(path=str(folder))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("stale", "after"), [(False, ["reload", "empty"]), (True, ["reload", "empty", "end", "start"])]
+)
+def test_in_16_bits_a_reload_of_nearly_equal_weights_is_told_from_none(vllm, rounds, ask, quiet_log, stale, after):
+    """The old weights are well within the bound of 16 bits, and further off than the noise."""
+    before, now, engine = rounds(0.0), rounds(0.003), Vllm()
+    old, new = (forward.reference(one.path, "bfloat16") for one in (before, now))
+    assert 0.04 < new.difference(old.expected) < 0.07
+    vllm.digits, vllm.stale = 1, stale  # off by 0.025 nats on average
+    greedy(engine, before, ask, quiet_log)
+    greedy(engine, now, ask, quiet_log)
+    assert vllm.events == ["start", *after] and vllm.started[-1].folder == now.path
+    assert [note.partition(":")[0] for note in quiet_log.notes] == [
+        "vLLM's numbers do not tell the new weights from those before"
+    ] * stale
+
+
+def test_weights_that_are_nearer_than_the_noise_take_a_new_process_and_equal_ones_do_not(
+    vllm, rounds, ask, quiet_log, tmp_path
+):
+    engine, vllm.digits = Vllm(max_difference=1.0), 0  # off by 0.25 nats on average
+    for share in (0.0, 0.0002):
+        greedy(engine, rounds(share), ask, quiet_log)
+    assert vllm.events == ["start", "reload", "empty", "end", "start"]
+    greedy(engine, Checkpoint(path=str(shutil.copytree(rounds(0.0002).path, tmp_path / "copy"))), ask, quiet_log)
+    assert vllm.events[5:] == ["reload", "empty"]
+
+
+def test_after_a_reload_that_failed_nobody_knows_what_is_loaded(vllm, small, ask, quiet_log, monkeypatch):
+    engine = Vllm()
+    greedy(engine, small(seed=0), ask, quiet_log)
+    with monkeypatch.context() as patch, pytest.raises(EngineError, match="vLLM cannot run"):
+        patch.setattr(vllm, "reset_prefix_cache", lambda self: 1 / 0)
+        greedy(engine, small(seed=1), ask, quiet_log)
+    assert greedy(engine, small(seed=0), ask, quiet_log) == greedy(Transformers(), small(seed=0), ask, quiet_log)
+    assert vllm.events == ["start", "reload", "end", "start"]
+
+
+def test_references_of_few_checkpoints_are_kept_and_the_one_served_is_among_them(vllm, small, ask, quiet_log):
+    engine, folders = Vllm(), [small(seed=seed) for seed in range(7)]
+    greedy(engine, folders[0], ask, quiet_log)
+    for folder in folders[1:6]:
+        engine._know(folder)
+    assert list(engine._known) == [folder.path for folder in (*folders[3:5], folders[0], folders[5])]
+    greedy(engine, folders[6], ask, quiet_log)
+    assert len(engine._known) == 4 and vllm.events == ["start", "reload", "empty"]
+
+
 def test_a_fresh_process_that_differs_is_an_engine_error_and_is_ended(vllm, small, ask, quiet_log):
     vllm.shift = 0.002
     with pytest.raises(EngineError, match=r"differs by 0.002 nats a token .*more than 0.001.*engine=transformers"):
@@ -325,6 +424,20 @@ def test_a_call_that_was_cut_short_ends_the_process(vllm, small, ask, quiet_log,
 
 
 # ---- memory ------------------------------------------------------------------------------------------------------
+def test_what_training_left_behind_is_collected_before_memory_is_given_back(monkeypatch):
+    import torch
+
+    class Trainer:
+        def __init__(self) -> None:
+            self.optimizer = self
+
+    left, seen = weakref.ref(Trainer()), []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append(left()))
+    vllm_process._empty_cache()
+    assert seen == [None]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("level", "again"), [(0, []), (1, []), (2, ["reload", "empty"])])
 def test_on_a_gpu_the_engine_sleeps_between_calls(vllm, small, ask, quiet_log, level, again, monkeypatch):
