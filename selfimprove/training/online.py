@@ -20,7 +20,7 @@ from selfimprove.text import prompts_ids
 from selfimprove.training.lora import adapter
 from selfimprove.training.options import Sampled, reference_of, start_of
 from selfimprove.training.schedule import schedule_of
-from selfimprove.training.trainer import arguments, dataset, diverged, report, train
+from selfimprove.training.trainer import configured, dataset, diverged, report, train
 from selfimprove.training.weights import load
 
 
@@ -79,7 +79,10 @@ def _equal(scores: Sequence[float | None]) -> bool:
     return len({score for score in scores if score is not None}) < 2
 
 
-GIVEN = ("num_generations", "num_iterations", "temperature", "max_completion_length", "mask_truncated_completions")
+GIVEN = (
+    *("num_generations", "num_iterations", "temperature", "max_completion_length", "mask_truncated_completions"),
+    *("use_vllm", "vllm_gpu_memory_utilization"),
+)
 """Of the options that all have, those that TRL's config has as well."""
 
 
@@ -123,7 +126,7 @@ def policy_gradient(
 
         def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **named: Any) -> Any:
             made = self._drawn(prompt_ids, *rest, **named)
-            drawn = made if algorithm == "rloo" else made[0]
+            drawn, logprobs = (made, None) if algorithm == "rloo" else made
             self.scores = self._scores(self.places, drawn)
             for _ in range(method.redraw):
                 stale = [start for start in range(0, len(drawn), each) if _equal(self.scores[start : start + each])]
@@ -135,10 +138,12 @@ def policy_gradient(
                 rows = [row for start in stale for row in range(start, start + each)]
                 places = [self.places[row] for row in rows]
                 again = self._drawn([ids[place] for place in places], *rest, **named)
-                again = again if algorithm == "rloo" else again[0]
-                for row, completion, score in zip(rows, again, self._scores(places, again), strict=True):
+                again, marks = (again, None) if algorithm == "rloo" else again
+                for i, (row, score) in enumerate(zip(rows, self._scores(places, again), strict=True)):
                     # TRL goes on with these very lists
-                    prompt_ids[row], drawn[row], self.scores[row] = ids[self.places[row]], completion, score
+                    prompt_ids[row], drawn[row], self.scores[row] = ids[self.places[row]], again[i], score
+                    if logprobs and marks:  # vLLM's, with which its samples are weighted
+                        logprobs[row] = marks[i]
             tally.add([self.scores[start : start + each] for start in range(0, len(drawn), each)])
             return made
 
@@ -174,12 +179,14 @@ def policy_gradient(
     trainer = Online(
         model=model,
         reward_funcs=[recipe_reward],
-        args=config(**arguments(folder, schedule, model), **options),
+        args=configured(config, folder, schedule, model, **options),
         train_dataset=dataset([{"prompt": str(place)} for place in range(len(prompts))]),
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
     )
     trained = train(trainer, tokenizer, folder, log, checkpoint, kept=False)
     tally.report(log, together)
-    report(trainer, log, {"entropy": "entropy", "kl": "kl"})
+    report(
+        trainer, log, {"entropy": "entropy", "kl": "kl", "sampling/sampling_logp_difference/mean": "vllm_difference"}
+    )
     return trained

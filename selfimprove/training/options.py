@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+from selfimprove import vllm_process
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import Context
 from selfimprove.records import Checkpoint
@@ -104,6 +105,21 @@ class Sampled(Adapted, Referenced):
     """Leave completions that ran into the limit out of the loss."""
     redraw: int = 0
     """Times that groups with equal scores are drawn again, of other prompts."""
+    use_vllm: bool = False
+    """Draw the completions with vLLM on the GPU that trains (TRL's mode colocate), not with `generate`; needs
+    selfimprove[vllm]; not run on a GPU here."""
+    vllm_gpu_memory_utilization: float = 0.3
+    """Share of the GPU's memory that vLLM takes then."""
+
+    def preflight(self) -> list[str]:
+        """Look for the packages that the options need, before a run begins.
+
+        Raises:
+            EngineError: one is not installed, or not in a version that can be used.
+        """
+        if self.use_vllm:
+            vllm_process.installed(f"optimization.{name_of(self)}.use_vllm", "set use_vllm=false")
+        return super().preflight()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,11 +8,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import queue
 import shutil
 import sys
+import threading
 import tomllib
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -25,6 +28,7 @@ from selfimprove.engine.transformers import Transformers
 from selfimprove.engine.vllm import Vllm
 from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.interfaces import GREEDY, Sampling
+from selfimprove.model.tiny import Tiny
 from selfimprove.records import Checkpoint, Rollout
 
 pytestmark = pytest.mark.runs
@@ -45,17 +49,29 @@ class StandIn:
     digits = 9
     """Of its log-probabilities behind the point: few are the noise of 16 bits."""
     fails = ""
+    dies = ""
+    """The call in which the process is killed: its client goes on waiting."""
 
     def __init__(self, **options: Any) -> None:
         if self.fails:
             raise RuntimeError(self.fails)
         self.options, self.folder, self.asked = options, options["model"], list[Any]()
-        self.llm_engine = SimpleNamespace(engine_core=SimpleNamespace(shutdown=lambda: self.events.append("end")))
+        client = SimpleNamespace(
+            resources=SimpleNamespace(engine_dead=False),
+            outputs_queue=queue.Queue(),
+            utility_results={},
+            shutdown=lambda: self.events.append("end"),
+        )
+        self.llm_engine = SimpleNamespace(engine_core=client)
         self.started.append(self)
         self.events.append("start")
 
     def collective_rpc(self, name: str, kwargs: dict[str, str]) -> None:
         assert name == "reload_weights"
+        if self.dies == "reload":
+            client = self.llm_engine.engine_core
+            client.resources.engine_dead, client.utility_results[1] = True, Future()
+            client.utility_results[1].result(timeout=60)
         self.folder = self.folder if self.stale else kwargs["weights_path"]
         self.events.append("reload")
 
@@ -69,6 +85,9 @@ class StandIn:
         self.events.append(f"wake {tags[0]}")
 
     def generate(self, prompts: Any, asked: Any, use_tqdm: Any, lora_request: Any) -> list[Any]:
+        if self.dies == "generate":
+            self.llm_engine.engine_core.resources.engine_dead = True
+            raise self.llm_engine.engine_core.outputs_queue.get(timeout=60)
         model, tokenizer = load(lora_request.path if lora_request else self.folder, self.options["dtype"])
         ids = [prompt["prompt_token_ids"] for prompt in prompts]
         self.asked.append((ids, asked, lora_request))
@@ -167,6 +186,20 @@ def test_what_vllm_raises_is_one_clear_line(vllm, tiny, ask, quiet_log):
     with pytest.raises(EngineError, match="vLLM cannot run .*: Engine core initialization failed") as caught:
         Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", ["generate", "reload"])
+def test_a_process_that_is_killed_while_it_works_is_noticed(vllm, monkeypatch, tiny, tmp_path, ask, quiet_log, call):
+    """vLLM's own client waits on; the next call starts a new process."""
+    monkeypatch.setattr(vllm_process, "LOOK", 0.01)
+    engine, other = Vllm(max_completion_length=4), Tiny()._untrained(tmp_path / "other", seed=1)
+    engine.sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+    vllm.dies = call
+    with pytest.raises(EngineError, match=r"^vLLM (failed|cannot run .*other): its process died\. What it said"):
+        engine.sample(other, [ask("3")], 1, GREEDY, 0, quiet_log)
+    vllm.dies = ""
+    assert len(engine.sample(other, [ask("3")], 1, GREEDY, 0, quiet_log)) == 1
+    assert len(vllm.started) == 2 and "vllm-watcher" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_damaged_folder_is_found_before_vllm_starts(vllm, ask, quiet_log, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.optimization.grpo import Grpo
 from selfimprove.records import Prompt, Rollout
 
@@ -121,6 +121,66 @@ def test_the_seed_decides_the_bytes(setting: Callable, questions: list[Prompt]) 
         Grpo(**SHORT, max_steps=2, beta=0.1).optimize(questions, given)
         made[name] = weights(given.folder)
     assert made["a"] == made["b"] != made["c"]
+
+
+class VllmInTraining:
+    """What TRL asks of vLLM, answered by the weights in training with their own log-probabilities."""
+
+    def __init__(self, model: Any, temperature: float, max_completion_length: int, **options: Any) -> None:
+        self.model, self.temperature, self.length = model, temperature, max_completion_length
+        self.options, self.synced = options, 0
+
+    def sync_weights(self) -> None:
+        self.synced += 1
+
+    def generate(self, prompts: list[list[int]], images: None, num_generations: int, profiler: Any) -> tuple:
+        import torch
+
+        completions, logprobs = [], []
+        with torch.no_grad():
+            for prompt in prompts:
+                ids, marks = list(prompt), []
+                for _ in range(self.length):
+                    line = (self.model(torch.tensor([ids])).logits[0, -1] / self.temperature).log_softmax(-1)
+                    ids.append(int(torch.multinomial(line.exp(), 1)))
+                    marks.append([float(line[ids[-1]])])
+                completions.append(ids[len(prompt) :])
+                logprobs.append(marks)
+        return prompts, completions, logprobs, None
+
+
+@pytest.mark.parametrize("redraw", [0, 1])
+def test_vllm_draws_the_completions_where_it_is_asked_to(
+    setting: Callable, questions: list[Prompt], monkeypatch: pytest.MonkeyPatch, redraw: int
+) -> None:
+    """Its log-probabilities are those of the completions that are trained on, also of those drawn again."""
+    from trl.trainer import grpo_trainer
+
+    made: list[VllmInTraining] = []
+
+    def start(**options: Any) -> VllmInTraining:
+        made.append(VllmInTraining(**options))
+        return made[-1]
+
+    monkeypatch.setattr(grpo_trainer, "VLLMGeneration", start)
+
+    def equal(rollouts: Sequence[Rollout]) -> list[Rollout]:
+        return [replace(one, score=1.0) for one in rollouts]
+
+    given = setting(reward=equal if redraw else letters)
+    Grpo(**SHORT, max_steps=2, use_vllm=True, vllm_gpu_memory_utilization=0.2, redraw=redraw).optimize(questions, given)
+    [vllm] = made
+    assert (vllm.synced, vllm.options["mode"], vllm.options["gpu_memory_utilization"]) == (2, "colocate", 0.2)
+    assert given.log.metrics["train/redrawn_groups"] == (8 if redraw else 0)
+    assert 0 < given.log.metrics["train/vllm_difference"] < 1e-4
+
+
+def test_vllm_in_training_is_looked_for_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Grpo(**SHORT).preflight() == []
+    monkeypatch.setattr("selfimprove.vllm_process._version", lambda package: "")
+    said = r"^optimization\.grpo\.use_vllm needs vLLM .* it is not installed: pip install .*, or set use_vllm=false$"
+    with pytest.raises(EngineError, match=said):
+        Grpo(**SHORT, use_vllm=True).preflight()
 
 
 @pytest.mark.parametrize(("rate", "steps"), [(1e30, 3), (float("inf"), 12)])

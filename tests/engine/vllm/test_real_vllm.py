@@ -195,7 +195,8 @@ def test_an_adapter_says_what_peft_says(fresh, adapters, problems, quiet_log, st
     assert starts == [both[0].path]
 
 
-def test_a_process_that_dies_is_one_clear_line_and_none_is_left_behind(fresh, taught, problems, quiet_log):
+@pytest.mark.parametrize("when", ["before", "while it works"])
+def test_a_process_that_dies_is_one_clear_line_and_none_is_left_behind(fresh, taught, problems, quiet_log, when):
     def children() -> set[int]:
         found = set()
         for child in psutil.Process().children(recursive=True):
@@ -208,9 +209,18 @@ def test_a_process_that_dies_is_one_clear_line_and_none_is_left_behind(fresh, ta
     engine.sample(taught, problems[:2], 1, GREEDY, 0, quiet_log)
     new = children() - before
     assert new
-    for pid in new:
-        os.kill(pid, signal.SIGKILL)
-    with pytest.raises(EngineError) as caught:
+
+    def kill() -> None:
+        for pid in new:
+            os.kill(pid, signal.SIGKILL)
+
+    if when == "before":
+        kill()
+    else:  # after vLLM has been asked and before it has answered: its client would wait forever
+        client = engine._process.llm.llm_engine.engine_core
+        wait = client.get_output
+        client.get_output = lambda: (kill(), wait())[1]
+    with pytest.raises(EngineError, match="^vLLM failed: its process died") as caught:
         engine.sample(taught, problems[:4], 1, GREEDY, 0, quiet_log)
     assert "\n" not in str(caught.value)
     assert len(engine.sample(taught, problems[:2], 1, GREEDY, 0, quiet_log)) == 2, "it starts again"
