@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+import textwrap
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,14 +15,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gpu_check", ROOT / "scripts" / "gpu_check.py")
+def loaded(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules["gpu_check"] = module  # its dataclasses look their module up
+    sys.modules[name] = module  # its dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return loaded("gpu_check", ROOT / "scripts" / "gpu_check.py")
 
 
 def test_the_shape_has_as_many_weights_as_it_says(script: ModuleType) -> None:
@@ -36,54 +40,118 @@ def test_the_peak_is_that_of_the_device(script: ModuleType, name: str, peak: int
 
 
 @pytest.fixture
-def table(script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """`table([check], "--minutes", "1")`: the exit code, and found and note by what was checked."""
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`table(code, "--minutes", "1")`: the exit code, and found and note by what was checked; `code` sets CHECKS."""
 
-    def run(checks: list[Any], *words: str) -> tuple[int, dict[str, tuple[str, str]]]:
-        out = tmp_path / "table.json"
-        monkeypatch.setattr(script, "CHECKS", checks)
+    def run(code: str, *words: str) -> tuple[int, dict[str, tuple[str, str]]]:
+        lines = (ROOT / "scripts" / "gpu_check.py").read_text().splitlines()
+        [place] = [i for i, line in enumerate(lines) if line.startswith("CHECKS = ")]
+        lines[place] = textwrap.dedent(code)
+        path, out = tmp_path / "own_checks.py", tmp_path / "table.json"
+        path.write_text("\n".join(lines))
         monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--json", str(out), *words])
         monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path))
-        code = script.main()
+        code_of = loaded("own_checks", path).main()
         rows = json.loads(out.read_text()) if out.exists() else []
-        return code, {row["what"]: (row["found"], row["note"]) for row in rows}
+        return code_of, {row["what"]: (row["found"], row["note"]) for row in rows}
 
     return run
 
 
-def good(sizes: Any, folder: Path) -> Iterator[tuple[str, str, str]]:
+GOOD = """
+def good(sizes, folder):
     assert folder.is_dir() and sizes.smoke
     yield "speed", "7 tokens/s", "small"
-
-
-def bad(sizes: Any, folder: Path) -> Iterator[tuple[str, str, str]]:
-    yield "first", "1", ""
-    raise MemoryError("out of\nmemory")
+"""
 
 
 def test_a_check_that_fails_says_so_and_the_others_go_on(table: Any) -> None:
-    code, rows = table([bad, good], "--cpu-smoke")
+    code, rows = table(
+        f"""{GOOD}
+def bad(sizes, folder):
+    yield "first", "1", ""
+    raise MemoryError("out of\\nmemory")
+def dead(sizes, folder):
+    yield "second", "2", ""
+    print("a last word", flush=True)
+    os._exit(3)
+def grows(sizes, folder):
+    yield "growth", "FAILED: +3 %", ""
+CHECKS = (bad, dead, grows, good)""",
+        "--cpu-smoke",
+    )
     assert code == 1
     assert rows["first"] == ("1", "") and rows["bad"] == ("FAILED", "MemoryError: out of memory")
-    assert rows["speed"] == ("7 tokens/s", "small") and "small sizes" in rows["device"][1]
+    assert rows["second"] == ("2", "") and rows["dead"] == ("FAILED", "its process ended with code 3: a last word")
+    assert rows["growth"] == ("FAILED: +3 %", "") and rows["speed"] == ("7 tokens/s", "small")
+    assert set(rows) == {"first", "bad", "second", "dead", "growth", "speed"}
 
 
-def test_what_has_not_begun_in_time_is_left_out(table: Any) -> None:
-    code, rows = table([good], "--cpu-smoke", "--minutes", "0")
-    assert (code, rows["good"]) == (0, ("left out", "0 minutes were over"))
+def test_a_check_is_ended_with_all_that_it_started_when_the_time_is_over(table: Any, tmp_path: Path) -> None:
+    """The check waits for a child that never ends; what it found before is kept, and what comes later is left out."""
+    code, rows = table(
+        f"""{GOOD}
+def slow(sizes, folder):
+    yield "first", "1", ""
+    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    Path({str(tmp_path / "pid")!r}).write_text(str(child.pid))
+    child.wait()
+CHECKS = (slow, good)""",
+        *("--cpu-smoke", "--minutes", "0.1"),
+    )
+    assert code == 0 and rows["first"] == ("1", "")
+    assert rows["slow"] == ("not finished", "0.1 minutes were over")
+    assert rows["good"] == ("left out", "0.1 minutes were over")
+    state = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_memory_that_grows_fails_its_row_where_it_is_judged(script: ModuleType) -> None:
+    """After round one 1000 MiB, after round five 1010 or 1030: 1 % and 3 %. Round 0 and the model do not count."""
+
+    def found(last: float, judged: bool) -> dict[str, str]:
+        seen = [(0, "model", 10.0), (0, "controller", 5.0)]
+        seen += [(i, stage, 1000.0) for i in range(1, 5) for stage in ("acquisition", "controller")]
+        seen += [(5, "acquisition", 2000.0), (5, "controller", last)]
+        return {what: found for what, found, _ in script.held(seen, "vllm", judged)}
+
+    assert found(1010, True)["memory growth"] == "+1.0 % from round 1 to 5"
+    assert found(1030, True)["memory growth"] == "FAILED: +3.0 % from round 1 to 5"
+    assert found(1030, False)["memory growth"] == "+3.0 % from round 1 to 5"
+    assert found(1030, True)["memory at acquisition"] == "1,000 -> 2,000 MiB"
+
+
+def test_the_difference_to_transformers_is_that_of_the_engine(script: ModuleType, tmp_path: Path) -> None:
+    """An engine that tells of vllm/difference is not asked to score its own samples."""
+    sizes = script.Sizes(True, script.SMALL, 2, 2, 4, rows=2, length=32, steps=6)
+
+    class Engine:
+        def sample(self, checkpoint: Any, prompts: Any, n: int, how: Any, seed: int, log: Any) -> list[list[Any]]:
+            log.metric("vllm/difference", 0.0125)
+            return [[SimpleNamespace(logprobs={"count": 4, "sum": -1.0})] * n for _ in prompts]
+
+    rows = {what: row for what, *row in script._engine("vllm", Engine(), tmp_path / "a", tmp_path / "b", sizes)}
+    assert rows["vllm log-probabilities"][0] == "0.013 nats off"
+    assert rows["vllm weight change"][1].startswith("untied embeddings")
 
 
 def test_without_a_gpu_it_says_what_to_do(
     table: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert table([good]) == (69, {})
+    assert table(f"{GOOD}\nCHECKS = (good,)") == (69, {})
     assert "--cpu-smoke" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_the_engines_and_the_training_are_measured_on_small_sizes(script: ModuleType, tmp_path: Path) -> None:
     sizes = script.Sizes(True, script.SMALL, 4, 2, 8, rows=2, length=32, steps=6)
-    rows = {what: found for what, found, _ in [*script.engines(sizes, tmp_path), *script.trained(sizes, tmp_path)]}
+    checks = (script.device, script.own, script.fast, script.sleep, script.trained)
+    rows: dict[str, str] = {}
+    for check in checks:
+        (tmp_path / check.__name__).mkdir()
+        rows |= {what: found for what, found, _ in check(sizes, tmp_path / check.__name__)}
     gap = float(rows["transformers log-probabilities"].split()[0])
-    assert gap < 1e-3 and {"transformers engine", "bare generate", "SFT"} <= set(rows)
+    assert gap < 1e-3 and {"transformers engine", "bare generate", "bare generate_batch", "SFT"} <= set(rows)
+    if importlib.util.find_spec("vllm") is None:
+        assert rows["vllm engine"] == rows["vllm sleep"] == "not installed"
