@@ -11,7 +11,7 @@ import email.utils
 import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,41 +66,57 @@ class Endpoint:
         bodies: Sequence[Mapping[str, Any]],
         read: Callable[[dict[str, Any]], Any],
         tally: Tally,
-        progress: Callable[[int], None],
-    ) -> list[Any]:
-        """What `read` makes of the answer to each body, in order.
+        arrived: Callable[[int, Any], None],
+    ) -> None:
+        """Call `arrived` with the place of a body and what `read` makes of its answer, for each as it comes.
 
         Args:
             read: takes the answer's JSON; ValueError, LookupError and TypeError mean an answer that cannot be used.
 
         Raises:
-            EngineError: the endpoint refuses, or every try of a request failed.
+            EngineError: the endpoint refuses, or every try of a request failed. No further request was begun then, and
+                those under way have arrived: they are paid for.
         """
-        return asyncio.run(self._all(bodies, read, tally, progress))
+        asyncio.run(self._all(bodies, read, tally, arrived))
 
-    async def _all(self, bodies: Any, read: Any, tally: Tally, progress: Any) -> list[Any]:
+    async def _all(self, bodies: Any, read: Any, tally: Tally, arrived: Any) -> None:
         import httpx
 
-        answers: list[Any] = [None] * len(bodies)
-        places = iter(range(len(bodies)))
-        done = 0
+        places, resting, failed = iter(range(len(bodies))), set[Any](), False
 
-        async def work(client: Any, places: Iterator[int]) -> None:
-            nonlocal done
-            for place in places:
-                answers[place] = await self._patiently(client, bodies[place], read, tally)
-                done += 1
-                progress(done)
+        async def rest(seconds: float) -> None:
+            if failed:
+                raise asyncio.CancelledError
+            resting.add(asyncio.current_task())
+            try:
+                await self.sleep(seconds)
+            finally:
+                resting.discard(asyncio.current_task())
+
+        async def work(client: Any) -> None:
+            nonlocal failed
+            try:
+                for place in places:
+                    arrived(place, await self._patiently(client, bodies[place], read, tally, rest))
+            except Exception:
+                failed = True
+                for _ in places:  # nobody begins another
+                    pass
+                for worker in resting:
+                    worker.cancel()
+                raise
 
         size = min(self.concurrency, len(bodies))
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         limits = httpx.Limits(max_connections=size, max_keepalive_connections=size)
         safe = self.url.startswith("https:")  # certificates take longer to read than a local answer
         async with httpx.AsyncClient(headers=headers, timeout=self.timeout, limits=limits, verify=safe) as client:
-            await asyncio.gather(*(work(client, places) for _ in range(size)))
-        return answers
+            ended = await asyncio.gather(*(work(client) for _ in range(size)), return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
 
-    async def _patiently(self, client: Any, body: Any, read: Any, tally: Tally) -> Any:
+    async def _patiently(self, client: Any, body: Any, read: Any, tally: Tally, rest: Any) -> Any:
         for tried in itertools.count():
             try:
                 return await self._once(client, body, read, tally)
@@ -108,11 +124,11 @@ class Endpoint:
                 if tried == self.retries:
                     raise EngineError(
                         f"{self.url} failed {tried + 1} times, the last time with: {failure}. "
-                        "Finished steps are kept: try again with selfimprove resume"
+                        "What was answered is kept: try again with selfimprove resume"
                     ) from failure
                 tally.retries += 1
                 jitter = random.uniform(0.5, 1.0)  # so that many clients do not come back in step
-                await self.sleep(max(failure.after, jitter * min(LONGEST_BACKOFF, self.backoff * 2**tried)))
+                await rest(max(failure.after, jitter * min(LONGEST_BACKOFF, self.backoff * 2**tried)))
 
     async def _once(self, client: Any, body: Any, read: Any, tally: Tally) -> Any:
         import httpx

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -267,6 +267,27 @@ class Engine(ABC):
             UserError: something else is not there.
         """
         return []
+
+
+@dataclass
+class Remote(Engine):
+    """An engine that pays for each answer, so that none may be lost with a step that does not come to its end."""
+
+    @abstractmethod
+    def ask(
+        self,
+        prompts: Sequence[Prompt],
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        log: Log,
+        answers: MutableMapping[str, Any],
+    ) -> list[list[Rollout]]:
+        """What `sample` gives; each answer is in `answers` as soon as it came, and one that is there is not asked for.
+
+        Args:
+            answers: plain values by name, with those of a former attempt at the step; kept until the step is done.
+        """
 
 
 # ---- the stages of a round ---------------------------------------------------------------------------------------

@@ -1,20 +1,22 @@
 """What an engine has drawn and scored in a step that is not finished, so that a resume does not do it again.
 
 The engine is asked for one portion of the prompts at a time, always cut in the same places: a resumed step draws the
-batches that an undisturbed one draws, and takes a portion that is in the journal from there.
+batches that an undisturbed one draws, and takes a portion that is in the journal from there. An engine that pays for
+each answer keeps every single one here instead.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections import UserDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from selfimprove import durable
-from selfimprove.interfaces import Engine, Log, Sampling
+from selfimprove.interfaces import Engine, Log, Remote, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout, digest, dumps, loads
 from selfimprove.rundir import is_signed, signed
 
@@ -38,6 +40,7 @@ class Journal:
         """Completions and scores that were taken from it."""
         self._unwritten: dict[str, Any] = {} if self.found else {"step": step}
         self._calls: dict[str, int] = {}
+        self._answers: dict[str, _Answers] = {}
         self._written = time.monotonic()
         if not self.found and (file.exists() or file.is_symlink()):
             durable.remove(file)
@@ -45,6 +48,18 @@ class Journal:
     def before(self, name: str, engine: Engine) -> Engine:
         """The same engine, whose finished portions are kept here under this name."""
         return _Kept(self, name, engine)
+
+    def answers(self, engine: str) -> _Answers:
+        """The single answers of an engine that pays for each, with those that were kept before."""
+        if engine not in self._answers:
+            self._answers[engine] = _Answers(self, engine)
+        return self._answers[engine]
+
+    def keep(self, name: str, value: Any) -> None:
+        """Have it in the journal, at the latest after a few seconds."""
+        self._unwritten[name] = value
+        if time.monotonic() - self._written >= SECONDS:
+            self.write()
 
     def write(self) -> None:
         """Make durable what is in memory only."""
@@ -79,11 +94,25 @@ class Journal:
             if name in self.found:
                 done += kept(portion, self.found[name])
                 continue
-            self._unwritten[name] = made = work(portion, start)
+            made = work(portion, start)
             done += made
-            if time.monotonic() - self._written >= SECONDS:
-                self.write()
+            self.keep(name, made)
         return done
+
+
+class _Answers(UserDict[str, Any]):
+    """What an engine keeps of its own in a journal; a value may be kept anew."""
+
+    def __init__(self, journal: Journal, engine: str) -> None:
+        super().__init__()
+        self.journal, self.place = journal, f"{engine} keeps "
+        found = journal.found.items()
+        self.data = {name.removeprefix(self.place): value for name, value in found if name.startswith(self.place)}
+        journal.reused += sum("completion" in value for value in self.data.values())
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.data[name] = value
+        self.journal.keep(self.place + name, value)
 
 
 class _Kept(Engine):
@@ -95,6 +124,10 @@ class _Kept(Engine):
     def sample(
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
     ) -> list[list[Rollout]]:
+        if isinstance(self.engine, Remote):
+            answers = self.journal.answers(type(self.engine).__name__)
+            return self.engine.ask(prompts, n, sampling, seed, log, answers)
+
         def draw(portion: Sequence[Prompt], before: int) -> list[list[Rollout]]:
             part = _Part(log, before * n, len(prompts) * n) if len(portion) < len(prompts) else log
             return self.engine.sample(checkpoint, portion, n, sampling, seed, part)
@@ -142,8 +175,8 @@ class _Part:
 
 
 def _plain(made: Any) -> Any:
-    """Groups of rollouts as lines; scores and names as they are."""
-    if isinstance(made, str):
+    """Groups of rollouts as lines; all else as it is."""
+    if not isinstance(made, list):
         return made
     return [[dumps(one) if isinstance(one, Rollout) else one for one in group] for group in made]
 

@@ -6,6 +6,7 @@ Survey: inference engines, section 5.2.4.
 Paper: none.
 Algorithm:
   1. One request for each different prompt and sample, with a seed of its own; at temperature 0 one for each prompt.
+     Equal requests of a step are sent once. Each answer is kept as it comes, so a resumed step asks for the rest only.
   2. `concurrency` requests at a time; a failed one is tried again after backoff * 2^tries seconds, with jitter, or
      after what Retry-After says (`endpoint.py` has what is worth another try).
   3. The tokens that the endpoint says it has used are counted and priced, also those of answers that could not be used.
@@ -20,26 +21,28 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from itertools import chain, count
+from typing import Any
 from urllib.parse import urlsplit
 
 from selfimprove.endpoint import Endpoint, Tally
 from selfimprove.errors import EngineError, RecipeError
-from selfimprove.interfaces import REQUIRED, Engine, Log, Sampling
-from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.interfaces import REQUIRED, Log, Remote, Sampling
+from selfimprove.records import Checkpoint, Prompt, Rollout, digest
 from selfimprove.registry import register
 
 HERE = ("localhost", "127.0.0.1", "::1")
 ALLOWED = "SELFIMPROVE_ENDPOINTS"
 """The environment variable with the other hosts that may be sent prompts and keys: no recipe can allow itself one."""
+TALLY = "tally"
+"""Beside the answers: what all requests of the step have come to, those of former attempts included."""
 
 
 @register("openai")
 @dataclass
-class OpenAI(Engine):
-    portion: ClassVar[int] = 512  # what is lost with a kill was paid for
+class OpenAI(Remote):
     base_url: str = REQUIRED
     """Where the endpoint is, its version included: `https://api.openai.com/v1`, `http://127.0.0.1:8000/v1`."""
     model: str = REQUIRED
@@ -81,18 +84,30 @@ class OpenAI(Engine):
         if min(self.concurrency, self.retries + 1, self.timeout, self.backoff) <= 0:
             raise RecipeError("engine.openai needs concurrency, timeout and backoff above 0, and retries of 0 or more")
         self._log: Log | None = None
-        self._tally = Tally()
+        self._answers: MutableMapping[str, Any] = {}
 
     def sample(
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
     ) -> list[list[Rollout]]:
-        rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
-        keys = [repr(prompt.prompt) for prompt in prompts]
-        different = dict(zip(keys, prompts, strict=True))
-        places = [(key, i) for key in different for i in range(rows)]
-        bodies = [self._body(different[key], sampling, _seed(seed, key, i)) for key, i in places]
         if log is not self._log:  # each step has a log of its own
-            self._log, self._tally = log, Tally()
+            self._log, self._answers = log, {}
+        return self.ask(prompts, n, sampling, seed, log, self._answers)
+
+    def ask(
+        self,
+        prompts: Sequence[Prompt],
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        log: Log,
+        answers: MutableMapping[str, Any],
+    ) -> list[list[Rollout]]:
+        rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
+        bodies = [[self._body(prompt, sampling, _seed(seed, prompt, i)) for i in range(rows)] for prompt in prompts]
+        names = [[digest(body) for body in group] for group in bodies]
+        different = dict(zip(chain(*names), chain(*bodies), strict=True))
+        wanted = [name for name in different if name not in answers]
+        tally, before = Tally(**answers.get(TALLY, {})), len(different) - len(wanted)
         endpoint = Endpoint(
             url=f"{self.base_url.rstrip('/')}/{'chat/completions' if self.chat else 'completions'}",
             key=self._key(),
@@ -101,16 +116,20 @@ class OpenAI(Engine):
             retries=self.retries,
             backoff=self.backoff,
         )
+        arrivals = count(before + 1)
+
+        def arrived(place: int, answer: dict[str, Any]) -> None:
+            answers[wanted[place]], answers[TALLY] = answer, dict(vars(tally))
+            log.progress(next(arrivals), len(different), "samples")
+
         try:
-            done = endpoint.ask(
-                bodies, self._read, self._tally, lambda count: log.progress(count, len(bodies), "samples")
-            )
+            endpoint.ask([different[name] for name in wanted], self._read, tally, arrived)
         finally:
-            self._report(log)
-        drawn = dict(zip(places, done, strict=True))
+            answers[TALLY] = dict(vars(tally))
+            self._report(tally, log)
         return [
-            [Rollout(prompt=prompt, **drawn[key, i % rows]) for i in range(n)]
-            for prompt, key in zip(prompts, keys, strict=True)
+            [Rollout(prompt=prompt, **answers[group[i % rows]]) for i in range(n)]
+            for prompt, group in zip(prompts, names, strict=True)
         ]
 
     def score(
@@ -177,17 +196,15 @@ class OpenAI(Engine):
             "info": {"finish_reason": reason},
         }
 
-    def _report(self, log: Log) -> None:
-        """What the step has cost so far."""
-        for name, value in vars(self._tally).items():
+    def _report(self, tally: Tally, log: Log) -> None:
+        """What the step has cost so far, with what former attempts at it have cost."""
+        for name, value in vars(tally).items():
             log.metric(f"openai/{name}", value)
         if self.prompt_price or self.completion_price:
-            spent = (
-                self._tally.prompt_tokens * self.prompt_price + self._tally.completion_tokens * self.completion_price
-            )
+            spent = tally.prompt_tokens * self.prompt_price + tally.completion_tokens * self.completion_price
             log.metric("openai/cost", spent / 1e6)
 
 
-def _seed(seed: int, key: str, sample: int) -> int:
+def _seed(seed: int, prompt: Prompt, sample: int) -> int:
     """31 bits that depend on the prompt and the sample; some servers take no more."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{key}:{sample}".encode()).digest()[:4], "big") >> 1
+    return int.from_bytes(hashlib.sha256(f"{seed}:{prompt.prompt!r}:{sample}".encode()).digest()[:4], "big") >> 1

@@ -7,15 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from selfimprove import endpoint
+from selfimprove import endpoint, journal
 from selfimprove.engine.openai import OpenAI
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import GREEDY, Sampling
+from selfimprove.journal import Journal
 from selfimprove.records import Checkpoint
+from selfimprove.runner import Runner
 
 HERE = Checkpoint(path="unused")
 KEY = "sk-of-the-test-5c1d"
@@ -252,6 +255,82 @@ def test_one_request_that_fails_for_good_ends_the_call_and_what_was_spent_is_tol
     assert len(stub.bodies) == 3 and quiet_log.metrics["openai/prompt_tokens"] == 20
 
 
+# ---- a step that is stopped ----------------------------------------------------------------------------------------
+@pytest.fixture
+def attempt(quiet_log: Any, tmp_path: Path) -> Callable[..., Any]:
+    """`attempt(engine, prompts, n)`: a step as far as it gets, as (groups or the error, metrics, how many were kept)."""
+
+    def make(made: OpenAI, prompts: list[Any], n: int = 1) -> Any:
+        log, kept = type(quiet_log)(), Journal(tmp_path / "journal", "step")
+        try:
+            drawn: Any = kept.before("engine", made).sample(HERE, prompts, n, Sampling(), 7, log)
+        except EngineError as error:
+            drawn = error
+        kept.write()
+        return drawn, log.metrics, kept.reused
+
+    return make
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("samples", [1, 5])
+def test_a_failing_endpoint_loses_no_answer(stub, engine, ask, quiet_log, attempt, concurrency, samples):
+    prompts = [ask(str(i)) for i in range(25 // samples)]
+    whole = engine().sample(HERE, prompts, samples, Sampling(), 7, quiet_log)
+    stub.script, stub.bodies = [*[None] * 12, (400, {})], []
+    error, spent, _ = attempt(engine(concurrency=concurrency), prompts, samples)
+    first = len(stub.bodies)
+    assert isinstance(error, EngineError) and 13 <= first <= 12 + concurrency
+    assert spent["openai/requests"] == first and spent["openai/prompt_tokens"] == 10 * (first - 1)
+    groups, metrics, reused = attempt(engine(prompt_price=1.0), prompts, samples)
+    assert texts(groups) == texts(whole) and reused == first - 1
+    assert len(stub.bodies) == 25 + 1 and metrics["openai/requests"] == 26, "all 25 once, and the one that failed"
+    assert metrics["openai/prompt_tokens"] == 250 and metrics["openai/completion_tokens"] == 75
+    assert metrics["openai/cost"] == pytest.approx(250 / 1e6)
+    assert attempt(engine(), prompts, samples)[0] == groups and len(stub.bodies) == 26
+
+
+def test_what_was_under_way_when_another_failed_is_waited_for_and_nothing_else_is_begun(stub, engine, ask, attempt):
+    stub.script = ["slow", "slow", (503, {"Retry-After": "200"}), (400, {})]
+    began = time.monotonic()
+    error, spent, _ = attempt(engine(concurrency=4), [ask(str(i)) for i in range(25)])
+    assert isinstance(error, EngineError) and "answers 400" in str(error)
+    assert time.monotonic() - began < 5, "who waits for another try does not hold up the end"
+    assert len(stub.bodies) == 4 and spent["openai/prompt_tokens"] == 20
+    _, _, reused = attempt(engine(), [ask(str(i)) for i in range(25)])
+    assert reused == 2 and len(stub.bodies) == 4 + 23
+
+
+def test_an_answer_is_in_the_journal_before_the_call_is_over(stub, engine, ask, quiet_log, monkeypatch, tmp_path):
+    monkeypatch.setattr(journal, "SECONDS", 0.0)
+    prompts, kept = [ask(str(i)) for i in range(9)], Journal(tmp_path / "journal", "step")
+
+    def progress(done: int, total: int, unit: str) -> None:
+        if done == 6:
+            raise KeyboardInterrupt  # and nobody writes the journal
+
+    monkeypatch.setattr(quiet_log, "progress", progress)
+    with pytest.raises(KeyboardInterrupt):
+        kept.before("engine", engine(concurrency=1)).sample(HERE, prompts, 1, GREEDY, 7, quiet_log)
+    answers = Journal(tmp_path / "journal", "step").answers("OpenAI")
+    assert sum("completion" in one for one in answers.values()) == 6 and answers["tally"]["requests"] == 6
+
+
+def test_requests_in_flight_stay_as_many_as_asked_for(stub, engine, ask, attempt, monkeypatch):
+    """No portion runs empty: the server answers four together or none."""
+    monkeypatch.setattr(OpenAI, "portion", 2)
+    stub.together = threading.Barrier(4)
+    groups, _, _ = attempt(engine(concurrency=4, timeout=1.0, retries=0), [ask(str(i)) for i in range(40)])
+    assert len(groups) == 40 and stub.most == 4
+
+
+def test_two_roles_of_one_engine_have_one_bill(stub, engine, ask, quiet_log, tmp_path):
+    made, kept = engine(), Journal(tmp_path / "journal", "step")
+    for seed, role in enumerate(("judge", "hint")):
+        kept.before(role, made).sample(HERE, [ask("a"), ask("b")], 1, Sampling(), seed, quiet_log)
+    assert quiet_log.metrics["openai/requests"] == 4
+
+
 def test_waits_double_with_jitter_and_follow_retry_after(stub):
     waits: list[float] = []
 
@@ -260,9 +339,7 @@ def test_waits_double_with_jitter_and_follow_retry_after(stub):
 
     place = endpoint.Endpoint(url=stub.url, key="", concurrency=1, timeout=5.0, retries=8, backoff=1.0, sleep=sleep)
     stub.script = [*[(500, {})] * 6, (429, {"Retry-After": "90"}), (429, {"Retry-After": "1"})]
-    place.ask(
-        [{"prompt": "a", "seed": 0, "temperature": 0}], lambda answer: answer, endpoint.Tally(), lambda done: None
-    )
+    place.ask([{"prompt": "a", "seed": 0, "temperature": 0}], lambda answer: answer, endpoint.Tally(), lambda *_: None)
     longest = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
     assert all(top / 2 <= wait <= top for wait, top in zip(waits, longest, strict=False))
     assert waits[6] == 90.0 and 30.0 <= waits[7] <= 60.0 and len(waits) == 8
@@ -285,6 +362,23 @@ def test_what_retry_after_says(header, low, high):
     assert low <= endpoint.asked_to_wait(header) <= high
 
 
+@pytest.mark.faults
+def test_a_run_whose_endpoint_fails_pays_for_each_answer_once_and_counts_all(stub, make_run):
+    options = ("engine=openai", f"engine.openai.base_url={stub.url}", "engine.openai.model=m", "rounds=0")
+    sizes = ("gate_problems=10", "audit_problems=0", "sealed_problems=10", "probe_problems=0", "evaluation=accuracy")
+    folder, log = make_run(*options, *sizes, "engine.openai.concurrency=2", "control_problems=0")
+    stub.script = [*[None] * 5, (400, {})]
+    with pytest.raises(EngineError):
+        Runner(folder, log).run()
+    before = len(stub.bodies)
+    Runner(folder, log).run()
+    assert len(stub.bodies) == 10 + 1 + 10, "the exam of round 0, the one that failed, and the sealed exam"
+    metrics = folder.manifest(0, "evaluation")["metrics"]
+    assert (metrics["openai/requests"], metrics["openai/prompt_tokens"]) == (11, 100)
+    assert folder.manifest(0, "sealed")["metrics"]["openai/requests"] == 10, "another step, another bill"
+    assert f"{before - 1} completions and scores were taken from before the interruption" in log.notes
+
+
 # ---- keys and money ----------------------------------------------------------------------------------------------
 def test_the_key_is_sent_and_shown_nowhere(stub, engine, ask, quiet_log, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY + "\n")
@@ -294,7 +388,7 @@ def test_the_key_is_sent_and_shown_nowhere(stub, engine, ask, quiet_log, monkeyp
     assert KEY not in repr(keyed) + repr(vars(keyed)) + json.dumps(stub.bodies)
     stub.reply = lambda body: {"echo": KEY}
     with pytest.raises(EngineError) as caught:
-        keyed.sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
+        keyed.sample(HERE, [ask("b")], 1, GREEDY, 0, quiet_log)
     assert KEY not in str(caught.value) and "***" in str(caught.value)
     assert KEY not in str(caught.value.__cause__)
 
@@ -341,8 +435,9 @@ def test_options_that_would_ask_nothing_are_refused(option):
 def test_tokens_and_money_add_up_over_the_calls_of_a_step(stub, engine, ask, quiet_log):
     priced = engine(prompt_price=2.0, completion_price=10.0)
     stub.script = [(503, {}), b'{"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 1}}']
-    for _ in range(2):
-        priced.sample(HERE, [ask("a"), ask("b")], 2, Sampling(), 0, quiet_log)
+    for seed in (0, 1):
+        priced.sample(HERE, [ask("a"), ask("b")], 2, Sampling(), seed, quiet_log)
+    priced.sample(HERE, [ask("b")], 1, Sampling(), 1, quiet_log)  # it was asked for
     counted = {name.removeprefix("openai/"): value for name, value in quiet_log.metrics.items()}
     assert counted == {
         "requests": 10,
