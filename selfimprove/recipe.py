@@ -165,6 +165,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     path = find(str(name))
     body = yaml_file.read(path)
     chosen = _defaults(body.pop("defaults", []), path)
+    named = chosen["engine"]
     whole = "bench=false" in overrides  # the recipe's own sizes, with the tiny model too
     values = [override for override in overrides if override != "bench=false" and not _choose(override, chosen)]
     bench = body.pop("bench", None) or {}
@@ -175,6 +176,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     for key in body:
         if key not in {f.name for f in fields(Recipe)}:
             raise RecipeError(f"{path}: unknown key {key!r}.{nearest(key, [f.name for f in fields(Recipe)])}")
+    _hand_over(body, named, chosen["engine"], values)
     for slot in registry.SLOTS:
         _prune(slot, body, chosen[slot], path)
     _check_types(body, path)
@@ -318,6 +320,23 @@ def _set_slot(slot: str, names: Any, chosen: dict[str, list[str]]) -> None:
     if twice:
         raise RecipeError(f"{slot} names {twice[0]!r} twice; a method can stand in a slot once")
     chosen[slot] = names
+
+
+def _hand_over(body: dict[str, Any], named: list[str], chosen: list[str], values: list[str]) -> None:
+    """Give an engine that was swapped in what the recipe sets for the one swapped out, where both have the option.
+
+    Else completions would fall to another length than the recipe trains with. An engine with roles is left as it is.
+    """
+    given = body.get("engine")
+    if not isinstance(given, dict):
+        return
+    helpers = {value.split(".")[1] for value in values if re.match(r"engine\.\w+\.roles=", value)}
+    options = {name: given.get(name) or {} for name in (*named, *chosen) if name not in helpers}
+    own = {name: said for name, said in options.items() if isinstance(said, dict) and not said.get("roles")}
+    for new in own.keys() - set(named):
+        known = registry.option_names(registry.find("engine", new).method)
+        for old in own.keys() - set(chosen):
+            given[new] = {name: value for name, value in own[old].items() if name in known} | own[new]
 
 
 def _prune(slot: str, body: dict[str, Any], chosen: list[str], path: Path) -> None:

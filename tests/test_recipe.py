@@ -60,6 +60,36 @@ def test_a_list_of_methods_on_the_command_line(make_recipe: Callable, spelled: s
     assert list(load(make_recipe("rounds: 1\n"), [f"selection={spelled}"])[0].selection) == ["dedup", "threshold"]
 
 
+REAL = sorted(path.stem for path in recipe.shipped().glob("*.yaml") if "- model: pretrained" in path.read_text())
+OPENAI = ("engine.openai.base_url=http://127.0.0.1:9/v1", "engine.openai.model=m")
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_swapped_in_engine_draws_completions_as_long_as_the_recipe_says(name: str) -> None:
+    length = load(name)[0].the("engine").max_completion_length
+    for engine in (["engine=vllm"], ["engine=openai", *OPENAI]):
+        composed, _ = load(name, engine)
+        assert composed.the("engine").max_completion_length == length
+        assert {getattr(m, "max_completion_length", length) for m in composed.optimization.values()} == {length}
+
+
+def test_what_two_engines_both_have_goes_over_when_one_is_swapped_for_the_other(make_recipe: Callable) -> None:
+    options = "{transformers: {max_completion_length: 77, dtype: bfloat16, batch_size: 3}, vllm: {dtype: float16}}"
+    path = make_recipe(f"engine: {options}\n")
+    engine = load(path, ["engine=vllm"])[0].the("engine")
+    assert (engine.max_completion_length, engine.dtype) == (77, "float16"), "what is set for the new one goes first"
+    assert (
+        load(path, ["engine.vllm.max_completion_length=9", "engine=vllm"])[0].the("engine").max_completion_length == 9
+    )
+    assert load(path)[0].the("engine").dtype == "bfloat16"
+    judged = ["reward=judge", "engine.openai.roles=[judge]", *OPENAI]
+    both = load(path, ["engine=[vllm,openai]", *judged])[0].engine
+    assert [engine.max_completion_length for engine in both.values()] == [77, 512], "a judge's length is its own"
+    beside = load(path, ["engine=[transformers,openai]", *judged])[0].engine
+    assert [engine.max_completion_length for engine in beside.values()] == [77, 512]
+    assert load(make_recipe("engine: {transformers: 3}\n"), ["engine=fake"])[0].the("engine").roles == []
+
+
 def test_options_of_a_swapped_out_method_are_dropped(make_recipe: Callable) -> None:
     path = make_recipe("defaults: [gate: paired_test]\ngate: {paired_test: {alpha: 0.01}}\n")
     _, settings = load(path, ["gate=keep_best"])
