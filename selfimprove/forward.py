@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfimprove import memory
 from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.records import Rollout
 from selfimprove.text import completions_ids, prompts_ids
@@ -40,7 +41,7 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
         dtype: as torch names it, or `auto` for what the weights were saved in.
 
     Raises:
-        EngineError: the device or the number type cannot be used here.
+        EngineError: the device or the number type cannot be used here, or the GPU has no room for the weights.
         DataError: the folder is damaged.
     """
     import torch
@@ -71,6 +72,8 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
     model, report = loaded
     if report["missing_keys"]:
         raise DataError(f"{path} lacks weights that its config.json asks for: {min(report['missing_keys'])}")
+    if torch.device(device).type == "cuda":
+        memory.ready(f"the model {path}", model.get_memory_footprint(), device)
     return model.eval().to(device), tokenizer
 
 

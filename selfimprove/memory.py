@@ -1,13 +1,16 @@
-"""How much memory a model takes, estimated from its files before anything is loaded, and what would fit."""
+"""How much memory a model takes, estimated from its files before it is loaded; what would fit; and who has the rest."""
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from selfimprove.errors import EngineError
 
@@ -15,6 +18,10 @@ TRAINED = 16
 """Bytes for each weight that is trained: weight, gradient and two moments of Adam, all in float32."""
 FROZEN = 4
 """Bytes for each weight that is held in float32 and not trained: under an adapter, or a reference model."""
+ROUNDED = 4.127 / 8
+"""Bytes for each weight that is held in 4 bits, with the scales of its block (QLoRA, arXiv:2305.14314)."""
+WHOLE = ("embed", "lm_head", "wte", "wpe")
+"""Parts of the names of matrices that are not rounded to 4 bits: embeddings and the output layer."""
 ADAPTER = 0.01
 """Share of the weights that an adapter of usual rank has; our estimate."""
 SPARE = 1.2
@@ -23,76 +30,214 @@ completions and large batches take more."""
 GB = 1e9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a recipe does with the weights, as far as memory goes."""
+
+    sharing: int = 1
+    """GPUs that hold the model together when it samples."""
+    trainer: str = ""
+    """The method that trains, for example `optimization.sft`; "": none does."""
+    way: str = "weights"
+    """What is trained: all `weights`, an `adapter`, or an adapter on weights in `4bit`."""
+    spread: int = 1
+    """GPUs over which FSDP or DeepSpeed spread what is trained."""
+    adapts: bool = True
+    """Whether the method has options for an adapter and for FSDP."""
+    elsewhere: bool = False
+    """Whether it trains on another machine, of which nothing is known here."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Need:
-    """Bytes that a model takes."""
+    """What a model's files say of the memory that it takes."""
 
     weights: int
     """Numbers in the model."""
-    sampling: float
-    """To sample with it, in the number type that it is stored in."""
-    training: float
-    """To train all of its weights, beside a copy that samples."""
-    adapter: float
-    """To train a low-rank adapter, beside a copy that samples."""
+    stored: int
+    """Bytes of them, in the number type that they are stored in."""
+    matrices: int
+    """Of the numbers, those that QLoRA holds in 4 bits."""
+
+    def sampling(self, plan: Plan) -> float:
+        """Bytes on a GPU to sample with it."""
+        return SPARE * self.stored / plan.sharing
+
+    def held(self, way: str) -> float:
+        """Bytes without which it cannot be trained in that way, however short the rows are."""
+        if way == "4bit":
+            return ROUNDED * self.matrices + FROZEN * (self.weights - self.matrices)
+        return (FROZEN if way == "adapter" else TRAINED) * self.weights
+
+    def training(self, way: str, plan: Plan, spread: int = 1) -> float:
+        """Bytes on a GPU to train it in that way, beside a copy that samples."""
+        adapter = 0.0 if way == "weights" else TRAINED * ADAPTER * self.weights
+        return SPARE * (self.held(way) / spread + adapter) + self.sampling(plan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Free memory where a model would be loaded."""
+
+    free: float
+    """Bytes, of the first GPU or of the machine; the GPUs of a machine are taken to be alike."""
+    device: str
+    gpus: int = 0
 
 
 def need(folder: Path) -> Need:
-    """The need of a folder with safetensors, from the sizes in their headers."""
-    weights, stored = 0, 0
-    for path in sorted(folder.glob("*.safetensors")):
+    """The need of a folder with safetensors, from the headers of the files that transformers loads."""
+    weights, stored, matrices = 0, 0, 0
+    for path in _files(folder):
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         header.pop("__metadata__", None)
-        weights += sum(math.prod(tensor["shape"]) for tensor in header.values())
-        stored += sum(tensor["data_offsets"][1] - tensor["data_offsets"][0] for tensor in header.values())
-    return Need(
-        weights=weights,
-        sampling=SPARE * stored,
-        training=SPARE * (TRAINED * weights + stored),
-        adapter=SPARE * ((FROZEN + TRAINED * ADAPTER) * weights + stored),
-    )
+        for name, tensor in header.items():
+            numbers = math.prod(tensor["shape"])
+            weights += numbers
+            stored += tensor["data_offsets"][1] - tensor["data_offsets"][0]
+            if len(tensor["shape"]) == 2 and not any(part in name for part in WHOLE):
+                matrices += numbers
+    return Need(weights=weights, stored=stored, matrices=matrices)
 
 
-def free() -> tuple[float, str]:
-    """Bytes of free memory where a model would be loaded, and what has it: the first GPU, else the machine."""
+def _files(folder: Path) -> list[Path]:
+    """As transformers chooses: one file, else those of the index. Other copies of the weights may lie beside them."""
+    one, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if one.is_file():
+        return [one]
+    if index.is_file():
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return [folder / name for name in sorted(set(shards.values()))]
+    return sorted(folder.glob("*.safetensors"))
+
+
+def free() -> Room:
+    """What is free: on the first GPU, else on the machine."""
     if "torch" in sys.modules or os.environ.get("CUDA_VISIBLE_DEVICES") or Path("/dev/nvidia0").exists():
         import torch
 
         if torch.cuda.is_available():
-            return float(torch.cuda.mem_get_info(0)[0]), torch.cuda.get_device_name(0)
+            left = float(torch.cuda.mem_get_info(0)[0])
+            return Room(free=left, device=torch.cuda.get_device_name(0), gpus=torch.cuda.device_count())
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         [available] = [line for line in lines if line.startswith("MemAvailable:")]
-        return float(available.split()[1]) * 1024, "this machine"
+        return Room(free=float(available.split()[1]) * 1024, device="this machine")
     except (OSError, ValueError, IndexError):  # no Linux: what is free is not known, so nothing is refused
-        return math.inf, "this machine"
+        return Room(free=math.inf, device="this machine")
 
 
-def check(name: str, found: Need, room: float, device: str) -> str:
-    """What to do where a model can be run but not trained as a whole; "" where both fit.
+def check(name: str, found: Need, plan: Plan, room: Room) -> str:
+    """What to do where it will be close; "" where sampling and training fit.
 
     Raises:
-        EngineError: not even its weights fit.
+        EngineError: the weights do not fit at all, to sample with or to be trained as the recipe says.
     """
-    size = f"{name} has {found.weights / GB:.2g} billion weights"
-    largest = max(0.0, room / SPARE / (TRAINED + 2)) / GB
-    if found.sampling > room:
+    size = f"{name} has {_billions(found.weights)}"
+    device = f"each {room.device}" if room.gpus > 1 else room.device
+    if found.sampling(plan) > room.free:
+        ways = [f"a model of at most {_billions(room.free * plan.sharing / SPARE / 2)} (16 bit)"]
+        if room.gpus:
+            shared = 1 << math.ceil(math.log2(found.sampling(plan) * plan.sharing / room.free))
+            ways.append(f"{shared} such GPUs with engine=vllm and engine.vllm.tensor_parallel_size={shared}")
         raise EngineError(
-            f"{size}: to load them takes about {_gb(found.sampling)} and {device} has {_gb(room)} free. Free some, "
-            f"take a model of at most {_billions(room / SPARE / 2)} (16 bit), or a machine with more memory"
+            f"{size}: to load them takes about {_gb(found.sampling(plan))} and {device} has {_gb(room.free)} free. "
+            f"Free some, or take {', or '.join(ways)}, or a machine with more memory"
         )
-    if found.training <= room:
+    takes = found.training(plan.way, plan, plan.spread)
+    if not plan.trainer or takes <= room.free:
         return ""
-    ways = [f"lora.r=16 (about {_gb(found.adapter)})"] if found.adapter <= room else []
-    ways += [f"a model of at most {largest:.1g} billion weights"] if largest >= 0.01 else []
-    ways += [
-        f"{math.ceil(found.training / room)} times this memory, in one GPU or over several with launcher=accelerate"
-    ]
-    return (
-        f"{size}: to train all of them takes about {_gb(found.training)} and {device} has {_gb(room)} free. "
-        f"What fits: {', or '.join(ways)}"
+    what = {"weights": "all of them", "adapter": "an adapter of them", "4bit": "an adapter of them in 4 bits"}[plan.way]
+    said = (
+        f"{size}: to train {what} ({plan.trainer}) takes about {_gb(takes)} and {device} has {_gb(room.free)} free. "
+        f"What fits: {', or '.join(_ways(found, plan, room))}"
     )
+    if found.held(plan.way) / plan.spread > room.free and not plan.elsewhere:
+        raise EngineError(said)
+    return said
+
+
+def _ways(found: Need, plan: Plan, room: Room) -> list[str]:
+    """What takes less than the plan and fits."""
+    ways, lora = list[str](), f"{plan.trainer}.lora.r=16"
+    adapter, rounded = (found.training(way, plan) for way in ("adapter", "4bit"))
+    if plan.adapts and plan.way == "weights" and adapter <= room.free:
+        ways.append(f"{lora} (about {_gb(adapter)})")
+    if plan.adapts and plan.way != "4bit" and room.gpus and rounded <= room.free:
+        ways.append(f"{lora} with {plan.trainer}.lora.load_in_4bit=true (QLoRA, about {_gb(rounded)})")
+    fixed = found.training(plan.way, plan) - SPARE * found.held(plan.way)
+    if plan.adapts and plan.way != "4bit" and room.gpus and fixed < room.free:
+        several = math.ceil(SPARE * found.held(plan.way) / (room.free - fixed))
+        ways.append(f"{several} such GPUs with launcher=accelerate and {plan.trainer}.fsdp_config=FILE")
+    largest = found.weights * room.free / found.training(plan.way, plan, plan.spread)
+    return [*ways, f"a model of at most {_billions(largest)}", "a machine with more memory"]
+
+
+# ---- while it runs -----------------------------------------------------------------------------------------------
+def ready(what: str, size: float, device: Any = None) -> None:
+    """Before a heavy step on a GPU: whether it has as many bytes for this process.
+
+    Args:
+        device: the GPU as torch names it; None is the current one.
+
+    Raises:
+        EngineError: it has fewer; the message says who has the rest.
+    """
+    import torch
+
+    left, whole = _left(device)
+    if size > left:
+        gc.collect()  # a trainer that is done and its optimizer refer to each other
+        left, whole = _left(device)
+    if size > left:
+        raise EngineError(
+            f"{what} takes at least {_gb(size)} and {torch.cuda.get_device_name(device)} has {_gb(left)} of "
+            f"{_gb(whole)} free: {holders(device)}. End what need not run there, or set launcher=process, which gives "
+            "back after each step what its engine held"
+        )
+
+
+def ready_share(what: str, share: float) -> None:
+    """The same for what asks for a share of the current GPU's whole memory; nothing without a GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        ready(what, share * torch.cuda.mem_get_info(None)[1])
+
+
+def _left(device: Any) -> tuple[float, float]:
+    """Bytes of a GPU that this process can have, and all of them."""
+    import torch
+
+    left, whole = torch.cuda.mem_get_info(device)
+    return left + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device), whole
+
+
+def holders(device: Any = None) -> str:
+    """Who has the memory of a GPU: this process, with the models that its engine keeps, and others by their names."""
+    import torch
+
+    left, whole = torch.cuda.mem_get_info(device)
+    mine = torch.cuda.memory_reserved(device)
+    named = _processes(torch.cuda.get_device_properties(device).uuid)
+    others = [f"{name} (process {pid}) {_gb(size)}" for pid, name, size in named if pid != os.getpid()]
+    if len(others) == len(named):  # it is not told, or under the numbers of another container
+        others = [f"other processes {_gb(max(0.0, whole - left - mine))}"]
+    return ", ".join([f"this process holds {_gb(mine)}, models that its engine keeps among it", *others])
+
+
+def _processes(uuid: Any) -> list[tuple[int, str, float]]:
+    """Number, name and bytes of each process on a GPU, as the driver tells; nothing where it does not."""
+    asked = ("--query-compute-apps=pid,process_name,used_gpu_memory", "--format=csv,noheader,nounits")
+    try:
+        said = subprocess.run(
+            ["nvidia-smi", f"--id=GPU-{uuid}", *asked], check=True, capture_output=True, text=True, timeout=10
+        ).stdout
+        rows = [(line.split(",")[0], *line.rpartition(",")[::2]) for line in said.splitlines()]
+        return [(int(pid), name.partition(",")[2].strip(), float(size) * 2**20) for pid, name, size in rows]
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
 
 
 def _gb(size: float) -> str:
@@ -100,4 +245,4 @@ def _gb(size: float) -> str:
 
 
 def _billions(weights: float) -> str:
-    return f"{weights / GB:.1g} billion weights"
+    return f"{weights / GB:.0f} billion weights" if weights >= 10 * GB else f"{weights / GB:.2g} billion weights"

@@ -7,15 +7,19 @@ import inspect
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+from selfimprove import memory
 from selfimprove.environment import environment
 from selfimprove.errors import StorageError
 from selfimprove.metric_log import MetricLog
+from selfimprove.recipe import Recipe
 from selfimprove.records import digest
 from selfimprove.rundir import MANIFEST, intact, seal
 from selfimprove.stored import Stored, write_checkpoint
 from selfimprove.task import check_gold
+from selfimprove.training import Adapted, Trained
 
 GOLD = 100
 """Problems whose reference answer must be marked right before anything else is done."""
@@ -26,12 +30,19 @@ WORKERS = tuple(f"selfimprove.{name}" for name in (*(f"training.{name}" for name
 
 
 def build(stored: Stored, folder: Path, log: MetricLog) -> None:
-    """Round 0: the weights to start from. What was built once with the same content is taken from the cache."""
+    """Round 0: the weights to start from. What was built once with the same content is taken from the cache.
+
+    Raises:
+        EngineError: weights that are not built here do not fit into memory.
+    """
     task, engine, method = (stored.recipe.the(slot) for slot in ("task", "engine", "model"))
     seed = stored.seed("model")
     check_gold(task, task.problems("selection", GOLD, seed))
     if not method.cached:
-        write_checkpoint(method.build(task, engine, folder, seed, log), folder)
+        found = method.build(task, engine, folder, seed, log)
+        if said := memory.check(found.path, memory.need(Path(found.path)), plan(stored.recipe), memory.free()):
+            log.note(said)
+        write_checkpoint(found, folder)
         return
     settings = {slot: stored.settings[slot] for slot in ("task", "engine", "model")}
     content = {
@@ -63,6 +74,21 @@ def build(stored: Stored, folder: Path, log: MetricLog) -> None:
     except (OSError, StorageError) as error:  # the run can do without
         shutil.rmtree(fresh, ignore_errors=True)
         log.note(f"the model was not kept for later runs in {shelf.parent}: {error}")
+
+
+def plan(recipe: Recipe) -> memory.Plan:
+    """What a recipe does with the weights, as far as memory goes."""
+    sharing, launcher = getattr(recipe.the("engine"), "tensor_parallel_size", 1), recipe.the("launcher")
+    trained = [(name, method) for name, method in recipe.optimization.items() if isinstance(method, Trained)]
+    if not trained or not recipe.rounds:
+        return memory.Plan(sharing=sharing)
+    [(name, method), *_] = trained  # what stands after it in the chain works on weights that are there
+    made = memory.Plan(sharing=sharing, trainer=f"optimization.{name}", adapts=False, elsewhere=launcher.elsewhere)
+    if not isinstance(method, Adapted):
+        return made
+    adapter = "4bit" if method.lora.load_in_4bit else "adapter"
+    spread = launcher.together() if method.fsdp_config or method.deepspeed else 1
+    return replace(made, adapts=True, way=adapter if method.lora.r else "weights", spread=spread)
 
 
 def _cache() -> Path:

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from selfimprove import memory
 from selfimprove.errors import DataError, DeviceError, EngineError, UserError
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, digest
@@ -255,6 +256,7 @@ class Process:
         self.close()
         self.room = next((rank for rank in RANKS if rank >= weights.rank), weights.rank) if weights.rank else 0
         adapters = {"enable_lora": True, "max_lora_rank": self.room} if weights.rank else {}
+        memory.ready_share("vLLM with its gpu_memory_utilization", self.options.get("gpu_memory_utilization", 0.9))
         self.llm = importlib.import_module("vllm").LLM(
             model=weights.base,
             dtype=weights.dtype,

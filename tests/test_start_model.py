@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from selfimprove import memory, start_model
 from selfimprove import recipe as recipes
-from selfimprove import start_model
+from selfimprove.errors import EngineError
+from selfimprove.memory import Plan, Room
 from selfimprove.metric_log import MetricLog
 from selfimprove.model.tiny import Tiny
 from selfimprove.records import Checkpoint
@@ -31,15 +34,53 @@ def shelves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "models"
 
 
-def started(root: Path, log: Any) -> tuple[Path, dict[str, float]]:
+def started(root: Path, log: Any, *changes: str) -> tuple[Path, dict[str, float]]:
     """The model folder of a new run, and its numbers."""
     run = RunDir.create(root)
-    _, settings = recipes.load("quickstart", [])
+    _, settings = recipes.load("quickstart", changes)
     write_text(run.root / "recipe.yaml", recipes.runnable(settings))
     write_json(run.root / "environment.json", {"settings": settings})
     folder, kept = run.begin(0, "model"), MetricLog(log)
     start_model.build(Stored(run), folder, kept)
     return folder, kept.metrics
+
+
+def planned(*overrides: str) -> Plan:
+    return start_model.plan(recipes.load("quickstart", overrides)[0])
+
+
+def test_what_a_recipe_does_with_the_weights_is_read_from_it(tmp_path: Path) -> None:
+    sft, lora = "optimization.sft", "optimization.sft.lora.r=8"
+    assert planned() == Plan(trainer=sft)
+    assert planned(lora) == Plan(trainer=sft, way="adapter")
+    assert planned(lora, "optimization.sft.lora.load_in_4bit=true") == Plan(trainer=sft, way="4bit")
+    assert planned("optimization.sft.lora.load_in_4bit=true").way == "weights", "without a rank there is no adapter"
+    assert planned("optimization=[sft,merge]") == Plan(trainer=sft)
+    assert planned("rounds=0") == Plan()
+    assert planned("engine=vllm", "engine.vllm.tensor_parallel_size=8") == Plan(trainer=sft, sharing=8)
+    assert planned("acquisition=seed_prompts", "selection=[]", "optimization=ppo") == Plan(
+        trainer="optimization.ppo", adapts=False
+    )
+    several = ["launcher=accelerate", "launcher.accelerate.processes=4"]
+    assert planned(*several) == Plan(trainer=sft), "each process holds all of it"
+    assert planned(*several, "optimization.sft.fsdp_config=f.json") == Plan(trainer=sft, spread=4)
+    assert planned("launcher=ray").elsewhere
+
+
+@pytest.mark.parametrize(("room", "said"), [(1, "to load them"), (10, "to train all of them"), (99, "")])
+def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
+    tmp_path: Path, small_llama: ModuleType, quiet_log: Any, monkeypatch: pytest.MonkeyPatch, room: int, said: str
+) -> None:
+    """Room is in bytes for each weight: stored in float32, five are enough to load them, 24 to train them."""
+    folder = small_llama.build(tmp_path / "llama", template=True)
+    room *= memory.need(folder).weights
+    monkeypatch.setattr("selfimprove.memory.free", lambda: Room(free=room, device="a small GPU", gpus=1))
+    changes = ["model=pretrained", f"model.pretrained.path={folder}"]
+    if not said:
+        started(tmp_path / "run", quiet_log, *changes)
+        return
+    with pytest.raises(EngineError, match=f"llama has .* weights: {said} .* a small GPU"):
+        started(tmp_path / "run", quiet_log, *changes)
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfimprove.errors import EngineError, RecipeError, UserError
+from selfimprove.errors import DeviceError, RecipeError, UserError
 from selfimprove.interfaces import Launcher
 from selfimprove.registry import register
 
@@ -52,10 +52,10 @@ class Accelerate(Launcher):
         """Count the GPUs of this machine.
 
         Raises:
-            EngineError: there are some, and fewer than processes.
+            DeviceError: there are some, and fewer than processes.
         """
         if self.processes > (gpus := _gpus()) > 0:
-            raise EngineError(
+            raise DeviceError(
                 f"launcher.accelerate.processes is {self.processes}, and this machine has {gpus} GPU"
                 f"{'s' * (gpus > 1)}; set launcher.accelerate.processes=0 for one process on each"
             )

@@ -6,8 +6,7 @@ Paper: none.
 Algorithm:
   1. Check the folder before a run begins, see `model_files`: safetensors only, no code, sizes that belong together.
   2. Read all weights once: no NaN, no infinity, no matrix of zeros.
-  3. Refuse what does not fit into memory; say so where it can be run but not trained as a whole.
-  4. Use it where it lies; it is not copied into the run.
+  3. Use it where it lies; it is not copied into the run.
 Differs: nothing to compare with.
 """
 
@@ -17,15 +16,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfimprove import memory
 from selfimprove.errors import EngineError, MissingError
 from selfimprove.interfaces import REQUIRED, Engine, Log, Model, Task
-from selfimprove.model_files import check_folder
+from selfimprove.model_files import check_folder, has_template
 from selfimprove.records import Checkpoint
 from selfimprove.registry import register
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """What a hub id looks like."""
+PLAIN = "the model has no chat template: a prompt is plain text, its messages with a blank line between them"
 
 
 @register("pretrained")
@@ -35,15 +34,16 @@ class Pretrained(Model):
     """A local `save_pretrained` folder, or a hub id such as Qwen/Qwen3-0.6B."""
 
     def preflight(self) -> list[str]:
-        if local := self._local():
-            check_folder(local)
-        return []
+        if not (local := self._local()):
+            return []
+        check_folder(local)
+        return [] if has_template(local) else [PLAIN]
 
     def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:
         local = self._local() or self._download()
         check_folder(local, thorough=True)
-        if said := memory.check(self.path, memory.need(local), *memory.free()):
-            log.note(said)
+        if not (self._local() or has_template(local)):  # of a local folder it was said before the run
+            log.note(PLAIN)
         return Checkpoint(path=str(local.resolve()))
 
     def _local(self) -> Path | None:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from selfimprove import memory
 from selfimprove.errors import DataError, EngineError, MissingError
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint
@@ -13,7 +14,7 @@ from selfimprove.training.lora import merged
 from selfimprove.training.peak import Check, Peak
 from selfimprove.training.resume import Resumable, begin, unmoved
 from selfimprove.training.schedule import Schedule, needs_liger
-from selfimprove.training.weights import dtype_of, load, save
+from selfimprove.training.weights import dtype_of, load, local_rank, save
 
 
 def dataset(rows: list[dict[str, Any]]) -> Any:
@@ -28,7 +29,8 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
 
     Raises:
         MissingError: a config file that is named does not exist.
-        EngineError: Liger's kernels are asked for, and there is no GPU or no package for them.
+        EngineError: Liger's kernels are asked for, and there is no GPU or no package for them; or the GPU has no room
+            for weights, gradients and optimizer.
     """
     import torch
 
@@ -41,6 +43,8 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
         needs_liger()
         if not gpu:
             raise EngineError("use_liger_kernel needs a CUDA GPU; set use_liger_kernel: false")
+    if gpu and not (schedule.fsdp_config or schedule.deepspeed):
+        memory.ready("training", _bytes(schedule, model), local_rank())
     coarse = gpu and torch.cuda.is_bf16_supported() and model.dtype == torch.float32 and model.num_parameters() > 1e8
     large = gpu and model.num_parameters() > 1e9
     shared = {name: value for name, value in vars(schedule).items() if name != "lora"}
@@ -66,6 +70,13 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
         "remove_unused_columns": False,
         "dataloader_pin_memory": gpu,
     }
+
+
+def _bytes(schedule: Schedule, model: Any) -> float:
+    """What training takes on the GPU beside activations, of a model that is not there yet unless it is in 4 bits."""
+    if getattr(model, "is_loaded_in_4bit", False):
+        return 0.0
+    return (memory.FROZEN if schedule.lora.r else memory.TRAINED) * model.num_parameters()
 
 
 def configured(kind: type, folder: Path, schedule: Schedule, model: Any, **options: Any) -> Any:

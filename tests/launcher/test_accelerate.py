@@ -18,7 +18,7 @@ import pytest
 
 from selfimprove import recipe as recipes
 from selfimprove import registry
-from selfimprove.errors import EngineError, RecipeError, UserError
+from selfimprove.errors import DeviceError, RecipeError, UserError
 from selfimprove.launcher.accelerate import Accelerate, _free_port
 from selfimprove.records import Prompt, Rollout, write_records
 from selfimprove.rundir import RunDir
@@ -93,7 +93,7 @@ def test_more_processes_than_gpus_are_refused(
     notes = python("exit 0")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     for ask in (Accelerate(processes=3).preflight, lambda: Accelerate(processes=3).launch(never, TRAIN)):
-        with pytest.raises(EngineError, match=r"^launcher.accelerate.processes is 3, and this machine has 2 GPUs; set"):
+        with pytest.raises(DeviceError, match=r"^launcher.accelerate.processes is 3, and this machine has 2 GPUs; set"):
             ask()
     assert not notes.exists()
     assert Accelerate(processes=2).preflight() == Accelerate().preflight() == []

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 import pytest
 
 from selfimprove import training
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.optimization.ema import Ema
 from selfimprove.optimization.merge import Merge
+from selfimprove.optimization.sft import Sft
 from selfimprove.recipe import load
 from selfimprove.records import Checkpoint, Rollout
 
@@ -47,6 +48,40 @@ def test_each_works_on_what_the_one_before_made_and_only_the_last_is_kept(make_c
     made = training.in_turn({"a": Notes(), "b": Notes(), "c": Notes()}, ["r", "s"], given)
     assert made.path == str(given.folder / "model") and (given.folder / "model" / "n").read_text() == "5"
     assert [path.name for path in given.folder.iterdir()] == ["model"]
+
+
+@dataclass
+class Large(Sft):
+    """Fails as a training does that takes more memory than there is, or in another way."""
+
+    error: Any = None
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        raise self.error
+
+
+def test_a_gpu_that_is_too_small_is_one_line_with_what_takes_less(
+    make_context: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    short = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
+    whole = Large(error=short, per_device_train_batch_size=8, gradient_accumulation_steps=3)
+    rounded = Large(error=short, per_device_train_batch_size=1, lora=training.Lora(r=4, load_in_4bit=True))
+    ways = "per_device_train_batch_size=4 with gradient_accumulation_steps=6, or gradient_checkpointing="
+    with pytest.raises(
+        EngineError, match=f"optimization.sft ran out of the GPU's memory. Start .*{ways}.* lora.r"
+    ) as caught:
+        training.in_turn({"sft": whole}, [], make_context())
+    assert "\n" not in str(caught.value) and caught.value.code == 69 and caught.value.__cause__ is short
+    with pytest.raises(EngineError, match="takes less: gradient_checkpointing=true, or launcher=process, so"):
+        training.in_turn({"sft": rounded}, [], make_context())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("selfimprove.memory.holders", lambda: "this process holds 70 GB")
+    with pytest.raises(EngineError, match="second ran out of the GPU's memory: this process holds 70 GB. Start"):
+        training.in_turn({"first": Notes(), "second": whole}, ["r"], make_context())
+    with pytest.raises(RuntimeError, match="^a bug$"):
+        training.in_turn({"sft": Large(error=RuntimeError("a bug"))}, [], make_context())
 
 
 @pytest.fixture(scope="module")

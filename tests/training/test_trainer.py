@@ -10,7 +10,7 @@ import pytest
 
 from selfimprove import training
 from selfimprove.records import Checkpoint
-from selfimprove.training.trainer import configured
+from selfimprove.training.trainer import arguments, configured
 
 SMALL: Any = SimpleNamespace(num_parameters=lambda: 6, dtype=None)
 
@@ -21,6 +21,7 @@ def test_a_process_that_sees_several_gpus_trains_on_one(tmp_path: Path, monkeypa
 
     for name, said in (("is_available", True), ("is_bf16_supported", False), ("device_count", 4), ("set_device", None)):
         monkeypatch.setattr(f"torch.cuda.{name}", lambda *_, said=said: said)
+    monkeypatch.setattr("selfimprove.memory.ready", lambda *_: None)
     plain = TrainingArguments(output_dir=str(tmp_path), per_device_train_batch_size=8)
     assert (plain.n_gpu, plain.train_batch_size) == (4, 32), "what transformers makes of them"
     plan = training.Schedule(learning_rate=1.0, per_device_train_batch_size=8)
@@ -49,3 +50,25 @@ def test_weights_in_4_bits_are_loaded_where_the_process_trains(
     training.load(start, training.Lora(r=2, load_in_4bit=True))
     training.load(start)
     assert [given["device_map"] for given in asked] == [{"": place}, None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rounded", "bytes_"),
+    [({}, False, 96), ({"lora": training.Lora(r=2)}, False, 24), ({"lora": training.Lora(r=2)}, True, 0)],
+)
+def test_before_training_there_must_be_memory_for_weights_gradients_and_optimizer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], rounded: bool, bytes_: int
+) -> None:
+    """Of six weights: 16 bytes each, 4 under an adapter, and none where they are on the GPU already."""
+    asked: list[Any] = []
+    for name, said in (("is_available", True), ("is_bf16_supported", False)):
+        monkeypatch.setattr(f"torch.cuda.{name}", lambda said=said: said)
+    monkeypatch.setattr("selfimprove.memory.ready", lambda *given: asked.append(given))
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    model = SimpleNamespace(num_parameters=lambda: 6, dtype=None, is_loaded_in_4bit=rounded)
+    arguments(tmp_path, training.Schedule(learning_rate=1.0, **changes), model)
+    assert asked == [("training", bytes_, 2)]
+    (tmp_path / "fsdp.json").write_text("{}")
+    spread = training.Schedule(learning_rate=1.0, fsdp_config=str(tmp_path / "fsdp.json"), **changes)
+    arguments(tmp_path, spread, model)
+    assert len(asked) == 1, "what one process of several takes is not known"
