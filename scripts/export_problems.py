@@ -14,7 +14,7 @@ from pathlib import Path
 from selfimprove import recipe as recipes
 from selfimprove import registry
 from selfimprove.errors import UserError
-from selfimprove.text import SPLITS
+from selfimprove.text import SPLITS, plain
 
 
 def main() -> None:
@@ -39,10 +39,7 @@ def export(file: Path, task: str, overrides: list[str], split: str, problems: in
     named = task in registry.names("task")
     recipe, _ = recipes.load("quickstart", [f"task={task}", *overrides]) if named else recipes.load(task, overrides)
     drawn = recipe.the("task").problems(split, problems, seed)
-    lines = [
-        json.dumps({"prompt": "".join(message["content"] for message in problem.prompt), "answer": problem.answer})
-        for problem in drawn
-    ]
+    lines = [json.dumps({"prompt": plain(problem.prompt), "answer": problem.answer}) for problem in drawn]
     file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return len(lines)
 

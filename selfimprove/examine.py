@@ -22,6 +22,7 @@ from selfimprove.recipe import Recipe, Settings
 from selfimprove.records import Checkpoint, Metric, Report, Rollout
 from selfimprove.rundir import MANIFEST, RunDir, fault, storage, write_json, write_text
 from selfimprove.stored import Stored
+from selfimprove.text import plain
 
 SPLIT = "selection"
 """What is looked at here; gate, audit and sealed problems stay unread."""
@@ -197,7 +198,7 @@ class _Layout:
 
     def _sample(self, number: int, rollout: Rollout, answer_of: Callable[[str], str | None]) -> dict[str, Any]:
         """A line of samples_<task>_<date>.jsonl; its hashes are those that lm-eval gives the same problem."""
-        prompt, target = "".join(message["content"] for message in rollout.prompt.prompt), str(rollout.prompt.answer)
+        prompt, target = plain(rollout.prompt.prompt), str(rollout.prompt.answer)
         doc = {"prompt": prompt, "answer": rollout.prompt.answer}
         answer = answer_of(rollout.text)
         return {

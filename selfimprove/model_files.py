@@ -280,6 +280,18 @@ def _token_ids(path: Path) -> list[int]:
 
 def _check_templates(folder: Path) -> None:
     """Try every chat template of the folder."""
+    for path, text in _templates(folder):
+        if fault := fault_of(text):
+            raise DataError(f"{path}: the chat template {fault}; refused")
+
+
+def has_template(folder: Path) -> bool:
+    """Whether the folder says how its model is talked to."""
+    return bool(_templates(folder))
+
+
+def _templates(folder: Path) -> list[tuple[Path, str]]:
+    """The chat templates of a folder, each with its file."""
     found: list[tuple[Path, Any]] = []
     for path in sorted([*folder.glob("*.jinja"), *folder.glob("additional_chat_templates/*.jinja")]):
         if path.stat().st_size > CONFIG:
@@ -292,9 +304,7 @@ def _check_templates(folder: Path) -> None:
                 [part.get("template") for part in said if isinstance(part, dict)] if isinstance(said, list) else []
             )
             found += [(folder / name, text) for text in several or [said]]
-    for path, text in found:
-        if isinstance(text, str) and (fault := fault_of(text)):
-            raise DataError(f"{path}: the chat template {fault}; refused")
+    return [(path, text) for path, text in found if isinstance(text, str)]
 
 
 def _check_numbers(tensors: dict[str, Tensor], at_once: int = 1 << 24) -> None:

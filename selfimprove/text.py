@@ -28,7 +28,7 @@ _CHOICE = re.compile(r"(?<=\()[A-J](?=\))|\b[A-HJ]\b|^\s*I\s*$")
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Token ids of a prompt, ready for the model to continue.
 
-    The tokenizer's chat template is used where there is one; otherwise the contents are joined as they are. A last
+    The tokenizer's chat template is used where there is one; otherwise the prompt is plain text, see `plain`. A last
     message of the assistant is the beginning of the completion, which the model goes on with.
     """
     return prompts_ids(tokenizer, [messages])[0]
@@ -39,7 +39,17 @@ def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[li
     if tokenizer.chat_template or not prompts:
         template = tokenizer.apply_chat_template
         return [template(list(messages), return_dict=False, **_ending(messages)) for messages in prompts]
-    return tokenizer(["".join(message["content"] for message in messages) for messages in prompts])["input_ids"]
+    return tokenizer([plain(messages) for messages in prompts])["input_ids"]
+
+
+def plain(messages: Sequence[Message]) -> str:
+    """A prompt for a model without a chat template: the contents with a blank line between them.
+
+    What the assistant has begun stands right behind, as the completion does.
+    """
+    said = [message["content"] for message in messages]
+    begun = said.pop() if messages and messages[-1]["role"] == "assistant" else ""
+    return "\n\n".join(said) + begun
 
 
 def _ending(messages: Sequence[Message]) -> dict[str, bool]:

@@ -21,6 +21,7 @@ from selfimprove.text import (
     completions_ids,
     final_answer,
     ngrams,
+    plain,
     plurality,
     printable,
     prompt_ids,
@@ -184,10 +185,28 @@ class Letters:
 
 def test_a_prompt_uses_the_chat_template_where_there_is_one() -> None:
     messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
-    plain, chat = Letters(), Letters()
+    bare, chat = Letters(), Letters()
     chat.chat_template = "some template"
-    assert prompt_ids(plain, messages) == [1, ord("s"), ord("u")]
+    assert prompt_ids(bare, messages) == [1, *map(ord, "s\n\nu")]
     assert prompt_ids(chat, messages) == [*map(ord, "<s>s<u>u"), 60]
+
+
+@pytest.mark.parametrize(
+    ("talk", "text"),
+    [
+        ([], ""),
+        (["u:S:3+5="], "S:3+5="),  # the tiny model's prompts, to the byte
+        (["u:S:3+5=", "a:3+5=8"], "S:3+5=3+5=8"),
+        (["s:End with a number.", "u:what is 2 + 2?"], "End with a number.\n\nwhat is 2 + 2?"),
+        (["s:x", "u:y", "a:z"], "x\n\nyz"),
+        (["u:y", "a:z", "u:again"], "y\n\nz\n\nagain"),
+    ],
+)
+def test_without_a_template_a_prompt_is_its_messages_with_a_blank_line_between_them(talk: list[str], text: str) -> None:
+    roles = {"s": "system", "u": "user", "a": "assistant"}
+    messages = [{"role": roles[one[0]], "content": one[2:]} for one in talk]
+    assert plain(messages) == text
+    assert prompt_ids(Letters(), messages) == [1, *map(ord, text)]
 
 
 def test_a_completion_that_has_begun_is_gone_on_with() -> None:

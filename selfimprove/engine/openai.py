@@ -32,6 +32,7 @@ from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import REQUIRED, Log, Remote, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout, digest
 from selfimprove.registry import register
+from selfimprove.text import plain
 
 HERE = ("localhost", "127.0.0.1", "::1")
 ALLOWED = "SELFIMPROVE_ENDPOINTS"
@@ -170,7 +171,7 @@ class OpenAI(Remote):
         if self.chat:
             body |= {"messages": prompt.prompt} | ({"logprobs": True} if self.logprobs else {})
         else:
-            body |= {"prompt": "".join(message["content"] for message in prompt.prompt)}
+            body |= {"prompt": plain(prompt.prompt)}
             body |= {"logprobs": 0} if self.logprobs else {}
         return body | self.extra
 

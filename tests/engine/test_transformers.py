@@ -13,7 +13,7 @@ import pytest
 from selfimprove.engine.transformers import Transformers
 from selfimprove.errors import DataError, DeviceError, EngineError, RecipeError, UserError
 from selfimprove.interfaces import GREEDY, Sampling
-from selfimprove.records import Checkpoint, Rollout
+from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.text import completion_ids, prompt_ids
 
 TEXTS = ["3", "what is 12 - 7?", "a", "x" * 40]
@@ -249,7 +249,8 @@ def test_score_is_the_log_probability_of_a_plain_forward_pass(kind, small, ask):
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(), Sampling(temperature=0.7, top_k=5)], ids=str)
 def test_score_is_what_sampling_reported(sampling, tiny, ask, quiet_log):
     engine = Transformers(max_completion_length=20)
-    prompts = [ask(text) for text in ("S:3+5+8=", "S:1+2=", "J:1+2=3|")]
+    talk = Prompt(prompt=[{"role": "system", "content": "say a digit"}, {"role": "user", "content": "what is 2+2?"}])
+    prompts = [*(ask(text) for text in ("S:3+5+8=", "S:1+2=", "J:1+2=3|")), talk]
     rollouts = [r for group in engine.sample(tiny, prompts, 16, sampling, 2, quiet_log) for r in group]
     pairs = list(zip(rollouts, engine.score(tiny, rollouts), strict=True))
     whole = [(r, score) for r, score in pairs if len(score) == r.logprobs["count"]]

@@ -139,6 +139,22 @@ def test_a_folder_without_a_tokenizer(build, copy):
     refused(build, copy, DataError, "tokenizer")
 
 
+def test_a_model_without_a_chat_template_is_used_and_said_so_once(build, copy, tmp_path, quiet_log, monkeypatch):
+    assert Pretrained(path=str(copy)).preflight() == []
+    (copy / "chat_template.jinja").unlink()
+    [remark] = Pretrained(path=str(copy)).preflight()
+    assert "no chat template" in remark and "plain text" in remark and "\n" not in remark
+    build(copy)
+    assert quiet_log.notes == []
+    monkeypatch.setattr(Pretrained, "_download", lambda self: copy)
+    assert Pretrained(path="some/model").preflight() == []
+    build("some/model")
+    assert quiet_log.notes == [remark], "of a model from the hub nothing is known before"
+    config = copy / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": "{{ messages[0].content }}"}))
+    assert Pretrained(path=str(copy)).preflight() == []
+
+
 # ---- a whole run -------------------------------------------------------------------------------------------------
 @pytest.mark.runs
 def test_a_round_of_rest_em_from_a_folder_and_a_file(llama, tmp_path, quiet_log):
