@@ -39,13 +39,21 @@ def _uniforms(seed: int, prompt: tuple[int, ...], rows: int, length: int) -> Any
 
 
 def decode(
-    model: Any, tokenizer: Any, batch: list[tuple[int, ...]], rows: int, sampling: Sampling, limit: int, seed: int
+    model: Any,
+    tokenizer: Any,
+    batch: list[tuple[int, ...]],
+    rows: int,
+    sampling: Sampling,
+    limit: int,
+    seed: int,
+    first: int = 0,
 ) -> list[list[Draw]]:
     """Draw `rows` completions of each prompt of a batch.
 
     Args:
         batch: token ids of each prompt; best of nearly equal lengths, because shorter ones are padded on the left.
         limit: tokens per completion, unless `sampling` has its own limit.
+        first: the number of the first sample; those before it were drawn by another call.
 
     Raises:
         DataError: a prompt leaves no room in the model's context.
@@ -65,7 +73,9 @@ def decode(
     tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in batch], device=device)
     uniforms = None
     if sampling.temperature > 0:
-        uniforms = torch.from_numpy(numpy.concatenate([_uniforms(seed, p, rows, asked) for p in batch])).to(device)
+        uniforms = torch.from_numpy(
+            numpy.concatenate([_uniforms(seed, prompt, first + rows, asked)[first:] for prompt in batch])
+        ).to(device)
 
     with torch.inference_mode():
         logits, cache = _prefill(model, tokens, padding, rows, longest)

@@ -5,7 +5,8 @@ its samples, equal prompts are drawn once, rows that have ended leave the batch,
 Survey: inference engines, section 5.2.4.
 Paper: none.
 Algorithm:
-  1. Tokenize; merge equal prompts; sort by length; cut into batches of at most `batch_size` rows.
+  1. Tokenize; merge equal prompts; sort by length; cut into batches of at most `batch_size` rows. Where memory runs
+     out, take half as many; the completions are the same.
   2. Prefill each prompt once, repeat its cache n times, move it into a preallocated cache.
   3. Draw each next token by inverting the cumulative distribution at a uniform number that depends on (seed, prompt,
      sample, position) only, so a completion does not depend on its neighbours in the batch.
@@ -37,7 +38,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 class Transformers(Engine):
     portion: ClassVar[int] = 4096
     batch_size: int = 1024
-    """Completions decoded together; lower it when memory runs out."""
+    """Completions decoded together; where a device's memory runs out it is halved, and a line says what fits."""
     max_completion_length: int = 512
     """Tokens per completion, unless the method that samples sets its own limit."""
     device: str = "auto"
@@ -49,10 +50,13 @@ class Transformers(Engine):
 
     def __post_init__(self) -> None:
         self._loaded: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
+        self._fitting = 0  # completions that fit into the memory together, where `batch_size` did not; 0: it did
 
     def sample(
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
     ) -> list[list[Rollout]]:
+        import torch
+
         model, tokenizer = self._load(checkpoint)
         rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
         ids = [tuple(one) for one in prompts_ids(tokenizer, [prompt.prompt for prompt in prompts])]
@@ -61,13 +65,36 @@ class Transformers(Engine):
         if len(full) == len(set(ids)):
             full = set()  # all of them: decoding says what is wrong
         order = sorted(set(ids) - full, key=lambda one: (len(one), one))
-        size = max(1, self.batch_size // rows)
         drawn = {one: [Draw([], 0.0, 0, "length")] * rows for one in full}
-        for start in range(0, len(order), size):
-            batch = order[start : start + size]
-            groups = decode(model, tokenizer, batch, rows, sampling, self.max_completion_length, seed)
-            drawn.update(zip(batch, groups, strict=True))
-            log.progress((len(drawn) - len(full)) * rows, len(order) * rows, "samples")
+        place, done, tried = 0, 0, 0
+        while place < len(order):
+            size = self._fitting or self.batch_size
+            batch = order[place : place + max(1, size // rows)]
+            each = min(rows - done, size)  # a part of one prompt's samples, where not all of them fit
+            try:
+                groups = decode(model, tokenizer, batch, each, sampling, self.max_completion_length, seed, done)
+            except torch.OutOfMemoryError as error:
+                tried, self._fitting = tried or size, len(batch) * each // 2
+                if not self._fitting:
+                    raise EngineError(
+                        f"the device has no memory left for a single completion after a prompt of {len(batch[0])} "
+                        "tokens: lower engine.transformers.max_completion_length, or take a smaller model"
+                    ) from error
+                groups = None
+            if groups is None:  # only here what the failed batch held is free
+                torch.cuda.empty_cache()
+                continue
+            if tried:
+                log.note(
+                    f"memory ran out with {tried} completions at a time, {size} fit and are the same: "
+                    f"set engine.transformers.batch_size={size}"
+                )
+                tried = 0
+            for one, group in zip(batch, groups, strict=True):
+                drawn.setdefault(one, []).extend(group)
+            done = (done + each) % rows
+            place += 0 if done else len(batch)
+            log.progress(place * rows + done, len(order) * rows, "samples")
         if full:
             log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
         texts = {

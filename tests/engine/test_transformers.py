@@ -124,6 +124,55 @@ def test_more_samples_keep_the_first_ones(small, ask, quiet_log):
     assert many[0][:2] == few[0]
 
 
+@pytest.fixture
+def short_of_memory(monkeypatch):
+    """`short_of_memory(rows)`: a device on which only so many completions fit together; the sizes that were tried."""
+    import torch
+
+    from selfimprove.engine import transformers as engine
+
+    tried, plain = [], engine.decode
+
+    def decode(model, tokenizer, batch, rows, *rest):
+        tried.append(len(batch) * rows)
+        if tried[-1] > most[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
+        return plain(model, tokenizer, batch, rows, *rest)
+
+    most = [0]
+    monkeypatch.setattr(engine, "decode", decode)
+    return lambda rows: most.__setitem__(0, rows) or tried
+
+
+@pytest.mark.parametrize("fits", [7, 6, 4, 1])
+def test_where_memory_runs_out_smaller_batches_give_the_same_completions(
+    fits, small, ask, quiet_log, tmp_path, short_of_memory
+):
+    checkpoint = with_ends(small(), tmp_path / "model", ENDS)
+    prompts, samples = [ask(text) for text in (*TEXTS, "3")], 6
+    tried = short_of_memory(24)
+    whole = Transformers(max_completion_length=20).sample(checkpoint, prompts, samples, Sampling(), 5, quiet_log)
+    assert tried == [24] and quiet_log.notes == []
+    short_of_memory(fits)
+    engine = Transformers(max_completion_length=20)
+    again = engine.sample(checkpoint, prompts, samples, Sampling(), 5, quiet_log)
+    assert texts_of(again) == texts_of(whole)
+    sizes = {7: [12, 6, 6, 6, 6], 6: [12, 6, 6, 6, 6], 4: [12, 6, *[3] * 8], 1: [12, 6, 3, *[1] * 24]}[fits]
+    assert tried[1:] == [24, *sizes]
+    [note] = quiet_log.notes
+    assert note.endswith(f"set engine.transformers.batch_size={sizes[-1]}") and "1024 completions at a time" in note
+    assert quiet_log.marks[-1] == (24, 24, "samples")
+    engine.sample(checkpoint, prompts[:1], samples, Sampling(), 6, quiet_log)
+    assert max(tried[len(sizes) + 2 :]) == sizes[-1] and len(quiet_log.notes) == 1, "what fits is remembered"
+
+
+def test_a_completion_that_does_not_fit_alone_is_one_clear_line(small, ask, quiet_log, short_of_memory):
+    tried = short_of_memory(0)
+    with pytest.raises(EngineError, match="no memory left for a single completion after a prompt of 1 tokens") as error:
+        Transformers().sample(small(), [ask("3"), ask("a")], 2, Sampling(), 0, quiet_log)
+    assert tried == [4, 2, 1] and "\n" not in str(error.value) and error.value.code == 69
+
+
 def test_seeds_and_samples_differ_and_repeat(small, ask, quiet_log):
     engine, prompts = Transformers(max_completion_length=12), [ask("3"), ask("a")]
     first = texts_of(engine.sample(small(), prompts, 8, Sampling(), 1, quiet_log))
