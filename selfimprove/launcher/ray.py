@@ -7,7 +7,8 @@ Algorithm:
   1. Connect to the cluster, or start one on this machine where no address is given and RAY_ADDRESS is not set.
   2. A step is a task that runs `python -m selfimprove step RUN ROUND STAGE` where Ray places it; a training step may
      ask for other GPUs than the rest. Its output is shown when it ends.
-  3. A failed step raises the error that it reported, with its exit code; it is not tried again, `resume` does that.
+  3. A step that asks for more than any machine of the cluster has is refused: it would wait forever.
+  4. A failed step raises the error that it reported, with its exit code; it is not tried again, `resume` does that.
 Differs: nothing to compare with. The run folder, the models and the project must be at the same place on every machine.
   A step runs on one machine. Tested with a local cluster of two CPUs; not run on GPUs here. An extra: pip install
   'selfimprove[ray]'.
@@ -18,7 +19,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,6 +60,7 @@ class Ray(Launcher):
         ray, gpus = self._connected(), self.num_gpus
         if command[3] in TRAINS and self.train_gpus is not None:
             gpus = self.train_gpus
+        self._fits(ray.nodes(), gpus)
         words = [command[0], str(Path(command[1]).resolve()), *command[2:]]  # a worker has a working folder of its own
         try:
             task = ray.remote(_carry_out).options(num_cpus=self.num_cpus, num_gpus=gpus, max_retries=0).remote(words)
@@ -75,6 +77,20 @@ class Ray(Launcher):
             failure = UserError(f"the step `selfimprove {' '.join(command)}` ended with exit code {code}")
             failure.code = code if code > 0 else 1
             raise failure
+
+    def _fits(self, nodes: Sequence[Mapping[str, Any]], gpus: float) -> None:
+        """A step runs on one machine: one of them must have what it asks for, else it would wait forever.
+
+        Raises:
+            EngineError: none has.
+        """
+        has = [(node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0)) for node in nodes if node["Alive"]]
+        if not any(self.num_cpus <= cpus and gpus <= cards for cpus, cards in has):
+            found = " and ".join(f"{cpus:g} CPUs with {cards:g} GPUs" for cpus, cards in sorted(set(has))) or "none"
+            raise EngineError(
+                f"launcher.ray asks for {self.num_cpus:g} CPUs and {gpus:g} GPUs on one machine, and no machine of the "
+                f"cluster has them (there are: {found}); lower num_cpus, num_gpus or train_gpus"
+            )
 
     def _connected(self) -> Any:
         """Ray, connected to a cluster."""

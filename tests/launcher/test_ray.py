@@ -27,12 +27,16 @@ class Cluster:
         self.cancelled: list[Any] = []
         self.exceptions = SimpleNamespace(RayError=RuntimeError)
         self.outcome: Callable[[], Any] = lambda: (0, "", "")
+        self.machines = [({"CPU": 4.0, "GPU": 8.0}, True)]
 
     def is_initialized(self) -> bool:
         return bool(self.inits)
 
     def init(self, **given: Any) -> None:
         self.inits.append(given)
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": alive, "Resources": resources} for resources, alive in self.machines]
 
     def remote(self, task: Callable) -> Any:
         def options(**given: Any) -> Any:
@@ -68,6 +72,23 @@ def test_a_step_asks_for_its_resources_with_the_absolute_place_of_the_run(
     assert len(cluster.inits) == 1 and cluster.inits[0]["address"] == "auto"
     Ray(num_gpus=1).launch(never, ["step", "run", "1", "optimization"])
     assert cluster.options[-1]["num_gpus"] == 1
+
+
+def test_a_step_that_no_machine_can_carry_out_is_refused(never: Callable, cluster: Cluster) -> None:
+    """Two machines of one GPU have two, but a step runs on one; a machine that is gone has none."""
+    cluster.machines = [({"CPU": 2.0}, True), ({"CPU": 8.0, "GPU": 1.0}, True), ({"CPU": 8.0, "GPU": 8.0}, False)]
+    evaluate, train = (["step", "run", "1", stage] for stage in ("evaluation", "optimization"))
+    Ray(num_cpus=8, num_gpus=1, train_gpus=2).launch(never, evaluate)
+    for launcher, command in (
+        (Ray(num_cpus=8, num_gpus=1, train_gpus=2), train),
+        (Ray(num_gpus=2), evaluate),
+        (Ray(num_cpus=9), evaluate),
+    ):
+        with pytest.raises(
+            EngineError, match=r"there are: 2 CPUs with 0 GPUs and 8 CPUs with 1 GPUs\); lower num_cpus"
+        ):
+            launcher.launch(never, command)
+    assert len(cluster.words) == 1
 
 
 def test_what_a_step_said_is_shown_and_its_code_is_that_of_the_error(
@@ -147,5 +168,21 @@ def test_a_real_cluster_does_what_one_process_does(
         command = ["step", str(tmp_path / "nowhere"), "1", "gate", "--fingerprint", "f"]
         with pytest.raises(UserError, match="exit code 66"):
             Ray().launch(never, command)
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.slow
+def test_a_step_that_is_lost_comes_back_to_the_byte(tmp_path: Path, small: list[str], quiet_log: Any) -> None:
+    ray = pytest.importorskip("ray")
+    root = create("quickstart", [*small, "launcher=ray"], tmp_path / "run").root
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        summary = Runner(RunDir(root), quiet_log).run()
+        before = contents(root)
+        (root / "round_001" / "optimization").rename(tmp_path / "lost")
+        assert Runner(RunDir.open(root), quiet_log).run()["verdict"] == summary["verdict"]
+        assert contents(root) == before and summary["sealed"]["n"] == 12
+        assert not (root / "quarantine").exists(), "the steps after it still fit"
     finally:
         ray.shutdown()
