@@ -141,24 +141,10 @@ class _Cache:
     """
 
     def __init__(self, past: Any, config: Any, length: int, limit: int) -> None:
-        from transformers import StaticCache
-        from transformers.cache_utils import DynamicLayer, StaticLayer
-
         self.length, self.limit = length, limit
-        self.cache: Any = past
-        self.static = all(type(layer) is DynamicLayer for layer in past.layers)
-        if not self.static:
-            return
-        self.cache = StaticCache(config=config, max_cache_len=min(length + GROWTH, limit))
-        self.static = all(type(layer) is StaticLayer for layer in self.cache.layers)
-        if not self.static:
-            self.cache = past
-            return
-        for new, old in zip(self.cache.layers, past.layers, strict=True):
-            new.lazy_initialization(old.keys, old.values)
-            new.keys[:, :, :length] = old.keys
-            new.values[:, :, :length] = old.values
-            new.cumulative_length.fill_(length)
+        static = _static(past, config, length, min(length + GROWTH, limit))
+        self.static = static is not None
+        self.cache: Any = static if self.static else past
 
     def select(self, rows: Any) -> None:
         for layer in self.cache.layers:
@@ -193,6 +179,39 @@ class _Cache:
         ).logits[:, -1]
         self.length += 1
         return logits
+
+
+def _static(past: Any, config: Any, length: int, room: int) -> Any:
+    """A preallocated cache of `room` positions with what the dynamic one holds; None for a model that has to keep that.
+
+    Under autocast it is of autocast's number type: that is what attention computes with, and keys that were rotated in
+    float32 come beside values that were not.
+    """
+    import torch
+    from transformers import StaticCache
+    from transformers.cache_utils import DynamicLayer, StaticLayer
+
+    class Layer(StaticLayer):
+        """Takes keys and values of any number type."""
+
+        def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> Any:
+            return super().update(key_states.to(self.dtype), value_states.to(self.dtype), *args, **kwargs)
+
+    if any(type(layer) is not DynamicLayer for layer in past.layers):
+        return None
+    cache: Any = StaticCache(config=config, max_cache_len=room)
+    if any(type(layer) is not StaticLayer for layer in cache.layers):
+        return None
+    cache.layers = [Layer(room) for _ in cache.layers]
+    for new, old in zip(cache.layers, past.layers, strict=True):
+        device, kind = old.keys.device.type, old.keys.dtype
+        if torch.is_autocast_enabled(device):
+            kind = torch.get_autocast_dtype(device)
+        new.lazy_initialization(old.keys.to(kind), old.values.to(kind))
+        new.keys[:, :, :length] = old.keys
+        new.values[:, :, :length] = old.values
+        new.cumulative_length.fill_(length)
+    return cache
 
 
 def _prefill(model: Any, tokens: Any, padding: Any, rows: int, longest: int) -> tuple[Any, _Cache]:

@@ -1,0 +1,57 @@
+"""Decoding against forward passes that keep nothing."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from selfimprove.decoding import decode
+from selfimprove.interfaces import Sampling
+
+TOKENIZER = SimpleNamespace(eos_token_id=1, chat_template=None)
+PROMPTS = [(5, 9, 11, 7, 33, 21, 8, 6), (12, 40, 3)]
+LENGTH = 40
+"""More than the cache has room for at first."""
+
+
+def build(kind: str, attention: str | None = None) -> Any:
+    """A model with random weights that ends completions with token 1."""
+    import torch
+    import transformers
+
+    shape: dict[str, Any] = {
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 128,
+        "initializer_range": 0.3,
+        "eos_token_id": 1,
+        "attn_implementation": attention,
+    }
+    more = {"llama": {"intermediate_size": 64, "num_key_value_heads": 2}, "gptj": {"rotary_dim": 8}}
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(kind, **shape, **more.get(kind, {}))
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    model.generation_config.eos_token_id = 1
+    return model
+
+
+def test_float32_weights_draw_under_autocast_what_a_forward_pass_of_all_tokens_says():
+    import torch
+
+    model = build("llama", "sdpa")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        groups = decode(model, TOKENIZER, PROMPTS, 3, Sampling(max_completion_length=LENGTH), LENGTH, 5)
+        draws = [(prompt, draw) for prompt, group in zip(PROMPTS, groups, strict=True) for draw in group]
+        assert len(draws) == 6 and max(draw.count for _, draw in draws) > 20
+        for prompt, draw in draws:
+            said = [*draw.tokens, 1][: draw.count]
+            with torch.inference_mode():
+                logprobs = (
+                    model(torch.tensor([[*prompt, *said]])).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
+                )
+            expected = float(logprobs.gather(-1, torch.tensor(said)[:, None]).sum())
+            assert draw.logprob == pytest.approx(expected, rel=0.02)
