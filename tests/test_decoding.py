@@ -1,4 +1,4 @@
-"""Decoding against forward passes that keep nothing."""
+"""Decoding against `generate` and against forward passes that keep nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from selfimprove.decoding import decode
-from selfimprove.interfaces import Sampling
+from selfimprove.interfaces import GREEDY, Sampling
 
 TOKENIZER = SimpleNamespace(eos_token_id=1, chat_template=None)
 PROMPTS = [(5, 9, 11, 7, 33, 21, 8, 6), (12, 40, 3)]
@@ -39,6 +39,24 @@ def build(kind: str, attention: str | None = None) -> Any:
     return model
 
 
+def greedy(model: Any) -> list[list[int]]:
+    """The greedy completions of the prompts in one batch, without an end token."""
+    groups = decode(model, TOKENIZER, PROMPTS, 1, GREEDY, LENGTH, 0)
+    return [group[0].tokens for group in groups]
+
+
+def generated(model: Any) -> list[list[int]]:
+    """The same by `generate`."""
+    import torch
+
+    width = max(map(len, PROMPTS))
+    tokens = torch.tensor([[0] * (width - len(one)) + list(one) for one in PROMPTS])
+    mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in PROMPTS])
+    out = model.generate(tokens, attention_mask=mask, do_sample=False, max_new_tokens=LENGTH, pad_token_id=0)
+    lines = out[:, width:].tolist()
+    return [line[: line.index(1)] if 1 in line else line for line in lines]
+
+
 def test_float32_weights_draw_under_autocast_what_a_forward_pass_of_all_tokens_says():
     import torch
 
@@ -55,3 +73,14 @@ def test_float32_weights_draw_under_autocast_what_a_forward_pass_of_all_tokens_s
                 )
             expected = float(logprobs.gather(-1, torch.tensor(said)[:, None]).sum())
             assert draw.logprob == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attention"),
+    [("llama", "sdpa"), ("llama", "eager"), ("gptj", None), ("mpt", None), ("bloom", None)],
+)
+def test_every_kind_of_attention_gives_what_generate_gives_on_a_batch_padded_on_the_left(kind, attention):
+    model = build(kind, attention)
+    lines = generated(model)
+    assert max(map(len, lines)) == LENGTH
+    assert greedy(model) == lines
