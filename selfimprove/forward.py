@@ -16,7 +16,7 @@ from typing import Any
 from selfimprove import memory
 from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.records import Rollout
-from selfimprove.text import completions_ids, prompts_ids
+from selfimprove.text import completions_ids, end_of, prompts_ids
 
 STATISTICS = ("logprob", "entropy", "self_certainty")
 TEXTS = (
@@ -83,15 +83,15 @@ def context_of(model: Any) -> int:
 
 
 def ends_of(model: Any, tokenizer: Any) -> list[int]:
-    """The tokens that end a completion: of the generation config, which may name several, and of the tokenizer."""
+    """The tokens that end a completion: of the generation config, which may name several, tokenizer and template."""
     ends = model.generation_config.eos_token_id
-    return sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None})
+    return sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id, end_of(tokenizer)} - {None})
 
 
 def pairs_of(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[Pair]:
     """The token ids of each rollout; the end token stands after a completion that came to its end."""
     asked = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
-    ended = [not rollout.truncated for rollout in rollouts]
+    ended = [rollout.ended for rollout in rollouts]
     said = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
     return list(zip(asked, said, strict=True))
 

@@ -84,6 +84,11 @@ class Rollout(Lineage):
         """True when the completion ran into the length limit instead of ending."""
         return self.info.get("finish_reason") == "length"
 
+    @property
+    def ended(self) -> bool | str:
+        """Whether the completion came to its end; where that was not with the model's usual end token, the token."""
+        return not self.truncated and self.info.get("stop_token", True)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preference(Lineage):

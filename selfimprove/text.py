@@ -22,6 +22,8 @@ _BOXED = re.compile(r"\\boxed\s*\{")
 _BRACE = re.compile(r"[{}]")
 _HASHES = re.compile(r"(?<!#)####(?!#)\s*+(.*\S)")
 _ANSWER = re.compile(r"\banswer\b(?:\s+is\b)?+\s*+[:=]?+\s*+(.+?)(?:\.\s|\.?$)", re.IGNORECASE | re.MULTILINE)
+_SAID = "ANSWER"
+"""What the assistant says where a chat template is asked how it ends a turn."""
 _CHOICE = re.compile(r"(?<=\()[A-J](?=\))|\b[A-HJ]\b|^\s*I\s*$")
 
 
@@ -58,18 +60,61 @@ def _ending(messages: Sequence[Message]) -> dict[str, bool]:
     return {"continue_final_message": True} if begun else {"add_generation_prompt": True}
 
 
-def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool = True) -> list[int]:
+def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool | str = True) -> list[int]:
     """Token ids of a completion as the engine would have drawn them: no template around it, the end token last."""
     return completions_ids(tokenizer, [completion], [ended])[0]
 
 
-def completions_ids(tokenizer: Any, completions: Sequence[Sequence[Message]], ended: Sequence[bool]) -> list[list[int]]:
-    """`completion_ids` of many completions in one call; ended: whether each one came to its end."""
+def completions_ids(
+    tokenizer: Any, completions: Sequence[Sequence[Message]], ended: Sequence[bool | str]
+) -> list[list[int]]:
+    """`completion_ids` of many completions in one call; ended: how each one ended, as `Rollout.ended` says it."""
     if not completions:
         return []
     texts = ["".join(message["content"] for message in completion) for completion in completions]
     rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return [[*ids, tokenizer.eos_token_id] if end else ids for ids, end in zip(rows, ended, strict=True)]
+    last = {end: _last(tokenizer, end) for end in set(ended)}
+    return [[*ids, *last[end]] for ids, end in zip(rows, ended, strict=True)]
+
+
+def _last(tokenizer: Any, ended: bool | str) -> list[int]:
+    """The end token of a completion that ended in this way."""
+    if isinstance(ended, str):
+        drawn = tokenizer.convert_tokens_to_ids(ended)
+        if drawn not in (None, tokenizer.unk_token_id):  # else it is a token of another model
+            return [drawn]
+    return [end_of(tokenizer)] if ended else []
+
+
+def end_of(tokenizer: Any) -> int:
+    """The token that ends a turn: what the chat template puts after the assistant's text, else the tokenizer's own.
+
+    The two differ in many chat models: Gemma's turns end with `<end_of_turn>`, its tokenizer names `<eos>`.
+    """
+    if not tokenizer.chat_template:
+        return tokenizer.eos_token_id
+    from jinja2 import TemplateError
+
+    talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SAID}]
+    try:
+        _, found, after = tokenizer.apply_chat_template(talk, tokenize=False).rpartition(_SAID)
+    except TemplateError:  # it takes no such talk
+        return tokenizer.eos_token_id
+    ids = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"] if found else []
+    return ids[0] if ids and ids[0] in tokenizer.added_tokens_decoder else tokenizer.eos_token_id
+
+
+def ending(tokenizer: Any, usual: int, last: int | None) -> dict[str, str]:
+    """The info of a completion that was drawn: why it ended.
+
+    Args:
+        usual: what `end_of` says.
+        last: its end token, which is named where it is another one: it is scored and trained on as it was drawn.
+            None: it ran into the limit.
+    """
+    if last is None:
+        return {"finish_reason": "length"}
+    return {"finish_reason": "stop"} | ({} if last == usual else {"stop_token": tokenizer.convert_ids_to_tokens(last)})
 
 
 def begun(prompt: Prompt, beginning: str) -> Prompt:

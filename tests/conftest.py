@@ -157,6 +157,28 @@ def small_llama() -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session")
+def two_ends(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A tiny model that often ends, like Gemma: by its template with `~`, by its tokenizer with `<eos>`."""
+    import torch
+
+    from selfimprove import training
+    from selfimprove.model.tiny import Tiny
+
+    folder = tmp_path_factory.mktemp("two_ends")
+    model, words = training.load(Tiny()._untrained(folder / "plain", seed=1))
+    words.add_special_tokens({"additional_special_tokens": ["~"]})
+    words.chat_template = (
+        "{% for m in messages %}{{ '<' + m.role + '> ' + m.content }}"
+        "{% if m.role == 'assistant' %} ~{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    ends = [words.eos_token_id, words.convert_tokens_to_ids("~")]
+    model.generation_config.eos_token_id = ends
+    with torch.no_grad():
+        model.lm_head.weight[ends] *= 3
+    return training.save(model, words, folder / "ends")
+
+
 @pytest.fixture
 def worked() -> Callable[..., str]:
     """`worked(digits, slip)`: the worked solution of a sum, with a mistake in step `slip` if one is wanted."""

@@ -135,8 +135,10 @@ def test_digest_is_the_sha256_of_canonical_json() -> None:
 def test_text_is_the_last_message_and_truncated_follows_the_finish_reason(make_rollout: Callable) -> None:
     talk = [{"role": "assistant", "content": "first"}, {"role": "assistant", "content": "last"}]
     rollout = dataclasses.replace(make_rollout(), completion=talk)
-    assert rollout.text == "last" and not rollout.truncated
-    assert make_rollout(info={"finish_reason": "length"}).truncated
+    assert rollout.text == "last" and not rollout.truncated and rollout.ended is True
+    cut = make_rollout(info={"finish_reason": "length"})
+    assert cut.truncated and cut.ended is False
+    assert make_rollout(info={"finish_reason": "stop", "stop_token": "<eos>"}).ended == "<eos>"
     assert not make_rollout(info={"finish_reason": "stop"}).truncated
 
 

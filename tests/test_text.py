@@ -19,6 +19,8 @@ from selfimprove.text import (
     choice,
     completion_ids,
     completions_ids,
+    end_of,
+    ending,
     final_answer,
     ngrams,
     plain,
@@ -178,8 +180,10 @@ class Letters:
         rows = [[1] * add_special_tokens + [ord(c) for c in text] for text in texts]
         return {"input_ids": rows if isinstance(texts, list) else [1] * add_special_tokens + [ord(c) for c in texts]}
 
-    def apply_chat_template(self, messages: list, add_generation_prompt: bool, return_dict: bool) -> Any:
-        assert add_generation_prompt and not return_dict
+    def apply_chat_template(self, messages: list, **options: bool) -> Any:
+        if options == {"tokenize": False}:
+            return "".join(message["content"] for message in messages)
+        assert options == {"add_generation_prompt": True, "return_dict": False}
         return [ord(c) for message in messages for c in f"<{message['role'][0]}>{message['content']}"] + [60]
 
 
@@ -264,6 +268,37 @@ def test_a_completion_has_no_template_and_ends_with_the_end_token_unless_it_was_
     completion = [{"role": "assistant", "content": "ab"}]
     assert completion_ids(chat, completion) == [97, 98, 0]
     assert completion_ids(chat, completion, ended=False) == [97, 98]
+
+
+@pytest.mark.parametrize(
+    ("template", "end"),
+    [
+        ("", "<eos>"),
+        ("{% for m in messages %}<{{ m.role }}>{{ m.content }}~\n{% endfor %}", "~"),  # Gemma, ChatML
+        ("{% for m in messages %}{{ m.content | trim }} ~{% endfor %}<eos>", "~"),  # Llama 2, Phi
+        ("{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}", "<eos>"),  # DeepSeek
+        ("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}", "<eos>"),  # GLM-4 marks no end
+        ("{% for m in messages %}{{ m.content }}\n\n{% endfor %}", "<eos>"),
+        ("{% for m in messages %}~{{ m.content }}; over.{% endfor %}", "<eos>"),  # words are no end token
+        ("{% for m in messages[:1] %}{{ m.content }}~{% endfor %}", "<eos>"),
+        ("{{ raise_exception('no assistant') }}", "<eos>"),
+    ],
+)
+def test_the_token_that_ends_a_turn_is_what_the_template_puts_after_the_assistant(template: str, end: str) -> None:
+    from selfimprove.model.tiny import _tokenizer
+
+    tokenizer = _tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["~"]})
+    tokenizer.chat_template = template or None
+    assert tokenizer.convert_ids_to_tokens(end_of(tokenizer)) == end
+    usual, completion = end_of(tokenizer), [{"role": "assistant", "content": "8"}]
+    drawn = {"<eos>": tokenizer.eos_token_id, "~": tokenizer.convert_tokens_to_ids("~")}
+    for token, last in drawn.items():
+        info = {"finish_reason": "stop"} | ({} if token == end else {"stop_token": token})
+        assert ending(tokenizer, usual, last) == info
+        assert completion_ids(tokenizer, completion, info.get("stop_token", True))[-1] == last
+    assert ending(tokenizer, usual, None) == {"finish_reason": "length"}
+    assert completion_ids(tokenizer, completion, "<|of another model|>")[-1] == usual
 
 
 @pytest.mark.parametrize("template", [None, "some template"])

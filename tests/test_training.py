@@ -27,10 +27,10 @@ def start(small_llama: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> 
     return Checkpoint(path=str(small_llama.build(tmp_path_factory.mktemp("start") / "llama", template=True)))
 
 
-def rollout(question: str, text: str, finish_reason: str = "stop") -> Rollout:
+def rollout(question: str, text: str, finish_reason: str = "stop", **info: str) -> Rollout:
     prompt = Prompt(prompt=[{"role": "user", "content": question}], key=question)
     completion = [{"role": "assistant", "content": text}]
-    return Rollout(prompt=prompt, completion=completion, info={"finish_reason": finish_reason})
+    return Rollout(prompt=prompt, completion=completion, info={"finish_reason": finish_reason, **info})
 
 
 def preference(question: str, better: str, worse: str) -> Preference:
@@ -67,6 +67,35 @@ def test_the_loss_is_the_mean_cross_entropy_of_completion_and_end_tokens(start, 
     assert losses == pytest.approx([-x for score in Transformers().score(start, rollouts) for x in score], abs=1e-3)
     training.sft(start, rollouts, tmp_path / "out", schedule(learning_rate=0.0), quiet_log)
     assert quiet_log.metrics["train/loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-3)
+
+
+def test_what_is_trained_ends_as_the_template_ends_a_turn(two_ends, tmp_path, quiet_log):
+    """Gemma's `<end_of_turn>`; what was drawn with another end token keeps it."""
+    import torch
+
+    rows = [rollout("3+5=", "8#8"), rollout("3+5=", "8#8", stop_token="<eos>")]
+    model, tokenizer = training.load(two_ends)
+    losses = []
+    for end in ("~", "<eos>"):
+        ids = [tokenizer.convert_tokens_to_ids(token) for token in [*"<user> 3+5=<assistant>8#8", end]]
+        with torch.inference_mode():
+            logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        losses += [-float(logprobs[place - 1, ids[place]]) for place in range(len(ids) - 4, len(ids))]
+    assert abs(losses[3] - losses[7]) > 0.1, "else the test shows nothing"
+    training.sft(two_ends, rows, tmp_path / "out", schedule(learning_rate=0.0), quiet_log)
+    assert quiet_log.metrics["train/loss"] == pytest.approx(sum(losses) / 8, abs=1e-3)
+
+
+def test_a_model_whose_template_ends_its_turns_otherwise_stops_there_once_it_is_trained(start, tmp_path, quiet_log):
+    """Qwen2.5-Base: its template ends a turn with `<|im_end|>`, all of its files name `<|endoftext|>`."""
+    folder = Path(shutil.copytree(start.path, tmp_path / "base"))
+    template = (folder / "chat_template.jinja").read_text().replace("<|end|>", "<|system|>")
+    (folder / "chat_template.jinja").write_text(template)
+    trained = training.sft(
+        Checkpoint(path=str(folder)), [rollout(*SUMS[0])], tmp_path / "out", schedule(max_steps=1), quiet_log
+    )
+    ends = json.loads((Path(trained.path) / "generation_config.json").read_text())["eos_token_id"]
+    assert sorted(ends) == [1, training.load(trained)[1].convert_tokens_to_ids("<|system|>")]
 
 
 def test_sft_raises_the_log_probability_of_its_targets(start, tmp_path, quiet_log):

@@ -28,7 +28,7 @@ from selfimprove.forward import context_of
 from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
-from selfimprove.text import prompts_ids
+from selfimprove.text import end_of, ending, prompts_ids
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
@@ -65,7 +65,7 @@ class Transformers(Engine):
         if len(full) == len(set(ids)):
             full = set()  # all of them: decoding says what is wrong
         order = sorted(set(ids) - full, key=lambda one: (len(one), one))
-        drawn = {one: [Draw([], 0.0, 0, "length")] * rows for one in full}
+        drawn = {one: [Draw([], 0.0, 0, None)] * rows for one in full}
         place, done, tried = 0, 0, 0
         while place < len(order):
             size = self._fitting or self.batch_size
@@ -97,6 +97,7 @@ class Transformers(Engine):
             log.progress(place * rows + done, len(order) * rows, "samples")
         if full:
             log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
+        usual = end_of(tokenizer)
         texts = {
             one: tokenizer.batch_decode([draw.tokens for draw in group], skip_special_tokens=True)
             for one, group in drawn.items()
@@ -107,7 +108,7 @@ class Transformers(Engine):
                     prompt=prompt,
                     completion=[{"role": "assistant", "content": texts[one][i % rows]}],
                     logprobs={"sum": round(drawn[one][i % rows].logprob, 4), "count": drawn[one][i % rows].count},
-                    info={"finish_reason": drawn[one][i % rows].finish_reason},
+                    info=ending(tokenizer, usual, drawn[one][i % rows].end),
                 )
                 for i in range(n)
             ]

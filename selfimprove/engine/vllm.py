@@ -29,7 +29,7 @@ from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.interfaces import Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
-from selfimprove.text import prompts_ids
+from selfimprove.text import end_of, ending, prompts_ids
 from selfimprove.vllm_process import Process, Weights, check, look, parameters, weights_of
 
 ROWS = 128
@@ -87,7 +87,8 @@ class Vllm(Engine):
         self._serve(checkpoint, log)
         outputs = process.generate([list(one) for one in order], asked, log) if order else []
         process.rest()
-        drawn = {one: _completions(output.outputs, known) for one, output in zip(order, outputs, strict=True)}
+        usual = end_of(known.tokenizer)
+        drawn = {one: _completions(output.outputs, known, usual) for one, output in zip(order, outputs, strict=True)}
         drawn |= {one: [_unanswered()] * rows for one in full}
         if full:
             log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
@@ -186,7 +187,7 @@ class Vllm(Engine):
             log.metric("vllm/difference", self._difference)
 
 
-def _completions(outputs: Sequence[Any], known: forward.Reference) -> list[dict[str, Any]]:
+def _completions(outputs: Sequence[Any], known: forward.Reference, usual: int) -> list[dict[str, Any]]:
     """The fields of the rollouts of one prompt. The end token is counted and not shown."""
     lines = [list(output.token_ids) for output in outputs]
     ended = [bool(line) and line[-1] in known.ends for line in lines]
@@ -196,7 +197,7 @@ def _completions(outputs: Sequence[Any], known: forward.Reference) -> list[dict[
         {
             "completion": [{"role": "assistant", "content": text}],
             "logprobs": {"sum": round(output.cumulative_logprob, 4), "count": len(line)},
-            "info": {"finish_reason": "stop" if end else "length"},
+            "info": ending(known.tokenizer, usual, line[-1] if end else None),
         }
         for output, line, end, text in zip(outputs, lines, ended, texts, strict=True)
     ]

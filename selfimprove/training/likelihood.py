@@ -78,7 +78,7 @@ def sft(
 
     model, tokenizer = load(checkpoint, schedule.lora)
     prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
-    ended = [not rollout.truncated for rollout in rollouts]
+    ended = [rollout.ended for rollout in rollouts]
     completions = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
     rows = []
     for prompt, completion in zip(prompts, completions, strict=True):

@@ -20,7 +20,7 @@ from selfimprove.decoding import decode
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Context, Sampling
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
-from selfimprove.text import completions_ids, prompts_ids
+from selfimprove.text import completions_ids, end_of, ending, prompts_ids
 from selfimprove.training.options import Referenced, name_of, start_of
 from selfimprove.training.schedule import schedule_of
 from selfimprove.training.trainer import arguments, diverged
@@ -151,15 +151,16 @@ class Live:
         left = {one: iter(group) for one, group in drawn.items()}
         made = [next(left[one]) for one in asked]
         texts = self.tokenizer.batch_decode([draw.tokens for draw in made], skip_special_tokens=True)
+        usual = end_of(self.tokenizer)
         return [
             Turn(
                 rollout=Rollout(
                     prompt=prompt,
                     completion=[{"role": "assistant", "content": text}],
-                    info={"finish_reason": draw.finish_reason},
+                    info=ending(self.tokenizer, usual, draw.end),
                 ),
                 prompt_ids=list(ids),
-                ids=draw.tokens + [self.tokenizer.eos_token_id] * (draw.finish_reason == "stop"),
+                ids=draw.tokens if draw.end is None else [*draw.tokens, draw.end],
             )
             for prompt, ids, draw, text in zip(prompts, asked, made, texts, strict=True)
         ]
@@ -172,7 +173,7 @@ class Live:
     def turns(self, rollouts: Sequence[Rollout]) -> list[Turn]:
         """Rollouts that an engine has drawn, as turns; those without a token are left out."""
         asked = prompts_ids(self.tokenizer, [rollout.prompt.prompt for rollout in rollouts])
-        ended = [not rollout.truncated for rollout in rollouts]
+        ended = [rollout.ended for rollout in rollouts]
         said = completions_ids(self.tokenizer, [rollout.completion for rollout in rollouts], ended)
         rows = zip(rollouts, asked, said, strict=True)
         return [Turn(rollout=one, prompt_ids=ids, ids=own, reward=one.score) for one, ids, own in rows if own]

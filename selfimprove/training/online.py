@@ -16,7 +16,7 @@ from typing import Any
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Log
 from selfimprove.records import Checkpoint, Prompt, Rollout
-from selfimprove.text import prompts_ids
+from selfimprove.text import end_of, ending, prompts_ids
 from selfimprove.training.lora import adapter
 from selfimprove.training.options import Sampled, reference_of, start_of
 from selfimprove.training.schedule import schedule_of
@@ -109,6 +109,7 @@ def policy_gradient(
         raise DataError(f"{len(prompts)} prompts are too few: one optimizer step of {algorithm} takes {wanted}")
     model, tokenizer = load(checkpoint, method.lora)
     ids, tally = prompts_ids(tokenizer, [prompt.prompt for prompt in prompts]), Tally()
+    usual = end_of(tokenizer)
     spare = itertools.cycle(random.Random(schedule.seed).sample(range(len(prompts)), len(prompts)))
 
     class Online(base):
@@ -163,9 +164,9 @@ def policy_gradient(
                 Rollout(
                     prompt=prompts[place],
                     completion=[{"role": "assistant", "content": text}],
-                    info={"finish_reason": "stop" if end else "length"},
+                    info=ending(tokenizer, usual, one[-1] if end else None),
                 )
-                for place, text, end in zip(places, texts, ended, strict=True)
+                for place, text, one, end in zip(places, texts, drawn, ended, strict=True)
             ]
             return [rollout.score for rollout in context.reward(rollouts)]
 

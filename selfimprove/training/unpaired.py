@@ -47,7 +47,7 @@ def kto(
 
     model, tokenizer = load(checkpoint, schedule.lora)
     prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
-    ended = [not rollout.truncated for rollout in rollouts]
+    ended = [rollout.ended for rollout in rollouts]
     completions = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
     order = random.Random(schedule.seed).sample(range(len(prompts)), len(prompts))
     rows, size = [], schedule.per_device_train_batch_size

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, StorageError
+from selfimprove.forward import ends_of
 from selfimprove.records import Checkpoint
+from selfimprove.text import end_of
 from selfimprove.training.lora import Lora, merged, quantization
 
 NONE = Lora()
@@ -31,6 +33,8 @@ def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
         use_safetensors=True,
         trust_remote_code=False,
     )
+    if end_of(tokenizer) != tokenizer.eos_token_id:  # it is taught to end so: TRL samples by this, and it is saved
+        model.generation_config.eos_token_id = ends_of(model, tokenizer)
     return model, tokenizer
 
 

@@ -308,6 +308,20 @@ def test_score_is_what_sampling_reported(sampling, tiny, ask, quiet_log):
         assert sum(score) == pytest.approx(rollout.logprobs["sum"], abs=1e-3)
 
 
+def test_a_completion_is_scored_with_the_end_token_that_was_drawn(two_ends, ask, quiet_log):
+    engine = Transformers(max_completion_length=40)
+    prompts = [ask(f"S:{i}+5=") for i in range(6)]
+    rollouts = [r for group in engine.sample(two_ends, prompts, 8, Sampling(), 0, quiet_log) for r in group]
+    usual, other = {"finish_reason": "stop"}, {"finish_reason": "stop", "stop_token": "<eos>"}
+    assert all(r.info in (usual, other) or r.truncated for r in rollouts)
+    for info in (usual, other):
+        pairs = [(r, row) for r, row in zip(rollouts, engine.score(two_ends, rollouts), strict=True) if r.info == info]
+        whole = [(r, row) for r, row in pairs if len(row) == r.logprobs["count"]]
+        assert len(whole) >= 5, "only texts without a padding or unknown token can be read back"
+        for rollout, row in whole:
+            assert sum(row) == pytest.approx(rollout.logprobs["sum"], abs=1e-3)
+
+
 def test_statistics_of_the_distribution_are_those_of_a_plain_forward_pass(small, ask):
     import torch
 

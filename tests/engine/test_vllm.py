@@ -123,12 +123,11 @@ class StandIn:
         for line, one in zip(ids, asked, strict=True):
             sampling = Sampling(temperature=one.temperature, max_completion_length=one.max_tokens)
             [draws] = decode(model, tokenizer, [tuple(line)], one.n, sampling, 512, one.seed)
-            end = [one.stop_token_ids[0]]
             outputs.append(
                 SimpleNamespace(
                     outputs=[
                         SimpleNamespace(
-                            token_ids=draw.tokens + (end if draw.finish_reason == "stop" else []),
+                            token_ids=draw.tokens + ([] if draw.end is None else [draw.end]),
                             cumulative_logprob=draw.logprob,
                         )
                         for draw in draws
@@ -217,6 +216,13 @@ def test_greedy_rollouts_are_those_of_transformers(vllm, small, ask, quiet_log):
     theirs = Transformers(max_completion_length=12).sample(checkpoint, prompts, 2, GREEDY, 0, quiet_log)
     assert texts(mine) == texts(theirs) and [[r.prompt for r in group] for group in mine] == [[p] * 2 for p in prompts]
     assert marks[:2] == [(1, 2, "samples"), (2, 2, "samples")]
+
+
+def test_the_end_token_that_was_drawn_is_named_where_it_is_not_the_usual_one(vllm, two_ends, ask, quiet_log):
+    [group] = Vllm(max_completion_length=40).sample(two_ends, [ask("S:3+5=")], 40, Sampling(), 0, quiet_log)
+    infos = [r.info for r in group if not r.truncated]
+    usual, other = {"finish_reason": "stop"}, {"finish_reason": "stop", "stop_token": "<eos>"}
+    assert min(infos.count(usual), infos.count(other)) >= 5 and infos.count(usual) + infos.count(other) == len(infos)
 
 
 def test_each_prompt_has_a_seed_of_its_own_and_equal_prompts_are_drawn_once(vllm, tiny, ask, quiet_log):
