@@ -232,13 +232,14 @@ def test_a_process_that_dies_is_one_clear_line_and_none_is_left_behind(fresh, ta
 
 
 # ---- a run, and a server -----------------------------------------------------------------------------------------
-def test_a_run_of_two_rounds(tmp_path, quiet_log, monkeypatch, starts):
-    monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
+@pytest.mark.parametrize("train", [[], ["optimization.sft.lora.r=8"]], ids=["weights", "lora"])
+def test_a_run_of_two_rounds(tmp_path, quiet_log, monkeypatch, starts, train):
+    monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path.parent / "cache"))  # one start for both
     options = ["engine=vllm", "engine.vllm.enforce_eager=true", "engine.vllm.max_completion_length=60", "rounds=2"]
     sizes = ["gate_problems=100", "sealed_problems=100", "probe_problems=20", "audit_problems=30", "control_problems=0"]
     data = ["acquisition.seed_prompts.problems=200", "acquisition.rejection_sampling.samples=4"]
     folder = runner.create(
-        "quickstart", [*options, *sizes, *data, "model.tiny.num_attention_heads=2"], tmp_path / "run"
+        "quickstart", [*options, *sizes, *data, *train, "model.tiny.num_attention_heads=2"], tmp_path / "run"
     )
     summary = runner.Runner(folder, quiet_log).run()
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
