@@ -21,13 +21,12 @@ GROWTH = 16
 
 @dataclass
 class Draw:
-    """One completion: its tokens without the end token, log-probability in nats, and tokens drawn."""
+    """One completion: its tokens without the end token, log-probability in nats, tokens drawn, and why it ended."""
 
     tokens: list[int]
     logprob: float
     count: int
-    end: int | None
-    """The end token; None: it ran into the limit."""
+    finish_reason: str
 
 
 def _uniforms(seed: int, prompt: tuple[int, ...], rows: int, length: int) -> Any:
@@ -111,7 +110,7 @@ def decode(
         count = line.index(-1) if -1 in line else longest
         ended = count > 0 and line[count - 1] in stop_ids
         kept = line[: count - 1] if ended else line[:count]
-        groups[row // rows].append(Draw(kept, total, count, line[count - 1] if ended else None))
+        groups[row // rows].append(Draw(kept, total, count, "stop" if ended else "length"))
     return groups
 
 
@@ -126,13 +125,25 @@ def _draw(logits: Any, sampling: Sampling, uniform: Any) -> Any:
             ordered[:, sampling.top_k :] = 0.0
         drop = ordered < sampling.min_p * ordered[:, :1]
         if sampling.top_p < 1:  # a share of what top_k has left
-            sofar = ordered.cumsum(-1)
+            sofar = _running(ordered)
             drop |= sofar - ordered >= sampling.top_p * sofar[:, -1:]
         probabilities = probabilities.scatter(-1, index, ordered.masked_fill(drop, 0.0))
-    cumulative = probabilities.cumsum(-1)
+    cumulative = _running(probabilities)
     total = cumulative[:, -1:].contiguous()
     chosen = torch.searchsorted(cumulative, uniform[:, None] * total, right=True)
     return torch.minimum(chosen, torch.searchsorted(cumulative, total))[:, 0]  # rounding must not reach a dropped token
+
+
+def _running(probabilities: Any) -> Any:
+    """The sum of a row's probabilities up to each token.
+
+    A GPU adds in parallel: sums of floats would come in no fixed order and fall here and there, where a search can end
+    at a token of probability 0, and torch refuses them where it is held to deterministic algorithms. Whole numbers add
+    up to the same in any order.
+    """
+    if not probabilities.is_cuda:
+        return probabilities.cumsum(-1)
+    return (probabilities * 2.0**60).long().cumsum(-1).double() / 2.0**60
 
 
 class _Cache:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove.decoding import decode
+from selfimprove.decoding import _draw, decode
 from selfimprove.interfaces import GREEDY, Sampling
 
 TOKENIZER = SimpleNamespace(eos_token_id=1, chat_template=None)
@@ -57,6 +57,22 @@ def generated(model: Any) -> list[list[int]]:
     return [line[: line.index(1)] if 1 in line else line for line in lines]
 
 
+def as_on_a_gpu() -> Any:
+    """Within it tensors say that they are on a GPU, which refuses running sums of floats, as a deterministic one does."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class OnGpu(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(function, "__self__", None) is torch.Tensor.is_cuda:
+                return True
+            if function is torch.Tensor.cumsum and args[0].is_floating_point():
+                raise RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation")
+            return function(*args, **(kwargs or {}))
+
+    return OnGpu()
+
+
 def test_float32_weights_draw_under_autocast_what_a_forward_pass_of_all_tokens_says():
     import torch
 
@@ -84,3 +100,26 @@ def test_every_kind_of_attention_gives_what_generate_gives_on_a_batch_padded_on_
     lines = generated(model)
     assert max(map(len, lines)) == LENGTH
     assert greedy(model) == lines
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), Sampling(top_p=0.8), Sampling(top_k=9, top_p=0.9, min_p=0.02)], ids=str
+)
+def test_a_gpu_held_to_deterministic_algorithms_draws_the_same_tokens(sampling):
+    model = build("llama")
+    expected = decode(model, TOKENIZER, PROMPTS, 16, sampling, 12, 5)
+    with as_on_a_gpu():
+        found = decode(model, TOKENIZER, PROMPTS, 16, sampling, 12, 5)
+    assert [[draw.tokens for draw in group] for group in found] == [[d.tokens for d in group] for group in expected]
+
+
+def test_a_gpu_never_draws_a_token_of_probability_0():
+    import torch
+
+    probability = 1 / 3
+    logits = torch.tensor([[0.0, probability, 0.0, probability, 0.0, probability, 0.0]]).log().repeat(1000, 1)
+    uniforms = torch.cat([torch.arange(999) / 999, torch.tensor([1 - 2.0**-24])])
+    with as_on_a_gpu():
+        chosen = _draw(logits, Sampling(), uniforms).tolist()
+    assert chosen == sorted(chosen)
+    assert [chosen.count(token) for token in range(7)] == [0, 333, 0, 333, 0, 334, 0]

@@ -64,7 +64,8 @@ Play = Callable[[Live], Iterator[Sequence[Turn]]]
 # ---- formulas ----------------------------------------------------------------------------------------------------
 def to_go(rewards: Any) -> Any:
     """The sum of a row's rewards from each token on."""
-    return rewards.flip(-1).cumsum(-1).flip(-1)
+    sums = rewards.cpu().flip(-1).cumsum(-1).flip(-1)  # torch has no deterministic one on a GPU
+    return sums.to(rewards.device)
 
 
 def whiten(values: Any, mask: Any, buckets: Sequence[str] | None = None) -> Any:
