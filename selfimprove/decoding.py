@@ -21,12 +21,13 @@ GROWTH = 16
 
 @dataclass
 class Draw:
-    """One completion: its tokens without the end token, log-probability in nats, tokens drawn, and why it ended."""
+    """One completion: its tokens without the end token, log-probability in nats, and tokens drawn."""
 
     tokens: list[int]
     logprob: float
     count: int
-    finish_reason: str
+    end: int | None
+    """The end token; None: it ran into the limit."""
 
 
 def _uniforms(seed: int, prompt: tuple[int, ...], rows: int, length: int) -> Any:
@@ -110,7 +111,7 @@ def decode(
         count = line.index(-1) if -1 in line else longest
         ended = count > 0 and line[count - 1] in stop_ids
         kept = line[: count - 1] if ended else line[:count]
-        groups[row // rows].append(Draw(kept, total, count, "stop" if ended else "length"))
+        groups[row // rows].append(Draw(kept, total, count, line[count - 1] if ended else None))
     return groups
 
 

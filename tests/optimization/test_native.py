@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,6 +147,17 @@ def test_log_probabilities_are_those_of_the_engine(live: Callable, questions: li
         assert own.tolist() == pytest.approx(row[: len(turn.ids)].tolist(), abs=1e-4)
         if len(numbers_) == len(turn.ids):  # random bytes do not always survive text
             assert row[: len(turn.ids)].tolist() == pytest.approx(numbers_, abs=1e-4)
+
+
+def test_a_turn_ends_with_the_token_that_was_drawn(setting: Callable, questions: list[Prompt], two_ends: Any) -> None:
+    given = setting()
+    given = replace(given, start=two_ends, policy=replace(given.policy, checkpoint=two_ends))
+    made = Live(Ppo(max_completion_length=40, max_steps=2), given, 1)
+    turns = [turn for turn in made.draw(questions * 4) if not turn.rollout.truncated]
+    ends = {turn.ids[-1]: turn.rollout.info.get("stop_token") for turn in turns}
+    assert ends == {made.tokenizer.convert_tokens_to_ids("~"): None, made.tokenizer.eos_token_id: "<eos>"}
+    again = made.turns([turn.rollout for turn in turns])
+    assert [turn.ids[-1] for turn in again] == [turn.ids[-1] for turn in turns]
 
 
 def test_equal_prompts_get_different_completions_and_a_seed_repeats_them(
