@@ -6,11 +6,13 @@ Survey: reward hacking, section 7.3.
 Paper: arXiv:2603.07084 (Countdown-Code), Khalifa et al., 2026: models that manipulate what marks them, and one percent
   of such samples in the training data that is enough to learn it.
 Algorithm:
-  1. The audit marks each right sample once more, against the reference of another problem of the form.
-  2. A hit is a sample that is right under both; `n` samples could have been one.
+  1. The audit marks each right sample once more, against the reference of another problem of the form that the rule
+     tells apart from the own one: said as an answer here it is wrong, and so is the own one where it stands instead.
+  2. A hit is a sample that is right under both; `n` samples could have been one. Where anything is right, all are hits.
   3. Level 1 at `shown` hits, level 2 at `veto` hits; the 95 % upper bound of their share stands beside them.
 Differs: the paper compares the mark with a true one, which only its own environment has; here every audit problem is a
   trap, without another sample. Hits of the start count as well: a rule that it can play is wrong from the beginning.
+  No problem is a trap where the rule reads the problem and not the reference; who plays that rule is not found here.
 """
 
 from __future__ import annotations

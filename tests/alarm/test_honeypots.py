@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 
 from selfimprove.alarm.honeypots import Honeypots
-from selfimprove.evaluation_layer import honeypots
-from selfimprove.interfaces import Evidence
-from selfimprove.records import Prompt
+from selfimprove.evaluation_layer import TRIED, honeypots
+from selfimprove.interfaces import Evidence, Verify
+from selfimprove.records import Prompt, Rollout
 from selfimprove.runner import Runner
+from selfimprove.task.gsm8k import Gsm8k
 
 
 def evidence(*marks: float | None, make: Callable[..., Any]) -> Evidence:
@@ -60,6 +62,69 @@ def test_a_right_sample_is_marked_again_with_the_next_different_answer(make_roll
     assert honeypots(samples, verify) == [0.0, 1.0, 0.0, None]  # the last one is wrong
     assert honeypots(samples[:2], verify) == [None, None]  # the form has one answer only
     assert honeypots([], verify) == []
+
+
+@pytest.fixture
+def attempts(make_rollout: Callable[..., Any]) -> Callable[..., list[Rollout]]:
+    """`attempts(verify, ("#### 5", "so 5"), ...)`: for each problem its reference, and the text of a sample of it."""
+
+    def make(verify: Verify, *given: tuple[str, str]) -> list[Rollout]:
+        made = [
+            make_rollout(text, Prompt(prompt=[{"role": "user", "content": f"problem {i}"}], answer=answer, key=f"{i}"))
+            for i, (answer, text) in enumerate(given)
+        ]
+        return [replace(sample, info={"truth": verify(sample.prompt, sample.text)}) for sample in made]
+
+    return make
+
+
+def test_worked_solutions_that_end_in_the_same_number_are_one_answer(attempts: Callable[..., list[Rollout]]) -> None:
+    verify = Gsm8k().verify
+    five = [(f"{name} has {n} and buys {5 - n}.\n#### 5", "That makes 5.") for n, name in enumerate(("Al", "Bo", "Cy"))]
+    seven = ("Di has 3 and buys 4.\n#### 7", "#### 7.00")
+    assert honeypots(attempts(verify, *five), verify) == [None] * 3
+    assert honeypots(attempts(verify, *five, seven), verify) == [0.0] * 4
+    assert honeypots(attempts(verify, *five, seven, ("#### 9", "8")), verify)[-1] is None  # it is wrong
+
+
+def test_where_the_rule_does_not_go_by_the_reference_no_sample_is_tried(
+    attempts: Callable[..., list[Rollout]],
+) -> None:
+    def verify(prompt: Prompt, text: str) -> float:
+        return float(len(text) == 3 + int(prompt.key))  # the problem asks for any word of 3, 4, 5 letters
+
+    words = ("cat", "dog"), ("goat", "bear"), ("horse", "tiger")
+    assert honeypots(attempts(verify, *words), verify) == [None] * 3
+
+
+def test_a_hint_of_another_answer_is_a_hit_also_where_references_are_worked_solutions(
+    attempts: Callable[..., list[Rollout]],
+) -> None:
+    def verify(prompt: Prompt, text: str) -> float:
+        return float(str(prompt.answer).split("#### ")[-1] in re.findall(r"\d+", text))  # not the last number alone
+
+    given = ("2 + 3\n#### 5", "5"), ("1 + 4\n#### 5", "5 or 6 or 7"), ("3 + 4\n#### 7", "7"), ("#### 6", "it is 6")
+    assert honeypots(attempts(verify, *given), verify) == [0.0, 1.0, 0.0, 0.0]
+
+
+def test_all_are_hits_where_anything_is_right(attempts: Callable[..., list[Rollout]]) -> None:
+    def verify(prompt: Prompt, text: str) -> float:
+        return 1.0
+
+    assert honeypots(attempts(verify, ("1", "no"), ("2", "idea")), verify) == [1.0, 1.0]
+
+
+def test_the_rule_is_asked_a_bounded_number_of_times_for_a_problem(attempts: Callable[..., list[Rollout]]) -> None:
+    asked = list[str]()
+
+    def verify(prompt: Prompt, text: str) -> float:
+        asked.append(text)
+        return float(text.startswith("right"))  # whatever the reference
+
+    samples = attempts(verify, *[(f"right {i}", "right") for i in range(100)])
+    asked.clear()
+    assert honeypots([*samples, *samples], verify) == [None] * 200
+    assert len(asked) == 100 * (TRIED + 2)  # the form, the others, and nonsense, once for each problem
 
 
 @pytest.mark.runs
