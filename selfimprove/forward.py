@@ -27,7 +27,7 @@ TEXTS = (
 LENGTH = 32
 """Tokens of it that are scored: 248 numbers in all, and short enough for any context."""
 NUMBERS = 1 << 27
-"""Logits held at once; scoring needs those of all positions, and large vocabularies fill a GPU with few rows."""
+"""Logits held at once in scoring, which needs those of all positions: with large vocabularies few of them fit a GPU."""
 
 Pair = tuple[list[int], list[int]]
 """Token ids of a prompt and of its completion."""
@@ -119,8 +119,8 @@ def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[
         )
     order = sorted(said, key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
     scores: list[list[float]] = [[] for _ in pairs]
-    room = NUMBERS // max(1, longest * model.config.get_text_config().vocab_size)
-    size = max(1, min(rows, room))
+    places = max(1, NUMBERS // model.config.get_text_config().vocab_size)
+    size = max(1, min(rows, places // max(1, longest)))
     for start in range(0, len(order), size):
         batch = order[start : start + size]
         width = max(len(pairs[i][0]) + len(pairs[i][1]) for i in batch)
@@ -132,12 +132,36 @@ def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[
             mask[row, : len(both)] = 1
         tokens, mask = tokens.to(model.device), mask.to(model.device)
         with torch.inference_mode():
-            logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
-            numbers = number(logits[:, :-1].float().log_softmax(-1), tokens[:, 1:], statistic).cpu()
+            numbers = _numbers(model, tokens, mask, statistic, places).cpu()
         for row, i in enumerate(batch):
             first = len(pairs[i][0]) - 1
             scores[i] = numbers[row, first : first + len(pairs[i][1])].tolist()
     return scores
+
+
+def _numbers(model: Any, tokens: Any, mask: Any, statistic: str, places: int) -> Any:
+    """A number for each token but the first (rows, width - 1).
+
+    Args:
+        places: positions whose logits may be held at once. One row that has more goes through the model in pieces, each
+            after the keys and values of those before it, where the model's cache is of that kind.
+    """
+    import torch
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+    nexts, past, parts = tokens[:, 1:], None, []
+    for start in range(0, nexts.shape[1], places) if tokens.numel() > places else ():
+        piece = slice(start, start + places)
+        result = model(input_ids=tokens[:, piece], past_key_values=past, use_cache=True)
+        past: Any = getattr(result, "past_key_values", None)
+        if any(type(one) not in (DynamicLayer, DynamicSlidingWindowLayer) for one in getattr(past, "layers", [None])):
+            break
+        logits = result.logits[:, : nexts[:, piece].shape[1]]
+        parts.append(number(logits.float().log_softmax(-1), nexts[:, piece], statistic))
+    if parts:
+        return torch.cat(parts, -1)
+    logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
+    return number(logits.float().log_softmax(-1), nexts, statistic)
 
 
 def number(logprobs: Any, tokens: Any, statistic: str) -> Any:
