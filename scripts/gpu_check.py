@@ -69,7 +69,6 @@ SERVED += ("engine.vllm.max_completion_length=60", "model.tiny.num_attention_hea
 """The tiny model in vLLM, which on a CPU takes no heads of 16."""
 SFT = ("optimization.sft.max_steps=4",)
 GRPO = ("optimization.grpo.max_steps=2", "optimization.grpo.max_completion_length=12")
-VLLM = {"max_model_len": 1024, "gpu_memory_utilization": 0.5}
 NO_VLLM = ("not installed", "pip install 'selfimprove[vllm]'")
 Row = tuple[str, str, str]
 
@@ -207,7 +206,14 @@ def draw(name: str, folder: str) -> None:
 def _vllm(tokens: int) -> Any:
     from selfimprove.engine.vllm import Vllm
 
-    return Vllm(max_completion_length=tokens, **VLLM)
+    return Vllm(max_completion_length=tokens, **vllm_options())
+
+
+def vllm_options() -> dict[str, Any]:
+    """What vLLM is started with here. On a CPU it compiles for minutes, so there it does not."""
+    import torch
+
+    return {"max_model_len": 1024, "gpu_memory_utilization": 0.5, "enforce_eager": not torch.cuda.is_available()}
 
 
 def own(sizes: Sizes, folder: Path) -> Iterator[Row]:
@@ -248,7 +254,7 @@ def sleep(sizes: Sizes, folder: Path) -> Iterator[Row]:
     weights = vllm_process.weights_of(Checkpoint(path=str(build(folder / "model", sizes.shape, 0))), "auto")
     before, gpu = used(), torch.cuda.is_available()
     for level in (1, 2) if gpu else ():
-        process = vllm_process.Process({**VLLM, "enable_sleep_mode": True}, level)
+        process = vllm_process.Process({**vllm_options(), "enable_sleep_mode": True}, level)
         process.load(weights, anew=True)
         awake = used()
         down = timed(process.rest)
@@ -259,7 +265,7 @@ def sleep(sizes: Sizes, folder: Path) -> Iterator[Row]:
         process.close()
     if not gpu:
         yield "vllm sleep", "not measured", "vLLM has no sleep mode on a CPU"
-    process = vllm_process.Process(VLLM, 0)
+    process = vllm_process.Process(vllm_options(), 0)
     started = timed(lambda: process.load(weights, anew=True))
     awake = used()
     down = timed(process.close)
@@ -348,7 +354,7 @@ def _continuous(folder: Path, sizes: Sizes) -> Row:
 
 def _bare_vllm(folder: Path, sizes: Sizes) -> Row:
     vllm: Any = importlib.import_module("vllm")
-    model = vllm.LLM(str(folder), **VLLM)
+    model = vllm.LLM(str(folder), **vllm_options())
     texts = [prompt.prompt[0]["content"] for prompt in problems(sizes.prompts)]
     how = vllm.SamplingParams(n=sizes.samples, temperature=1.0, max_tokens=sizes.tokens)
     model.generate(texts[:1], how, use_tqdm=False)
