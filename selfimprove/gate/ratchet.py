@@ -7,7 +7,8 @@ Paper: none; the rule is ours. What it has to beat: arXiv:2606.08106 (PACE) and 
 Algorithm:
   1. All three answer the same fresh problems. Incumbent ahead of the champion: certify it where McNemar's exact
      one-sided p is at most alpha_r and no guard falls; roll back to the champion where it is significantly worse.
-  2. A level 2 alert, or a guard of the candidate that falls significantly below the champion: roll back.
+  2. A level 2 alert, or a guard of the candidate that falls significantly below the champion: roll back. The guards
+     that fell stand in the decision as `fallen`.
   3. Candidate against incumbent with p at most `provisional_alpha`, and not significantly below the champion: accept.
   4. After the last round an incumbent that is still ahead is tested once more, on a form of its own.
   alpha_r = (alpha - spent) / (tests left): the sum is at most alpha, so is the chance of any false certificate.
@@ -88,6 +89,7 @@ class Ratchet(Gate):
             "ci": [delta.low, delta.high],
             "detectable": detectable_effect(n, max(1, better + worse) / n, self.provisional_alpha),
         }
+        statistics |= {"fallen": fallen} if fallen else {}
         reason = "; ".join(text for text in told if text)
         return Decision(verdict=verdict, certified=first.certified, reason=reason, statistics=statistics)
 
@@ -106,6 +108,7 @@ class Ratchet(Gate):
         certified = verdict == "certify"
         statistics |= {"incumbent": {"b": pair[0], "c": pair[1], "p": mcnemar(*pair)}}
         statistics |= {"unproven": unproven} if certified else {}
+        statistics |= {"fallen": fallen} if fallen else {}
         reason = _told(incumbent, champion, "incumbent over champion: ", level)
         reason += f", but lost {', '.join(fallen)}" if fallen else ""
         return Decision(

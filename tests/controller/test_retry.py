@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from selfimprove import recipe as recipes
 from selfimprove.controller.retry import LADDERS, LIMITS, Retry
 from selfimprove.errors import RecipeError
+from selfimprove.gate.ratchet import Ratchet
 from selfimprove.interfaces import Controller, Round, Stop
 from selfimprove.records import Alert, Decision, Report
 from selfimprove.runner import Runner
@@ -121,6 +123,22 @@ def test_harm_that_is_shown_explains_all_alarms_but_those_about_the_signal(
 )
 def test_a_guard_that_fell_names_the_reason(make_history: Callable, guard: str, option: str) -> None:
     assert option in climb(Retry(), make_history("b", fallen=[guard]), SFT)[0][-1]
+
+
+@pytest.mark.parametrize("candidates_own", [True, False], ids=["of the candidate", "of the incumbent"])
+def test_a_guard_that_fell_at_the_gate_names_the_reason(
+    make_round: Callable, make_report: Callable[..., Report], candidates_own: bool
+) -> None:
+    guard = {str(i): 1.0 for i in range(100)}
+    lost = {str(i): float(i >= 12) for i in range(100)}
+    champion = replace(make_report([1.0] * 50 + [0.0] * 50), parts={"pass@16": guard})
+    narrow = replace(make_report([1.0] * 80 + [0.0] * 20), parts={"pass@16": lost})
+    incumbent = champion if candidates_own else narrow
+    decision = Ratchet().decide(champion, incumbent, narrow, [], [make_round(0)], 3)
+    assert decision.verdict == "rollback" and decision.statistics["fallen"] == ["pass@16"]
+    failed = make_round(1, champion=champion, incumbent=incumbent, candidate=narrow, decision=decision)
+    said = climb(Retry(), [make_round(0), failed], SFT)[0]
+    assert said == [{"selection.threshold.per_prompt": 2, "acquisition.rejection_sampling.temperature": 1.2}]
 
 
 def test_forgetting_and_harm_are_two_ladders(make_round: Callable) -> None:
