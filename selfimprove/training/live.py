@@ -281,7 +281,7 @@ class Live:
         recent = self.losses[-10:]
         self.log.metric("train/loss", sum(recent) / max(1, len(recent)))
         self.log.metric("train/steps", self.done)
-        return save(self.model.to(dtype_of(self.start)), self.tokenizer, self.folder)
+        return save(self.model, self.tokenizer, self.folder, dtype_of(self.start))
 
 
 def batches(items: Sequence[Item], size: int) -> list[list[Item]]:

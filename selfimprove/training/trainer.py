@@ -154,7 +154,7 @@ def train(
     check_every: int = 0,
     kept: bool = True,
 ) -> Checkpoint:
-    """Train, note the numbers, and save to `folder` in the number type that the start was stored in.
+    """Train, note the numbers, and save to `folder`: weights in float32, to be run in the number type of the start.
 
     `check` is asked every `check_every` steps whether to stop; of a `Peak` the best weights are saved, not the last.
 
@@ -188,7 +188,7 @@ def train(
         log.metric("train/loss", history[-1])
     log.metric("train/steps", trainer.state.global_step)
     whole = load(start)[0] if getattr(model, "is_loaded_in_4bit", False) else None
-    return save(merged(model, whole).to(dtype_of(start)), tokenizer, folder)
+    return save(merged(model, whole), tokenizer, folder, dtype_of(start))
 
 
 def _gathered(trainer: Any, start: Checkpoint) -> Any:

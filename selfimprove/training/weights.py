@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -49,17 +50,22 @@ def frozen(reference: Checkpoint, start: Checkpoint, lora: Lora) -> Any:
 
 
 def dtype_of(checkpoint: Checkpoint) -> Any:
-    """The number type that the checkpoint's weights are stored in."""
+    """The number type that the checkpoint's config.json names: engines run the weights in it."""
     import torch
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(checkpoint.path).dtype or torch.float32
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> Checkpoint:
+def save(model: Any, tokenizer: Any, folder: Path, dtype: Any = None) -> Checkpoint:
     """A plain `save_pretrained` folder: safetensors, config, generation config, tokenizer, chat template.
 
     Of a model with an adapter a copy is merged and saved; the model itself can train on.
+
+    Args:
+        dtype: what config.json names, in which programs load the weights; None: that of the weights. What was trained
+            stays in float32 on disk: rounded to bfloat16 after each round, small steps would be lost, most of them at
+            a learning rate of 1e-6.
     """
     from accelerate.utils import is_peft_model
     from safetensors import SafetensorError
@@ -75,6 +81,10 @@ def save(model: Any, tokenizer: Any, folder: Path) -> Checkpoint:
         tokenizer.save_pretrained(folder)
     except SafetensorError as error:  # it hides the OSError of a full disk in its text
         raise StorageError(f"cannot write the weights to {folder}: {error}") from error
+    config = folder / "config.json"
+    values = json.loads(config.read_text())
+    if dtype is not None and values["dtype"] != str(dtype).removeprefix("torch."):
+        config.write_text(json.dumps({**values, "dtype": str(dtype).removeprefix("torch.")}, indent=2) + "\n")
     return Checkpoint(path=str(folder))
 
 
@@ -95,4 +105,4 @@ def blend(old: Checkpoint, new: Checkpoint, share: float, folder: Path) -> Check
         with torch.no_grad():
             for name, weight in mine.items():
                 weight.lerp_(weights[name], share)
-    return save(model.to(dtype_of(new)), tokenizer, folder)
+    return save(model, tokenizer, folder, dtype_of(new))
