@@ -17,6 +17,8 @@ from selfimprove.errors import DataError
 
 Message = dict[str, str]
 """{"role": "user" | "assistant" | "system", "content": text}, as in chat templates."""
+ENDING = ("finish_reason", "stop_token")
+"""What a rollout's info says of how it ended: `length` or `stop`, and with which token where that is an unusual one."""
 
 
 def digest(value: Any) -> str:
@@ -98,6 +100,24 @@ class Preference(Lineage):
     chosen: list[Message]
     rejected: list[Message]
     weight: float = 1.0
+
+    @classmethod
+    def of(cls, chosen: Rollout, rejected: Rollout, *, info: dict[str, Any] | None = None, **fields: Any) -> Preference:
+        """The pair of two rollouts of one prompt; where one did not end as usual, info keeps how it did."""
+        kept = dict(info or {})
+        for side, rollout in (("chosen", chosen), ("rejected", rejected)):
+            if rollout.ended is not True:
+                kept[f"{side}_info"] = {name: rollout.info[name] for name in ENDING if name in rollout.info}
+        return cls(prompt=chosen.prompt, chosen=chosen.completion, rejected=rejected.completion, info=kept, **fields)
+
+    @property
+    def sides(self) -> tuple[Rollout, Rollout]:
+        """The chosen and the rejected completion as rollouts that ended as those did which the pair was made of."""
+        chosen, rejected = (
+            Rollout(prompt=self.prompt, completion=said, info=self.info.get(f"{side}_info", {}))
+            for side, said in (("chosen", self.chosen), ("rejected", self.rejected))
+        )
+        return chosen, rejected
 
 
 Record = Document | Prompt | Rollout | Preference

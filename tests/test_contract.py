@@ -265,6 +265,20 @@ def test_selection_makes_do_with_no_records(entry: Entry, world: Callable[[], Co
     assert list(entry.method().select([], world())) == []
 
 
+@pytest.mark.parametrize("entry", [one for one in ALL if one.slot == "selection" and one.method.produces is Preference])
+def test_a_pair_keeps_how_its_completions_ended(entry: Entry, world: Callable[[], Context]) -> None:
+    context = world()
+    ends = [{"finish_reason": "length"}, {"finish_reason": "stop", "stop_token": "<eos>"}, {"finish_reason": "stop"}]
+    rollouts = [replace(one, info=ends[place % 3]) for place, one in enumerate(given_to(entry, context))]
+    given = {rollout.id: rollout for rollout in rollouts}
+    sides = [
+        (side.ended, given[parent].ended)
+        for pair in entry.method().select(rollouts, context)
+        for side, parent in zip(pair.sides, pair.parents, strict=True)
+    ]
+    assert {end for end, _ in sides} == {True, False, "<eos>"} and all(ours == theirs for ours, theirs in sides)
+
+
 @each("reward", ready=True)
 def test_a_reward_scores_every_completion_with_a_number_or_none(entry: Entry, world: Callable[[], Context]) -> None:
     context = world()

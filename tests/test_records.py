@@ -142,6 +142,25 @@ def test_text_is_the_last_message_and_truncated_follows_the_finish_reason(make_r
     assert not make_rollout(info={"finish_reason": "stop"}).truncated
 
 
+def test_a_pair_knows_how_its_sides_ended_and_says_nothing_of_the_usual_end(make_rollout: Callable) -> None:
+    stop = make_rollout("a", info={"finish_reason": "stop"}, score=1.0)
+    cut = make_rollout("b", info={"finish_reason": "length", "turn": 2})
+    other = make_rollout("c", info={"finish_reason": "stop", "stop_token": "<eos>"})
+    usual = Preference.of(stop, make_rollout("text that was not drawn"), source="here@1", info={"votes": 3})
+    plain = Preference(prompt=stop.prompt, chosen=stop.completion, rejected=usual.rejected)
+    assert usual == dataclasses.replace(plain, source="here@1", info={"votes": 3})
+    assert [side.ended for side in usual.sides] == [True, True]
+    pair = Preference.of(other, cut, info={"votes": 3})
+    assert pair.info == {
+        "votes": 3,
+        "chosen_info": {"finish_reason": "stop", "stop_token": "<eos>"},
+        "rejected_info": {"finish_reason": "length"},
+    }
+    again = loads(dumps(pair))
+    assert isinstance(again, Preference) and [side.ended for side in again.sides] == ["<eos>", False]
+    assert [(side.prompt, side.text) for side in again.sides] == [(cut.prompt, "c"), (cut.prompt, "b")]
+
+
 @pytest.mark.parametrize(
     "line",
     [

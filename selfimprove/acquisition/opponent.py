@@ -67,13 +67,7 @@ class Opponent(Acquisition):
         ]
         context.log.metric("opponent/unlike", len(both) / max(1, len(known)))
         pairs = [
-            Preference(
-                prompt=better.prompt,
-                chosen=better.completion,
-                rejected=worse.completion,
-                source=f"opponent@{context.round}",
-                parents=(better.prompt.id,),
-            )
+            Preference.of(better, worse, source=f"opponent@{context.round}", parents=(better.prompt.id,))
             for better, worse in (both if self.label == "reference" else self._labelled(both, context))
         ]
         write_records(context.folder / PAIRS, pairs)

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from selfimprove import training
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Context, Optimization
-from selfimprove.records import Checkpoint, Message, Preference, Rollout
+from selfimprove.records import Checkpoint, Preference, Rollout
 from selfimprove.registry import register
 
 
@@ -52,12 +52,8 @@ class Rspo(training.Adapted, training.Referenced, Optimization):
         same = training.reference_of(self, context) == start
         known = [[*_wins(pair)] for pair in records]
         if not same:
-            sides = zip(
-                _scored([p.chosen for p in records], records, context),
-                _scored([p.rejected for p in records], records, context),
-                strict=True,
-            )
-            known = [[*wins, *sums] for wins, sums in zip(known, sides, strict=True)]
+            chosen, rejected = (_scored(side, context) for side in zip(*(pair.sides for pair in records), strict=True))
+            known = [[*wins, *sums] for wins, *sums in zip(known, chosen, rejected, strict=True)]
 
         def loss(pairs: training.Pairs) -> Any:
             total: Any = 0.0
@@ -84,7 +80,6 @@ def _wins(pair: Preference) -> tuple[float, float]:
         raise DataError("rspo was given a pair without win rates; use the selection sppo_pairs") from None
 
 
-def _scored(completions: Sequence[list[Message]], pairs: Sequence[Preference], context: Context) -> list[float]:
+def _scored(rollouts: Sequence[Rollout], context: Context) -> list[float]:
     """The log-probability of each completion under the weights of round 0."""
-    rollouts = [Rollout(prompt=p.prompt, completion=said) for p, said in zip(pairs, completions, strict=True)]
     return [sum(row) for row in replace(context.policy, checkpoint=context.start).score(rollouts)]

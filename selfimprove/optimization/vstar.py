@@ -85,7 +85,7 @@ class Vstar(training.Adapted, training.Trained, Optimization):
             wrong = [one for one in group.values() if (one.score or 0.0) <= self.wrong + 1e-9]
             both = list(product(right, wrong))
             for one, other in source.sample(both, min(self.pairs, len(both))):
-                made.append(Preference(prompt=one.prompt, chosen=one.completion, rejected=other.completion))
+                made.append(Preference.of(one, other))
         return made
 
     def _verifier(self, pairs: Sequence[Preference], context: Context) -> None:

@@ -42,10 +42,9 @@ class BestVsWorst(Selection):
             for best, worst in list(zip(ranked, reversed(ranked), strict=True))[: min(self.pairs, len(ranked) // 2)]:
                 if (best.score or 0.0) - (worst.score or 0.0) > self.min_gap and best.text != worst.text:
                     made.append(
-                        Preference(
-                            prompt=best.prompt,
-                            chosen=best.completion,
-                            rejected=worst.completion,
+                        Preference.of(
+                            best,
+                            worst,
                             source=f"best_vs_worst@{context.round}",
                             parents=(best.id, worst.id),
                             info={"chosen_score": best.score, "rejected_score": worst.score},

@@ -50,10 +50,9 @@ class CorrectVsWrong(Selection):
             elif rollout.score is not None and rollout.score <= self.wrong + 1e-9:
                 wrong.setdefault(rollout.text, rollout)
         return [
-            Preference(
-                prompt=best.prompt,
-                chosen=best.completion,
-                rejected=worst.completion,
+            Preference.of(
+                best,
+                worst,
                 source=f"correct_vs_wrong@{context.round}",
                 parents=(best.id, worst.id),
                 info={"chosen_score": best.score, "rejected_score": worst.score},

@@ -54,10 +54,9 @@ class LengthTier(Selection):
             worst_score, worst = max(bad, key=lambda one: (len(one[1].text), -one[0]))
             if best.text != worst.text:
                 made.append(
-                    Preference(
-                        prompt=best.prompt,
-                        chosen=best.completion,
-                        rejected=worst.completion,
+                    Preference.of(
+                        best,
+                        worst,
                         source=f"length_tier@{context.round}",
                         parents=(best.id, worst.id),
                         info={"chosen_score": best_score, "rejected_score": worst_score},

@@ -54,10 +54,9 @@ class SppoPairs(Selection):
                 for score in (high, low)
             )
             made.append(
-                Preference(
-                    prompt=best.prompt,
-                    chosen=best.completion,
-                    rejected=worst.completion,
+                Preference.of(
+                    best,
+                    worst,
                     source=f"sppo_pairs@{context.round}",
                     parents=(best.id, worst.id),
                     info={

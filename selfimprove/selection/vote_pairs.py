@@ -47,10 +47,9 @@ class VotePairs(Selection):
             margin = votes[most] - votes[fewest]
             if margin and votes[most] >= self.min_agreement * len(group) - 1e-9:
                 made.append(
-                    Preference(
-                        prompt=best.prompt,
-                        chosen=best.completion,
-                        rejected=worst.completion,
+                    Preference.of(
+                        best,
+                        worst,
                         weight=margin / len(group),
                         source=f"vote_pairs@{context.round}",
                         parents=(best.id, worst.id),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfimprove.errors import DataError
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.text import completions_ids, prompts_ids
@@ -32,7 +33,7 @@ def dpo(
     """Preference optimization with any of TRL's DPO losses against a frozen reference; saves to `folder`.
 
     Raises:
-        DataError: the loss is not a number.
+        DataError: the loss is not a number, or no pair has two answers.
     """
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
@@ -117,7 +118,7 @@ def pairs(
         places: whether `loss` needs the reference's states and logits at the rejected completions.
 
     Raises:
-        DataError: the loss is not a number.
+        DataError: the loss is not a number, or no pair has two answers.
     """
     import torch
     from trl.trainer.dpo_config import DPOConfig
@@ -181,8 +182,8 @@ def pairs(
             return loss(batch).mean()
 
     model, tokenizer = load(checkpoint, schedule.lora)
-    rows = pair_rows(tokenizer, preferences)
-    known = [[]] * len(rows) if numbers is None else numbers
+    known = [[]] * len(preferences) if numbers is None else numbers
+    rows = pair_rows(tokenizer, preferences, known)
     trainer = PairTrainer(
         model=model,
         ref_model=None if reference is None else frozen(reference, checkpoint, schedule.lora),
@@ -190,7 +191,7 @@ def pairs(
             DPOConfig, folder, schedule, model, max_length=None, precompute_ref_log_probs=reference is None
         ),
         data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
-        train_dataset=dataset([{**row, "numbers": given} for row, given in zip(rows, known, strict=True)]),
+        train_dataset=dataset(rows),
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
     )
@@ -200,16 +201,27 @@ def pairs(
     return trained
 
 
-def pair_rows(tokenizer: Any, preferences: Sequence[Preference]) -> list[dict[str, Any]]:
-    """Pairs as TRL's preference collator takes them."""
-    ended = [True] * len(preferences)
-    columns = (
-        prompts_ids(tokenizer, [preference.prompt.prompt for preference in preferences]),
-        completions_ids(tokenizer, [preference.chosen for preference in preferences], ended),
-        completions_ids(tokenizer, [preference.rejected for preference in preferences], ended),
-    )
+def pair_rows(
+    tokenizer: Any, preferences: Sequence[Preference], numbers: Sequence[Sequence[float]] | None = None
+) -> list[dict[str, Any]]:
+    """Pairs as TRL's preference collator takes them, each with its numbers if there are any.
+
+    A pair with an unanswered prompt is left out: there is no token that could become less likely.
+
+    Raises:
+        DataError: there is no other pair.
+    """
+    given = [{}] * len(preferences) if numbers is None else [{"numbers": own} for own in numbers]
+    prompts = prompts_ids(tokenizer, [preference.prompt.prompt for preference in preferences])
+    sides = [side for preference in preferences for side in preference.sides]
+    said = completions_ids(tokenizer, [side.completion for side in sides], [side.ended for side in sides])
     rows = []
-    for prompt, chosen, rejected in zip(*columns, strict=True):
+    for prompt, chosen, rejected, own in zip(prompts, said[::2], said[1::2], given, strict=True):
         longest = len(prompt) + max(len(chosen), len(rejected))
-        rows.append({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "length": longest})
+        if chosen and rejected:
+            rows.append(
+                {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "length": longest, **own}
+            )
+    if not rows:
+        raise DataError(f"there is nothing to train on: none of {len(preferences)} pairs has two answers with a token")
     return rows

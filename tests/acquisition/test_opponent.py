@@ -33,6 +33,14 @@ def test_the_reference_is_chosen_and_the_own_sample_rejected(
     assert {p.answer for p in engine.seen} == {None}
 
 
+def test_a_sample_that_was_cut_off_is_rejected_as_one(
+    make_context: Callable, given_engine: Callable, make_rollout: Callable, problems: list
+) -> None:
+    cut = [[make_rollout("3+5=", problem, info={"finish_reason": "length"})] for problem in problems]
+    pairs: list = list(Opponent().acquire(problems, make_context(given_engine(cut))))
+    assert [[side.ended for side in pair.sides] for pair in pairs] == [[True, False]] * 30
+
+
 def test_no_reward_is_asked(make_context: Callable, make_engine: Callable, problems: list) -> None:
     """The winner is who wrote it, not who is right: hidden entries make some references wrong."""
     context = make_context(make_engine(default="#?"), reward=None, verify=None)

@@ -72,6 +72,15 @@ def couples(questions: list[Prompt]) -> list[Preference]:
 
 
 @pytest.fixture
+def cut(couples: list[Preference]) -> list[tuple[Rollout, Rollout]]:
+    """The sides of the same pairs, of which the first rejected and the last chosen ran into the length limit."""
+    sides = [pair.sides for pair in couples]
+    (best, worst), *between, (good, bad) = sides
+    length = {"finish_reason": "length"}
+    return [(best, replace(worst, info=length)), *between, (replace(good, info=length), bad)]
+
+
+@pytest.fixture
 def scores_of(small: Checkpoint) -> Callable[..., tuple[list[list[float]], list[list[float]]]]:
     """`scores_of(pairs, checkpoint)`: the log-probabilities of the tokens of the chosen and of the rejected texts."""
 

@@ -1,12 +1,14 @@
 """`dpo`: where it starts and what its reference is; the loss itself is tested in test_training.py."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from selfimprove.engine.transformers import Transformers
 from selfimprove.errors import RecipeError
 from selfimprove.optimization.dpo import Dpo
-from selfimprove.records import Checkpoint
+from selfimprove.records import Checkpoint, Preference
 
 
 @pytest.mark.parametrize("restart", ["last", "base"])
@@ -46,6 +48,22 @@ def test_the_first_loss_against_the_model_itself(setting, couples, loss_type, be
     given = setting()
     Dpo(loss_type=[loss_type], beta=beta, learning_rate=0.0, max_steps=10).optimize(couples, given)
     assert given.log.metrics["train/loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_completions_that_were_cut_off_are_not_taught_an_end(setting, small, cut):
+    """TRL's loss by its formula, of a policy that has moved away from the reference, which is round 0."""
+    pairs, engine = [Preference.of(*sides) for sides in cut], Transformers()
+    moved = Dpo(learning_rate=1e-3, max_steps=3).optimize(pairs, setting("moved"))
+    gains = []
+    for chosen, rejected in cut:
+        (now, other_now), (first, other_first) = (engine.score(one, [chosen, rejected]) for one in (moved, small))
+        gains.append(sum(now) - sum(first) - sum(other_now) + sum(other_first))
+    assert min(map(abs, gains)) > 0.1, "else the test shows nothing"
+    given = setting("given")
+    given = replace(given, policy=replace(given.policy, checkpoint=moved))
+    Dpo(reference="base", beta=0.5, learning_rate=0.0, max_steps=10).optimize(pairs, given)
+    wanted = sum(math.log1p(math.exp(-0.5 * gain)) for gain in gains) / 4
+    assert given.log.metrics["train/loss"] == pytest.approx(wanted, abs=1e-3)
 
 
 @pytest.mark.runs

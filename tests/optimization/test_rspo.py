@@ -13,6 +13,7 @@ from selfimprove.engine.transformers import Transformers
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.optimization.rspo import Rspo
 from selfimprove.optimization.sppo import Sppo
+from selfimprove.records import Checkpoint, Preference
 
 STILL: dict[str, Any] = {"learning_rate": 0.0, "max_steps": 10}
 
@@ -45,6 +46,19 @@ def test_without_divergences_it_is_sppo(couples: list, setting: Callable, scores
     ours = Rspo(forward_kl=0.0, reverse_kl=0.0, **plan).optimize(winning(couples), setting("ours"))
     theirs = Sppo(**plan).optimize(winning(couples), setting("theirs"))
     assert scores_of(couples, ours) == scores_of(couples, theirs)
+
+
+def test_what_is_known_of_completions_that_were_cut_off_has_no_end(
+    cut: list, setting: Callable, small: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[list[float]]()
+    monkeypatch.setattr("selfimprove.training.pairs", lambda *_, numbers, **__: asked.extend(numbers))
+    given = setting()
+    moved = replace(given.policy, checkpoint=Checkpoint(path="moved"), engine=Transformers())
+    won = {"p_chosen": 0.9, "p_rejected": 0.3}
+    Rspo().optimize([Preference.of(*sides, info=won) for sides in cut], replace(given, policy=moved))
+    wanted = [[sum(row) for row in Transformers().score(small, sides)] for sides in cut]
+    assert asked == [[0.9, 0.3, *map(pytest.approx, row)] for row in wanted]
 
 
 @pytest.mark.slow

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from selfimprove.errors import RecipeError
+from selfimprove.engine.transformers import Transformers
+from selfimprove.errors import DataError, RecipeError
 from selfimprove.optimization.simpo import Simpo
+from selfimprove.records import Preference
 from selfimprove.training import preference
 
 
@@ -20,6 +23,22 @@ def test_the_loss_by_hand(couples: list, scores_of: Callable, setting: Callable)
     Simpo(beta=2.5, gamma=0.8, learning_rate=0.0, max_steps=10).optimize(couples, given)
     wanted = sum(math.log1p(math.exp(-lead)) for lead in leads) / 4
     assert given.log.metrics["train/loss"] == pytest.approx(wanted, abs=1e-3)
+
+
+def test_completions_that_were_cut_off_are_not_taught_an_end(cut: list, small: Any, setting: Callable) -> None:
+    """A loss of our own; beside it a pair whose rejected side is an unanswered prompt, which has no token at all."""
+    engine, leads = Transformers(), list[float]()
+    for chosen, rejected in cut:
+        one, other = engine.score(small, [chosen, rejected])
+        leads.append(2.5 * (sum(one) / len(one) - sum(other) / len(other)) - 0.8)
+    empty = replace(cut[0][1], completion=[{"role": "assistant", "content": ""}])
+    pairs = [Preference.of(cut[0][0], empty), *(Preference.of(*sides) for sides in cut)]
+    given = setting()
+    Simpo(beta=2.5, gamma=0.8, learning_rate=0.0, max_steps=10).optimize(pairs, given)
+    wanted = sum(math.log1p(math.exp(-lead)) for lead in leads) / 4
+    assert given.log.metrics["train/loss"] == pytest.approx(wanted, abs=1e-3)
+    with pytest.raises(DataError, match="none of 1 pairs has two answers"):
+        Simpo().optimize(pairs[:1], setting("none"))
 
 
 def test_one_model_is_loaded_and_the_margin_per_token_grows(

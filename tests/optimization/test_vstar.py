@@ -95,6 +95,10 @@ def test_pairs_are_each_with_each_and_capped(marked: list[Rollout], setting: Cal
     assert {pair.rejected[0]["content"] for pair in pairs} == {"12", "the quick"}
     assert len({(p.prompt.key, p.chosen[0]["content"], p.rejected[0]["content"]) for p in pairs}) == 16
     assert len(Vstar(pairs=3)._pairs(groups, setting("capped"))) == 12
+    cut = {
+        key: {t: replace(r, info={"finish_reason": "length"}) for t, r in own.items()} for key, own in groups.items()
+    }
+    assert {side.ended for pair in Vstar()._pairs(cut, setting("cut")) for side in pair.sides} == {False}
 
 
 @pytest.mark.slow
