@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,7 +38,7 @@ def in_turn(methods: Mapping[str, Optimization], records: Sequence[Any], context
 
 def _optimized(name: str, method: Optimization, records: Sequence[Any], context: Context) -> Checkpoint:
     try:
-        return method.optimize(records, context)
+        made = method.optimize(records, context)
     except RuntimeError as error:
         import torch
 
@@ -48,6 +49,8 @@ def _optimized(name: str, method: Optimization, records: Sequence[Any], context:
         raise EngineError(
             f"optimization.{name} ran out of the GPU's memory{held}. Start anew with what takes less: {ways}"
         ) from error
+    gc.collect()  # trainers, models and optimizers refer to each other; nothing of them stays beside the engine
+    return made
 
 
 def _savings(method: Any) -> list[str]:

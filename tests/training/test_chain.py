@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,9 @@ import pytest
 from selfimprove import training
 from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.interfaces import Context, Optimization
+from selfimprove.optimization.dpo import Dpo
 from selfimprove.optimization.ema import Ema
+from selfimprove.optimization.grpo import Grpo
 from selfimprove.optimization.merge import Merge
 from selfimprove.optimization.sft import Sft
 from selfimprove.recipe import load
@@ -48,6 +51,36 @@ def test_each_works_on_what_the_one_before_made_and_only_the_last_is_kept(make_c
     made = training.in_turn({"a": Notes(), "b": Notes(), "c": Notes()}, ["r", "s"], given)
     assert made.path == str(given.folder / "model") and (given.folder / "model" / "n").read_text() == "5"
     assert [path.name for path in given.folder.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Dpo(max_steps=1, per_device_train_batch_size=2),
+        Grpo(max_steps=1, per_device_train_batch_size=2, num_generations=2, max_completion_length=4, beta=0.1),
+    ],
+    ids=lambda method: type(method).__name__,
+)
+def test_a_training_leaves_no_weights_in_memory(
+    method: Optimization, make_context: Callable, start: Checkpoint, couples: list, tmp_path: Path
+) -> None:
+    import torch
+
+    def numbers() -> int:
+        return sum(one.numel() for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter))
+
+    given = make_context()
+    given = replace(given, policy=replace(given.policy, checkpoint=start), start=start, folder=tmp_path)
+    records = [pair.prompt for pair in couples] if isinstance(method, Grpo) else couples
+    model = sum(weight.numel() for weight in training.load(start)[0].parameters())
+    gc.collect()
+    before = numbers()
+    gc.disable()  # what Python finds by itself, it finds sooner or later
+    try:
+        training.in_turn({"method": method}, records, given)
+        assert numbers() - before < model / 2
+    finally:
+        gc.enable()
 
 
 @dataclass
