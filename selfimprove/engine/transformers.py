@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from selfimprove import forward
@@ -133,10 +134,17 @@ class Transformers(Engine):
         if checkpoint.path in self._loaded:
             self._loaded.move_to_end(checkpoint.path)
             return self._loaded[checkpoint.path]
+        for path in filter(_gone, list(self._loaded)):  # what a training had looked at on its way
+            del self._loaded[path]
         while len(self._loaded) >= self.cached_models:
             self._loaded.popitem(last=False)
         self._loaded[checkpoint.path] = forward.load(checkpoint.path, self.device, self.dtype)
         return self._loaded[checkpoint.path]
+
+
+def _gone(path: str) -> bool:
+    """Whether it was a folder that has been removed; a hub id has two parts at most."""
+    return len(Path(path).parts) > 2 and not Path(path).exists()
 
 
 def _check_place(device: str, dtype: str) -> None:

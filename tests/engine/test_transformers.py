@@ -424,6 +424,16 @@ def test_only_so_many_models_are_kept(small, ask, quiet_log):
     assert [texts_of(engine.sample(c, [ask("3")], 1, GREEDY, 0, quiet_log)) for c in checkpoints] == first
 
 
+def test_a_model_whose_folder_was_removed_pushes_no_other_one_out(small, ask, quiet_log, tmp_path):
+    engine = Transformers(cached_models=2, max_completion_length=1)
+    engine.sample(small(), [ask("3")], 1, GREEDY, 0, quiet_log)
+    for look in ("10", "20", "30"):
+        looked = Checkpoint(path=shutil.copytree(small(seed=1).path, str(tmp_path / look)))
+        engine.sample(looked, [ask("3")], 1, GREEDY, 0, quiet_log)
+        assert list(engine._loaded) == [small().path, looked.path]
+        shutil.rmtree(looked.path)
+
+
 def test_the_number_type_can_be_chosen(small, ask, quiet_log):
     import torch
 
