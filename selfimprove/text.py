@@ -39,8 +39,7 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
     """`prompt_ids` of many prompts in one call, which is several times faster."""
     if tokenizer.chat_template or not prompts:
-        template = tokenizer.apply_chat_template
-        return [template(list(messages), return_dict=False, **_ending(messages)) for messages in prompts]
+        return [_templated(tokenizer, messages) for messages in prompts]
     return tokenizer([plain(messages) for messages in prompts])["input_ids"]
 
 
@@ -54,10 +53,14 @@ def plain(messages: Sequence[Message]) -> str:
     return "\n\n".join(said) + begun
 
 
-def _ending(messages: Sequence[Message]) -> dict[str, bool]:
-    """How a chat template ends: with an open turn, or within the assistant's."""
-    begun = messages[-1]["role"] == "assistant"
-    return {"continue_final_message": True} if begun else {"add_generation_prompt": True}
+def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """A prompt by the chat template. What the assistant has begun stands behind it as it would have been drawn.
+
+    A template would trim it, which takes the line break after a step away, or put an empty thought before it.
+    """
+    asked, begun = (messages[:-1], messages[-1:]) if messages[-1]["role"] == "assistant" else (messages, ())
+    ids = tokenizer.apply_chat_template(list(asked), add_generation_prompt=True, return_dict=False)
+    return [*ids, *completion_ids(tokenizer, begun, ended=False)] if begun else ids
 
 
 def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool | str = True) -> list[int]:

@@ -230,6 +230,23 @@ def test_a_completion_that_has_begun_is_gone_on_with() -> None:
     assert tokenizer.decode(prompt_ids(tokenizer, opened.prompt)) == "[u]3+5+8=[/][a]3+5=8;"
 
 
+@pytest.mark.parametrize("beginning", ["step 1\n", "\n", " 3+5", "3+5=8;\n\n"])
+@pytest.mark.parametrize("thought", ["", "<think></think>"])
+def test_what_has_begun_keeps_its_white_space_and_no_thought_is_put_before_it(beginning: str, thought: str) -> None:
+    """Llama 3 and Gemma trim each message; Qwen3 writes an empty thought before the last one."""
+    from selfimprove.model.tiny import _tokenizer
+
+    tokenizer = _tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m.role[0] }}]{% if m.role == 'assistant' %}THOUGHT{% endif %}"
+        "{{ m.content | trim }}[/]{% endfor %}{% if add_generation_prompt %}[a]{% endif %}"
+    ).replace("THOUGHT", thought)
+    problem = Prompt(prompt=[{"role": "user", "content": "3+5+8="}], key="3+5+8")
+    ids = prompt_ids(tokenizer, begun(problem, beginning).prompt)
+    assert ids == prompt_ids(tokenizer, problem.prompt) + tokenizer(beginning)["input_ids"]
+    assert tokenizer.decode(ids) == "[u]3+5+8=[/][a]" + beginning
+
+
 @given(st.text(alphabet="ab;", max_size=12))
 def test_steps_are_the_text_cut_behind_each_separator(text: str) -> None:
     steps = steps_of(text, ";")
