@@ -150,8 +150,8 @@ def _running(probabilities: Any) -> Any:
 class _Cache:
     """Keys and values of a batch in preallocated memory that grows in blocks, up to a limit, and can drop rows.
 
-    Models with other than plain full attention keep their own dynamic cache. So do those that do not attend by `sdpa`:
-    their own code makes what it needs of a mask, as biases or as numbers to add.
+    Models with other than plain full attention keep their own dynamic cache. So do those that do not attend by plain
+    `sdpa`: their own code makes what it needs of a mask, as biases or as numbers to add.
     """
 
     def __init__(self, past: Any, config: Any, length: int, limit: int) -> None:
@@ -211,7 +211,8 @@ def _static(past: Any, config: Any, length: int, room: int) -> Any:
         def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> Any:
             return super().update(key_states.to(self.dtype), value_states.to(self.dtype), *args, **kwargs)
 
-    if config._attn_implementation != "sdpa" or any(type(layer) is not DynamicLayer for layer in past.layers):
+    biased = config._attn_implementation != "sdpa" or getattr(config, "alibi", False)  # the second is Falcon's
+    if biased or any(type(layer) is not DynamicLayer for layer in past.layers):
         return None
     cache: Any = StaticCache(config=config, max_cache_len=room)
     if any(type(layer) is not StaticLayer for layer in cache.layers):

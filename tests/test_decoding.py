@@ -31,7 +31,11 @@ def build(kind: str, attention: str | None = None) -> Any:
         "eos_token_id": 1,
         "attn_implementation": attention,
     }
-    more = {"llama": {"intermediate_size": 64, "num_key_value_heads": 2}, "gptj": {"rotary_dim": 8}}
+    more = {
+        "llama": {"intermediate_size": 64, "num_key_value_heads": 2},
+        "gptj": {"rotary_dim": 8},
+        "falcon": {"alibi": True},
+    }
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(kind, **shape, **more.get(kind, {}))
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
@@ -93,7 +97,7 @@ def test_float32_weights_draw_under_autocast_what_a_forward_pass_of_all_tokens_s
 
 @pytest.mark.parametrize(
     ("kind", "attention"),
-    [("llama", "sdpa"), ("llama", "eager"), ("gptj", None), ("mpt", None), ("bloom", None)],
+    [("llama", "sdpa"), ("llama", "eager"), ("gptj", None), ("mpt", None), ("bloom", None), ("falcon", "sdpa")],
 )
 def test_every_kind_of_attention_gives_what_generate_gives_on_a_batch_padded_on_the_left(kind, attention):
     model = build(kind, attention)
