@@ -23,15 +23,16 @@ _BRACE = re.compile(r"[{}]")
 _HASHES = re.compile(r"(?<!#)####(?!#)\s*+(.*\S)")
 _ANSWER = re.compile(r"\banswer\b(?:\s+is\b)?+\s*+[:=]?+\s*+(.+?)(?:\.\s|\.?$)", re.IGNORECASE | re.MULTILINE)
 _SAID = "ANSWER"
-"""What the assistant says where a chat template is asked how it ends a turn."""
+"""What is said where a chat template is asked how it ends a turn, and whether it knows a role."""
 _CHOICE = re.compile(r"(?<=\()[A-J](?=\))|\b[A-HJ]\b|^\s*I\s*$")
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Token ids of a prompt, ready for the model to continue.
 
-    The tokenizer's chat template is used where there is one; otherwise the prompt is plain text, see `plain`. A last
-    message of the assistant is the beginning of the completion, which the model goes on with.
+    The tokenizer's chat template is used where there is one; otherwise the prompt is plain text, see `plain`. Where it
+    has no place for a system message, that stands before the user's first one. A last message of the assistant is the
+    beginning of the completion, which the model goes on with.
     """
     return prompts_ids(tokenizer, [messages])[0]
 
@@ -39,7 +40,9 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
     """`prompt_ids` of many prompts in one call, which is several times faster."""
     if tokenizer.chat_template or not prompts:
-        return [_templated(tokenizer, messages) for messages in prompts]
+        told = any(message["role"] == "system" for messages in prompts for message in messages)
+        fold = told and not _takes_system(tokenizer)
+        return [_templated(tokenizer, _folded(messages) if fold else messages) for messages in prompts]
     return tokenizer([plain(messages) for messages in prompts])["input_ids"]
 
 
@@ -51,6 +54,26 @@ def plain(messages: Sequence[Message]) -> str:
     said = [message["content"] for message in messages]
     begun = said.pop() if messages and messages[-1]["role"] == "assistant" else ""
     return "\n\n".join(said) + begun
+
+
+def _takes_system(tokenizer: Any) -> bool:
+    """Whether the chat template has a place for a system message: Gemma's refuses it, others leave it out."""
+    from jinja2 import TemplateError
+
+    talk = [{"role": "system", "content": _SAID}, {"role": "user", "content": "?"}]
+    try:
+        return _SAID in tokenizer.apply_chat_template(talk, tokenize=False)
+    except TemplateError:
+        return False
+
+
+def _folded(messages: Sequence[Message]) -> list[Message]:
+    """The same talk with what the system says at the head of the user's first message, a blank line between them."""
+    said = [message["content"] for message in messages if message["role"] == "system"]
+    talk = [message for message in messages if message["role"] != "system"]
+    if talk and talk[0]["role"] == "user":
+        said.append(talk.pop(0)["content"])
+    return [{"role": "user", "content": "\n\n".join(said)}, *talk]
 
 
 def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:

@@ -230,6 +230,33 @@ def test_a_completion_that_has_begun_is_gone_on_with() -> None:
     assert tokenizer.decode(prompt_ids(tokenizer, opened.prompt)) == "[u]3+5+8=[/][a]3+5=8;"
 
 
+BARE = "{% for m in messages %}[{{ m.role[0] }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[a]{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "head"),
+    [
+        (BARE, "[s]be brief[u]3+5"),
+        ("{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + BARE, "[u]be brief\n\n3+5"),
+        (BARE.replace("messages %}", "messages if m.role != 'system' %}"), "[u]be brief\n\n3+5"),
+    ],
+    ids=["taken", "refused", "left out"],
+)
+def test_a_system_message_that_a_template_has_no_place_for_stands_before_the_first_question(
+    template: str, head: str
+) -> None:
+    """Gemma's template refuses it; one that only knows the other roles loses it without a word."""
+    from selfimprove.model.tiny import _tokenizer
+
+    tokenizer = _tokenizer()
+    tokenizer.chat_template = template
+    spoken = (("system", "be brief"), ("user", "3+5"), ("assistant", "8"))
+    system, user, said = ({"role": role, "content": text} for role, text in spoken)
+    talks = [[system, user], [user], [system, user, said, user], [system, user, said]]
+    read = [tokenizer.decode(ids) for ids in prompts_ids(tokenizer, talks)]
+    assert read == [f"{head}[a]", "[u]3+5[a]", f"{head}[a]8[u]3+5[a]", f"{head}[a]8"]
+
+
 @pytest.mark.parametrize("beginning", ["step 1\n", "\n", " 3+5", "3+5=8;\n\n"])
 @pytest.mark.parametrize("thought", ["", "<think></think>"])
 def test_what_has_begun_keeps_its_white_space_and_no_thought_is_put_before_it(beginning: str, thought: str) -> None:
