@@ -57,7 +57,7 @@ QWEN3_06B = {
     "tie_word_embeddings": False,
 }
 """The shape of Qwen3-0.6B, whose own embeddings are tied: then vLLM starts anew for new weights."""
-SMALL = {**QWEN3_06B, "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+SMALL = {**QWEN3_06B, "vocab_size": 400, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
 SMALL |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}  # vLLM on a CPU takes no smaller heads
 ROUNDS = ("gate_problems=200", "sealed_problems=200", "audit_problems=0", "control_problems=0", "gate=always")
 TINY = ("model.tiny.max_steps=20", "model.tiny.check_every=20", "model.tiny.probes=20", "gate_problems=20")
@@ -122,7 +122,10 @@ def build(folder: Path, shape: dict[str, Any], seed: int) -> Path:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-    names = ["<pad>", "<end>", *(f"w{i}" for i in range(2, shape["vocab_size"]))]
+    from selfimprove.forward import TEXTS
+
+    checked = sorted({word for text in TEXTS for word in text.split()})  # the texts that engines are compared with
+    names = ["<pad>", "<end>", *(f"w{i}" for i in range(2, shape["vocab_size"] - len(checked))), *checked]
     words = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<pad>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<end>")

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from selfimprove import forward
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -124,6 +126,12 @@ def test_memory_that_grows_fails_its_row_where_it_is_judged(script: ModuleType) 
     assert found(1030, True)["memory growth"] == "FAILED: +3.0 % from round 1 to 5"
     assert found(1030, False)["memory growth"] == "+3.0 % from round 1 to 5"
     assert found(1030, True)["memory at acquisition"] == "1,000 -> 2,000 MiB"
+
+
+def test_the_texts_that_engines_are_compared_with_are_no_unknown_words(script: ModuleType, tmp_path: Path) -> None:
+    known = forward.reference(str(script.build(tmp_path / "model", script.SMALL, 0)), "float32")
+    tokens = {token for prompt, said in known.pairs for token in (*prompt, *said)}
+    assert len(tokens) > 30 and known.tokenizer.pad_token_id not in tokens
 
 
 def test_the_difference_to_transformers_is_that_of_the_engine(script: ModuleType, tmp_path: Path) -> None:
