@@ -166,7 +166,8 @@ def audit(stored: Stored, given: Context) -> Counts:
             alerts = [alert for alarm in recipe.alarm.values() for alert in alarm.check(evidence)]
         draft(given.folder / "diagnosis.json", _diagnosis(stored, given, audited))
     for alert in alerts:
-        given.log.note(f"{'VETO' if alert.level >= 2 else 'alarm'} {alert.alarm}: {alert.text}")
+        veto = alert.level >= 2 and recipe.the("gate").vetoes
+        given.log.note(f"{'VETO' if veto else 'alarm'} {alert.alarm}: {alert.text}")
     draft(given.folder / "alerts.json", [asdict(alert) for alert in alerts])
     return {"problems": len(problems), "alerts": len(alerts)}
 

@@ -457,6 +457,8 @@ class Gate(ABC):
 
     lagged: ClassVar[bool] = False
     """Whether a policy is certified a round after it was accepted; the last one then needs a `confirm`."""
+    vetoes: ClassVar[bool] = True
+    """Whether an alert of level 2 keeps a candidate from being accepted or certified."""
 
     @abstractmethod
     def decide(

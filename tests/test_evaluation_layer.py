@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from selfimprove import controls
 from selfimprove.errors import DataError
-from selfimprove.records import Prompt, Rollout
+from selfimprove.records import Alert, Prompt, Rollout
 from selfimprove.rundir import RunDir
 from selfimprove.runner import Runner
 
@@ -166,6 +166,22 @@ def test_too_few_problems_are_named_with_what_they_can_show(make_run: Made) -> N
     folder, log = make_run("gate_problems=30")
     Runner(folder, log).run()
     assert any("30 gate problems show gains of" in note and "set gate_problems" in note for note in log.notes)
+
+
+@pytest.mark.parametrize(
+    ("gate", "word", "champion"), [("always", "alarm", 1), ("keep_best", "VETO", 0), ("paired_test", "VETO", 0)]
+)
+def test_a_run_says_veto_only_where_its_gate_vetoes(
+    make_run: Made, monkeypatch: pytest.MonkeyPatch, gate: str, word: str, champion: int
+) -> None:
+    from selfimprove.alarm.length import Length
+
+    grave = Alert(alarm="length", level=2, text="too long")
+    monkeypatch.setattr(Length, "check", lambda self, evidence: [grave])
+    folder, log = make_run(f"gate={gate}", "alarm=[length]", "audit_problems=10", "optimization.practice.gain=0.5")
+    summary = Runner(folder, log).run()
+    assert f"{word} length: too long" in log.notes
+    assert summary["sealed"]["champion_round"] == champion
 
 
 def test_a_selection_cannot_smuggle_held_out_problems_into_training(

@@ -4,7 +4,7 @@ Idea: no gate.
 Survey: baselines of section 6.
 Paper: none.
 Algorithm:
-  1. The candidate becomes champion.
+  1. The candidate becomes champion, whatever the alarms say: an alert of level 2 is shown and vetoes nothing.
 Differs: nothing to compare with.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from selfimprove.interfaces import Gate, Round
 from selfimprove.records import Alert, Decision, Report
@@ -21,6 +22,8 @@ from selfimprove.registry import register
 @register("always")
 @dataclass
 class Always(Gate):
+    vetoes: ClassVar[bool] = False
+
     def decide(
         self,
         champion: Report,

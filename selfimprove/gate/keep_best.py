@@ -5,7 +5,8 @@ Survey: baselines of section 6.
 Paper: none; arXiv:2610.09239 measures what it does.
 Algorithm:
   1. Compare the mean scores on this round's gate problems.
-  2. Higher: the candidate becomes champion. Otherwise it is rejected and training goes back to the champion.
+  2. Higher, and no alert of level 2: the candidate becomes champion. Otherwise it is rejected and training goes back to
+     the champion.
 Differs: both are scored on the same fresh problems; remembered scores are never used.
 """
 
@@ -33,6 +34,7 @@ class KeepBest(Gate):
     ) -> Decision:
         old = sum(champion.scores.values()) / max(1, len(champion.scores))
         new = sum(candidate.scores.values()) / max(1, len(candidate.scores))
-        verdict = "certify" if new > old else "reject"
-        reason = f"{new:.3f} against {old:.3f}"
+        grave = dict.fromkeys(alert.alarm for alert in alerts if alert.level >= 2)
+        verdict = "certify" if new > old and not grave else "reject"
+        reason = f"{new:.3f} against {old:.3f}" + (f"; vetoed by {', '.join(grave)}" if grave else "")
         return Decision(verdict=verdict, reason=reason, statistics={"champion": old, "candidate": new})

@@ -7,7 +7,7 @@ Algorithm:
   1. b problems only the candidate solves, c only the champion; p = P(Bin(b + c, 1/2) >= b).
   2. p <= alpha / rounds: certify. Over all planned rounds the probability of any false certificate is at most alpha.
   3. Otherwise, if p <= `accept_alpha` the next round trains from the candidate, which is not certified.
-  4. Otherwise reject, or roll back: the next round trains from the champion.
+  4. Otherwise, and in any case after an alert of level 2, reject or roll back: the next round trains from the champion.
 Differs: nothing to compare with. Rounds added to a finished run spend alpha / rounds each as well.
 """
 
@@ -54,6 +54,8 @@ class PairedTest(Gate):
             "ci": [delta.low, delta.high],
         }
         back = "reject" if incumbent.scores == champion.scores else "rollback"
-        verdict = "certify" if p <= level else "accept" if p <= self.accept_alpha else back
+        grave = dict.fromkeys(alert.alarm for alert in alerts if alert.level >= 2)
+        verdict = back if grave else "certify" if p <= level else "accept" if p <= self.accept_alpha else back
         reason = f"{better} gained, {worse} lost, p = {p:.2g} {'<=' if p <= level else '>'} {level:.2g}"
+        reason += f"; vetoed by {', '.join(grave)}" if grave else ""
         return Decision(verdict=verdict, reason=reason, statistics=statistics)

@@ -9,6 +9,7 @@ import pytest
 
 from selfimprove.gate.keep_best import KeepBest
 from selfimprove.gate.paired_test import PairedTest
+from selfimprove.records import Alert
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,14 @@ def test_the_higher_mean_wins(make_report: Callable, old: list, new: list, verdi
         "champion": pytest.approx(sum(old) / len(old)),
         "candidate": pytest.approx(sum(new) / len(new)),
     }
+
+
+def test_a_level_2_alarm_vetoes_and_a_level_1_alarm_does_not(make_report: Callable) -> None:
+    old, new = make_report([0.0] * 9), make_report([1.0] * 9)
+    shown, grave = (Alert(alarm="length", level=level, text="x") for level in (1, 2))
+    assert KeepBest().decide(old, old, new, [shown], [], 3).verdict == "certify"
+    vetoed = KeepBest().decide(old, old, new, [shown, grave], [], 3)
+    assert vetoed.verdict == "reject" and vetoed.reason == "1.000 against 0.000; vetoed by length"
 
 
 def test_it_is_fooled_by_noise_where_the_paired_test_is_not(make_report: Callable) -> None:

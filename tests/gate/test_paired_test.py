@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from selfimprove.gate.paired_test import PairedTest
-from selfimprove.records import Decision, Report
+from selfimprove.records import Alert, Decision, Report
 
 
 @pytest.fixture
@@ -55,6 +55,15 @@ def test_a_promising_candidate_can_be_trained_on_without_a_certificate(decide: C
     assert decide(15, 5, 10, accept_alpha=0.1).verdict == "accept"
     assert decide(50, 50, 10, accept_alpha=0.1).verdict == "reject"
     assert decide(120, 80, 10, accept_alpha=0.1).verdict == "certify"
+
+
+def test_a_level_2_alarm_vetoes_and_a_level_1_alarm_does_not(make_report: Callable[..., Report]) -> None:
+    old, ahead, new = make_report([0.0] * 20), make_report([1.0] + [0.0] * 19), make_report([1.0] * 20)
+    shown, grave = (Alert(alarm="length", level=level, text="x") for level in (1, 2))
+    assert PairedTest().decide(old, old, new, [shown], [], 1).verdict == "certify"
+    vetoed = PairedTest(accept_alpha=0.5).decide(old, old, new, [shown, grave, grave], [], 1)
+    assert vetoed.verdict == "reject" and vetoed.reason.endswith("<= 0.05; vetoed by length")
+    assert PairedTest().decide(old, ahead, new, [grave], [], 1).verdict == "rollback"
 
 
 def test_it_is_one_sided_and_no_change_is_no_gain(decide: Callable) -> None:
