@@ -52,6 +52,8 @@ class OpenAI(Remote):
     """The NAME of the environment variable that holds the key, for example OPENAI_API_KEY; empty: no key is sent."""
     chat: bool = True
     """Ask `/chat/completions` with messages, or `/completions` with their joined text."""
+    continue_final_message: bool = False
+    """Have an answer that has begun gone on with, by fields of vLLM's and SGLang's servers; others ignore them."""
     max_completion_length: int = 512
     """Tokens per completion, unless the method that samples sets its own limit."""
     length_name: str = "max_tokens"
@@ -170,6 +172,13 @@ class OpenAI(Remote):
                 body[name] = getattr(sampling, name)
         if self.chat:
             body |= {"messages": prompt.prompt} | ({"logprobs": True} if self.logprobs else {})
+            if prompt.prompt[-1]["role"] == "assistant":
+                if not self.continue_final_message:
+                    raise EngineError(
+                        "engine.openai: an answer that has begun cannot be gone on with by messages: set "
+                        "engine.openai.continue_final_message=true for a server of vLLM or SGLang, else chat=false"
+                    )
+                body |= {"continue_final_message": True, "add_generation_prompt": False}
         else:
             body |= {"prompt": plain(prompt.prompt)}
             body |= {"logprobs": 0} if self.logprobs else {}

@@ -19,6 +19,7 @@ from selfimprove.interfaces import GREEDY, Sampling
 from selfimprove.journal import Journal
 from selfimprove.records import Checkpoint
 from selfimprove.runner import Runner
+from selfimprove.text import begun
 
 HERE = Checkpoint(path="unused")
 KEY = "sk-of-the-test-5c1d"
@@ -150,6 +151,22 @@ def test_plain_completions_join_the_messages(stub, engine, ask, quiet_log):
     assert stub.paths == ["/v1/completions"] and stub.bodies[0]["prompt"] == "abc"
     assert stub.bodies[0]["n_predict"] == 512 and stub.bodies[0]["logprobs"] == 0
     assert rollout.text.startswith("abc/") and rollout.logprobs == {"sum": -3.0, "count": 2}
+
+
+def test_an_answer_that_has_begun_is_gone_on_with_or_refused_before_anything_is_asked(stub, engine, ask, quiet_log):
+    prompts = [ask("3+5="), begun(ask("1+2="), "1+2=3;")]
+    with pytest.raises(
+        EngineError, match=r"openai\.continue_final_message=true for a server of vLLM or SGLang"
+    ) as error:
+        engine().sample(HERE, prompts, 1, GREEDY, 0, quiet_log)
+    assert not stub.bodies and error.value.code == 69 and "\n" not in str(error.value)
+    engine(continue_final_message=True, concurrency=1).sample(HERE, prompts, 1, GREEDY, 0, quiet_log)
+    whole, opened = stub.bodies
+    assert not {"continue_final_message", "add_generation_prompt"} & set(whole)
+    assert opened["continue_final_message"] is True and opened["add_generation_prompt"] is False
+    assert opened["messages"][-1] == {"role": "assistant", "content": "1+2=3;"}
+    engine(chat=False).sample(HERE, prompts[1:], 1, GREEDY, 0, quiet_log)
+    assert stub.bodies[-1]["prompt"] == "1+2=1+2=3;"
 
 
 def test_log_probabilities_are_summed_where_they_are_asked_for(stub, engine, ask, quiet_log):
