@@ -217,8 +217,8 @@ def _static(past: Any, config: Any, length: int, room: int) -> Any:
     cache: Any = StaticCache(config=config, max_cache_len=room)
     if any(type(layer) is not StaticLayer for layer in cache.layers):
         return None
-    cache.layers = [Layer(room) for _ in cache.layers]
-    for new, old in zip(cache.layers, past.layers, strict=True):
+    layers: list[Any] = [Layer(room) for _ in cache.layers]
+    for new, old in zip(layers, past.layers, strict=True):
         device, kind = old.keys.device.type, old.keys.dtype
         if torch.is_autocast_enabled(device):
             kind = torch.get_autocast_dtype(device)
@@ -226,6 +226,7 @@ def _static(past: Any, config: Any, length: int, room: int) -> Any:
         new.keys[:, :, :length] = old.keys
         new.values[:, :, :length] = old.values
         new.cumulative_length.fill_(length)
+    cache.layers = layers
     return cache
 
 
