@@ -4,7 +4,8 @@ Idea: imitate the rollouts that were kept; the loss is on the completion only.
 Survey: direct optimization, section 4.2.
 Paper: arXiv:2312.06585 (ReST-EM), Singh et al., 2023; with other options STaR, RFT, LMSI and expert iteration.
 Algorithm:
-  1. Take this round's rollouts, or with `data: all_rounds` those of the earlier rounds as well.
+  1. Take this round's rollouts, or with `data: all_rounds` those of the earlier rounds as well, back to the last one
+     that trained without this option.
   2. Start from the base model, or with `restart: last` from the policy that made the data.
   3. TRL's SFTTrainer, for `max_steps` steps if that is set, else `num_train_epochs` epochs.
   4. With `packing` or `padding_free`, no padding is computed; that rows do not see each other is tried first.
@@ -69,8 +70,7 @@ class Sft(training.Adapted, training.Trained, Optimization):
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = list(records)
         if self.data == "all_rounds":
-            if context.previous is not None:
-                rows = [*read_records(context.previous / "data.jsonl"), *rows]
+            rows = [*_kept(context), *rows]
             write_records(context.folder / "data.jsonl", rows)
         steps = self.max_steps
         if steps > 0:
@@ -104,3 +104,16 @@ class Sft(training.Adapted, training.Trained, Optimization):
             return sum(marks) / max(1, len(marks))
 
         return training.Peak(measure, max(1, len(problems)))
+
+
+def _kept(context: Context) -> Sequence[Any]:
+    """The rollouts that the round before trained on and kept, those of still earlier rounds among them."""
+    if context.previous is None:
+        return []
+    data = context.previous / "data.jsonl"
+    if data.exists():
+        return read_records(data)
+    context.log.note(  # the option was set in a run that had begun without it
+        f"data: all_rounds has no rollouts from before round {context.round}: round {context.round - 1} kept none"
+    )
+    return []

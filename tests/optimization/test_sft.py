@@ -37,6 +37,19 @@ def test_restart_and_data(trained, make_context, make_rollout, tmp_path):
     assert trained[1][:2] == (given.policy.checkpoint, [old, new])
 
 
+def test_rounds_that_kept_no_data_are_left_out_and_named(trained, make_context, make_rollout, tmp_path):
+    """A run that went over to all_rounds, as `resume --accept-changes` allows: it piles up from there on."""
+    first, then = make_rollout(text="round 2"), make_rollout(text="round 3")
+    (tmp_path / "before").mkdir()
+    (tmp_path / "step3").mkdir()
+    given = replace(make_context(), round=2, previous=tmp_path / "before")
+    Sft(data="all_rounds").optimize([first], given)
+    assert given.log.notes == ["data: all_rounds has no rollouts from before round 2: round 1 kept none"]
+    later = replace(given, round=3, previous=given.folder, folder=tmp_path / "step3")
+    Sft(data="all_rounds").optimize([then], later)
+    assert [rows for _, rows, _ in trained] == [[first], [first, then]] and len(given.log.notes) == 1
+
+
 def test_star_s_growth_of_steps(trained, make_context, make_rollout):
     given = replace(make_context(), round=3)
     Sft(max_steps=40, max_steps_growth=1.2).optimize([make_rollout(text="x")], given)
