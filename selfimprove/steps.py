@@ -135,9 +135,9 @@ def _forms(stored: Stored, number: int) -> tuple[int, dict[str, AuditForm]]:
 
 
 def untested(stored: Stored, number: int) -> str:
-    """Why a round cannot have a judge that selects data, where too few attempts of a kind are left to test it; else ""."""
+    """Why a judge cannot select the data of a round: too few attempts of a kind are left to test it. Else ""."""
     maker, forms = _forms(stored, number)
-    for name, reward in stored.at(number)[0].reward.items():
+    for name in stored.at(number)[0].reward:
         form = forms.get(name)
         if form and form.short and form.binding:
             return f"reward {name} cannot be tested for round {number}: the audit of round {maker} has {form.fault}"
