@@ -5,13 +5,13 @@ The problems that they read are held out and noted in the ledger; no data stage 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from selfimprove import controls, diagnostics, judging, splits
 from selfimprove.errors import DataError
-from selfimprove.interfaces import Context, Evidence, Exam, Groups, Verify
+from selfimprove.interfaces import Context, Evidence, Exam, Groups, Task, Verify
 from selfimprove.metric_log import MetricLog
 from selfimprove.records import Alert, AuditForm, Prompt, Report, Rollout, write_records
 from selfimprove.rundir import draft
@@ -145,8 +145,19 @@ def audit(stored: Stored, given: Context) -> Counts:
         groups = newest.sample(problems, recipe.audit_samples) if problems else []
         attempts = [rollout for group in groups for rollout in group]
         scored = score(attempts, stored.at(given.round)[0], replace(given, log=MetricLog(given.log)))
-        marks = ({"truth": task.verify(r.prompt, r.text), "answer": task.answer_of(r.text)} for r in scored)
-        samples = [replace(r, info={**r.info, **mark}) for r, mark in zip(scored, marks, strict=True)]
+        read = {problem.id: reading(problem, task) for problem in problems}
+        samples = [
+            replace(
+                r,
+                info={
+                    **r.info,
+                    "truth": task.verify(r.prompt, r.text),
+                    "answer": task.answer_of(r.text),
+                    "reference": read[r.prompt.id],
+                },
+            )
+            for r in scored
+        ]
         traps = honeypots(samples, task.verify)
         samples = [replace(r, info={**r.info, "honeypot": mark}) for r, mark in zip(samples, traps, strict=True)]
         write_records(given.folder / "audit.jsonl", samples)
@@ -196,6 +207,18 @@ def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> 
     return forms
 
 
+def reading(problem: Prompt, task: Task) -> str | None:
+    """A problem's reference in the form in which the task reads answers; None where it cannot be read so."""
+    form = _form_of_reference(problem, task.verify)
+    return task.answer_of(form(str(problem.answer))) if form else None
+
+
+def _form_of_reference(problem: Prompt, verify: Verify) -> Callable[[str], str] | None:
+    """How a completion may state the reference so that the rule finds it right; None: in none of the usual forms."""
+    answer = problem.answer
+    return None if answer is None else next((form for form in FORMS if verify(problem, form(answer)) == 1.0), None)
+
+
 def honeypots(samples: Sequence[Rollout], verify: Verify) -> list[float | None]:
     """The mark of each right sample where another problem's reference stands in the place of its own.
 
@@ -234,8 +257,7 @@ def _trap(prompt: Prompt, others: Sequence[str], verify: Verify) -> Prompt | Non
     Returns:
         The problem itself where there is no such reference and NONSENSE is right; None where it is not.
     """
-    own = str(prompt.answer)
-    form = next((form for form in FORMS if verify(prompt, form(own)) == 1.0), None)
+    own, form = str(prompt.answer), _form_of_reference(prompt, verify)
     for other in others[:TRIED]:
         moved = replace(prompt, answer=other)
         if form and not _right(verify(prompt, form(other))) and not _right(verify(moved, form(own))):

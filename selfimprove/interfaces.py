@@ -402,7 +402,8 @@ class Evidence:
     """What an alarm sees of a round.
 
     The audits are raw samples of fresh audit problems, drawn at temperature 1: `score` is the recipe's reward, which
-    the loop optimizes, and `info["truth"]` the task's own mark, which it should improve.
+    the loop optimizes, and `info["truth"]` the task's own mark, which it should improve. `info["answer"]` is the
+    sample's answer and `info["reference"]` the reference, both as the task reads answers; None where it reads none.
     """
 
     round: int

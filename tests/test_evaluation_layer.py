@@ -49,6 +49,16 @@ def test_a_gain_is_certified_a_round_late_and_the_last_one_by_confirmation(make_
     assert (folder.root / "champion").resolve() == folder.root / "round_002/optimization/model"
 
 
+def test_an_audit_keeps_what_the_task_reads_in_references_and_samples(make_run: Made) -> None:
+    folder, log = make_run("audit_problems=10")
+    Runner(folder, log).run()
+    samples = [json.loads(line) for line in (folder.root / "round_001/audit/audit.jsonl").read_text().splitlines()]
+    for sample in samples:  # said as #6, for 6 alone is no answer of this task
+        assert sample["info"]["reference"] == sample["prompt"]["answer"]
+        assert (sample["info"]["answer"] == sample["info"]["reference"]) == sample["info"]["truth"]
+    assert samples
+
+
 def test_harm_is_never_certified_and_training_goes_on_from_the_start(make_run: Made) -> None:
     folder, log = make_run("rounds=3", "optimization.practice.gain=-0.15", start=0.7)
     summary = Runner(folder, log).run()

@@ -84,6 +84,7 @@ class Problem(NamedTuple):
     given: dict[str, float]
     """The answers' shares among the samples that have one."""
     right: str
+    """The right answer as the task reads answers: a reference may be a worked solution."""
     mark: float
     unanimous: bool
 
@@ -99,7 +100,7 @@ def _problems(groups: Groups) -> list[Problem]:
         answers = [(rollout.info.get("answer"), rollout.info.get("truth") or 0.0) for rollout in group]
         counts = Counter(answer for answer, _ in answers if answer is not None)
         solved = sorted(answer for answer, mark in answers if answer is not None and mark > 0.5)
-        right = solved[0] if solved else group[0].prompt.answer  # a sample's answer is in the form that is extracted
+        right = solved[0] if solved else group[0].info.get("reference") or group[0].prompt.answer
         if marks and counts and right is not None:
             shares = {answer: count / counts.total() for answer, count in counts.items()}
             one = len(group) > 1 and counts.total() == len(group) and len(counts) == 1

@@ -8,7 +8,11 @@ from dataclasses import replace
 import pytest
 
 from selfimprove.alarm.majority_collapse import MajorityCollapse
+from selfimprove.evaluation_layer import reading
 from selfimprove.records import Rollout
+from selfimprove.task.chain_sums import ChainSums
+from selfimprove.task.gsm8k import Gsm8k
+from selfimprove.task.mmlu_pro import MmluPro
 
 
 @pytest.fixture
@@ -79,6 +83,35 @@ def test_the_distance_by_hand(make_evidence: Callable, exact: Callable, alert: C
             "share_among_right": 0.5,
         }
     )
+
+
+def test_a_worked_solution_is_the_answer_that_the_task_reads_in_it(make_evidence: Callable, exact: Callable) -> None:
+    """The unsolved problems' right answers are among those of the form, not answers that nobody gives."""
+    start = exact([("5", ["5", "6", "7", "9"])] * 20 + [("8", ["8", "6", "7", "9"])] * 20)
+    unsolved = exact([("5", ["8", "8", "8", "6"])] * 20 + [("8", ["5", "5", "5", "7"])] * 20)
+    worked = [
+        [
+            replace(
+                rollout,
+                prompt=replace(rollout.prompt, answer=f"One more.\n#### {rollout.prompt.answer}"),
+                info={**rollout.info, "reference": rollout.prompt.answer},
+            )
+            for rollout in group
+        ]
+        for group in unsolved
+    ]
+    plain, same = (MajorityCollapse().check(make_evidence(start=start, candidate=now)) for now in (unsolved, worked))
+    assert plain == same == []  # 5 and 8 are given as often as they are right, though nowhere where they are
+    bare = [[replace(rollout, info={**rollout.info, "reference": None}) for rollout in group] for group in worked]
+    assert [alert.level for alert in MajorityCollapse().check(make_evidence(start=start, candidate=bare))] == [2]
+
+
+def test_a_reference_is_read_as_an_answer_is(make_prompt: Callable) -> None:
+    worked = make_prompt(answer="He has 1,000 and buys 250.50.\n#### 1,250.50")
+    assert reading(worked, Gsm8k()) == Gsm8k().answer_of("It is $1250.5.") == "1250.5"
+    assert reading(make_prompt("3+5+8"), ChainSums()) == "6"  # said as #6: alone it is no answer
+    assert reading(make_prompt(answer="B"), MmluPro()) == "B"
+    assert reading(make_prompt(answer="see there"), Gsm8k()) is reading(make_prompt(answer=None), Gsm8k()) is None
 
 
 def test_a_frequent_answer_that_was_always_frequent_is_no_change(make_evidence: Callable, make_audit: Callable) -> None:
