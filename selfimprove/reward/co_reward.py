@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from selfimprove import training
 from selfimprove.errors import RecipeError
@@ -81,12 +82,18 @@ class CoReward(Reward):
         return labels
 
     def _teacher(self, context: Context) -> Checkpoint:
-        """The teacher of this round; made once for each step that asks it."""
-        here, before = context.folder / "teacher", context.previous / "teacher" if context.previous else None
-        if here.exists():
-            return Checkpoint(path=str(here))
-        old = Checkpoint(path=str(before)) if before and before.exists() else context.start
+        """The teacher of this round; the first step that asks makes it, and later ones take it from there."""
+        old = (_made(context.previous) if context.previous else None) or context.start
         if old.path == context.policy.checkpoint.path:
             return old
+        if made := _made(context.folder):
+            return made
+        folder = context.folder / "teacher"
         phase = (1 + math.cos(math.pi * min(1.0, (context.round - 1) / context.rounds))) / 2
-        return training.blend(old, context.policy.checkpoint, 1 - (1 - self.decay) * phase, here)
+        return training.blend(old, context.policy.checkpoint, 1 - (1 - self.decay) * phase, folder)
+
+
+def _made(step: Path) -> Checkpoint | None:
+    """The teacher of a round as one of its steps finds it: its own, or that of the data stage that asked before it."""
+    places = (place / "teacher" for place in (step, step.with_name("acquisition"), step.with_name("optimization")))
+    return next((Checkpoint(path=str(place)) for place in places if place.exists()), None)

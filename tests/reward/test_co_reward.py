@@ -111,6 +111,45 @@ def test_the_teacher_follows_by_a_share_that_falls_along_a_cosine(
     assert engine.by[-1] == str(folders[3] / "teacher")
 
 
+@pytest.mark.parametrize("stage", ["acquisition", "optimization"])
+def test_the_audit_asks_the_teacher_of_its_round_and_writes_none(
+    make_context: Callable,
+    make_policy: Callable,
+    make_rollout: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+) -> None:
+    made: list[tuple[str, str]] = []
+
+    def blend(old: Checkpoint, new: Checkpoint, share: float, folder: Path) -> Checkpoint:
+        made.append((old.path, new.path))
+        folder.mkdir()
+        return Checkpoint(path=str(folder))
+
+    monkeypatch.setattr(training, "blend", blend)
+    engine, rounds = Voters(said=["#1"]), [tmp_path / f"round_00{i}" for i in range(4)]
+    (rounds[0] / "audit").mkdir(parents=True)
+    for number in (1, 2, 3):  # the first round trains from the start, which is its own teacher
+        policy = make_policy(engine, checkpoint=Checkpoint(path="start" if number == 1 else f"policy{number}"))
+        for step in (stage, "audit"):
+            folder, before = rounds[number] / f".{step}.partial", rounds[number - 1] / step
+            folder.mkdir(parents=True)
+            context = make_context(
+                policy=policy,
+                start=Checkpoint(path="start"),
+                folder=folder,
+                previous=before if before.exists() else None,
+                round=number,
+            )
+            CoReward(view="teacher", votes=1).score([[make_rollout("#1")]], context)
+            folder.rename(rounds[number] / step)
+    teachers = [str(rounds[number] / stage / "teacher") for number in (2, 3)]
+    assert made == [("start", "policy2"), (teachers[0], "policy3")]
+    partial = str(rounds[2] / f".{stage}.partial" / "teacher"), str(rounds[3] / f".{stage}.partial" / "teacher")
+    assert engine.by == ["start", "start", partial[0], teachers[0], partial[1], teachers[1]]
+
+
 @pytest.mark.slow
 def test_blended_weights_lie_between_the_two(tmp_path: Path) -> None:
     import torch
