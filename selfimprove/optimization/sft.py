@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from selfimprove import training
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Context, Optimization
-from selfimprove.records import Checkpoint, Rollout, read_records, write_records
+from selfimprove.records import Checkpoint, Rollout
 from selfimprove.registry import register
 
 
@@ -68,10 +68,7 @@ class Sft(training.Adapted, training.Trained, Optimization):
             raise RecipeError("optimization.sft.peak_every needs whole weights; fsdp_config and deepspeed spread them")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
-        rows = list(records)
-        if self.data == "all_rounds":
-            rows = [*_kept(context), *rows]
-            write_records(context.folder / "data.jsonl", rows)
+        rows = training.replayed(records, context) if self.data == "all_rounds" else list(records)
         steps = self.max_steps
         if steps > 0:
             steps = round(steps * self.max_steps_growth ** (context.round - 1))
@@ -104,16 +101,3 @@ class Sft(training.Adapted, training.Trained, Optimization):
             return sum(marks) / max(1, len(marks))
 
         return training.Peak(measure, max(1, len(problems)))
-
-
-def _kept(context: Context) -> Sequence[Any]:
-    """The rollouts that the round before trained on and kept, those of still earlier rounds among them."""
-    if context.previous is None:
-        return []
-    data = context.previous / "data.jsonl"
-    if data.exists():
-        return read_records(data)
-    context.log.note(  # the option was set in a run that had begun without it
-        f"data: all_rounds has no rollouts from before round {context.round}: round {context.round - 1} kept none"
-    )
-    return []

@@ -29,7 +29,7 @@ from selfimprove import training
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.metric_log import MetricLog
-from selfimprove.records import Checkpoint, Preference, Rollout, read_records, write_records
+from selfimprove.records import Checkpoint, Preference, Rollout
 from selfimprove.registry import register
 
 
@@ -59,10 +59,7 @@ class Vstar(training.Adapted, training.Trained, Optimization):
             raise RecipeError("optimization.vstar needs right above wrong, and pairs of 1 or more")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
-        rows = list(records)
-        if context.previous is not None:
-            rows = [*read_records(context.previous / "data.jsonl"), *rows]
-        write_records(context.folder / "data.jsonl", rows)
+        rows = training.replayed(records, context)
         groups: dict[str, dict[str, Rollout]] = {}
         for row in rows:
             if isinstance(row, Rollout) and row.score is not None:

@@ -26,6 +26,7 @@ from selfimprove.training.online import Tally, policy_gradient
 from selfimprove.training.options import Adapted, Referenced, Sampled, Trained, between, one_of, reference_of, start_of
 from selfimprove.training.peak import Check, Peak
 from selfimprove.training.preference import Pairs, Places, dpo, pairs
+from selfimprove.training.replay import replayed
 from selfimprove.training.resume import resumable, saves_soon
 from selfimprove.training.schedule import Schedule, schedule_of
 from selfimprove.training.unpaired import kto
@@ -65,6 +66,7 @@ __all__ = [
     "policy_gradient",
     "reference_of",
     "reinforce",
+    "replayed",
     "resumable",
     "save",
     "saves_soon",
