@@ -92,6 +92,7 @@ CHECKS = (bad, dead, grows, good)""",
     assert set(rows) == {"first", "bad", "second", "dead", "growth", "speed"}
 
 
+@pytest.mark.runs
 def test_a_check_is_ended_with_all_that_it_started_when_the_time_is_over(table: Any, tmp_path: Path) -> None:
     """The check waits for a child that never ends; what it found before is kept, and what comes later is left out."""
     code, rows = table(

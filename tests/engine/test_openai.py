@@ -289,6 +289,7 @@ def attempt(quiet_log: Any, tmp_path: Path) -> Callable[..., Any]:
     return make
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("samples", [1, 5])
 def test_a_failing_endpoint_loses_no_answer(stub, engine, ask, quiet_log, attempt, concurrency, samples):

@@ -53,6 +53,7 @@ def test_each_works_on_what_the_one_before_made_and_only_the_last_is_kept(make_c
     assert [path.name for path in given.folder.iterdir()] == ["model"]
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize(
     "method",
     [
