@@ -36,7 +36,7 @@ test-slow: .venv/developed ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
 
 test-vllm: .venv-vllm/ready ## run the tests of the engine vllm, with vLLM's CPU build in .venv-vllm
-	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -m vllm tests/engine/vllm
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -m vllm tests/methods/engine/vllm
 
 check: .venv/developed ## style, types, import rules, and that the tables of the pages are up to date
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Break a run at every durable operation, and damage each of its files in every way; print the tables.
 
-The run is that of `selfimprove.rehearsal`: three rounds without a model. After each fault it is resumed and
+The run is that of `selfimprove.trials.rehearsal`: three rounds without a model. After each fault it is resumed and
 compared file by file with a run that nothing happened to. Ends with exit code 1 if one promise was broken.
 """
 
@@ -19,9 +19,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from selfimprove import failpoints, sweep
-from selfimprove.rehearsal import rehearse
-from selfimprove.selftest import MEMORY
+from selfimprove.store import failpoints
+from selfimprove.trials import sweep
+from selfimprove.trials.rehearsal import rehearse
+from selfimprove.trials.selftest import MEMORY
 
 
 def main() -> None:

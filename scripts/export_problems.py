@@ -11,10 +11,11 @@ import json
 import sys
 from pathlib import Path
 
-from selfimprove import recipe as recipes
 from selfimprove import registry
 from selfimprove.errors import UserError
-from selfimprove.text import SPLITS, plain
+from selfimprove.problems.splits import SPLITS
+from selfimprove.recipe import compose
+from selfimprove.text import plain
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
 def export(file: Path, task: str, overrides: list[str], split: str, problems: int, seed: int) -> int:
     """Write the problems that `selfimprove eval` takes; returns their number."""
     named = task in registry.names("task")
-    recipe, _ = recipes.load("quickstart", [f"task={task}", *overrides]) if named else recipes.load(task, overrides)
+    recipe, _ = compose.load("quickstart", [f"task={task}", *overrides]) if named else compose.load(task, overrides)
     drawn = recipe.the("task").problems(split, problems, seed)
     lines = [json.dumps({"prompt": plain(problem.prompt), "answer": problem.answer}) for problem in drawn]
     file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")

@@ -17,9 +17,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from selfimprove import cost, recipe, registry
+from selfimprove import registry
 from selfimprove.errors import UserError
-from selfimprove.text import printable
+from selfimprove.recipe import checks, compose, cost
+from selfimprove.safety.redaction import printable
 
 CODES = {2, 65, 66}
 """What a recipe that cannot be used may end with."""
@@ -75,8 +76,8 @@ def tried(text: str | bytes, path: Path, overrides: Sequence[str] = ()) -> int:
     """
     path.write_bytes(text if isinstance(text, bytes) else text.encode(errors="surrogatepass"))
     try:
-        composed = recipe.load(path, overrides)[0]
-        recipe.preflight(composed)
+        composed = compose.load(path, overrides)[0]
+        checks.preflight(composed)
         cost.estimate(composed)
     except UserError as error:
         message = str(error)
@@ -88,7 +89,7 @@ def tried(text: str | bytes, path: Path, overrides: Sequence[str] = ()) -> int:
 
 def fuzz(count: int, seed: int, minutes: float = 1e9) -> tuple[Counter[int], list[str]]:
     """Try that many recipes; returns how many ended with each code, and what went wrong."""
-    sources = [path.read_text(encoding="utf-8") for path in sorted(recipe.shipped().glob("*.yaml"))]
+    sources = [path.read_text(encoding="utf-8") for path in sorted(compose.shipped().glob("*.yaml"))]
     words = [*registry.SLOTS, *(name for slot in registry.SLOTS for name in registry.names(slot)), "defaults", "bench"]
     words += ["rounds", "seed", "autonomy", "_target_", "hydra", "path", "level", "samples", "learning_rate", "weight"]
     ended, wrong, limit = Counter[int](), list[str](), time.monotonic() + 60 * minutes

@@ -122,7 +122,7 @@ def build(folder: Path, shape: dict[str, Any], seed: int) -> Path:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-    from selfimprove.forward import TEXTS
+    from selfimprove.inference.agreement import TEXTS
 
     checked = sorted({word for text in TEXTS for word in text.split()})  # the texts that engines are compared with
     names = ["<pad>", "<end>", *(f"w{i}" for i in range(2, shape["vocab_size"] - len(checked))), *checked]
@@ -200,14 +200,18 @@ def draw(name: str, folder: str) -> None:
     from selfimprove.interfaces import Sampling
     from selfimprove.records import Checkpoint
 
-    engine = _vllm(1) if name == "vllm" else importlib.import_module("selfimprove.engine.transformers").Transformers()
+    engine = (
+        _vllm(1)
+        if name == "vllm"
+        else importlib.import_module("selfimprove.methods.engine.transformers").Transformers()
+    )
     engine.sample(Checkpoint(path=folder), problems(1), 1, Sampling(max_completion_length=1), 0, Quiet())
     print("drawn", flush=True)
     engine.close()
 
 
 def _vllm(tokens: int) -> Any:
-    from selfimprove.engine.vllm import Vllm
+    from selfimprove.methods.engine.vllm import Vllm
 
     return Vllm(max_completion_length=tokens, **vllm_options())
 
@@ -221,7 +225,7 @@ def vllm_options() -> dict[str, Any]:
 
 def own(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """The engine transformers, beside what the library itself offers."""
-    from selfimprove.engine.transformers import Transformers
+    from selfimprove.methods.engine.transformers import Transformers
 
     first, second = (build(folder / name, sizes.shape, seed) for seed, name in enumerate(("first", "second")))
     engine = Transformers(max_completion_length=sizes.tokens, batch_size=sizes.prompts * sizes.samples)
@@ -250,7 +254,7 @@ def sleep(sizes: Sizes, folder: Path) -> Iterator[Row]:
         return
     import torch
 
-    from selfimprove import vllm_process
+    from selfimprove.inference import vllm_process
     from selfimprove.records import Checkpoint
 
     vllm_process.check()
@@ -429,8 +433,9 @@ def _multiplied(shape: dict[str, Any]) -> int:
 # ---- runs --------------------------------------------------------------------------------------------------------
 def rounds(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Three rounds of ReST-EM and of GRPO on the tiny model."""
-    from selfimprove.rundir import RunDir
-    from selfimprove.runner import Runner, create
+    from selfimprove.loop.begin import create
+    from selfimprove.loop.loop import Runner
+    from selfimprove.store.run_folder import RunDir
 
     for recipe, options in (("rest_em", SFT), ("dr_grpo", GRPO)):
         changes = [*ROUNDS, "rounds=3", *((*TINY, *options) if sizes.smoke else ())]
@@ -449,8 +454,9 @@ def memory(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """What is held when a step begins, over five rounds. After the fifth it must be what it was after the first."""
     import torch
 
-    from selfimprove.rundir import RunDir
-    from selfimprove.runner import Runner, create
+    from selfimprove.loop.begin import create
+    from selfimprove.loop.loop import Runner
+    from selfimprove.store.run_folder import RunDir
 
     seen: list[tuple[int, str, float]] = []
     log = Quiet(at=lambda number, stage: seen.append((number, stage, used())))

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import yaml
 
-from selfimprove import recipe as recipes
 from selfimprove import registry
+from selfimprove.recipe import compose
 
 ROOT = Path(__file__).resolve().parents[1]
 SURVEY = Path(__file__).with_name("survey_table6.yaml")
@@ -65,7 +65,7 @@ def methods() -> str:
     for slot in registry.SLOTS:
         for name in registry.names(slot):
             entry = registry.find(slot, name)
-            file = f"{slot}/{entry.method.__module__.rpartition('.')[2]}.py"
+            file = entry.method.__module__.removeprefix("selfimprove.").replace(".", "/") + ".py"
             if entry.method.__module__.startswith("selfimprove."):
                 rows.append((slot, f"[`{name}`](../selfimprove/{file})", registry.summary(entry), paper(entry.paper)))
     return table(("slot", "method", "what it does", "paper"), rows)
@@ -102,7 +102,7 @@ def recipes_of(line: dict[str, str]) -> list[Path]:
 
 def section(path: Path) -> str:
     """The section of one recipe."""
-    recipe, _ = recipes.load(path)
+    recipe, _ = compose.load(path)
     stages = [(slot, ", ".join(f"`{name}`" for name in getattr(recipe, slot)) or "-") for slot in registry.SLOTS]
     rounds = f"`selfimprove run {path.stem}`: {recipe.rounds} {'round' if recipe.rounds == 1 else 'rounds'}"
     return f"## {path.stem}\n\n{header(path)}\n\n{rounds} on the tiny model.\n\n{table(('slot', 'methods'), stages)}\n"

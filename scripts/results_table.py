@@ -16,7 +16,7 @@ from typing import Any
 
 from methods_table import ROOT, fill, table
 
-from selfimprove import bench, plots
+from selfimprove.report import leaderboard, plots
 
 RESULTS = ROOT / "docs" / "results"
 Row = tuple[str, str, str]
@@ -48,7 +48,7 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
     readme = {"results": results(found), "quickstart": recorded(quickstart), "refused": recorded(refused)}
     return {
         ROOT / "README.md": readme,
-        ROOT / "docs" / "leaderboard.md": {"leaderboard": "\n".join(bench.table(ranked))},
+        ROOT / "docs" / "leaderboard.md": {"leaderboard": "\n".join(leaderboard.table(ranked))},
     }
 
 

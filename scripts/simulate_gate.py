@@ -34,8 +34,7 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
 
-from selfimprove.gate.ratchet import accept, certify
-from selfimprove.statistics import (
+from selfimprove.measures.statistics import (
     clustered_difference,
     e_value,
     expected_max,
@@ -47,6 +46,7 @@ from selfimprove.statistics import (
     sign_flip,
     z_test,
 )
+from selfimprove.methods.gate.ratchet import accept, certify
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "docs" / "results" / "simulate_gate.json"

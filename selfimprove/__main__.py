@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 
-from selfimprove.cli import main
+from selfimprove.cli.main import main
 
 
 def entry() -> None:

@@ -54,7 +54,9 @@ def register(name: str, *, paper: str = "") -> Callable[[Method], Method]:
         slot = next((slot for slot, base in SLOTS.items() if issubclass(method, base)), None)
         if slot is None:
             raise TypeError(f"{method.__name__} extends no class of selfimprove.interfaces that has a slot")
-        if (slot, name) in METHODS or (name in files(slot) and method.__module__ != f"selfimprove.{slot}.{name}"):
+        if (slot, name) in METHODS or (
+            name in files(slot) and method.__module__ != f"selfimprove.methods.{slot}.{name}"
+        ):
             raise ValueError(f"{slot} {name!r} is registered twice")
         METHODS[slot, name] = Entry(slot, name, method, paper)
         return method
@@ -65,7 +67,7 @@ def register(name: str, *, paper: str = "") -> Callable[[Method], Method]:
 @functools.cache
 def files(slot: str) -> dict[str, Path]:
     """The method files of the package: name of the method -> file."""
-    package = importlib.import_module(f"selfimprove.{slot}")
+    package = importlib.import_module(f"selfimprove.methods.{slot}")
     return {path.stem: path for path in Path(package.__path__[0]).glob("[!_]*.py")}
 
 
@@ -73,7 +75,7 @@ def discover() -> None:
     """Import every method file of the package, then the plugins."""
     for slot in SLOTS:
         for name in files(slot):
-            importlib.import_module(f"selfimprove.{slot}.{name}")
+            importlib.import_module(f"selfimprove.methods.{slot}.{name}")
     load_plugins()
 
 
@@ -106,7 +108,7 @@ def find(slot: str, name: str) -> Entry:
         raise RecipeError(f"no slot is called {slot!r}.{nearest(slot, SLOTS)}")
     if (slot, name) not in METHODS:
         if name in files(slot):
-            importlib.import_module(f"selfimprove.{slot}.{name}")
+            importlib.import_module(f"selfimprove.methods.{slot}.{name}")
         elif name not in names(slot):
             raise RecipeError(f"no {slot} is called {name!r}.{nearest(name, names(slot))}")
     return METHODS[slot, name]

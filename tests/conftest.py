@@ -20,13 +20,14 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-from selfimprove import recipe, registry
-from selfimprove.engine.fake import Fake
+from selfimprove import registry
 from selfimprove.interfaces import Context, Engine, Log, Optimization, Policy, Refinement, Sampling
+from selfimprove.methods.engine.fake import Fake
+from selfimprove.methods.refinement.greedy import Greedy
+from selfimprove.methods.task.chain_sums import ChainSums
+from selfimprove.methods.task.jsonl import JsonlTask
+from selfimprove.recipe import compose as recipe
 from selfimprove.records import Checkpoint, Metric, Prompt, Record, Report, Rollout
-from selfimprove.refinement.greedy import Greedy
-from selfimprove.task.chain_sums import ChainSums
-from selfimprove.task.jsonl import JsonlTask
 
 # Every run draws the same examples; a slow machine is no failure; the factories below keep no state between examples.
 settings.register_profile(
@@ -163,7 +164,7 @@ def two_ends(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     import torch
 
     from selfimprove import training
-    from selfimprove.model.tiny import Tiny
+    from selfimprove.methods.model.tiny import Tiny
 
     folder = tmp_path_factory.mktemp("two_ends")
     model, words = training.load(Tiny()._untrained(folder / "plain", seed=1))
@@ -411,8 +412,8 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     The model is one number, the probability of a right answer: 0.3 at the start. The test-only method `practice` adds
     `gain` to it, the test-only engine `student` answers with it. Both are gone after the test.
     """
-    from selfimprove import runner
-    from selfimprove.rundir import RunDir
+    from selfimprove.loop import begin
+    from selfimprove.store.run_folder import RunDir
 
     registry.discover()
     monkeypatch.setattr(registry, "METHODS", dict(registry.METHODS))
@@ -464,6 +465,6 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
             "acquisition: {seed_prompts: {problems: 20}, rejection_sampling: {samples: 4}}\n"
             f"model: {{pretrained: {{path: {base}}}}}\n"
         )
-        return runner.create(str(small), overrides, tmp_path / name), QuietLog()
+        return begin.create(str(small), overrides, tmp_path / name), QuietLog()
 
     return make

@@ -61,7 +61,8 @@ def test_discovering_twice_registers_nothing_twice() -> None:
 
 def test_discovering_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from selfimprove import registry, recipe, runner; registry.discover(); recipe.load('quickstart');"
+        "import sys; from selfimprove import registry; from selfimprove.loop import loop; from selfimprove.recipe import compose; "
+        "registry.discover(); compose.load('quickstart');"
         "print([m for m in ('torch', 'transformers', 'trl', 'vllm', 'datasets', 'scipy') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,27 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfimprove.inference.chat import completion_ids, completions_ids, end_of, ending, prompt_ids, prompts_ids
+from selfimprove.problems.answers import choice, final_answer
+from selfimprove.problems.splits import SPLITS, canonical, split_of
 from selfimprove.records import Prompt
-from selfimprove.text import (
-    SPLITS,
-    begun,
-    canonical,
-    choice,
-    completion_ids,
-    completions_ids,
-    end_of,
-    ending,
-    final_answer,
-    ngrams,
-    plain,
-    plurality,
-    printable,
-    prompt_ids,
-    prompts_ids,
-    split_of,
-    spoken,
-    steps_of,
-)
+from selfimprove.safety.redaction import printable
+from selfimprove.text import begun, ngrams, plain, plurality, spoken, steps_of
 
 
 @pytest.mark.parametrize(
@@ -214,7 +199,7 @@ def test_without_a_template_a_prompt_is_its_messages_with_a_blank_line_between_t
 
 
 def test_a_completion_that_has_begun_is_gone_on_with() -> None:
-    from selfimprove.model.tiny import _tokenizer
+    from selfimprove.methods.model.tiny import _tokenizer
 
     tokenizer = _tokenizer()
     problem = Prompt(prompt=[{"role": "user", "content": "3+5+8="}], answer="6", key="3+5+8")
@@ -246,7 +231,7 @@ def test_a_system_message_that_a_template_has_no_place_for_stands_before_the_fir
     template: str, head: str
 ) -> None:
     """Gemma's template refuses it; one that only knows the other roles loses it without a word."""
-    from selfimprove.model.tiny import _tokenizer
+    from selfimprove.methods.model.tiny import _tokenizer
 
     tokenizer = _tokenizer()
     tokenizer.chat_template = template
@@ -261,7 +246,7 @@ def test_a_system_message_that_a_template_has_no_place_for_stands_before_the_fir
 @pytest.mark.parametrize("thought", ["", "<think></think>"])
 def test_what_has_begun_keeps_its_white_space_and_no_thought_is_put_before_it(beginning: str, thought: str) -> None:
     """Llama 3 and Gemma trim each message; Qwen3 writes an empty thought before the last one."""
-    from selfimprove.model.tiny import _tokenizer
+    from selfimprove.methods.model.tiny import _tokenizer
 
     tokenizer = _tokenizer()
     tokenizer.chat_template = (
@@ -329,7 +314,7 @@ def test_a_completion_has_no_template_and_ends_with_the_end_token_unless_it_was_
     ],
 )
 def test_the_token_that_ends_a_turn_is_what_the_template_puts_after_the_assistant(template: str, end: str) -> None:
-    from selfimprove.model.tiny import _tokenizer
+    from selfimprove.methods.model.tiny import _tokenizer
 
     tokenizer = _tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": ["~"]})

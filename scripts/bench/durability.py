@@ -18,9 +18,10 @@ from typing import Any
 
 import bench
 
-from selfimprove import durable
-from selfimprove.rundir import RunDir
-from selfimprove.runner import Runner, create
+from selfimprove.loop.begin import create
+from selfimprove.loop.loop import Runner
+from selfimprove.store import durable
+from selfimprove.store.run_folder import RunDir
 
 SIZE = 52_000_000
 

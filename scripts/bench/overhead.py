@@ -103,12 +103,13 @@ def main() -> None:
 
 def run(recipe: str, changes: list[str], folder: Path) -> Twice:
     """Run the recipe, every generate and train call of its rounds twice."""
-    from selfimprove import recipe as recipes
-    from selfimprove import runner, training
+    from selfimprove import training
+    from selfimprove.loop import begin, loop
+    from selfimprove.recipe import compose
 
     clock, quiet = Twice(), bench.Quiet()
-    started = runner.Runner(runner.create(recipe, changes, folder), clock)
-    engine, second = started.stored.recipe.the("engine"), recipes.load(recipe, changes)[0].the("engine")
+    started = loop.Runner(begin.create(recipe, changes, folder), clock)
+    engine, second = started.stored.recipe.the("engine"), compose.load(recipe, changes)[0].the("engine")
     sample, sft = engine.sample, training.sft
 
     def sampled(*given: Any) -> Any:

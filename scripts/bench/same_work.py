@@ -114,7 +114,7 @@ def main() -> None:
 
 def measured(way: str, result: Result, repeat: int) -> dict[str, Any]:
     """The row of one way, with the greedy accuracy of its last model on 500 selection problems."""
-    from selfimprove.examine import examine
+    from selfimprove.studies.evaluate import examine
 
     accuracy = examine(result.model, "chain_sums", "greedy", ["sealed_problems=500"], bench.Quiet())
     times = {"generate": result.generate, "train": result.train, "total": result.total}
@@ -123,9 +123,9 @@ def measured(way: str, result: Result, repeat: int) -> dict[str, Any]:
 
 def selfimprove_rounds(changes: Sequence[str], folder: Path) -> Result:
     """The recipe through the runner."""
-    from selfimprove import runner
+    from selfimprove.loop import begin, loop
 
-    lines = runner.Runner(runner.create("quickstart", changes, folder), bench.Quiet()).run()["per_round"][1:]
+    lines = loop.Runner(begin.create("quickstart", changes, folder), bench.Quiet()).run()["per_round"][1:]
     generate = sum(line["seconds"]["acquisition"] + line["seconds"]["selection"] for line in lines)
     train = sum(line["seconds"]["optimization"] for line in lines)
     return Result(generate, train, folder / f"round_{lines[-1]['round']:03d}" / "optimization" / "model")
@@ -133,8 +133,8 @@ def selfimprove_rounds(changes: Sequence[str], folder: Path) -> Result:
 
 def same(folder: Path) -> Work:
     """The work of a finished run: its start, its problems and its sizes."""
-    from selfimprove.rundir import RunDir
-    from selfimprove.stored import Stored
+    from selfimprove.loop.history import Stored
+    from selfimprove.store.run_folder import RunDir
 
     stored = Stored(RunDir.open(folder))
     recipe, sft = stored.recipe, stored.recipe.the("optimization")

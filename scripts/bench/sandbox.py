@@ -23,9 +23,11 @@ from typing import Any
 import bench
 
 from selfimprove.errors import EngineError
-from selfimprove.sandbox import selftest
-from selfimprove.sandbox.grading import Checks, grade
-from selfimprove.sandbox.runner import TIERS, Limits, Program, Sandbox
+from selfimprove.safety.sandbox import selftest
+from selfimprove.safety.sandbox.grading import Checks, grade
+from selfimprove.safety.sandbox.jail_process import Limits, Program
+from selfimprove.safety.sandbox.open import TIERS, open_sandbox
+from selfimprove.safety.sandbox.runner import Sandbox
 
 SOURCE = "def f(x):\n    return x * x + 1"
 COLUMNS = ("start_ms", "self_test_ms", "warm_ms", "cpu_ms", "per_core", "thousand_calls_ms", "asserted_ms")
@@ -56,7 +58,7 @@ def measure(tier: str, repeats: int, cores: int) -> dict[str, Any]:
 
     selftest.fault = timed
     try:
-        with Sandbox.open(Limits(), workers=cores, tier=tier) as sandbox:
+        with open_sandbox(Limits(), workers=cores, tier=tier) as sandbox:
             opened = time.perf_counter()
             call = Program(SOURCE, function="f", arguments=[[3]])
             many = Program(SOURCE, function="f", arguments=[[3]] * 1000)

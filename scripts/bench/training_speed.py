@@ -88,11 +88,11 @@ def measured(call: Callable[[Any, int], None], given: Any, steps: int, clock: Cl
 
 def prepared(root: Path) -> Any:
     """A context that trains from the tiny model with random weights."""
-    from selfimprove import runner, steps
+    from selfimprove.loop import begin, loop, steps
 
     changes = ["rounds=0", "gate_problems=2", "sealed_problems=2", "probe_problems=0", "audit_problems=0"]
     changes += ["model.tiny.max_steps=1", "model.tiny.probes=1", "control_problems=0"]
-    run = runner.Runner(runner.create("quickstart", changes, root / "run"), bench.Quiet())
+    run = loop.Runner(begin.create("quickstart", changes, root / "run"), bench.Quiet())
     run.run()
     folder = root / "calls"
     folder.mkdir()
@@ -109,7 +109,7 @@ def share(text: str) -> float:
 
 def lessons(n: int = 256) -> list[Any]:
     """Worked sums."""
-    from selfimprove.task.chain_sums import ChainSums
+    from selfimprove.methods.task.chain_sums import ChainSums
 
     return ChainSums().demonstrations("solve", n, 0)
 
@@ -118,13 +118,13 @@ SHARED: dict[str, Any] = {"learning_rate": 1e-4, "per_device_train_batch_size": 
 
 
 def our_sft(given: Any, steps: int) -> None:
-    from selfimprove.optimization.sft import Sft
+    from selfimprove.methods.optimization.sft import Sft
 
     Sft(**SHARED, max_steps=steps).optimize(lessons(), given)
 
 
 def our_dpo(given: Any, steps: int) -> None:
-    from selfimprove.optimization.dpo import Dpo
+    from selfimprove.methods.optimization.dpo import Dpo
     from selfimprove.records import Preference
 
     said = lessons()
@@ -136,7 +136,7 @@ def our_dpo(given: Any, steps: int) -> None:
 
 
 def our_grpo(given: Any, steps: int) -> None:
-    from selfimprove.optimization.grpo import Grpo
+    from selfimprove.methods.optimization.grpo import Grpo
 
     Grpo(**SHARED, max_steps=steps, max_completion_length=24).optimize([one.prompt for one in lessons()], given)
 

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     machine = bench.machine()
-    from selfimprove.model.tiny import Tiny
+    from selfimprove.methods.model.tiny import Tiny
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Tiny()._untrained(Path(folder) / "model", 0)
@@ -47,12 +47,12 @@ def main() -> None:
 
 def measure(case: str, checkpoint: Any, options: Any) -> dict[str, Any]:
     """The medians of tokens per second, and of the ratios within a repeat."""
-    from selfimprove import forward
-    from selfimprove.engine.transformers import Transformers
+    from selfimprove.inference import weights
     from selfimprove.interfaces import GREEDY, Sampling
-    from selfimprove.task.chain_sums import ChainSums
+    from selfimprove.methods.engine.transformers import Transformers
+    from selfimprove.methods.task.chain_sums import ChainSums
 
-    model, tokenizer = forward.load(checkpoint.path, "cpu", "auto")
+    model, tokenizer = weights.load(checkpoint.path, "cpu", "auto")
     n = 1 if case == "greedy" else 8
     if case == "greedy":  # nothing ends
         tokenizer.eos_token = model.generation_config.eos_token_id = model.config.eos_token_id = None

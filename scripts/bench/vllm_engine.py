@@ -29,10 +29,10 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     machine = bench.machine()
-    from selfimprove.engine.vllm import Vllm
     from selfimprove.interfaces import Sampling
-    from selfimprove.model.tiny import Tiny
-    from selfimprove.task.chain_sums import ChainSums
+    from selfimprove.methods.engine.vllm import Vllm
+    from selfimprove.methods.model.tiny import Tiny
+    from selfimprove.methods.task.chain_sums import ChainSums
 
     prompts = [prompt.blind() for prompt in ChainSums().problems("train", options.prompts, 0)]
     sampling = Sampling(max_completion_length=options.tokens)
@@ -83,7 +83,7 @@ def generate(engine: Any, asked: Any) -> Any:
 
 def plain(asked: Any) -> Any:
     """The same without seeds and log-probabilities."""
-    from selfimprove.vllm_process import parameters as sampling_parameters
+    from selfimprove.inference.vllm_process import parameters as sampling_parameters
 
     prompts, parameters = asked
     one = parameters[0]

@@ -7,11 +7,11 @@ Rows are tokenized here, with the functions that the engines use, so the trainer
 
 from __future__ import annotations
 
-from selfimprove.training.chain import in_turn
-from selfimprove.training.likelihood import sft
-from selfimprove.training.live import Drawn, Live, Turn, batches, passes
+from selfimprove.training.best_weights import Check, Peak
 from selfimprove.training.lora import Lora
-from selfimprove.training.native import (
+from selfimprove.training.model_io import blend, load, save
+from selfimprove.training.native.loop import Drawn, Live, Turn, batches, passes
+from selfimprove.training.native.policy_gradient import (
     Clipped,
     Draws,
     answers,
@@ -22,15 +22,25 @@ from selfimprove.training.native import (
     to_go,
     whiten,
 )
-from selfimprove.training.online import Tally, policy_gradient
-from selfimprove.training.options import Adapted, Referenced, Sampled, Trained, between, one_of, reference_of, start_of
-from selfimprove.training.peak import Check, Peak
-from selfimprove.training.preference import Pairs, Places, dpo, pairs
+from selfimprove.training.options import (
+    Adapted,
+    Referenced,
+    Sampled,
+    Schedule,
+    Trained,
+    between,
+    one_of,
+    reference_of,
+    schedule_of,
+    start_of,
+)
 from selfimprove.training.replay import replayed
-from selfimprove.training.resume import resumable, saves_soon
-from selfimprove.training.schedule import Schedule, schedule_of
-from selfimprove.training.unpaired import kto
-from selfimprove.training.weights import blend, load, save
+from selfimprove.training.sequence import in_turn
+from selfimprove.training.trl.kto import kto
+from selfimprove.training.trl.online import Tally, policy_gradient
+from selfimprove.training.trl.pairs import Pairs, Places, dpo, pairs
+from selfimprove.training.trl.resume import resumable, saves_soon
+from selfimprove.training.trl.sft import sft
 
 __all__ = [
     "Adapted",

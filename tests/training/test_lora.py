@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from selfimprove import training
-from selfimprove.engine.transformers import Transformers
 from selfimprove.errors import EngineError, MissingError, RecipeError
-from selfimprove.optimization.grpo import Grpo
-from selfimprove.recipe import load
+from selfimprove.methods.engine.transformers import Transformers
+from selfimprove.methods.optimization.grpo import Grpo
+from selfimprove.recipe.compose import load
 from selfimprove.records import Checkpoint
 from selfimprove.training.lora import adapter, merged
-from selfimprove.training.trainer import _gathered
+from selfimprove.training.trl.trainer import _gathered
 
 LORA = training.Lora(r=2, alpha=8)
 

@@ -8,9 +8,9 @@ import pytest
 
 from selfimprove import registry
 from selfimprove.errors import RecipeError
-from selfimprove.optimization.grpo import Grpo
-from selfimprove.optimization.scpo import Scpo
-from selfimprove.optimization.sft import Sft
+from selfimprove.methods.optimization.grpo import Grpo
+from selfimprove.methods.optimization.scpo import Scpo
+from selfimprove.methods.optimization.sft import Sft
 from selfimprove.records import Checkpoint
 from selfimprove.training import reference_of, start_of
 

@@ -1,0 +1,95 @@
+"""Carry out a command line: exit codes, one line for a user's mistake, and a report for a bug."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+import traceback
+from types import FrameType, TracebackType
+
+import typer
+
+from selfimprove.cli import commands, run
+from selfimprove.cli.console import err
+from selfimprove.errors import UserError
+from selfimprove.safety.redaction import shown
+
+app = typer.Typer(
+    help="Self-improving language models: every published loop is a recipe of 25 lines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # typer's rich help alone takes 0.2 s to import
+)
+app.command()(run.run)
+app.command()(run.resume)
+app.command(name="eval")(commands.evaluate)
+app.command()(commands.diagnose)
+app.command()(commands.check)
+app.command(name="list")(commands.list_methods)
+app.command()(commands.show)
+app.command()(commands.report)
+app.command()(commands.compare)
+app.command()(commands.bench)
+app.command()(commands.doctor)
+app.command()(commands.verify)
+app.command()(commands.chaos)
+app.command()(commands.selftest)
+app.command(hidden=True)(run.step)
+
+INTERRUPTED = 130
+"""The exit code of Ctrl-C."""
+UNUSABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM}
+"""What the system says of a name that a user should not have given."""
+
+
+def main() -> None:
+    """Carry out a command: users' mistakes are one line with a documented exit code, bugs have their traceback.
+
+    Raises:
+        SystemExit: always, unless there is a bug.
+    """
+    terminated = list[int]()
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        terminated.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
+    sys.excepthook = _bug
+    try:
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of it
+            raise KeyboardInterrupt
+        sys.exit(code)
+    except UserError as error:
+        _fail(str(error), error.code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 143 if terminated else INTERRUPTED)
+    except OSError as error:
+        from selfimprove.store.run_folder import FULL
+
+        if error.errno == errno.EPIPE:
+            sys.exit(0)
+        if error.errno in UNUSABLE:
+            _fail(f"cannot use {str(error.filename)[:200]!r}: {error.strerror}; name another file or folder", 74)
+        if error.errno not in FULL:
+            raise
+        _fail(f"cannot write: {error.strerror} ({error.filename}). Make room, then: selfimprove resume RUN_DIR", 74)
+    except Exception as error:
+        message = getattr(error, "format_message", None)  # a wrong argument; typer does not export the class
+        if message is None:
+            raise
+        _fail(message(), 2)
+
+
+def _fail(message: str, code: int) -> None:
+    err.print(f"error: {' '.join(message.splitlines())}", soft_wrap=True)
+    sys.exit(code)
+
+
+def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback of a bug, which may hold what a recipe or a model said."""
+    sys.stderr.write(shown("".join(traceback.format_exception(kind, error, trace))))

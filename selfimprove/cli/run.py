@@ -1,0 +1,121 @@
+"""The commands that carry out a run: run, resume and step."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfimprove.cli.console import Overrides, RecipeName, out, progress_screen, say, threads
+from selfimprove.errors import InterruptedRunError, StoppedError, UserError
+
+
+def run(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/<recipe>.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same as seed=N.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the composed recipe and stop.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Hold torch to algorithms that repeat to the bit; for a GPU.")
+    ] = False,
+) -> None:
+    """Run a recipe: N rounds of self-improvement and a sealed exam."""
+    from selfimprove.recipe import checks, compose
+
+    changes = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
+    composed, settings = compose.load(recipe, changes)
+    if dry_run:
+        out.print(compose.runnable(settings), end="")
+        return
+    for remark in checks.preflight(composed):
+        say(remark)
+    from selfimprove.loop import begin
+    from selfimprove.loop.history import began
+    from selfimprove.loop.provenance import TIERS
+
+    threads()
+    store = begin.create(recipe, changes, folder, deterministic)
+    _last_without_output()
+    say(f"run folder {store.root}")
+    tier = began(store)["tier"]
+    say(f"repeats: {tier}: {TIERS[tier]}")
+    _finish(store.root, None)
+
+
+def resume(
+    folder: Annotated[Path, typer.Argument(help="Run folder.")],
+    rounds: Annotated[int | None, typer.Option(help="Go on to this many rounds.")] = None,
+    answer: Annotated[
+        bool | None, typer.Option("--approve/--reject", help="Answer what a run at autonomy 1 waits with.")
+    ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on with an edited recipe.yaml, or with other versions.")
+    ] = False,
+) -> None:
+    """Go on with a run that was stopped; finished steps are not repeated."""
+    _last_without_output()
+    if accept:
+        from selfimprove.loop import begin
+        from selfimprove.store.run_folder import RunDir
+
+        for line in begin.accept(RunDir.open(folder)):
+            say(f"accepted: {line}")
+    _finish(folder, rounds, answer)
+
+
+def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, typer.Option()]) -> None:
+    """Carry out one step of a run; the process launcher calls this."""
+    threads()
+    from selfimprove.errors import BusyError
+    from selfimprove.loop.loop import Runner
+    from selfimprove.loop.stopping import Stopped, Stopping, end_with_parent
+    from selfimprove.store.run_folder import RunDir
+
+    end_with_parent()
+    try:
+        with contextlib.ExitStack() as held, progress_screen() as screen, Stopping(screen) as watcher:
+            with contextlib.suppress(BusyError):  # the run that asks for the step holds it; nobody else may
+                held.enter_context(RunDir.open(folder).lock())
+            watcher.step(number, stage)
+            Runner(RunDir.open(folder), watcher).perform(number, stage, fingerprint)
+    except Stopped as stopped:  # the run says so
+        sys.exit(stopped.code)
+
+
+def _last_without_output() -> None:
+    from selfimprove.loop.stopping import keep_going_without_output
+
+    keep_going_without_output()
+
+
+def _finish(folder: Path, rounds: int | None, answer: bool | None = None) -> None:
+    threads()
+    from selfimprove.loop.loop import Runner
+    from selfimprove.loop.stopping import Stopped, Stopping
+    from selfimprove.report.terminal import closing, rounds_table, sealed_table
+    from selfimprove.store.run_folder import RunDir
+
+    with progress_screen() as screen, Stopping(screen) as watcher:
+        try:
+            summary = Runner(RunDir.open(folder), watcher).run(rounds, answer)
+        except (KeyboardInterrupt, UserError) as error:
+            if isinstance(error, UserError) and not watcher.number:
+                raise
+            code = error.code if isinstance(error, Stopped) else Stopped(watcher.number or signal.SIGINT).code
+            stopped = InterruptedRunError(f"stopped; finished steps are kept. Go on with: selfimprove resume {folder}")
+            stopped.code = code
+            raise stopped from None
+    out.print(rounds_table(summary))
+    out.print(sealed_table(summary))
+    for line in closing(summary):
+        say(line)
+    if summary["stopped"]:
+        say(f"stopped after round {summary['rounds']}: {summary['stopped']}")
+    say(summary["verdict"])
+    if "nothing to train on" in summary["stopped"]:
+        raise StoppedError(f"{summary['stopped']}. Lower the selection's threshold, or draw more samples")

@@ -1,0 +1,1 @@
+"""Running weights: drawing completions, scoring tokens, and the memory that it takes."""

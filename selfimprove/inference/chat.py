@@ -1,0 +1,118 @@
+"""From messages to token ids and back, by the tokenizer's chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from selfimprove.records import Message
+from selfimprove.text import plain
+
+_SAID = "ANSWER"
+"""What is said where a chat template is asked how it ends a turn, and whether it knows a role."""
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """Token ids of a prompt, ready for the model to continue.
+
+    The tokenizer's chat template is used where there is one; otherwise the prompt is plain text, see `plain`. Where it
+    has no place for a system message, that stands before the user's first one. A last message of the assistant is the
+    beginning of the completion, which the model goes on with.
+    """
+    return prompts_ids(tokenizer, [messages])[0]
+
+
+def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """`prompt_ids` of many prompts in one call, which is several times faster."""
+    if tokenizer.chat_template or not prompts:
+        told = any(message["role"] == "system" for messages in prompts for message in messages)
+        fold = told and not _takes_system(tokenizer)
+        return [_templated(tokenizer, _folded(messages) if fold else messages) for messages in prompts]
+    return tokenizer([plain(messages) for messages in prompts])["input_ids"]
+
+
+def _takes_system(tokenizer: Any) -> bool:
+    """Whether the chat template has a place for a system message: Gemma's refuses it, others leave it out."""
+    from jinja2 import TemplateError
+
+    talk = [{"role": "system", "content": _SAID}, {"role": "user", "content": "?"}]
+    try:
+        return _SAID in tokenizer.apply_chat_template(talk, tokenize=False)
+    except TemplateError:
+        return False
+
+
+def _folded(messages: Sequence[Message]) -> list[Message]:
+    """The same talk with what the system says at the head of the user's first message, a blank line between them."""
+    said = [message["content"] for message in messages if message["role"] == "system"]
+    talk = [message for message in messages if message["role"] != "system"]
+    if talk and talk[0]["role"] == "user":
+        said.append(talk.pop(0)["content"])
+    return [{"role": "user", "content": "\n\n".join(said)}, *talk]
+
+
+def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """A prompt by the chat template. What the assistant has begun stands behind it as it would have been drawn.
+
+    A template would trim it, which takes the line break after a step away, or put an empty thought before it.
+    """
+    asked, begun = (messages[:-1], messages[-1:]) if messages[-1]["role"] == "assistant" else (messages, ())
+    ids = tokenizer.apply_chat_template(list(asked), add_generation_prompt=True, return_dict=False)
+    return [*ids, *completion_ids(tokenizer, begun, ended=False)] if begun else ids
+
+
+def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool | str = True) -> list[int]:
+    """Token ids of a completion as the engine would have drawn them: no template around it, the end token last."""
+    return completions_ids(tokenizer, [completion], [ended])[0]
+
+
+def completions_ids(
+    tokenizer: Any, completions: Sequence[Sequence[Message]], ended: Sequence[bool | str]
+) -> list[list[int]]:
+    """`completion_ids` of many completions in one call; ended: how each one ended, as `Rollout.ended` says it."""
+    if not completions:
+        return []
+    texts = ["".join(message["content"] for message in completion) for completion in completions]
+    rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    last = {end: _last(tokenizer, end) for end in set(ended)}
+    return [[*ids, *last[end]] for ids, end in zip(rows, ended, strict=True)]
+
+
+def _last(tokenizer: Any, ended: bool | str) -> list[int]:
+    """The end token of a completion that ended in this way."""
+    if isinstance(ended, str):
+        drawn = tokenizer.convert_tokens_to_ids(ended)
+        if drawn not in (None, tokenizer.unk_token_id):  # else it is a token of another model
+            return [drawn]
+    return [end_of(tokenizer)] if ended else []
+
+
+def end_of(tokenizer: Any) -> int:
+    """The token that ends a turn: what the chat template puts after the assistant's text, else the tokenizer's own.
+
+    The two differ in many chat models: Gemma's turns end with `<end_of_turn>`, its tokenizer names `<eos>`.
+    """
+    if not tokenizer.chat_template:
+        return tokenizer.eos_token_id
+    from jinja2 import TemplateError
+
+    talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SAID}]
+    try:
+        _, found, after = tokenizer.apply_chat_template(talk, tokenize=False).rpartition(_SAID)
+    except TemplateError:  # it takes no such talk
+        return tokenizer.eos_token_id
+    ids = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"] if found else []
+    return ids[0] if ids and ids[0] in tokenizer.added_tokens_decoder else tokenizer.eos_token_id
+
+
+def ending(tokenizer: Any, usual: int, last: int | None) -> dict[str, str]:
+    """The info of a completion that was drawn: why it ended.
+
+    Args:
+        usual: what `end_of` says.
+        last: its end token, which is named where it is another one: it is scored and trained on as it was drawn.
+            None: it ran into the limit.
+    """
+    if last is None:
+        return {"finish_reason": "length"}
+    return {"finish_reason": "stop"} | ({} if last == usual else {"stop_token": tokenizer.convert_ids_to_tokens(last)})

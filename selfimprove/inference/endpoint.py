@@ -1,0 +1,168 @@
+"""Requests to an HTTP endpoint that may be slow, busy or broken: many at a time, each tried again with patience.
+
+Used by the engine `openai`. What is worth another try: no connection, no answer in time, an answer that is cut off or
+cannot be read, and the status codes 408, 409, 425, 429 and 5xx. Any other refusal ends the run at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfimprove.errors import EngineError
+from selfimprove.safety.redaction import printable
+
+AGAIN = (408, 409, 425, 429)
+HINTS = {401: " Is the key right?", 403: " Is the key right?", 404: " Are base_url and model right?"}
+LONGEST_BACKOFF = 60.0
+"""Seconds between two tries, unless the endpoint asks for more."""
+LONGEST_ASKED = 300.0
+"""Seconds that an endpoint's Retry-After is followed for."""
+
+
+@dataclass
+class Tally:
+    """What the requests have come to."""
+
+    requests: int = 0
+    """Tries, the failed ones included."""
+    retries: int = 0
+    """Tries after a failed one."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    """Tokens that the endpoint says it has used."""
+
+
+class _Failed(Exception):
+    """A try that may be repeated."""
+
+    def __init__(self, why: str, after: float = 0.0) -> None:
+        super().__init__(why)
+        self.after = after
+        """Seconds that the endpoint asks to wait."""
+
+
+@dataclass(kw_only=True)
+class Endpoint:
+    """Where to ask, and how patiently."""
+
+    url: str
+    key: str
+    """Sent as bearer token; empty: none."""
+    concurrency: int
+    timeout: float
+    retries: int
+    backoff: float
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def ask(
+        self,
+        bodies: Sequence[Mapping[str, Any]],
+        read: Callable[[dict[str, Any]], Any],
+        tally: Tally,
+        arrived: Callable[[int, Any], None],
+    ) -> None:
+        """Call `arrived` with the place of a body and what `read` makes of its answer, for each as it comes.
+
+        Args:
+            read: takes the answer's JSON; ValueError, LookupError and TypeError mean an answer that cannot be used.
+
+        Raises:
+            EngineError: the endpoint refuses, or every try of a request failed. No further request was begun then, and
+                those under way have arrived: they are paid for.
+        """
+        asyncio.run(self._all(bodies, read, tally, arrived))
+
+    async def _all(self, bodies: Any, read: Any, tally: Tally, arrived: Any) -> None:
+        import httpx
+
+        places, resting, failed = iter(range(len(bodies))), set[Any](), False
+
+        async def rest(seconds: float) -> None:
+            if failed:
+                raise asyncio.CancelledError
+            resting.add(asyncio.current_task())
+            try:
+                await self.sleep(seconds)
+            finally:
+                resting.discard(asyncio.current_task())
+
+        async def work(client: Any) -> None:
+            nonlocal failed
+            try:
+                for place in places:
+                    arrived(place, await self._patiently(client, bodies[place], read, tally, rest))
+            except Exception:
+                failed = True
+                for _ in places:  # nobody begins another
+                    pass
+                for worker in resting:
+                    worker.cancel()
+                raise
+
+        size = min(self.concurrency, len(bodies))
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        limits = httpx.Limits(max_connections=size, max_keepalive_connections=size)
+        safe = self.url.startswith("https:")  # certificates take longer to read than a local answer
+        async with httpx.AsyncClient(headers=headers, timeout=self.timeout, limits=limits, verify=safe) as client:
+            ended = await asyncio.gather(*(work(client) for _ in range(size)), return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _patiently(self, client: Any, body: Any, read: Any, tally: Tally, rest: Any) -> Any:
+        for tried in itertools.count():
+            try:
+                return await self._once(client, body, read, tally)
+            except _Failed as failure:
+                if tried == self.retries:
+                    raise EngineError(
+                        f"{self.url} failed {tried + 1} times, the last time with: {failure}. "
+                        "What was answered is kept: try again with selfimprove resume"
+                    ) from failure
+                tally.retries += 1
+                jitter = random.uniform(0.5, 1.0)  # so that many clients do not come back in step
+                await rest(max(failure.after, jitter * min(LONGEST_BACKOFF, self.backoff * 2**tried)))
+
+    async def _once(self, client: Any, body: Any, read: Any, tally: Tally) -> Any:
+        import httpx
+
+        tally.requests += 1
+        try:
+            async with asyncio.timeout(self.timeout):  # httpx only bounds the time between two pieces of an answer
+                reply = await client.post(self.url, json=body)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise _Failed(self._safe(f"{type(error).__name__} {error}")) from error
+        said = self._safe(f"{reply.status_code} {reply.text}")
+        if reply.status_code in AGAIN or reply.status_code >= 500:
+            raise _Failed(said, asked_to_wait(reply.headers.get("retry-after", "")))
+        if reply.status_code != 200:
+            raise EngineError(f"{self.url} answers {said}.{HINTS.get(reply.status_code, '')}")
+        try:
+            answer = reply.json()
+            usage = answer.get("usage") or {}
+            tally.prompt_tokens += int(usage.get("prompt_tokens") or 0)
+            tally.completion_tokens += int(usage.get("completion_tokens") or 0)
+            return read(answer)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise _Failed(f"an answer that cannot be used: {said}") from error
+
+    def _safe(self, text: str) -> str:
+        """One short line that can be shown: without control characters and without the key."""
+        line = " ".join(printable(text).split())
+        return (line.replace(self.key, "***") if self.key else line)[:200]
+
+
+def asked_to_wait(header: str) -> float:
+    """Seconds that a Retry-After header asks for, as a number or as a date; 0 for none that can be read."""
+    try:
+        seconds = float(header) if header[:1].isdigit() else email.utils.parsedate_to_datetime(header).timestamp()
+    except (ValueError, TypeError):
+        return 0.0
+    return min(LONGEST_ASKED, max(0.0, seconds if header[:1].isdigit() else seconds - time.time()))

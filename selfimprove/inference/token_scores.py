@@ -1,0 +1,108 @@
+"""Numbers for each token of a completion, by the next-token distribution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.inference.chat import completions_ids, prompts_ids
+from selfimprove.inference.weights import context_of
+from selfimprove.records import Rollout
+
+STATISTICS = ("logprob", "entropy", "self_certainty")
+NUMBERS = 1 << 27
+"""Logits held at once in scoring, which needs those of all positions: with large vocabularies few of them fit a GPU."""
+
+Pair = tuple[list[int], list[int]]
+"""Token ids of a prompt and of its completion."""
+
+
+def pairs_of(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[Pair]:
+    """The token ids of each rollout; the end token stands after a completion that came to its end."""
+    asked = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
+    ended = [rollout.ended for rollout in rollouts]
+    said = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
+    return list(zip(asked, said, strict=True))
+
+
+def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[list[float]]:
+    """A number in nats for each completion token, see `Engine.score`.
+
+    Args:
+        rows: completions in a batch at most.
+
+    Raises:
+        RecipeError: there is no such statistic.
+        DataError: a pair does not fit into the model's context.
+    """
+    import torch
+
+    if statistic not in STATISTICS:
+        known = f"{', '.join(STATISTICS[:-1])} and {STATISTICS[-1]}"
+        raise RecipeError(f"the engine has no statistic {statistic!r}; it has {known}")
+    said = [i for i, (_, completion) in enumerate(pairs) if completion]  # an unanswered prompt has nothing to score
+    longest = max((len(pairs[i][0]) + len(pairs[i][1]) for i in said), default=0)
+    if longest > context_of(model):
+        raise DataError(
+            f"a prompt and completion of {longest} tokens exceed the model's context of {context_of(model)}"
+        )
+    order = sorted(said, key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
+    scores: list[list[float]] = [[] for _ in pairs]
+    places = max(1, NUMBERS // model.config.get_text_config().vocab_size)
+    size = max(1, min(rows, places // max(1, longest)))
+    for start in range(0, len(order), size):
+        batch = order[start : start + size]
+        width = max(len(pairs[i][0]) + len(pairs[i][1]) for i in batch)
+        tokens = torch.zeros((len(batch), width), dtype=torch.long)
+        mask = torch.zeros((len(batch), width), dtype=torch.long)
+        for row, i in enumerate(batch):
+            both = [*pairs[i][0], *pairs[i][1]]
+            tokens[row, : len(both)] = torch.tensor(both)
+            mask[row, : len(both)] = 1
+        tokens, mask = tokens.to(model.device), mask.to(model.device)
+        with torch.inference_mode():
+            numbers = _numbers(model, tokens, mask, statistic, places).cpu()
+        for row, i in enumerate(batch):
+            first = len(pairs[i][0]) - 1
+            scores[i] = numbers[row, first : first + len(pairs[i][1])].tolist()
+    return scores
+
+
+def _numbers(model: Any, tokens: Any, mask: Any, statistic: str, places: int) -> Any:
+    """A number for each token but the first (rows, width - 1).
+
+    Args:
+        places: positions whose logits may be held at once. One row that has more goes through the model in pieces, each
+            after the keys and values of those before it, where the model's cache is of that kind.
+    """
+    import torch
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+    nexts, past, parts = tokens[:, 1:], None, []
+    for start in range(0, nexts.shape[1], places) if tokens.numel() > places else ():
+        piece = slice(start, start + places)
+        result = model(input_ids=tokens[:, piece], past_key_values=past, use_cache=True)
+        past: Any = getattr(result, "past_key_values", None)
+        if any(type(one) not in (DynamicLayer, DynamicSlidingWindowLayer) for one in getattr(past, "layers", [None])):
+            break
+        logits = result.logits[:, : nexts[:, piece].shape[1]]
+        parts.append(number(logits.float().log_softmax(-1), nexts[:, piece], statistic))
+    if parts:
+        return torch.cat(parts, -1)
+    logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
+    return number(logits.float().log_softmax(-1), nexts, statistic)
+
+
+def number(logprobs: Any, tokens: Any, statistic: str) -> Any:
+    """A number for each position: of the token there, or of the whole distribution that it was drawn from."""
+    import torch
+
+    match statistic:
+        case "entropy":
+            return torch.special.entr(logprobs.exp()).sum(-1)  # 0 log 0 counts 0
+        case "self_certainty":
+            return -logprobs.mean(-1) - math.log(logprobs.shape[-1])
+        case _:
+            return logprobs.gather(-1, tokens[..., None])[..., 0]

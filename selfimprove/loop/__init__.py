@@ -1,0 +1,1 @@
+"""The rounds: what each stage does, in which order, and what a run remembers."""

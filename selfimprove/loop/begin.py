@@ -1,0 +1,103 @@
+"""Begin a run, and accept changes to one that has begun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import RecipeError
+from selfimprove.loop import provenance, steps
+from selfimprove.loop.history import began, changed_values
+from selfimprove.recipe import compose
+from selfimprove.store.run_folder import RunDir
+from selfimprove.store.seal import signed, write_json, write_text
+
+ACCEPTED = ("acquisition", "reward", "selection", "optimization", "refinement", "controller")
+"""Slots whose options may change in the middle of a run: they decide what is learned, not how it is measured."""
+
+
+def create(name: str, overrides: Sequence[str], out: Path | None, deterministic: bool = False) -> RunDir:
+    """Make the folder of a new run and write its recipe and environment.
+
+    Args:
+        name: the path of a recipe or the name of a shipped one.
+        overrides: changes such as `rounds=5`.
+        out: the folder; None makes runs/<recipe>, with a number where that exists.
+        deterministic: whether torch is held to its deterministic algorithms.
+
+    Raises:
+        UserError: the recipe cannot be used, or the folder is not empty.
+    """
+    recipe, settings = compose.load(name, overrides)
+    steps.threads(recipe)
+    _absolute(settings)
+    title = compose.find(name).stem
+    folder = RunDir.create(out or next(path for path in _candidates(Path("runs") / title) if not path.exists()))
+    write_text(folder.root / "recipe.yaml", compose.runnable(settings))
+    device = provenance.accelerator()
+    found = {
+        "recipe": title,
+        "settings": settings,
+        **provenance.environment(settings),
+        "accelerator": device,
+        "deterministic": deterministic,
+        "tier": provenance.tier(settings, device, deterministic),
+        "data": provenance.fingerprints(settings),
+    }
+    write_json(folder.root / "environment.json", signed(found))
+    return folder
+
+
+def _absolute(settings: dict[str, Any]) -> None:
+    """Name local data and models by absolute paths, so that a run can be resumed from any folder."""
+    for option, path in provenance.local(settings).items():
+        slot, method, name = option.split(".")
+        settings[slot][method][name] = str(Path(path).expanduser().resolve())
+
+
+def accept(folder: RunDir) -> list[str]:
+    """Go on with a recipe that was edited, or with other versions: what `resume --accept-changes` does first.
+
+    Options of the methods that get, reward, select and train on data may change; they count from the first round on
+    that has not begun. recipe.yaml is put back, environment.json keeps the change. Returns what was accepted.
+
+    Raises:
+        RecipeError: a change concerns what was measured already, or what the exams are held with.
+    """
+    with folder.lock():
+        then = began(folder)
+        path = folder.root / "recipe.yaml"
+        edited = changed_values(then["settings"], compose.load(path)[1])
+        for place, old, new in edited:
+            slot, method, _ = [*place.split("."), "", ""][:3]
+            if slot not in ACCEPTED or method not in then["settings"][slot] or isinstance(new, dict) or new is None:
+                raise RecipeError(
+                    f"{place} was {old!r}, is {new!r}: a run cannot go on with that, only with other values of options "
+                    f"of {', '.join(ACCEPTED)}. Put {path} back, or start a new run"
+                )
+        begun = [int(found.parent.name.removeprefix("round_")) for found in folder.root.glob("round_*/[!.]*")]
+        first = max(begun, default=0) + 1
+        accepted = list(then.get("accepted", ()))
+        if edited:
+            accepted.append({"round": first, "overrides": {place: new for place, _, new in edited}})
+        found = machine_now(then["settings"])
+        grave, slight = provenance.differences(then, found)
+        now = {**then, **found, "accepted": accepted, "changes": [*then.get("changes", ()), *grave, *slight]}
+        write_json(folder.root / "environment.json", signed(now))
+        write_text(path, compose.runnable(then["settings"]))
+        said = [f"from round {first} on: {place} is {new!r}, was {old!r}" for place, old, new in edited]
+        return said + grave
+
+
+def machine_now(settings: dict[str, Any]) -> dict[str, Any]:
+    """Versions and accelerator as they are now, in the form of environment.json."""
+    return {**provenance.environment(settings), "accelerator": provenance.accelerator()}
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    yield path
+    number = 2
+    while True:
+        yield path.with_name(f"{path.name}-{number}")
+        number += 1

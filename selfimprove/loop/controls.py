@@ -1,0 +1,94 @@
+"""What a gain is compared with in the sealed exam: the same compute without training, and training without a signal.
+
+Two answers that a gain alone does not give. Would the start have done as well, had the samples of the loop been spent
+on votes at the exam (arXiv:2203.11171)? And how much does a round move the accuracy when its rewards mean nothing?
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from selfimprove import registry, training
+from selfimprove.interfaces import Context, Policy
+from selfimprove.loop.history import Stored, write_checkpoint
+from selfimprove.measures import statistics
+from selfimprove.records import Prompt, Record, Report, Rollout, read_records
+from selfimprove.rounds import Verify
+
+
+def shuffled(records: Sequence[Record], seed: int) -> list[Record]:
+    """The same rollouts with their scores dealt out anew among those that have one."""
+    scored = [place for place, record in enumerate(records) if isinstance(record, Rollout) and record.score is not None]
+    dealt = random.Random(seed).sample(scored, len(scored))
+    changed = list(records)
+    for place, other in zip(scored, dealt, strict=True):
+        own, given = records[place], records[other]
+        assert isinstance(own, Rollout) and isinstance(given, Rollout)
+        changed[place] = replace(own, score=given.score)
+    return changed
+
+
+def null(stored: Stored, given: Context) -> dict[str, float]:
+    """The null round: the first round's selection and training, from the start, on shuffled scores."""
+    recipe = stored.at(1)[0]
+    made = replace(given, round=1, previous=None, policy=stored.policy(0, given.round, given.seed, given.log))
+    records: Sequence[Record] = shuffled(
+        read_records(stored.folder.step(1, "acquisition") / "output.jsonl"), given.seed
+    )
+    for method in recipe.selection.values():
+        records = method.select(records, made)
+    if records:
+        write_checkpoint(training.in_turn(recipe.optimization, records, made), given.folder)
+    else:
+        given.log.note("selection kept nothing of the shuffled records: there is no null round")
+    return {"kept": len(records)}
+
+
+def compare(stored: Stored, given: Context, problems: Sequence[Prompt], reports: dict[str, Report]) -> dict[str, Any]:
+    """The controls on the first `control_problems` sealed problems; {} where the loop has drawn nothing.
+
+    Returns:
+        samples: completions per problem of the start with self-consistency; drawn: what the loop drew for training, per
+        sealed problem; problems: how many were marked;
+        start, votes, champion: accuracy; over_votes: champion less votes; null: null round less start, if there is one.
+    """
+    recipe = stored.recipe
+    drawn = _drawn(stored, given.round) // max(1, len(problems))
+    samples = min(recipe.control_samples, drawn)
+    part = problems[: recipe.control_problems]
+    if not part or samples < 1:
+        return {}
+    start = stored.policy(0, given.round, given.seed, given.log)
+    votes = registry.find("refinement", "self_consistency").method(samples=samples)
+    marked = {"start": reports["start"].scores, "champion": reports["champion"].scores}
+    marked["votes"] = _marks(replace(start, refinement=votes, state={}), part, recipe.the("task").verify)
+    trained = stored.null(given.round)
+    if trained is not None:
+        marked["null"] = _marks(replace(start, checkpoint=trained), part, recipe.the("task").verify)
+    keys = [prompt.key for prompt in part if all(prompt.key in scores for scores in marked.values())]
+    columns = {name: [scores[key] for key in keys] for name, scores in marked.items()}
+    if not keys:
+        return {}
+    found: dict[str, Any] = {"samples": samples, "drawn": drawn, "problems": len(keys)}
+    for name in ("start", "votes", "champion"):
+        found[name] = asdict(statistics.mean(columns[name]))
+    found["over_votes"] = asdict(statistics.difference(columns["champion"], columns["votes"]))
+    if trained is not None:
+        found["null"] = asdict(statistics.difference(columns["null"], columns["start"]))
+    return found
+
+
+def _drawn(stored: Stored, last: int) -> int:
+    """Completions that the loop has drawn for training, those of an optimization that samples as it trains included."""
+    rounds = range(1, last + 1)
+    online = (stored.folder.manifest(number, "optimization")["metrics"] for number in rounds)
+    drawn = sum(int(stored.counts(number).get("acquisition/records", 0)) for number in rounds)
+    return drawn + sum(int(metrics.get("train/completions", 0)) for metrics in online)
+
+
+def _marks(policy: Policy, problems: Sequence[Prompt], verify: Verify) -> dict[str, float]:
+    marks = ((rollout.prompt.key, verify(rollout.prompt, rollout.text)) for rollout in policy.answer(problems))
+    return {key: mark for key, mark in marks if mark is not None}

@@ -1,0 +1,234 @@
+"""The evaluation layer's steps: examine, audit, decide. Each is a function (stored run, context) -> counts.
+
+The problems that they read are held out and noted in the ledger; no data stage runs while they are open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from selfimprove.errors import DataError
+from selfimprove.interfaces import Context
+from selfimprove.logs import MetricLog
+from selfimprove.loop import controls
+from selfimprove.loop.history import Stored, write_report
+from selfimprove.loop.honeypots import honeypots, reading
+from selfimprove.loop.reward_sum import score
+from selfimprove.measures import diagnosis, judge_reliability
+from selfimprove.problems import splits
+from selfimprove.records import Alert, AuditForm, Prompt, Report, Rollout, write_records
+from selfimprove.rounds import Evidence, Exam, Groups
+from selfimprove.store.seal import draft
+
+Counts = dict[str, float]
+
+
+def evaluation(stored: Stored, given: Context) -> Counts:
+    """Score champion, incumbent and candidate on fresh gate problems of the run's own task."""
+    planned = stored.recipe.rounds
+    place = given.round if given.round <= planned else 2 * given.round + 2  # rounds added by resume: past all others
+    problems = _form(stored, place, planned + 2)
+    standing = stored.standing(given.round)
+    who = {"champion": standing.champion}
+    if given.round:
+        who |= {"incumbent": standing.incumbent, "candidate": given.round}
+    _examine(stored, given, "evaluation", "gate", who, problems)
+    if problems and given.round == 0:
+        _precision(len(problems), given)
+    return {"problems": len(problems)}
+
+
+def confirmation(stored: Stored, given: Context) -> Counts:
+    """After the last round: hear an incumbent that is ahead of the champion once more, on a form of its own."""
+    planned = stored.recipe.rounds
+    place = planned + 1 if given.round <= planned else 2 * given.round + 3
+    problems, standing = _form(stored, place, planned + 2), stored.standing(given.round + 1)
+    who = {"champion": standing.champion, "incumbent": standing.incumbent}
+    made = _examine(stored, given, "confirmation", "gate", who, problems)
+    history = [*stored.history(given.round), stored.past(given.round)]
+    decision = stored.recipe.the("gate").confirm(made["champion"], made["incumbent"], history)
+    stored.ledger.spend(given.round, "confirmation", decision.statistics.get("alpha_r", 0.0))
+    draft(given.folder / "decision.json", asdict(decision))
+    return {"problems": len(problems)}
+
+
+def sealed(stored: Stored, given: Context) -> Counts:
+    """The exam: score start and champion, once, on problems that nothing has touched.
+
+    The form depends on how many exams the run had, not on its rounds: the first exams of two runs can be compared.
+    """
+    earlier = sum(stored.folder.step(number, "sealed").exists() for number in range(given.round))
+    seed = stored.seed("sealed", earlier)
+    problems = stored.recipe.the("task").problems("sealed", stored.recipe.sealed_problems, seed)
+    if not problems:
+        raise DataError("the task has no sealed problems; a finite task needs a few hundred problems in all")
+    who = {"start": 0, "champion": stored.standing(given.round + 1).champion}
+    reports = _examine(stored, given, "sealed", "sealed", who, problems)
+    with splits.closed("sealed"):
+        draft(given.folder / "controls.json", controls.compare(stored, given, problems, reports))
+    return {"problems": len(problems)}
+
+
+def _form(stored: Stored, place: int, places: int) -> list[Prompt]:
+    """The gate problems of one decision; those that an earlier decision has seen are left out."""
+    parts = (place, max(places, place + 1))
+    drawn = stored.recipe.the("task").problems("gate", stored.recipe.gate_problems, stored.seed("gate"), parts)
+    seen = stored.examined()
+    return [problem for problem in drawn if problem.key not in seen]
+
+
+def _precision(n: int, given: Context) -> None:
+    """Say what gain so many problems can show, where that is a large one."""
+    from selfimprove.measures.statistics import detectable_effect, sample_size
+
+    effect = detectable_effect(n, 0.2, 0.05)
+    if effect > 0.1:
+        given.log.note(
+            f"{n} gate problems show gains of {100 * effect:.0f} points or more (80 % power); "
+            f"for 5 points it takes {sample_size(0.2, 0.05, 0.05)}: set gate_problems, or bring more data"
+        )
+
+
+def _examine(
+    stored: Stored,
+    given: Context,
+    step: str,
+    split: str,
+    who: dict[str, int],
+    problems: Sequence[Prompt],
+) -> dict[str, Report]:
+    """Score each policy once on the same problems with the same seed, and write a report for each role."""
+    recipe = stored.recipe
+    task, seed = recipe.the("task"), stored.seed(step, "probes", given.round)
+    probes = {
+        name: probe.problems(split, recipe.probe_problems, seed)
+        for name, probe in (task.probes().items() if recipe.probe_problems else ())
+    }
+    stored.ledger.read(given.round, step, split, [*problems, *(p for part in probes.values() for p in part)])
+    exam = Exam(problems=problems, verify=task.verify, probes=probes, start=given.start)
+    done: dict[int, Report] = {}
+    with splits.closed(step):
+        for name, maker in who.items():
+            if maker not in done:
+                policy = stored.policy(maker, given.round, given.seed, given.log)
+                done[maker] = _join([e.evaluate(policy, exam) for e in recipe.evaluation.values()])
+                if problems and not done[maker].scores:
+                    raise DataError(
+                        f"none of the {len(problems)} {split} problems could be marked, so no gain can be measured: "
+                        "take a task with a rule that marks answers, or an evaluation that gives scores without one"
+                    )
+            write_report(done[maker], given.folder, name)
+    return {name: done[maker] for name, maker in who.items()}
+
+
+def _join(reports: Sequence[Report]) -> Report:
+    """One report of several evaluations; the paired scores and rollouts are those of the first that has them."""
+    metrics = {name: metric for report in reports for name, metric in report.metrics.items()}
+    scored = next((report for report in reports if report.scores), reports[0])
+    parts = {name: part for report in reports for name, part in report.parts.items()}
+    return replace(scored, metrics=metrics, parts=parts)
+
+
+def audit(stored: Stored, given: Context) -> Counts:
+    """Sample audit problems with the newest policy, mark them by reward and by truth, and ask the alarms."""
+    recipe, newest = stored.recipe, stored.policy(given.round, given.round, given.seed, given.log)
+    task, planned = recipe.the("task"), max(recipe.rounds, given.round) + 1
+    judges = any(reward.judges for reward in recipe.reward.values())
+    wanted = recipe.audit_problems if recipe.alarm or judges else 0
+    problems = task.problems("audit", wanted, stored.seed("audit"), (given.round, planned)) if wanted else []
+    stored.ledger.read(given.round, "audit", "audit", problems)
+    alerts: list[Alert] = []
+    with splits.closed("audit"):
+        groups = newest.sample(problems, recipe.audit_samples) if problems else []
+        attempts = [rollout for group in groups for rollout in group]
+        scored = score(attempts, stored.at(given.round)[0], replace(given, log=MetricLog(given.log)))
+        read = {problem.id: reading(problem, task) for problem in problems}
+        samples = [
+            replace(
+                r,
+                info={
+                    **r.info,
+                    "truth": task.verify(r.prompt, r.text),
+                    "answer": task.answer_of(r.text),
+                    "reference": read[r.prompt.id],
+                },
+            )
+            for r in scored
+        ]
+        traps = honeypots(samples, task.verify)
+        samples = [replace(r, info={**r.info, "honeypot": mark}) for r, mark in zip(samples, traps, strict=True)]
+        write_records(given.folder / "audit.jsonl", samples)
+        n = recipe.audit_samples
+        audited = [samples[i : i + n] for i in range(0, len(samples), n)]
+        forms = _judged(stored, given, groups, audited) if judges and samples else {}
+        if given.round and samples:
+            evidence = Evidence(
+                round=given.round,
+                rounds=recipe.rounds,
+                start=stored.audit(0),
+                champion=stored.audit(stored.standing(given.round).champion),
+                candidate=audited,
+                history=[*stored.history(given.round), stored.past(given.round)],
+                judges=forms,
+            )
+            alerts = [alert for alarm in recipe.alarm.values() for alert in alarm.check(evidence)]
+        draft(given.folder / "diagnosis.json", _diagnosis(stored, given, audited))
+    for alert in alerts:
+        veto = alert.level >= 2 and recipe.the("gate").vetoes
+        given.log.note(f"{'VETO' if veto else 'alarm'} {alert.alarm}: {alert.text}")
+    draft(given.folder / "alerts.json", [asdict(alert) for alert in alerts])
+    return {"problems": len(problems), "alerts": len(alerts)}
+
+
+def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> dict[str, AuditForm]:
+    """The audit form of each reward that judges, with the newest policy as judge, and the start beside it.
+
+    Who scored the audit already is not asked again: at a frozen judge nobody is, and nobody in round 0.
+    """
+    forms, standing = dict[str, AuditForm](), stored.standing(given.round)
+    for name, reward in stored.at(given.round)[0].reward.items():
+        if not reward.judges:
+            continue
+        frozen = getattr(reward, "frozen", False)
+        scores = {0 if frozen else standing.incumbent: [[r.info["rewards"][name] for r in group] for group in audited]}
+        for maker in (0 if frozen else given.round, 0):
+            if maker not in scores:
+                policy = stored.policy(maker, given.round, given.seed, given.log)
+                scores[maker] = reward.score(groups, replace(given, policy=policy, log=MetricLog(given.log)))
+        forms[name] = judge_reliability.form_of(reward, audited, scores[0 if frozen else given.round], scores[0])
+        for key, value in judge_reliability.numbers(forms[name]).items():
+            given.log.metric(f"{name}/{key}", value)
+        if forms[name].fault:
+            given.log.note(f"reward {name} did not pass its audit form: {forms[name].fault}")
+    draft(given.folder / "judge.json", {name: asdict(form) for name, form in forms.items()})
+    return forms
+
+
+def _diagnosis(stored: Stored, given: Context, audited: Sequence[Sequence[Rollout]]) -> dict[str, Any]:
+    """Whether self-improvement is possible from here, by the newest policy's audit; {} if it has too few samples."""
+    now = diagnosis.of_audit(audited)
+    if now is None:
+        return {}
+    stored.remember(given.round, now)
+    first = before = None
+    if given.round:
+        first, before = stored.diagnosis(0), stored.diagnosis(stored.standing(given.round).champion)
+    found = diagnosis.summary(now, diagnosis.verdicts(now, first, before), first)
+    for name, value in found["ladder"].items():
+        given.log.metric(f"diagnosis/{name}", value)
+    for name, gap in found["gap"].items():
+        given.log.metric(f"diagnosis/gap/{name}", gap["value"])
+    return found
+
+
+def gate(stored: Stored, given: Context) -> Counts:
+    """Decide what becomes of the candidate."""
+    champion, incumbent, candidate = (stored.report(given.round, who) for who in ("champion", "incumbent", "candidate"))
+    history, alerts = stored.history(given.round), stored.alerts(given.round)
+    rounds = max(stored.recipe.rounds, given.round)
+    decision = stored.recipe.the("gate").decide(champion, incumbent, candidate, alerts, history, rounds)
+    stored.ledger.spend(given.round, "gate", decision.statistics.get("alpha_r", 0.0))
+    draft(given.folder / "decision.json", asdict(decision))
+    return {}

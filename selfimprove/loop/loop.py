@@ -1,0 +1,249 @@
+"""The loop over rounds. Every arrow between two stages is a folder, so a stopped run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from selfimprove import training
+from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError, listed
+from selfimprove.interfaces import Log
+from selfimprove.logs import MetricLog
+from selfimprove.loop import provenance, start_model, steps
+from selfimprove.loop.begin import machine_now
+from selfimprove.loop.history import Stored
+from selfimprove.loop.stages import FIRST, HELD_OUT, STAGES
+from selfimprove.loop.summary import in_bytes, summarize
+from selfimprove.loop.tracking import tensorboard
+from selfimprove.problems import splits
+from selfimprove.records import digest
+from selfimprove.store.journal import Journal
+from selfimprove.store.run_folder import RunDir, storage
+from selfimprove.store.seal import signed, write_json, write_text
+from selfimprove.store.training_checkpoints import Unfinished
+
+TRAINS = ("optimization", "null")
+"""Steps in which a policy is trained, for hours perhaps: they do not begin anew when they are stopped."""
+
+
+class Watcher(Log, Protocol):
+    """What shows a run while it goes."""
+
+    def step(self, number: int, stage: str) -> None:
+        """A step begins."""
+
+    def round(self, line: dict[str, Any]) -> None:
+        """A round is finished; `line` is its line of metrics.jsonl."""
+
+
+class Runner:
+    """Carries out a run, step by step."""
+
+    def __init__(self, folder: RunDir, watcher: Watcher) -> None:
+        self.folder, self.watcher = folder, watcher
+        self.stored = Stored(folder)
+
+    def run(self, rounds: int | None = None, answer: bool | None = None) -> dict[str, Any]:
+        """Run or finish all rounds and the sealed exam under the lock of the folder; returns summary.json.
+
+        Args:
+            rounds: rounds in all; None is what the recipe plans.
+            answer: what a person says to the proposal that the run waits with.
+
+        Raises:
+            WaitingError: at autonomy 1, a proposal has to be approved or rejected.
+            RecipeError: there is an answer, but nothing was proposed; or the versions are others than before.
+            DataError: the data, or what is stored, is not what it was.
+            StorageError: there is no room for the rounds that are left.
+        """
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts: repeatable products
+        with self.folder.lock():
+            self._compare()
+            self.stored.ledger.check(self.stored.noted_steps())
+            if answer is not None:
+                self._answer(answer)
+            try:
+                return self._loop(self.stored.recipe.rounds if rounds is None else rounds)
+            finally:
+                for engine in self.stored.recipe.engine.values():
+                    engine.close()
+
+    def _compare(self) -> None:
+        """Versions, machine and data against those that the run began with."""
+        then, root = self.stored.environment, self.folder.root
+        if "versions" not in then:
+            return
+        changed = provenance.changed_data(then.get("data", {}))
+        if changed:
+            raise DataError(f"the data of the run changed: {listed(changed)}. Put it back, or start a new run")
+        steps.threads(self.stored.recipe)
+        grave, slight = provenance.differences(then, machine_now(then["settings"]))
+        if grave:
+            raise RecipeError(
+                f"{root} was begun with other versions: {listed(grave)}. Install those, or go on with these: "
+                f"selfimprove resume {root} --accept-changes"
+            )
+        if slight:
+            self.watcher.note(f"not quite what the run began with, so it may not repeat to the bit: {listed(slight)}")
+
+    def _room(self, number: int, rounds: int) -> None:
+        """Before a round: whether the rounds that are left fit on the disk, if they are like the largest so far."""
+        sizes = [self.folder.size(past) for past in range(1, number)]
+        start = Path(self.stored.checkpoint(0).path)
+        each = max(sizes) if sizes else sum(file.stat().st_size for file in start.rglob("*") if file.is_file())
+        left, free = rounds - number + 1, shutil.disk_usage(self.folder.root).free
+        if each * left > free:
+            fits = number - 1 + free // each
+            fewer = f", or hold the exam after {fits}: selfimprove resume {self.folder.root} --rounds {fits}"
+            raise StorageError(
+                f"the {left} rounds that are left need about {in_bytes(each * left)}, {in_bytes(free)} are free for "
+                f"{self.folder.root}. Make room, then: selfimprove resume {self.folder.root}{fewer if fits else ''}"
+            )
+
+    def _loop(self, rounds: int) -> dict[str, Any]:
+        fingerprint = ended = self.stored.first()
+        heard = {e["round"] for e in self.stored.ledger.entries() if e.get("step") == "confirmation" and "alpha" in e}
+        stopped, last = "", 0
+        for number in range(rounds + 1):
+            if number and not self.folder.step(number, STAGES[-1]).exists():
+                self._room(number, rounds)
+            for stage in STAGES if number else FIRST:
+                fingerprint = self._step(number, stage, fingerprint)
+                if stage == "evaluation" and not self.folder.manifest(number, stage)["counts"]["problems"]:
+                    stopped = f"no gate problem is left unread for round {number}: nothing can be decided any more"
+                    break
+                if stage == "selection" and not self.folder.manifest(number, stage)["counts"]["kept"]:
+                    stopped = f"selection kept none of the records of round {number}: nothing to train on"
+                    break
+            if stopped:
+                break
+            last, ended = number, fingerprint
+            if number in heard:  # whoever counts from here on follows from this decision too
+                self._step(number, "confirmation", ended)
+            self._publish(number, replayed=number < rounds and self.folder.step(number + 1, STAGES[0]).exists())
+            self._wait()
+            if number:
+                stopped = self.stored.after(number).get("stop", "")
+                stopped = stopped or (steps.untested(self.stored, number + 1) if number < rounds else "")
+            if stopped:
+                break
+        standing = self.stored.standing(last + 1)
+        if self.stored.recipe.the("gate").lagged and standing.incumbent != standing.champion:
+            self._step(last, "confirmation", ended)
+            self._publish(last, again=True)
+            self._wait()
+        if self.stored.recipe.null_round and last:
+            self._step(last, "null", ended)
+        self._step(last, "sealed", ended)
+        summary = summarize(self.stored, last, stopped)
+        write_json(self.folder.root / "summary.json", signed(summary))
+        return summary
+
+    def _answer(self, approved: bool) -> None:
+        waiting = self.stored.waiting()
+        if waiting is None:
+            raise RecipeError(f"nothing in {self.folder.root} waits for an answer; go on without --approve or --reject")
+        self.stored.ledger.answer(*waiting, approved)
+
+    def _wait(self) -> None:
+        """At autonomy 1, leave a proposal to a person."""
+        waiting = self.stored.waiting()
+        if waiting is None:
+            return
+        number, step = waiting
+        decision = self.stored.confirmation(number) if step == "confirmation" else self.stored.decision(number)
+        reasons = [f"{decision.reason}" if decision else ""]
+        if step == "gate" and (overrides := self.stored.proposed(number).get("overrides")):
+            reasons.append("for the next round: " + ", ".join(f"{key}={value}" for key, value in overrides.items()))
+        raise WaitingError(
+            f"round {number} waits for you: {'; '.join(reasons)}. "
+            f"Type: selfimprove resume {self.folder.root} --approve, or --reject"
+        )
+
+    def _step(self, number: int, stage: str, before: str) -> str:
+        """Make sure that a step is done; returns the fingerprint that the next one builds on."""
+        fingerprint, inputs = self.stored.fingerprint(before, number, stage), self.stored.inputs(number, stage)
+        if not self.folder.done(number, stage, fingerprint, inputs, self.watcher.note):
+            self.watcher.step(number, stage)
+            command = ["step", str(self.folder.root), str(number), stage, "--fingerprint", fingerprint]
+            self.stored.recipe.the("launcher").launch(lambda: self.perform(number, stage, fingerprint), command)
+        Unfinished(self.folder, number, stage).clear()
+        return fingerprint
+
+    def perform(self, number: int, stage: str, fingerprint: str) -> None:
+        """Carry out one step from what lies on disk, and commit it.
+
+        Of several processes that train together (`launcher: accelerate`) the first one writes the step.
+        """
+        if int(os.environ.get("RANK", "0")):
+            return self._beside(number, stage)
+        began, log = time.monotonic(), MetricLog(self.watcher)
+        folder, inputs = self.folder.begin(number, stage), self.stored.inputs(number, stage)
+        steps.threads(self.stored.recipe)
+        if self.stored.environment.get("deterministic"):
+            steps.deterministic()
+        journal, counts = None, dict[str, Any]()
+        if stage not in ("model", *TRAINS):  # the weights behind a path change while it trains
+            journal = Journal(self.folder.journal(number, stage), f"{fingerprint} {inputs}")
+        self.stored.journal = journal
+        try:
+            with (
+                storage(),
+                nullcontext() if stage in HELD_OUT else splits.closed(stage),
+                self._kept(number, stage, fingerprint),
+            ):
+                if stage == "model":
+                    start_model.build(self.stored, folder, log)
+                else:
+                    counts = steps.STEPS[stage](self.stored, steps.context(self.stored, number, stage, folder, log))
+        except BaseException as error:
+            if journal:
+                with suppress(StorageError):  # what the step failed of is the thing to say
+                    journal.write()
+            if isinstance(error, KeyboardInterrupt):
+                self.folder.discard(number, stage)
+            raise
+        finally:
+            self.stored.journal = None
+        if journal and journal.reused:
+            log.note(f"{journal.reused} completions and scores were taken from before the interruption")
+        notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}
+        notes |= {"fingerprint": fingerprint, "inputs": inputs}
+        self.folder.commit(number, stage, notes, time.monotonic() - began)
+
+    def _kept(self, number: int, stage: str, fingerprint: str) -> AbstractContextManager[None]:
+        """Where the step trains, its trainings go on where a former attempt at this very step stopped."""
+        if stage not in TRAINS:
+            return nullcontext()
+        bound = digest([fingerprint, self.stored.inputs(number, stage), provenance.environment(self.stored.settings)])
+        return training.resumable(Unfinished(self.folder, number, stage, bound, self.watcher.note))
+
+    def _beside(self, number: int, stage: str) -> None:
+        """Take part in a step that another process writes; what is written here is thrown away."""
+        steps.threads(self.stored.recipe)
+        if self.stored.environment.get("deterministic"):
+            steps.deterministic()
+        with TemporaryDirectory() as scratch, splits.closed(stage):
+            given = steps.context(self.stored, number, stage, Path(scratch), MetricLog(self.watcher))
+            steps.STEPS[stage](self.stored, given)
+
+    def _publish(self, number: int, again: bool = False, replayed: bool = False) -> None:
+        """After a round: metrics.jsonl (always rebuilt from the steps), the champion link, the line on the screen.
+
+        A round that a resume only walks over is shown: metrics.jsonl and the link are ahead of it and stay there.
+        """
+        line = self.stored.line(number)
+        if not replayed:
+            lines = [*(self.stored.line(past) for past in range(number)), line]
+            write_text(self.folder.root / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+            tensorboard(self.folder.root, line)
+            champion = self.stored.checkpoint(self.stored.standing(number + 1).champion)
+            self.folder.point("champion", Path(champion.path))
+        if not again:
+            self.watcher.round({**line, "seconds": self.stored.seconds(number)})

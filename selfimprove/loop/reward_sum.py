@@ -1,0 +1,41 @@
+"""What rollouts are worth by a recipe's rewards: the weighted sum, and its parts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+from selfimprove.interfaces import Context
+from selfimprove.measures.statistics import standardized
+from selfimprove.recipe.schema import Recipe
+from selfimprove.records import Rollout
+
+
+def score(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Rollout]:
+    """Rollouts with the weighted sum of the recipe's rewards; None where a reward that counts cannot score.
+
+    Each reward sees all completions of a prompt in one call, and may ask to be standardized among them. Of several,
+    `info["rewards"]` keeps the parts; also of one that judges, so that its audit form can tell its scores from what its
+    weight makes of them.
+    """
+    places: dict[str, list[int]] = {}
+    for place, rollout in enumerate(rollouts):
+        places.setdefault(rollout.prompt.id, []).append(place)
+    groups = [[rollouts[place] for place in group] for group in places.values()]
+    order = [place for group in places.values() for place in group]
+    totals: list[float | None] = [0.0 if recipe.reward else None] * len(rollouts)
+    parts: list[dict[str, float | None]] = [{} for _ in rollouts]
+    for name, reward in recipe.reward.items():
+        marks = reward.score(groups, given)
+        counted = [standardized(row) for row in marks] if reward.normalize else marks
+        for place, mark, counts in zip(order, itertools.chain(*marks), itertools.chain(*counted), strict=True):
+            parts[place][name] = mark
+            total = totals[place]
+            if reward.weight:
+                totals[place] = None if counts is None or total is None else total + reward.weight * counts
+    several = len(recipe.reward) > 1 or any(reward.judges for reward in recipe.reward.values())
+    return [
+        replace(rollout, score=total, info={**rollout.info, "rewards": part} if several else rollout.info)
+        for rollout, total, part in zip(rollouts, totals, parts, strict=True)
+    ]

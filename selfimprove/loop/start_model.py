@@ -1,0 +1,104 @@
+"""Round 0: the weights to start from, and the folder where models that were built here are kept between runs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from selfimprove.errors import StorageError
+from selfimprove.inference import memory
+from selfimprove.logs import MetricLog
+from selfimprove.loop.history import Stored, write_checkpoint
+from selfimprove.loop.provenance import environment
+from selfimprove.problems.gold import check_gold
+from selfimprove.recipe.schema import Recipe
+from selfimprove.records import digest
+from selfimprove.store.seal import MANIFEST, intact, seal
+from selfimprove.training import Adapted, Trained
+
+GOLD = 100
+"""Problems whose reference answer must be marked right before anything else is done."""
+WORKERS = tuple(
+    f"selfimprove.{room}.{name}".replace("..", ".")
+    for room, names in {
+        "": ("records", "text"),
+        "inference": ("chat", "decoding", "token_scores", "weights"),
+        "problems": ("answers", "expressions", "list_language", "splits"),
+        "training": ("best_weights", "lora", "model_io", "options", "trl.resume", "trl.sft", "trl.trainer"),
+    }.items()
+    for name in names
+)
+"""Modules whose code decides, beside the methods', what a bootstrap gives."""
+
+
+def build(stored: Stored, folder: Path, log: MetricLog) -> None:
+    """Round 0: the weights to start from. What was built once with the same content is taken from the cache.
+
+    Raises:
+        EngineError: weights that are not built here do not fit into memory.
+    """
+    task, engine, method = (stored.recipe.the(slot) for slot in ("task", "engine", "model"))
+    seed = stored.seed("model")
+    check_gold(task, task.problems("selection", GOLD, seed))
+    if not method.cached:
+        found = method.build(task, engine, folder, seed, log)
+        if said := memory.check(found.path, memory.need(Path(found.path)), plan(stored.recipe), memory.free()):
+            log.note(said)
+        write_checkpoint(found, folder)
+        return
+    settings = {slot: stored.settings[slot] for slot in ("task", "engine", "model")}
+    content = {
+        "seed": seed,
+        "settings": settings,
+        "code": [
+            inspect.getsource(importlib.import_module(name))
+            for name in (*(type(part).__module__ for part in (task, engine, method)), *WORKERS)
+        ],
+        **environment(settings),
+    }
+    shelf = _cache() / "models" / digest([content, "with metrics"])[:32]
+    if shelf.exists() and intact(shelf):
+        shutil.copytree(shelf, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("step.json"))
+        log.note(f"taken from the cache: {shelf}")
+        for name, value in json.loads((shelf / MANIFEST).read_text())["metrics"].items():
+            log.metric(name, value)
+        return
+    write_checkpoint(method.build(task, engine, folder, seed, log), folder)
+    fresh = shelf.with_name(f".{shelf.name}.{os.getpid()}")
+    try:
+        shutil.copytree(folder, fresh)
+        seal(fresh, {"content": digest(content), "metrics": log.metrics})
+        if shelf.exists() and intact(shelf):  # another run was quicker, and a third may be reading it
+            shutil.rmtree(fresh)
+        else:
+            shutil.rmtree(shelf, ignore_errors=True)
+            fresh.rename(shelf)
+    except (OSError, StorageError) as error:  # the run can do without
+        shutil.rmtree(fresh, ignore_errors=True)
+        log.note(f"the model was not kept for later runs in {shelf.parent}: {error}")
+
+
+def plan(recipe: Recipe) -> memory.Plan:
+    """What a recipe does with the weights, as far as memory goes."""
+    sharing, launcher = getattr(recipe.the("engine"), "tensor_parallel_size", 1), recipe.the("launcher")
+    trained = [(name, method) for name, method in recipe.optimization.items() if isinstance(method, Trained)]
+    if not trained or not recipe.rounds:
+        return memory.Plan(sharing=sharing)
+    [(name, method), *_] = trained  # what stands after it in the chain works on weights that are there
+    made = memory.Plan(sharing=sharing, trainer=f"optimization.{name}", adapts=False, elsewhere=launcher.elsewhere)
+    if not isinstance(method, Adapted):
+        return made
+    adapter = "4bit" if method.lora.load_in_4bit else "adapter"
+    spread = launcher.together() if method.fsdp_config or method.deepspeed else 1
+    return replace(made, adapts=True, way=adapter if method.lora.r else "weights", spread=spread)
+
+
+def _cache() -> Path:
+    """Where models built here are kept between runs: $SELFIMPROVE_CACHE, else the user's cache folder."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("SELFIMPROVE_CACHE") or home / "selfimprove")

@@ -1,0 +1,216 @@
+"""What each step of a round does: reads what earlier steps wrote, calls the recipe's methods, writes in its folder.
+
+Each step is a function (stored run, context) -> counts; the runner commits the folder. Those of the evaluation layer
+are in evaluation_layer.py, the first weights come from start_model.py.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from selfimprove import training
+from selfimprove.errors import DataError
+from selfimprove.interfaces import Context, Log
+from selfimprove.loop import controls
+from selfimprove.loop import examination as layer
+from selfimprove.loop.examination import Counts
+from selfimprove.loop.history import Stored, write_checkpoint
+from selfimprove.loop.reward_sum import score
+from selfimprove.measures import judge_reliability
+from selfimprove.problems.splits import split_of
+from selfimprove.recipe.schema import Recipe
+from selfimprove.records import AuditForm, Document, Preference, Prompt, Record, Rollout, read_records, write_records
+from selfimprove.rounds import Stop
+from selfimprove.store.seal import draft
+
+
+def threads(recipe: Recipe) -> None:
+    """Compute on as many CPU threads as the model asks for, whether or not torch is loaded already."""
+    wanted = getattr(recipe.the("model"), "threads", 0)
+    if wanted:
+        os.environ["OMP_NUM_THREADS"] = str(wanted)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(wanted)
+
+
+def deterministic() -> None:
+    """Hold torch to algorithms that give the same numbers again; an operation that has none is an error."""
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> Context:
+    """What the methods of a step are handed."""
+    current = stored.at(number)[0]
+    task = current.the("task")
+    seed = stored.seed(number, stage)
+    before = stored.folder.step(number - 1, stage)
+
+    def problems(n: int | None, of_round: int) -> list[Prompt]:
+        return task.problems("train", n, stored.seed("train", of_round))
+
+    def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
+        return score(rollouts, current, made)
+
+    made = Context(
+        round=number,
+        rounds=stored.recipe.rounds,
+        seed=seed,
+        folder=folder,
+        previous=before if before.exists() else None,
+        policy=stored.policy(stored.standing(number).incumbent, number, seed, log),
+        start=stored.checkpoint(0),
+        problems=problems,
+        selection=lambda n: task.problems("selection", n, stored.seed("selection")),
+        variants=lambda problem, n: task.variants(problem, "same", n, seed),
+        verify=task.verify,
+        answer_of=task.answer_of,
+        roles=task.roles(),
+        reward=reward,
+        log=log,
+    )
+    return made
+
+
+def acquisition(stored: Stored, given: Context) -> Counts:
+    """Run the chain, drop records of held-out problems, score what is left."""
+    forms = _admitted(stored, given)
+    records: Sequence[Record] = []
+    for method in stored.at(given.round)[0].acquisition.values():
+        records = method.acquire(records, given)
+    clean = [record for record in records if _trainable(record)]
+    dropped = len(records) - len(clean)
+    if dropped:
+        given.log.note(f"{dropped} records of held-out problems were dropped")
+    bare = [record for record in clean if isinstance(record, Rollout) and record.score is None]
+    scored = iter(given.reward(bare))
+    done = [next(scored) if isinstance(record, Rollout) and record.score is None else record for record in clean]
+    write_records(given.folder / "output.jsonl", done)
+    for name, form in forms.items():
+        marks = [r.info["rewards"][name] for r in done if isinstance(r, Rollout) and "rewards" in r.info]
+        known = [mark for mark in marks if mark is not None]
+        rate = judge_reliability.corrected(sum(mark > 0.5 for mark in known), len(known), form.judge)
+        for part in ("value", "low", "high") if rate else ():
+            given.log.metric(f"{name}/corrected_rate/{part}", getattr(rate, part))
+    tokens = sum((r.logprobs or {}).get("count", 0) for r in done if isinstance(r, Rollout))
+    return {"records": len(done), "held_out_dropped": dropped, "tokens": tokens}
+
+
+def _admitted(stored: Stored, given: Context) -> dict[str, AuditForm]:
+    """The audit forms of this round's judges, from the audit of the policy that it trains from.
+
+    Raises:
+        DataError: a judge that selects data has not passed its form.
+    """
+    maker, forms = _forms(stored, given.round)
+    for name, reward in stored.at(given.round)[0].reward.items():
+        form = forms.get(name)
+        fault = form.fault if form else "there was no audit"
+        if not reward.judges or not reward.weight or not fault:
+            continue
+        if getattr(reward, "trust", False):
+            given.log.note(f"reward {name} is trusted without passing the audit form of round {maker}: {fault}")
+            continue
+        ways = ["swap the reward", *(["raise audit_problems"] if form is None or form.short else [])]
+        ways += [f"start anew with reward.{name}.trust=true to go on anyway"] if hasattr(reward, "trust") else []
+        if given.round > 1:
+            resume = f"selfimprove resume {stored.folder.root} --rounds {given.round - 1}"
+            ways.append(f"hold the exam with what there is: {resume}")
+        raise DataError(
+            f"reward {name} may not select data, it did not pass the audit form of round {maker}: {fault}. "
+            f"To go on: {', or '.join(ways)}"
+        )
+    return forms
+
+
+def _forms(stored: Stored, number: int) -> tuple[int, dict[str, AuditForm]]:
+    """The round whose policy judges in a round, and its audit forms."""
+    maker = stored.standing(number).incumbent
+    return maker, stored.judges(maker)
+
+
+def untested(stored: Stored, number: int) -> str:
+    """Why a judge cannot select the data of a round: too few attempts of a kind are left to test it. Else ""."""
+    maker, forms = _forms(stored, number)
+    for name in stored.at(number)[0].reward:
+        form = forms.get(name)
+        if form and form.short and form.binding:
+            return f"reward {name} cannot be tested for round {number}: the audit of round {maker} has {form.fault}"
+    return ""
+
+
+def selection(stored: Stored, given: Context) -> Counts:
+    """Run the chain; as a monitor, mark what was kept by the task's own rule: the label precision."""
+    offered = read_records(stored.folder.step(given.round, "acquisition") / "output.jsonl")
+    records: Sequence[Record] = offered
+    for method in stored.at(given.round)[0].selection.values():
+        records = method.select(records, given)
+    clean = [record for record in records if _trainable(record)]  # a selection may make records of its own
+    if len(clean) < len(records):
+        given.log.note(f"{len(records) - len(clean)} records of held-out problems were dropped")
+    records = clean
+    write_records(given.folder / "output.jsonl", records)
+    counts: Counts = {"given": len(offered), "kept": len(records)}
+    marks = [
+        given.verify(record.prompt, record.text if isinstance(record, Rollout) else record.chosen[-1]["content"])
+        for record in records
+        if isinstance(record, Rollout | Preference)
+    ]
+    known = [mark for mark in marks if mark is not None]
+    return counts | ({"label_precision": sum(known) / len(known)} if known else {})
+
+
+def optimization(stored: Stored, given: Context) -> Counts:
+    """Train a candidate on what was selected."""
+    records = read_records(stored.folder.step(given.round, "selection") / "output.jsonl")
+    checkpoint = training.in_turn(stored.at(given.round)[0].optimization, records, given)
+    write_checkpoint(checkpoint, given.folder)
+    return {"records": len(records)}
+
+
+def refinement(stored: Stored, given: Context) -> Counts:
+    """Let the refinement learn what it carries into inference, with the new weights."""
+    newest = replace(given, policy=stored.policy(given.round, given.round, given.seed, given.log))
+    draft(given.folder / "state.json", stored.at(given.round)[0].the("refinement").fit(newest))
+    return {}
+
+
+def controller(stored: Stored, given: Context) -> Counts:
+    """Decide what the next round does: the overrides of all controllers in order, or the first one's stop."""
+    current, settings = stored.at(given.round)
+    history, overrides = stored.history(given.round + 1), dict[str, Any]()
+    for method in current.controller.values():
+        said = method.next(history, settings)
+        if isinstance(said, Stop):
+            draft(given.folder / "next.json", {"stop": said.reason})
+            return {}
+        overrides |= said
+    if overrides and stored.recipe.autonomy in (0, 2):
+        given.log.note(f"proposed, not applied at autonomy {stored.recipe.autonomy}: {overrides}")
+    draft(given.folder / "next.json", {"overrides": overrides})
+    return {}
+
+
+STEPS: dict[str, Callable[[Stored, Context], Counts]] = {
+    step.__name__: step
+    for step in (
+        *(acquisition, selection, optimization, refinement, layer.evaluation),
+        *(layer.audit, layer.gate, controller, layer.confirmation, controls.null, layer.sealed),
+    )
+}
+
+
+def _trainable(record: Record) -> bool:
+    """False for a problem whose key falls into a held-out split, whoever made it."""
+    if isinstance(record, Document):
+        return True
+    prompt = record if isinstance(record, Prompt) else record.prompt
+    return split_of(prompt.key) == "train"

@@ -1,0 +1,165 @@
+"""How a run is stopped from outside, and what does not stop it.
+
+SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it at the next safe point: between steps, or where a step reports progress. A
+step that reports none for a while is broken off where it is, which the run folder bears; so is all at a second signal.
+A training that can save itself has longer, because its steps may be slow.
+A terminal that goes away and a reader that closes its end (`| head -1`) only end the output.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from types import FrameType, TracebackType
+from typing import Any, TextIO, cast
+
+from selfimprove import training
+from selfimprove.loop.loop import Watcher
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+AGAIN = signal.SIGUSR2
+"""The same from the process that launched this one as a step; after another signal it says nothing new."""
+GRACE = 1.0
+"""Seconds until a step that comes to no safe point is broken off."""
+PATIENCE = 20.0
+"""Seconds until a training that would save itself at its next step is broken off; whoever takes a machine away gives at
+least 30."""
+SHOW_CURSOR = b"\x1b[?25h"
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ended the run."""
+
+    def __init__(self, number: int) -> None:
+        self.code = 130 if number == signal.SIGINT else 143
+        """The exit code."""
+
+
+class Stopping:
+    """Passes on what a run shows, and ends it at a safe point once a signal has come."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.number = 0
+        """The signal that came; 0 is none."""
+        self._before: dict[int, Any] = {}
+        self._waited = False
+
+    def __enter__(self) -> Stopping:
+        self._terminal = _terminal()
+        for number in (*SIGNALS, AGAIN):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
+                self._before[number] = signal.signal(number, self._asked)
+        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._late)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """End the run here if a signal has come."""
+        if self.number:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise Stopped(self.number)
+
+    def step(self, number: int, stage: str) -> None:
+        """A step begins."""
+        self.check()
+        self.watcher.step(number, stage)
+
+    def progress(self, done: int, total: int, unit: str = "") -> None:
+        """How far the step is."""
+        self.check()
+        self.watcher.progress(done, total, unit)
+
+    def metric(self, name: str, value: float) -> None:
+        """A number of the step."""
+        self.watcher.metric(name, value)
+
+    def note(self, text: str) -> None:
+        """A remark for the user."""
+        self.watcher.note(text)
+
+    def round(self, line: dict[str, Any]) -> None:
+        """A round is finished."""
+        self.watcher.round(line)
+        self.check()
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and self._terminal and not _terminal():
+            return  # nobody asks: the terminal went away
+        if self.number and number == AGAIN:
+            return
+        if self.number:
+            if sys.stderr is not None and sys.stderr.isatty():
+                os.write(2, SHOW_CURSOR)
+            os._exit(Stopped(number).code)
+        self.number = number
+        signal.setitimer(signal.ITIMER_REAL, GRACE)
+
+    def _late(self, number: int, frame: FrameType | None) -> None:
+        if training.saves_soon() and not self._waited:
+            self._waited = True
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE - GRACE)
+        else:
+            self.check()
+
+
+def _terminal() -> bool:
+    """Whether this process has a terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def keep_going_without_output() -> None:
+    """From here on, standard output and error may go away: what is written then is dropped."""
+    for number in range(3):  # a missing one would be given to the next file that is opened, and printed into
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, _Lasting):
+            setattr(sys, name, cast(TextIO, _Lasting(stream)))
+
+
+class _Lasting:
+    """A stream whose reader may go away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return self._drop(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._drop("")
+
+    def _drop(self, text: str) -> int:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when the one that started it dies, however it dies. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG

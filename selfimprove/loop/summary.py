@@ -1,0 +1,94 @@
+"""What a finished run came to: summary.json and its verdict."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from selfimprove.loop.history import Stored
+from selfimprove.measures import statistics
+from selfimprove.records import VERDICTS, Report
+
+
+def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
+    """What summary.json holds, from the finished steps of a run with the sealed exam after round `last`."""
+    start, champion = stored.report(last, "start", "sealed"), stored.report(last, "champion", "sealed")
+    old = list(start.scores.values())
+    new = [champion.scores[key] for key in start.scores]
+    delta, (better, worse) = statistics.difference(new, old), statistics.discordant(new, old)
+    sealed = {
+        "n": len(old),
+        "measure": start.measure,
+        "start": sum(old) / len(old),
+        "champion": sum(new) / len(new),
+        "delta": delta.value,
+        "ci": [delta.low, delta.high],
+        "p": statistics.mcnemar_two_sided(better, worse),
+        "champion_round": stored.standing(last + 1).champion,
+        "reads": len(list(stored.folder.root.glob("round_*/sealed"))),
+        "controls": stored.controls(last),
+    }
+    lines = [{**stored.line(number), "seconds": stored.seconds(number)} for number in range(last + 1)]
+    exams = [step for step in ("confirmation", "null", "sealed") if stored.folder.step(last, step).exists()]
+    seconds = sum(sum(line["seconds"].values()) for line in lines)
+    return {
+        "recipe": stored.environment["recipe"],
+        "seed": stored.recipe.seed,
+        "rounds": last,
+        "seconds": seconds + sum(stored.folder.seconds(last, step) for step in exams),
+        "verdict": verdict(sealed),
+        "stopped": stopped,
+        "sealed": sealed,
+        "metrics": {who: _values(stored.report(last, who, "sealed")) for who in ("start", "champion")},
+        "loop": _loop_counts(stored, last, sealed["champion"]),
+        "per_round": lines,
+    }
+
+
+def in_bytes(size: int) -> str:
+    """A size for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def _values(report: Report) -> dict[str, Any]:
+    return {name: asdict(metric) for name, metric in report.metrics.items()}
+
+
+def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
+    """What the loop did to reach its champion, and by how much its last gate score overstates the sealed one."""
+    rounds = [stored.past(number) for number in range(1, last + 1)]
+    decisions = [decision for past in rounds for decision in (past.decision, past.confirmation) if decision]
+    gate = stored.recipe.the("gate")
+    maker = stored.standing(last + 1).champion
+    seen = [
+        stored.report(last, who, step).scores
+        for step in ("confirmation", "evaluation")
+        for who in ("incumbent", "candidate", "champion")
+        if (stored.folder.step(last, step) / f"{who}.json").exists() and stored.made(last, who, step) == maker
+    ]
+    return {
+        "candidates": len(rounds),
+        **{word: sum(past.decision.verdict == word for past in rounds if past.decision) for word in VERDICTS},
+        "certified": sum(d.certified or d.verdict == "certify" for d in decisions),
+        "alpha": getattr(gate, "alpha", None),
+        "alpha_spent": sum(d.statistics.get("alpha_r", 0.0) for d in decisions),
+        "gate_minus_sealed": sum(seen[0].values()) / len(seen[0]) - champion if seen and seen[0] else None,
+        "held_out_dropped": sum(int(past.counts.get("acquisition/held_out_dropped", 0)) for past in rounds),
+        "alerts": [{"round": past.round, **asdict(alert)} for past in rounds for alert in past.alerts],
+    }
+
+
+def verdict(sealed: dict[str, Any]) -> str:
+    """The outcome of the sealed exam in one sentence."""
+    measure = sealed.get("measure", "accuracy").replace("_", " ")
+    again = f", sealed problems read {sealed['reads']} times" if sealed["reads"] > 1 else ""
+    if sealed["champion_round"] == 0:
+        share = f"{measure} {sealed['start']:.2f} (n = {sealed['n']}{again})"
+        return f"no significant gain: the start stays champion, {share}"
+    low, high = (100 * bound for bound in sealed["ci"])
+    p = f"exact p = {sealed['p']:.2g}" if sealed["p"] >= 1e-6 else "exact p < 1e-6"
+    change = (
+        f"{measure} {sealed['start']:.2f} -> {sealed['champion']:.2f} ({100 * sealed['delta']:+.1f} points, "
+        f"95 % CI {low:+.1f} to {high:+.1f}, {p}, n = {sealed['n']}{again})"
+    )
+    return change if low > 0 and sealed["p"] < 0.05 else f"no significant gain: {change}"

@@ -1,0 +1,348 @@
+"""The measures: what is drawn for one prompt is a group, and all that is needed of a completion is a `Sample`.
+
+Errors are bootstrap standard errors over prompts, because completions of one prompt are not independent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from selfimprove.measures import statistics
+from selfimprove.measures.diagnosis.types import (
+    Diagnosis,
+    Estimate,
+    Gap,
+    Groups,
+    Labels,
+    Ladder,
+    Sample,
+    Score,
+    Scores,
+    Sharpening,
+)
+from selfimprove.records import Rollout
+
+RESAMPLES = 1000
+"""Bootstrap resamples of the prompts."""
+AGREEMENT = 0.5
+"""Share of a prompt's completions that must agree, for the filter by majority."""
+
+
+def estimate(top: Sequence[float], bottom: Sequence[float] | None = None) -> Estimate | None:
+    """sum(top) / sum(bottom) over prompts; without `bottom`, the mean. None where all of `bottom` is 0.
+
+    Raises:
+        ValueError: there are fewer than two prompts, so there is no standard error.
+    """
+    import numpy
+
+    if len(top) < 2:
+        raise ValueError(f"a standard error needs at least 2 prompts, there are {len(top)}")
+    above, below = numpy.asarray(top, float), numpy.ones(len(top)) if bottom is None else numpy.asarray(bottom, float)
+    if not below.sum():
+        return None
+    weights = _resamples(len(top))
+    sums = weights @ below
+    ratios = (weights @ above)[sums != 0] / sums[sums != 0]
+    low, high = numpy.quantile(ratios, [0.025, 0.975])
+    error = float(ratios.std()) * math.sqrt(len(top) / (len(top) - 1))  # resampling alone is low by this factor
+    return Estimate(float(above.sum() / below.sum()), error, float(low), float(high), int((below != 0).sum()))
+
+
+@lru_cache(maxsize=8)
+def _resamples(prompts: int) -> Any:
+    """How often each prompt is in each resample; the same for all measures, so that their differences are paired."""
+    import numpy
+
+    return numpy.random.default_rng(0).multinomial(prompts, [1 / prompts] * prompts, size=RESAMPLES).astype(float)
+
+
+def _mean(values: Sequence[float]) -> Estimate:
+    found = estimate(values)
+    assert found is not None
+    return found
+
+
+def ladder(groups: Groups, k: int) -> Ladder:
+    """The headroom ladder for k completions.
+
+    Raises:
+        ValueError: a prompt has fewer than k completions.
+    """
+    least = min(map(len, groups))
+    if not 1 <= k <= least:
+        raise ValueError(f"k = {k} needs as many completions of each prompt, there are {least}")
+    single, every = single_of(groups), any_of(groups, k)
+    majority = majority_of(groups, k)
+    best = {
+        name: [statistics.best_of_k([s.right for s in group], row, k) for group, row in zip(groups, rows, strict=True)]
+        for name, rows in self_scores(groups).items()
+    }
+    oracle = _minus(every, single)
+    judged = {name: _minus(column, single) for name, column in best.items()}
+    return Ladder(
+        k=k,
+        single=_mean(single),
+        majority=_mean(majority),
+        best={name: _mean(column) for name, column in best.items()},
+        any=_mean(every),
+        consensus=_mean(_minus(majority, single)),
+        judged={name: _mean(column) for name, column in judged.items()},
+        oracle=_mean(oracle),
+        efficiency={name: estimate(column, oracle) for name, column in judged.items()},
+    )
+
+
+def self_scores(groups: Groups) -> dict[str, list[list[float]]]:
+    """Scores of the model's own: `votes`, the share of a completion's answer among all of its group, and `logprob`."""
+    found: dict[str, list[list[float]]] = {"votes": []}
+    for group in groups:
+        counts = Counter(sample.answer for sample in group if sample.answer is not None)
+        found["votes"].append([counts[s.answer] / len(group) if s.answer is not None else 0.0 for s in group])
+    if all(sample.score is not None for group in groups for sample in group):
+        found["logprob"] = [[sample.score or 0.0 for sample in group] for group in groups]
+    return found
+
+
+def any_of(groups: Groups, k: int) -> list[float]:
+    """pass@k of each prompt."""
+    return [statistics.pass_at_k(len(group), sum(s.right for s in group), k) for group in groups]
+
+
+def majority_of(groups: Groups, k: int) -> list[float]:
+    """maj@k of each prompt."""
+    return [statistics.majority_at_k([s.answer for s in group], [s.right for s in group], k) for group in groups]
+
+
+def gap(groups: Groups, weights: Sequence[Sequence[float]]) -> Gap:
+    """What accuracy gains when each completion counts by its weight; a prompt without weight counts unfiltered."""
+    single = single_of(groups)
+    gained, wrong = _minus(_filtered(groups, weights), single), [1 - before for before in single]
+    relative = [gain / left if left else 0.0 for gain, left in zip(gained, wrong, strict=True)]
+    return Gap(
+        absolute=_mean(gained),
+        relative=estimate(relative, [float(left > 0) for left in wrong]),
+        overall=estimate(gained, wrong),
+        idle=sum(not any(row) for row in weights) / len(groups),
+    )
+
+
+def _filtered(groups: Groups, weights: Sequence[Sequence[float]]) -> list[float]:
+    """The accuracy of each prompt when each completion counts by its weight."""
+    found: list[float] = []
+    for group, row in zip(groups, weights, strict=True):
+        used = row if any(row) else [1.0] * len(group)
+        found.append(sum(w for s, w in zip(group, used, strict=True) if s.right) / sum(used))
+    return found
+
+
+def auroc(groups: Groups, scores: Scores) -> Estimate | None:
+    """P(score of a right completion > score of a wrong one) over all such pairs of one prompt; ties count a half."""
+    wins, pairs = list[float](), list[float]()
+    for group, row in zip(groups, scores, strict=True):
+        known = [(sample.right, score) for sample, score in zip(group, row, strict=True) if score is not None]
+        right = sum(mark for mark, _ in known)
+        pairs.append(float(right * (len(known) - right)))
+        wins.append(pairs[-1] * (statistics.auroc([m for m, _ in known], [score for _, score in known]) or 0.0))
+    return estimate(wins, pairs)
+
+
+def by_threshold(name: str, groups: Groups, scores: Scores, *thresholds: float) -> Score:
+    """A score as a filter; several thresholds go by turns to the prompts."""
+    weights = [_kept(row, thresholds[place % len(thresholds)]) for place, row in enumerate(scores)]
+    return Score(name, gap(groups, weights), auroc(groups, scores), thresholds)
+
+
+def by_tuned_threshold(name: str, groups: Groups, scores: Scores) -> Score:
+    """A score as a filter; each half of the prompts is filtered at the decile that served the other half best.
+
+    So every prompt counts, and none has chosen its own threshold. The lowest choice keeps everything.
+    """
+    import numpy
+
+    chosen: list[float] = []
+    for half in (1, 0):
+        tuned, rows = groups[half::2], scores[half::2]
+        pooled = [score for row in rows for score in row if score is not None] or [0.0]
+        deciles = [float(bound) for bound in numpy.quantile(pooled, [i / 10 for i in range(10)], method="higher")]
+        chosen.append(max(deciles, key=lambda bound: sum(_filtered(tuned, [_kept(row, bound) for row in rows]))))
+    return by_threshold(name, groups, scores, *chosen)
+
+
+def _kept(row: Sequence[float | None], threshold: float) -> list[float]:
+    return [float(score is not None and score >= threshold) for score in row]
+
+
+def labels(groups: Groups, agreement: float, k: int) -> Labels:
+    """Whether the majority of k completions is right where it is at least this large; a tie gives no label.
+
+    Every k completions of a prompt count as one vote, as in a run that draws k.
+    """
+    kept, right = list[float](), list[float]()
+    for group in groups:
+        votes = [group[place : place + k] for place in range(0, len(group) - k + 1, k)]
+        marks = [mark for vote in votes if (mark := _label(vote, agreement)) is not None]
+        kept.append(len(marks) / len(votes))
+        right.append(sum(marks) / len(votes))
+    return Labels(k, agreement, _mean(kept), estimate(right, kept))
+
+
+def _label(vote: Sequence[Sample], agreement: float) -> bool | None:
+    """Whether the majority's answer is right; None where the filter drops the prompt."""
+    ranked = Counter(sample.answer for sample in vote if sample.answer is not None).most_common(2)
+    tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
+    if not ranked or tied or ranked[0][1] < agreement * len(vote) - 1e-9:
+        return None
+    return any(sample.right for sample in vote if sample.answer == ranked[0][0])
+
+
+def sharpening(groups: Groups) -> Sharpening | None:
+    """Coverage and accuracy of the most likely completion that was drawn; None without log-probabilities."""
+    likely = _likely(groups)
+    if likely is None:
+        return None
+    rarity = [-_logprob(sample) for sample in likely]
+    most = max(rarity)
+    coverage = (most + math.log(sum(math.exp(value - most) for value in rarity) / len(rarity))) / math.log(10)
+    right = [float(sample.right) for sample in likely]
+    return Sharpening(
+        coverage, _mean([math.exp(-value) for value in rarity]), _mean(right), _mean(_minus(right, single_of(groups)))
+    )
+
+
+def _likely(groups: Groups) -> list[Sample] | None:
+    """The most likely completion of each group; None without log-probabilities."""
+    known = all(sample.score is not None for group in groups for sample in group)
+    return [max(group, key=_logprob) for group in groups] if known else None
+
+
+def measure(groups: Groups, greedy: Sequence[bool] = (), keys: Sequence[str] = ()) -> Diagnosis:
+    """All measures of one model.
+
+    Args:
+        groups: for each prompt its samples, at least two prompts and two samples.
+        greedy: whether the greedy completion of each prompt is right, if it was drawn.
+        keys: names of the prompts, for comparisons with other models.
+
+    Raises:
+        ValueError: there are too few prompts or samples.
+    """
+    if len(groups) < 2 or min(map(len, groups)) < 2:
+        raise ValueError("a diagnosis needs at least 2 prompts with 2 completions each")
+    n = min(map(len, groups))
+    everything = [sample for group in groups for sample in group]
+    scores = self_scores(groups)
+    found = [by_threshold("votes", groups, scores["votes"], AGREEMENT)]
+    tokens = [float(sum(s.length for s in group)) for group in groups]
+    surprise = reward = None
+    if "logprob" in scores:
+        found.append(by_tuned_threshold("logprob", groups, scores["logprob"]))
+        surprise = estimate([-sum(map(_logprob, group)) for group in groups], tokens)
+    given = [[sample.reward for sample in group] for group in groups]
+    known = [[value for value in row if value is not None] for row in given]
+    if any(known):
+        found.append(by_tuned_threshold("reward", groups, given))
+        reward = estimate([sum(row) for row in known], [float(len(row)) for row in known])
+    likely = [float(mark) for mark in greedy] or [float(sample.right) for sample in _likely(groups) or ()]
+    ladders = [ladder(groups, k) for k in sorted({max(2, n >> i) for i in range(3)})]
+    answers = Counter(sample.answer for sample in everything if sample.answer is not None)
+    top = answers.most_common(1)
+    return Diagnosis(
+        problems=len(groups),
+        samples=n,
+        ladders=ladders,
+        greedy=_mean([float(mark) for mark in greedy]) if greedy else None,
+        length=_share(groups, lambda s: s.length),
+        truncated=_share(groups, lambda s: s.truncated),
+        parsed=_share(groups, lambda s: s.answer is not None),
+        unsolved=_mean([float(not any(s.right for s in group)) for group in groups]),
+        answer_entropy=_mean([_entropy(group) for group in groups]),
+        majority=_mean(agreements(groups)),
+        token_entropy=surprise,
+        reward=reward,
+        top_answer=(str(top[0][0]), top[0][1] / len(everything)) if top else None,
+        scores=found,
+        labels=[*(labels(groups, AGREEMENT, rung.k) for rung in ladders), labels(groups, 0.0, n)],
+        beyond=_mean(_minus(majority_of(groups, n), likely)) if likely else None,
+        sharpening=sharpening(groups),
+        groups=groups,
+        keys=tuple(keys),
+    )
+
+
+def single_of(groups: Groups) -> list[float]:
+    """The share of right completions of each prompt: pass@1."""
+    return [sum(s.right for s in group) / len(group) for group in groups]
+
+
+def _minus(a: Sequence[float], b: Sequence[float]) -> list[float]:
+    return [x - y for x, y in zip(a, b, strict=True)]
+
+
+def _share(groups: Groups, of: Callable[[Sample], float]) -> Estimate:
+    return _mean([sum(map(of, group)) / len(group) for group in groups])
+
+
+def _logprob(sample: Sample) -> float:
+    """The log-probability of a completion as a whole."""
+    return (sample.score or 0.0) * sample.length
+
+
+def agreements(groups: Groups) -> list[float]:
+    """The share of the most frequent answer in each group."""
+    return [max(row) for row in self_scores(groups)["votes"]]
+
+
+def _entropy(group: Sequence[Sample]) -> float:
+    """The entropy in nats of the answers of a group; completions without an answer are left out."""
+    counts = Counter(sample.answer for sample in group if sample.answer is not None).values()
+    total = sum(counts)
+    return sum(-count / total * math.log(count / total) for count in counts)
+
+
+def change(now: Diagnosis, then: Diagnosis, of: Callable[[Groups], list[float]]) -> Estimate:
+    """How the mean of a column changed: prompt by prompt where both models had the same, else between two samples."""
+    new, old = of(now.groups), of(then.groups)
+    if now.keys and now.keys == then.keys:
+        return _mean(_minus(new, old))
+    a, b = _mean(new), _mean(old)
+    value, error = a.value - b.value, math.hypot(a.error, b.error)
+    half = statistics.Z95 * error
+    return Estimate(value, error, value - half, value + half, a.n + b.n)
+
+
+def of_audit(groups: Sequence[Sequence[Rollout]]) -> Diagnosis | None:
+    """The same from a run's audit: `score` is the reward, `info` has the task's `truth` and the `answer`.
+
+    None where there are too few prompts or samples to tell.
+    """
+    samples, keys = marked(groups, lambda r: r.info["truth"], lambda r: r.info["answer"])
+    return measure(samples, keys=keys) if len(samples) > 1 and min(map(len, samples)) > 1 else None
+
+
+def marked(
+    groups: Sequence[Sequence[Rollout]],
+    mark: Callable[[Rollout], float | None],
+    answer: Callable[[Rollout], str | None],
+) -> tuple[list[list[Sample]], tuple[str, ...]]:
+    """Rollouts as samples, and the keys of their prompts; a prompt that cannot be marked is left out."""
+    found, keys = list[list[Sample]](), list[str]()
+    for group in groups:
+        texts = {rollout.text: rollout for rollout in group}  # equal completions are marked once
+        marks = {text: mark(rollout) for text, rollout in texts.items()}
+        if None not in marks.values():
+            answers = {text: answer(rollout) for text, rollout in texts.items()}
+            found.append([_sample(rollout, marks[rollout.text], answers[rollout.text]) for rollout in group])
+            keys.append(group[0].prompt.key)
+    return found, tuple(keys)
+
+
+def _sample(rollout: Rollout, mark: float | None, answer: str | None) -> Sample:
+    noted = rollout.logprobs or {}
+    length = int(noted.get("count", len(rollout.text)))
+    score = noted["sum"] / max(1, length) if "sum" in noted else None
+    return Sample((mark or 0.0) > 0.5, answer, score, length, rollout.truncated, rollout.score)

@@ -1,0 +1,1 @@
+"""All that a recipe can name: a folder per slot, a file per method."""

@@ -1,0 +1,115 @@
+"""The model writes programs and tests for the same problem; running each program on each test marks both.
+
+Idea: a test is good if it tells right programs from wrong ones, a program if it passes good tests. One table of runs
+  shows both, so a model can become its own tester, and each role can learn from the other.
+Survey: environment interaction, section 2.3; interaction-based generation, section 2.4.3.
+Paper: arXiv:2506.03136 (CURE), Wang et al., 2025; without right answers arXiv:2502.14948 (Sol-Ver), Lin et al., 2025.
+Algorithm:
+  1. Draw `samples` programs and `tests` tests for each problem; a test is an input and its output, `27=72`.
+  2. Run each program on each test's input; it passes if it returns the output.
+  3. With `gold` (CURE) a program scores the task's own mark. Problems where all programs are right or all are wrong are
+     dropped. A test that all right programs pass scores the share of the wrong ones that fail it; any other test scores
+     minus the share of the wrong ones that pass it.
+  4. Without (Sol-Ver) a program scores the share of the tests that it passes, a test the share of the programs that
+     pass it. A program that cannot be read scores 0. So does a test, or with `gold` what rule 3 says: it fails all.
+  5. Give on programs and tests, each with its own prompt, or those that `train` names.
+Differs: problems are inductions of the task list_programs, whose interpreter needs no sandbox. The paper's programs
+  score the share of the right tests that they pass, here the task marks them right or wrong. CURE trains by PPO with
+  16 of each, Sol-Ver by fine-tuning and DPO on pairs that agree; here the records go to any optimization.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.problems.list_language import run
+from selfimprove.records import Message, Prompt, Record, Rollout
+from selfimprove.registry import register
+
+_TEST = re.compile(r"([0-9]{1,10})=([0-9]{1,60})")
+
+
+@register("code_and_tests", paper="2506.03136")
+@dataclass
+class CodeAndTests(Acquisition):
+    consumes: ClassVar[Any] = Prompt
+    produces: ClassVar[Any] = Rollout
+    samples: int = 16
+    """Programs for each problem."""
+    tests: int = 16
+    """Tests for each problem."""
+    temperature: float = 1.0
+    """Sampling temperature of both."""
+    gold: bool = True
+    """Whether the task's own rule says which programs are right; else programs and tests mark each other."""
+    train: list[str] = field(default_factory=lambda: ["programs", "tests"])
+    """What is given on: programs, tests."""
+
+    def __post_init__(self) -> None:
+        if min(self.samples, self.tests) < 2 or not self.train or set(self.train) - {"programs", "tests"}:
+            raise RecipeError(
+                "acquisition.code_and_tests takes 2 samples and tests or more, and in train programs, tests"
+            )
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        coding = [prompt for prompt in records if prompt.info.get("form") == "I"]
+        if records and not coding:
+            raise RecipeError(
+                "acquisition.code_and_tests takes problems that ask for a program: task=list_programs, "
+                "with task.list_programs.forms=I"
+            )
+        asked = [
+            replace(p, prompt=_user(f"T:{p.prompt[-1]['content']}"), answer=None, info={**p.info, "role": "test"})
+            for p in coding
+        ]
+        sampling = Sampling(temperature=self.temperature)
+        programs = context.policy.sample(coding, self.samples, sampling)
+        tests = context.policy.sample(asked, self.tests, sampling)
+        made, used = list[Rollout](), 0
+        for prompt, own, checks in zip(coding, programs, tests, strict=True):
+            marks = [context.verify(prompt, one.text) for one in own]
+            if self.gold and (None in marks or len({*marks}) < 2):
+                continue
+            used += 1
+            texts = [context.answer_of(one.text) or "" for one in own]
+            table = [[_passes(text, check.text) for check in checks] for text in texts]
+            if self.gold:
+                right = [mark == 1.0 for mark in marks]
+                worth = [_discernment([row[k] for row in table], right) for k in range(len(checks))]
+                scores = [float(mark) for mark in right]
+            else:
+                worth = [sum(row[k] for row in table) / len(table) for k in range(len(checks))]
+                scores = [sum(row) / len(row) for row in table]
+            for name, rollouts, numbers in (("programs", own, scores), ("tests", checks, worth)):
+                if name in self.train:
+                    made += [self._scored(r, n, prompt, context) for r, n in zip(rollouts, numbers, strict=True)]
+        stated = sum(_TEST.fullmatch(check.text.strip()) is not None for group in tests for check in group)
+        context.log.metric("code_and_tests/used", used / max(1, len(coding)))
+        context.log.metric("code_and_tests/readable_tests", stated / max(1, sum(map(len, tests))))
+        return made
+
+    def _scored(self, rollout: Rollout, score: float, prompt: Prompt, context: Context) -> Rollout:
+        return replace(rollout, score=score, source=f"code_and_tests@{context.round}", parents=(prompt.id,))
+
+
+def _user(text: str) -> list[Message]:
+    return [{"role": "user", "content": text}]
+
+
+def _passes(program: str, test: str) -> bool:
+    """Whether a program returns a test's output for its input; False where either cannot be read."""
+    stated = _TEST.fullmatch(test.strip())
+    return stated is not None and run(program, stated[1]) == stated[2]
+
+
+def _discernment(passed: Sequence[bool], right: Sequence[bool]) -> float:
+    """What a test is worth, by who passed it: the reward of CURE. There are right and wrong programs."""
+    fooled = [done for done, good in zip(passed, right, strict=True) if not good]
+    if all(done for done, good in zip(passed, right, strict=True) if good):
+        return 1 - sum(fooled) / len(fooled)
+    return -sum(fooled) / len(fooled)

@@ -1,0 +1,161 @@
+"""The model writes problems from documents and answers them without; the documents, not the model, say what is right.
+
+Idea: a model that makes up both problem and answer learns what it believes already. Who writes with a document in view
+  knows more than who answers without it, so the answers bring in something from outside.
+Survey: interaction-based generation, section 2.4.3; synthesis from documents, section 2.4.1.
+Paper: arXiv:2510.24684 (SPICE), Liu et al., 2025.
+Algorithm:
+  1. Documents are the records of `path`: a .jsonl file with a `text` column, or a text file cut at empty lines. Without
+     a path they are worked solutions of training problems, as far as the task's own rule finds them right.
+  2. Show one in `words` and draw a reply: a problem, and behind the last #### its answer. Without such a line the
+     answer is the one that the document ends in. A reply that states no problem or has no answer is invalid; one of a
+     problem held out for tests is thrown away.
+  3. Draw `samples` answers to each problem, without the document, and mark them by the recipe's reward against that
+     answer.
+  4. The writer's score is exp(-(p (1 - p) - 1/4)^2 / (2 * 0.01)) for the mean mark p, `invalid` for an invalid reply.
+  5. Give on the answers, the writer's replies with the prompt that shows the document, or both, as `train` says.
+Differs: the paper trains both roles with Dr. GRPO, each centred in its own groups; here the records go to any
+  optimization. The width of the bell and the score of invalid replies are not published in what we could read: our
+  choice. The paper also writes multiple-choice questions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+from selfimprove.errors import DataError, MissingError, RecipeError
+from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.problems.splits import split_of
+from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.registry import register
+from selfimprove.text import beside
+
+WIDTH = 0.01
+"""The variance of the bell over the variance of the marks."""
+
+
+@register("documents", paper="2510.24684")
+@dataclass
+class Documents(Acquisition):
+    consumes: ClassVar[Any] = None
+    produces: ClassVar[Any] = Rollout
+    path: str | None = None
+    """File with documents; null takes worked solutions of the task."""
+    problems: int = 500
+    """Documents that are shown in a round, one reply to each."""
+    samples: int = 8
+    """Answers drawn to each problem."""
+    temperature: float = 1.0
+    """Sampling temperature of both roles."""
+    words: str | None = None
+    """What the writer is asked, with {document} in it; null takes the text beside this file."""
+    train: str = "both"
+    """Whose records are given on: `solver`, `writer` or `both`."""
+    invalid: float = -0.1
+    """The score of a reply that states no problem with an answer."""
+
+    def __post_init__(self) -> None:
+        if self.train not in ("solver", "writer", "both"):
+            raise RecipeError(f"acquisition.documents.train is {self.train!r}; it must be solver, writer or both")
+        if self.problems < 1 or self.samples < 2 or "{document}" not in (self.words or "{document}"):
+            raise RecipeError("acquisition.documents needs problems, 2 samples or more, and words with {document}")
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        words = self.words or beside(__name__, "documents.txt")
+        texts = self._texts(context)
+        shown = [
+            Prompt(
+                prompt=[{"role": "user", "content": words.replace("{document}", text)}],
+                key=_open_key(text),
+                info={"role": "write"},
+            )
+            for text in texts
+        ]
+        sampling, source = Sampling(temperature=self.temperature), f"documents@{context.round}"
+        replies = [reply for [reply] in context.policy.sample(shown, 1, sampling)]
+        stated = [self._read(reply, text, context) for reply, text in zip(replies, texts, strict=True)]
+        open_ = [(r, p) for r, p in zip(replies, stated, strict=True) if p is None or split_of(p.key) == "train"]
+        problems = list({problem.id: problem for _, problem in open_ if problem}.values())
+        drawn = [
+            replace(answer, source=source, parents=(answer.prompt.id,))
+            for group in context.policy.sample(problems, self.samples, sampling)
+            for answer in group
+        ]
+        scored = context.reward(drawn)
+        rates: dict[str, float | None] = {}
+        for i, problem in enumerate(problems):
+            marks = [r.score for r in scored[i * self.samples : (i + 1) * self.samples] if r.score is not None]
+            rates[problem.id] = sum(marks) / len(marks) if marks else None
+        written = [
+            replace(reply, score=self._worth(problem, rates), source=source, parents=(reply.prompt.id,))
+            for reply, problem in open_
+        ]
+        known = [rate for rate in rates.values() if rate is not None]
+        for name, number in (
+            ("valid", sum(problem is not None for problem in stated) / max(1, len(stated))),
+            ("held_out", len(stated) - len(open_)),
+            ("solved", sum(known) / max(1, len(known))),
+        ):
+            context.log.metric(f"documents/{name}", number)
+        solver = scored if self.train != "writer" else []
+        return [*solver, *(written if self.train != "solver" else [])]
+
+    def _worth(self, problem: Prompt | None, rates: dict[str, float | None]) -> float | None:
+        """What a reply is worth; None where its problem could not be marked."""
+        if problem is None:
+            return self.invalid
+        p = rates[problem.id]
+        return None if p is None else math.exp(-((p * (1 - p) - 0.25) ** 2) / (2 * WIDTH))
+
+    def _read(self, reply: Rollout, document: str, context: Context) -> Prompt | None:
+        """The problem that a reply states, with the answer that it or the document gives; None: no such thing."""
+        text, mark, answer = reply.text.rpartition("####")
+        said = answer.strip() if mark else context.answer_of(document)
+        problem = None if reply.truncated else context.roles.read_proposal((text if mark else reply.text).strip())
+        if problem is None or not said:
+            return None
+        return replace(problem, answer=said, source=f"documents@{context.round}", parents=(reply.prompt.id,))
+
+    def _texts(self, context: Context) -> list[str]:
+        """The documents of this round."""
+        if self.path is None:
+            problems = context.problems(self.problems, context.round)
+            worked = [(problem, context.roles.solution(problem)) for problem in problems]
+            texts = [text for problem, text in worked if text and context.verify(problem, text) == 1.0]
+            if problems and not texts:
+                raise DataError("acquisition.documents: the task has no worked solutions; name a file in path")
+            return texts
+        return Random(context.seed).choices(_load(Path(self.path).expanduser()), k=self.problems)
+
+
+def _load(path: Path) -> list[str]:
+    """The documents of a file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise MissingError(f"acquisition.documents.path: no file {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from error
+    if path.suffix != ".jsonl":
+        found = [part.strip() for part in text.split("\n\n")]
+    else:
+        try:
+            found = [str(json.loads(line)["text"]).strip() for line in text.splitlines() if line.strip()]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: each line must be a JSON object with a column `text` ({error})") from error
+    if documents := [part for part in found if part]:
+        return documents
+    raise DataError(f"{path} holds no document")
+
+
+def _open_key(text: str) -> str:
+    """A key of the training split for a prompt that is no problem: records with other keys are thrown away."""
+    names = (f"document {i} {text}" for i in itertools.count())
+    return next(name for name in names if split_of(name) == "train")

@@ -1,0 +1,144 @@
+"""The model judges its own judgements: pairs of them train it as a judge beside what trains it to solve.
+
+Idea: a judge that never learns sets a ceiling to what it can teach. Which of two judgements is better can be asked
+  like anything else, and the answers rank them.
+Survey: interaction-based generation, section 2.4.3; model judges, section 4.3.2.
+Paper: arXiv:2407.19594 (Meta-Rewarding Language Models), Wu et al., 2024.
+Algorithm:
+  1. Draw `samples` judgements of each incoming attempt in the role `judge`.
+  2. Of each problem take the attempt whose verdicts have the highest variance; with a variance of 0 take none.
+  3. Show each two different judgements of it in both orders and ask which is better: #1 or #2.
+  4. Over all of a round, `first` and `second` are the wins of what is shown first and second. A win in the first place
+     counts second / (first + second), one in the second place first / (first + second), so that a mere preference for
+     a place cancels out.
+  5. The score of a judgement is its strength e in the logistic model p(i beats j) = 1 / (1 + exp(e_j - e_i)), by
+     maximum likelihood with the penalty `ridge` * e^2 / 2, which keeps a judgement that never lost finite.
+  6. Give on the attempts, unscored, and in rounds up to `until` the judgements with the prompts that asked for them.
+Differs: what scores the attempts is the recipe's reward, in the paper the mean of these judgements. The paper drops
+  pairs whose winner is too long: selection length_tier after this does so for attempts and judgements alike. The words
+  of the meta-judge lie beside this file; a model that follows no instructions decides nothing. The ridge is our choice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import pvariance
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
+from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.registry import register
+from selfimprove.text import beside, spoken
+
+Battle = tuple[int, int, bool]
+"""The judgement that was shown first, the other one, and whether the first won."""
+
+
+@register("meta_judge", paper="2407.19594")
+@dataclass
+class MetaJudge(Acquisition):
+    consumes: ClassVar[Any] = Rollout
+    produces: ClassVar[Any] = Rollout
+    samples: int = 11
+    """Judgements of each attempt."""
+    temperature: float = 0.8
+    """Sampling temperature of the judgements; the meta-judge is greedy."""
+    top_p: float = 0.95
+    """Nucleus of the judgements' sampling."""
+    until: int | None = 2
+    """Last round whose judgements are trained on; null is no bound."""
+    ridge: float = 0.01
+    """Penalty on large strengths."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 2 or self.ridge <= 0:
+            raise RecipeError("acquisition.meta_judge needs at least 2 samples, and a ridge above 0")
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        if self.until is not None and context.round > self.until:
+            return list(records)
+        attempts = {(r.prompt.id, r.text): r for r in records}
+        asked = [
+            replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None, info=_noted(r, "judge"))
+            for r in attempts.values()
+        ]
+        sampling = Sampling(temperature=self.temperature, top_p=self.top_p)
+        judged = dict(zip(attempts, context.policy.sample(asked, self.samples, sampling), strict=True))
+        hardest: dict[str, tuple[float, tuple[str, str]]] = {}
+        for place, replies in judged.items():
+            verdicts = [mark for reply in replies if (mark := context.roles.verdict(reply.text)) is not None]
+            spread = pvariance(verdicts) if len(verdicts) > 1 else 0.0
+            if spread > hardest.get(place[0], (0.0, place))[0]:
+                hardest[place[0]] = (spread, place)
+        fights = {
+            place: list({r.text: r for r in judged[place] if context.roles.verdict(r.text) is not None}.values())
+            for _, place in hardest.values()
+        }
+        battles = self._battles({place: (attempts[place], own) for place, own in fights.items()}, context)
+        firsts = sum(won for own in battles.values() for _, _, won in own)
+        total = sum(map(len, battles.values()))
+        made = []
+        for place, own in battles.items():
+            if not own:
+                continue
+            strengths = elo(len(fights[place]), _weighted(own, firsts, total), self.ridge)
+            one = attempts[place]
+            made += [
+                replace(reply, score=e, source=f"meta_judge@{context.round}", parents=(one.prompt.id, one.id))
+                for reply, e in zip(fights[place], strengths, strict=True)
+            ]
+        context.log.metric("meta_judge/judgements", len(made))
+        context.log.metric("meta_judge/first_place_wins", firsts / total if total else 0.5)
+        return [*records, *made]
+
+    def _battles(
+        self, fights: dict[tuple[str, str], tuple[Rollout, list[Rollout]]], context: Context
+    ) -> dict[tuple[str, str], list[Battle]]:
+        """Who beat whom; a reply that decides nothing makes no battle."""
+        words = beside(__name__, "meta_judge.txt")
+        asked: list[tuple[tuple[str, str], int, int, Prompt]] = []
+        for place, (attempt, own) in fights.items():
+            problem = spoken(attempt.prompt.prompt)
+            for i, j in itertools.permutations(range(len(own)), 2):
+                said = words.format(problem=problem, attempt=attempt.text, first=own[i].text, second=own[j].text)
+                question = Prompt(prompt=[{"role": "user", "content": said}], key=attempt.prompt.key)
+                asked.append((place, i, j, question))
+        replies = context.policy.sample([question for *_, question in asked], 1, GREEDY) if asked else []
+        battles: dict[tuple[str, str], list[Battle]] = {place: [] for place in fights}
+        for (place, i, j, _), [reply] in zip(asked, replies, strict=True):
+            last = (reply.text.strip().splitlines() or [""])[-1].strip(" \t*_`.")
+            if last in ("#1", "#2"):
+                battles[place].append((i, j, last == "#1"))
+        return battles
+
+
+def _noted(about: Rollout, role: str) -> dict[str, Any]:
+    """The notes of a problem, with the role that a prompt made of it plays."""
+    return {**about.prompt.info, "role": role}
+
+
+def _weighted(battles: Sequence[Battle], firsts: int, total: int) -> list[tuple[int, int, float]]:
+    """Winner, loser and weight of each battle."""
+    return [(i, j, (total - firsts) / total) if won else (j, i, firsts / total) for i, j, won in battles]
+
+
+def elo(n: int, battles: Sequence[tuple[int, int, float]], ridge: float) -> list[float]:
+    """Strengths of n players by penalized maximum likelihood, from winners, losers and weights; their mean is 0."""
+    import numpy as np
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    wins = np.zeros((n, n))
+    for winner, loser, weight in battles:
+        wins[winner, loser] += weight
+
+    def loss(e: Any) -> tuple[float, Any]:
+        gap = e[:, None] - e[None, :]
+        pull = wins * expit(-gap)
+        return float((wins * np.logaddexp(0, -gap)).sum() + ridge * (e @ e) / 2), pull.sum(0) - pull.sum(1) + ridge * e
+
+    found = minimize(loss, np.zeros(n), jac=True, method="L-BFGS-B", options={"gtol": 1e-9, "ftol": 1e-14})
+    return [float(e) for e in found.x]

@@ -1,0 +1,219 @@
+"""The model writes problems and solves them; both roles learn from those that are neither easy nor hopeless.
+
+Idea: a model that writes its own problems never runs out of them; how often it then solves one says what it is worth,
+both to the solver (train on what is solved now and then) and to the proposer (write more like it).
+Survey: interaction-based generation, section 2.4.3.
+Paper: arXiv:2508.05004 (R-Zero), Huang et al., 2025, and arXiv:2505.03335 (Absolute Zero), Zhao et al., 2025; the other
+  values come from arXiv:2510.24684 (SPICE), arXiv:2601.07055 (Dr. Zero) and arXiv:2510.23595 (MAE), Chen et al., 2025.
+Algorithm:
+  1. Draw proposals in the role `propose`. One that the task cannot read is invalid; one of a problem held out for
+     tests is thrown away, so that neither role is trained on it.
+  2. Solve each new problem `samples` times. Its rate p is the share of samples with the most frequent answer (R-Zero)
+     or their mean reward (Absolute Zero).
+  3. Solver data: the samples of problems with low <= p <= high.
+  4. Proposer data: each proposal, scored with a value of p (see VALUES) less `repetition` times the share of the batch
+     that states the same problem, never below 0; `invalid` where it states none.
+  5. With `grade` (MAE) the model also grades each problem from 1 to 10, read as a tenth of it, 0 where nothing is read.
+     The proposal scores (value + grade + 1) / 3, less repetition, and a problem graded below `gate` trains no solver.
+Differs: both papers train with GRPO-like updates inside a step, here the records go to any optimization, and one model
+  plays both roles (R-Zero: two). R-Zero's code trains the solver on 0.3 <= p <= 0.8, which are the defaults, and uses
+  min(p, 1 - p), half of the paper's value; it finds repetitions by BLEU clusters, here they are equal keys. Absolute
+  Zero's code scores proposals of value 0 with -0.5, shows earlier problems to the proposer, and takes no band (0 to 1).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
+from selfimprove.problems.splits import split_of
+from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.registry import register
+from selfimprove.text import beside, spoken
+
+_GRADE = re.compile(r"score\W{1,5}(10|[1-9])(?![\d.]\d)", re.IGNORECASE)
+
+
+def azr_learn(p: float, n: int) -> float:
+    """Absolute Zero: the share of failures, but nothing for a problem that is never or always solved."""
+    return 1.0 - p if 0.0 < p < 1.0 else 0.0
+
+
+def rzero_unc(p: float, n: int) -> float:
+    """R-Zero: 1 where the solver is as unsure as can be, 0 where all samples agree or none does."""
+    return 1.0 - 2.0 * abs(p - 0.5)
+
+
+def spice_var(p: float, n: int) -> float:
+    """SPICE: a bell over the variance of the marks, highest at its largest value, 0.25; the width is our choice."""
+    return math.exp(-((p * (1.0 - p) - 0.25) ** 2) / (2 * 0.01))
+
+
+def drzero_diff(p: float, n: int) -> float:
+    """Dr. Zero: 1 for a problem that one sample solves, less for each further one; nothing for none or all."""
+    return (n - p * n) / (n - 1) if 0.0 < p < 1.0 else 0.0
+
+
+def mae(p: float, n: int) -> float:
+    """MAE: the share of failures, also of a problem that nobody solves; its `grade` has to tell junk from hard."""
+    return 1.0 - p
+
+
+VALUES: dict[str, Callable[[float, int], float]] = {
+    function.__name__: function for function in (azr_learn, rzero_unc, spice_var, drzero_diff, mae)
+}
+"""What a problem is worth to the proposer, by the rate p of n samples."""
+
+
+@register("propose", paper="2508.05004")
+@dataclass
+class Propose(Acquisition):
+    consumes: ClassVar[Any] = None
+    produces: ClassVar[Any] = Rollout
+    problems: int = 1000
+    """Proposals per round; some are invalid, repeated or held out."""
+    samples: int = 9
+    """Solutions drawn of each problem."""
+    temperature: float = 1.0
+    """Sampling temperature of both roles."""
+    proposer_top_p: float = 0.95
+    """Nucleus of the proposer's sampling."""
+    levels: list[int] = field(default_factory=list)
+    """Difficulties asked for in equal shares; none given: the prompt names no difficulty."""
+    answers: bool = False
+    """Keep the answer that the task works out itself, for a reward that looks at it and for the label precision."""
+    rate: str = "agreement"
+    """What p is: `agreement` on the most frequent answer, or `reward`, the mean score."""
+    low: float = 0.3
+    """Lowest p of a problem that the solver is trained on."""
+    high: float = 0.8
+    """Highest p of a problem that the solver is trained on."""
+    train: str = "both"
+    """Whose data is given on: `solver`, `proposer` or `both`."""
+    value: str = "rzero_unc"
+    """The proposer's score as a function of p: azr_learn, rzero_unc, spice_var, drzero_diff or mae."""
+    invalid: float = -1.0
+    """The score of a proposal that states no problem."""
+    repetition: float = 1.0
+    """What is taken off the score of a proposal for the share of the batch that states its problem."""
+    grade: bool = False
+    """Whether the model grades each problem, and the proposer is paid for that as well."""
+    gate: float = 0.0
+    """Lowest grade of a problem that the solver is trained on, where `grade` is set."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("rate", ("agreement", "reward")),
+            ("train", ("solver", "proposer", "both")),
+            ("value", tuple(VALUES)),
+        ):
+            if getattr(self, name) not in choices:
+                given = getattr(self, name)
+                raise RecipeError(f"acquisition.propose.{name} is {given!r}; choose from {', '.join(choices)}")
+        if self.samples < 2:
+            raise RecipeError(f"acquisition.propose.samples is {self.samples}; a rate takes at least 2")
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        proposals = [(reply, self._read(reply, context)) for reply in self._propose(context)]
+        open_ = [(reply, problem) for reply, problem in proposals if not problem or split_of(problem.key) == "train"]
+        stated = Counter(problem.key for _, problem in open_ if problem)
+        problems = list({problem.key: problem for _, problem in open_ if problem}.values())
+        sampling = Sampling(temperature=self.temperature)
+        source = f"propose@{context.round}"
+        drawn = [
+            replace(rollout, source=source, parents=(rollout.prompt.id,))
+            for group in context.policy.sample(problems, self.samples, sampling)
+            for rollout in group
+        ]
+        scored = context.reward(drawn)
+        groups = [scored[i : i + self.samples] for i in range(0, len(scored), self.samples)]
+        rates = {p.key: self._rate(group, context) for p, group in zip(problems, groups, strict=True)}
+        grades = self._grades(problems, context) if self.grade else None
+        banded = [g for g in groups if self._within(rates[g[0].prompt.key], g[0].prompt.key, grades)]
+        valued = [
+            replace(reply, score=self._score(problem, rates, stated, len(open_), grades), source=source)
+            for reply, problem in open_
+        ]
+        for name, number in (
+            ("valid", sum(stated.values())),
+            ("held_out", len(proposals) - len(open_)),
+            ("distinct", len(problems)),
+            ("in_band", len(banded)),
+            ("value", sum(r.score or 0.0 for r in valued) / max(1, len(valued))),
+        ):
+            context.log.metric(f"propose/{name}", number)
+        solver = [rollout for group in banded for rollout in group] if self.train != "proposer" else []
+        return [*solver, *(valued if self.train != "solver" else [])]
+
+    def _propose(self, context: Context) -> list[Rollout]:
+        """The proposals, as rollouts of the proposer's prompts."""
+        levels: list[int | None] = [*self.levels] or [None]
+        role = {"role": "propose"}
+        prompts = [Prompt(prompt=context.roles.propose(level), key=_open_key(level), info=role) for level in levels]
+        shares = [self.problems // len(levels) + (i < self.problems % len(levels)) for i in range(len(levels))]
+        sampling = Sampling(temperature=self.temperature, top_p=self.proposer_top_p)
+        groups = context.policy.sample(prompts, max(shares), sampling)
+        drawn = [reply for group, share in zip(groups, shares, strict=True) for reply in group[:share]]
+        return [replace(reply, parents=(reply.prompt.id,)) for reply in drawn]
+
+    def _read(self, reply: Rollout, context: Context) -> Prompt | None:
+        """The problem that a proposal states, or None."""
+        problem = None if reply.truncated else context.roles.read_proposal(reply.text)
+        if problem is None:
+            return None
+        answer = problem.answer if self.answers else None
+        return replace(problem, answer=answer, source=f"propose@{context.round}", parents=(reply.prompt.id,))
+
+    def _rate(self, group: Sequence[Rollout], context: Context) -> float | None:
+        """How often a problem is solved; None where the reward cannot say."""
+        if self.rate == "reward":
+            marks = [rollout.score for rollout in group if rollout.score is not None]
+            return sum(marks) / len(marks) if marks else None
+        votes = Counter(answer for r in group if (answer := context.answer_of(r.text)) is not None)
+        return max(votes.values(), default=0) / len(group)
+
+    def _grades(self, problems: Sequence[Prompt], context: Context) -> dict[str, float]:
+        """What the model thinks of each problem as a problem, in [0, 1], by key."""
+        words = beside(__name__, "propose_grade.txt")
+        said = [words.replace("{problem}", spoken(problem.prompt)) for problem in problems]
+        asked = [Prompt(prompt=[{"role": "user", "content": text}]) for text in said]
+        replies = [_GRADE.findall(reply.text) for [reply] in context.policy.sample(asked, 1, GREEDY)]
+        grades = {p.key: int(found[-1]) / 10 if found else 0.0 for p, found in zip(problems, replies, strict=True)}
+        context.log.metric("propose/grade", sum(grades.values()) / max(1, len(grades)))
+        return grades
+
+    def _within(self, p: float | None, key: str, grades: dict[str, float] | None) -> bool:
+        graded = grades is None or grades[key] >= self.gate - 1e-9
+        return graded and p is not None and self.low - 1e-9 <= p <= self.high + 1e-9
+
+    def _score(
+        self,
+        problem: Prompt | None,
+        rates: dict[str, float | None],
+        stated: Counter[str],
+        batch: int,
+        grades: dict[str, float] | None,
+    ) -> float | None:
+        """What a proposal is worth; None where its rate is not known."""
+        if problem is None:
+            return self.invalid
+        p = rates[problem.key]
+        if p is None:
+            return None
+        value = VALUES[self.value](p, self.samples)
+        if grades is not None:
+            value = (value + grades[problem.key] + 1.0) / 3
+        return max(0.0, value - self.repetition * stated[problem.key] / batch)
+
+
+def _open_key(level: int | None) -> str:
+    """A key of the training split for a prompt that is no problem: records with other keys are thrown away."""
+    names = (f"propose {level} {i}" for i in itertools.count())
+    return next(name for name in names if split_of(name) == "train")

@@ -1,0 +1,114 @@
+"""The model writes more problems of the kind that it is given; nobody says what their answers are.
+
+Idea: a few problems stand for many. What a model writes after them is new training data for any method that needs no
+  reference answers, as long as copies and near copies are thrown away.
+Survey: prompt-based generation, section 2.4.1.
+Paper: arXiv:2212.10560 (Self-Instruct), Wang et al., 2022; for reinforcement learning arXiv:2505.20347 (SeRL), Fang et
+  al., 2025; for preferences arXiv:2401.10020 (Self-Rewarding) and arXiv:2410.06961 (SynPO).
+Algorithm:
+  1. Draw `problems` replies in the role `propose`, at each of the `levels` alike.
+  2. Drop those that state no problem, problems held out for tests, and problems whose key is known.
+  3. Drop a problem whose ROUGE-L with a given or an earlier new one is above `similarity`: the F-measure of the
+     longest common subsequence of words.
+  4. Give on the given problems as well, or with `seeds: false` the new ones alone.
+Differs: which examples the model is shown is the task's business; Self-Instruct shows eight, two of them its own. SynPO
+  writes problems from three random words, Self-Rewarding from eight examples. On a task of numbers in one template the
+  text says nothing of what is new: set similarity to 1, keys still tell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.problems.splits import split_of
+from selfimprove.records import Prompt, Record
+from selfimprove.registry import register
+from selfimprove.text import spoken
+
+
+@register("self_instruct", paper="2212.10560")
+@dataclass
+class SelfInstruct(Acquisition):
+    consumes: ClassVar[Any] = Prompt
+    produces: ClassVar[Any] = Prompt
+    asks: ClassVar[tuple[str, ...]] = ("propose",)
+    problems: int = 2000
+    """Problems that the model is asked for in a round; some state nothing, or nothing new."""
+    levels: list[int] = field(default_factory=list)
+    """Difficulties asked for in equal shares; none given: the prompt names no difficulty."""
+    temperature: float = 0.8
+    """Sampling temperature of the writer."""
+    top_p: float = 0.95
+    """Nucleus of the writer's sampling."""
+    similarity: float = 0.7
+    """Highest ROUGE-L with a known problem; 1 lets all pass whose key is new."""
+    answers: bool = False
+    """Keep the answer that the task works out itself, for the label precision and for a reward that looks at it."""
+    seeds: bool = True
+    """Give on the problems that came in."""
+
+    def __post_init__(self) -> None:
+        if self.problems < 1 or not 0 <= self.similarity <= 1:
+            raise RecipeError("acquisition.self_instruct needs problems of at least 1, and similarity from 0 to 1")
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        levels: list[int | None] = [*self.levels] or [None]
+        asked = [Prompt(prompt=context.roles.propose(level), key=f"propose {level}") for level in levels]
+        shares = [self.problems // len(levels) + (i < self.problems % len(levels)) for i in range(len(levels))]
+        sampling = Sampling(temperature=self.temperature, top_p=self.top_p)
+        groups = context.policy.sample(asked, max(shares), sampling, role="propose")
+        replies = [reply for group, share in zip(groups, shares, strict=True) for reply in group[:share]]
+        stated = [None if reply.truncated else context.roles.read_proposal(reply.text) for reply in replies]
+        valid = [problem for problem in stated if problem]
+        keys = {prompt.key for prompt in records}
+        fresh: dict[str, Prompt] = {}
+        for problem in valid:
+            if problem.key not in keys and split_of(problem.key) == "train":
+                fresh.setdefault(problem.key, problem)
+        kept = self._unlike([_words(prompt) for prompt in records], list(fresh.values()))
+        for name, number in (("valid", len(valid)), ("fresh", len(fresh)), ("kept", len(kept))):
+            context.log.metric(f"self_instruct/{name}", number / len(replies))
+        source = f"self_instruct@{context.round}"
+        made = [replace(p, answer=p.answer if self.answers else None, source=source) for p in kept]
+        return [*(records if self.seeds else []), *made]
+
+    def _unlike(self, known: list[list[str]], problems: Sequence[Prompt]) -> list[Prompt]:
+        """The problems that are not too like a known one or an earlier one."""
+        if self.similarity >= 1:
+            return list(problems)
+        pool, kept = [(words, Counter(words)) for words in known], list[Prompt]()
+        for problem in problems:
+            words = _words(problem)
+            counts = Counter(words)
+            if any(self._alike(words, counts, *other) for other in pool):
+                continue
+            pool.append((words, counts))
+            kept.append(problem)
+        return kept
+
+    def _alike(self, one: list[str], own: Counter[str], other: list[str], its: Counter[str]) -> bool:
+        """Whether ROUGE-L is above the bound; words in common bound it, and are counted faster."""
+        size = len(one) + len(other)
+        if not size or 2 * (own & its).total() <= self.similarity * size + 1e-9:
+            return False
+        return 2 * _common(one, other) > self.similarity * size + 1e-9
+
+
+def _words(prompt: Prompt) -> list[str]:
+    return spoken(prompt.prompt).casefold().split()
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    """The length of the longest common subsequence."""
+    row = [0] * (len(other) + 1)
+    for word in one:
+        before = row
+        row = [0]
+        for place, its in enumerate(other):
+            row.append(before[place] + 1 if word == its else max(before[place + 1], row[-1]))
+    return row[-1]

@@ -1,0 +1,115 @@
+"""From general advice to a solution: guideline, what it means here, a plan, and the path that follows the plan.
+
+Idea: paths that all begin from the problem are alike and teach one task. Paths that each begin from another general way
+of thinking are different, and what they share is of use for other tasks as well.
+Survey: transformation-based generation, section 2.4.2.
+Paper: arXiv:2410.02108 (ReGenesis), Peng et al., 2024.
+Algorithm:
+  1. Of each problem take each of the first `single` guidelines alone; for `picked` more paths the model itself picks
+     two or three guidelines from the whole list.
+  2. Ask what the guideline means for the problem, without solving it.
+  3. Ask for a plan, step by step, that uses this.
+  4. Ask the problem again with the plan; the reply is a path, and is given on with the problem alone for its prompt.
+  5. What is right is for reward and selection; `rationalize` behind this shows the answer where no path was right.
+Differs: the 25 guidelines, which lie beside this file, one a line, and the words of the requests are ours. 25 alone and
+  20 picked, temperature 1.2 and top-p 0.9 are those of its code. There problems that no path solved go through all
+  steps again with the answer shown at a lower temperature, here through the task's role `hint`. Its code cuts off what
+  stands before the first numbered step of a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.records import Message, Prompt, Record, Rollout
+from selfimprove.registry import register
+from selfimprove.text import beside, spoken
+
+PICK = "Choose two or three of these that help with the problem below."
+ADAPT = "Say in a sentence or two what this means for the problem below."
+PLAN = "Plan the solution of the problem below step by step, by this."
+ASK = "{words} Do not solve it.\n\n{given}\n\nProblem: {problem}"
+FOLLOW = "{problem}\n\nSolve it step by step by this plan:\n{given}"
+
+
+@register("structured_paths", paper="2410.02108")
+@dataclass
+class StructuredPaths(Acquisition):
+    consumes: ClassVar[Any] = Prompt
+    produces: ClassVar[Any] = Rollout
+    single: int = 25
+    """Guidelines that are used alone, from the head of the list; one path of each problem for each."""
+    picked: int = 20
+    """Further paths of each problem, whose guidelines the model picks."""
+    temperature: float = 1.2
+    """Sampling temperature of all steps."""
+    top_p: float = 0.9
+    """Nucleus: the smallest set of tokens with this much probability."""
+    max_completion_length: int | None = None
+    """Tokens of each reply; null leaves it to the engine."""
+
+    def __post_init__(self) -> None:
+        most = len(_guidelines())
+        if not 0 <= self.single <= most or self.picked < 0 or not self.samples:
+            raise RecipeError(
+                f"acquisition.structured_paths takes single of 0 to {most}, picked of 0 or more, not both 0"
+            )
+
+    @property
+    def samples(self) -> int:
+        """Completions of each problem, for the cost of a run."""
+        return 3 * self.single + 4 * self.picked
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        known, sampling = _guidelines(), self._sampling()
+        listed = "\n".join(f"{number}. {line}" for number, line in enumerate(known, 1))
+        picks: list[list[Rollout]] = [[] for _ in records]
+        if self.picked:
+            asked = [_asked(prompt, PICK, listed) for prompt in records]
+            picks = context.policy.sample(asked, self.picked, sampling)
+        steps = [
+            (prompt, guideline)
+            for prompt, group in zip(records, picks, strict=True)
+            for guideline in (*known[: self.single], *(one.text for one in group))
+        ]
+        for words in (ADAPT, PLAN):
+            replies = context.policy.sample([_asked(prompt, words, given) for prompt, given in steps], 1, sampling)
+            steps = [(prompt, reply.text) for (prompt, _), [reply] in zip(steps, replies, strict=True)]
+        shown = [replace(prompt, prompt=_followed(prompt.prompt, plan), answer=None) for prompt, plan in steps]
+        paths = [path for [path] in context.policy.sample(shown, 1, sampling)]
+        context.log.metric("structured_paths/distinct", len({p.text for p in paths}) / max(1, len(paths)))
+        return [
+            replace(
+                path,
+                prompt=prompt,
+                source=f"structured_paths@{context.round}",
+                parents=(prompt.id,),
+                logprobs=None,
+            )
+            for path, (prompt, _) in zip(paths, steps, strict=True)
+        ]
+
+    def _sampling(self) -> Sampling:
+        return Sampling(
+            temperature=self.temperature, top_p=self.top_p, max_completion_length=self.max_completion_length
+        )
+
+
+def _guidelines() -> list[str]:
+    return beside(__name__, "structured_paths.txt").splitlines()
+
+
+def _asked(prompt: Prompt, words: str, given: str) -> Prompt:
+    """A request about a problem, without what the task says of its final answer."""
+    text = ASK.format(words=words, given=given.strip(), problem=spoken(prompt.prompt))
+    return replace(prompt, prompt=[{"role": "user", "content": text}], answer=None)
+
+
+def _followed(messages: Sequence[Message], plan: str) -> list[Message]:
+    """The problem with a plan behind it; the task's system message stays."""
+    text = FOLLOW.format(problem=messages[-1]["content"], given=plan.strip())
+    return [*messages[:-1], {**messages[-1], "content": text}]

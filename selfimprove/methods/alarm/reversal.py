@@ -1,0 +1,59 @@
+"""Vetoes a candidate that is better at the task and worse beyond it: a gain that is bought.
+
+Idea: pass@1 can rise while diversity and problems of other kinds get worse; then the model has narrowed, not improved.
+Survey: autonomous evaluation, section 6; metric deficiency, section 7.5.
+Paper: arXiv:2407.05013 (Progress or Regress?), Wu et al., 2024: self-improvement reversal.
+Algorithm:
+  1. Candidate and champion on the same gate problems: does McNemar's exact test at `alpha` say that it solves more?
+  2. If so, test a fall of each part `ood/...` by McNemar's test, and of the different right texts of a solved audit
+     problem by a z-test; Holm's correction over all of these.
+  3. Level 2 where one of them fell at `alpha`.
+Differs: the paper has no test. It also looks at pass@k, which the alarm `large_k` watches. Levels of difficulty are not
+  looked at one by one: the score of the gate weighs them already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from selfimprove.interfaces import Alarm
+from selfimprove.measures.statistics import discordant, holm, mcnemar, z_test
+from selfimprove.records import Alert
+from selfimprove.registry import register
+from selfimprove.rounds import Evidence, Groups
+
+
+@register("reversal", paper="2407.05013")
+@dataclass
+class Reversal(Alarm):
+    alpha: float = 0.05
+    """One-sided level of the rise, and of the falls over all that is looked at."""
+
+    def check(self, evidence: Evidence) -> list[Alert]:
+        latest = evidence.history[-1] if evidence.history else None
+        if latest is None or latest.candidate is None:
+            return []
+        old, new = latest.champion, latest.candidate
+        rise = _p(new.scores, old.scores)
+        falls = {name: _p(old.parts[name], new.parts[name]) for name in old.parts if name in new.parts}
+        falls = {name: p for name, p in falls.items() if name.startswith("ood/")}
+        falls["different right solutions"] = z_test(_distinct(evidence.champion), _distinct(evidence.candidate))
+        adjusted = dict(zip(falls, holm([*falls.values()]), strict=True))
+        fallen = {name: p for name, p in adjusted.items() if p <= self.alpha}
+        if rise > self.alpha or not fallen:
+            return []
+        text = f"more problems are solved (p = {rise:.2g}), but {', '.join(fallen)} fell"
+        return [Alert(alarm="reversal", level=2, text=text, numbers={"rise": rise, **fallen})]
+
+
+def _p(high: Mapping[str, float], low: Mapping[str, float]) -> float:
+    """One-sided p that the first marks are the higher ones, on the problems that both have."""
+    keys = [key for key in low if key in high]
+    return mcnemar(*discordant([high[key] for key in keys], [low[key] for key in keys]))
+
+
+def _distinct(groups: Groups) -> list[float]:
+    """Different right texts over samples, of each problem that is solved."""
+    right = [{" ".join(r.text.split()) for r in group if (r.info.get("truth") or 0.0) > 0.5} for group in groups]
+    return [len(texts) / len(group) for texts, group in zip(right, groups, strict=True) if texts]

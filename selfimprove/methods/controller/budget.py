@@ -1,0 +1,104 @@
+"""Stop before a round that would not fit into a limit of hours, money, tokens or training steps.
+
+Idea: the last word of a run is its final exam, so it must end between two rounds and early enough to hold it.
+Survey: adaptive control, section 6.
+Paper: none.
+Algorithm:
+  1. The next round takes as much as the largest so far; where the last one took more than the one before, that much
+     more. Times `margin` for hours, money and tokens, which vary by chance.
+  2. After the last round two policies sit the final exam, which is sealed_problems / gate_problems times as long as the
+     gate's, the start votes on its control_problems, and two perhaps sit the gate's once more. One policy takes as long
+     at the gate's as in the slowest round.
+  3. Spent + next round + end of the run above a limit: stop.
+Differs: nothing to compare with. The first round is always run; what a killed step had spent is not known. A controller
+  that makes the next round larger is not foreseen: with `retry`, which doubles, set `margin` to 2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Controller
+from selfimprove.registry import register
+from selfimprove.rounds import Round, Stop
+
+
+@register("budget")
+@dataclass
+class Budget(Controller):
+    hours: float | None = None
+    """Hours of all steps, the start and the final exam included; null is no limit."""
+    money: float | None = None
+    """The same limit in money, at `price_per_hour`."""
+    price_per_hour: float | None = None
+    """What an hour costs."""
+    tokens: int | None = None
+    """Completion tokens of all stages that count them; null is no limit."""
+    training_steps: int | None = None
+    """Optimizer steps of all rounds; null is no limit."""
+    margin: float = 1.1
+    """How much larger than foreseen the next round may turn out."""
+
+    def __post_init__(self) -> None:
+        for name in ("hours", "money", "price_per_hour", "tokens", "training_steps"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise RecipeError(f"controller.budget.{name} is {value}; it must be above 0, or null for no limit")
+        if self.money is not None and self.price_per_hour is None:
+            raise RecipeError("controller.budget.money needs controller.budget.price_per_hour")
+        if not 1 <= self.margin < math.inf:
+            raise RecipeError(f"controller.budget.margin is {self.margin}; it must be 1 or more")
+
+    def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
+        for name in ("hours", "money", "tokens", "training_steps"):
+            limit = getattr(self, name)
+            if limit is None:
+                continue
+            rounds, ending = self._used(name, history, settings)
+            spent, following = math.fsum(rounds), _following(rounds[1:])
+            if name != "training_steps":
+                following *= self.margin
+            if spent + following + ending > limit:
+                end = f", the end of the run {ending:.3g}" if ending else ""
+                told = f"{spent:.3g} are spent, the next round may take {following:.3g}{end}"
+                return Stop(reason=f"budget of {limit:g} {name.replace('_', ' ')}: {told}")
+        return {}
+
+    def _used(self, name: str, history: Sequence[Round], settings: dict[str, Any]) -> tuple[list[float], float]:
+        """What each round used of a limit, round 0 first, and what the end of the run will use."""
+        if name in ("tokens", "training_steps"):
+            return [_counted(past, "tokens" if name == "tokens" else "steps") for past in history], 0.0
+        price = 1 / 3600 if name == "hours" else (self.price_per_hour or 0.0) / 3600
+        control = settings["control_problems"] * settings["control_samples"]
+        exams = (2 * settings["sealed_problems"] + control) / settings["gate_problems"] + 2
+        one = max((past.seconds.get("evaluation", 0.0) / _policies(past) for past in history), default=0.0)
+        return [price * _seconds(past) for past in history], price * exams * one
+
+
+def _following(rounds: Sequence[float]) -> float:
+    """The largest round so far, and what the last one took more than the one before: data that pile up do so."""
+    return max(rounds, default=0.0) + max(0.0, rounds[-1] - rounds[-2] if len(rounds) > 1 else 0.0)
+
+
+def _seconds(past: Round) -> float:
+    """Without the controllers' own, which are not known while they decide: a replay must see the same."""
+    return math.fsum(seconds for stage, seconds in past.seconds.items() if stage != "controller")
+
+
+def _policies(past: Round) -> int:
+    """How many policies were examined in a round; equal ones are examined once."""
+    if past.candidate is None:
+        return 1
+    return 2 if past.incumbent is None or past.incumbent.scores == past.champion.scores else 3
+
+
+def _counted(past: Round, name: str) -> float:
+    """The sum of a count over the stages of a round."""
+    found = [value for key, value in past.counts.items() if key.partition("/")[2] == name]
+    if past.round and not found:
+        raise RecipeError(f"controller.budget cannot limit {name}: no step of round {past.round} counts them")
+    return math.fsum(found)

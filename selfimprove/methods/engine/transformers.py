@@ -1,0 +1,173 @@
+"""Sample with Hugging Face transformers, on a CPU or one GPU.
+
+Idea: batched decoding that does equal work once: prompts are sorted by length, a prompt is prefilled once for all of
+its samples, equal prompts are drawn once, rows that have ended leave the batch, the cache is preallocated.
+Survey: inference engines, section 5.2.4.
+Paper: none.
+Algorithm:
+  1. Tokenize; merge equal prompts; sort by length; cut into batches of at most `batch_size` rows. Where memory runs
+     out, take half as many; the completions are the same.
+  2. Prefill each prompt once, repeat its cache n times, move it into a preallocated cache.
+  3. Draw each next token by inverting the cumulative distribution at a uniform number that depends on (seed, prompt,
+     sample, position) only, so a completion does not depend on its neighbours in the batch.
+  4. Drop finished rows whenever half of the batch has ended.
+Differs: `generate` prefills every sample and keeps finished rows; its greedy text is the same (a test compares them).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from selfimprove.errors import DeviceError, EngineError
+from selfimprove.inference import token_scores, weights
+from selfimprove.inference.chat import end_of, ending, prompts_ids
+from selfimprove.inference.decoding import Draw, decode
+from selfimprove.inference.weights import context_of
+from selfimprove.interfaces import Engine, Log, Sampling
+from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.registry import register
+
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+
+
+@register("transformers")
+@dataclass
+class Transformers(Engine):
+    portion: ClassVar[int] = 4096
+    batch_size: int = 1024
+    """Completions decoded together; where a device's memory runs out it is halved, and a line says what fits."""
+    max_completion_length: int = 512
+    """Tokens per completion, unless the method that samples sets its own limit."""
+    device: str = "auto"
+    """`auto` takes a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, `mps`."""
+    dtype: str = "auto"
+    """Weights' number type; `auto` takes what the checkpoint was saved in."""
+    cached_models: int = 2
+    """Checkpoints kept in memory at once."""
+
+    def __post_init__(self) -> None:
+        self._loaded: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
+        self._fitting = 0  # completions that fit into the memory together, where `batch_size` did not; 0: it did
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        import torch
+
+        model, tokenizer = self._load(checkpoint)
+        rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
+        ids = [tuple(one) for one in prompts_ids(tokenizer, [prompt.prompt for prompt in prompts])]
+        context = context_of(model)
+        full = {one for one in ids if len(one) >= context}  # a judge's prompt with an attempt that ran on and on
+        if len(full) == len(set(ids)):
+            full = set()  # all of them: decoding says what is wrong
+        order = sorted(set(ids) - full, key=lambda one: (len(one), one))
+        drawn = {one: [Draw([], 0.0, 0, None)] * rows for one in full}
+        place, done, tried = 0, 0, 0
+        while place < len(order):
+            size = self._fitting or self.batch_size
+            batch = order[place : place + max(1, size // rows)]
+            each = min(rows - done, size)  # a part of one prompt's samples, where not all of them fit
+            try:
+                groups = decode(model, tokenizer, batch, each, sampling, self.max_completion_length, seed, done)
+            except torch.OutOfMemoryError as error:
+                tried, self._fitting = tried or size, len(batch) * each // 2
+                if not self._fitting:
+                    raise EngineError(
+                        f"the device has no memory left for a single completion after a prompt of {len(batch[0])} "
+                        "tokens: lower engine.transformers.max_completion_length, or take a smaller model"
+                    ) from error
+                groups = None
+            if groups is None:  # only here what the failed batch held is free
+                torch.cuda.empty_cache()
+                continue
+            if tried:
+                log.note(
+                    f"memory ran out with {tried} completions at a time, {size} fit and are the same: "
+                    f"set engine.transformers.batch_size={size}"
+                )
+                tried = 0
+            for one, group in zip(batch, groups, strict=True):
+                drawn.setdefault(one, []).extend(group)
+            done = (done + each) % rows
+            place += 0 if done else len(batch)
+            log.progress(place * rows + done, len(order) * rows, "samples")
+        if full:
+            log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
+        usual = end_of(tokenizer)
+        texts = {
+            one: tokenizer.batch_decode([draw.tokens for draw in group], skip_special_tokens=True)
+            for one, group in drawn.items()
+        }
+        return [
+            [
+                Rollout(
+                    prompt=prompt,
+                    completion=[{"role": "assistant", "content": texts[one][i % rows]}],
+                    logprobs={"sum": round(drawn[one][i % rows].logprob, 4), "count": drawn[one][i % rows].count},
+                    info=ending(tokenizer, usual, drawn[one][i % rows].end),
+                )
+                for i in range(n)
+            ]
+            for prompt, one in zip(prompts, ids, strict=True)
+        ]
+
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        model, tokenizer = self._load(checkpoint)
+        rows = max(1, self.batch_size // 8)  # scoring holds the logits of all positions at once
+        return token_scores.score(model, token_scores.pairs_of(tokenizer, rollouts), statistic, rows)
+
+    def close(self) -> None:
+        self._loaded.clear()
+
+    def preflight(self) -> list[str]:
+        _check_place(self.device, self.dtype)
+        return []
+
+    def _load(self, checkpoint: Checkpoint) -> tuple[Any, Any]:
+        if checkpoint.path in self._loaded:
+            self._loaded.move_to_end(checkpoint.path)
+            return self._loaded[checkpoint.path]
+        for path in filter(_gone, list(self._loaded)):  # what a training had looked at on its way
+            del self._loaded[path]
+        while len(self._loaded) >= self.cached_models:
+            self._loaded.popitem(last=False)
+        self._loaded[checkpoint.path] = weights.load(checkpoint.path, self.device, self.dtype)
+        return self._loaded[checkpoint.path]
+
+
+def _gone(path: str) -> bool:
+    """Whether it was a folder that has been removed; a hub id has two parts at most."""
+    return len(Path(path).parts) > 2 and not Path(path).exists()
+
+
+def _check_place(device: str, dtype: str) -> None:
+    """Whether a model can be loaded there; torch is imported only where a device has to be looked for.
+
+    Raises:
+        EngineError: torch knows no such device or number type.
+        DeviceError: this machine does not have the device.
+    """
+    if dtype not in DTYPES:
+        raise EngineError(f"engine.transformers.dtype: {dtype!r} cannot be used; it takes {', '.join(DTYPES)}")
+    if device in ("auto", "cpu"):
+        return
+    import torch
+
+    try:
+        place = torch.device(device)
+        kind = torch.get_device_module(place)
+    except RuntimeError as error:
+        raise EngineError(f"engine.transformers.device: {str(error).splitlines()[0]}") from error
+    found = kind.device_count() if kind.is_available() else 0  # asked so that no memory of the device is taken
+    if (place.index or 0) >= found:
+        raise DeviceError(
+            f"engine.transformers.device: this machine has {found or 'no'} {place.type} devices, the recipe asks for "
+            f"{device!r}; `auto` takes a GPU if there is one"
+        )

@@ -1,0 +1,215 @@
+"""Sample with vLLM, on one or several GPUs: paged memory, batches that stay full, prefixes computed once.
+
+Idea: the fast engine for models that need a GPU. New weights go into the running process where that is known to work;
+what it then computes is compared with transformers every time, because a wrong reload makes no noise.
+Survey: inference engines, section 5.2.4.
+Paper: arXiv:2309.06180 (PagedAttention), Kwon et al., 2023.
+Algorithm:
+  1. Score eight fixed texts with a checkpoint by a forward pass in transformers, while vLLM sleeps.
+  2. Same architecture and untied embeddings: reload the weights and empty the prefix cache. A PEFT adapter on the base
+     that is loaded: serve it with the next requests. Anything else: a new process.
+  3. Score the texts with vLLM. A difference past the bound: a new process; if that differs too, EngineError. Numbers of
+     a process that went on which are not clearly nearer to the new weights than to those before: a new process.
+  4. Sample by token ids. Each prompt has a seed that follows from (seed, prompt); vLLM counts it up over the samples.
+Differs: the random numbers of a completion follow from (seed, prompt, sample), but the last bits of the logits depend
+  on the batch: where two tokens are nearly equal, a completion can change with its neighbours. Measured on vLLM's CPU
+  build only; on a GPU neither sleep mode nor tensor parallelism was run, and the bound for 16 bits is our guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfimprove.errors import DataError, EngineError, RecipeError
+from selfimprove.inference import agreement, token_scores
+from selfimprove.inference import weights as forward
+from selfimprove.inference.chat import end_of, ending, prompts_ids
+from selfimprove.inference.vllm_process import Process, Weights, check, look, parameters, weights_of
+from selfimprove.interfaces import Engine, Log, Sampling
+from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.registry import register
+
+ROWS = 128
+"""Completions in a batch that transformers scores."""
+KNOWN = 4
+"""Checkpoints of which tokenizer and reference are kept: those that a round compares, and the one served before."""
+
+
+@register("vllm", paper="2309.06180")
+@dataclass
+class Vllm(Engine):
+    max_completion_length: int = 512
+    """Tokens per completion, unless the method that samples sets its own limit."""
+    tensor_parallel_size: int = 1
+    """GPUs that share one model."""
+    gpu_memory_utilization: float = 0.9
+    """Share of each GPU's memory that vLLM takes for weights and cache."""
+    max_model_len: int | None = None
+    """Tokens of a prompt with its completion at most; null is the model's context, for which memory may not suffice."""
+    dtype: str = "auto"
+    """Weights' number type; `auto` takes what the checkpoint was saved in."""
+    enforce_eager: bool = False
+    """Start sooner and run slower: nothing is compiled, no CUDA graphs."""
+    sleep_level: int = 1
+    """On a GPU, what becomes of its memory between calls: 0 is kept, 1 moves the weights to the host, 2 drops them."""
+    max_difference: float | None = None
+    """Mean difference to transformers that is let pass, in nats per token; null: 0.001 in float32, 0.1 in 16 bits."""
+
+    def __post_init__(self) -> None:
+        if self.sleep_level not in (0, 1, 2):
+            raise RecipeError(f"engine.vllm.sleep_level is {self.sleep_level}; it must be 0, 1 or 2")
+        self._process: Process | None = None
+        self._known: OrderedDict[str, tuple[Weights, agreement.Reference]] = OrderedDict()
+        self._served = ""  # the folder that vLLM was found to run
+        self._difference = 0.0
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        process, (_, known) = self._vllm(), self._know(checkpoint)
+        rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
+        ids = [tuple(one) for one in prompts_ids(known.tokenizer, [prompt.prompt for prompt in prompts])]
+        context = min(known.context, self.max_model_len or known.context)
+        full = {one for one in ids if len(one) >= context}  # a judge's prompt with an attempt that ran on and on
+        order = sorted(set(ids) - full)
+        if full and not order:
+            raise DataError(
+                f"every prompt fills the model's context of {context} tokens: {min(map(len, full))} or more"
+            )
+        limit = sampling.max_completion_length or self.max_completion_length
+        options: dict[str, Any] = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "min_p")}
+        options |= {"n": rows, "stop_token_ids": known.ends, "logprobs": 0, "detokenize": False, "flat_logprobs": True}
+        room = [min(limit, context - len(one)) for one in order]
+        asked = [parameters(**options, seed=_seed(seed, o), max_tokens=m) for o, m in zip(order, room, strict=True)]
+        self._serve(checkpoint, log)
+        outputs = process.generate([list(one) for one in order], asked, log) if order else []
+        process.rest()
+        usual = end_of(known.tokenizer)
+        drawn = {one: _completions(output.outputs, known, usual) for one, output in zip(order, outputs, strict=True)}
+        drawn |= {one: [_unanswered()] * rows for one in full}
+        if full:
+            log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
+        return [
+            [Rollout(prompt=prompt, **drawn[one][i % rows]) for i in range(n)]
+            for prompt, one in zip(prompts, ids, strict=True)
+        ]
+
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        """vLLM gives `logprob`; transformers other statistics, texts that fill the context, and all with adapters."""
+        process, (weights, known) = self._vllm(), self._know(checkpoint)
+        pairs = token_scores.pairs_of(known.tokenizer, rollouts)
+        context = min(known.context, self.max_model_len or known.context)
+        mine = statistic == "logprob" and not weights.rank
+        fits = [mine and len(prompt) + len(said) < context for prompt, said in pairs]
+        here, there = (
+            [pair for pair, fit in zip(pairs, fits, strict=True) if fit is wanted] for wanted in (True, False)
+        )
+        if here:
+            self._serve(checkpoint, None)
+        short = iter(process.logprobs(here))
+        process.rest()
+        long = iter(())
+        if there:
+            model, _ = forward.load(checkpoint.path, "auto", weights.dtype)
+            long = iter(token_scores.score(model, there, statistic, ROWS))
+        return [next(short) if fit else next(long) for fit in fits]
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.close()
+        self._served = ""
+
+    def preflight(self) -> list[str]:
+        look()
+        return []
+
+    def _vllm(self) -> Process:
+        """The process, which starts when weights are loaded; what stands in the way is said before that."""
+        if self._process is None:
+            check()
+            import torch
+
+            names = ("tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "enforce_eager")
+            sleeps = torch.cuda.is_available() and self.sleep_level > 0
+            options = {name: getattr(self, name) for name in names} | ({"enable_sleep_mode": True} if sleeps else {})
+            self._process = Process(options, self.sleep_level)
+        return self._process
+
+    def _know(self, checkpoint: Checkpoint) -> tuple[Weights, agreement.Reference]:
+        """What transformers says of these weights."""
+        if checkpoint.path not in self._known:
+            self._vllm().rest()
+            weights = weights_of(checkpoint, self.dtype)
+            self._known[checkpoint.path] = weights, agreement.reference(checkpoint.path, weights.dtype)
+        for path in (self._served, checkpoint.path):  # the one served before is what a reload is compared with
+            if path in self._known:
+                self._known.move_to_end(path)
+        while len(self._known) > KNOWN:
+            self._known.popitem(last=False)
+        return self._known[checkpoint.path]
+
+    def _serve(self, checkpoint: Checkpoint, log: Log | None) -> None:
+        """Have vLLM run these weights, and be sure that it does.
+
+        Raises:
+            EngineError: vLLM cannot run them, or computes something else than transformers.
+        """
+        process, path, (weights, known) = self._vllm(), checkpoint.path, self._know(checkpoint)
+        if self._served != path or process.llm is None:
+            before, self._served = self._served, ""
+            bound = self.max_difference or (1e-3 if weights.dtype == "float32" else 0.1)
+            anew = process.load(weights, anew=not before)  # after a failure nobody knows what a process holds
+            found = process.logprobs(known.pairs)
+            self._difference = known.difference(found)
+            doubt = ""
+            if not self._difference <= bound:
+                doubt = f"vLLM differs by {self._difference:.3g} nats a token from transformers"
+            elif not (anew or known.clearly(found, self._known[before][1])):
+                doubt = "vLLM's numbers do not tell the new weights from those before"
+            if doubt and not anew:
+                if log:
+                    log.note(f"{doubt}: starting it anew")
+                process.load(weights, anew=True)
+                self._difference = known.difference(process.logprobs(known.pairs))
+            if not self._difference <= bound:
+                self.close()
+                raise EngineError(
+                    f"engine.vllm differs by {self._difference:.3g} nats a token from transformers on {path}, more "
+                    f"than {bound:g}: set engine=transformers, or engine.vllm.max_difference if you know why"
+                )
+            self._served = path
+        if log:
+            log.metric("vllm/difference", self._difference)
+
+
+def _completions(outputs: Sequence[Any], known: agreement.Reference, usual: int) -> list[dict[str, Any]]:
+    """The fields of the rollouts of one prompt. The end token is counted and not shown."""
+    lines = [list(output.token_ids) for output in outputs]
+    ended = [bool(line) and line[-1] in known.ends for line in lines]
+    shown = [line[:-1] if end else line for line, end in zip(lines, ended, strict=True)]
+    texts = known.tokenizer.batch_decode(shown, skip_special_tokens=True)
+    return [
+        {
+            "completion": [{"role": "assistant", "content": text}],
+            "logprobs": {"sum": round(output.cumulative_logprob, 4), "count": len(line)},
+            "info": ending(known.tokenizer, usual, line[-1] if end else None),
+        }
+        for output, line, end, text in zip(outputs, lines, ended, texts, strict=True)
+    ]
+
+
+def _unanswered() -> dict[str, Any]:
+    """The fields of the rollout of a prompt that leaves no room for a completion."""
+    said = [{"role": "assistant", "content": ""}]
+    return {"completion": said, "logprobs": {"sum": 0.0, "count": 0}, "info": {"finish_reason": "length"}}
+
+
+def _seed(seed: int, prompt: tuple[int, ...]) -> int:
+    """The seed of a prompt's first sample; the next samples have the next numbers."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{prompt}".encode()).digest()[:7], "big")

@@ -1,0 +1,41 @@
+"""The share of problems that the refined model answers rightly.
+
+Idea: one answer per problem, marked by the task's rule.
+Survey: performance evaluation, section 6.
+Paper: arXiv:2411.00640 (Adding Error Bars to Evals), Miller, 2024.
+Algorithm:
+  1. Answer each problem once with the recipe's refinement.
+  2. Mark it; problems whose reference cannot be read are left out.
+  3. Mean with its 95 % Wilson interval; the share of truncated completions beside it.
+  4. Where problems have levels, the gate guards each level as a part of its own.
+Differs: the paper's interval is by the central limit theorem; Wilson's holds near 0 and 1 as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from selfimprove.interfaces import Evaluation, Policy
+from selfimprove.measures.statistics import proportion
+from selfimprove.records import Report
+from selfimprove.registry import register
+from selfimprove.rounds import Exam
+
+
+@register("accuracy", paper="2411.00640")
+@dataclass
+class Accuracy(Evaluation):
+    def evaluate(self, policy: Policy, exam: Exam) -> Report:
+        rollouts = policy.answer(exam.problems)
+        marked = [replace(rollout, score=exam.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
+        scores = {rollout.prompt.key: rollout.score for rollout in marked if rollout.score is not None}
+        metrics = {
+            "accuracy": proportion(sum(scores.values()), len(scores)),
+            "truncated": proportion(sum(rollout.truncated for rollout in marked), len(marked)),
+        }
+        levels: dict[str, dict[str, float]] = {}
+        for rollout in marked:
+            if rollout.score is not None and "level" in rollout.prompt.info:
+                levels.setdefault(f"level/{rollout.prompt.info['level']}", {})[rollout.prompt.key] = rollout.score
+        parts = levels if len(levels) > 1 else {}
+        return Report(metrics=metrics, scores=scores, parts=parts, rollouts=tuple(marked))

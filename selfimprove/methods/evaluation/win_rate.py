@@ -1,0 +1,105 @@
+"""How often a judge prefers the policy's answer to one fixed answer, in both orders: for tasks that no rule marks.
+
+Idea: what people ask has seldom one right answer; but which of two replies is better can be said.
+Survey: performance evaluation, section 6; model judges, section 4.3.2.
+Paper: arXiv:2306.05685 (Judging LLM-as-a-Judge), Zheng et al., 2023: pairs in both orders.
+Algorithm:
+  1. The opponent of each problem is one sample of the weights of round 0, or with `against: reference` the data's own
+     reply. It is drawn first, so all policies of an exam meet the same one.
+  2. The policy answers with its refinement. The weights of round 0, or those of `judge_path`, compare both texts in
+     both orders, greedily; a reply ends in #1, #2 or #= (equal). The candidate never judges.
+  3. A problem scores the mean over both orders: 1 where the answer is preferred, 0 where the opponent is, 1/2 where
+     they are equal or the reply cannot be read. Equal texts score 1/2, and nobody is asked.
+  4. `win_rate` is the mean score with its 95 % interval. Beside it stand the shares of problems that are tied, of
+     replies that could not be read, and of decisions for what was shown first, which is 1/2 for a judge without bias.
+Differs: the paper declares a tie where the orders disagree, which is step 3 as well, and judges with GPT-4. Gates ask
+  on which problems the score is above 1/2; the opponent is a sample and no greedy answer because the start would tie
+  with that everywhere, and losses against it could not be seen. An unread reply is a tie, so a policy cannot gain by
+  answers that the judge stumbles over. A judge that the training was rewarded by is flattered; take another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import GREEDY, Evaluation, Policy, Sampling
+from selfimprove.measures.judge_reliability import preferred
+from selfimprove.measures.statistics import mean, proportion
+from selfimprove.records import Checkpoint, Prompt, Report
+from selfimprove.registry import register
+from selfimprove.rounds import Exam
+from selfimprove.text import beside, spoken
+
+
+@register("win_rate", paper="2306.05685")
+@dataclass
+class WinRate(Evaluation):
+    asks: ClassVar[tuple[str, ...]] = ("judge",)
+    samples: ClassVar[int] = 3  # of each problem beside the answer: the opponent, and the judge twice
+    against: str = "start"
+    """The opponent: `start` (one sample of the weights of round 0) or `reference` (the reply in the data)."""
+    temperature: float = 1.0
+    """Sampling temperature of the start's answers."""
+    judge_path: str | None = None
+    """Folder or hub id of a model that judges; null: the weights of round 0."""
+
+    def __post_init__(self) -> None:
+        if self.against not in ("start", "reference"):
+            raise RecipeError(f"evaluation.win_rate.against takes start or reference, not {self.against!r}")
+        if not self.temperature > 0:
+            raise RecipeError(f"evaluation.win_rate.temperature is {self.temperature}; it must be above 0")
+
+    def evaluate(self, policy: Policy, exam: Exam) -> Report:
+        if exam.start is None and (self.against == "start" or self.judge_path is None):
+            raise RecipeError(
+                "evaluation.win_rate compares with the start of a run, and there is no run here; set "
+                "evaluation.win_rate.against=reference and evaluation.win_rate.judge_path"
+            )
+        judge = Checkpoint(path=self.judge_path) if self.judge_path else exam.start
+        opponents = self._opponents(policy, exam)
+        answers = policy.answer(exam.problems)
+        met = [(answer, other) for answer, other in zip(answers, opponents, strict=True) if other is not None]
+        questions = [
+            _question(answer.prompt, *texts)
+            for answer, other in met
+            for texts in ((answer.text, other), (other, answer.text))
+            if answer.text != other
+        ]
+        asked = replace(policy, checkpoint=judge).sample(questions, 1, GREEDY, role="judge") if questions else []
+        said = [preferred(group[0].text) for group in asked]
+        replies, scores = iter(said), dict[str, float]()
+        for answer, other in met:
+            ahead, behind = (0.5, 0.5) if answer.text == other else (_or_tie(next(replies)), _or_tie(next(replies)))
+            scores[answer.prompt.key] = (ahead + 1 - behind) / 2
+        metrics = {
+            "win_rate": mean([*scores.values()]),
+            "win_rate/tie": proportion(sum(score == 0.5 for score in scores.values()), len(scores)),
+            "truncated": proportion(sum(answer.truncated for answer in answers), len(answers)),
+        }
+        decided = [word for word in said if word in (0.0, 1.0)]
+        unread = sum(word is None for word in said)
+        metrics |= {"win_rate/unread": proportion(unread, len(said))} if said else {}
+        metrics |= {"win_rate/first": proportion(sum(decided), len(decided))} if decided else {}
+        if 2 * unread > len(said):
+            policy.log.note(f"{unread} of {len(said)} replies of the judge could not be read and count as ties")
+        marked = tuple(replace(answer, score=scores.get(answer.prompt.key)) for answer in answers)
+        return Report(metrics=metrics, scores=scores, measure="win_rate", rollouts=marked)
+
+    def _opponents(self, policy: Policy, exam: Exam) -> Sequence[str | None]:
+        if self.against == "reference":
+            return [prompt.info.get("solution") or prompt.answer for prompt in exam.problems]
+        start = replace(policy, checkpoint=exam.start)
+        return [group[0].text for group in start.sample(exam.problems, 1, Sampling(temperature=self.temperature))]
+
+
+def _or_tie(word: float | None) -> float:
+    return 0.5 if word is None else word
+
+
+def _question(prompt: Prompt, first: str, second: str) -> Prompt:
+    words = beside(__name__, "win_rate.txt")
+    said = words.format(problem=spoken(prompt.prompt), first=first, second=second)
+    return Prompt(prompt=[{"role": "user", "content": said}], key=prompt.key)

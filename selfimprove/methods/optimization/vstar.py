@@ -1,0 +1,109 @@
+"""Imitate the right samples, and learn from right and wrong ones together to tell them apart: generator and verifier.
+
+Idea: rejection sampling throws the wrong samples away, though they show what a mistake looks like. A copy of the model
+that prefers right to wrong solutions makes the best of many samples at inference.
+Survey: direct optimization, section 4.2; verifiers at inference, section 5.2.
+Paper: arXiv:2402.06457 (V-STaR), Hosseini et al., 2024.
+Algorithm:
+  1. Take the scored rollouts of this round and of all rounds before; equal texts of a problem count once.
+  2. Generator: supervised fine-tuning on those with a score of at least `right`, from the weights of round 0, or with
+     `restart: last` from the newest policy.
+  3. Verifier: direct preference optimization of right over wrong (a score of at most `wrong`) solutions of a problem,
+     each with each, at most `pairs` of them; from the weights of round 0, which are also its reference.
+  4. It is saved in the folder `verifier` within the generator's. The refinement `best_of_n` with `scorer: verifier`
+     takes the sample that is likeliest under it.
+Differs: the paper's verifier starts from a model fine-tuned on reference solutions, here that is the model of round 0.
+  16 samples a problem and 3 rounds are the paper's, with LoRA; the cap, beta and the steps are our choice. Without a
+  pair there is no verifier, and a note says so.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, ClassVar
+
+from selfimprove import training
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.logs import MetricLog
+from selfimprove.records import Checkpoint, Preference, Rollout
+from selfimprove.registry import register
+
+
+@register("vstar", paper="2402.06457")
+@dataclass
+class Vstar(training.Adapted, training.Trained, Optimization):
+    consumes: ClassVar[Any] = Rollout
+    right: float = 1.0
+    """Lowest score of a right solution."""
+    wrong: float = 0.0
+    """Highest score of a wrong one; the rest is left out."""
+    pairs: int = 10
+    """Most pairs of one problem."""
+    beta: float = 0.1
+    """Strength of the verifier's pull to its reference."""
+    verifier_learning_rate: float = 1e-6
+    """Peak learning rate of the verifier."""
+    verifier_max_steps: int = -1
+    """Optimizer steps of the verifier; -1 is one pass over the pairs."""
+    restart: str = "base"
+    learning_rate: float = 1e-5
+    num_train_epochs: float = 3.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.right > self.wrong or self.pairs < 1:
+            raise RecipeError("optimization.vstar needs right above wrong, and pairs of 1 or more")
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        rows = training.replayed(records, context)
+        groups: dict[str, dict[str, Rollout]] = {}
+        for row in rows:
+            if isinstance(row, Rollout) and row.score is not None:
+                groups.setdefault(row.prompt.key, {})[row.text] = row
+        good = [one for group in groups.values() for one in group.values() if self._right(one)]
+        if not good:
+            raise DataError(f"vstar: none of {len(rows)} rollouts has a score of {self.right:g} or more")
+        schedule, folder = training.schedule_of(self, context.seed), context.folder / "model"
+        made = training.sft(training.start_of(self, context), good, folder, schedule, context.log)
+        self._verifier(self._pairs(groups, context), context)
+        return made
+
+    def _right(self, rollout: Rollout) -> bool:
+        return rollout.score is not None and rollout.score >= self.right - 1e-9
+
+    def _pairs(self, groups: dict[str, dict[str, Rollout]], context: Context) -> list[Preference]:
+        source, made = random.Random(context.seed), list[Preference]()
+        for group in groups.values():
+            right = [one for one in group.values() if self._right(one)]
+            wrong = [one for one in group.values() if (one.score or 0.0) <= self.wrong + 1e-9]
+            both = list(product(right, wrong))
+            for one, other in source.sample(both, min(self.pairs, len(both))):
+                made.append(Preference.of(one, other))
+        return made
+
+    def _verifier(self, pairs: Sequence[Preference], context: Context) -> None:
+        context.log.metric("vstar/pairs", len(pairs))
+        if not pairs:
+            context.log.note("vstar: no problem has right and wrong solutions, so there is no verifier in this round")
+            return
+        schedule = replace(
+            training.schedule_of(self, context.seed),
+            learning_rate=self.verifier_learning_rate,
+            max_steps=self.verifier_max_steps,
+            num_train_epochs=1.0,
+        )
+        training.dpo(
+            context.start,
+            pairs,
+            context.folder / "model" / "verifier",
+            schedule,
+            MetricLog(context.log),
+            loss_type=["sigmoid"],
+            loss_weights=None,
+            beta=self.beta,
+            reference=context.start,
+        )

@@ -1,0 +1,78 @@
+"""Run the program in a completion on the problem's tests: the share that passes, or all or nothing.
+
+Idea: whether a program works can be found out by running it, so no model has to judge it.
+Survey: verifiable rewards, section 4.3.2.
+Paper: arXiv:2207.01780 (CodeRL), Le et al., 2022: rewards by what the unit tests say.
+Algorithm:
+  1. Take the program of each completion: its last block of Python, else all of it. None of it scores 0.
+  2. Run it on the tests of the problem's reference in the sandbox. A program that the clock ended before its computing
+     time was used up is run once more, alone.
+  3. Score 1 where all tests pass and else 0, or with `mode: fraction` the share that passes. None where the reference
+     has no tests, or none at all.
+  4. Count what became of the programs: `outcome/ok`, `outcome/wrong`, `outcome/timeout`, ... are shares of them.
+Differs: CodeRL gives -1 where a program does not compile, -0.6 where it fails, -0.3 where a test fails and 1 where all
+  pass; here all that fails is 0.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Reward
+from selfimprove.problems.code_rows import checks_of, program_of
+from selfimprove.records import Rollout
+from selfimprove.registry import nearest, register
+from selfimprove.safety.sandbox.grading import STATUSES, Checks, Grade, grade
+from selfimprove.safety.sandbox.jail_process import Limits
+from selfimprove.safety.sandbox.open import shared
+
+MODES = ("all", "fraction")
+
+
+@register("code_execution", paper="2207.01780")
+@dataclass
+class CodeExecution(Reward):
+    mode: str = "all"
+    """`all`: 1 where every test passes; `fraction`: the share of the tests that pass."""
+    cpu_seconds: int = 2
+    """Computing time of a program; twice as much may pass on the clock."""
+    memory_mb: int = 512
+    """Memory of a program."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise RecipeError(f"reward.code_execution.mode cannot be {self.mode!r}.{nearest(self.mode, MODES)}")
+        if self.cpu_seconds < 1 or self.memory_mb < 128:
+            raise RecipeError("reward.code_execution needs cpu_seconds of at least 1 and memory_mb of at least 128")
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        work = [[(program_of(r.text) or "", r.prompt.answer or "") for r in group] for group in groups]
+        checks = {answer: checks_of(answer) for group in work for _, answer in group}
+        wanted = dict.fromkeys(pair for group in work for pair in group if pair[0])
+        grades = self._grades([(*pair, found) for pair in wanted if (found := checks[pair[1]]) is not None])
+        scores, seen = list[list[float | None]](), Counter[str]()
+        for group in work:
+            scores.append([])
+            for program, answer in group:
+                found = grades.get((program, answer), Grade((), "error:no program"))
+                scores[-1].append(self._score(found) if checks[answer] else None)
+                seen[found.status.partition(":")[0]] += checks[answer] is not None
+        for status in STATUSES if seen.total() else ():
+            context.log.metric(f"outcome/{status}", seen[status] / seen.total())
+        return scores
+
+    def _score(self, found: Grade) -> float:
+        return float(found.status == "ok") if self.mode == "all" else found.share
+
+    def _grades(self, work: list[tuple[str, str, Checks]]) -> dict[tuple[str, str], Grade]:
+        """The grade of each program on the tests of a reference, as many at a time as there are jails."""
+        if not work:
+            return {}
+        sandbox = shared(Limits(cpu_seconds=self.cpu_seconds, memory=self.memory_mb << 20))
+        with ThreadPoolExecutor(sandbox.workers) as threads:
+            grades = threads.map(lambda one: grade(sandbox, one[0], one[2]), work)
+            return {(program, answer): found for (program, answer, _), found in zip(work, grades, strict=True)}

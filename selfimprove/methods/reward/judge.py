@@ -1,0 +1,89 @@
+"""The model itself says whether an attempt is right: a reward without labels and without a verifier.
+
+Idea: to judge an answer is easier than to give one, so a model can be its own teacher.
+Survey: model judges, section 4.3.2.
+Paper: arXiv:2305.14483 (SIRLC), Pang et al., 2023: the correctness prompt; the evaluator's weights stay those of the
+  start. Several judgements of one answer are averaged in arXiv:2401.10020 (Self-Rewarding), Yuan et al., 2024.
+Algorithm:
+  1. Word each completion as the task's role `judge`; equal ones are asked once.
+  2. Draw `samples` judgements of all of them in one call and let the task read their verdicts.
+  3. With `scale: points` the words are a rubric of five points, one for each thing that an answer does, as in
+     Self-Rewarding; the last `Score: n` of a judgement is read as n / 5.
+  4. The score is the mean of the verdicts that could be read, None where there is none.
+  5. It must pass the audit form before it selects data, see `judging`.
+Differs: SIRLC asks once for a word, without steps before it, and also has a prompt for a mark from 1 to 10. The words
+  of the rubric are our own, and lie beside this file. The audit form is not in the papers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Reward, Sampling
+from selfimprove.records import Prompt, Rollout
+from selfimprove.registry import register
+from selfimprove.text import beside, spoken
+
+_POINTS = re.compile(r"score\W{1,5}([0-5])(?![\d.])", re.IGNORECASE)
+
+
+@register("judge", paper="2305.14483")
+@dataclass
+class Judge(Reward):
+    asks: ClassVar[tuple[str, ...]] = ("judge",)
+    judges: ClassVar[bool] = True
+    scale: str = "verdict"
+    """What is asked: the task's `verdict`, right or wrong, or `points`, none to five by a rubric."""
+    samples: int = 3
+    """Judgements of each attempt."""
+    temperature: float = 1.0
+    """Sampling temperature of the judgements; 0 is greedy, where one sample is enough."""
+    frozen: bool = True
+    """Whether the weights of round 0 judge in every round; else the policy that the round trains from."""
+    min_youden: float = 0.1
+    """Audit form: the share of right attempts that pass, less that of wrong ones, is above this by its lower bound."""
+    min_auc: float = 0.6
+    """Audit form: how often a right attempt must score above a wrong one at the same problem."""
+    trust: bool = False
+    """Go on with a judge that did not pass its audit form; the run says so."""
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("verdict", "points"):
+            raise RecipeError(f"reward.judge.scale is {self.scale!r}; it must be verdict or points")
+        if self.samples < 1:
+            raise RecipeError(f"reward.judge.samples is {self.samples}; it must be at least 1")
+        if self.temperature < 0:
+            raise RecipeError(f"reward.judge.temperature is {self.temperature}; it must be at least 0")
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        asked = [[self._question(rollout, context) for rollout in group] for group in groups]
+        questions = {question.id: question for group in asked for question in group}
+        policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy
+        sampling = Sampling(temperature=self.temperature)
+        judgements = policy.sample(list(questions.values()), self.samples, sampling, role="judge") if questions else []
+        marks: dict[str, float | None] = {}
+        for name, replies in zip(questions, judgements, strict=True):
+            verdicts = [mark for reply in replies if (mark := self._read(reply.text, context)) is not None]
+            marks[name] = sum(verdicts) / len(verdicts) if verdicts else None
+        scores = [[marks[question.id] for question in group] for group in asked]
+        flat = [mark for group in scores for mark in group]
+        context.log.metric("judge/unread", sum(mark is None for mark in flat) / max(1, len(flat)))
+        return scores
+
+    def _question(self, rollout: Rollout, context: Context) -> Prompt:
+        messages = context.roles.judge(rollout.prompt, rollout.text)
+        if self.scale == "points":
+            words = beside(__name__, "judge_points.txt")
+            said = words.format(problem=spoken(rollout.prompt.prompt), attempt=rollout.text)
+            messages = [{"role": "user", "content": said}]
+        return Prompt(prompt=messages, key=rollout.prompt.key)
+
+    def _read(self, text: str, context: Context) -> float | None:
+        if self.scale == "verdict":
+            return context.roles.verdict(text)
+        points = _POINTS.findall(text)
+        return int(points[-1]) / 5 if points else None

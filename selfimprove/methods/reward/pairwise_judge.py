@@ -1,0 +1,100 @@
+"""How often a completion is preferred to its siblings: the model compares each pair, in both orders.
+
+Idea: which of two is better is easier to say than how good one is; asking in both orders takes the preference for a
+  place out of it.
+Survey: model judges, section 4.3.2.
+Paper: arXiv:2405.00675 (SPPO), Wu et al., 2024: the win rate against the policy's own samples, a sample itself counted
+  at 1/2; both orders after arXiv:2306.05685 (LLM-as-a-Judge), Zheng et al., 2023.
+Algorithm:
+  1. Show each two different completions of a problem in both orders, `samples` times each; the reply ends in #1, #2 or
+     #= (equal), and other replies do not count. p12 is how often the first is preferred, as shown first.
+  2. The probability that i beats j is (p_ij + 1 - p_ji) / 2; of one order alone where the other was never read.
+  3. The score of i is the mean over all j of its problem, itself and equal texts at 1/2; pairs without any readable
+     reply are left out, and a completion none of whose pairs was read scores None.
+  4. It must pass the audit form before it selects data, see `judging`.
+Differs: SPPO asks a trained preference model; here the policy, or the weights of round 0, is asked in words that lie
+  beside this file. A model that follows no instructions gives no readable reply. The audit form is not in the papers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Reward, Sampling
+from selfimprove.measures.judge_reliability import preferred
+from selfimprove.records import Prompt, Rollout
+from selfimprove.registry import register
+from selfimprove.text import beside, spoken
+
+Battle = tuple[str, str, str]
+"""Id of the problem, the text shown first and the one shown second."""
+
+
+@register("pairwise_judge", paper="2405.00675")
+@dataclass
+class PairwiseJudge(Reward):
+    asks: ClassVar[tuple[str, ...]] = ("judge",)
+    judges: ClassVar[bool] = True
+    samples: int = 1
+    """Replies to each pair and order."""
+    temperature: float = 0.0
+    """Sampling temperature of the replies; 0 is greedy, where one sample is enough."""
+    frozen: bool = True
+    """Whether the weights of round 0 judge in every round; else the policy that the round trains from."""
+    min_youden: float = 0.1
+    """Audit form: the share of right attempts above 1/2, less that of wrong ones, is above this by its lower bound."""
+    min_auc: float = 0.6
+    """Audit form: how often a right attempt must score above a wrong one at the same problem."""
+    trust: bool = False
+    """Go on with a judge that did not pass its audit form; the run says so."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.temperature < 0:
+            raise RecipeError("reward.pairwise_judge needs samples of at least 1 and temperature of at least 0")
+
+    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        texts = [list(dict.fromkeys(rollout.text for rollout in group)) for group in groups]
+        battles: dict[Battle, Prompt] = {}
+        for group, own in zip(groups, texts, strict=True):
+            for first, second in itertools.permutations(own, 2):
+                prompt = group[0].prompt
+                battles[prompt.id, first, second] = _question(prompt, first, second)
+        policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy
+        sampling = Sampling(temperature=self.temperature)
+        drawn = policy.sample(list(battles.values()), self.samples, sampling, role="judge") if battles else []
+        won = {battle: _rate(replies) for battle, replies in zip(battles, drawn, strict=True)}
+        scores = [[self._of(rollout, group, won) for rollout in group] for group in groups]
+        unread = sum(rate is None for rate in won.values())
+        context.log.metric("pairwise_judge/unread", unread / max(1, len(won)))
+        return scores
+
+    def _of(self, rollout: Rollout, group: Sequence[Rollout], won: dict[Battle, float | None]) -> float | None:
+        place, rates, unread = rollout.prompt.id, list[float](), 0
+        others = [other.text for other in group if other.text != rollout.text]
+        for other in others:
+            ahead, behind = won[place, rollout.text, other], won[place, other, rollout.text]
+            sides = [*([] if ahead is None else [ahead]), *([] if behind is None else [1 - behind])]
+            if sides:
+                rates.append(sum(sides) / len(sides))
+            else:
+                unread += 1
+        if others and unread == len(others):
+            return None
+        rates += [0.5] * (len(group) - len(others))
+        return sum(rates) / len(rates)
+
+
+def _question(prompt: Prompt, first: str, second: str) -> Prompt:
+    words = beside(__name__, "pairwise_judge.txt")
+    said = words.format(problem=spoken(prompt.prompt), first=first, second=second)
+    return Prompt(prompt=[{"role": "user", "content": said}], key=prompt.key)
+
+
+def _rate(replies: Sequence[Rollout]) -> float | None:
+    """How often the attempt shown first is preferred; None where no reply says."""
+    said = [word for reply in replies if (word := preferred(reply.text)) is not None]
+    return sum(said) / len(said) if said else None

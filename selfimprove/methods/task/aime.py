@@ -1,0 +1,59 @@
+"""AIME: problems of the American Invitational Mathematics Examination, whose answers are whole numbers below 1000.
+
+Idea: hard problems whose answers can be compared without any doubt.
+Survey: static curation, section 2.2.
+Paper: none; the problems are a yearly examination of the Mathematical Association of America.
+Algorithm:
+  1. Load the table with `datasets`; problem and answer may be written with a capital, as question or as problem.
+  2. The answer is a number, found as in the task gsm8k; zeros in front do not count: 025 is 25.
+Differs: 90 problems in five splits are far too few for a gate; use them to look at a model (`selfimprove eval`), or
+  give `path` more years of the same columns. The wording of the prompt is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from selfimprove.interfaces import Roles, Task
+from selfimprove.problems.answers import number_of, stated
+from selfimprove.problems.hub_rows import pick
+from selfimprove.problems.jsonl_rows import messages_of, reference_of
+from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
+from selfimprove.records import Message, Prompt
+from selfimprove.registry import register
+
+COLUMNS = ("problem", "question", "Problem", "Question")
+
+
+@register("aime")
+@dataclass
+class Aime(Published, Task):
+    path: str = "AI-MO/aimo-validation-aime"
+    """Hub id (this one has the years 2022 to 2024), or a local file or folder with problem or question, and answer."""
+    system_prompt: str | None = "Reason step by step, and put the final answer, a whole number, within \\boxed{}."
+
+    def __post_init__(self) -> None:
+        self._set = ProblemSet(lambda: published(self, _row))
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        return self._set.problems(split, n, seed, part)
+
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.aime.path", self.path)
+
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        gold = number_of(stated(prompt.answer or ""))
+        return None if gold is None else float(number_of(text) == gold)
+
+    def answer_of(self, text: str) -> str | None:
+        return number_of(text)
+
+    def roles(self) -> Roles:
+        return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
+
+
+def _row(values: dict[str, Any]) -> tuple[list[Message], str | None]:
+    asked = next((name for name in COLUMNS if name in values), COLUMNS[0])
+    replied = "Answer" if "Answer" in values else "answer"
+    return messages_of(pick(values, asked), asked), reference_of(pick(values, replied), replied)

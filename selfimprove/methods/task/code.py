@@ -1,0 +1,157 @@
+"""Programming problems from a file of your own: the program in a completion is run on the tests, in a sandbox.
+
+Idea: a test is a reference that any right program meets, however it is written.
+Survey: static curation, section 2.2; environment interaction, section 2.3.
+Paper: none; the forms of rows are those of MBPP, HumanEval and LiveCodeBench.
+Algorithm:
+  1. Read the file, see `code_rows` for the forms of rows. The key of a row is the canonical text of its problem; the
+     sha256 of the key says which split it is in.
+  2. Run each row's own solution: one that fails its tests is a bad row, and so are tests that a function without a
+     body passes. Where an assertion was made stricter than it was written, and the solution fails it, it is taken back.
+  3. The program of a completion is its last block of Python, else all of it.
+  4. It is right if it passes all tests. Calls are compared outside of the sandbox and with their types, output line by
+     line; assertions run in a second jail, see `sandbox.grading`.
+Differs: HumanEval completes the text of a function, here the model writes the whole program. LiveCodeBench takes a
+  tuple for a list, here it is none. Tests that look at an argument after the call see it as it was.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.interfaces import REQUIRED, Roles, Task
+from selfimprove.problems.code_rows import Problem, checks_of, program_of, read, reference
+from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, led
+from selfimprove.problems.splits import canonical
+from selfimprove.records import Message, Prompt
+from selfimprove.registry import register
+from selfimprove.safety.sandbox.grading import Checks, grade
+from selfimprove.safety.sandbox.jail_process import Limits
+from selfimprove.safety.sandbox.open import shared
+from selfimprove.safety.sandbox.runner import Sandbox
+from selfimprove.text import beside
+
+
+@register("code")
+@dataclass
+class CodeTask(Task):
+    path: str = REQUIRED
+    """The file, with one JSON object on each line."""
+    system_prompt: str | None = "Solve the problem in Python. End with the whole program in one ```python block."
+    """A system message in front of each problem."""
+    shown: int = 1
+    """Assertions that the prompt of a row like MBPP's shows; it has nothing else that names the function."""
+    cpu_seconds: int = 2
+    """Computing time of a program; twice as much may pass on the clock."""
+    memory_mb: int = 512
+    """Memory of a program."""
+    skip_bad: int = 0
+    """Rows that may be skipped because they cannot be read or their own solution fails; one more is an error."""
+
+    def __post_init__(self) -> None:
+        if min(self.shown, self.skip_bad) < 0 or self.cpu_seconds < 1 or self.memory_mb < 128:
+            raise RecipeError(
+                "task.code needs shown and skip_bad of at least 0, cpu_seconds of at least 1, memory_mb of at least 128"
+            )
+        self._set = ProblemSet(self._load)
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        return self._set.problems(split, n, seed, part)
+
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        checks = checks_of(prompt.answer)
+        if checks is None:
+            return None
+        if text == prompt.answer and program_of(text) is None:
+            return 1.0  # the reference of a problem without a solution is its tests
+        program = program_of(text)
+        return float(program is not None and grade(shared(self._limits()), program, checks).status == "ok")
+
+    def answer_of(self, text: str) -> str | None:
+        program = program_of(text)
+        return "\n".join(line.rstrip() for line in program.splitlines() if line.strip()) if program else None
+
+    def roles(self) -> Roles:
+        return _Roles(self.system_prompt, lambda: self.problems("train", 3, 0))
+
+    def _limits(self) -> Limits:
+        return Limits(cpu_seconds=self.cpu_seconds, memory=self.memory_mb << 20)
+
+    def _load(self) -> list[Prompt]:
+        path = Path(self.path).expanduser().resolve()
+        stamp = path.stat().st_mtime_ns if path.is_file() else 0
+        return [
+            Prompt(
+                prompt=led(self.system_prompt, [{"role": "user", "content": problem.text}]),
+                answer=reference(problem.solution, problem.checks),
+                key=canonical(problem.text),
+                info={"line": problem.line},
+            )
+            for problem in _checked(path, stamp, self.skip_bad, self.shown, self._limits())
+        ]
+
+
+@lru_cache(maxsize=4)
+def _checked(path: Path, stamp: int, skip_bad: int, shown: int, limits: Limits) -> tuple[Problem, ...]:
+    """The problems of a file whose tests tell right from wrong.
+
+    Raises:
+        UserError: more than `skip_bad` rows cannot be read, or have tests that do not.
+    """
+    found, counts = read(path, skip_bad, shown)
+    sandbox, kept = shared(limits), list[Problem]()
+    with ThreadPoolExecutor(sandbox.workers) as threads:
+        for problem, (checks, fault) in zip(found, threads.map(lambda one: _settled(sandbox, one), found), strict=True):
+            counts["skipped"] += bool(fault)
+            if fault and counts["skipped"] > skip_bad:
+                raise DataError(
+                    f"{path}:{problem.line}: {fault}. Mend the row, or allow more with task.code.skip_bad="
+                    f"{counts['skipped']}"
+                )
+            if not fault:
+                kept.append(replace(problem, checks=checks))
+    if not kept:
+        raise DataError(f"task.code.path: {path} has no problem with tests that its own solution passes")
+    return tuple(kept)
+
+
+def _settled(sandbox: Sandbox, problem: Problem) -> tuple[Checks, str]:
+    """The tests of a problem, and what is wrong with them; "" where nothing is."""
+    checks = problem.checks
+    if problem.solution is not None:
+        found = grade(sandbox, problem.solution, checks)
+        if found.status != "ok" and problem.loose is not None:
+            checks, found = problem.loose, grade(sandbox, problem.solution, problem.loose)
+        if found.status != "ok":
+            why = f"{found.status}, {sum(found.passed)} of {len(found.passed)} pass"
+            return checks, f"the row's own solution fails its tests ({why})"
+    empty = _empty(checks.function)
+    if checks.assertions and grade(sandbox, empty, checks).status == "ok":
+        return checks, "a function without a body passes the tests"
+    return checks, ""
+
+
+def _empty(function: str) -> str:
+    """A program with that function, which does nothing."""
+    *owner, name = function.split(".")
+    line = f"def {name}(*arguments, **named):\n    pass\n"
+    return "".join(f"class {part}:\n" for part in owner) + ("    " + line.replace("\n", "\n    ") if owner else line)
+
+
+class _Roles(EnglishRoles):
+    """The words of the other tasks; a hint shows a program and not an answer."""
+
+    def hint(self, prompt: Prompt, answer: str) -> list[Message]:
+        """The problem with a right program, to be explained."""
+        text = beside(__name__, "code_hint.txt")
+        problem, program = prompt.prompt[-1]["content"], program_of(answer) or answer
+        return led(self.system_prompt, [{"role": "user", "content": text.format(problem=problem, answer=program)}])
+
+    def solution(self, prompt: Prompt) -> str | None:
+        """The row's own program."""
+        program = program_of(prompt.answer or "")
+        return f"```python\n{program}\n```" if program else None

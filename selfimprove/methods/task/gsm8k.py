@@ -1,0 +1,57 @@
+"""GSM8K: word problems of grade school with worked solutions that end in a number after ####.
+
+Idea: problems that a small model solves now and then, with answers that a rule can check.
+Survey: static curation, section 2.2.
+Paper: arXiv:2110.14168 (Training Verifiers to Solve Math Word Problems), Cobbe et al., 2021.
+Algorithm:
+  1. Load the table of questions and worked solutions with `datasets`; the sha256 of a question says which of the five
+     splits it is in.
+  2. The answer is a number: the last \\boxed{}, else what follows ####, else what follows `answer is`, else the last
+     number of the text. Commas, units and zeros behind the point do not count.
+Differs: the paper has a training and a test set. Here only its training set is loaded and cut into five splits, so that
+  its test set stays for other programs; `split: test` loads that instead. The wording of the prompt is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from selfimprove.interfaces import Roles, Task
+from selfimprove.problems.answers import number_of, stated
+from selfimprove.problems.hub_rows import columns
+from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
+from selfimprove.records import Prompt
+from selfimprove.registry import register
+
+
+@register("gsm8k", paper="2110.14168")
+@dataclass
+class Gsm8k(Published, Task):
+    path: str = "openai/gsm8k"
+    """Hub id, or a local file or folder with the columns question and answer."""
+    config: str | None = "main"
+    """Configuration on the hub: main, or socratic with subquestions in the solutions."""
+    split: str = "train"
+    """What is loaded: train (7,473 problems), test (1,319) or train+test."""
+    system_prompt: str | None = (
+        "Solve the problem step by step. On the last line, write #### and then the final number."
+    )
+
+    def __post_init__(self) -> None:
+        self._set = ProblemSet(lambda: published(self, columns("question", "answer")))
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        return self._set.problems(split, n, seed, part)
+
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.gsm8k.path", self.path)
+
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        gold = number_of(stated(prompt.answer or ""))
+        return None if gold is None else float(number_of(text) == gold)
+
+    def answer_of(self, text: str) -> str | None:
+        return number_of(text)
+
+    def roles(self) -> Roles:
+        return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

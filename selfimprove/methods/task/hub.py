@@ -1,0 +1,69 @@
+"""Problems of a data set that the library `datasets` can read: a hub id, a folder, or one file of a table.
+
+Idea: most published problems and instructions are a table on the hub; naming its columns makes it a task.
+Survey: static curation, section 2.2.
+Paper: none.
+Algorithm:
+  1. Load the split: JSON lines, CSV, Parquet or Arrow; never code that comes with the data. Nothing is loaded before
+     problems are first asked for.
+  2. Find prompt and answer: the columns that are named, else a conversation (`messages`, or `conversations` with from
+     and value), instruction, input and output, prompt and completion, question and answer, problem and solution. Of a
+     conversation the last reply is the answer.
+  3. The key is the canonical text of the prompt; a row whose key was there before is dropped; the sha256 of the key
+     says which of the five splits a row is in. The data set's own splits only say what is loaded.
+  4. Answers are compared as by the task jsonl: `exact`, `choice` or `math`.
+Differs: nothing to compare with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import REQUIRED, Roles, Task
+from selfimprove.problems import answers
+from selfimprove.problems.hub_rows import columns
+from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
+from selfimprove.records import Prompt
+from selfimprove.registry import register
+
+
+@register("hub")
+@dataclass
+class Hub(Published, Task):
+    path: str = REQUIRED
+    """Hub id such as openai/gsm8k, a local folder, or a local file (.jsonl, .csv, .parquet, ...)."""
+    split: str = "train"
+    """What is loaded, in the library's words: `train`, `train+test`, `train[:5000]`; a file is loaded whole."""
+    prompt_column: str | None = None
+    """Column with the problem, a text or a conversation; null finds it."""
+    answer_column: str | None = None
+    """Column with the reference answer, which may be a worked solution; null finds it."""
+    verifier: str = "exact"
+    """How answers are compared: `exact`, `choice` (letters A to J) or `math` (as expressions)."""
+    skip_bad: int = 0
+    """Rows that may be skipped because they cannot be read; one more is an error."""
+
+    def __post_init__(self) -> None:
+        answers.check(self.verifier, "task.hub.verifier")
+        if self.skip_bad < 0:
+            raise RecipeError(f"task.hub.skip_bad is {self.skip_bad}; it must be at least 0")
+        self._set = ProblemSet(self._load)
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        return self._set.problems(split, n, seed, part)
+
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.hub.path", self.path)
+
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        return answers.mark(self.verifier, prompt.answer, text)
+
+    def answer_of(self, text: str) -> str | None:
+        return answers.answer_of(self.verifier, text)
+
+    def roles(self) -> Roles:
+        return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
+
+    def _load(self) -> list[Prompt]:
+        return published(self, columns(self.prompt_column, self.answer_column), self.verifier, self.skip_bad)

@@ -1,0 +1,91 @@
+"""IFEval: instructions about the form of a text, such as a number of words, which a program can check.
+
+Idea: whether an instruction was followed to the letter needs no judge.
+Survey: static curation, section 2.2; verifiable rewards, section 4.3.2.
+Paper: arXiv:2311.07911 (Instruction-Following Evaluation for Large Language Models), Zhou et al., 2023.
+Algorithm:
+  1. Load the table with `datasets`: prompt, instruction_id_list and kwargs, the values of each instruction.
+  2. Leave out prompts with an instruction that has no check here, and count them; see `instructions.CHECKS`.
+  3. A completion is right when it follows all instructions of its prompt: the paper's strict accuracy by prompt.
+Differs: 22 of the 25 kinds of instruction; the three that need a language detector or a sentence splitter are left out,
+  and the two about capital letters do not ask whether the text is English. Words are taken literally, where the paper's
+  code takes them for regular expressions. The paper only measures; here prompts of the train split are trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from selfimprove.errors import DataError
+from selfimprove.interfaces import Roles, Task
+from selfimprove.problems.hub_rows import pick
+from selfimprove.problems.instructions import CHECKS, fault
+from selfimprove.problems.jsonl_rows import messages_of
+from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published, source_of
+from selfimprove.records import Message, Prompt
+from selfimprove.registry import register
+
+
+@register("ifeval", paper="2311.07911")
+@dataclass
+class Ifeval(Published, Task):
+    path: str = "google/IFEval"
+    """Hub id, or a local file or folder with the columns prompt, instruction_id_list and kwargs."""
+    split: str = "train"
+    """What is loaded; the published data have 541 prompts in this one split."""
+
+    def __post_init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        """Rows read, and left out for an instruction without a check, once the data were read."""
+        self._set = ProblemSet(self._load)
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        return self._set.problems(split, n, seed, part)
+
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.ifeval.path", self.path)
+
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        asked = prompt.info.get("instructions")
+        return float(all(CHECKS[name](text, values) for name, values in asked)) if asked else None
+
+    def answer_of(self, text: str) -> str | None:
+        return None
+
+    def roles(self) -> Roles:
+        return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
+
+    def _load(self) -> list[Prompt]:
+        problems = published(self, _row)
+        asked = [json.loads(problem.answer or "[]") for problem in problems]
+        kept = [
+            replace(problem, answer=None, info={**problem.info, "instructions": instructions})
+            for problem, instructions in zip(problems, asked, strict=True)
+            if instructions and not any(fault(name, values) for name, values in instructions)
+        ]
+        self.counts = {"rows": len(problems), "left_out": len(problems) - len(kept)}
+        if not kept:
+            [name, values] = next((pair for pairs in asked for pair in pairs), ["", {}])
+            why = fault(name, values) or "none has an instruction"
+            raise DataError(f"{source_of(self)}: no prompt can be checked: {why}")
+        return kept
+
+
+def _row(values: dict[str, Any]) -> tuple[list[Message], str | None]:
+    """The prompt; its instructions, as text, in the place of an answer."""
+    names, given = pick(values, "instruction_id_list"), pick(values, "kwargs")
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError as error:
+            raise DataError(f"'kwargs' is no JSON: {given[:80]!r}") from error
+    fits = isinstance(names, list) and isinstance(given, list) and len(names) == len(given)
+    if not fits or not all(one is None or isinstance(one, dict) for one in given):
+        raise DataError("'instruction_id_list' and 'kwargs' must be lists of equal length, of names and of values")
+    known = [
+        [str(name), {key: v for key, v in (one or {}).items() if v is not None}]
+        for name, one in zip(names, given, strict=True)
+    ]
+    return messages_of(pick(values, "prompt"), "prompt"), json.dumps(known)

@@ -1,0 +1,64 @@
+"""MMLU-Pro: questions of fourteen subjects with up to ten lettered options.
+
+Idea: knowledge and reasoning beyond mathematics, with an answer that is one letter.
+Survey: static curation, section 2.2.
+Paper: arXiv:2406.01574 (MMLU-Pro), Wang et al., 2024.
+Algorithm:
+  1. Load the table with `datasets`; write the options below the question as A to J.
+  2. The answer is the letter of the final answer (\\boxed{}, #### or `answer is`), else the last letter A to J that
+     stands alone in the text.
+Differs: the paper shows five worked examples first; here there are none, and the wording of the prompt follows theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from selfimprove.errors import DataError
+from selfimprove.interfaces import Roles, Task
+from selfimprove.problems import answers
+from selfimprove.problems.hub_rows import pick
+from selfimprove.problems.jsonl_rows import clean, messages_of, reference_of
+from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
+from selfimprove.records import Message, Prompt
+from selfimprove.registry import register
+
+LETTERS = "ABCDEFGHIJ"
+
+
+@register("mmlu_pro", paper="2406.01574")
+@dataclass
+class MmluPro(Published, Task):
+    path: str = "TIGER-Lab/MMLU-Pro"
+    """Hub id, or a local file or folder with the columns question, options and answer."""
+    split: str = "test"
+    """What is loaded: test (12,032 questions) or validation (70)."""
+    system_prompt: str | None = "Think step by step, then finish with: the answer is (X), where X is the right letter."
+
+    def __post_init__(self) -> None:
+        self._set = ProblemSet(lambda: published(self, _row, "choice"))
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        return self._set.problems(split, n, seed, part)
+
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.mmlu_pro.path", self.path)
+
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        return answers.mark("choice", prompt.answer, text)
+
+    def answer_of(self, text: str) -> str | None:
+        return answers.answer_of("choice", text)
+
+    def roles(self) -> Roles:
+        return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
+
+
+def _row(values: dict[str, Any]) -> tuple[list[Message], str | None]:
+    options = pick(values, "options")
+    if not isinstance(options, list) or not 2 <= len(options) <= len(LETTERS):
+        raise DataError(f"'options' must be a list of 2 to {len(LETTERS)} texts, not {str(options)[:80]!r}")
+    [asked] = messages_of(pick(values, "question"), "question")[-1:]
+    lettered = "\n".join(f"{letter}. {clean(str(text))}" for letter, text in zip(LETTERS, options, strict=False))
+    return [{**asked, "content": f"{asked['content']}\n{lettered}"}], reference_of(pick(values, "answer"), "answer")

@@ -1,0 +1,53 @@
+"""Instructions that no rule can mark: for loops in which a model judges, and for data that others will judge.
+
+Idea: most of what people ask has no answer to compare with; a judge's verdict takes its place.
+Survey: static curation, section 2.2; model judges, section 4.3.2.
+Paper: none; the data are of the kind that arXiv:2401.10020 (Self-Rewarding Language Models) starts from.
+Algorithm:
+  1. Load the table with `datasets`, in any of the forms of the task hub; the reference reply is kept as a note, for
+     methods that learn from worked solutions, and never compared with anything.
+  2. `verify` says None: a completion cannot be marked. A reward that judges can be trained on; a run also needs
+     an evaluation that gives scores: `win_rate`.
+Differs: the paper's seeds are of Open Assistant; these are databricks-dolly-15k, whose license allows any use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from selfimprove.interfaces import Roles, Task
+from selfimprove.problems.hub_rows import columns
+from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
+from selfimprove.records import Prompt
+from selfimprove.registry import register
+
+
+@register("open_instructions")
+@dataclass
+class OpenInstructions(Published, Task):
+    path: str = "databricks/databricks-dolly-15k"
+    """Hub id, or a local file or folder: conversations, instruction and response, or prompt and completion."""
+    skip_bad: int = 0
+    """Rows that may be skipped because they cannot be read; one more is an error."""
+
+    def __post_init__(self) -> None:
+        self._set = ProblemSet(self._load)
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        return self._set.problems(split, n, seed, part)
+
+    def preflight(self) -> list[str]:
+        return self._set.preflight("task.open_instructions.path", self.path)
+
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        return None
+
+    def answer_of(self, text: str) -> str | None:
+        return None
+
+    def roles(self) -> Roles:
+        return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
+
+    def _load(self) -> list[Prompt]:
+        problems = published(self, columns(None, None), skip_bad=self.skip_bad)
+        return [replace(p, answer=None, info={**p.info, "solution": p.answer}) for p in problems]

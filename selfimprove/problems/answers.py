@@ -1,0 +1,135 @@
+"""The rules by which tasks with data of their own compare a completion with a reference answer. Not a method.
+
+`exact` compares canonical text, `choice` the letters A to J, `math` asks math_verify in a process that can be ended.
+The final answer is the last \\boxed{}, else what follows ####, else what follows `answer is`, in completions and in
+references, which may be worked solutions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.problems.math_worker import LONGEST, ask
+from selfimprove.problems.splits import canonical
+from selfimprove.registry import nearest
+
+VERIFIERS = ("exact", "choice", "math")
+LOOKED_AT = 200
+"""References of a file that `math` looks at before a run; each takes milliseconds."""
+_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,40})(?:\.\d{1,40})?(?!\w)", re.ASCII)
+
+
+def check(verifier: str, option: str) -> None:
+    """Refuse the name of a verifier that does not exist; `option` is where it stands.
+
+    Raises:
+        RecipeError: the message has the nearest name.
+    """
+    if verifier not in VERIFIERS:
+        raise RecipeError(f"{option} cannot be {verifier!r}.{nearest(verifier, VERIFIERS)}")
+
+
+def mark(verifier: str, answer: str | None, text: str) -> float | None:
+    """1 where a completion gives the reference answer, else 0; None where the reference cannot be read."""
+    gold = reference(verifier, answer)
+    if gold is None:
+        return None
+    if verifier == "math":
+        same = answer_of(verifier, text) == ask("parse", gold)
+        return float(same or ask("equal", gold, final_answer(text) or text.strip()[-LONGEST:]) is True)
+    whole = verifier == "exact" and final_answer(text) is None and canonical(text) == gold
+    return float(whole or answer_of(verifier, text) == gold)
+
+
+def answer_of(verifier: str, text: str) -> str | None:
+    """The final answer in a completion, in the form that the verifier compares; None: there is none."""
+    if verifier == "choice":
+        return choice(text)
+    final = final_answer(text)
+    if verifier == "math":
+        return ask("parse", final or text.strip()[-LONGEST:]) or canonical(final or "") or None
+    return canonical(final or (text.strip().splitlines() or [""])[-1]) or None
+
+
+def reference(verifier: str, answer: str | None) -> str | None:
+    """A reference answer as the verifier compares it; None where the verifier cannot read it."""
+    final = stated(answer or "")
+    if verifier == "choice":
+        letter = re.fullmatch(r"\(?([A-J])\)?[.:]?", final.upper())
+        return letter[1] if letter else None
+    if verifier == "math":
+        return final if ask("parse", final) is not None else None
+    return canonical(final) or None
+
+
+def stated(answer: str) -> str:
+    """The final answer of a reference, which may be a worked solution."""
+    return (final_answer(answer) or answer).strip()
+
+
+def check_references(verifier: str, answers: Sequence[tuple[str, str | None]]) -> None:
+    """Make sure that the verifier can read the references of a data set, each given with the place where it stands.
+
+    Raises:
+        DataError: it cannot read more than a tenth of them; the message names the first.
+    """
+    asked = answers[:: max(1, len(answers) // LOOKED_AT)] if verifier == "math" else answers
+    bad = [(place, answer) for place, answer in asked if reference(verifier, answer) is None]
+    if len(bad) * 10 > len(asked):
+        raise DataError(
+            f"{bad[0][0]}: the verifier {verifier!r} cannot read {len(bad)} of {len(asked)} answers, "
+            f"for example {str(bad[0][1])[:80]!r}"
+        )
+
+
+def number_of(text: str) -> str | None:
+    """The final answer where that is a number, else the last number of the text: `$1,250.50` as `1250.5`."""
+    found = _NUMBER.findall(final_answer(text) or "") or _NUMBER.findall(text)
+    if not found:
+        return None
+    number = format(Decimal(found[-1].replace(",", "")), "f")
+    plain = number.rstrip("0").rstrip(".") if "." in number else number
+    return "0" if plain in ("-0", "") else plain
+
+
+_BOXED = re.compile(r"\\boxed\s*\{")
+_BRACE = re.compile(r"[{}]")
+_HASHES = re.compile(r"(?<!#)####(?!#)\s*+(.*\S)")
+_ANSWER = re.compile(r"\banswer\b(?:\s+is\b)?+\s*+[:=]?+\s*+(.+?)(?:\.\s|\.?$)", re.IGNORECASE | re.MULTILINE)
+_CHOICE = re.compile(r"(?<=\()[A-J](?=\))|\b[A-HJ]\b|^\s*I\s*$")
+
+
+def final_answer(text: str) -> str | None:
+    """The final answer of a worked solution: the last \\boxed{}, else after ####, else after 'answer is'.
+
+    None when the text has none of the three.
+    """
+    starts = {match.end() - 1 for match in _BOXED.finditer(text)}
+    boxed, opened = (-1, ""), list[int]()
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif opened and (start := opened.pop()) in starts:
+            boxed = max(boxed, (start, text[start + 1 : brace.start()]))
+    if boxed[0] >= 0:
+        return boxed[1].strip()
+    for pattern in (_HASHES, _ANSWER):
+        found = pattern.findall(text)
+        if found:
+            return found[-1].strip()
+    return None
+
+
+def choice(text: str) -> str | None:
+    """The letter A to J of a multiple-choice answer: of the final answer if there is one, else the last in the text."""
+    letters = _CHOICE.findall(final_answer(text) or text)
+    return letters[-1] if letters else None
+
+
+def verdict(text: str) -> float | None:
+    """1 or 0 where the last line of a judgement is #y or #n, with nothing but emphasis beside it; else None."""
+    lines = text.strip().splitlines()
+    return {"#y": 1.0, "#n": 0.0}.get(lines[-1].strip(" \t*_`.").lower()) if lines else None

@@ -1,0 +1,164 @@
+"""For tasks with data: their options, a finite set of problems in splits, and the words of the roles in English."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from selfimprove.errors import DataError
+from selfimprove.interfaces import REQUIRED
+from selfimprove.problems import splits
+from selfimprove.problems.answers import check_references, stated, verdict
+from selfimprove.problems.hub_rows import Reader, Source, is_id, read
+from selfimprove.problems.jsonl_rows import Row
+from selfimprove.problems.splits import SPLITS, canonical, split_of
+from selfimprove.records import Message, Prompt, digest
+from selfimprove.text import beside
+
+
+@dataclass
+class Published:
+    """The options of every task whose problems are a table that `datasets` can read, for it to inherit.
+
+    A task restates a field where its default is another; the help is inherited with it.
+    """
+
+    path: str = REQUIRED
+    """Hub id, or a local file or folder."""
+    config: str | None = None
+    """Configuration on the hub, where there are several."""
+    split: str = "train"
+    """What is loaded."""
+    revision: str | None = None
+    """Commit or tag on the hub; with a commit the problems stay the same."""
+    system_prompt: str | None = None
+    """A system message in front of each problem that brings none."""
+
+
+class ProblemSet:
+    """Problems that are read once, when they are first asked for; the key of a problem says which split it is in."""
+
+    def __init__(self, load: Callable[[], Sequence[Prompt]]) -> None:
+        self._load = load
+        self._splits: dict[str, list[Prompt]] = {}
+
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        """Part i of k of a split, in an order that only the seed and the keys decide; at most n problems of it."""
+        splits.check(split)
+        if not self._splits:
+            everything = self._load()
+            self._splits = {name: [p for p in everything if split_of(p.key) == name] for name in SPLITS}
+        rows, (i, k) = sorted(self._splits[split], key=lambda row: digest([seed, row.key])), part
+        return rows[len(rows) * i // k : len(rows) * (i + 1) // k][:n]
+
+    def preflight(self, option: str, path: str) -> list[str]:
+        """Read local data before a run begins; what is on the hub is left for the run.
+
+        Raises:
+            UserError: it cannot be read, or a split that a run needs is empty.
+        """
+        if is_id(path):
+            return []
+        sizes = {split: len(self.problems(split, None, 0)) for split in SPLITS}
+        if not all(size for split, size in sizes.items() if split != "audit"):
+            told = ", ".join(f"{size} {split}" for split, size in sizes.items())
+            raise DataError(f"{option}: {path} is too small: {told}; it takes a few hundred problems in all")
+        return []
+
+
+@dataclass
+class EnglishRoles:
+    """Short English instructions for a model that follows instructions; the texts lie beside the tasks."""
+
+    system_prompt: str | None
+    examples: Callable[[], list[Prompt]]
+    """A few training problems, as examples for the proposer."""
+
+    def solve(self, problem: str) -> list[Message]:
+        """The problem, behind the system prompt."""
+        return led(self.system_prompt, [{"role": "user", "content": problem}])
+
+    def hint(self, prompt: Prompt, answer: str) -> list[Message]:
+        """The problem with its final answer, to be explained."""
+        return led(self.system_prompt, _words("hint", problem=_problem(prompt), answer=stated(answer)))
+
+    def propose(self, level: int | None) -> list[Message]:
+        """A request for a new problem like the examples."""
+        examples = [f"<example>\n{_problem(prompt)}\n</example>" for prompt in self.examples()]
+        dial = "" if level is None else f" Make it of difficulty {level}, where 1 is the easiest and 10 the hardest."
+        return _words("propose", examples="\n\n".join(examples), level=dial)
+
+    def judge(self, prompt: Prompt, attempt: str) -> list[Message]:
+        """A request for a verdict on an attempt."""
+        return _words("judge", problem=_problem(prompt), attempt=attempt)
+
+    def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
+        """A request to correct an attempt."""
+        return led(self.system_prompt, _words("refine", problem=_problem(prompt), attempt=attempt))
+
+    def verdict(self, text: str) -> float | None:
+        """What a judgement says."""
+        return verdict(text)
+
+    def read_proposal(self, text: str) -> Prompt | None:
+        """The text of a proposal is the problem; nobody knows its answer."""
+        problem = text.strip()
+        return Prompt(prompt=self.solve(problem), key=canonical(problem)) if problem else None
+
+    def solution(self, prompt: Prompt) -> str | None:
+        """A worked solution where the data have one, else the answer, which may be worked out itself."""
+        return prompt.info.get("solution") or prompt.answer
+
+
+def published(task: Published, reader: Reader, verifier: str | None = None, skip_bad: int = 0) -> list[Prompt]:
+    """The problems of the table that a task's options name.
+
+    Args:
+        verifier: what compares the answers, and has to be able to read the references; None asks nothing of them.
+
+    Raises:
+        UserError: it cannot be had, or too much of it cannot be read.
+    """
+    source = source_of(task)
+    rows = read(source, reader, skip_bad)
+    if verifier:
+        check_references(verifier, [(f"{source}, row {row.line}", row.answer) for row in rows])
+    return posed(rows, task.system_prompt)
+
+
+def source_of(task: Published) -> Source:
+    """The table that a task's options name; the file of a task is called like the task."""
+    option = f"task.{type(task).__module__.rpartition('.')[2]}"
+    return Source(option, task.path, task.config, task.split, task.revision)
+
+
+def posed(rows: Sequence[Row], system_prompt: str | None) -> list[Prompt]:
+    """The rows of a data set as problems."""
+    return [
+        Prompt(prompt=led(system_prompt, row.messages), answer=row.answer, key=row.key, info={"row": row.line})
+        for row in rows
+    ]
+
+
+def led(system_prompt: str | None, messages: list[Message]) -> list[Message]:
+    """Messages behind the system prompt, unless they bring one of their own."""
+    if system_prompt is None or messages[0]["role"] == "system":
+        return messages
+    return [{"role": "system", "content": system_prompt}, *messages]
+
+
+def worded(role: str, **parts: str) -> str:
+    """What a role is asked in English, with its parts filled in."""
+    return beside(__name__, f"problem_set_{role}.txt").format(**parts)
+
+
+def _words(role: str, **parts: str) -> list[Message]:
+    return [{"role": "user", "content": worded(role, **parts)}]
+
+
+def _problem(prompt: Prompt) -> str:
+    """The text of a problem as it is quoted to a model; a conversation keeps its speakers."""
+    messages = [message for message in prompt.prompt if message["role"] != "system"]
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n".join(f"{message['role']}: {message['content']}" for message in messages)

@@ -1,0 +1,1 @@
+"""From YAML to methods: read, compose, check, and estimate the cost."""

@@ -1,0 +1,249 @@
+"""A recipe: one YAML file that names a method for each slot. Load, override, check the flow, save a runnable copy.
+
+Hydra's `compose` does the merging and the types; `yaml_file` reads the file, because recipes may come from strangers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from selfimprove import registry
+from selfimprove.errors import MissingError, RecipeError
+from selfimprove.recipe import yaml_file
+from selfimprove.recipe.checks import check_counts, check_engines, check_flow, check_judges, check_ranges, check_types
+from selfimprove.recipe.schema import DEFAULTS, Recipe, Settings
+from selfimprove.registry import nearest
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+"""What the file of a recipe may be called, without its ending."""
+
+
+ConfigStore.instance().store(name="recipe_schema", node=Recipe)
+
+
+def shipped() -> Path:
+    """The folder of the recipes that come with the package."""
+    package = Path(__file__).parents[1]
+    return package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
+
+
+def find(name: str) -> Path:
+    """The file of a recipe, given its path or the name of a shipped one.
+
+    Raises:
+        MissingError: there is no such file.
+    """
+    path = Path(name)
+    try:
+        if path.is_dir() and name not in ("", "."):
+            raise MissingError(f"{name} is a folder, not a recipe file; name one of the files in it")
+        if path.is_file():
+            if not NAME.fullmatch(path.stem):
+                raise RecipeError(
+                    f"{name!r}: the name of a recipe names its run folder as well, so it may have letters, digits, "
+                    "'.', '_' and '-' (at most 80); rename the file"
+                )
+            return path
+    except OSError as error:
+        raise MissingError(f"cannot read {name[:80]!r}: {error.strerror}") from error
+    own = shipped() / f"{path.name.removesuffix('.yaml')}.yaml"
+    if path.parent == Path() and own.is_file():
+        return own
+    names = sorted(path.stem for path in shipped().glob("*.yaml"))
+    raise MissingError(f"no recipe file {name!r} and no shipped recipe of that name.{nearest(path.stem, names)}")
+
+
+def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Settings]:
+    """Compose a recipe: its file, then overrides such as `rounds=5`, `model=pretrained`, `task.jsonl.path=FILE`.
+
+    `bench=false` leaves out what the recipe's `bench` block scales down for the tiny model.
+
+    Raises:
+        RecipeError: anything in it that cannot be used, in one line.
+        MissingError: no such recipe.
+    """
+    path = find(str(name))
+    body = yaml_file.read(path)
+    chosen = _defaults(body.pop("defaults", []), path)
+    named = chosen["engine"]
+    whole = "bench=false" in overrides  # the recipe's own sizes, with the tiny model too
+    values = [override for override in overrides if override != "bench=false" and not _choose(override, chosen)]
+    bench = body.pop("bench", None) or {}
+    if not isinstance(bench, dict):
+        raise RecipeError(f"{path}: bench must hold settings for the tiny model, such as `rounds: 2`")
+    if chosen["model"] == ["tiny"] and not whole:
+        body = _merge(body, bench)
+    for key in body:
+        if key not in {f.name for f in fields(Recipe)}:
+            raise RecipeError(f"{path}: unknown key {key!r}.{nearest(key, [f.name for f in fields(Recipe)])}")
+    _hand_over(body, named, chosen["engine"], values)
+    for slot in registry.SLOTS:
+        _prune(slot, body, chosen[slot], path)
+    check_types(body, path)
+    for value in values:
+        _check_override(value, chosen)
+    store = ConfigStore.instance()
+    methods = {slot: {name: registry.find(slot, name).method for name in chosen[slot]} for slot in registry.SLOTS}
+    store.store(name="recipe_methods", node=OmegaConf.create(methods))
+    store.store(name="recipe", node={"defaults": ["recipe_schema", "recipe_methods", "_self_"], **body})
+    try:
+        with initialize(config_path=None, version_base="1.3"):
+            config = compose("recipe", overrides=[_quoted(value) for value in values])
+        plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+        assert isinstance(plain, dict)
+        settings: Settings = {str(key): value for key, value in plain.items()}
+        check_ranges(settings, path)
+        recipe = OmegaConf.to_object(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RecipeError(f"{path}: {_explain(error)}") from error
+    assert isinstance(recipe, Recipe)
+    check_counts(recipe, path)
+    check_engines(recipe, path)
+    check_judges(recipe, path)
+    check_flow(recipe)
+    return recipe, settings
+
+
+def runnable(settings: Settings) -> str:
+    """The resolved recipe as YAML that `load` reads."""
+    defaults = [{slot: list(settings[slot])} for slot in registry.SLOTS]
+    return yaml_file.dump({"defaults": defaults, **settings})
+
+
+def _merge(body: Any, over: Any) -> Any:
+    """The body with the values of its `bench` block, which scales a recipe down to the tiny model."""
+    if not isinstance(body, dict) or not isinstance(over, dict):
+        return over
+    return {**body, **{key: _merge(body[key], value) if key in body else value for key, value in over.items()}}
+
+
+def _defaults(given: Any, path: Path) -> dict[str, list[str]]:
+    """The methods of each slot, from a recipe's defaults list."""
+    chosen = {slot: list(names) for slot, names in DEFAULTS.items()}
+    if not isinstance(given, list):
+        raise RecipeError(f"{path}: defaults must be a list such as `- task: chain_sums`")
+    for item in given:
+        if item in ("recipe_schema", "_self_"):
+            continue
+        if not isinstance(item, dict) or len(item) != 1:
+            raise RecipeError(f"{path}: cannot read {item!r} in defaults; write `- slot: method`")
+        [(slot, names)] = item.items()
+        _set_slot(slot, names, chosen)
+    return chosen
+
+
+def _choose(override: str, chosen: dict[str, list[str]]) -> bool:
+    """Carry out an override that swaps the methods of a slot, `slot=name` or `slot=[a,b]`; False for any other."""
+    match = re.fullmatch(r"(\w+)=(.*)", override)
+    if not match or match[1] not in registry.SLOTS:
+        return False
+    names = [part.strip(" '\"") for part in match[2].strip("[]").split(",") if part.strip()]
+    _set_slot(match[1], names, chosen)
+    return True
+
+
+def _set_slot(slot: str, names: Any, chosen: dict[str, list[str]]) -> None:
+    if slot not in registry.SLOTS:
+        raise RecipeError(f"no slot is called {slot!r}.{nearest(slot, registry.SLOTS)}")
+    names = [names] if isinstance(names, str) else [] if names is None else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RecipeError(f"{slot} takes the name of a method or a list of names, not {names!r}")
+    for name in names:
+        registry.find(slot, name)
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise RecipeError(f"{slot} names {twice[0]!r} twice; a method can stand in a slot once")
+    chosen[slot] = names
+
+
+def _hand_over(body: dict[str, Any], named: list[str], chosen: list[str], values: list[str]) -> None:
+    """Give an engine that was swapped in what the recipe sets for the one swapped out, where both have the option.
+
+    Else completions would fall to another length than the recipe trains with. An engine with roles is left as it is.
+    """
+    given = body.get("engine")
+    if not isinstance(given, dict):
+        return
+    helpers = {value.split(".")[1] for value in values if re.match(r"engine\.\w+\.roles=", value)}
+    options = {name: given.get(name) or {} for name in (*named, *chosen) if name not in helpers}
+    own = {name: said for name, said in options.items() if isinstance(said, dict) and not said.get("roles")}
+    for new in own.keys() - set(named):
+        known = registry.option_names(registry.find("engine", new).method)
+        for old in own.keys() - set(chosen):
+            given[new] = {name: value for name, value in own[old].items() if name in known} | own[new]
+
+
+def _prune(slot: str, body: dict[str, Any], chosen: list[str], path: Path) -> None:
+    """Drop the options of methods that an override swapped out, and refuse those of methods that do not exist."""
+    options = body.get(slot)
+    if options is None:
+        body.pop(slot, None)
+        return
+    if not isinstance(options, dict):
+        raise RecipeError(f"{path}: {slot} must map method names to options; the methods themselves stand in defaults")
+    for name in list(options):
+        registry.find(slot, name)
+        if name not in chosen:
+            del options[name]
+        elif options[name] is None:
+            options[name] = {}
+        elif not isinstance(options[name], dict):
+            raise RecipeError(f"{path}: {slot}.{name} must map options to values, not {options[name]!r}")
+
+
+def _quoted(override: str) -> str:
+    """An override whose value Hydra's grammar reads as one string, where it holds signs such as `=` or a space."""
+    key, _, value = override.partition("=")
+    if value[:1] in ("[", "{", "'", '"') or re.fullmatch(r"[\w.+/:%@?|*-]*", value):
+        return override
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def _check_override(override: str, chosen: dict[str, list[str]]) -> None:
+    """Refuse a command-line override of something that is not there, with the nearest name."""
+    key, equals, _ = override.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
+        raise RecipeError(f"cannot read the override {override!r}; write key=value, for example rounds=5")
+    yaml_file.check_text(override, f"the override of {key}")
+    slot, _, rest = key.partition(".")
+    plain = [f.name for f in fields(Recipe) if f.name not in registry.SLOTS]
+    if slot not in registry.SLOTS:
+        if key not in plain:
+            raise RecipeError(f"unknown key {key!r}.{nearest(key, [*plain, *registry.SLOTS])}")
+        return
+    name, _, option = rest.partition(".")
+    registry.find(slot, name)
+    if name not in chosen[slot]:
+        raise RecipeError(f"{key}: the recipe does not use {slot} {name!r}; add {slot}={name} to swap it in")
+    known = registry.option_names(registry.find(slot, name).method)
+    if option.partition(".")[0] not in known:
+        raise RecipeError(f"{slot} {name!r} has no option {option!r}.{nearest(option, known)}")
+
+
+def _explain(error: Exception) -> str:
+    """Hydra's message in one line, with the nearest valid name where an option is unknown."""
+    text = str(error)
+    unknown = re.search(r"Key '(\w+)' not in '(\w+)'", text)
+    if unknown:
+        entry = next((e for e in registry.METHODS.values() if e.method.__name__ == unknown[2]), None)
+        if entry:
+            known = registry.option_names(entry.method)
+            return f"{entry.slot} {entry.name!r} has no option {unknown[1]!r}.{nearest(unknown[1], known)}"
+    where = re.search(r"full_key: (\S+)", text)
+    if "missing mandatory value" in text and where:
+        return f"{where[1]} is required: add {where[1]}=VALUE"
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("In 'recipe'")]
+    first = lines[0].removeprefix("Error merging override ")
+    cause = f": {str(error.__cause__).splitlines()[0].strip()}" if error.__cause__ else ""
+    return f"{where[1] + ': ' if where else ''}{first}{cause}"

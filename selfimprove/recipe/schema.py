@@ -1,0 +1,100 @@
+"""What a recipe holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfimprove.interfaces import (
+    Acquisition,
+    Alarm,
+    Controller,
+    Engine,
+    Evaluation,
+    Gate,
+    Launcher,
+    Model,
+    Optimization,
+    Refinement,
+    Reward,
+    Selection,
+    Task,
+)
+
+ONE = ("task", "model", "refinement", "gate", "launcher")
+SOME = ("engine", "acquisition", "optimization", "evaluation", "controller")
+DEFAULTS = {
+    "task": ["chain_sums"],
+    "model": ["tiny"],
+    "engine": ["transformers"],
+    "acquisition": ["seed_prompts", "rejection_sampling"],
+    "reward": ["verifier"],
+    "selection": ["threshold"],
+    "optimization": ["sft"],
+    "refinement": ["greedy"],
+    "evaluation": ["accuracy", "probes"],
+    "alarm": [
+        *("reward_hacking", "majority_collapse", "entropy", "diversity", "large_k"),
+        *("length", "forgetting", "reversal", "contamination", "judge", "honeypots"),
+    ],
+    "gate": ["ratchet"],
+    "controller": ["fixed"],
+    "launcher": ["inline"],
+}
+"""What a slot holds when a recipe does not name it."""
+
+
+@dataclass
+class Recipe:
+    """One entry per slot; a slot maps the names of its methods to the methods, in order."""
+
+    rounds: int = 3
+    """Rounds of improvement; round 0 only measures the start."""
+    seed: int = 0
+    """Every random choice of the run follows from it."""
+    autonomy: int = 3
+    """What the loop does by itself: 0 measures and keeps the start, 1 proposes and waits for a person, 2 decides but
+    leaves the recipe as it is, 3 also changes the recipe as its controllers say. A controller may always stop."""
+    gate_problems: int = 500
+    """Fresh problems for each gate decision."""
+    probe_problems: int = 100
+    """Fresh problems of each of the task's probes for each gate decision; 0 leaves them out."""
+    audit_problems: int = 100
+    """Fresh problems that the alarms watch in each round; 0 turns the audit off."""
+    audit_samples: int = 8
+    """Samples of each audit problem."""
+    sealed_problems: int = 1000
+    """Problems of the final exam, scored once, for the start and the champion only."""
+    control_problems: int = 200
+    """Of these, the first so many are also answered by the start with self-consistency; 0 leaves that out."""
+    control_samples: int = 16
+    """Completions for each of them: as many as the loop drew per sealed problem, and no more than this."""
+    null_round: bool = False
+    """Whether the first round is trained once more on shuffled rewards, to show how far chance alone moves accuracy."""
+    task: dict[str, Task] = field(default_factory=dict)
+    model: dict[str, Model] = field(default_factory=dict)
+    engine: dict[str, Engine] = field(default_factory=dict)
+    acquisition: dict[str, Acquisition] = field(default_factory=dict)
+    reward: dict[str, Reward] = field(default_factory=dict)
+    selection: dict[str, Selection] = field(default_factory=dict)
+    optimization: dict[str, Optimization] = field(default_factory=dict)
+    refinement: dict[str, Refinement] = field(default_factory=dict)
+    evaluation: dict[str, Evaluation] = field(default_factory=dict)
+    alarm: dict[str, Alarm] = field(default_factory=dict)
+    gate: dict[str, Gate] = field(default_factory=dict)
+    controller: dict[str, Controller] = field(default_factory=dict)
+    launcher: dict[str, Launcher] = field(default_factory=dict)
+
+    def the(self, slot: str) -> Any:
+        """The one method of a slot that takes one; the engine that runs the weights."""
+        [method] = (method for method in getattr(self, slot).values() if slot != "engine" or not method.roles)
+        return method
+
+    @property
+    def helpers(self) -> dict[str, Engine]:
+        """The engines that answer in a role, by role."""
+        return {role: engine for engine in self.engine.values() for role in engine.roles}
+
+
+Settings = dict[str, Any]
+"""A recipe as plain values: {"rounds": 5, "task": {"chain_sums": {...}}, ...}."""

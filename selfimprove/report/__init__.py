@@ -1,0 +1,1 @@
+"""Reading finished runs: tables, plots, comparisons, verification."""

@@ -1,0 +1,94 @@
+"""Finished runs side by side: what each one gained, and whether their champions differ on the sealed problems.
+
+Numbers compare only where they were measured alike. So a run that was examined in another way than the first one is
+refused, with the difference. On the same sealed problems champions are compared pair by pair; another seed or another
+last round draws other problems, and then as two independent shares. Where two forms overlap by chance that is cautious:
+scores on shared problems agree more than independent ones do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import RecipeError, listed
+from selfimprove.measures import statistics
+from selfimprove.records import Metric
+from selfimprove.report.finished import Finished, finished
+
+
+def compare(folders: Sequence[Path]) -> dict[str, Any]:
+    """All runs in a row each, and every run's champion against that of the first.
+
+    Raises:
+        RecipeError: there is one run only, or the runs were not measured alike.
+        MissingError: a run is not finished.
+        DataError: a run is damaged.
+    """
+    if len(folders) < 2:
+        raise RecipeError("a comparison takes two runs or more: selfimprove compare RUN_A RUN_B")
+    first, *others = [finished(folder) for folder in folders]
+    for other in others:
+        different = differences(first, other)
+        if different:
+            raise RecipeError(f"{other.folder} cannot be compared with {first.folder}: {listed(different)}")
+    pairs = [against(first, other) for other in others]
+    adjusted = statistics.holm([pair["p"] for pair in pairs])
+    comparisons = [{**pair, "p_holm": p} for pair, p in zip(pairs, adjusted, strict=True)]
+    return {"runs": [run.row for run in (first, *others)], "comparisons": comparisons}
+
+
+def differences(first: Finished, other: Finished) -> list[str]:
+    """What keeps two runs from being compared, each as `name is a, there b`."""
+    here, there = other.contract, first.contract
+    found = [
+        f"{name} is {here[name]!r}, there {there[name]!r}"
+        for name in there
+        if name in here and here[name] != there[name]  # options of another method say nothing beside its name
+    ]
+    changed = [key for key, put in other.worded.items() if first.worded.get(key, put) != put]
+    if changed:
+        found.append(f"{len(changed)} problems are worded or answered differently, for example {changed[0]!r}")
+    return found
+
+
+def against(first: Finished, other: Finished) -> dict[str, Any]:
+    """How far the champion of a run is ahead of the first run's."""
+    paired = first.scores.keys() == other.scores.keys()
+    old = [*first.scores.values()]
+    if paired:
+        new = [other.scores[key] for key in first.scores]
+        delta = statistics.difference(new, old)
+        p = statistics.mcnemar_two_sided(*statistics.discordant(new, old))
+    else:
+        new = [*other.scores.values()]
+        delta, p = difference_of_shares(new, old), fisher(new, old)
+    return {
+        "run": str(other.folder),
+        "against": str(first.folder),
+        "paired": paired,
+        "n": [len(new), len(old)],
+        "difference": delta.value,
+        "ci": [delta.low, delta.high],
+        "p": p,
+    }
+
+
+def difference_of_shares(new: Sequence[float], old: Sequence[float]) -> Metric:
+    """The difference of two means of scores in [0, 1] on separate problems: Newcombe (1998), method 10."""
+    a, b = (statistics.proportion(sum(scores), len(scores)) for scores in (new, old))
+    delta = a.value - b.value
+    low = delta - math.hypot(a.value - a.low, b.high - b.value)
+    high = delta + math.hypot(a.high - a.value, b.value - b.low)
+    return Metric(value=delta, low=low, high=high, n=min(a.n, b.n))
+
+
+def fisher(new: Sequence[float], old: Sequence[float]) -> float:
+    """Exact two-sided test that two policies solve equal shares of separate problems: Fisher (1922)."""
+    from scipy.stats import fisher_exact
+
+    solved, n = [sum(score > 0.5 for score in scores) for scores in (new, old)], (len(new), len(old))
+    found: Any = fisher_exact([solved, [n[0] - solved[0], n[1] - solved[1]]])
+    return float(found.pvalue)

@@ -1,0 +1,120 @@
+"""What finished runs left: summaries and sealed scores, checked before they are used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError, MissingError
+from selfimprove.problems.splits import split_of
+from selfimprove.records import Message, Rollout, read_records
+from selfimprove.store.ledger import Ledger
+from selfimprove.store.run_folder import RunDir
+from selfimprove.store.seal import intact, is_signed
+
+MACHINE = (
+    *("batch_size", "cached_models", "device", "tensor_parallel_size", "gpu_memory_utilization", "enforce_eager"),
+    *("sleep_level", "max_difference", "concurrency", "timeout", "retries", "backoff"),
+    *("prompt_price", "completion_price"),
+)
+"""Options of an engine that do not change what it samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a comparison needs of a finished run."""
+
+    folder: Path
+    row: dict[str, Any]
+    """Its line of the table."""
+    contract: dict[str, Any]
+    """What the sealed exam was held with, by dotted name."""
+    scores: dict[str, float]
+    """The champion's, by sealed problem."""
+    worded: dict[str, tuple[list[Message], str | None]]
+    """Each sealed problem as it was put, and its reference answer."""
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """summary.json of a finished run.
+
+    Raises:
+        MissingError: the run is not finished.
+        DataError: the file is damaged.
+    """
+    path = folder / "summary.json"
+    if not path.is_file():
+        raise MissingError(f"{folder} is not a finished run: no summary.json. Finish it: selfimprove resume {folder}")
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("it holds no mapping")
+        if "sha256" in found and not is_signed(found):
+            raise ValueError("it is not what was written")
+        return found
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {error}. Make it again: selfimprove resume {folder}") from error
+
+
+def finished(folder: Path) -> Finished:
+    """Read a run, and check that its exam is what was held.
+
+    The recipe is not composed again: a run stays comparable when a later version of the program has more options.
+
+    Raises:
+        MissingError: it is not finished.
+        DataError: its exam or its ledger was changed, or its problems are not in the sealed split.
+    """
+    row, run = _row(folder), RunDir.open(folder)
+    last = row["rounds"]
+    exam = run.step(last, "sealed")
+    if not intact(exam):
+        raise DataError(f"{exam} is damaged or missing. Redo it: selfimprove resume {folder}")
+    Ledger(folder / "ledger.jsonl").check([(last, "sealed")])
+    try:
+        contract = _contract(json.loads((folder / "environment.json").read_text())["settings"])
+        for past in range(1, last):
+            changed = json.loads((run.step(past, "controller") / "next.json").read_text()).get("overrides", {})
+            contract |= {name: value for name, value in changed.items() if name.startswith("refinement.")}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder} is damaged: what its exam was held with cannot be read ({error})") from error
+    scores = json.loads((exam / "champion.json").read_text())["scores"]
+    foreign = [key for key in scores if split_of(key) != "sealed"]
+    if foreign:
+        raise DataError(f"{folder} was made with other split bounds: {foreign[0]!r} is no sealed problem here")
+    said = [record for record in read_records(exam / "champion.jsonl") if isinstance(record, Rollout)]
+    worded = {rollout.prompt.key: (rollout.prompt.prompt, rollout.prompt.answer) for rollout in said}
+    return Finished(folder=folder, row=row, contract=contract, scores=scores, worded=worded)
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    """What the table says of a run."""
+    summary = summary_of(folder)
+    try:
+        return {
+            "run": str(folder),
+            **{name: summary[name] for name in ("recipe", "seed", "rounds")},
+            **{name: summary["sealed"][name] for name in ("champion_round", "start", "champion", "delta", "ci", "n")},
+        }
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{folder / 'summary.json'} is damaged. Make it again: selfimprove resume {folder}") from error
+
+
+def _contract(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that decide what the sealed score of a policy means."""
+    slots = {slot: settings[slot] for slot in ("task", "refinement", "engine", "evaluation")}
+    slots["engine"] = {
+        name: {option: value for option, value in options.items() if option not in MACHINE}
+        for name, options in slots["engine"].items()
+        if not options.get("roles")  # it answers in no exam
+    }
+    named = {slot: ", ".join(methods) for slot, methods in slots.items()}
+    options = {
+        f"{slot}.{name}.{option}": value
+        for slot, methods in slots.items()
+        for name, values in methods.items()
+        for option, value in values.items()
+    }
+    return {**named, "sealed_problems": settings["sealed_problems"], **options}

@@ -1,0 +1,85 @@
+"""Pictures of what was measured, by matplotlib (extra `plot`): a leaderboard of recipes, the rounds of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import RecipeError
+from selfimprove.records import measured
+from selfimprove.store.run_folder import storage
+
+KINDS = (".svg", ".png", ".pdf")
+
+
+def available() -> bool:
+    """Whether matplotlib is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("matplotlib") is not None
+
+
+def leaderboard(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """The sealed gain of each recipe in points with its 95 % interval; what no interval above zero backs is hollow.
+
+    Args:
+        rows: those of `bench.row_of`; rows without a finished run are left out.
+        path: the picture; its ending says the format.
+    """
+    shown = [row for row in reversed(rows) if row["gain"]]
+    figure, axes = _figure(0.32 * len(shown) + 1.0)
+    for height, row in enumerate(shown):
+        gain = {name: 100 * row["gain"][name] for name in ("value", "low", "high")}
+        sure = gain["low"] > 0
+        axes.plot([gain["low"], gain["high"]], [height, height], color="C0" if sure else "0.6", linewidth=2)
+        axes.plot(gain["value"], height, "o", color="C0" if sure else "0.6", fillstyle="full" if sure else "none")
+    axes.axvline(0, color="0.3", linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [row["recipe"] for row in shown])
+    axes.set_xlabel("sealed gain in points, with 95 % interval")
+    _save(figure, path)
+
+
+def rounds(summaries: Mapping[str, dict[str, Any]], path: Path) -> None:
+    """The score on gate problems by round: candidates as dots with 95 % intervals, the champion as a line.
+
+    Args:
+        summaries: name to show -> summary.json of a finished run.
+        path: the picture; its ending says the format.
+    """
+    figure, axes = _figure(3.6)
+    for number, (name, summary) in enumerate(summaries.items()):
+        lines, color = summary["per_round"], f"C{number}"
+        champion = [(line["round"], measured(line, "champion")["value"]) for line in lines]
+        axes.plot(*zip(*champion, strict=True), color=color, label=f"{name}: champion; dots: candidates")
+        tried = [(line["round"], found) for line in lines if (found := measured(line, "candidate"))]
+        values = [found["value"] for _, found in tried]
+        low, high = ([abs(found[end] - found["value"]) for _, found in tried] for end in ("low", "high"))
+        axes.errorbar([at for at, _ in tried], values, yerr=[low, high], fmt="o", color=color, capsize=2)
+    axes.set_xlabel("round")
+    measures = {line.get("measure", "accuracy") for summary in summaries.values() for line in summary["per_round"]}
+    axes.set_ylabel(f"{' or '.join(sorted(measures)).replace('_', ' ')} on fresh gate problems")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def _figure(height: float) -> tuple[Any, Any]:
+    if not available():
+        raise RecipeError("a picture needs matplotlib: pip install 'selfimprove[plot]'")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", color="0.92")
+    return figure, axes
+
+
+def _save(figure: Any, path: Path) -> None:
+    if path.suffix not in KINDS:
+        raise RecipeError(f"{path}: a picture ends in {', '.join(KINDS)}")
+    import matplotlib
+
+    with storage(), matplotlib.rc_context({"svg.hashsalt": "selfimprove", "svg.fonttype": "none"}):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -1,0 +1,146 @@
+"""Whether a run folder is what was written: every step, its fingerprint, the ledger and what is derived from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfimprove.errors import DataError, MissingError, UserError
+from selfimprove.loop import provenance
+from selfimprove.loop.history import Stored
+from selfimprove.loop.stages import FIRST, STAGES
+from selfimprove.store.run_folder import RunDir
+from selfimprove.store.seal import fault, is_signed
+
+EXAMS = ("confirmation", "null", "sealed")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    fine: bool | None
+    """None: it was not looked at."""
+    said: str
+
+
+def verify(root: Path) -> list[Finding]:
+    """Look at everything in a run folder; writes nothing.
+
+    Raises:
+        MissingError: it is not a run folder.
+    """
+    try:
+        stored = Stored(RunDir.open(root))
+    except MissingError:
+        raise
+    except UserError as error:
+        return [Finding("recipe and environment", False, str(error))]
+    found = [Finding("recipe and environment", True, f"as the run began; {len(stored.environment)} entries")]
+    changed = provenance.changed_data(stored.environment.get("data", {}))
+    data = ", ".join(stored.environment.get("data", {})) or "none on this machine"
+    found.append(Finding("data", not changed, "; ".join(changed) or data))
+    found += _steps(stored)
+    found.append(_ledger(stored))
+    found += _derived(stored, all(finding.fine for finding in found))
+    return found
+
+
+def _steps(stored: Stored) -> Iterator[Finding]:
+    """Every step that is there, in the order in which it was made. What follows a bad one cannot be told."""
+    folder, fingerprint = stored.folder, stored.first()
+    names = sorted(path.name for path in folder.root.glob("round_*"))
+    for number, name in enumerate(names):
+        if name != f"round_{number:03d}":
+            yield Finding(f"round_{number:03d}", False, f"missing, but there is {name}")
+            return
+        known = (*(STAGES if number else FIRST), *EXAMS)
+        for path in sorted((folder.root / name).iterdir()):
+            if path.name not in known and not path.name.startswith("."):
+                yield Finding(f"{name}/{path.name}", False, "does not belong to the run")
+        before = fingerprint
+        for stage in known:
+            if not folder.step(number, stage).exists():
+                if stage not in EXAMS and number < len(names) - 1:
+                    yield Finding(f"{name}/{stage}", False, "missing, but the run went on")
+                    return
+                continue
+            made = stored.fingerprint(fingerprint if stage not in EXAMS else before, number, stage)
+            wrong = _wrong(stored, number, stage, made)
+            files = "" if wrong else f"{len(folder.manifest(number, stage)['files'])} files"
+            yield Finding(f"{name}/{stage}", not wrong, wrong or files)
+            if wrong and stage not in EXAMS:
+                yield Finding("later steps", None, "not looked at: resume first does again what is damaged")
+                return
+            if stage not in EXAMS:
+                fingerprint = before = made
+
+
+def _wrong(stored: Stored, number: int, stage: str, fingerprint: str) -> str:
+    folder = stored.folder.step(number, stage)
+    if any(path.is_symlink() for path in (folder, folder.parent)):
+        return "a symlink is in its place"
+    wrong = fault(folder)
+    if wrong:
+        return wrong
+    manifest = stored.folder.manifest(number, stage)
+    if manifest.get("fingerprint") != fingerprint:
+        return "made with other options"
+    return "" if manifest.get("inputs") == stored.inputs(number, stage) else "made from other inputs"
+
+
+def _ledger(stored: Stored) -> Finding:
+    try:
+        stored.ledger.check(stored.noted_steps(), mend=False)
+        return Finding("ledger.jsonl", True, f"{len(stored.ledger.entries(mend=False))} lines in one chain")
+    except DataError as error:
+        return Finding("ledger.jsonl", False, str(error))
+
+
+def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
+    """What resume would make anew from the steps."""
+    root = stored.folder.root
+    if not fine:
+        yield Finding("metrics.jsonl, summary.json, champion", None, "not looked at: they follow from the steps")
+        return
+    names = sorted(root.glob("round_*"))
+    finished = [number for number in range(len(names)) if _whole(stored, number)]
+    lines = [json.dumps(stored.line(number)) + "\n" for number in finished]
+    ended = bool(names) and (names[-1] / "sealed").exists()
+    metrics, summary = root / "metrics.jsonl", root / "summary.json"
+    written = metrics.read_text(errors="replace") if metrics.exists() else ""
+    same = written == "".join(lines)
+    if metrics.is_symlink():
+        yield Finding("metrics.jsonl", False, "a symlink is in its place; resume makes it again")
+    elif ended:
+        yield Finding("metrics.jsonl", same, f"{len(lines)} rounds" if same else "not as the steps; resume makes it")
+    else:
+        yield Finding("metrics.jsonl", True, f"{written.count(chr(10))} of {len(lines)} rounds; the run goes on")
+    if ended or summary.exists():
+        yield _summary(summary)
+    if ended:
+        made = stored.standing(len(finished)).champion
+        wanted = Path(stored.checkpoint(made).path).resolve()
+        there = (root / "champion").resolve() == wanted
+        yield Finding("champion", there, f"made in round {made}" if there else f"should point to {wanted}")
+
+
+def _whole(stored: Stored, number: int) -> bool:
+    return all(stored.folder.step(number, stage).exists() for stage in (STAGES if number else FIRST))
+
+
+def _summary(path: Path) -> Finding:
+    wrong = ""
+    try:
+        if path.is_symlink():
+            wrong = "a symlink is in its place"
+        elif not is_signed(json.loads(path.read_bytes())):
+            wrong = "damaged"
+    except FileNotFoundError:
+        wrong = "missing"
+    except (ValueError, AttributeError, TypeError):
+        wrong = "damaged"
+    return Finding("summary.json", not wrong, f"{wrong}; resume makes it again" if wrong else "as it was written")

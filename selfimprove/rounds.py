@@ -1,0 +1,90 @@
+"""What evaluation, alarms, gates and controllers see of a round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from selfimprove.records import (
+    Alert,
+    AuditForm,
+    Checkpoint,
+    Decision,
+    Metric,
+    Prompt,
+    Report,
+    Rollout,
+)
+
+Verify = Callable[[Prompt, str], float | None]
+"""The task's marking rule: (prompt, text) -> score in [0, 1], or None when the reference cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exam:
+    """What an evaluation measures a policy on. All policies of a round get the same exam."""
+
+    problems: Sequence[Prompt]
+    """Fresh problems of the task."""
+    verify: Verify
+    probes: dict[str, list[Prompt]] = field(default_factory=dict)
+    """Problems of the task's `probes`, by name."""
+    start: Checkpoint | None = None
+    """The weights of round 0, to judge or to be compared with; None where a model is measured outside of a run."""
+
+
+Groups = Sequence[Sequence[Rollout]]
+"""Samples by problem."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What an alarm sees of a round.
+
+    The audits are raw samples of fresh audit problems, drawn at temperature 1: `score` is the recipe's reward, which
+    the loop optimizes, and `info["truth"]` the task's own mark, which it should improve. `info["answer"]` is the
+    sample's answer and `info["reference"]` the reference, both as the task reads answers; None where it reads none.
+    """
+
+    round: int
+    rounds: int
+    start: Groups
+    """The audit of round 0."""
+    champion: Groups
+    """The audit of the champion, from the round that made it."""
+    candidate: Groups
+    """The audit of this round's candidate."""
+    history: Sequence[Round]
+    """All rounds up to this one, which is the last and has no decision yet."""
+    judges: Mapping[str, AuditForm] = field(default_factory=dict)
+    """The audit form of each reward that judges, with the candidate for a judge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One round, as alarms, gates and controllers see it. Round 0 has only a champion, the start."""
+
+    round: int
+    rounds: int
+    champion: Report
+    incumbent: Report | None = None
+    candidate: Report | None = None
+    alerts: Sequence[Alert] = ()
+    decision: Decision | None = None
+    confirmation: Decision | None = None
+    """What a gate said of the incumbent after this round, where the run ended with it."""
+    counts: dict[str, float] = field(default_factory=dict)
+    """The counts of the steps as in metrics.jsonl, for example `selection/label_precision`."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds of each step."""
+
+    def metric(self, name: str) -> Metric | None:
+        """A metric of the candidate, or of the start in round 0."""
+        return (self.candidate or self.champion).metrics.get(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """What a controller returns to end the run."""
+
+    reason: str

@@ -1,0 +1,1 @@
+"""What strangers send: programs, model folders, chat templates, and text that is shown."""

@@ -1,0 +1,78 @@
+"""Secrets out of whatever is shown or written: values of variables that are named like secrets, and the forms of keys.
+
+Nothing here logs or returns a secret. A recipe that holds one is refused, everything else is cleaned.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Any
+
+SHORTEST = 12
+"""Characters of a variable's value that is worth hiding; shorter ones are words such as `true`."""
+_NAMED = re.compile(r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
+_FORMS = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"hf_[A-Za-z0-9]{16,}"  # Hugging Face
+    r"|sk-[A-Za-z0-9_-]{20,}"  # OpenAI, Anthropic and others
+    r"|(?:AKIA|ASIA)[A-Z0-9]{16}"  # Amazon
+    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}"  # GitHub, GitLab
+    r"|xox[abprs]-[A-Za-z0-9-]{10,}"  # Slack
+    r"|AIza[A-Za-z0-9_-]{30,}"  # Google
+    r"|nvapi-[A-Za-z0-9_-]{20,}"  # NVIDIA
+    r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+"  # JSON web tokens
+    r")|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^\"]*?-----END [A-Z ]*PRIVATE KEY-----)?"
+    r"|(?<=://)[^\s/:@'\"]+:[^\s/@'\"]+(?=@)"  # user:password in a URL
+)
+
+
+def shown(text: str) -> str:
+    """Foreign text as a person may see it: no secrets, and nothing that steers a terminal."""
+    return printable(redact(text))
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that any reader takes: null for a number that is none, and no secrets."""
+    return redact(json.dumps(_finite(value), indent=indent, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def holds_key(text: str) -> bool:
+    """Whether a text holds something in the form of a key."""
+    return _FORMS.search(text) is not None
+
+
+def redact(text: str) -> str:
+    """A text with `***` for each key, and `***NAME***` for each value of a variable of the environment."""
+    for name, value in _known(tuple(os.environb.items())):  # bytes: a list of methods asks a thousand times
+        for form in {value, json.dumps(value)[1:-1]}:  # as it is, and as JSON and YAML quote it
+            text = text.replace(form, f"***{name}***")
+    return _FORMS.sub("***", text)
+
+
+@lru_cache(maxsize=1)
+def _known(environment: tuple[tuple[bytes, bytes], ...]) -> list[tuple[str, str]]:
+    """The secrets of the environment, long ones first: one may be part of another."""
+    found = [
+        (name, value)
+        for name, value in ((os.fsdecode(name), os.fsdecode(value)) for name, value in environment)
+        if _NAMED.search(name) and len(value) >= SHORTEST and not os.path.exists(value)  # noqa: PTH110  a file's name
+    ]
+    return sorted(found, key=lambda item: -len(item[1]))
+
+
+def printable(text: str) -> str:
+    """Foreign text made safe for a terminal: control characters other than newline and tab are dropped."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")

@@ -1,0 +1,217 @@
+"""The jail: a process that waits, confined, and forks one child for each program. Standard library only.
+
+`main` is started by `runner` as a program of its own and becomes three processes:
+
+    keeper   makes the namespaces, gives up its rights, waits, and takes the server along when the runner ends
+    server   forks children, stops the clock, kills; it never reads a program, an input or an output
+    child    forked and confined before its program is known; reads one request, runs it, ends
+
+A child gets its request from the runner and answers to it through pipes that the server only holds open for the next
+child. So nothing of one program is in memory when the next one is forked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import sys
+import sysconfig
+import time
+from typing import NoReturn
+
+from selfimprove.safety.sandbox import candidate, kernel
+
+SCRATCH = "/scratch"
+_PRELOADED = """
+    array bisect calendar cmath collections collections.abc contextlib copy dataclasses datetime decimal enum
+    fractions functools hashlib heapq inspect itertools math numbers operator queue random re statistics string
+    struct textwrap traceback types typing unicodedata
+"""
+_NAMESPACES, _NO_NAMESPACES = "A", "B"
+
+
+def main(arguments: list[str]) -> None:
+    """The keeper. Says "ready" on the status pipe, or why the jail cannot be."""
+    settings = json.loads(arguments[0])
+    status = settings["status"]
+    try:
+        kernel.check()
+        for name in _PRELOADED.split():
+            __import__(name)
+        readable, scratch = _readable(), SCRATCH if settings["files"] else None
+        sys.path = [path for path in sys.path if path in sysconfig.get_paths().values() or "lib-dynload" in path]
+        runner = os.pidfd_open(os.getppid())
+        if os.getppid() != settings["runner"]:
+            os._exit(1)
+        root = os.geteuid() == 0
+        uid = kernel.unused_uid() if root else None
+        if settings["tier"] == _NAMESPACES:
+            kernel.leave(user=not (root and _may_mount()))
+            kernel.new_root(readable, scratch, os.getuid() if uid is None else uid)
+        os.chdir(scratch or "/")
+        kernel.drop(uid)
+        gc.freeze()
+        keeper = os.getpid()
+        server = os.fork()
+        if not server:
+            kernel.die_with(keeper)
+            os.close(runner)
+            _serve(settings, kernel.landlock(readable, scratch), scratch)
+        for descriptor in (settings["control"], settings["request"], settings["answers"], settings["output"], status):
+            os.close(descriptor)
+        _wait(runner, server)
+    except OSError as error:
+        _say(status, {"failed": f"{error.strerror or error} {error.filename or ''}".strip()})
+    os._exit(1)
+
+
+def _wait(runner: int, server: int) -> NoReturn:
+    """Until the server ends, or until the runner does, however it ended."""
+    child = os.pidfd_open(server)
+    poll = select.poll()
+    poll.register(runner, select.POLLIN)
+    poll.register(child, select.POLLIN)
+    poll.poll()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(server, signal.SIGKILL)
+    os._exit(0)
+
+
+def _may_mount() -> bool:
+    """Whether root has the right to mount; in many containers it has not."""
+    with open("/proc/self/status") as lines:  # noqa: PTH123
+        held = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
+    return bool(held >> 21 & 1)
+
+
+def _readable() -> list[str]:
+    """What a program may read: the Python library and the C libraries under it."""
+    own = [os.path.realpath(path) for path in (sys.base_prefix + "/lib", *sys.path) if os.path.isdir(path)]  # noqa: PTH112
+    paths = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", *own]
+    inside = [path for path in paths if not any(path.startswith(other + "/") for other in paths)]
+    return [*dict.fromkeys(inside), "/dev/null", "/dev/urandom", "/dev/random", "/dev/zero"]
+
+
+# ---- the server ----------------------------------------------------------------------------------------------------
+def _serve(settings: dict, ruleset: int, scratch: str | None) -> NoReturn:
+    """Fork a child, wait for the word that it has a request, wait for its end; again, until the runner is gone."""
+    control, status = settings["control"], settings["status"]
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    calls = kernel.prepare_filter(settings["files"])
+    while True:
+        child = os.fork()
+        if not child:
+            _child(settings, ruleset, calls)
+        _say(status, {"ready": True})
+        if os.read(control, 1) != b"g":
+            os.kill(child, signal.SIGKILL)
+            os._exit(0)
+        _say(status, _watch(child, control, settings["wall"]))
+        while (word := os.read(control, 1)) != b"c":
+            if word != b"k":  # the word to stop a child that had just ended
+                os._exit(0)
+        _drain(settings["request"], nothing)
+        if scratch:
+            _wipe(scratch)
+
+
+def _watch(child: int, control: int, seconds: float) -> dict:
+    """Wait for a child's end; kill it at the deadline, or when the runner says so or is gone."""
+    began, late, stopped = time.monotonic(), False, False
+    handle = os.pidfd_open(child)
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    poll.register(control, select.POLLIN)
+    while not stopped and not late:
+        found = dict(poll.poll(max(0.0, began + seconds - time.monotonic()) * 1000))
+        if handle in found:
+            break
+        stopped, late = control in found, not found
+    if stopped or late:
+        os.kill(child, signal.SIGKILL)
+    if stopped and os.read(control, 1) != b"k":
+        os._exit(0)
+    _, how, used = os.wait4(child, 0)
+    os.close(handle)
+    return {
+        "exit": os.waitstatus_to_exitcode(how),
+        "late": late,
+        "cpu": used.ru_utime + used.ru_stime,
+        "wall": time.monotonic() - began,
+        "memory": used.ru_maxrss * 1024,
+    }
+
+
+def _drain(pipe: int, nothing: int) -> None:
+    """Throw away what a child left unread, without reading it."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while any(event & select.POLLIN for _, event in poll.poll(0)):
+        if not os.splice(pipe, nothing, 1 << 20):
+            return
+
+
+def _wipe(folder: str) -> None:
+    """Remove all that a child has written; ends the server where that is not possible, so that the jail is replaced."""
+    try:
+        for path, folders, files in os.walk(folder, topdown=False):
+            for name in files:
+                os.unlink(f"{path}/{name}")  # noqa: PTH108
+            for name in folders:
+                os.rmdir(f"{path}/{name}")  # noqa: PTH106
+    except OSError:
+        os._exit(1)
+
+
+def _say(status: int, message: dict) -> None:
+    os.write(status, json.dumps(message).encode() + b"\n")
+
+
+# ---- the child -----------------------------------------------------------------------------------------------------
+def _child(settings: dict, ruleset: int, calls: bytes) -> NoReturn:
+    """Confine this process for good, then read a request and run it."""
+    try:
+        kernel.die_with(os.getppid())
+        os.setsid()
+        request, answers, output = settings["request"], settings["answers"], settings["output"]
+        given = os.memfd_create("stdin")
+        nothing = os.open("/dev/null", os.O_RDWR)
+        os.set_blocking(output, True)
+        os.dup2(given, 0)
+        os.dup2(output, 1)
+        os.dup2(nothing, 2)
+        kernel.landlock_enter(ruleset)
+        kept = sorted((request, answers))
+        os.closerange(3, kept[0])
+        os.closerange(kept[0] + 1, kept[1])
+        os.closerange(kept[1] + 1, 64)
+        kernel.limit(settings["cpu"], settings["memory"], settings["processes"])
+        kernel.seccomp(calls)
+        size = int.from_bytes(_exactly(request, 4), "big")
+        asked = json.loads(_exactly(request, size))
+        os.write(answers, b"R")
+        if asked["mode"] in ("stdin", "calls"):
+            os.close(request)
+        text = asked.pop("stdin", "").encode()
+        os.write(0, text)
+        os.lseek(0, 0, os.SEEK_SET)
+    except BaseException:
+        os._exit(113)
+    candidate.run(asked, answers, request)
+
+
+def _exactly(pipe: int, size: int) -> bytes:
+    """So many bytes of a pipe; ends the process when the pipe is closed."""
+    parts, left = [], size
+    while left:
+        part = os.read(pipe, min(left, 1 << 20))
+        if not part:
+            os._exit(0)
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,288 @@
+"""The process around the jail: start it, ask it, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfimprove.safety.sandbox import values
+
+_START = 20.0
+_GRACE = 1.0
+_PACKAGES = str(Path(__file__).resolve().parents[3])
+_MAIN = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "from selfimprove.safety.sandbox import jail; jail.main(sys.argv[1:])"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one execution may use."""
+
+    cpu_seconds: int = 2
+    """Computing time; twice as much may pass on the clock."""
+    memory: int = 512 << 20
+    """Bytes of address space."""
+    output: int = 1 << 20
+    """Bytes that may come back."""
+    files: bool = False
+    """Whether there is a folder to write in: 64 MB and 4096 files in memory, empty for each program (tier A only)."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program, and what to do with it: call a function, or run it as a script on some input."""
+
+    source: str
+    function: str | None = None
+    """The function to call; `Solution.solve` is a method of a class that is made without arguments."""
+    arguments: Sequence[Sequence[Any]] = ()
+    """The arguments of each call; all calls are made in one process, in this order."""
+    stdin: str = ""
+    """Where there is no function: the text that the script reads."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one call gave back."""
+
+    value: Any = None
+    error: str = ""
+    """The type of the exception that it ended with; "" where it has a value."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a program."""
+
+    status: str
+    """`ok`, `error:<type>`, `timeout`, `memory`, `output_limit` or `refused` (by the jail)."""
+    answers: tuple[Answer, ...] = ()
+    """One for each call that came to an end, in order."""
+    output: str = ""
+    """What was printed."""
+    text: str = ""
+    """What the exception said; a stranger's text."""
+    exit_code: int = 0
+    """For information: a program says what it likes here. Negative: the signal that ended it."""
+    cpu_seconds: float = 0.0
+    seconds: float = 0.0
+
+
+class JailLost(Exception):
+    """A jail does not answer any more, or did not start."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is left of a program when its process is gone."""
+
+    lines: list[bytes]
+    output: bytes
+    over: bool
+    """Whether it was stopped because it sent too much."""
+    late: bool
+    exit_code: int
+    cpu_seconds: float
+    seconds: float
+
+
+# ---- one jail ------------------------------------------------------------------------------------------------------
+class Jail:
+    """A jail and the pipes to it. One program at a time."""
+
+    def __init__(self, tier: str, limits: Limits) -> None:
+        self.tier, self.limits, self.executions, self._ready = tier, limits, 0, False
+        control, request, answers, output, status = pipes = [os.pipe() for _ in range(5)]
+        self._control, self._request = control[1], request[1]
+        self._answers, self._output, self._status = answers[0], output[0], status[0]
+        self._open = [self._control, self._request, self._answers, self._output, self._status]
+        theirs = {"control": control[0], "request": request[0]}
+        theirs |= {"answers": answers[1], "output": output[1], "status": status[1]}
+        settings = {
+            **theirs,
+            "tier": tier,
+            "runner": os.getpid(),
+            "cpu": limits.cpu_seconds,
+            "wall": 2.0 * limits.cpu_seconds,
+            "memory": limits.memory,
+            "processes": 64 if tier == "A" or os.geteuid() == 0 else None,  # else the user's other processes count
+            "files": limits.files,
+        }
+        self._process = subprocess.Popen(
+            [os.path.realpath(sys.executable), "-s", "-P", "-S", "-c", _MAIN, _PACKAGES, json.dumps(settings)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=list(theirs.values()),
+            cwd="/",
+            env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            start_new_session=True,
+        )
+        for descriptor in theirs.values():
+            os.close(descriptor)
+        for _, descriptor in pipes[:2]:
+            os.set_blocking(descriptor, False)
+        for descriptor, _ in pipes[2:]:
+            os.set_blocking(descriptor, False)
+
+    def wait(self) -> None:
+        """Until a child waits in the jail.
+
+        Raises:
+            JailLost: none will; the message says why.
+        """
+        if self._ready:
+            return
+        self._begin(b"", _START)
+        self._pump(lambda: False)
+        message, self._ended = self._ended, None
+        if not message or "ready" not in message:
+            raise JailLost((message or {}).get("failed", "the jail did not start"))
+        self._ready = True
+
+    def begin(self, request: dict[str, Any]) -> None:
+        """Hand a request to the child that waits in the jail, and start the clock."""
+        payload = json.dumps(request).encode()
+        self.wait()
+        self._ready, self.executions = False, self.executions + 1
+        self._begin(len(payload).to_bytes(4, "big") + payload, 2 * self.limits.cpu_seconds + _GRACE)
+        self._tell(b"g")
+
+    def send(self, message: Any) -> None:
+        """One more line of JSON for the program that runs."""
+        self._pending += json.dumps(message).encode() + b"\n"
+
+    def line(self) -> bytes | None:
+        """The next line of the program's answers; None: there are no more."""
+        self._pump(lambda: self._answered.find(b"\n", self._taken) >= 0)
+        end = self._answered.find(b"\n", self._taken)
+        if end < 0:
+            return None
+        line, self._taken = bytes(self._answered[self._taken : end]), end + 1
+        return line.removeprefix(b"R")
+
+    def end(self, stop: bool = False) -> Ended:
+        """Wait for the program's end.
+
+        Args:
+            stop: end it now.
+
+        Raises:
+            JailLost: the jail does not say that it ended.
+        """
+        if stop and not self._ended:
+            self._tell(b"k")
+        self._pump(lambda: False)
+        if self._ended is None or "exit" not in self._ended:
+            raise JailLost("the jail does not answer")
+        for descriptor, read in ((self._answers, self._answered), (self._output, self._printed)):
+            while self._read(descriptor, read):  # nothing of it may be left for the next program
+                pass
+        ended, (first, *lines) = self._ended, bytes(self._answered).split(b"\n")
+        if not first.startswith(b"R"):
+            raise JailLost("the jail is broken")
+        self._tell(b"c")
+        lines = [first[1:], *lines][:-1]  # what stands behind the last newline is no line
+        return Ended(lines, bytes(self._printed), self._over, ended["late"], ended["exit"], ended["cpu"], ended["wall"])
+
+    def close(self) -> None:
+        """End the jail and all in it."""
+        self._process.kill()
+        self._process.wait()
+        while self._open:
+            os.close(self._open.pop())
+
+    def _begin(self, pending: bytes, seconds: float) -> None:
+        self._pending, self._deadline = bytearray(pending), time.monotonic() + seconds
+        self._answered, self._printed, self._said = bytearray(), bytearray(), bytearray()
+        self._taken, self._over = 0, False
+        self._ended: dict[str, Any] | None = None
+
+    def _tell(self, word: bytes) -> None:
+        try:
+            os.write(self._control, word)
+        except OSError as error:
+            raise JailLost("the jail is gone") from error
+
+    def _pump(self, enough: Callable[[], bool]) -> None:
+        """Move bytes to and fro until there is enough, the program has ended or the time is up."""
+        poll = select.poll()
+        for descriptor in (self._answers, self._output, self._status):
+            poll.register(descriptor, select.POLLIN)
+        writing = False
+        while self._ended is None and not enough():
+            if bool(self._pending) != writing:
+                writing = not writing
+                poll.register(self._request, select.POLLOUT) if writing else poll.unregister(self._request)
+            left = self._deadline - time.monotonic()
+            found = dict(poll.poll(max(0.0, left) * 1000))
+            if not found:
+                return
+            if found.get(self._request, 0) & select.POLLERR:
+                return
+            if self._request in found:
+                with contextlib.suppress(BlockingIOError):
+                    del self._pending[: os.write(self._request, self._pending[: 1 << 16])]
+            over = self._answers in found and self._read(self._answers, self._answered)
+            over |= self._output in found and self._read(self._output, self._printed)
+            if over and not self._over:
+                self._over = True
+                self._tell(b"k")
+            if self._status in found:
+                self._read(self._status, self._said)
+                if not self._said:
+                    return  # the jail is gone
+                if self._said.endswith(b"\n"):
+                    self._ended = json.loads(self._said)
+
+    def _read(self, descriptor: int, into: bytearray) -> bool:
+        """Read what there is; whether it was more than may come. What is too much is thrown away."""
+        over = False
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(descriptor, 1 << 16):
+                into += part
+                over = over or len(into) > self.limits.output
+                del into[self.limits.output :]
+                if over:
+                    break
+        return over
+
+
+def read_answers(lines: Sequence[bytes], wanted: int) -> tuple[list[Answer], tuple[str, str] | None]:
+    """The answers to `wanted` calls, and the failure of the whole program as (type, text).
+
+    Lines that nobody asked for, or that are no answers, make all of it worthless.
+    """
+    answers = list[Answer]()
+    for place, line in enumerate(lines):
+        try:
+            message = values.loads(line)
+            if not isinstance(message, dict):
+                raise values.ValueRefused("not an answer")
+            if "failed" in message and place == len(lines) - 1:
+                return answers, (printable(message["failed"]), printable(message.get("text", ""), 500))
+            if len(answers) == wanted or len(message.keys() & {"value", "error"}) != 1:
+                raise values.ValueRefused("not an answer")
+            known = "value" in message
+            answers.append(
+                Answer(values.decode(message["value"])) if known else Answer(error=printable(message["error"]))
+            )
+        except values.ValueRefused:
+            return [], ("answers", "what came back is not one answer to each call")
+    return answers, None
+
+
+def printable(text: Any, longest: int = 80) -> str:
+    """A stranger's text as one line that can be printed."""
+    return "".join(c if c.isprintable() else " " for c in str(text)[:longest]) or "unknown"

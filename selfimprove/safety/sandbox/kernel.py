@@ -1,0 +1,249 @@
+"""What Linux offers to confine a process, through ctypes: namespaces, Landlock, seccomp, capabilities, limits.
+
+Everything here raises OSError where the kernel refuses. Runs inside the jail: standard library only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import resource
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from selfimprove.safety.sandbox import syscalls
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_PIVOT_ROOT, _CAPSET = {"x86_64": (155, 126), "aarch64": (41, 91)}.get(platform.machine(), (-1, -1))
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 21, 22, 38
+_SECCOMP_FILTER = 2
+_SOMEBODY = 0x7A7A7A7A
+"""Stands for the process in a filter that is made before the process."""
+_NEW_NS, _NEW_UTS, _NEW_IPC, _NEW_USER = 0x00020000, 0x04000000, 0x08000000, 0x10000000
+_NEW_PID, _NEW_NET = 0x20000000, 0x40000000
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _NOATIME, _NODIRATIME, _RELATIME = 1, 2, 4, 8, 1024, 2048, 1 << 21
+_REMOUNT, _BIND, _REC, _PRIVATE = 32, 4096, 16384, 1 << 18
+_DETACH = 2
+_READ_FILE, _READ_DIR, _WRITE_FILE, _TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 14
+_MAKE_REG, _MAKE_DIR, _REMOVE_FILE, _REMOVE_DIR = 1 << 8, 1 << 7, 1 << 5, 1 << 4
+SIGKILL = 9
+
+
+def call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
+    """A function of the C library that says -1 when it failed.
+
+    Raises:
+        OSError: it failed.
+    """
+    words = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    result = getattr(_LIBC, name)(*words)
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return result
+
+
+# ---- namespaces ----------------------------------------------------------------------------------------------------
+def leave(user: bool) -> None:
+    """Leave the host's mounts, processes, network, semaphores and name for new ones of our own.
+
+    Args:
+        user: make a user namespace as well, which gives an ordinary user the right to do this.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        call("unshare", _NEW_NS | _NEW_UTS | _NEW_IPC | _NEW_PID | _NEW_NET | (_NEW_USER if user else 0))
+    except OSError as error:
+        raise OSError(error.errno, f"namespaces are not allowed here ({error.strerror})") from error
+    if user:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    call("sethostname", b"jail", 4)
+
+
+def new_root(readable: Sequence[str], scratch: str | None, owner: int) -> None:
+    """Make a file system of our own the root: an empty one in memory in which only what is named can be read.
+
+    Args:
+        readable: files and folders of the host, shown read-only at the same place.
+        scratch: a folder that can be written, 64 MB and 4096 files in memory; None: there is none.
+        owner: the user whom the scratch folder belongs to.
+    """
+    call("mount", b"none", b"/", None, _REC | _PRIVATE, None)
+    call("mount", b"jail", b"/tmp", b"tmpfs", _NOSUID | _NODEV, b"mode=0755,size=1m,nr_inodes=1k")
+    Path("/tmp/old").mkdir()
+    os.chdir("/tmp")
+    call("syscall", _PIVOT_ROOT, b".", b"old")
+    os.chdir("/")
+    for path in readable:
+        _show(path)
+    if scratch:
+        Path(scratch).mkdir()
+        options = f"mode=0700,uid={owner},size=64m,nr_inodes=4096"
+        call("mount", b"scratch", scratch.encode(), b"tmpfs", _NOSUID | _NODEV | _NOEXEC, options.encode())
+    call("umount2", b"/old", _DETACH)
+    Path("/old").rmdir()
+    call("mount", b"none", b"/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV, None)
+
+
+def _show(path: str) -> None:
+    """Bind one path of the old root read-only; a link at the top, such as /lib, stays a link."""
+    old, new = Path("/old" + path), Path(path)
+    if old.is_symlink() and new.parent == Path("/"):
+        new.symlink_to(old.readlink())
+        return
+    if not old.exists() or new.exists():
+        return
+    new.parent.mkdir(parents=True, exist_ok=True)
+    new.mkdir() if old.is_dir() else new.touch()
+    call("mount", os.fsencode(old), os.fsencode(new), None, _BIND, None)
+    flags = os.statvfs(new).f_flag  # what the host has locked must be asked for again
+    kept = flags & (_NODEV | _NOEXEC | _NOATIME | _NODIRATIME)
+    kept |= _RELATIME if flags & 4096 else 0
+    call("mount", b"none", os.fsencode(new), None, _REMOUNT | _BIND | _RDONLY | _NOSUID | kept, None)
+
+
+# ---- who we are ----------------------------------------------------------------------------------------------------
+def drop(uid: int | None) -> None:
+    """Give up every privilege for good.
+
+    Args:
+        uid: the user to become, for root; None: stay who we are, without the rights inside a user namespace.
+    """
+    if uid is not None:
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        except OSError as error:
+            raise OSError(error.errno, f"root may not become another user here ({error.strerror})") from error
+    header, nothing = struct.pack("=Ii", 0x20080522, 0), bytes(24)
+    call("syscall", _CAPSET, header, nothing)
+    call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the parent process ends, however it ends."""
+    call("prctl", _PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+    if os.getppid() != parent and os.getppid() != 0:  # 0: a parent outside of the namespace
+        os._exit(1)
+
+
+def unused_uid() -> int:
+    """A user that this machine has no use for, below the last one that can be had here."""
+    import pwd
+
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    spans = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    start, length = max((int(inside), int(count)) for inside, _, count in spans)
+    last = min(start + length - 1, 1_999_999_999)
+    for uid in range(last - os.getpid() % min(50_000, length), start, -1):  # jails side by side get different ones
+        if uid not in taken and uid != 65534:
+            return uid
+    raise OSError(1, "there is no unused user to become")
+
+
+# ---- Landlock ------------------------------------------------------------------------------------------------------
+def landlock_version() -> int:
+    """The version of Landlock that this kernel has; 0: none."""
+    try:
+        return call("syscall", _CREATE_RULESET, None, 0, 1)
+    except OSError:
+        return 0
+
+
+def landlock(readable: Sequence[str], scratch: str | None) -> int:
+    """A ruleset for `landlock_enter`: everything is forbidden but reading these files and using the scratch folder."""
+    version = landlock_version()
+    if not version:
+        raise OSError(38, "this kernel has no Landlock, or it is not switched on")
+    files = (1 << (13 + (version >= 2) + (version >= 3))) - 1 | (1 << 15 if version >= 5 else 0)
+    network, scopes = (3 if version >= 4 else 0), (3 if version >= 6 else 0)
+    attributes = struct.pack("=QQQ", files, network, scopes)
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    ruleset = call("syscall", _CREATE_RULESET, attributes, size, 0)
+    for path in readable:
+        _rule(ruleset, path, _READ_FILE | _READ_DIR, files)
+    _rule(ruleset, "/dev/null", _READ_FILE | _WRITE_FILE | _TRUNCATE, files)
+    if scratch:
+        inside = _MAKE_REG | _MAKE_DIR | _REMOVE_FILE | _REMOVE_DIR | _READ_FILE | _READ_DIR | _WRITE_FILE | _TRUNCATE
+        _rule(ruleset, scratch, inside, files)
+    return ruleset
+
+
+def _rule(ruleset: int, path: str, access: int, handled: int) -> None:
+    try:
+        where = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    if not os.path.isdir(path):  # noqa: PTH112 - a file may only be given what a file can have
+        access &= _READ_FILE | _WRITE_FILE | _TRUNCATE
+    call("syscall", _ADD_RULE, ruleset, 1, struct.pack("=Qi", access & handled, where), 0)
+    os.close(where)
+
+
+def landlock_enter(ruleset: int) -> None:
+    """Confine this thread, for good."""
+    call("syscall", _RESTRICT_SELF, ruleset, 0)
+
+
+# ---- seccomp and limits --------------------------------------------------------------------------------------------
+def prepare_filter(files: bool) -> bytes:
+    """The seccomp program of `seccomp`, made once: building it takes longer than all else that confines a process."""
+    machine = syscalls.MACHINES[platform.machine()]
+    return syscalls.packed(syscalls.build(machine, _SOMEBODY, files, landlock_version() < 3))
+
+
+def check() -> None:
+    """Make sure that there is a filter for this machine, and a kernel that takes one.
+
+    Raises:
+        OSError: there is not.
+    """
+    if platform.machine() not in syscalls.MACHINES:
+        raise OSError(38, f"there is no list of system calls for {platform.machine()}")
+    try:
+        call("prctl", _PR_GET_SECCOMP, 0, 0, 0, 0)
+    except OSError as error:
+        raise OSError(38, "this kernel has no seccomp") from error
+
+
+def seccomp(prepared: bytes) -> None:
+    """Refuse every system call that `syscalls` does not allow to this process, for good."""
+    own = prepared.replace(struct.pack("=I", _SOMEBODY), struct.pack("=I", os.getpid()))
+    code = ctypes.create_string_buffer(own, len(own))
+    header = struct.pack("@HP", len(own) // 8, ctypes.addressof(code))
+    call("prctl", _PR_SET_SECCOMP, _SECCOMP_FILTER, header, 0, 0)
+
+
+def limit(cpu: int, memory: int, processes: int | None) -> None:
+    """Bound what this process may use, for good.
+
+    Args:
+        cpu: seconds of computing time.
+        memory: bytes of address space.
+        processes: threads and processes of this user together; None: not bounded here.
+    """
+    bounds = {
+        resource.RLIMIT_CPU: cpu,
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_FSIZE: 16 << 20,
+        resource.RLIMIT_NOFILE: 32,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_STACK: 8 << 20,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_SIGPENDING: 64,
+    }
+    if processes is not None:
+        bounds[resource.RLIMIT_NPROC] = processes
+    for kind, value in bounds.items():
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        later = kind == resource.RLIMIT_CPU and value != hard  # SIGXCPU first: SIGKILL may be for memory as well
+        resource.setrlimit(kind, (value, value + later))

@@ -1,0 +1,54 @@
+"""Open a sandbox that holds on this machine, or the one that this process shares."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import lru_cache
+
+from selfimprove.errors import EngineError
+from selfimprove.safety.sandbox import selftest
+from selfimprove.safety.sandbox.jail_process import JailLost, Limits
+from selfimprove.safety.sandbox.runner import Sandbox
+
+TIERS = ("A", "B")
+"""A: namespaces, Landlock, seccomp, limits. B: without namespaces, where a machine does not allow them."""
+
+
+def open_sandbox(limits: Limits = Limits(), workers: int | None = None, tier: str | None = None) -> Sandbox:
+    """Start the jails of the best tier that passes the self-test on this machine.
+
+    Args:
+        workers: jails; None: one for each processor core that this process may use.
+        tier: try this one only.
+
+    Raises:
+        EngineError: none does; the message says what is missing.
+    """
+    if sys.platform != "linux":
+        raise EngineError("programs can be run on Linux only: the sandbox needs Landlock and seccomp")
+    count, reasons = workers or len(os.sched_getaffinity(0)), list[str]()
+    for name in [tier] if tier else TIERS:
+        sandbox = Sandbox(name, limits, count)
+        try:
+            sandbox.start()
+            if not (fault := selftest.fault(sandbox)):
+                return sandbox
+        except JailLost as error:
+            fault = str(error)
+        sandbox.close()
+        reasons.append(f"tier {name}: {fault}")
+    raise EngineError(
+        f"no sandbox for programs holds on this machine ({'; '.join(reasons)}). Needed: Linux 5.13 or newer with "
+        "Landlock and seccomp; in a container, a profile that allows them. See docs/sandbox.md"
+    )
+
+
+@lru_cache(maxsize=4)
+def _shared(owner: int, limits: Limits) -> Sandbox:
+    return open_sandbox(limits)
+
+
+def shared(limits: Limits = Limits()) -> Sandbox:
+    """The sandbox of this process with these limits, started when it is first asked for; it ends with the process."""
+    return _shared(os.getpid(), limits)

@@ -1,0 +1,164 @@
+"""Run programs that nobody has read: `with open_sandbox() as sandbox: sandbox.run(Program(source, function="f", ...))`.
+
+The trusted side. It holds the clock, counts bytes, and takes what comes back for the text of a stranger. What a right
+answer would be is no business of this module, so it cannot leak into the process that runs the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfimprove.errors import EngineError
+from selfimprove.safety.sandbox import values
+from selfimprove.safety.sandbox.jail_process import Ended, Jail, JailLost, Limits, Outcome, Program, read_answers
+
+RECYCLED = 1000
+"""Executions after which a jail is replaced by a new one."""
+LARGEST = 15 << 20
+"""Bytes of the longest request."""
+
+
+# ---- the pool ------------------------------------------------------------------------------------------------------
+@dataclass
+class Sandbox:
+    """Warm jails, one for each processor core. `run` may be called from several threads."""
+
+    tier: str
+    limits: Limits
+    workers: int
+    _jails: queue.LifoQueue[Jail] = field(default_factory=queue.LifoQueue, repr=False)
+    _testers: queue.LifoQueue[Jail] = field(default_factory=queue.LifoQueue, repr=False)
+    """Jails for tests that call a program in another jail; as many, so that nobody waits for a second one."""
+    _alone: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def start(self) -> None:
+        """Start all jails at once and wait until each one is up.
+
+        Raises:
+            JailLost: one of them is not.
+        """
+        jails = [Jail(self.tier, self.limits) for _ in range(self.workers)]
+        for jail in jails:
+            self._jails.put(jail)
+        for jail in jails:
+            jail.wait()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all jails."""
+        for jails in (self._jails, self._testers):
+            while not jails.empty():
+                jails.get().close()
+
+    def run(self, program: Program, alone: bool = False) -> Outcome:
+        """Run a program.
+
+        Args:
+            alone: wait until nothing else runs in this sandbox, so that nothing slows it down.
+
+        Raises:
+            EngineError: a jail broke and could not be replaced.
+        """
+        request = _request(program)
+        if len(program.source) + len(program.stdin) > LARGEST:
+            return Outcome("error:too_long")
+        for _ in range(2):  # a jail that something else ended is replaced; a program that ends it twice is at fault
+            with contextlib.suppress(JailLost), self.alone() if alone else self.jail() as jail:
+                jail.begin(request)
+                return _outcome(jail.end(), program, self.limits)
+        return Outcome("error:jail")
+
+    def map(self, programs: Sequence[Program]) -> list[Outcome]:
+        """Run many programs, as many at a time as there are jails."""
+        with ThreadPoolExecutor(self.workers) as threads:
+            return list(threads.map(self.run, programs))
+
+    @contextlib.contextmanager
+    def jail(self, tester: bool = False) -> Iterator[Jail]:
+        """A free jail, for one program. It is replaced afterwards where it has run enough, or where it broke.
+
+        Args:
+            tester: one for tests, whoever holds the others.
+        """
+        jails = self._testers if tester else self._jails
+        try:
+            jail = jails.get(block=not tester)
+        except queue.Empty:
+            jail = self._start()
+        try:
+            yield jail
+        except BaseException:
+            jail = self._replace(jail)
+            raise
+        else:
+            if jail.executions >= RECYCLED:
+                jail = self._replace(jail)
+        finally:
+            jails.put(jail)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Jail]:
+        """A jail while no other one runs anything."""
+        with self._alone, contextlib.ExitStack() as stack:
+            jails = [stack.enter_context(self.jail()) for _ in range(self.workers)]
+            yield jails[0]
+
+    def _replace(self, jail: Jail) -> Jail:
+        jail.close()
+        return self._start()
+
+    def _start(self) -> Jail:
+        fresh = Jail(self.tier, self.limits)
+        try:
+            fresh.wait()
+        except JailLost as error:
+            fresh.close()
+            raise EngineError(f"the sandbox cannot be started again: {error}") from error
+        return fresh
+
+
+def _request(program: Program) -> dict[str, Any]:
+    if program.function is None:
+        return {"mode": "stdin", "source": program.source, "stdin": program.stdin}
+    coded = [values.encode(list(arguments)) for arguments in program.arguments]
+    return {"mode": "calls", "source": program.source, "function": program.function, "arguments": coded}
+
+
+def _outcome(ended: Ended, program: Program, limits: Limits) -> Outcome:
+    """What a program's end says, read as the text of a stranger."""
+    output = ended.output.decode(errors="replace")
+    facts = {"output": output, "exit_code": ended.exit_code}
+    facts |= {"cpu_seconds": ended.cpu_seconds, "seconds": ended.seconds}
+    answers, failure = read_answers(ended.lines, len(program.arguments) if program.function else 0)
+    name, text = failure or next(((answer.error, "") for answer in answers if answer.error), ("", ""))
+    status = _status(ended, limits, name)
+    if status == "ok" and program.function and len(answers) < len(program.arguments):
+        status = "error:exit"
+    return Outcome(status, tuple(answers), text=text, **facts)
+
+
+def _status(ended: Ended, limits: Limits, name: str) -> str:
+    killed = -ended.exit_code == signal.SIGKILL
+    if ended.over:
+        return "output_limit"
+    if ended.late or -ended.exit_code == signal.SIGXCPU or (killed and ended.cpu_seconds > limits.cpu_seconds - 0.1):
+        return "timeout"
+    if killed or name == "MemoryError":
+        return "memory"
+    if -ended.exit_code == signal.SIGSYS or name == "PermissionError":
+        return "refused"
+    if ended.exit_code < 0:
+        return f"error:{signal.Signals(-ended.exit_code).name}"
+    return f"error:{name}" if name else "ok"

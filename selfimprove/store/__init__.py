@@ -1,0 +1,1 @@
+"""Bytes that survive: the run folder, its seals, its ledger. Knows no method."""

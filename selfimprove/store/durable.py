@@ -1,0 +1,148 @@
+"""The only way in which a run folder is written: each operation is all or nothing, and survives a power cut.
+
+A file is written beside its place, fsynced and renamed over it, then its folder is fsynced; without the last two a new
+name may be lost. A failed fsync is never tried again: the kernel forgets the pages that it could not write, so a second
+one that succeeds proves nothing. Each operation is a point where `failpoints` can make a test fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from selfimprove.errors import StorageError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.ESTALE, errno.ELOOP, errno.EMFILE}
+_FOREIGN = ("No space left on device", "Disk quota exceeded", "Input/output error", "File too large")
+"""How safetensors and tokenizers word the errors of a disk, which they do not raise as OSError."""
+
+
+@contextlib.contextmanager
+def storage() -> Iterator[None]:
+    """Turn the errors of a full or failing disk into a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL or isinstance(error, PermissionError):
+            where = f" ({error.filename})" if error.filename else ""
+            raise StorageError(
+                f"cannot write{where}: {error.strerror}. Finished steps are kept; mend it, then: selfimprove resume"
+            ) from error
+        raise
+    except Exception as error:
+        said = next((words for words in _FOREIGN if words in str(error)), "")
+        if not said or isinstance(error, StorageError):
+            raise
+        raise StorageError(
+            f"cannot write: {said}. Finished steps are kept; mend it, then: selfimprove resume"
+        ) from error
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file so that it is either the old one or the whole new one."""
+    with storage():
+        fresh = path.with_name(f".{path.name}.new")
+        _put(fresh, os.O_CREAT | os.O_TRUNC, data, "write")
+        rename(fresh, path, "write")
+        fsync(path.parent, "write")
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add to a file with one write. A kill may leave a part of it, without its line end."""
+    with storage():
+        fresh = not path.exists()
+        _put(path, os.O_CREAT | os.O_APPEND, data, "append")
+        if fresh:
+            fsync(path.parent, "append")
+
+
+def truncate(path: Path, size: int) -> None:
+    """Cut a file."""
+    with storage():
+        _point("truncate.cut", path)
+        with path.open("r+b") as file:
+            file.truncate(size)
+        fsync(path, "truncate")
+
+
+def mkdir(path: Path) -> None:
+    """Make a folder and those above it."""
+    with storage():
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            _point("mkdir.make", folder)
+            folder.mkdir(exist_ok=True)
+            fsync(folder.parent, "mkdir")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it exists; a kill may leave a part."""
+    with storage():
+        _point("remove.entries", path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def rename(source: Path, target: Path, what: str) -> None:
+    """Move a file or folder to its place at once; a file that is there is replaced."""
+    with storage():
+        _point(f"{what}.rename", target)
+        source.replace(target)
+
+
+def link(path: Path, target: str) -> None:
+    """Let a symlink point somewhere; there is no moment without it."""
+    with storage():
+        fresh = path.with_name(f".{path.name}.new")
+        fresh.unlink(missing_ok=True)
+        _point("link.make", path)
+        fresh.symlink_to(target)
+        rename(fresh, path, "link")
+        fsync(path.parent, "link")
+
+
+def fsync(path: Path, what: str) -> None:
+    """Wait until a file, or the names in a folder, would survive a power cut."""
+    with storage():
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            _sync(handle, path, what)
+        finally:
+            os.close(handle)
+
+
+def _put(path: Path, flags: int, data: bytes, what: str) -> None:
+    """Open without following a symlink that somebody planted, write and fsync."""
+    _point(f"{what}.open", path)
+    handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | flags, 0o644)
+    try:
+        _point(f"{what}.data", path, handle, data)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(handle, left) :]
+        _sync(handle, path, what)
+    finally:
+        os.close(handle)
+
+
+def _sync(handle: int, path: Path, what: str) -> None:
+    _point(f"{what}.fsync", path)
+    os.fsync(handle)
+    if "SELFIMPROVE_FAILPOINT" in os.environ:
+        from selfimprove.store import failpoints
+
+        failpoints.synced(path)
+
+
+def _point(name: str, path: Path, handle: int | None = None, data: bytes = b"") -> None:
+    """Where a test may let an operation fail."""
+    if "SELFIMPROVE_FAILPOINT" in os.environ:
+        from selfimprove.store import failpoints
+
+        failpoints.hit(name, path, handle, data)

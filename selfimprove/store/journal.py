@@ -1,0 +1,196 @@
+"""What an engine has drawn and scored in a step that is not finished, so that a resume does not do it again.
+
+The engine is asked for one portion of the prompts at a time, always cut in the same places: a resumed step draws the
+batches that an undisturbed one draws, and takes a portion that is in the journal from there. An engine that pays for
+each answer keeps every single one here instead.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import UserDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from selfimprove.interfaces import Engine, Log, Remote, Sampling
+from selfimprove.records import Checkpoint, Prompt, Rollout, digest, dumps, loads
+from selfimprove.store import durable
+from selfimprove.store.seal import is_signed, signed
+
+SECONDS = 5.0
+"""So much of an engine's work may be in memory only, beside the portion that it is at; short steps write nothing."""
+Item = TypeVar("Item")
+
+
+class Journal:
+    """The finished portions of a step.
+
+    Args:
+        file: where they are kept. A line that a kill cut short, or that was changed, counts as not there.
+        step: a name for the step and its inputs; the journal of another step is thrown away.
+    """
+
+    def __init__(self, file: Path, step: str) -> None:
+        self.file, self.step = file, step
+        self.found = _read(file, step)
+        self.reused = 0
+        """Completions and scores that were taken from it."""
+        self._unwritten: dict[str, Any] = {} if self.found else {"step": step}
+        self._calls: dict[str, int] = {}
+        self._answers: dict[str, _Answers] = {}
+        self._written = time.monotonic()
+        if not self.found and (file.exists() or file.is_symlink()):
+            durable.remove(file)
+
+    def before(self, name: str, engine: Engine) -> Engine:
+        """The same engine, whose finished portions are kept here under this name."""
+        return _Kept(self, name, engine)
+
+    def answers(self, engine: str) -> _Answers:
+        """The single answers of an engine that pays for each, with those that were kept before."""
+        if engine not in self._answers:
+            self._answers[engine] = _Answers(self, engine)
+        return self._answers[engine]
+
+    def keep(self, name: str, value: Any) -> None:
+        """Have it in the journal, at the latest after a few seconds."""
+        self._unwritten[name] = value
+        if time.monotonic() - self._written >= SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Make durable what is in memory only."""
+        if set(self._unwritten) - {"step"}:
+            entries = ({"name": name, "value": _plain(made)} for name, made in self._unwritten.items())
+            lines = [json.dumps(signed(entry)) for entry in entries]
+            durable.append(self.file, "".join(line + "\n" for line in lines).encode())
+            self._unwritten = {}
+        self._written = time.monotonic()
+
+    def portions(
+        self,
+        asked: list[Any],
+        items: Sequence[Item],
+        size: int,
+        work: Callable[[Sequence[Item], int], list[Any]],
+        kept: Callable[[Sequence[Item], Any], list[Any]],
+    ) -> list[Any]:
+        """What `work` makes of all items, portion by portion; `kept` brings back what was made before.
+
+        Args:
+            asked: what tells this call from others.
+            size: items of a portion.
+            work: (portion, how many came before it) -> what is made of it.
+            kept: (portion, what was written of it) -> what was made of it.
+        """
+        call = digest(asked)
+        self._calls[call] = self._calls.get(call, 0) + 1  # equal calls have names of their own
+        done: list[Any] = []
+        for start in range(0, len(items), size):
+            portion, name = items[start : start + size], f"{call} {self._calls[call]} {start} {size}"
+            if name in self.found:
+                done += kept(portion, self.found[name])
+                continue
+            made = work(portion, start)
+            done += made
+            self.keep(name, made)
+        return done
+
+
+class _Answers(UserDict[str, Any]):
+    """What an engine keeps of its own in a journal; a value may be kept anew."""
+
+    def __init__(self, journal: Journal, engine: str) -> None:
+        super().__init__()
+        self.journal, self.place = journal, f"{engine} keeps "
+        found = journal.found.items()
+        self.data = {name.removeprefix(self.place): value for name, value in found if name.startswith(self.place)}
+        journal.reused += sum("completion" in value for value in self.data.values())
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.data[name] = value
+        self.journal.keep(self.place + name, value)
+
+
+class _Kept(Engine):
+    """An engine before which a journal stands."""
+
+    def __init__(self, journal: Journal, name: str, engine: Engine) -> None:
+        self.journal, self.name, self.engine = journal, name, engine
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        if isinstance(self.engine, Remote):
+            answers = self.journal.answers(type(self.engine).__name__)
+            return self.engine.ask(prompts, n, sampling, seed, log, answers)
+
+        def draw(portion: Sequence[Prompt], before: int) -> list[list[Rollout]]:
+            part = _Part(log, before * n, len(prompts) * n) if len(portion) < len(prompts) else log
+            return self.engine.sample(checkpoint, portion, n, sampling, seed, part)
+
+        def kept(portion: Sequence[Prompt], lines: list[list[str]]) -> list[list[Rollout]]:
+            groups = [[loads(line) for line in group] for group in lines]
+            self.journal.reused += sum(map(len, groups))
+            return [
+                [replace(rollout, prompt=prompt) for rollout in group if isinstance(rollout, Rollout)]
+                for prompt, group in zip(portion, groups, strict=True)
+            ]
+
+        asked = [self.name, "sample", checkpoint.path, [one.prompt for one in prompts], n, vars(sampling), seed]
+        return self.journal.portions(asked, prompts, max(1, self.engine.portion // n), draw, kept)
+
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        def score(portion: Sequence[Rollout], before: int) -> list[list[float]]:
+            return self.engine.score(checkpoint, portion, statistic)
+
+        def kept(portion: Sequence[Rollout], scores: list[list[float]]) -> list[list[float]]:
+            self.journal.reused += len(scores)
+            return scores
+
+        texts = [[rollout.prompt.prompt, rollout.completion] for rollout in rollouts]
+        asked = [self.name, "score", checkpoint.path, texts, statistic]
+        return self.journal.portions(asked, rollouts, self.engine.portion, score, kept)
+
+
+class _Part:
+    """Progress of a portion, shown as progress of the whole."""
+
+    def __init__(self, log: Log, before: int, total: int) -> None:
+        self.log, self.before, self.total = log, before, total
+
+    def progress(self, done: int, total: int, unit: str = "") -> None:
+        self.log.progress(self.before + done, self.total, unit)
+
+    def metric(self, name: str, value: float) -> None:
+        self.log.metric(name, value)
+
+    def note(self, text: str) -> None:
+        self.log.note(text)
+
+
+def _plain(made: Any) -> Any:
+    """Groups of rollouts as lines; all else as it is."""
+    if not isinstance(made, list):
+        return made
+    return [[dumps(one) if isinstance(one, Rollout) else one for one in group] for group in made]
+
+
+def _read(file: Path, step: str) -> dict[str, Any]:
+    """The whole lines of a journal of this step, by name; none of another's."""
+    if file.is_symlink() or not file.is_file():
+        return {}
+    found = dict[str, Any]()
+    for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            entry = json.loads(line)
+            if is_signed(entry):
+                found[entry["name"]] = entry["value"]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
+    return found if found.get("step") == step else {}

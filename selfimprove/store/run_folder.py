@@ -1,0 +1,223 @@
+"""The run folder: one folder per finished step, committed so that a kill or a power cut loses no finished work.
+
+A step is written in `.<stage>.partial`, every file is fsynced, `step.json` with the sha256 of all files comes last,
+then the folder is renamed and its parent fsynced. A valid folder is the only proof that a step is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from selfimprove.errors import BusyError, DataError, MissingError, StorageError
+from selfimprove.records import digest
+from selfimprove.store import durable
+from selfimprove.store.durable import FULL as FULL
+from selfimprove.store.durable import storage
+from selfimprove.store.seal import MANIFEST, TIMES, draft, fault, read_manifest, seal
+
+Read = TypeVar("Read")
+BEGUN = {"recipe.yaml", ".recipe.yaml.new", ".environment.json.new"}
+"""What a kill may leave of a run that had not begun: without environment.json there is no run yet."""
+
+
+class RunDir:
+    """The folder of one run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._known: dict[tuple[int, str], dict[str, Any]] = {}
+
+    @staticmethod
+    def create(root: Path) -> RunDir:
+        """Make the folder of a new run.
+
+        Raises:
+            StorageError: the folder exists and is not empty, or cannot be made.
+        """
+        with storage():
+            try:
+                durable.mkdir(root)
+                found = {path.name for path in root.iterdir()}
+            except (FileExistsError, NotADirectoryError) as error:
+                raise StorageError(f"{root} cannot be a run folder: a file is in the way; choose --out") from error
+            if not found <= BEGUN:
+                raise StorageError(
+                    f"{root} exists and is not empty. Continue it with: selfimprove resume {root}; or choose --out"
+                )
+        return RunDir(root)
+
+    @staticmethod
+    def open(root: Path) -> RunDir:
+        """The folder of an earlier run.
+
+        Raises:
+            MissingError: there is no run in the folder.
+            DataError: one of its files is behind a symlink, where nobody watches it, or a folder is none of a run.
+        """
+        for name in ("recipe.yaml", "environment.json", "ledger.jsonl"):
+            if (root / name).is_symlink():
+                raise DataError(f"{root / name} is a symlink, not a file of the run; put the file in its place")
+        if not (root / "recipe.yaml").is_file() or not (root / "environment.json").is_file():
+            raise MissingError(
+                f"{root} is not a run folder: it lacks recipe.yaml or environment.json. Start one with: selfimprove run"
+            )
+        odd = [path.name for path in root.glob("round_*") if not re.fullmatch(r"round_\d{3,6}", path.name)]
+        if odd:
+            raise DataError(f"{root / odd[0]} does not belong to a run; take it out")
+        return RunDir(root)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process; the kernel lets go when the process ends, however it ends.
+
+        Raises:
+            BusyError: another process holds it.
+        """
+        with storage():
+            handle = os.open(self.root / "LOCK", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+                raise BusyError(f"{self.root} is in use by {owner}; wait for it or end it, then try again") from error
+            since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            with storage():
+                os.ftruncate(handle, 0)
+                os.write(handle, f"pid {os.getpid()} on {socket.gethostname()} since {since}\n".encode())
+            yield
+        finally:
+            os.close(handle)
+
+    def locked(self) -> bool:
+        """Whether a process holds the run."""
+        try:
+            with self.lock():
+                return False
+        except BusyError:
+            return True
+
+    def step(self, number: int, stage: str) -> Path:
+        """Where a finished step of a round lies."""
+        return Path(self.root, f"round_{number:03d}", stage)
+
+    def done(
+        self,
+        number: int,
+        stage: str,
+        fingerprint: str,
+        inputs: str = "",
+        say: Callable[[str], None] = lambda text: None,
+    ) -> bool:
+        """Whether the step is finished with this fingerprint, from these inputs, and its files are as they were.
+
+        A damaged step is moved to quarantine/ and counts as not done; so does one that was made from another content
+        of the step before.
+
+        Raises:
+            DataError: the step was made with other options, or a symlink is in its place.
+        """
+        folder = self.step(number, stage)
+        self._known.pop((number, stage), None)  # what is read from here on is what is looked through here
+        for path in (folder.parent, folder):
+            if path.is_symlink():
+                raise DataError(f"{path} is a symlink, not a folder of the run; put the folder in its place")
+        if not folder.exists():
+            return False
+        wrong = fault(folder)
+        if not wrong and self.manifest(number, stage)["fingerprint"] != fingerprint:
+            raise DataError(
+                f"{folder} was made with other options or from other inputs; remove it to redo the run from there"
+            )
+        if not wrong and self.manifest(number, stage).get("inputs", "") != inputs:
+            wrong = "a step before it was done again, with another result"
+        if wrong:
+            kept = self._quarantine(folder, number, stage)
+            say(f"{folder} is done again: {wrong}. What was there is kept in {kept}")
+        return not wrong
+
+    def manifest(self, number: int, stage: str) -> dict[str, Any]:
+        """step.json of a finished step."""
+        return self.once(number, stage, MANIFEST, read_manifest)
+
+    def once(self, number: int, stage: str, name: str, read: Callable[[Path], Read]) -> Read:
+        """What `read` makes of the folder of a finished step; read once, and again when the step was done again."""
+        known = self._known.setdefault((number, stage), {})
+        if name not in known:
+            known[name] = read(self.step(number, stage))
+        return known[name]
+
+    def content(self, number: int, stage: str) -> str:
+        """The sha256 of what a finished step wrote, and of what it was made from."""
+        manifest = self.manifest(number, stage)
+        return digest([manifest.get("inputs", ""), manifest["files"]])
+
+    def seconds(self, number: int, stage: str) -> float:
+        """How long a finished step took; 0 where that is not known."""
+        try:
+            return float(json.loads((self.step(number, stage) / TIMES).read_text())["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0.0
+
+    def size(self, number: int) -> int:
+        """Bytes of all files of a round."""
+        return sum(file.stat().st_size for file in self.step(number, "").rglob("*") if file.is_file())
+
+    def begin(self, number: int, stage: str) -> Path:
+        """An empty folder to write a step in."""
+        partial = self.partial(number, stage)
+        durable.remove(partial)
+        durable.mkdir(partial)
+        return partial
+
+    def partial(self, number: int, stage: str) -> Path:
+        """Where a step is written."""
+        return self.step(number, stage).with_name(f".{stage}.partial")
+
+    def journal(self, number: int, stage: str) -> Path:
+        """Where a step that is not finished notes what it has drawn; it outlives what is written."""
+        return self.step(number, stage).with_name(f".{stage}.journal")
+
+    def commit(self, number: int, stage: str, notes: dict[str, Any], seconds: float = 0.0) -> Path:
+        """Make what was written since `begin` the finished step; `notes` go into step.json."""
+        folder, partial = self.step(number, stage), self.partial(number, stage)
+        with storage():
+            draft(partial / TIMES, {"seconds": seconds})
+        seal(partial, notes)
+        if self.journal(number, stage).exists():
+            durable.remove(self.journal(number, stage))
+        self._known.pop((number, stage), None)
+        durable.rename(partial, folder, "commit")
+        durable.fsync(folder.parent, "commit")
+        return folder
+
+    def discard(self, number: int, stage: str) -> None:
+        """Remove what an unfinished step left behind."""
+        with contextlib.suppress(StorageError):
+            durable.remove(self.partial(number, stage))
+
+    def point(self, name: str, target: Path) -> None:
+        """Let the symlink `name` point to a finished folder, atomically."""
+        wanted = os.path.relpath(target, self.root)
+        path = self.root / name
+        if not (path.is_symlink() and str(path.readlink()) == wanted):
+            durable.link(path, wanted)
+
+    def _quarantine(self, folder: Path, number: int, stage: str) -> Path:
+        shelf = self.root / "quarantine"
+        durable.mkdir(shelf)
+        kept = shelf / f"{len(list(shelf.iterdir())):03d}_round_{number:03d}_{stage}"
+        self._known.pop((number, stage), None)
+        durable.rename(folder, kept, "quarantine")
+        for above in (shelf, folder.parent):
+            durable.fsync(above, "quarantine")
+        return kept

@@ -1,0 +1,127 @@
+"""Recipes on one bench: the same seeds, the same budget, one table. Every run is a run folder, so a bench goes on
+where it stopped, and each figure of the table can be traced to a `summary.json`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+
+from selfimprove.errors import RecipeError
+from selfimprove.recipe import compose
+from selfimprove.report import plots
+from selfimprove.report.finished import summary_of
+from selfimprove.report.leaderboard import row_of, table
+from selfimprove.store.seal import write_json, write_text
+
+Launch = Callable[[list[str], Path], int]
+"""(words for the command line, file for its output) -> exit code."""
+FAILED = "failed with exit code"
+
+
+def bench(
+    names: Sequence[str],
+    seeds: Sequence[int],
+    folder: Path,
+    overrides: Sequence[str] = (),
+    minutes: float | None = None,
+    jobs: int = 1,
+    launch: Launch | None = None,
+) -> Generator[tuple[str, str], None, None]:
+    """Run each recipe with each seed, and keep `leaderboard.md`, `.json` and, with matplotlib, `.svg` up to date.
+
+    Args:
+        minutes: every run stops before a round that would take it beyond this time; None lets all planned rounds run.
+        jobs: runs at a time.
+        launch: how a run is started; by default as a process of its own.
+
+    Yields:
+        (name of the run, its verdict or why it failed) whenever a run ends.
+
+    Raises:
+        RecipeError: a recipe cannot be used; nothing was started.
+    """
+    if not names or not seeds:
+        raise RecipeError("a bench takes at least one recipe and one seed")
+    plans = {name: [*overrides, *_budget(name, overrides, minutes)] for name in names}
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {(name, seed): folder / f"{Path(name).stem}-{seed}" for name in names for seed in seeds}
+    if len(set(places.values())) < len(places):
+        raise RecipeError("two of the recipes have the same file name; rename one")
+    pool, running = ThreadPoolExecutor(jobs), set[subprocess.Popen[bytes]]()
+    start = launch or partial(_process, running)
+    try:
+        todo = {
+            pool.submit(_run, name, seed, place, plans[name], start): place for (name, seed), place in places.items()
+        }
+        failed = set[Path]()
+        for done in as_completed(todo):
+            said = done.result()
+            failed |= {todo[done]} if said.startswith(FAILED) else set()
+            _publish(folder, names, seeds, places, failed)
+            yield todo[done].name, said
+    finally:  # stopped half way: begin no further run, and let those that go on come to an end they can resume from
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in list(running):
+            child.terminate()
+        pool.shutdown()
+
+
+def _budget(name: str, overrides: Sequence[str], minutes: float | None) -> list[str]:
+    """The overrides that add the controller `budget` to those of a recipe; composing it also shows its mistakes."""
+    composed = compose.load(name, overrides)[0]
+    if minutes is None:
+        return []
+    controllers = [other for other in composed.controller if other != "budget"]
+    return [f"controller=[{','.join([*controllers, 'budget'])}]", f"controller.budget.hours={minutes / 60:g}"]
+
+
+def _run(name: str, seed: int, place: Path, overrides: Sequence[str], launch: Launch) -> str:
+    """Start a run, go on with it, or leave a finished one alone; returns its verdict, or why it has none."""
+    if not (place / "summary.json").exists():
+        stored = (place / "recipe.yaml").exists()
+        words = ["resume", str(place)] if stored else ["run", name, *overrides, f"seed={seed}", "--out", str(place)]
+        log = place.with_suffix(".log")
+        code = launch(words, log)
+        if not (place / "summary.json").exists():
+            return f"{FAILED} {code}: {_last_line(log)}"
+    return str(summary_of(place)["verdict"])
+
+
+def _process(running: set[subprocess.Popen[bytes]], words: list[str], log: Path) -> int:
+    with log.open("w", encoding="utf-8") as output:
+        command = [sys.executable, "-m", "selfimprove", *words]
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as child:
+            running.add(child)
+            code = child.wait()
+            running.discard(child)
+    return code
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8").split("\n") if log.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
+
+
+def _publish(
+    folder: Path,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    places: dict[tuple[str, int], Path],
+    failed: set[Path],
+) -> None:
+    rows = []
+    for name in names:
+        made = {seed: places[name, seed] for seed in seeds}
+        summaries = [summary_of(place) for place in made.values() if (place / "summary.json").exists()]
+        wrong = [seed for seed, place in made.items() if place in failed]
+        if summaries or wrong:
+            rows.append(row_of(name, summaries, wrong))
+    rows.sort(key=lambda row: -(row["gain"]["value"] if row["gain"] else float("-inf")))
+    write_json(folder / "leaderboard.json", rows)
+    write_text(folder / "leaderboard.md", "\n".join(table(rows)) + "\n")
+    if plots.available():
+        plots.leaderboard(rows, folder / "leaderboard.svg")

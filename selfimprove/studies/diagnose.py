@@ -1,0 +1,189 @@
+"""Diagnose a model before any training is paid for, or a run between its rounds: `selfimprove diagnose`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfimprove.errors import DataError, MissingError, RecipeError
+from selfimprove.interfaces import GREEDY, Context, Log, Policy
+from selfimprove.logs import MetricLog
+from selfimprove.loop import reward_sum, start_model, steps
+from selfimprove.loop.history import Stored
+from selfimprove.measures.diagnosis import (
+    Diagnosis,
+    compare,
+    dynamics,
+    marked,
+    measure,
+    verdicts,
+)
+from selfimprove.measures.diagnosis.findings import Findings
+from selfimprove.recipe import compose
+from selfimprove.recipe.schema import Recipe
+from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.safety.model_files import check_folder
+from selfimprove.store.run_folder import RunDir
+from selfimprove.store.seal import write_json, write_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    """What is to be diagnosed."""
+
+    recipe: Recipe
+    models: dict[str, Checkpoint]
+    """Oldest first."""
+    accuracies: tuple[float, ...] = ()
+    """Of the start and of each round's candidate, as the run measured them."""
+
+
+def diagnose(target: str, overrides: Sequence[str], samples: int, problems: int, log: Log) -> Findings:
+    """Sample the selection problems of a task and say what a loop can hope for, so that other splits stay unread.
+
+    Args:
+        target: a recipe, whose model of round 0 and reward are diagnosed; a model folder, with the quickstart's task
+            unless an override swaps it; or a run folder: its start, and what it trains from now.
+        samples: completions of each problem.
+        problems: problems at most; a finite task may have fewer.
+
+    Raises:
+        RecipeError: there would be too few samples or problems.
+        MissingError: there is neither a recipe nor a folder of that name, or the run has no finished round.
+        DataError: the folder is not a model, or the task has fewer than two selection problems that can be marked.
+    """
+    if samples < 4:
+        raise RecipeError(
+            f"--samples is {samples}; a diagnosis needs at least 4 completions of each problem, better 32"
+        )
+    if problems < 2:
+        raise RecipeError(f"--problems is {problems}; a standard error needs at least 2 problems, better 100")
+    with tempfile.TemporaryDirectory(prefix="selfimprove-") as scratch:
+        subject = _subject(target, overrides, Path(scratch), log)
+        steps.threads(subject.recipe)
+        task = subject.recipe.the("task")
+        asked = task.problems("selection", problems, subject.recipe.seed)
+        try:
+            models = {
+                name: _sampled(subject.recipe, checkpoint, asked, samples, Path(scratch), log)
+                for name, checkpoint in subject.models.items()
+            }
+        finally:
+            subject.recipe.the("engine").close()
+    measured = list(models.values())
+    first = measured[0] if len(measured) > 1 else None
+    fit = dynamics(subject.accuracies, 0.0, 1.0) if len(subject.accuracies) >= 4 else None
+    [name] = subject.recipe.task
+    return Findings(
+        target=target,
+        task=name,
+        problems=measured[-1].problems,
+        samples=samples,
+        seed=subject.recipe.seed,
+        models=models,
+        verdicts=verdicts(measured[-1], first, measured[-2] if first else None, fit),
+        change=compare(measured[-1], first) if first else None,
+        fit=fit,
+    )
+
+
+def _subject(target: str, overrides: Sequence[str], scratch: Path, log: Log) -> _Subject:
+    folder = Path(target)
+    if not folder.is_dir():
+        return _start(target, overrides, scratch, log)
+    if (folder / "recipe.yaml").is_file():
+        return _run(folder, overrides)
+    if (folder / "champion").exists():
+        folder = (folder / "champion").resolve()
+    check_folder(folder, thorough=True)
+    recipe, _ = compose.load("quickstart", ["reward=[]", *overrides])
+    return _Subject(recipe=recipe, models={"model": Checkpoint(path=str(folder.resolve()))})
+
+
+def _start(name: str, overrides: Sequence[str], scratch: Path, log: Log) -> _Subject:
+    """The model that a run of the recipe would start from, made or taken from the cache as the run would."""
+    _, settings = compose.load(name, overrides)
+    run = RunDir.create(scratch / "run")
+    write_text(run.root / "recipe.yaml", compose.runnable(settings))
+    write_json(run.root / "environment.json", {"settings": settings})
+    stored = Stored(run)
+    start_model.build(stored, run.begin(0, "model"), MetricLog(log))
+    run.commit(0, "model", {})
+    return _Subject(recipe=stored.recipe, models={"model": stored.checkpoint(0)})
+
+
+def _run(folder: Path, overrides: Sequence[str]) -> _Subject:
+    """Start, last model before the present one, and present model of a run, each once."""
+    stored = Stored(RunDir.open(folder))
+    if not (folder / "metrics.jsonl").is_file():
+        raise MissingError(f"{folder} has no finished round yet. Finish one with: selfimprove resume {folder}")
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    now = stored.standing(len(lines)).incumbent
+    before = stored.standing(now).incumbent if now else 0
+    found = [line.get("candidate/accuracy" if line["round"] else "champion/accuracy") for line in lines]
+    recipe, _ = compose.load(folder / "recipe.yaml", overrides)
+    return _Subject(
+        recipe=recipe,
+        models={
+            f"round {number}" if number else "start": stored.checkpoint(number) for number in sorted({0, before, now})
+        },
+        accuracies=tuple(metric["value"] for metric in found if metric),
+    )
+
+
+def _sampled(
+    recipe: Recipe, checkpoint: Checkpoint, asked: Sequence[Prompt], samples: int, scratch: Path, log: Log
+) -> Diagnosis:
+    """Draw, score and mark the completions of one model; every model gets the same seed."""
+    task = recipe.the("task")
+    policy = Policy(
+        checkpoint=checkpoint,
+        engine=recipe.the("engine"),
+        refinement=recipe.the("refinement"),
+        state={},
+        answer_of=task.answer_of,
+        seed=recipe.seed,
+        log=log,
+    )
+    given = Context(
+        round=1,
+        rounds=recipe.rounds,
+        seed=recipe.seed,
+        folder=scratch,
+        previous=None,
+        policy=policy,
+        start=checkpoint,
+        problems=lambda n, number: task.problems("train", n, number),
+        selection=lambda n: task.problems("selection", n, recipe.seed),
+        variants=lambda problem, n: task.variants(problem, "same", n, recipe.seed),
+        verify=task.verify,
+        answer_of=task.answer_of,
+        roles=task.roles(),
+        reward=lambda rollouts: reward_sum.score(rollouts, recipe, given),
+        log=log,
+    )
+    drawn, size = policy.sample(asked, samples), _group_size(recipe, samples)
+    scored: list[list[Rollout]] = [[] for _ in asked]
+    for place in range(0, samples, size):
+        part = iter(given.reward([rollout for group in drawn for rollout in group[place : place + size]]))
+        for group in scored:
+            group.extend(itertools.islice(part, min(size, samples - place)))
+    groups, keys = marked(scored, lambda r: task.verify(r.prompt, r.text), lambda r: task.answer_of(r.text))
+    if len(keys) < 2:
+        raise DataError(
+            f"the task has {len(keys)} selection problems that can be marked, and a diagnosis needs at least 2; "
+            "a finite task needs a few hundred problems in all"
+        )
+    known = [prompt for prompt in asked if prompt.key in set(keys)]
+    greedy = [(task.verify(r.prompt, r.text) or 0.0) > 0.5 for [r] in policy.sample(known, 1, GREEDY)]
+    return measure(groups, greedy, keys)
+
+
+def _group_size(recipe: Recipe, samples: int) -> int:
+    """As many completions as a run draws of a problem: 8 votes agree by chance more often than 32."""
+    drawn = [getattr(method, "samples", 0) for method in recipe.acquisition.values()]
+    return min([size for size in drawn if size > 1] + [samples])

@@ -1,0 +1,117 @@
+"""Score a checkpoint outside a run, and write the result in the layout of lm-eval: `selfimprove eval`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from selfimprove import registry
+from selfimprove.errors import DataError, MissingError, StorageError
+from selfimprove.interfaces import Log, Policy
+from selfimprove.loop.history import Stored
+from selfimprove.recipe import compose
+from selfimprove.recipe.schema import Recipe, Settings
+from selfimprove.records import Checkpoint
+from selfimprove.report.lm_eval import SPLIT, Layout, write_samples
+from selfimprove.rounds import Exam
+from selfimprove.safety.model_files import check_folder
+from selfimprove.store.run_folder import RunDir, storage
+from selfimprove.store.seal import MANIFEST, fault
+
+
+def examine(
+    folder: Path,
+    task: str | None,
+    refinement: str,
+    overrides: Sequence[str],
+    log: Log,
+    start: bool = False,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Score a checkpoint on the selection problems of a task.
+
+    Args:
+        folder: a `save_pretrained` folder, or a run folder, which stands for its champion.
+        task: the name of a task, or a recipe whose task, engine and evaluations to use; None takes the run's own
+            recipe, and of a model folder chain_sums.
+        start: score the model that the run started from.
+        out: where to write results and samples as lm-eval does.
+
+    Raises:
+        MissingError: there is no such folder.
+        DataError: it is not a model, or the task has no selection problems.
+        StorageError: `out` cannot be a folder.
+    """
+    model = _model(folder, start)
+    recipe, settings = _recipe(folder, task, refinement, overrides)
+    if out is not None:
+        _make(out)  # before the work: a mistake in the name should cost nothing
+    exam = _exam(recipe)
+    policy = Policy(
+        checkpoint=Checkpoint(path=str(model.resolve())),
+        engine=recipe.the("engine"),
+        refinement=recipe.the("refinement"),
+        state={},
+        answer_of=recipe.the("task").answer_of,
+        seed=recipe.seed,
+        log=log,
+    )
+    began = time.time()
+    reports = [evaluation.evaluate(policy, exam) for evaluation in recipe.evaluation.values()]
+    if out is not None:
+        layout = Layout(str(model), settings, reports, policy.answer_of)
+        results = layout.results(began, time.time() - began, len(exam.problems))
+        write_samples(out, layout.task, results, layout.samples)
+    metrics = {name: asdict(metric) for report in reports for name, metric in report.metrics.items() if metric.n}
+    [name] = recipe.task
+    return {"checkpoint": str(model), "task": name, "refinement": refinement, "split": SPLIT, "metrics": metrics}
+
+
+def _model(folder: Path, start: bool) -> Path:
+    """The weights that a folder stands for."""
+    if not folder.exists():
+        raise MissingError(f"there is no folder {folder}")
+    if start:
+        run = RunDir.open(folder)
+        if not run.step(0, "model").exists():
+            raise MissingError(f"{folder} has no model yet; make it: selfimprove resume {folder}")
+        folder = Path(Stored(run).checkpoint(0).path)
+    elif (folder / "champion").exists():
+        run, folder = folder, (folder / "champion").resolve()
+        for step in (folder, folder.parent):
+            if (step / MANIFEST).exists() and (wrong := fault(step)):
+                raise DataError(f"{step} is damaged: {wrong}. Redo it: selfimprove resume {run}")
+    check_folder(folder, thorough=True)
+    return folder
+
+
+def _recipe(folder: Path, task: str | None, refinement: str, overrides: Sequence[str]) -> tuple[Recipe, Settings]:
+    own = folder / "recipe.yaml"
+    name = task or (str(own) if own.is_file() else "chain_sums")
+    changes = [f"refinement={refinement}", *overrides]
+    named = name in registry.names("task")
+    return compose.load("quickstart", [f"task={name}", *changes]) if named else compose.load(name, changes)
+
+
+def _exam(recipe: Recipe) -> Exam:
+    task = recipe.the("task")
+    problems = task.problems(SPLIT, recipe.sealed_problems, recipe.seed)
+    if not problems:
+        raise DataError(f"the task has no {SPLIT} problems; a finite task needs a few hundred problems in all")
+    probes = task.probes().items() if recipe.probe_problems else ()
+    return Exam(
+        problems=problems,
+        verify=task.verify,
+        probes={name: probe.problems(SPLIT, recipe.probe_problems, recipe.seed) for name, probe in probes},
+    )
+
+
+def _make(out: Path) -> None:
+    with storage():
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise StorageError(f"{out} cannot be a folder for results: a file is in the way; choose --out") from error

@@ -1,0 +1,1 @@
+"""A training loop of our own, for what TRL has no trainer for: conversations, critics, rewards of several roles."""

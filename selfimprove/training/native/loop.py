@@ -1,0 +1,309 @@
+"""Weights in training that draw their own completions: the loop for what TRL has no trainer for.
+
+One process, one device. `Live` holds the weights, draws with them, gives log-probabilities and takes optimizer steps;
+what the completions are worth is the method's business. A training that is stopped begins anew.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
+
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.inference.chat import completions_ids, end_of, ending, prompts_ids
+from selfimprove.inference.decoding import decode
+from selfimprove.interfaces import Context, Sampling
+from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
+from selfimprove.training.model_io import dtype_of, load, save
+from selfimprove.training.options import Referenced, name_of, schedule_of, start_of
+from selfimprove.training.trl.trainer import arguments, diverged
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class Drawn(Referenced):
+    """Of every method whose completions `Live` draws as it goes on."""
+
+    alone: ClassVar[bool] = True
+
+    per_device_train_batch_size: int = 8
+    """Rows per batch and device. A row is one completion, or all replies of one conversation."""
+    gradient_accumulation_steps: int = 1
+    """Batches summed up for one optimizer step; their rows are drawn together."""
+    num_generations: int = 1
+    """Rows of each prompt."""
+    temperature: float = 1.0
+    """Temperature of the completions."""
+    max_completion_length: int = 512
+    """Tokens per completion."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rows = self.per_device_train_batch_size * self.gradient_accumulation_steps
+        name = name_of(self)
+        if self.num_generations < 1 or rows % self.num_generations:
+            raise RecipeError(
+                f"optimization.{name}: {rows} rows per step (batch size times accumulation) must be a multiple of "
+                f"num_generations, which is {self.num_generations}"
+            )
+        if not self.temperature > 0:
+            raise RecipeError(f"optimization.{name}.temperature is {self.temperature}; it must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """A completion with the tokens that were drawn. Each reply of a conversation is a turn with a prompt of its own."""
+
+    rollout: Rollout
+    prompt_ids: list[int]
+    ids: list[int]
+    """The completion's tokens, with the end token where it came to its end."""
+    reward: float | None = None
+    """What the turn earned in all; None: that is not known, and nothing is learned from it."""
+    bucket: str = ""
+    """Its kind: advantages can be normalized, and rewards are reported, for each kind."""
+    anchor: float = 1.0
+    """Factor on the weight of its divergence from the reference."""
+    old: tuple[float, ...] = ()
+    """Log-probabilities of its tokens when it was drawn; none: it was drawn with the weights as they are."""
+
+
+class Live:
+    """The weights in training."""
+
+    def __init__(self, method: Drawn, context: Context, rows: int) -> None:
+        """Load the weights that the method starts from.
+
+        Args:
+            rows: of one pass over the data, which decide the number of steps where max_steps is -1.
+
+        Raises:
+            RecipeError: several processes are to train together.
+        """
+        import torch
+        from transformers import get_scheduler
+
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise RecipeError(f"optimization.{name_of(method)} trains in one process; set launcher=inline or process")
+        self.start, self.folder, self.log = start_of(method, context), context.folder / "model", context.log
+        self.schedule = schedule_of(method, context.seed)
+        self.batch = self.schedule.per_device_train_batch_size
+        self.rows_per_step = self.batch * self.schedule.gradient_accumulation_steps
+        self.steps, self.done = _planned(method, rows, self.rows_per_step), 0
+        self.sampling = Sampling(temperature=method.temperature, max_completion_length=method.max_completion_length)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model, self.tokenizer = load(self.start)
+        settings = arguments(self.folder, self.schedule, self.model)
+        self.half, checkpointing = settings["bf16"], settings["gradient_checkpointing"]
+        if checkpointing:
+            self.model.gradient_checkpointing_enable()
+        self.model.train(checkpointing)  # in training mode only for that: dropout would change the ratios
+        self.model.to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=self.schedule.learning_rate,
+            betas=(0.9, self.schedule.adam_beta2),
+            weight_decay=self.schedule.weight_decay,
+        )
+        self._get_scheduler, self._scheduler = get_scheduler, None
+        self._seeds, self.losses = itertools.count(), list[float]()
+
+    def add(self, parameters: Iterable[Any], learning_rate: float) -> None:
+        """Train further weights beside the model's, at a rate of their own; before the first step."""
+        self.optimizer.add_param_group({"params": list(parameters), "lr": learning_rate})
+
+    def beside(self, checkpoint: Checkpoint) -> Any:
+        """A second model that is not trained, on the same device."""
+        return load(checkpoint)[0].to(self.device).eval().requires_grad_(False)
+
+    def mixed(self) -> AbstractContextManager[Any]:
+        """Compute in bfloat16 where large weights are trained on a GPU."""
+        import torch
+
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.half)
+
+    # ---- completions ---------------------------------------------------------------------------------------------
+    def draw(self, prompts: Sequence[Prompt]) -> list[Turn]:
+        """One completion of each prompt, drawn with the weights as they are; equal prompts get different ones."""
+        if not prompts:
+            return []
+        asked = [tuple(ids) for ids in prompts_ids(self.tokenizer, [prompt.prompt for prompt in prompts])]
+        counts, drawn = Counter(asked), dict[tuple[int, ...], list[Any]]()
+        seed = int(digest([self.schedule.seed, "draw", next(self._seeds)])[:8], 16)
+        training = self.model.training
+        self.model.eval()
+        for rows in sorted(set(counts.values())):
+            alike = sorted((one for one in counts if counts[one] == rows), key=lambda one: (len(one), one))
+            for part in batches(alike, max(1, 8 * self.batch // rows)):  # without gradients more rows fit
+                with self.mixed():
+                    groups = decode(self.model, self.tokenizer, part, rows, self.sampling, 512, seed)
+                drawn.update(zip(part, groups, strict=True))
+        self.model.train(training)
+        left = {one: iter(group) for one, group in drawn.items()}
+        made = [next(left[one]) for one in asked]
+        texts = self.tokenizer.batch_decode([draw.tokens for draw in made], skip_special_tokens=True)
+        usual = end_of(self.tokenizer)
+        return [
+            Turn(
+                rollout=Rollout(
+                    prompt=prompt,
+                    completion=[{"role": "assistant", "content": text}],
+                    info=ending(self.tokenizer, usual, draw.end),
+                ),
+                prompt_ids=list(ids),
+                ids=draw.tokens if draw.end is None else [*draw.tokens, draw.end],
+            )
+            for prompt, ids, draw, text in zip(prompts, asked, made, texts, strict=True)
+        ]
+
+    def copies(self, prompts: Sequence[Prompt], each: int) -> Iterator[list[Prompt]]:
+        """The prompts of one step after the other without end, each of them `each` times, side by side."""
+        for part in passes(prompts, self.rows_per_step // each, self.schedule.seed):
+            yield [prompt for prompt in part for _ in range(each)]
+
+    def turns(self, rollouts: Sequence[Rollout]) -> list[Turn]:
+        """Rollouts that an engine has drawn, as turns; those without a token are left out."""
+        asked = prompts_ids(self.tokenizer, [rollout.prompt.prompt for rollout in rollouts])
+        ended = [rollout.ended for rollout in rollouts]
+        said = completions_ids(self.tokenizer, [rollout.completion for rollout in rollouts], ended)
+        rows = zip(rollouts, asked, said, strict=True)
+        return [Turn(rollout=one, prompt_ids=ids, ids=own, reward=one.score) for one, ids, own in rows if own]
+
+    # ---- what models say of them ---------------------------------------------------------------------------------
+    def inputs(self, turns: Sequence[Turn]) -> tuple[dict[str, Any], Any, Any]:
+        """A model's arguments, the completions' tokens (turns, longest) and their mask; prompts are padded left."""
+        import torch
+
+        left, right = max(len(turn.prompt_ids) for turn in turns), max(len(turn.ids) for turn in turns)
+        pad = self.tokenizer.pad_token_id
+        rows = [
+            [pad] * (left - len(turn.prompt_ids)) + turn.prompt_ids + turn.ids + [pad] * (right - len(turn.ids))
+            for turn in turns
+        ]
+        real = [
+            [0] * (left - len(turn.prompt_ids))
+            + [1] * (len(turn.prompt_ids) + len(turn.ids))
+            + [0] * (right - len(turn.ids))
+            for turn in turns
+        ]
+        tokens, mask = torch.tensor(rows, device=self.device), torch.tensor(real, device=self.device)
+        given = {
+            "input_ids": tokens,
+            "attention_mask": mask,
+            "position_ids": (mask.cumsum(-1) - 1).clamp(min=0),
+            "use_cache": False,
+        }
+        return given, tokens[:, left:], mask[:, left:].float()
+
+    def distributions(self, turns: Sequence[Turn], model: Any = None) -> tuple[Any, Any]:
+        """Log-probabilities of all tokens at each place of the completions, at the draw's temperature; mask."""
+        logits, _, mask = self._logits(turns, model)
+        return logits.log_softmax(-1), mask
+
+    def logprobs(self, turns: Sequence[Turn], model: Any = None) -> tuple[Any, Any]:
+        """The log-probability of each token of the completions (turns, longest), 0 beyond their ends; mask."""
+        logits, ids, mask = self._logits(turns, model)
+        return (logits.gather(-1, ids[..., None])[..., 0] - logits.logsumexp(-1)) * mask, mask
+
+    def _logits(self, turns: Sequence[Turn], model: Any) -> tuple[Any, Any, Any]:
+        """The logits of each place of the completions over the temperature; the tokens there; mask."""
+        given, ids, mask = self.inputs(turns)
+        with self.mixed():
+            logits = (model or self.model)(**given, logits_to_keep=ids.shape[1] + 1).logits[:, :-1]
+        return logits.float() / self.sampling.temperature, ids, mask
+
+    def frozen(self, turns: Sequence[Turn], of: Any) -> Any:
+        """What `of` gives for each batch of turns, as one tensor (turns, longest) without gradients."""
+        import torch
+
+        width = max(len(turn.ids) for turn in turns)
+        with torch.no_grad():
+            rows = [of(part) for part in batches(turns, self.batch)]
+        return torch.cat([torch.nn.functional.pad(row, (0, width - row.shape[1])) for row in rows])
+
+    def asked(self, turns: Sequence[Turn], prompts: Sequence[Sequence[Message]]) -> list[Turn]:
+        """The same completions after other prompts."""
+        rows = prompts_ids(self.tokenizer, prompts)
+        return [replace(turn, prompt_ids=ids) for turn, ids in zip(turns, rows, strict=True)]
+
+    def noted(self, turns: Sequence[Turn]) -> list[Turn]:
+        """The turns with the log-probabilities that the weights give to their tokens now."""
+        made = []
+        for part in batches(turns, self.batch):
+            rows = self.frozen(part, lambda some: self.logprobs(some)[0]).tolist()
+            made += [replace(turn, old=tuple(row[: len(turn.ids)])) for turn, row in zip(part, rows, strict=True)]
+        return made
+
+    # ---- steps ---------------------------------------------------------------------------------------------------
+    def update(self, losses: Iterable[Any]) -> None:
+        """One optimizer step on the sum of the losses, which are worked out one after the other.
+
+        Raises:
+            DataError: the loss is not a number.
+        """
+        import torch
+
+        if self._scheduler is None:
+            name, warm = self.schedule.lr_scheduler_type, self.schedule.warmup_steps
+            self._scheduler = self._get_scheduler(name, self.optimizer, warm, self.steps)
+        self.optimizer.zero_grad()
+        total = 0.0
+        for loss in losses:
+            loss.backward()
+            total += loss.item()
+        self.done += 1
+        if not math.isfinite(total):
+            raise diverged(f"the training loss became {total}", self.done, self.schedule)
+        for group in self.optimizer.param_groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], self.schedule.max_grad_norm)
+        self.optimizer.step()
+        self._scheduler.step()
+        self.losses.append(total)
+        self.log.progress(self.done, self.steps, "steps")
+
+    def save(self) -> Checkpoint:
+        """Write the weights to the folder.
+
+        Raises:
+            DataError: they are not finite.
+        """
+        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+            raise diverged("the weights are no longer finite", self.done, self.schedule)
+        recent = self.losses[-10:]
+        self.log.metric("train/loss", sum(recent) / max(1, len(recent)))
+        self.log.metric("train/steps", self.done)
+        return save(self.model, self.tokenizer, self.folder, dtype_of(self.start))
+
+
+def batches(items: Sequence[Item], size: int) -> list[list[Item]]:
+    """Items in lists of `size`, the last one perhaps shorter."""
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]
+
+
+def passes(items: Sequence[Item], size: int, seed: int) -> Iterator[list[Item]]:
+    """Lists of `size` items without end; each pass over the items is in another order.
+
+    Raises:
+        DataError: there are no items.
+    """
+    if not items:
+        raise DataError("there is nothing to train on")
+    source = random.Random(seed)
+    stream = itertools.chain.from_iterable(source.sample(items, len(items)) for _ in itertools.repeat(None))
+    while True:
+        yield list(itertools.islice(stream, size))
+
+
+def _planned(method: Drawn, rows: int, size: int) -> int:
+    """Optimizer steps: what the method says, else as many as its passes over the data take."""
+    if method.max_steps > 0:
+        return method.max_steps
+    return max(1, math.ceil(rows * method.num_train_epochs / size)) * getattr(method, "num_iterations", 1)

@@ -1,0 +1,281 @@
+"""Policy gradients on what the weights in training draw: advantages, clipped ratios, divergences, a critic.
+
+A method says what is drawn and what it earned, and what the advantage of each token is; `reinforce` does the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Context, Log
+from selfimprove.records import Checkpoint, Prompt
+from selfimprove.training.native.loop import Drawn, Live, Turn, batches
+from selfimprove.training.options import name_of, reference_of
+
+
+@dataclass
+class Clipped(Drawn):
+    """Of every method that takes clipped policy-gradient steps."""
+
+    epsilon: float = 0.2
+    """How far the probability ratio may fall below 1; also how far above, where epsilon_high is null."""
+    epsilon_high: float | None = None
+    """How far the probability ratio may rise above 1."""
+    num_iterations: int = 1
+    """Updates on the same completions."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_iterations < 1:
+            raise RecipeError(f"optimization.{name_of(self)}.num_iterations must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """The turns of one draw, and tensors (turns, longest) with a number for each token; 0 beyond a turn's end."""
+
+    turns: Sequence[Turn]
+    known: Any
+    """1 for the tokens of turns whose reward is known."""
+    old: Any
+    """Log-probabilities under the weights that drew them."""
+    reference: Any
+    """The same under the reference; `old` where there is none."""
+    rewards: Any
+    """At a turn's last token what it earned, at each token less the penalty on its log-ratio to the reference."""
+    values: Any
+    """What the critic expects before each token; 0 without one."""
+
+    @property
+    def buckets(self) -> list[str]:
+        """The kind of each turn."""
+        return [turn.bucket for turn in self.turns]
+
+
+Play = Callable[[Live], Iterator[Sequence[Turn]]]
+"""One draw after the other, with rewards, for as long as it is asked."""
+
+
+# ---- formulas ----------------------------------------------------------------------------------------------------
+def to_go(rewards: Any) -> Any:
+    """The sum of a row's rewards from each token on."""
+    sums = rewards.cpu().flip(-1).cumsum(-1).flip(-1)  # torch has no deterministic one on a GPU
+    return sums.to(rewards.device)
+
+
+def whiten(values: Any, mask: Any, buckets: Sequence[str] | None = None) -> Any:
+    """Values with mean 0 and deviation 1 over the tokens of the mask, for each bucket of rows; 0 elsewhere.
+
+    A bucket whose values are all equal tells nothing and becomes 0.
+    """
+    import torch
+
+    made, names = torch.zeros_like(values), list(buckets or [""] * len(values))
+    for name in dict.fromkeys(names):
+        rows = torch.tensor([[one == name] for one in names], device=mask.device)
+        own = rows & (mask > 0)
+        chosen = values[own]
+        if len(chosen) > 1 and chosen.max() > chosen.min():
+            made[own] = (chosen - chosen.mean()) / (chosen.std() + 1e-8)
+    return made
+
+
+def generalized_advantages(rewards: Any, values: Any, mask: Any, lam: float) -> Any:
+    """Generalized advantage estimation (arXiv:1506.02438) along each row, undiscounted.
+
+    After a row's last token nothing is expected.
+    """
+    import torch
+
+    made, ahead, after = torch.zeros_like(rewards), torch.zeros_like(rewards[:, 0]), torch.zeros_like(rewards[:, 0])
+    for place in reversed(range(rewards.shape[1])):
+        surprise = rewards[:, place] + after - values[:, place]
+        ahead = (surprise + lam * ahead) * mask[:, place]
+        after = values[:, place] * mask[:, place]
+        made[:, place] = ahead
+    return made
+
+
+def clipped(now: Any, old: Any, advantages: Any, low: float, high: float) -> Any:
+    """The loss of each token: a ratio beyond 1 + high, or below 1 - low at a negative advantage, gains no more."""
+    import torch
+
+    ratio = (now - old).exp()
+    return -torch.minimum(ratio * advantages, ratio.clamp(1 - low, 1 + high) * advantages)
+
+
+def k3(now: Any, reference: Any) -> Any:
+    """An estimate of KL(pi || reference) at each token drawn from pi; it is never negative."""
+    gap = reference - now
+    return gap.exp() - 1 - gap
+
+
+# ---- the loop ----------------------------------------------------------------------------------------------------
+class Critic:
+    """A second model from the start's weights whose head says what reward is still to come."""
+
+    def __init__(self, live: Live, learning_rate: float) -> None:
+        import torch
+
+        self.live, body = live, deepcopy(live.model.base_model)
+        self.body, self.head = body, torch.nn.Linear(body.config.get_text_config().hidden_size, 1).to(live.device)
+        for weight in self.head.parameters():
+            torch.nn.init.zeros_(weight)  # it begins by expecting nothing
+        live.add([*self.body.parameters(), *self.head.parameters()], learning_rate)
+
+    def values(self, turns: Sequence[Turn]) -> Any:
+        """What is expected before each token of the completions (turns, longest), 0 beyond their ends."""
+        given, ids, mask = self.live.inputs(turns)
+        with self.live.mixed():
+            seen = self.body(**given).last_hidden_state[:, -(ids.shape[1] + 1) : -1]
+        return self.head(seen.float())[..., 0] * mask
+
+
+@dataclass
+class _Seen:
+    """What the turns earned, by draw and bucket."""
+
+    means: dict[str, list[float]] = field(default_factory=dict)
+    kls: dict[str, float] = field(default_factory=dict)
+    completions: int = 0
+    unscored: int = 0
+
+    def add(self, draws: Draws, mask: Any) -> None:
+        self.completions += len(draws.turns)
+        self.unscored += sum(turn.rollout.score is None for turn in draws.turns)
+        ratios = None if draws.reference is draws.old else (draws.old - draws.reference).sum(-1) / mask.sum(-1)
+        for name in dict.fromkeys(draws.buckets):
+            own = [turn.rollout.score for turn in draws.turns if turn.bucket == name]
+            scores = [score for score in own if score is not None]
+            if scores:
+                self.means.setdefault(name, []).append(sum(scores) / len(scores))
+            rows = [place for place, turn in enumerate(draws.turns) if turn.bucket == name]
+            if ratios is not None:
+                self.kls[name] = float(ratios[rows].mean())
+
+    def report(self, log: Log) -> None:
+        """The counts; of each bucket the mean score of the first and of the last quarter of the draws."""
+        for bucket, means in self.means.items():
+            quarter, place = math.ceil(len(means) / 4), f"train/{bucket}/" if bucket else "train/"
+            log.metric(f"{place}reward_first", sum(means[:quarter]) / quarter)
+            log.metric(f"{place}reward_last", sum(means[-quarter:]) / quarter)
+            if bucket in self.kls:
+                log.metric(f"{place}kl", self.kls[bucket])
+        log.metric("train/completions", self.completions)
+        log.metric("train/unscored", self.unscored)
+
+
+def answers(method: Drawn, prompts: Sequence[Prompt], context: Context) -> Play:
+    """Draws of `num_generations` completions of each prompt, side by side, marked by the recipe's reward at once."""
+
+    def play(live: Live) -> Iterator[Sequence[Turn]]:
+        for asked in live.copies(prompts, method.num_generations):
+            yield marked(live.draw(asked), asked, context)
+
+    return play
+
+
+def marked(turns: Sequence[Turn], problems: Sequence[Prompt], context: Context) -> list[Turn]:
+    """The turns with the recipe's reward for them as answers to these problems, whatever they were asked with."""
+    given = [replace(turn.rollout, prompt=problem) for turn, problem in zip(turns, problems, strict=True)]
+    scores = [one.score for one in context.reward(given)]
+    return [
+        replace(turn, rollout=replace(turn.rollout, score=score), reward=score)
+        for turn, score in zip(turns, scores, strict=True)
+    ]
+
+
+def lead(rewards: Sequence[float | None], each: int) -> list[float | None]:
+    """Each reward less the mean of the others in its group of `each`; 0 where there is no other."""
+    made: list[float | None] = []
+    for group in batches(rewards, each):
+        known = [reward for reward in group if reward is not None]
+        total, others = sum(known), max(1, len(known) - 1)
+        made += [None if one is None else (one - (total - one) / others) * (len(known) > 1) for one in group]
+    return made
+
+
+def reinforce(
+    method: Clipped,
+    context: Context,
+    rows: int,
+    play: Play,
+    advantages: Callable[[Draws], Any],
+    *,
+    beta: float = 0.0,
+    penalty: float = 0.0,
+    critic_learning_rate: float | None = None,
+) -> Checkpoint:
+    """Clipped policy gradient, each token of a draw weighing the same; saves to the context's folder.
+
+    Args:
+        rows: of one pass over the data, which decide the number of steps where max_steps is -1.
+        advantages: of a draw, a number for each token. Turns without a reward get 0, whatever it says.
+        beta: weight of the divergence from the reference in the loss; each turn's `anchor` is a factor on it.
+        penalty: weight of the log-ratio to the reference in the rewards.
+        critic_learning_rate: None does without a critic.
+
+    Raises:
+        DataError: no data, or the loss is not a number.
+    """
+    live = Live(method, context, rows)
+    critic = None if critic_learning_rate is None else Critic(live, critic_learning_rate)
+    anchor = live.beside(reference_of(method, context)) if beta or penalty else None
+    high, seen = method.epsilon if method.epsilon_high is None else method.epsilon_high, _Seen()
+
+    def losses(turns: Sequence[Turn], draws: Draws, gains: Any, mask: Any) -> Iterator[Any]:
+        to_come, tokens = to_go(draws.rewards), mask.sum()
+        for places in batches(range(len(turns)), live.batch):
+            part = [turns[place] for place in places]
+            now, real = live.logprobs(part)
+            width = now.shape[1]
+            loss = clipped(now, draws.old[places, :width], gains[places, :width], method.epsilon, high)
+            if beta:
+                factors = now.new_tensor([[beta * turn.anchor] for turn in part])
+                loss = loss + factors * k3(now, draws.reference[places, :width])
+            total = (loss * real).sum() / tokens
+            if critic:
+                gap = (critic.values(part) - to_come[places, :width]) * draws.known[places, :width]
+                total = total + 0.5 * (gap**2).sum() / tokens
+            yield total
+
+    for turns in play(live):
+        mask = live.frozen(turns, lambda part: live.inputs(part)[2])
+        draws = _draws(live, turns, mask, anchor, critic, penalty)
+        gains = advantages(draws) * draws.known
+        seen.add(draws, mask)
+        for _ in range(min(method.num_iterations, live.steps - live.done)):
+            live.update(losses(turns, draws, gains, mask))
+        if live.done >= live.steps:
+            break
+    seen.report(context.log)
+    return live.save()
+
+
+def _draws(live: Live, turns: Sequence[Turn], mask: Any, anchor: Any, critic: Critic | None, penalty: float) -> Draws:
+    """What is known of the turns before the update."""
+    import torch
+
+    if turns[0].old:
+        old = torch.zeros_like(mask)
+        for row, turn in enumerate(turns):
+            old[row, : len(turn.old)] = torch.tensor(turn.old, device=mask.device)
+    else:
+        old = live.frozen(turns, lambda part: live.logprobs(part)[0])
+    reference = old if anchor is None else live.frozen(turns, lambda part: live.logprobs(part, anchor)[0])
+    rewards, ends = -penalty * (old - reference), mask.sum(-1).long() - 1
+    rewards[range(len(turns)), ends] += rewards.new_tensor([turn.reward or 0.0 for turn in turns])
+    known = mask * mask.new_tensor([[float(turn.reward is not None)] for turn in turns])
+    return Draws(
+        turns=turns,
+        known=known,
+        old=old,
+        reference=reference,
+        rewards=rewards,
+        values=torch.zeros_like(mask) if critic is None else live.frozen(turns, critic.values),
+    )

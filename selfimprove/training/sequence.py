@@ -1,0 +1,66 @@
+"""The optimizations of a recipe in turn: one trains on records, each later one works on the weights before it."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import EngineError
+from selfimprove.inference import memory
+from selfimprove.interfaces import Context, Optimization
+from selfimprove.records import Checkpoint
+
+
+def in_turn(methods: Mapping[str, Optimization], records: Sequence[Any], context: Context) -> Checkpoint:
+    """The checkpoint of the last method; what the others wrote is removed.
+
+    Raises:
+        EngineError: a GPU's memory did not suffice.
+    """
+    (name, first), *later = methods.items()
+    made, aside = _optimized(name, first, records, context), list[Path]()
+    for following, method in later:
+        path = Path(made.path)
+        if not path.exists():
+            return made  # of several processes that trained together another one goes on
+        if path.is_relative_to(context.folder):  # the next method writes in the same place
+            aside.append(path.rename(context.folder / f"{name}.before"))
+            made = replace(made, path=str(aside[-1]))
+        made, name = _optimized(following, method, [made], context), following
+    for folder in aside:
+        shutil.rmtree(folder)
+    return made
+
+
+def _optimized(name: str, method: Optimization, records: Sequence[Any], context: Context) -> Checkpoint:
+    try:
+        made = method.optimize(records, context)
+    except RuntimeError as error:
+        import torch
+
+        if not isinstance(error, torch.OutOfMemoryError):
+            raise
+        held = f": {memory.holders()}" if torch.cuda.is_available() else ""
+        ways = ", or ".join(_savings(method))
+        raise EngineError(
+            f"optimization.{name} ran out of the GPU's memory{held}. Start anew with what takes less: {ways}"
+        ) from error
+    gc.collect()  # trainers, models and optimizers refer to each other; nothing of them stays beside the engine
+    return made
+
+
+def _savings(method: Any) -> list[str]:
+    """The options of a method that lower what it takes, from the cheapest on."""
+    ways, rows = list[str](), getattr(method, "per_device_train_batch_size", 1)
+    if rows > 1 and rows % 2 == 0:
+        summed = 2 * method.gradient_accumulation_steps
+        ways.append(f"per_device_train_batch_size={rows // 2} with gradient_accumulation_steps={summed}")
+    if hasattr(method, "lora"):
+        ways += [] if method.gradient_checkpointing else ["gradient_checkpointing=true"]
+        ways += [] if method.lora.r else ["lora.r=16"]
+        ways += [] if method.lora.r and method.lora.load_in_4bit else ["lora.load_in_4bit=true with lora.r"]
+    return [*ways, "launcher=process, so that no memory of the engine is in the way"]

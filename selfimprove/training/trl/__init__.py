@@ -1,0 +1,1 @@
+"""Training by TRL, one kind of trainer per file; the one place that touches TRL."""

@@ -1,0 +1,77 @@
+"""Preference optimization on single completions, each good or bad, with TRL's KTO trainer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from selfimprove.inference.chat import completions_ids, prompts_ids
+from selfimprove.interfaces import Log
+from selfimprove.records import Checkpoint, Rollout
+from selfimprove.training.lora import adapter
+from selfimprove.training.model_io import frozen, load
+from selfimprove.training.options import Schedule
+from selfimprove.training.trl.trainer import configured, dataset, report, train
+
+
+def kto(
+    checkpoint: Checkpoint,
+    rollouts: Sequence[Rollout],
+    good: Sequence[bool],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    *,
+    reference: Checkpoint,
+    **options: Any,
+) -> Checkpoint:
+    """KTO on single completions, each good or bad, with TRL's KTO trainer; saves to `folder`.
+
+    Args:
+        options: fields of TRL's KTOConfig.
+
+    Raises:
+        DataError: the loss is not a number.
+    """
+    from trl.trainer.kto_config import KTOConfig
+    from trl.trainer.kto_trainer import KTOTrainer
+
+    class TokenizedKTOTrainer(KTOTrainer):
+        """Takes rows that are tokenized already."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    model, tokenizer = load(checkpoint, schedule.lora)
+    prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
+    ended = [rollout.ended for rollout in rollouts]
+    completions = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
+    order = random.Random(schedule.seed).sample(range(len(prompts)), len(prompts))
+    rows, size = [], schedule.per_device_train_batch_size
+    for first in range(0, len(order), size):
+        batch = order[first : first + size]
+        for place, before in zip(batch, [batch[-1], *batch[:-1]], strict=True):
+            row = {"prompt_ids": prompts[place], "completion_ids": completions[place], "label": bool(good[place])}
+            # the divergence is measured on the batch's own completions, each after the prompt of another
+            rows.append({**row, "KL_completion_ids": completions[before]})
+    trainer = TokenizedKTOTrainer(
+        model=model,
+        ref_model=frozen(reference, checkpoint, schedule.lora),
+        args=configured(
+            KTOConfig,
+            folder,
+            replace(schedule, train_sampling_strategy="sequential"),
+            model,
+            max_length=None,
+            **options,
+        ),
+        train_dataset=dataset(rows),
+        processing_class=tokenizer,
+        peft_config=adapter(schedule.lora, schedule.seed),
+    )
+    trained = train(trainer, tokenizer, folder, log, checkpoint)
+    report(trainer, log, {"kl": "kl", "rewards/chosen": "reward_good", "rewards/rejected": "reward_bad"})
+    return trained

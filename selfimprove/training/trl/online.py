@@ -1,0 +1,192 @@
+"""Policy gradient on the model's own samples, with TRL's GRPO and RLOO trainers and the recipe's reward.
+
+A training that is stopped begins anew: its samples, the buffers of TRL and the calls of the reward are not kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfimprove.errors import DataError
+from selfimprove.inference.chat import end_of, ending, prompts_ids
+from selfimprove.interfaces import Context, Log
+from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.training.lora import adapter
+from selfimprove.training.model_io import load
+from selfimprove.training.options import Sampled, reference_of, schedule_of, start_of
+from selfimprove.training.trl.trainer import configured, dataset, diverged, report, train
+
+
+@dataclass
+class Tally:
+    """What an online method has seen of its own samples."""
+
+    groups: int = 0
+    equal: int = 0
+    """Groups without two different scores: nothing can be learned from them."""
+    redrawn: int = 0
+    completions: int = 0
+    unscored: int = 0
+    means: list[float] = field(default_factory=list)
+    """The mean score of each batch that has one."""
+
+    def add(self, groups: Sequence[Sequence[float | None]]) -> None:
+        """Count the scores of a batch."""
+        known = [score for group in groups for score in group if score is not None]
+        self.groups += len(groups)
+        self.equal += sum(map(_equal, groups))
+        self.completions += sum(map(len, groups))
+        self.unscored += sum(map(len, groups)) - len(known)
+        if known:
+            self.means.append(sum(known) / len(known))
+
+    def report(self, log: Log, processes: int) -> None:
+        """The counts as metrics; the mean score of the first and of the last quarter of the batches.
+
+        Each process counts its own batches. What it says of completions is of all of them.
+        """
+        quarter = math.ceil(len(self.means) / 4)
+        for name, part in (("first", self.means[:quarter]), ("last", self.means[-quarter:])):
+            if part:
+                log.metric(f"train/reward_{name}", sum(part) / len(part))
+        log.metric("train/completions", self.completions * processes)
+        log.metric("train/unscored", self.unscored)
+        log.metric("train/equal_groups", self.equal / max(1, self.groups))
+        log.metric("train/redrawn_groups", self.redrawn)
+
+
+def _trl(algorithm: str) -> tuple[Any, Any]:
+    """TRL's config and trainer of an algorithm."""
+    if algorithm == "grpo":
+        from trl.trainer.grpo_config import GRPOConfig
+        from trl.trainer.grpo_trainer import GRPOTrainer
+
+        return GRPOConfig, GRPOTrainer
+    from trl.trainer.rloo_config import RLOOConfig
+    from trl.trainer.rloo_trainer import RLOOTrainer
+
+    return RLOOConfig, RLOOTrainer
+
+
+def _equal(scores: Sequence[float | None]) -> bool:
+    return len({score for score in scores if score is not None}) < 2
+
+
+GIVEN = (
+    *("num_generations", "num_iterations", "temperature", "max_completion_length", "mask_truncated_completions"),
+    *("use_vllm", "vllm_gpu_memory_utilization"),
+)
+"""Of the options that all have, those that TRL's config has as well."""
+
+
+def policy_gradient(
+    algorithm: str, method: Sampled, prompts: Sequence[Prompt], context: Context, **options: Any
+) -> Checkpoint:
+    """Policy gradient on the model's own samples with TRL's GRPO or RLOO trainer; saves to the context's folder.
+
+    The reward is asked once for each batch of completions, with the groups of all of its prompts whole.
+
+    Args:
+        algorithm: `grpo` or `rloo`.
+        options: fields of TRL's GRPOConfig or RLOOConfig beside those that all methods have.
+
+    Raises:
+        DataError: too few prompts for a batch, or the loss is not a number.
+    """
+    config, base = _trl(algorithm)
+    schedule, log, folder = schedule_of(method, context.seed), context.log, context.folder / "model"
+    checkpoint, each = start_of(method, context), method.num_generations
+    together = int(os.environ.get("WORLD_SIZE", "1"))
+    wanted = schedule.per_device_train_batch_size * schedule.gradient_accumulation_steps * together // each
+    if len(prompts) < wanted:
+        raise DataError(f"{len(prompts)} prompts are too few: one optimizer step of {algorithm} takes {wanted}")
+    model, tokenizer = load(checkpoint, method.lora)
+    ids, tally = prompts_ids(tokenizer, [prompt.prompt for prompt in prompts]), Tally()
+    usual = end_of(tokenizer)
+    spare = itertools.cycle(random.Random(schedule.seed).sample(range(len(prompts)), len(prompts)))
+
+    class Online(base):
+        """Tokenizes prompts as the engines do, and asks the recipe's reward.
+
+        A row's `prompt` is the place of the prompt in the list, so that TRL has no text to tokenize in its own way.
+        """
+
+        places: list[int]
+        scores: list[float | None]
+
+        def _tokenize_prompts(self, prompts: list[str]) -> Any:
+            self.places = [int(place) for place in prompts]
+            return [ids[place] for place in self.places], None, {}
+
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **named: Any) -> Any:
+            made = self._drawn(prompt_ids, *rest, **named)
+            drawn, logprobs = (made, None) if algorithm == "rloo" else made
+            self.scores = self._scores(self.places, drawn)
+            for _ in range(method.redraw):
+                stale = [start for start in range(0, len(drawn), each) if _equal(self.scores[start : start + each])]
+                if not stale:
+                    break
+                tally.redrawn += len(stale)
+                for start in stale:
+                    self.places[start : start + each] = [next(spare)] * each
+                rows = [row for start in stale for row in range(start, start + each)]
+                places = [self.places[row] for row in rows]
+                again = self._drawn([ids[place] for place in places], *rest, **named)
+                again, marks = (again, None) if algorithm == "rloo" else again
+                for i, (row, score) in enumerate(zip(rows, self._scores(places, again), strict=True)):
+                    # TRL goes on with these very lists
+                    prompt_ids[row], drawn[row], self.scores[row] = ids[self.places[row]], again[i], score
+                    if logprobs and marks:  # vLLM's, with which its samples are weighted
+                        logprobs[row] = marks[i]
+            tally.add([self.scores[start : start + each] for start in range(0, len(drawn), each)])
+            return made
+
+        def _drawn(self, *given: Any, **named: Any) -> Any:
+            try:
+                return super()._generate_single_turn(*given, **named)
+            except RuntimeError as error:
+                if "probability tensor" not in str(error):
+                    raise
+                raise diverged("the probabilities are no numbers", self.state.global_step, self.args) from error
+
+        def _scores(self, places: list[int], drawn: list[list[int]]) -> list[float | None]:
+            ended = [bool(one) and one[-1] in self.eos_token_ids for one in drawn]
+            bare = [one[:-1] if end else one for one, end in zip(drawn, ended, strict=True)]
+            texts = tokenizer.batch_decode(bare, skip_special_tokens=True)
+            rollouts = [
+                Rollout(
+                    prompt=prompts[place],
+                    completion=[{"role": "assistant", "content": text}],
+                    info=ending(tokenizer, usual, one[-1] if end else None),
+                )
+                for place, text, one, end in zip(places, texts, drawn, ended, strict=True)
+            ]
+            return [rollout.score for rollout in context.reward(rollouts)]
+
+    def recipe_reward(**_: Any) -> list[float | None]:
+        return trainer.scores
+
+    options |= {name: getattr(method, name) for name in GIVEN}
+    model.config._name_or_path = reference_of(
+        method, context
+    ).path  # from here TRL loads its reference, where beta asks for one
+    trainer = Online(
+        model=model,
+        reward_funcs=[recipe_reward],
+        args=configured(config, folder, schedule, model, **options),
+        train_dataset=dataset([{"prompt": str(place)} for place in range(len(prompts))]),
+        processing_class=tokenizer,
+        peft_config=adapter(schedule.lora, schedule.seed),
+    )
+    trained = train(trainer, tokenizer, folder, log, checkpoint, kept=False)
+    tally.report(log, together)
+    report(
+        trainer, log, {"entropy": "entropy", "kl": "kl", "sampling/sampling_logp_difference/mean": "vllm_difference"}
+    )
+    return trained

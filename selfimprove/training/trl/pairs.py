@@ -1,0 +1,227 @@
+"""Preference optimization on pairs, with TRL's DPO trainer: its losses, or one of a method's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError
+from selfimprove.inference.chat import completions_ids, prompts_ids
+from selfimprove.interfaces import Log
+from selfimprove.records import Checkpoint, Preference
+from selfimprove.training.lora import adapter
+from selfimprove.training.model_io import frozen, load
+from selfimprove.training.options import Schedule
+from selfimprove.training.trl.trainer import configured, dataset, report, train
+
+
+def dpo(
+    checkpoint: Checkpoint,
+    preferences: Sequence[Preference],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    *,
+    loss_type: Sequence[str],
+    loss_weights: Sequence[float] | None,
+    beta: float,
+    reference: Checkpoint,
+) -> Checkpoint:
+    """Preference optimization with any of TRL's DPO losses against a frozen reference; saves to `folder`.
+
+    Raises:
+        DataError: the loss is not a number, or no pair has two answers.
+    """
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    class TokenizedDPOTrainer(DPOTrainer):
+        """Takes rows that are tokenized already; TRL would tokenize prompt and completion as one text again."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    model, tokenizer = load(checkpoint, schedule.lora)
+    config = configured(
+        DPOConfig,
+        folder,
+        schedule,
+        model,
+        loss_type=list(loss_type),
+        loss_weights=list(loss_weights) if loss_weights else None,
+        beta=beta,
+        max_length=None,
+    )
+    trainer = TokenizedDPOTrainer(
+        model=model,
+        ref_model=frozen(reference, checkpoint, schedule.lora),
+        args=config,
+        train_dataset=dataset(pair_rows(tokenizer, preferences)),
+        processing_class=tokenizer,
+        peft_config=adapter(schedule.lora, schedule.seed),
+    )
+    return train(trainer, tokenizer, folder, log, checkpoint)
+
+
+@dataclass(frozen=True)
+class Places:
+    """What the reference says before each token of the rejected completions: tensors (pairs, longest, ...)."""
+
+    states: Any
+    """Its last hidden state."""
+    logits: Any
+    ids: Any
+    """The token that follows."""
+    mask: Any
+    """1 where that token is the completion's."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A batch of pairs as a loss sees it: tensors with one number for each pair."""
+
+    chosen: Any
+    """The sum of the log-probabilities of the chosen completion's tokens."""
+    rejected: Any
+    chosen_tokens: Any
+    rejected_tokens: Any
+    chosen_reference: Any
+    """The same sum under the reference; 0 without one."""
+    rejected_reference: Any
+    numbers: Any
+    """What the method gave with each pair: (pairs, numbers)."""
+    places: Any = None
+    """The `Places` of the rejected completions, where they were asked for."""
+
+
+def pairs(
+    checkpoint: Checkpoint,
+    preferences: Sequence[Preference],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    loss: Callable[[Pairs], Any],
+    *,
+    reference: Checkpoint | None,
+    numbers: Sequence[Sequence[float]] | None = None,
+    places: bool = False,
+) -> Checkpoint:
+    """Preference optimization with a loss of one's own, by TRL's DPO trainer; saves to `folder`.
+
+    Args:
+        loss: of a batch, one number for each pair; their mean is trained on.
+        reference: None trains without one, and no second model is loaded.
+        numbers: what `loss` needs to know of each pair beside its completions.
+        places: whether `loss` needs the reference's states and logits at the rejected completions.
+
+    Raises:
+        DataError: the loss is not a number, or no pair has two answers.
+    """
+    import torch
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
+
+    class Collator(DataCollatorForPreference):
+        """Hands the numbers of the rows on."""
+
+        def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+            given = torch.tensor([example["numbers"] for example in examples], dtype=torch.float32)
+            return {**super().torch_call(examples), "numbers": given}
+
+    class PairTrainer(DPOTrainer):
+        """Takes rows that are tokenized already, and any loss."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+        def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset  # asked for only to keep TRL from loading a reference
+
+        @contextmanager
+        def _frozen(self, model: Any) -> Iterator[Any]:
+            if self.ref_model is not None:
+                yield self.ref_model
+            else:  # without its adapter the model is what training started from
+                bare: Any = self.accelerator.unwrap_model(model)
+                with bare.disable_adapter():
+                    yield bare
+
+        def _compute_loss(self, model: Any, inputs: Any, return_outputs: Any) -> Any:
+            mask = inputs["completion_mask"]
+            given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+            given |= {"labels": inputs["input_ids"].masked_fill(mask == 0, -100), "use_cache": False}
+            sums = model(**given, fused_lm_head=True).log_probs.sum(-1)
+            held = torch.zeros_like(sums)
+            if reference is not None:
+                with torch.no_grad(), self._frozen(model) as frozen:
+                    held = frozen(**given, fused_lm_head=True).log_probs.sum(-1)
+            seen = None
+            if places:
+                ids, real = (given[name].chunk(2)[1] for name in ("input_ids", "attention_mask"))
+                with torch.no_grad(), self._frozen(model) as frozen:
+                    said = frozen(input_ids=ids, attention_mask=real, use_cache=False, output_hidden_states=True)
+                own = mask.chunk(2)[1][:, 1:].float()
+                seen = Places(said.hidden_states[-1][:, :-1], said.logits[:, :-1], ids[:, 1:], own)
+            (chosen, rejected), tokens, references = sums.chunk(2), mask.sum(-1).chunk(2), held.chunk(2)
+            gains = (chosen - references[0]) - (rejected - references[1])
+            self._metrics["train"]["margin"].append(gains.detach().mean().item())
+            self._metrics["train"]["chosen"].append(chosen.detach().mean().item())
+            batch = Pairs(
+                chosen=chosen,
+                rejected=rejected,
+                chosen_tokens=tokens[0],
+                rejected_tokens=tokens[1],
+                chosen_reference=references[0],
+                rejected_reference=references[1],
+                numbers=inputs["numbers"],
+                places=seen,
+            )
+            return loss(batch).mean()
+
+    model, tokenizer = load(checkpoint, schedule.lora)
+    known = [[]] * len(preferences) if numbers is None else numbers
+    rows = pair_rows(tokenizer, preferences, known)
+    trainer = PairTrainer(
+        model=model,
+        ref_model=None if reference is None else frozen(reference, checkpoint, schedule.lora),
+        args=configured(
+            DPOConfig, folder, schedule, model, max_length=None, precompute_ref_log_probs=reference is None
+        ),
+        data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
+        train_dataset=dataset(rows),
+        processing_class=tokenizer,
+        peft_config=adapter(schedule.lora, schedule.seed),
+    )
+    # what a loss itself learns at the places is in no checkpoint, so such a training is done again from its start
+    trained = train(trainer, tokenizer, folder, log, checkpoint, kept=not places)
+    report(trainer, log, {"margin": "margin", "chosen": "chosen_logprob"})
+    return trained
+
+
+def pair_rows(
+    tokenizer: Any, preferences: Sequence[Preference], numbers: Sequence[Sequence[float]] | None = None
+) -> list[dict[str, Any]]:
+    """Pairs as TRL's preference collator takes them, each with its numbers if there are any.
+
+    A pair with an unanswered prompt is left out: there is no token that could become less likely.
+
+    Raises:
+        DataError: there is no other pair.
+    """
+    given = [{}] * len(preferences) if numbers is None else [{"numbers": own} for own in numbers]
+    prompts = prompts_ids(tokenizer, [preference.prompt.prompt for preference in preferences])
+    sides = [side for preference in preferences for side in preference.sides]
+    said = completions_ids(tokenizer, [side.completion for side in sides], [side.ended for side in sides])
+    rows = []
+    for prompt, chosen, rejected, own in zip(prompts, said[::2], said[1::2], given, strict=True):
+        longest = len(prompt) + max(len(chosen), len(rejected))
+        if chosen and rejected:
+            rows.append(
+                {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "length": longest, **own}
+            )
+    if not rows:
+        raise DataError(f"there is nothing to train on: none of {len(preferences)} pairs has two answers with a token")
+    return rows

@@ -1,0 +1,147 @@
+"""Likelihood of completions, with TRL's SFT trainer; each may have a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import RecipeError
+from selfimprove.inference.chat import completions_ids, prompts_ids
+from selfimprove.interfaces import Log
+from selfimprove.records import Checkpoint, Rollout
+from selfimprove.training.best_weights import Check
+from selfimprove.training.lora import adapter
+from selfimprove.training.model_io import load
+from selfimprove.training.options import Schedule
+from selfimprove.training.trl.trainer import configured, dataset, train
+
+
+def sft(
+    checkpoint: Checkpoint,
+    rollouts: Sequence[Rollout],
+    folder: Path,
+    schedule: Schedule,
+    log: Log,
+    check: Check | None = None,
+    check_every: int = 0,
+    *,
+    loss_type: str = "nll",
+    weights: Sequence[float] | None = None,
+    average: str = "token",
+    padding_free: bool = False,
+    packing: bool = False,
+    max_length: int = 1024,
+) -> Checkpoint:
+    """Supervised fine-tuning on completions, the loss on completion tokens only; saves to `folder`.
+
+    `check` is asked every `check_every` steps whether to stop; of a `Peak` the best weights are saved, not the last.
+
+    Args:
+        loss_type: TRL's `nll` or `dft`.
+        weights: one for each rollout, in the mean over an optimizer step.
+        average: with weights, what has the weight: each `token` or the mean over the tokens of a `sequence`.
+        padding_free: lay the rows of a batch end to end rather than pad them; not with weights.
+        packing: fill rows of up to `max_length` tokens with whole completions first, and lay those end to end.
+
+    Raises:
+        DataError: the loss is not a number.
+        RecipeError: the model does not keep rows that are laid end to end apart.
+    """
+    from trl.data_utils import pack_dataset
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
+
+    class Collator(DataCollatorForLanguageModeling):
+        """Hands the weights of the rows on."""
+
+        def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+            import torch
+
+            weight = torch.tensor([example["weight"] for example in examples], dtype=torch.float32)
+            return {**super().torch_call(examples), "weight": weight}
+
+    class WeightedSFTTrainer(SFTTrainer):
+        """The weighted mean over the tokens of all batches of an optimizer step."""
+
+        def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
+            sums = [(batch["weight"] * (batch["labels"][:, 1:] != -100).sum(-1)).sum() for batch in batch_samples]
+            total: Any = sum(sums)
+            shares: Any = self.accelerator.gather(total.to(device))
+            return shares.sum()
+
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: Any = False, num_items_in_batch: Any = None):
+            weight = inputs.pop("weight")
+            outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+            loss = -(outputs.log_probs.sum(-1) * weight).sum() / num_items_in_batch
+            return loss * self.accelerator.num_processes  # gradients are averaged over processes
+
+    model, tokenizer = load(checkpoint, schedule.lora)
+    prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
+    ended = [rollout.ended for rollout in rollouts]
+    completions = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
+    rows = []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        both = prompt + completion
+        rows.append({"input_ids": both, "labels": [-100] * len(prompt) + completion, "length": len(both)})
+    config = configured(
+        SFTConfig,
+        folder,
+        schedule,
+        model,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        packing=packing,
+        padding_free=padding_free or packing,
+        loss_type=loss_type,
+    )
+    collator = None
+    if weights is not None:
+        parts = [1 if average == "token" else len(completion) for completion in completions]
+        rows = [{**row, "weight": weight / part} for row, weight, part in zip(rows, weights, parts, strict=True)]
+        collator = Collator(pad_token_id=tokenizer.pad_token_id)
+    given = dataset(rows)
+    if config.padding_free:
+        _keeps_apart(model, DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True), rows[0]["input_ids"])
+    if packing:
+        longest = max(max_length, *(row["length"] for row in rows))  # so that none is cut
+        given = pack_dataset(given.select_columns(["input_ids", "labels"]), longest)
+        log.metric("train/packed_rows", len(given))
+    trainer = (SFTTrainer if weights is None else WeightedSFTTrainer)(
+        model=model,
+        args=config,
+        train_dataset=given,
+        data_collator=collator,
+        processing_class=tokenizer,
+        peft_config=adapter(schedule.lora, schedule.seed),
+    )
+    return train(trainer, tokenizer, folder, log, checkpoint, check, check_every)
+
+
+def _keeps_apart(model: Any, collator: Any, ids: list[int]) -> None:
+    """Try whether a row's log-probabilities stay the same when another row is laid before it.
+
+    FlashAttention keeps rows apart by their lengths, transformers' other attentions by a mask that it makes of the
+    positions; which models do is not written down anywhere, so it is measured.
+
+    Raises:
+        RecipeError: they do not.
+    """
+    import torch
+
+    row = {"input_ids": ids[-128:]}
+    other = {"input_ids": row["input_ids"][::-1]}  # the same row again would hardly be told from none
+    said = []
+    for rows in ([row], [other, row]):
+        given = collator(rows)
+        given = {name: one.to(model.device) if hasattr(one, "to") else one for name, one in given.items()}
+        given.pop("labels")
+        with torch.no_grad():
+            logits = model(**given, use_cache=False).logits[0, -len(row["input_ids"]) :]
+        said.append(logits.float().log_softmax(-1))
+    off = (said[0] - said[1]).abs().max().item()
+    if not off < 0.05:
+        raise RecipeError(
+            f"a row's log-probabilities change by {off:.2g} where another row lies before it: this kind of model "
+            f"({model.config.model_type}) cannot train without padding; set packing: false and padding_free: false"
+        )

@@ -1,0 +1,215 @@
+"""What every trainer of TRL is given and how it is run."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError, EngineError, MissingError
+from selfimprove.inference import memory
+from selfimprove.interfaces import Log
+from selfimprove.records import Checkpoint
+from selfimprove.training.best_weights import Check, Peak
+from selfimprove.training.lora import merged
+from selfimprove.training.model_io import dtype_of, load, local_rank, save
+from selfimprove.training.options import Schedule, needs_liger
+from selfimprove.training.trl.resume import Resumable, begin, unmoved
+
+
+def dataset(rows: list[dict[str, Any]]) -> Any:
+    """Rows as a trainer takes them."""
+    from datasets import Dataset
+
+    return Dataset.from_list(rows)
+
+
+def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
+    """The fields of a trainer's config that are the same for all methods.
+
+    Raises:
+        MissingError: a config file that is named does not exist.
+        EngineError: Liger's kernels are asked for, and there is no GPU or no package for them; or the GPU has no room
+            for weights, gradients and optimizer.
+    """
+    import torch
+
+    for name in ("fsdp_config", "deepspeed"):
+        path = getattr(schedule, name)
+        if path and not Path(path).is_file():
+            raise MissingError(f"{name} names {path}, which does not exist; give the path of a JSON file")
+    gpu = torch.cuda.is_available()
+    if schedule.use_liger_kernel:
+        needs_liger()
+        if not gpu:
+            raise EngineError("use_liger_kernel needs a CUDA GPU; set use_liger_kernel: false")
+    if gpu and not (schedule.fsdp_config or schedule.deepspeed):
+        memory.ready("training", _bytes(schedule, model), local_rank())
+    coarse = gpu and torch.cuda.is_bf16_supported() and model.dtype == torch.float32 and model.num_parameters() > 1e8
+    large = gpu and model.num_parameters() > 1e9
+    shared = {name: value for name, value in vars(schedule).items() if name != "lora"}
+    shared["fsdp"] = True if schedule.fsdp_config else None
+    decay = shared.pop("decay_steps")
+    if schedule.max_steps > 0:
+        decay = min(decay, schedule.max_steps - schedule.warmup_steps)
+    if decay > 0:
+        shared["lr_scheduler_type"] = "warmup_stable_decay"
+        shared["lr_scheduler_kwargs"] = {"num_decay_steps": decay, "min_lr_ratio": 0.01}
+    return {
+        **shared,
+        "output_dir": str(folder),
+        "save_strategy": "no",
+        "logging_strategy": "steps",
+        "logging_steps": 10,
+        "logging_nan_inf_filter": False,  # else a loss that is no number is logged as the mean of the others
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": not gpu,
+        "bf16": coarse if schedule.bf16 is None else schedule.bf16,
+        "gradient_checkpointing": large if schedule.gradient_checkpointing is None else schedule.gradient_checkpointing,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": gpu,
+    }
+
+
+def _bytes(schedule: Schedule, model: Any) -> float:
+    """What training takes on the GPU beside activations, of a model that is not there yet unless it is in 4 bits."""
+    if getattr(model, "is_loaded_in_4bit", False):
+        return 0.0
+    return (memory.FROZEN if schedule.lora.r else memory.TRAINED) * model.num_parameters()
+
+
+def configured(kind: type, folder: Path, schedule: Schedule, model: Any, **options: Any) -> Any:
+    """A trainer's config of TRL: what is the same for all methods, and the method's own fields.
+
+    Raises:
+        UserError: as `arguments` does.
+    """
+    made = kind(**arguments(folder, schedule, model), **options)
+    made._n_gpu = min(made.n_gpu, 1)  # else one process that sees several GPUs would multiply the batch by their number
+    return made
+
+
+def _progress(log: Log, check: Check | None, check_every: int, kept: Resumable | None) -> Any:
+    """Shows progress, asks `check`, has checkpoints kept, and ends a training whose loss is no number.
+
+    Where it is kept, a training that is to stop saves itself first, when its next step begins: only then is everything
+    done that belongs to a step.
+    """
+    from transformers import TrainerCallback
+
+    class Progress(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if kept:
+                kept.train_begins()
+
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if kept:
+                kept.pass_begins()
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if kept:
+                kept.step_begins()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            due = check is not None and state.global_step % check_every == 0
+            try:
+                log.progress(state.global_step, state.max_steps, "steps")
+                if check and due:
+                    control.should_training_stop |= look(check, state.global_step, kwargs["model"])
+            except KeyboardInterrupt as stop:
+                if not kept:
+                    raise
+                kept.stop, kept.unlooked = stop, due
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            loss = (logs or {}).get("loss")
+            if loss is not None and not math.isfinite(loss):
+                raise diverged(f"the training loss became {loss}", state.global_step, args)
+
+    return Progress()
+
+
+def look(check: Check, step: int, model: Any) -> bool:
+    """What the check says of the weights in training; the training draws on as if nobody had looked."""
+    model.eval()
+    with unmoved():
+        said = check(step, model)
+    model.train()
+    return said
+
+
+def diverged(what: str, step: int, args: Any) -> DataError:
+    """The error of a training that came to numbers which are none."""
+    return DataError(f"{what} at step {step}; nothing was saved. Try a lower learning_rate than {args.learning_rate:g}")
+
+
+def train(
+    trainer: Any,
+    tokenizer: Any,
+    folder: Path,
+    log: Log,
+    start: Checkpoint,
+    check: Check | None = None,
+    check_every: int = 0,
+    kept: bool = True,
+) -> Checkpoint:
+    """Train, note the numbers, and save to `folder`: weights in float32, to be run in the number type of the start.
+
+    `check` is asked every `check_every` steps whether to stop; of a `Peak` the best weights are saved, not the last.
+
+    Args:
+        kept: whether the training may go on from its own checkpoint, where the run keeps any.
+
+    Raises:
+        DataError: the loss or the weights are no numbers; nothing is saved.
+    """
+    from transformers.trainer_callback import PrinterCallback
+
+    peak = check if isinstance(check, Peak) else None
+    trainer.remove_callback(PrinterCallback)
+    going = begin(trainer, peak, log) if kept else None
+    trainer.add_callback(_progress(log, check, check_every, going))
+    if going:
+        going.run(lambda: check is not None and look(check, trainer.state.global_step, trainer.model))
+    else:
+        trainer.train()
+    model = _gathered(trainer, start)
+    if not trainer.accelerator.is_main_process:
+        return Checkpoint(path=str(folder))  # the first process writes it
+    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+        raise diverged("the weights are no longer finite", trainer.state.global_step, trainer.args)
+    if peak is not None:
+        peak.restore(trainer.state.global_step, model.eval())
+        log.metric("train/peak_step", peak.step)
+        log.metric("train/peak_score", peak.best)
+    history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if history:
+        log.metric("train/loss", history[-1])
+    log.metric("train/steps", trainer.state.global_step)
+    whole = load(start)[0] if getattr(model, "is_loaded_in_4bit", False) else None
+    return save(merged(model, whole), tokenizer, folder, dtype_of(start))
+
+
+def _gathered(trainer: Any, start: Checkpoint) -> Any:
+    """The trained model; on the first process it is whole, also where FSDP or DeepSpeed spread it over processes."""
+    if not trainer.is_fsdp_enabled and not trainer.is_deepspeed_enabled:
+        return trainer.model
+    state = trainer.accelerator.get_state_dict(trainer.deepspeed if trainer.is_deepspeed_enabled else trainer.model)
+    if not trainer.accelerator.is_main_process:
+        return trainer.model
+    whole = load(start)[0]
+    if hasattr(trainer.model, "peft_config"):
+        from peft import get_peft_model
+
+        whole = get_peft_model(whole, trainer.model.peft_config["default"])
+    whole.load_state_dict(state)
+    return whole
+
+
+def report(trainer: Any, log: Log, names: dict[str, str]) -> None:
+    """The last values that a trainer logged, as metrics of the step."""
+    for logged, name in names.items():
+        values = [entry[logged] for entry in trainer.state.log_history if logged in entry]
+        if values:
+            log.metric(f"train/{name}", values[-1])

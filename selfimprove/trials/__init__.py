@@ -1,0 +1,1 @@
+"""Breaking runs on purpose, to see that nothing is lost."""

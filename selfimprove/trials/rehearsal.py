@@ -1,0 +1,186 @@
+"""A whole run of three rounds without a model, to try out what a run folder survives.
+
+A checkpoint is one number, the chance of a right answer; an engine answers with that chance, and training adds to it.
+All else is the code of any run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from selfimprove import registry
+from selfimprove.interfaces import Context, Engine, Log, Optimization, Sampling
+from selfimprove.loop.begin import create
+from selfimprove.loop.loop import Runner
+from selfimprove.methods.engine.fake import Fake
+from selfimprove.recipe import compose
+from selfimprove.records import Checkpoint, Prompt, Record, Rollout, digest
+from selfimprove.store import failpoints
+from selfimprove.store.run_folder import RunDir
+from selfimprove.store.seal import TIMES
+
+RECIPE = """\
+defaults: [{model: pretrained}, {engine: rehearsal}, {optimization: rehearsal}]
+rounds: 3
+gate_problems: 30
+sealed_problems: 10
+probe_problems: 0
+audit_problems: 2
+audit_samples: 1
+control_problems: 2
+control_samples: 2
+null_round: true
+acquisition: {seed_prompts: {problems: 10}, rejection_sampling: {samples: 2}}
+model: {pretrained: {path: START}}
+"""
+NOT_COMPARED = ("LOCK", TIMES)
+"""Files that two equal runs do not share: who holds the run, and how long a step took."""
+PUT_ASIDE = ("quarantine", "tensorboard")
+"""Folders beside the run's own."""
+
+
+@dataclass
+class _Student(Engine):
+    """Answers rightly with the chance that the checkpoint holds."""
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        skill, answers = _skill(checkpoint), dict[str, dict[str, float]]()
+        for prompt in prompts:
+            digits = [int(digit) for digit in prompt.key.split("+")]
+            said = prompt.prompt[-1]["content"]
+            answers[said] = {f"#{sum(digits) % 10}": skill, f"#{(sum(digits) + 1) % 10}": 1 - skill}
+        return Fake(answers).sample(checkpoint, prompts, n, replace(sampling, temperature=1.0), seed, log)
+
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        return [[-1.0] for _ in rollouts]
+
+
+@dataclass
+class _Practice(Optimization):
+    """Each round adds to the chance of a right answer."""
+
+    consumes: ClassVar[Any] = Rollout
+
+    def optimize(self, records: Sequence[Record], context: Context) -> Checkpoint:
+        skill = _skill(context.policy.checkpoint) + 0.25
+        return _weights(context.folder / "model", min(1.0, skill), context.seed)
+
+
+def _skill(checkpoint: Checkpoint) -> float:
+    return json.loads((Path(checkpoint.path) / "config.json").read_text())["skill"]
+
+
+def _weights(folder: Path, skill: float, seed: int = 0) -> Checkpoint:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"skill": skill}))
+    data = random.Random(seed).randbytes(4096)
+    head = json.dumps({"weight": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + data)
+    (folder / "tokenizer.json").write_text("{}")
+    return Checkpoint(path=str(folder))
+
+
+class Silent:
+    """Shows nothing."""
+
+    def step(self, number: int, stage: str) -> None: ...
+    def progress(self, done: int, total: int, unit: str = "") -> None: ...
+    def metric(self, name: str, value: float) -> None: ...
+    def note(self, text: str) -> None: ...
+    def round(self, line: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class Rehearsal:
+    """A folder with the recipe of the rehearsal, and an undisturbed run of it."""
+
+    scratch: Path
+    whole: Path
+    """The undisturbed run."""
+    image: dict[str, str]
+    """Its files, see `contents`."""
+    operations: list[str]
+    """The names of its durable operations."""
+    seconds: float
+
+    def begin(self, root: Path) -> RunDir:
+        """A run that has not begun yet."""
+        return create(str(self.scratch / "rehearsal.yaml"), [], root)
+
+
+@contextlib.contextmanager
+def rehearse(scratch: Path) -> Iterator[Rehearsal]:
+    """The undisturbed run; while this is open, its methods are registered and a recipe is composed once only."""
+    methods = {("engine", "rehearsal"): _Student, ("optimization", "rehearsal"): _Practice}
+    for (slot, name), method in methods.items():
+        registry.METHODS[slot, name] = registry.Entry(slot, name, method, "")
+    load, composed = compose.load, dict[str, Any]()
+
+    def once(name: str | Path, overrides: Sequence[str] = ()) -> Any:
+        key = digest([Path(name).read_text(), list(overrides)])
+        if key not in composed:
+            composed[key] = load(name, overrides)
+        return composed[key]
+
+    compose.load = once
+    try:
+        _weights(scratch / "start", 0.2)
+        (scratch / "rehearsal.yaml").write_text(RECIPE.replace("START", str(scratch / "start")))
+        made = Rehearsal(scratch, scratch / "whole", {}, [], 0.0)
+        with fault("*:-1:kill"):
+            began = time.monotonic()
+            Runner(made.begin(made.whole), Silent()).run()
+            made.seconds = time.monotonic() - began
+            made.operations = list(failpoints.state().seen)
+        made.image = contents(made.whole)
+        yield made
+    finally:
+        compose.load = load
+        for place in methods:
+            del registry.METHODS[place]
+
+
+@contextlib.contextmanager
+def fault(spec: str, root: Path | None = None) -> Iterator[None]:
+    """Let a durable operation fail, see `failpoints`; `root` is the folder that a power cut is for."""
+    os.environ[failpoints.SWITCH], os.environ[failpoints.ROOT] = spec, str(root)
+    try:
+        yield
+    finally:
+        del os.environ[failpoints.SWITCH], os.environ[failpoints.ROOT]
+
+
+def contents(root: Path) -> dict[str, str]:
+    """Every file of a run with its content, every symlink with its target; without what equal runs differ in."""
+    found = dict[str, str]()
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        if name.split("/")[0] in PUT_ASIDE or path.name in NOT_COMPARED:
+            continue
+        if path.is_symlink():
+            found[name] = f"-> {path.readlink()}"
+        elif path.is_file():
+            found[name] = path.read_bytes().hex()
+            if name == "summary.json":
+                with contextlib.suppress(ValueError):
+                    found[name] = digest(_timeless(json.loads(path.read_bytes())))
+    return found
+
+
+def _timeless(value: Any) -> Any:
+    """Without the seconds, and without the signature, which covers them."""
+    if isinstance(value, dict):
+        return {name: _timeless(part) for name, part in value.items() if name not in ("seconds", "sha256")}
+    return [_timeless(part) for part in value] if isinstance(value, list) else value

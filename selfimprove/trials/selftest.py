@@ -1,0 +1,108 @@
+"""What this program promises of a run, tried out on this machine: `selfimprove selftest`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfimprove.errors import BusyError
+from selfimprove.store import failpoints
+from selfimprove.store.run_folder import RunDir
+from selfimprove.trials import sweep
+from selfimprove.trials.rehearsal import Rehearsal, rehearse
+
+MEMORY = Path("/dev/shm")
+"""Where the rehearsals are kept if it is there: a faked power cut needs no disk, and is faster without."""
+PROMISES = {
+    "kill": "killed at any moment: no finished step is lost, the run ends with the same bytes",
+    "power": "power cut, what was not fsynced is lost: the same",
+    "torn": "power cut, names on the disk and data not: the same",
+    "eio": "a device error once: exit code 74, then the same",
+    "enospc": "no space once: exit code 74, then the same",
+    "eio+": "a device that stays broken: exit code 74, then the same",
+    "enospc+": "a disk that stays full: exit code 74, then the same",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One promise."""
+
+    promise: str
+    tried: str
+    failed: list[str]
+    seconds: float
+
+
+def selftest(full: bool = False, jobs: int = 2) -> Iterator[Result]:
+    """Try every promise; without `full` at a part of the points, in half a minute or so."""
+    place = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=place) as folder, rehearse(Path(folder)) as given:
+        for row in sweep.sweep(given, failpoints.KINDS, every=1 if full else 97, jobs=jobs):
+            failed = row.wrong + [f"{row.redone} finished steps were done again"] * bool(row.redone)
+            tried = f"{row.points} of {len(given.operations)} durable operations, {row.resumed} new states"
+            yield Result(PROMISES[row.kind], tried, failed, row.seconds)
+        yield _timed("a damaged file is found: refused, done again, or made anew", lambda: _damages(given, full, jobs))
+        yield _timed("one process at a time works on a run, and no lock is left behind", lambda: _lock(given, full))
+    yield _timed("a program of the model reaches no file, network or process", _sandbox)
+
+
+def _timed(promise: str, work: Callable[[], tuple[str, list[str]]]) -> Result:
+    began = time.monotonic()
+    tried, failed = work()
+    return Result(promise, tried, failed, time.monotonic() - began)
+
+
+def _damages(given: Rehearsal, full: bool, jobs: int) -> tuple[str, list[str]]:
+    found = list(sweep.damages(given, every=1 if full else 61, jobs=jobs))
+    ended = Counter(one.ended for one in found)
+    tried = f"{len(found)} damages: {', '.join(f'{count} {name}' for name, count in sorted(ended.items()))}"
+    return tried, [f"{one.damage} of {one.file}: {one.said or 'used as it was'}" for one in found if not one.held]
+
+
+def _sandbox() -> tuple[str, list[str]]:
+    """Start the sandbox as a run would; it tries its own attacks. Where none can be had, a run refuses such tasks."""
+    from selfimprove.errors import EngineError
+    from selfimprove.safety.sandbox.open import open_sandbox
+
+    try:
+        with open_sandbox(workers=1) as opened:
+            return f"its attacks, tier {opened.tier}", []
+    except EngineError as error:
+        return f"not available, so programs are not run: {error}", []
+
+
+def _lock(given: Rehearsal, full: bool) -> tuple[str, list[str]]:
+    """Two processes take the lock of a run over and over; who has it notes the other's presence."""
+    rounds = 1000 if full else 50
+    folder, inside = RunDir(given.whole), given.scratch / "inside"
+
+    def work() -> None:
+        had = 0
+        while had < rounds:
+            try:
+                with folder.lock():
+                    handle = os.open(inside, os.O_CREAT | os.O_EXCL)  # fails where the other is in here
+                    os.close(handle)
+                    inside.unlink()
+                    had += 1
+            except BusyError:
+                os.sched_yield()
+
+    readers = []
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            try:
+                work()
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+        readers.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in readers]
+    return f"2 processes, {rounds} starts each", ["two writers at once"] * any(codes)

@@ -1,0 +1,30 @@
+"""Each row of the survey's Table 6 has a recipe, or says why not."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROWS = yaml.safe_load((ROOT / "scripts" / "survey_table6.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def methods_table():
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        import methods_table
+
+        yield methods_table
+    finally:
+        sys.path.remove(str(ROOT / "scripts"))
+
+
+@pytest.mark.parametrize("line", ROWS, ids=[line["method"] for line in ROWS])
+def test_a_row_names_its_recipe_or_what_is_missing_and_never_both(line, methods_table):
+    assert bool(methods_table.recipes_of(line)) != bool(line.get("missing"))
+
+
+def test_no_method_stands_twice():
+    assert len({line["method"] for line in ROWS}) == len(ROWS) >= 47

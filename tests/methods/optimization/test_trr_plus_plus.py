@@ -1,0 +1,86 @@
+"""`trr_plus_plus`: what counts is the lead within a bucket, not the level of the bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from selfimprove.methods.engine.transformers import Transformers
+from selfimprove.methods.optimization.trr_plus_plus import TrrPlusPlus
+from selfimprove.records import Prompt, Rollout
+from selfimprove.training.native import policy_gradient
+
+QUICK: dict[str, Any] = {
+    "learning_rate": 3e-3,
+    "lr_scheduler_type": "constant",
+    "per_device_train_batch_size": 8,
+    "max_steps": 8,
+}
+
+
+@pytest.fixture
+def kinds(questions: list[Prompt], say: Callable) -> list[Rollout]:
+    """Solutions with scores near 0 and proposals with scores near 10: of each a better and a worse one, twice."""
+    made = []
+    for prompt, (role, level) in zip(questions, [("solve", 0.0), ("propose", 10.0)] * 2, strict=False):
+        asked = replace(prompt, info={"role": role, "form": "D"})
+        made += [say(asked, "Answer: 8.", score=level + 1), say(asked, "the quick", score=level)]
+    return made
+
+
+@pytest.fixture
+def scores(small: Any) -> Callable[[list[Rollout]], list[float]]:
+    """The log-probability of each rollout under the small model."""
+    return lambda rollouts: [sum(row) for row in Transformers().score(small, rollouts)]
+
+
+def changes(rollouts: list[Rollout], small: Any, trained: Any) -> list[float]:
+    engine = Transformers()
+    before, after = engine.score(small, rollouts), engine.score(trained, rollouts)
+    return [sum(new) - sum(old) for new, old in zip(after, before, strict=True)]
+
+
+def test_in_each_bucket_the_better_rises_and_the_worse_falls(kinds: list, setting: Callable, small: Any) -> None:
+    found = changes(kinds, small, TrrPlusPlus(**QUICK).optimize(kinds, setting()))
+    assert all(change > 0.2 for change in found[0::2]) and all(change < -0.2 for change in found[1::2])
+
+
+def test_with_one_bucket_the_level_decides(kinds: list, setting: Callable, small: Any) -> None:
+    """Both proposals are above the mean of all and both solutions below: the worse proposal is not pushed down."""
+    held = [replace(one, prompt=replace(one.prompt, info={})) for one in kinds]
+    found = changes(held, small, TrrPlusPlus(**QUICK).optimize(held, setting()))
+    levels = [found[place] + found[place + 1] for place in range(0, 8, 2)]
+    assert levels[1] > levels[0] and levels[3] > levels[2]
+    split = changes(kinds, small, TrrPlusPlus(**QUICK).optimize(kinds, setting("split")))
+    assert found[3] > split[3] + 0.2 and found[7] > split[7] + 0.2
+
+
+def test_the_ratio_is_to_the_weights_that_drew(
+    kinds: list, setting: Callable, scores: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In later passes the weights have moved, and the log-probabilities that they are compared with have not."""
+    seen: list[tuple[Any, Any]] = []
+    plain = policy_gradient.clipped
+
+    def spy(now: Any, old: Any, *rest: Any) -> Any:
+        seen.append((now.detach(), old))
+        return plain(now, old, *rest)
+
+    monkeypatch.setattr(policy_gradient, "clipped", spy)
+    TrrPlusPlus(**{**QUICK, "max_steps": 3}).optimize(kinds, setting())
+    wanted = sorted(scores(kinds))
+    for _, old in seen:
+        assert sorted(old.sum(-1).tolist()) == pytest.approx(wanted, abs=1e-3)
+    assert [bool((now - old).abs().max() > 0.05) for now, old in seen] == [False, True, True]
+
+
+def test_rollouts_without_a_score_are_not_learned_from(kinds: list, setting: Callable, small: Any) -> None:
+    given = setting()
+    TrrPlusPlus(**QUICK, by=["role"]).optimize([replace(one, score=None) for one in kinds], given)
+    assert given.log.metrics["train/unscored"] == given.log.metrics["train/completions"] == 64
+    assert (given.folder / "model/model.safetensors").read_bytes() == (
+        type(given.folder)(small.path) / "model.safetensors"
+    ).read_bytes()

@@ -1,0 +1,38 @@
+"""The coin: its share is right, and it knows nothing of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from selfimprove.methods.reward.random import Random
+
+
+def flips(make_context: Callable, make_rollout: Callable, texts: list[str], seed: int = 1, **options: float) -> list:
+    groups = [[make_rollout(text) for text in texts] for _ in range(500)]
+    return [mark for group in Random(**options).score(groups, make_context(seed=seed)) for mark in group]
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_the_share_of_ones(make_context: Callable, make_rollout: Callable, share: float) -> None:
+    marks = flips(make_context, make_rollout, ["#6", "#5", "lost", ""], share=share)
+    assert set(marks) == {0.0, 1.0}
+    assert abs(sum(marks) / 2000 - share) < 4 * (share * (1 - share) / 2000) ** 0.5
+
+
+def test_shares_0_and_1_are_certain(make_context: Callable, make_rollout: Callable) -> None:
+    assert set(flips(make_context, make_rollout, ["#6"], share=0.0)) == {0.0}
+    assert set(flips(make_context, make_rollout, ["#6"], share=1.0)) == {1.0}
+
+
+def test_the_coin_depends_on_the_seed_and_not_on_the_answers(make_context: Callable, make_rollout: Callable) -> None:
+    right = flips(make_context, make_rollout, ["#6", "#6"])
+    assert right == flips(make_context, make_rollout, ["#5", "lost"])
+    assert right != flips(make_context, make_rollout, ["#6", "#6"], seed=2)
+
+
+def test_a_right_answer_scores_1_no_more_often_than_a_wrong_one(make_context: Callable, make_rollout: Callable) -> None:
+    marks = flips(make_context, make_rollout, ["#6", "#5"])
+    right, wrong = sum(marks[::2]) / 500, sum(marks[1::2]) / 500
+    assert abs(right - wrong) < 4 * (2 * 0.25 / 500) ** 0.5

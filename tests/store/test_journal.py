@@ -1,0 +1,175 @@
+"""Portions that were drawn before a kill are not drawn again, and the end is the same to the byte."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfimprove.interfaces import Sampling
+from selfimprove.loop import loop
+from selfimprove.methods.engine.fake import Fake
+from selfimprove.records import Checkpoint, Prompt
+from selfimprove.store import journal
+from selfimprove.store.journal import Journal
+
+HERE = Checkpoint(path="model")
+TABLE = {f"S:{i}=": {"a": 0.5, "b": 0.3, "c": 0.2} for i in range(40)}
+
+
+class Power(Exception):
+    """The end of a process."""
+
+
+@dataclass
+class Mortal(Fake):
+    """Three prompts of four completions are a portion; gives up before the portion with number `left`."""
+
+    portion: ClassVar[int] = 12
+    left: int = -1
+    asked: list[str] = field(default_factory=list)
+
+    def sample(self, checkpoint, prompts, n, sampling, seed, log):
+        self._go_on()
+        self.asked += [prompt.prompt[-1]["content"] for prompt in prompts]
+        return super().sample(checkpoint, prompts, n, sampling, seed, log)
+
+    def score(self, checkpoint, rollouts, statistic="logprob"):
+        self._go_on()
+        self.asked += [rollout.text for rollout in rollouts]
+        return super().score(checkpoint, rollouts, statistic)
+
+    def _go_on(self) -> None:
+        if self.left == 0:
+            raise Power
+        self.left -= 1
+
+
+@pytest.fixture
+def open_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Journal, Mortal]]:
+    """`open_journal(left=2, step="s")`: the journal of a step before an engine that gives up."""
+    monkeypatch.setattr(journal, "SECONDS", 0.0)
+
+    def make(left: int = -1, step: str = "step", file: str = "journal") -> tuple[Journal, Mortal]:
+        engine = Mortal(TABLE, left=left)
+        return Journal(tmp_path / file, step), engine
+
+    return make
+
+
+def draw(made: tuple[Journal, Mortal], prompts: Sequence[Prompt], log: Any) -> list[Any]:
+    """What a step may ask: two equal calls, then scores of what came back."""
+    engine = made[0].before("engine", made[1])
+    groups = [engine.sample(HERE, prompts, 4, Sampling(), seed, log) for seed in (7, 7)]
+    scores = engine.score(HERE, [rollout for group in groups[0] for rollout in group])
+    return [[r.text for group in call for r in group] for call in groups] + scores
+
+
+@given(left=st.integers(0, 12))
+def test_a_step_that_ended_anywhere_draws_the_rest_only(open_journal, make_prompt, quiet_log, left, tmp_path) -> None:
+    prompts = [make_prompt(str(i)) for i in range(10)]
+    whole = draw(open_journal(file="whole"), prompts, quiet_log)
+    first = open_journal(left, file="j")
+    try:
+        draw(first, prompts, quiet_log)
+    except Power:
+        before = first[1].asked
+        again, engine = open_journal(file="j")
+        assert draw((again, engine), prompts, quiet_log) == whole
+        assert len(before) + len(engine.asked) == 10 + 10 + 40, "nothing was asked for twice"
+        assert again.reused == sum(1 if asked in "abc" else 4 for asked in before)
+    finally:
+        (tmp_path / "j").unlink(missing_ok=True)
+
+
+def test_the_journal_of_another_step_is_thrown_away(open_journal, make_prompt, quiet_log, tmp_path: Path) -> None:
+    prompts = [make_prompt(str(i)) for i in range(10)]
+    draw(open_journal(), prompts, quiet_log)
+    other, engine = open_journal(step="other")
+    assert not (tmp_path / "journal").exists()
+    draw((other, engine), prompts, quiet_log)
+    assert other.reused == 0 and len(engine.asked) == 60
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "noise"])
+def test_a_damaged_portion_is_drawn_again(open_journal, make_prompt, quiet_log, tmp_path: Path, damage: str) -> None:
+    prompts, file = [make_prompt(str(i)) for i in range(10)], tmp_path / "journal"
+    whole = draw(open_journal(), prompts, quiet_log)
+    lines = file.read_text().split("\n")
+    entry = json.loads(lines[2])
+    entry["value"][0][0] = entry["value"][0][0].replace('"content": "a"', '"content": "b"') + " "
+    lines[2] = {"cut": lines[2][:40], "changed": json.dumps(entry), "noise": "\x00\xff[[[["}[damage]
+    file.write_text("\n".join(lines))
+    again, engine = open_journal()
+    assert draw((again, engine), prompts, quiet_log) == whole
+    assert len(engine.asked) == 3, "one portion"
+
+
+def test_a_symlink_is_no_journal(open_journal, make_prompt, quiet_log, tmp_path: Path) -> None:
+    draw(open_journal(file="elsewhere"), [make_prompt("1")], quiet_log)
+    kept = (tmp_path / "elsewhere").read_bytes()
+    (tmp_path / "journal").symlink_to(tmp_path / "elsewhere")
+    again = open_journal()
+    draw(again, [make_prompt("1")], quiet_log)
+    assert again[0].reused == 0 and (tmp_path / "elsewhere").read_bytes() == kept
+
+
+def test_short_work_writes_nothing(tmp_path: Path, make_prompt, quiet_log) -> None:
+    short = Journal(tmp_path / "journal", "step")
+    draw((short, Mortal(TABLE)), [make_prompt("1")], quiet_log)
+    assert not (tmp_path / "journal").exists()
+    short.write()
+    assert Journal(tmp_path / "journal", "step").found
+
+
+def test_progress_of_a_portion_is_progress_of_the_whole(open_journal, make_prompt, quiet_log) -> None:
+    kept, engine = open_journal()
+    before = kept.before("engine", engine)
+    before.sample(HERE, [make_prompt(str(i)) for i in range(10)], 4, Sampling(), 0, quiet_log)
+    assert quiet_log.marks[0] == (4, 40, "samples") and quiet_log.marks[-1] == (40, 40, "samples")
+    assert [done for done, *_ in quiet_log.marks] == sorted(done for done, *_ in quiet_log.marks)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("stage", ["acquisition", "evaluation", "audit", "sealed"])
+def test_a_run_that_is_stopped_in_a_stage_ends_as_if_it_had_not_been(
+    make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr(journal, "SECONDS", 0.0)
+    undisturbed, log = make_run("rounds=1", name="undisturbed")
+    student = type(loop.Runner(undisturbed, log).stored.recipe.the("engine"))
+    monkeypatch.setattr(student, "portion", 20)
+    plain, now, asked, allowed = student.sample, [""], list[tuple[str, int]](), [3]
+
+    def mortal(self: Any, checkpoint: Any, prompts: Any, n: int, *rest: Any) -> Any:
+        if now[0] == stage and allowed[0] == 0:
+            allowed[0] = -1
+            raise KeyboardInterrupt
+        allowed[0] -= now[0] == stage
+        asked.append((now[0], n * len(prompts)))
+        return plain(self, checkpoint, prompts, n, *rest)
+
+    monkeypatch.setattr(student, "sample", mortal)
+    monkeypatch.setattr(type(log), "step", lambda self, number, name: now.__setitem__(0, name if number else ""))
+    allowed[0] = -1
+    loop.Runner(undisturbed, log).run()
+    drawn, allowed[0] = sum(count for _, count in asked), 3
+    asked.clear()
+
+    folder, log = make_run("rounds=1", name="disturbed")
+    with pytest.raises(KeyboardInterrupt):
+        loop.Runner(folder, log).run()
+    assert folder.journal(1, stage).exists()
+    loop.Runner(folder, log).run()
+    assert sum(count for _, count in asked) == drawn, "no completion was drawn twice"
+    assert any("were taken from before the interruption" in note for note in log.notes)
+    assert not list(folder.root.rglob("*.journal"))
+    for path in undisturbed.root.rglob("*.jsonl"):
+        if path.name != "metrics.jsonl":
+            assert (folder.root / path.relative_to(undisturbed.root)).read_bytes() == path.read_bytes(), path
