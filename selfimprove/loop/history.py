@@ -14,7 +14,7 @@ from typing import Any
 
 from selfimprove.errors import DataError, RecipeError, listed
 from selfimprove.interfaces import Engine, Log, Policy
-from selfimprove.loop.stages import FIRST, HELD_OUT, STAGES
+from selfimprove.loop import stages
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, of_audit
 from selfimprove.recipe import compose
@@ -224,7 +224,7 @@ class Stored:
 
     def past(self, number: int) -> Round:
         """A round as far as it is done: its reports, and what alarms and gate said where they have spoken."""
-        done = {stage for stage in STAGES if self.folder.step(number, stage).exists()}
+        done = {stage for stage in stages.of_round(1) if self.folder.step(number, stage).exists()}
         return Round(
             round=number,
             rounds=self.recipe.rounds,
@@ -241,7 +241,8 @@ class Stored:
     def noted_steps(self) -> list[tuple[int, str]]:
         """The finished steps that the ledger has to mention: they read held-out problems or spent alpha."""
         folders = sorted(self.folder.root.glob("round_*/*"))
-        return [(int(f.parent.name.removeprefix("round_")), f.name) for f in folders if f.name in (*HELD_OUT, "gate")]
+        noted = {stage.name for stage in stages.TABLE if stage.held_out or stage.spends}
+        return [(int(f.parent.name.removeprefix("round_")), f.name) for f in folders if f.name in noted]
 
     def first(self) -> str:
         """What the fingerprint of the first step builds on."""
@@ -253,26 +254,17 @@ class Stored:
 
     def _options(self, number: int, stage: str) -> Any:
         """The part of the recipe that a step's result depends on."""
-        base, settings = self.settings, self.at(number)[1]
-        held_out = {name: base[name] for name in ("gate_problems", "probe_problems", "sealed_problems", "evaluation")}
-        several: dict[str, Any] = {
-            "acquisition": {name: settings[name] for name in ("acquisition", "reward", "task")},
-            "evaluation": held_out,
-            "audit": {name: base[name] for name in ("alarm", "reward", "audit_problems", "audit_samples")},
-            "sealed": held_out | {name: base[name] for name in ("control_problems", "control_samples", "null_round")},
-            "null": {name: self.at(1)[1][name] for name in ("selection", "optimization")},
-            "confirmation": held_out | {"gate": base["gate"]},
-            "gate": {name: base[name] for name in ("gate", "rounds")},
-        }
-        return several[stage] if stage in several else settings[stage]
+        facts = stages.NAMED[stage]
+        settings = self.settings if facts.recipe == "run" else self.at(1 if facts.recipe == "first" else number)[1]
+        return {name: settings[name] for name in facts.depends} if facts.depends else settings[stage]
 
     def inputs(self, number: int, stage: str) -> str:
         """The content of the finished step before this one; a step counts only together with what it was made from."""
-        stages = STAGES if number else FIRST
-        place = stages.index(stage) if stage in stages else len(stages)
-        earlier = [(number, name) for name in stages[:place]]
+        names = stages.of_round(number)
+        place = names.index(stage) if stage in names else len(names)
+        earlier = [(number, name) for name in names[:place]]
         if number and place == 0:
-            earlier = [(number - 1, name) for name in (STAGES if number > 1 else FIRST)]
+            earlier = [(number - 1, name) for name in stages.of_round(number - 1)]
         finished = [step for step in earlier if self.folder.step(*step).exists()]
         return self.folder.content(*finished[-1]) if finished else ""
 
@@ -290,7 +282,7 @@ class Stored:
         """The counts of a round's finished steps, as `stage/name`."""
         return {
             f"{stage}/{name}": value
-            for stage in (STAGES if number else FIRST)
+            for stage in stages.of_round(number)
             if self.folder.step(number, stage).exists()
             for name, value in self.folder.manifest(number, stage)["counts"].items()
         }
@@ -306,13 +298,13 @@ class Stored:
         line["alerts"] = [asdict(alert) for alert in self.alerts(number)]
         line["diagnosis"] = self._json(number, "audit", "diagnosis.json")
         line |= self.counts(number)
-        for stage in STAGES if number else FIRST:
+        for stage in stages.of_round(number):
             line |= self.folder.manifest(number, stage)["metrics"]
         return line
 
     def seconds(self, number: int) -> dict[str, float]:
         """How long each step of a finished round took."""
-        return {stage: self.folder.seconds(number, stage) for stage in (STAGES if number else FIRST)}
+        return {stage: self.folder.seconds(number, stage) for stage in stages.of_round(number)}
 
     def _json(self, number: int, stage: str, name: str) -> Any:
         return self.folder.once(number, stage, name, lambda step: json.loads((step / name).read_text()))

@@ -15,10 +15,9 @@ from selfimprove import training
 from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError, listed
 from selfimprove.interfaces import Log
 from selfimprove.logs import MetricLog
-from selfimprove.loop import provenance, start_model, steps
+from selfimprove.loop import provenance, stages, steps
 from selfimprove.loop.begin import machine_now
 from selfimprove.loop.history import Stored
-from selfimprove.loop.stages import FIRST, HELD_OUT, STAGES
 from selfimprove.loop.summary import in_bytes, summarize
 from selfimprove.loop.tracking import tensorboard
 from selfimprove.problems import splits
@@ -27,9 +26,6 @@ from selfimprove.store.journal import Journal
 from selfimprove.store.run_folder import RunDir, storage
 from selfimprove.store.seal import signed, write_json, write_text
 from selfimprove.store.training_checkpoints import Unfinished
-
-TRAINS = ("optimization", "null")
-"""Steps in which a policy is trained, for hours perhaps: they do not begin anew when they are stopped."""
 
 
 class Watcher(Log, Protocol):
@@ -111,9 +107,9 @@ class Runner:
         heard = {e["round"] for e in self.stored.ledger.entries() if e.get("step") == "confirmation" and "alpha" in e}
         stopped, last = "", 0
         for number in range(rounds + 1):
-            if number and not self.folder.step(number, STAGES[-1]).exists():
+            if number and not self.folder.step(number, stages.of_round(number)[-1]).exists():
                 self._room(number, rounds)
-            for stage in STAGES if number else FIRST:
+            for stage in stages.of_round(number):
                 fingerprint = self._step(number, stage, fingerprint)
                 if stage == "evaluation" and not self.folder.manifest(number, stage)["counts"]["problems"]:
                     stopped = f"no gate problem is left unread for round {number}: nothing can be decided any more"
@@ -126,7 +122,10 @@ class Runner:
             last, ended = number, fingerprint
             if number in heard:  # whoever counts from here on follows from this decision too
                 self._step(number, "confirmation", ended)
-            self._publish(number, replayed=number < rounds and self.folder.step(number + 1, STAGES[0]).exists())
+            self._publish(
+                number,
+                replayed=number < rounds and self.folder.step(number + 1, stages.of_round(number + 1)[0]).exists(),
+            )
             self._wait()
             if number:
                 stopped = self.stored.after(number).get("stop", "")
@@ -188,20 +187,17 @@ class Runner:
         steps.threads(self.stored.recipe)
         if self.stored.environment.get("deterministic"):
             steps.deterministic()
-        journal, counts = None, dict[str, Any]()
-        if stage not in ("model", *TRAINS):  # the weights behind a path change while it trains
+        journal, facts = None, stages.NAMED[stage]
+        if stage != "model" and not facts.trains:  # the weights behind a path change while it trains
             journal = Journal(self.folder.journal(number, stage), f"{fingerprint} {inputs}")
         self.stored.journal = journal
         try:
             with (
                 storage(),
-                nullcontext() if stage in HELD_OUT else splits.closed(stage),
+                nullcontext() if facts.held_out else splits.closed(stage),
                 self._kept(number, stage, fingerprint),
             ):
-                if stage == "model":
-                    start_model.build(self.stored, folder, log)
-                else:
-                    counts = steps.STEPS[stage](self.stored, steps.context(self.stored, number, stage, folder, log))
+                counts = steps.carry_out(self.stored, number, stage, folder, log)
         except BaseException as error:
             if journal:
                 with suppress(StorageError):  # what the step failed of is the thing to say
@@ -219,7 +215,7 @@ class Runner:
 
     def _kept(self, number: int, stage: str, fingerprint: str) -> AbstractContextManager[None]:
         """Where the step trains, its trainings go on where a former attempt at this very step stopped."""
-        if stage not in TRAINS:
+        if not stages.NAMED[stage].trains:
             return nullcontext()
         bound = digest([fingerprint, self.stored.inputs(number, stage), provenance.environment(self.stored.settings)])
         return training.resumable(Unfinished(self.folder, number, stage, bound, self.watcher.note))
@@ -230,8 +226,7 @@ class Runner:
         if self.stored.environment.get("deterministic"):
             steps.deterministic()
         with TemporaryDirectory() as scratch, splits.closed(stage):
-            given = steps.context(self.stored, number, stage, Path(scratch), MetricLog(self.watcher))
-            steps.STEPS[stage](self.stored, given)
+            steps.carry_out(self.stored, number, stage, Path(scratch), MetricLog(self.watcher))
 
     def _publish(self, number: int, again: bool = False, replayed: bool = False) -> None:
         """After a round: metrics.jsonl (always rebuilt from the steps), the champion link, the line on the screen.

@@ -1,7 +1,7 @@
 """What each step of a round does: reads what earlier steps wrote, calls the recipe's methods, writes in its folder.
 
 Each step is a function (stored run, context) -> counts; the runner commits the folder. Those of the evaluation layer
-are in evaluation_layer.py, the first weights come from start_model.py.
+are in examination.py, the first weights come from start_model.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 from selfimprove import training
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Log
-from selfimprove.loop import controls
+from selfimprove.logs import MetricLog
+from selfimprove.loop import controls, start_model
 from selfimprove.loop import examination as layer
 from selfimprove.loop.examination import Counts
 from selfimprove.loop.history import Stored, write_checkpoint
@@ -199,13 +200,28 @@ def controller(stored: Stored, given: Context) -> Counts:
     return {}
 
 
-STEPS: dict[str, Callable[[Stored, Context], Counts]] = {
-    step.__name__: step
-    for step in (
-        *(acquisition, selection, optimization, refinement, layer.evaluation),
-        *(layer.audit, layer.gate, controller, layer.confirmation, controls.null, layer.sealed),
-    )
+WORK: dict[str, Callable[[Stored, Context], Counts]] = {
+    "acquisition": acquisition,
+    "selection": selection,
+    "optimization": optimization,
+    "refinement": refinement,
+    "evaluation": layer.evaluation,
+    "audit": layer.audit,
+    "gate": layer.gate,
+    "controller": controller,
+    "confirmation": layer.confirmation,
+    "null": controls.null,
+    "sealed": layer.sealed,
 }
+"""What each stage of `stages.TABLE` does; only `model` has no context to work in, because it has no weights yet."""
+
+
+def carry_out(stored: Stored, number: int, stage: str, folder: Path, log: MetricLog) -> Counts:
+    """Do the work of a step in `folder`, from the finished steps before it; returns its counts."""
+    if stage == "model":
+        start_model.build(stored, folder, log)
+        return {}
+    return WORK[stage](stored, context(stored, number, stage, folder, log))
 
 
 def _trainable(record: Record) -> bool:

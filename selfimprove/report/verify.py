@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfimprove.errors import DataError, MissingError, UserError
-from selfimprove.loop import provenance
+from selfimprove.loop import provenance, stages
 from selfimprove.loop.history import Stored
-from selfimprove.loop.stages import FIRST, STAGES
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import fault, is_signed
-
-EXAMS = ("confirmation", "null", "sealed")
 
 
 @dataclass(frozen=True)
@@ -57,25 +54,25 @@ def _steps(stored: Stored) -> Iterator[Finding]:
         if name != f"round_{number:03d}":
             yield Finding(f"round_{number:03d}", False, f"missing, but there is {name}")
             return
-        known = (*(STAGES if number else FIRST), *EXAMS)
+        known = (*stages.of_round(number), *stages.END)
         for path in sorted((folder.root / name).iterdir()):
             if path.name not in known and not path.name.startswith("."):
                 yield Finding(f"{name}/{path.name}", False, "does not belong to the run")
         before = fingerprint
         for stage in known:
             if not folder.step(number, stage).exists():
-                if stage not in EXAMS and number < len(names) - 1:
+                if stage not in stages.END and number < len(names) - 1:
                     yield Finding(f"{name}/{stage}", False, "missing, but the run went on")
                     return
                 continue
-            made = stored.fingerprint(fingerprint if stage not in EXAMS else before, number, stage)
+            made = stored.fingerprint(fingerprint if stage not in stages.END else before, number, stage)
             wrong = _wrong(stored, number, stage, made)
             files = "" if wrong else f"{len(folder.manifest(number, stage)['files'])} files"
             yield Finding(f"{name}/{stage}", not wrong, wrong or files)
-            if wrong and stage not in EXAMS:
+            if wrong and stage not in stages.END:
                 yield Finding("later steps", None, "not looked at: resume first does again what is damaged")
                 return
-            if stage not in EXAMS:
+            if stage not in stages.END:
                 fingerprint = before = made
 
 
@@ -129,7 +126,7 @@ def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
 
 
 def _whole(stored: Stored, number: int) -> bool:
-    return all(stored.folder.step(number, stage).exists() for stage in (STAGES if number else FIRST))
+    return all(stored.folder.step(number, stage).exists() for stage in stages.of_round(number))
 
 
 def _summary(path: Path) -> Finding:

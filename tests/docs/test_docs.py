@@ -114,7 +114,7 @@ def test_the_table_of_splits_is_the_code() -> None:
 def test_the_run_folder_and_the_verdicts_are_told_as_they_are() -> None:
     folder = DESIGN[DESIGN.index("## 8. The run folder") :].split("```")[1]
     told = re.findall(r"round_00[01]/ +(.*)", folder)
-    assert [line.replace("/", "").split() for line in told] == [list(stages.FIRST), list(stages.STAGES)]
+    assert [line.replace("/", "").split() for line in told] == [list(stages.of_round(0)), list(stages.of_round(1))]
     table = [row[0] for row in rows(DESIGN, "| verdict of the gate |")]
     source = inspect.getsource(interfaces.Decision)
     assert table == re.findall(r"`(\w+)`", source)

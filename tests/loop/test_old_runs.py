@@ -1,0 +1,130 @@
+"""Run folders that an older version made still resume, verify, report and compare, to the same bytes.
+
+`old_runs/` was made at commit 3f0b9c4, when all modules lay side by side, from the recipe `old.yaml` and the three
+methods below: `finished` ran to its end, `half` was killed at the commit of the audit of round 1. Only `LOCK` was
+taken out. Nothing in there is to be written again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from selfimprove import registry
+from selfimprove.interfaces import Context, Engine, Log, Model, Optimization, Sampling, Task
+from selfimprove.loop.begin import machine_now
+from selfimprove.loop.loop import Runner
+from selfimprove.methods.engine.fake import Fake
+from selfimprove.records import Checkpoint, Prompt, Record, Rollout
+from selfimprove.report.compare import compare
+from selfimprove.report.verify import verify
+from selfimprove.store.run_folder import RunDir
+from selfimprove.store.seal import signed, write_json
+from selfimprove.trials.rehearsal import contents
+
+OLD = Path(__file__).with_name("old_runs")
+
+
+def weights(folder: Path, skill: float) -> Checkpoint:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"skill": skill}))
+    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    (folder / "tokenizer.json").write_text("{}")
+    return Checkpoint(path=str(folder))
+
+
+def skill(checkpoint: Checkpoint) -> float:
+    return json.loads((Path(checkpoint.path) / "config.json").read_text())["skill"]
+
+
+@dataclass
+class Pupil(Engine):
+    """Answers rightly with the chance that the checkpoint holds."""
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        sure, answers = skill(checkpoint), dict[str, dict[str, float]]()
+        for prompt in prompts:
+            total = sum(int(digit) for digit in prompt.key.split("+"))
+            answers[prompt.prompt[-1]["content"]] = {f"#{total % 10}": sure, f"#{(total + 1) % 10}": 1 - sure}
+        return Fake(answers).sample(checkpoint, prompts, n, replace(sampling, temperature=1.0), seed, log)
+
+    def logprobs(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        return [[-1.0] for _ in rollouts]
+
+    score = logprobs
+
+
+@dataclass
+class Exercise(Optimization):
+    """Each round adds to the chance of a right answer."""
+
+    consumes: ClassVar[Any] = Rollout
+
+    def optimize(self, records: Sequence[Record], context: Context) -> Checkpoint:
+        return weights(context.folder / "model", min(1.0, skill(context.policy.checkpoint) + 0.25))
+
+
+@dataclass
+class Unschooled(Model):
+    """A start that is right once in five times."""
+
+    def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:
+        return weights(folder / "model", 0.2)
+
+
+METHODS = {("engine", "pupil"): Pupil, ("optimization", "exercise"): Exercise, ("model", "unschooled"): Unschooled}
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """`old("half")`: a copy of an old run, which says that it began on this machine with these versions."""
+    registry.discover()
+    entries = {(slot, name): registry.Entry(slot, name, method, "") for (slot, name), method in METHODS.items()}
+    monkeypatch.setattr(registry, "METHODS", registry.METHODS | entries)
+
+    def copied(name: str) -> Path:
+        root = tmp_path / name
+        shutil.copytree(OLD / name, root, symlinks=True)
+        noted = json.loads((root / "environment.json").read_text())
+        write_json(root / "environment.json", signed({**noted, **machine_now(noted["settings"])}))
+        return root
+
+    return copied
+
+
+def test_what_was_half_finished_ends_with_the_bytes_of_what_was_finished(
+    old: Callable[[str], Path], quiet_log: Any
+) -> None:
+    half, whole = old("half"), old("finished")
+    summary = Runner(RunDir.open(half), quiet_log).run()
+    assert quiet_log.steps[0] == (1, "audit") and quiet_log.notes == []
+    assert summary["rounds"] == 2
+    made, expected = contents(half), contents(whole)
+    assert made.keys() == expected.keys()
+    assert [name for name in made if made[name] != expected[name]] == []
+
+
+def test_what_was_finished_is_not_touched_by_a_resume_verifies_and_compares(
+    old: Callable[[str], Path], quiet_log: Any
+) -> None:
+    whole, other = old("finished"), old("half")
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    assert all(finding.fine for finding in verify(whole))
+    again = Runner(RunDir.open(whole), quiet_log).run()
+    assert quiet_log.steps == [] and [line["round"] for line in quiet_log.rounds] == [0, 1, 2]
+    after = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file() and path.name != "LOCK"}
+    assert before == after
+    assert again["verdict"].startswith("no significant gain: the start stays champion")
+    Runner(RunDir.open(other), quiet_log).run()
+    [made] = compare([whole, other])["comparisons"]
+    assert (made["paired"], made["n"], made["difference"]) == (True, [8, 8], 0.0)
