@@ -42,9 +42,57 @@ class Sampling:
     min_p: float = 0.0
     max_completion_length: int | None = None
     """Tokens per completion; None leaves it to the engine."""
+    stop: tuple[str, ...] = ()
+    """Strings that end a completion: with the token that completes one, which text and ids keep."""
+    note: tuple[str, ...] = ()
+    """Statistics to note for each token while drawing, in `Rollout.noted`, as `Engine.score` names them. An engine that
+    would have to work one out anew leaves it out."""
+    tops: int = 0
+    """How many of the likeliest tokens to note at each place, in `Rollout.tops`."""
+    shape: Shape | None = None
+    """What makes the distribution that is drawn from; None: the policy's own."""
 
 
 GREEDY = Sampling(temperature=0.0)
+
+
+class Shape(ABC):
+    """A frozen dataclass that makes one next-token distribution of several, inside the engine's own loop.
+
+    Temperature and filters work on what it makes; `Rollout.logprobs` stays what the policy itself says of the tokens.
+    """
+
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Names of other policies that run in step with the one that draws, on the same tokens; see `Ask.beside`."""
+
+    @abstractmethod
+    def apply(self, logprobs: Mapping[str, Any]) -> Any:
+        """Log-probabilities (rows, vocabulary) to draw from, as a torch tensor; -inf for what must not be drawn.
+
+        Args:
+            logprobs: tensors of the same shape, each row summing to 1 in probability: "" is the policy that draws, the
+                others have the names in `beside`.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """A request for completions of one prompt; one call of `Engine.draw` takes many, all different if need be.
+
+    A last message of the assistant is the beginning of the completion; its `ids`, where it has them, are the tokens
+    that it goes on from.
+    """
+
+    checkpoint: Checkpoint
+    prompt: Prompt
+    """Without its reference answer, see `Prompt.blind`."""
+    n: int = 1
+    first: int = 0
+    """Number of the first sample: 4 from 0 on and 4 from 4 on are the 8 of one call with the same seed."""
+    sampling: Sampling = Sampling()
+    seed: int = 0
+    beside: Mapping[str, Checkpoint] = field(default_factory=dict)
+    """The policies that `sampling.shape` names in its `beside`."""
 
 
 class Log(Protocol):
@@ -218,6 +266,9 @@ class Model(ABC):
         """Write or find a `save_pretrained` folder and return it."""
 
 
+ABILITIES = ("stop", "tops", "shape", "score", "embed", "copies")
+"""What engines differ in: stop strings; the likeliest tokens and statistics noted while drawing; a `Shape`; numbers for
+given tokens; embeddings; weights that were made a moment ago."""
 ROLES = ("propose", "hint", "judge", "refine")
 """Roles that a recipe may give to another engine than the one that runs the weights; who solves is what is trained."""
 
@@ -230,6 +281,26 @@ class Engine(ABC):
     """With a second engine in the recipe: roles that this one answers in, of propose, hint, judge and refine."""
     portion: ClassVar[int] = 8192
     """Completions asked for at a time: after each portion they are safe from a kill, and the batches run empty once."""
+    can: ClassVar[frozenset[str]] = frozenset()
+    """What it has beside plain samples, of `ABILITIES`; `check` compares it with what the methods need."""
+
+    def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
+        """The n completions of each ask. Equal asks give equal completions, whatever else is in the call.
+
+        Raises:
+            RecipeError: an ask needs what this engine does not have.
+        """
+        calls: dict[str, list[int]] = {}
+        for i, ask in enumerate(asks):
+            calls.setdefault(repr((ask.checkpoint.path, ask.sampling, ask.seed)), []).append(i)
+        groups: list[list[Rollout]] = [[] for _ in asks]
+        for places in calls.values():
+            some, one = [asks[i] for i in places], asks[places[0]]
+            n = max(ask.first + ask.n for ask in some)
+            drawn = self.sample(one.checkpoint, [ask.prompt for ask in some], n, one.sampling, one.seed, log)
+            for i, ask, group in zip(places, some, drawn, strict=True):
+                groups[i] = group[ask.first : ask.first + ask.n]
+        return groups
 
     @abstractmethod
     def sample(
@@ -250,6 +321,14 @@ class Engine(ABC):
         Raises:
             RecipeError: this engine does not have that statistic.
         """
+
+    def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:
+        """The mean of the last hidden states over the tokens of each text: a numpy array (texts, width) of float32.
+
+        Raises:
+            RecipeError: this engine has no embeddings.
+        """
+        raise RecipeError(f"engine.{type(self).__name__.lower()} has no embeddings: use engine=transformers")
 
     def close(self) -> None:
         """Give memory back."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -17,8 +17,11 @@ from selfimprove.errors import DataError
 
 Message = dict[str, str]
 """{"role": "user" | "assistant" | "system", "content": text}, as in chat templates."""
-ENDING = ("finish_reason", "stop_token")
-"""What a rollout's info says of how it ended: `length` or `stop`, and with which token where that is an unusual one."""
+ENDING = ("finish_reason", "stop_token", "stop_string")
+"""What a rollout's info says of how it ended: `length` or `stop`, and with which token where that is an unusual one, or
+with which of `Sampling.stop`."""
+MEMORY: dict[str, Any] = {"compare": False, "repr": False, "metadata": {"kept": False}}
+"""How a field is declared that is in memory only: neither in a record's id nor in its line."""
 
 
 def digest(value: Any) -> str:
@@ -75,6 +78,12 @@ class Rollout(Lineage):
     weight: float = 1.0
     logprobs: dict[str, float] | None = None
     """{"sum": log-probability of the completion under its sampler in nats, "count": its tokens}."""
+    ids: Sequence[int] = field(default=(), **MEMORY)
+    """The completion's tokens as they were drawn, without the end token; () where no engine of this step drew it."""
+    noted: dict[str, list[float]] = field(default_factory=dict, **MEMORY)
+    """Statistic -> a number for each token drawn, the end token included, for those that `Sampling.note` asked for."""
+    tops: list[dict[str, float]] = field(default_factory=list, **MEMORY)
+    """The likeliest tokens at each place with their log-probabilities, where `Sampling.tops` asked for them."""
 
     @property
     def text(self) -> str:
@@ -88,8 +97,9 @@ class Rollout(Lineage):
 
     @property
     def ended(self) -> bool | str:
-        """Whether the completion came to its end; where that was not with the model's usual end token, the token."""
-        return not self.truncated and self.info.get("stop_token", True)
+        """Whether an end token followed; where that was not the model's usual one, the token. None does after a stop
+        string."""
+        return not self.truncated and "stop_string" not in self.info and self.info.get("stop_token", True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +274,7 @@ def _values(record: Lineage) -> dict[str, Any]:
 @cache
 def _names(kind: type[Lineage]) -> tuple[str, ...]:
     """The names of the fields of a kind of record."""
-    return tuple(field.name for field in fields(kind))
+    return tuple(field.name for field in fields(kind) if field.metadata.get("kept", True))
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

@@ -22,6 +22,7 @@ from selfimprove.store.seal import is_signed, signed
 
 SECONDS = 5.0
 """So much of an engine's work may be in memory only, beside the portion that it is at; short steps write nothing."""
+_PLAIN, _OLD = Sampling(), ("temperature", "top_p", "top_k", "min_p", "max_completion_length")
 Item = TypeVar("Item")
 
 
@@ -140,7 +141,7 @@ class _Kept(Engine):
                 for prompt, group in zip(portion, groups, strict=True)
             ]
 
-        asked = [self.name, "sample", checkpoint.path, [one.prompt for one in prompts], n, vars(sampling), seed]
+        asked = [self.name, "sample", checkpoint.path, [one.prompt for one in prompts], n, _named(sampling), seed]
         return self.journal.portions(asked, prompts, max(1, self.engine.portion // n), draw, kept)
 
     def score(
@@ -172,6 +173,14 @@ class _Part:
 
     def note(self, text: str) -> None:
         self.log.note(text)
+
+
+def _named(sampling: Sampling) -> dict[str, Any]:
+    """How a call is told from others: what it sets, so that an option that is new changes no older name."""
+    values = {name: value for name, value in vars(sampling).items() if name in _OLD or value != getattr(_PLAIN, name)}
+    if sampling.shape is not None:
+        values["shape"] = repr(sampling.shape)
+    return values
 
 
 def _plain(made: Any) -> Any:
