@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, RecipeError, listed
+from selfimprove.inference.metered import Metered
 from selfimprove.interfaces import Engine, Log, Policy
 from selfimprove.loop import stages
 from selfimprove.measures import judge_reliability
@@ -212,7 +213,7 @@ class Stored:
         )
 
     def _kept(self, name: str, engine: Engine) -> Engine:
-        return self.journal.before(name, engine) if self.journal else engine
+        return Metered(self.journal.before(name, engine) if self.journal else engine)
 
     def report(self, number: int, who: str, stage: str = "evaluation") -> Report:
         """What a finished evaluation says of the champion, the incumbent, the candidate or the start."""

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from selfimprove import training
+from selfimprove.costs import Meter, counted
 from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError, listed
 from selfimprove.interfaces import Log
 from selfimprove.logs import MetricLog
@@ -194,6 +195,7 @@ class Runner:
         try:
             with (
                 storage(),
+                counted() as meter,
                 nullcontext() if facts.held_out else splits.closed(stage),
                 self._kept(number, stage, fingerprint),
             ):
@@ -209,6 +211,8 @@ class Runner:
             self.stored.journal = None
         if journal and journal.reused:
             log.note(f"{journal.reused} completions and scores were taken from before the interruption")
+        if stage != "model":  # the same step, whether the weights were made here or taken from the cache
+            counts |= _taken(meter)
         notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}
         notes |= {"fingerprint": fingerprint, "inputs": inputs}
         self.folder.commit(number, stage, notes, time.monotonic() - began)
@@ -242,3 +246,15 @@ class Runner:
             self.folder.point("champion", Path(champion.path))
         if not again:
             self.watcher.round({**line, "seconds": self.stored.seconds(number)})
+
+
+def _taken(meter: Meter) -> dict[str, int]:
+    """What a step has drawn, scored and trained, as its counts; `tokens` is the name of another count."""
+    cost = meter.cost
+    found = {
+        "completions": cost.completions,
+        "drawn_tokens": cost.tokens,
+        "scored": cost.scored,
+        "steps": cost.steps,
+    }
+    return {name: number for name, number in found.items() if number}

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from selfimprove.costs import NOTHING, Cost, counted
+
 Check = Callable[[int, Any], bool]
 """(step, model) -> True to stop training there."""
 
@@ -23,10 +25,14 @@ class Peak:
         self.step, self.best = -1, -1.0
         self._weights: dict[str, Any] = {}
         self._seen = -1
+        self.cost = NOTHING
+        """What all looks took so far."""
 
     def __call__(self, step: int, model: Any) -> bool:
         """Measure; True at a cliff. The later of two equal scores is the peak."""
-        score, self._seen = self.measure(step, model), step
+        with counted() as meter:  # a training that goes on after a stop has looked before
+            score, self._seen = self.measure(step, model), step
+        self.cost += meter.cost
         if score >= self.best:
             self.step, self.best = step, score
             self._weights = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
@@ -41,8 +47,10 @@ class Peak:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What it has seen so far, as numbers and as weights, so that a training can go on with it."""
-        return {"step": self.step, "best": self.best, "seen": self._seen}, self._weights
+        seen = {"step": self.step, "best": self.best, "seen": self._seen, "cost": list(vars(self.cost).values())}
+        return seen, self._weights
 
     def take(self, seen: Mapping[str, Any], weights: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         self.step, self.best, self._seen, self._weights = seen["step"], seen["best"], seen["seen"], weights
+        self.cost = Cost(*seen.get("cost", ()))

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
+from selfimprove.costs import Cost, count
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.inference.chat import completions_ids, end_of, ending, prompts_ids
 from selfimprove.inference.decoding import decode
@@ -149,6 +150,7 @@ class Live:
         self.model.train(training)
         left = {one: iter(group) for one, group in drawn.items()}
         made = [next(left[one]) for one in asked]
+        count(Cost(completions=len(made), tokens=sum(draw.count for draw in made)))
         texts = self.tokenizer.batch_decode([draw.tokens for draw in made], skip_special_tokens=True)
         usual = end_of(self.tokenizer)
         return [
@@ -280,6 +282,7 @@ class Live:
         recent = self.losses[-10:]
         self.log.metric("train/loss", sum(recent) / max(1, len(recent)))
         self.log.metric("train/steps", self.done)
+        count(Cost(steps=self.done))
         return save(self.model, self.tokenizer, self.folder, dtype_of(self.start))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfimprove.costs import Cost, count
 from selfimprove.errors import DataError
 from selfimprove.inference.chat import end_of, ending, prompts_ids
 from selfimprove.interfaces import Context, Log
@@ -149,7 +150,10 @@ def policy_gradient(
 
         def _drawn(self, *given: Any, **named: Any) -> Any:
             try:
-                return super()._generate_single_turn(*given, **named)
+                made = super()._generate_single_turn(*given, **named)
+                rows = made if algorithm == "rloo" else made[0]
+                count(Cost(completions=len(rows), tokens=sum(map(len, rows))) * together)
+                return made
             except RuntimeError as error:
                 if "probability tensor" not in str(error):
                     raise

@@ -249,7 +249,7 @@ class _Saved:
                 raise Unusable("it is of a training on other rows")
             if lacking := {*NOTED, *(["peak"] if peak else [])} - self.values.keys():
                 raise Unusable(f"it lacks {', '.join(sorted(lacking))}")
-            if peak and self.values["peak"].keys() != {"step", "best", "seen"}:
+            if peak and self.values["peak"].keys() - {"cost"} != {"step", "best", "seen"}:
                 raise ValueError("what is noted of its peak")
             for name in ("now", "pass"):
                 _set_generators(self.values[name], self.generators(name), trial=True)

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from selfimprove.costs import NOTHING, Cost, count
 from selfimprove.errors import DataError, EngineError, MissingError
 from selfimprove.inference import memory
 from selfimprove.interfaces import Log
@@ -187,6 +188,7 @@ def train(
     if history:
         log.metric("train/loss", history[-1])
     log.metric("train/steps", trainer.state.global_step)
+    count(Cost(steps=trainer.state.global_step) + (NOTHING if peak is None else peak.cost))
     whole = load(start)[0] if getattr(model, "is_loaded_in_4bit", False) else None
     return save(merged(model, whole), tokenizer, folder, dtype_of(start))
 

@@ -1,0 +1,110 @@
+"""What work takes, in whole numbers: declared by methods before it is done, and counted while it is done."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What something takes. Costs add up; a cost times n is that of doing it n times."""
+
+    completions: int = 0
+    """Completions drawn from a model."""
+    tokens: int = 0
+    """Tokens of these completions."""
+    scored: int = 0
+    """Completions whose tokens a model is asked the log-probabilities of."""
+    calls: int = 0
+    """Calls of tools and worlds."""
+    copies: int = 0
+    """Copies of the weights that are trained for a moment."""
+    steps: int = 0
+    """Optimizer steps."""
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*map(operator.add, vars(self).values(), vars(other).values()))
+
+    def __mul__(self, n: int) -> Cost:
+        return Cost(*(n * one for one in vars(self).values()))
+
+    __rmul__ = __mul__
+
+    def within(self, bound: Cost) -> bool:
+        """Whether no number of this is above the same number of the bound."""
+        return all(map(operator.le, vars(self).values(), vars(bound).values()))
+
+
+NOTHING = Cost()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Records that go from one method to the next, at most."""
+
+    records: int = 0
+    prompts: int = 0
+    """Different prompts among them."""
+    group: int = 1
+    """Records of one prompt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the declaration of a method may build on; the recipe's other parts decide it."""
+
+    flow: Flow = Flow()
+    """The records that come in: problems of an exam, completions to be rated, rows to be trained on."""
+    length: int = 512
+    """Tokens of a completion, unless the method sets its own limit."""
+    problems: Callable[[int | None], int] = lambda n: n or 0
+    """`problems(n)`: how many training problems `Context.problems(n, ...)` gives."""
+    selection: int = 0
+    """Selection problems that the task has at most."""
+    probes: int = 0
+    """Problems of all probes of an exam together."""
+    attempt: Cost = NOTHING
+    """One answer by the recipe's refinement."""
+    rate: Callable[[Flow], Cost] = lambda flow: NOTHING
+    """What the recipe's rewards take for so many completions."""
+    round: int = 1
+    rounds: int = 1
+    """Rounds that the recipe plans."""
+    processes: int = 1
+    """Processes that carry out a training step together, each with a batch of its own."""
+
+    def draw(self, n: int = 1, length: int | None = None) -> Cost:
+        """n completions, each as long as allowed."""
+        return Cost(completions=n, tokens=n * (length or self.length))
+
+
+# ---- counted -----------------------------------------------------------------------------------------------------
+class Meter:
+    """Counts what is taken while it is `counted`."""
+
+    def __init__(self) -> None:
+        self.cost = NOTHING
+
+
+_meters: list[Meter] = []
+"""Of the pieces of work in progress, the innermost last."""
+
+
+@contextmanager
+def counted() -> Iterator[Meter]:
+    """While it lasts, what engines draw and what trainings take is added to the meter, and to no other."""
+    meter = Meter()
+    _meters.append(meter)
+    try:
+        yield meter
+    finally:
+        _meters.remove(meter)
+
+
+def count(cost: Cost) -> None:
+    """Add to the meter of the work in progress; nothing happens where nobody counts."""
+    if _meters:
+        _meters[-1].cost += cost

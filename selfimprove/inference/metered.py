@@ -1,0 +1,35 @@
+"""An engine whose draws are counted: what a run notes of its own cost is counted here and where trainings draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from selfimprove.costs import Cost, count
+from selfimprove.interfaces import Engine, Log, Sampling
+from selfimprove.records import Checkpoint, Prompt, Rollout
+
+
+class Metered(Engine):
+    """The same engine. A prompt that stands in a call twice counts once, as engines draw it once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def sample(
+        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
+    ) -> list[list[Rollout]]:
+        groups = self.engine.sample(checkpoint, prompts, n, sampling, seed, log)
+        rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
+        different = {repr(prompt.prompt): group[:rows] for prompt, group in zip(prompts, groups, strict=True)}
+        tokens = sum(int((one.logprobs or {}).get("count", 0)) for group in different.values() for one in group)
+        count(Cost(completions=sum(map(len, different.values())), tokens=tokens))
+        return groups
+
+    def score(
+        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
+        count(Cost(scored=len(rollouts)))
+        return self.engine.score(checkpoint, rollouts, statistic)
+
+    def close(self) -> None:
+        self.engine.close()
