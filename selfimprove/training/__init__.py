@@ -10,7 +10,7 @@ from __future__ import annotations
 from selfimprove.training.best_weights import Check, Peak
 from selfimprove.training.lora import Lora
 from selfimprove.training.model_io import blend, load, save
-from selfimprove.training.native.loop import Drawn, Live, Turn, batches, passes
+from selfimprove.training.native.loop import Drawn, Live
 from selfimprove.training.native.policy_gradient import (
     Clipped,
     Draws,
@@ -22,6 +22,7 @@ from selfimprove.training.native.policy_gradient import (
     to_go,
     whiten,
 )
+from selfimprove.training.native.turns import Turn, batches, passes
 from selfimprove.training.options import (
     Adapted,
     Referenced,

@@ -102,7 +102,7 @@ class SelfDistillation(training.Drawn, Optimization):
     def _losses(self, turns: list[Turn], words: list[list[Message]], live: Live, teacher: Any) -> Iterator[Any]:
         import torch
 
-        tokens = sum(len(turn.ids) for turn in turns)
+        tokens = sum(sum(turn.learned) for turn in turns)
         for part in training.batches(list(zip(turns, live.asked(turns, words), strict=True)), live.batch):
             own, seen = ([pair[side] for pair in part] for side in (0, 1))
             with torch.no_grad():

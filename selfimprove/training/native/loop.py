@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -17,12 +16,14 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
 from selfimprove.costs import Cost, count
-from selfimprove.errors import DataError, RecipeError
-from selfimprove.inference.chat import completions_ids, end_of, ending, prompts_ids
+from selfimprove.errors import RecipeError
+from selfimprove.inference.chat import end_of, ending, prompts_ids
 from selfimprove.inference.decoding import decode
+from selfimprove.inference.rows import rows_of, turns_of
 from selfimprove.interfaces import Context, Sampling
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
 from selfimprove.training.model_io import dtype_of, load, save
+from selfimprove.training.native.turns import Turn, batches, passes
 from selfimprove.training.options import Referenced, name_of, schedule_of, start_of
 from selfimprove.training.trl.trainer import arguments, diverged
 
@@ -57,24 +58,6 @@ class Drawn(Referenced):
             )
         if not self.temperature > 0:
             raise RecipeError(f"optimization.{name}.temperature is {self.temperature}; it must be above 0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Turn:
-    """A completion with the tokens that were drawn. Each reply of a conversation is a turn with a prompt of its own."""
-
-    rollout: Rollout
-    prompt_ids: list[int]
-    ids: list[int]
-    """The completion's tokens, with the end token where it came to its end."""
-    reward: float | None = None
-    """What the turn earned in all; None: that is not known, and nothing is learned from it."""
-    bucket: str = ""
-    """Its kind: advantages can be normalized, and rewards are reported, for each kind."""
-    anchor: float = 1.0
-    """Factor on the weight of its divergence from the reference."""
-    old: tuple[float, ...] = ()
-    """Log-probabilities of its tokens when it was drawn; none: it was drawn with the weights as they are."""
 
 
 class Live:
@@ -172,16 +155,25 @@ class Live:
             yield [prompt for prompt in part for _ in range(each)]
 
     def turns(self, rollouts: Sequence[Rollout]) -> list[Turn]:
-        """Rollouts that an engine has drawn, as turns; those without a token are left out."""
-        asked = prompts_ids(self.tokenizer, [rollout.prompt.prompt for rollout in rollouts])
-        ended = [rollout.ended for rollout in rollouts]
-        said = completions_ids(self.tokenizer, [rollout.completion for rollout in rollouts], ended)
-        rows = zip(rollouts, asked, said, strict=True)
-        return [Turn(rollout=one, prompt_ids=ids, ids=own, reward=one.score) for one, ids, own in rows if own]
+        """Rollouts that an engine has drawn, as turns; those without a token are left out.
+
+        Where a chat template shows the replies of a conversation otherwise than they were drawn, each is a turn of its
+        own, else they are one.
+        """
+        made = list[Turn]()
+        for rollout, rows in zip(rollouts, rows_of(self.tokenizer, rollouts), strict=True):
+            for one, row in zip([rollout] if len(rows) == 1 else turns_of(rollout), rows, strict=True):
+                said = () if all(row.said) else tuple(row.said)
+                turn = Turn(rollout=one, prompt_ids=row.prompt, ids=row.completion, said=said, reward=one.score)
+                made += [turn] if row.completion else []
+        return made
 
     # ---- what models say of them ---------------------------------------------------------------------------------
     def inputs(self, turns: Sequence[Turn]) -> tuple[dict[str, Any], Any, Any]:
-        """A model's arguments, the completions' tokens (turns, longest) and their mask; prompts are padded left."""
+        """A model's arguments, the completions' tokens (turns, longest), and 1 for those that are learned, else 0.
+
+        Prompts are padded on the left.
+        """
         import torch
 
         left, right = max(len(turn.prompt_ids) for turn in turns), max(len(turn.ids) for turn in turns)
@@ -203,7 +195,8 @@ class Live:
             "position_ids": (mask.cumsum(-1) - 1).clamp(min=0),
             "use_cache": False,
         }
-        return given, tokens[:, left:], mask[:, left:].float()
+        learned = [[*turn.learned, *[0] * (right - len(turn.ids))] for turn in turns]
+        return given, tokens[:, left:], torch.tensor(learned, device=self.device, dtype=torch.float32)
 
     def distributions(self, turns: Sequence[Turn], model: Any = None) -> tuple[Any, Any]:
         """Log-probabilities of all tokens at each place of the completions, at the draw's temperature; mask."""
@@ -211,7 +204,7 @@ class Live:
         return logits.log_softmax(-1), mask
 
     def logprobs(self, turns: Sequence[Turn], model: Any = None) -> tuple[Any, Any]:
-        """The log-probability of each token of the completions (turns, longest), 0 beyond their ends; mask."""
+        """The log-probability of each learned token of the completions (turns, longest), 0 for all else; mask."""
         logits, ids, mask = self._logits(turns, model)
         return (logits.gather(-1, ids[..., None])[..., 0] - logits.logsumexp(-1)) * mask, mask
 
@@ -284,25 +277,6 @@ class Live:
         self.log.metric("train/steps", self.done)
         count(Cost(steps=self.done))
         return save(self.model, self.tokenizer, self.folder, dtype_of(self.start))
-
-
-def batches(items: Sequence[Item], size: int) -> list[list[Item]]:
-    """Items in lists of `size`, the last one perhaps shorter."""
-    return [list(items[start : start + size]) for start in range(0, len(items), size)]
-
-
-def passes(items: Sequence[Item], size: int, seed: int) -> Iterator[list[Item]]:
-    """Lists of `size` items without end; each pass over the items is in another order.
-
-    Raises:
-        DataError: there are no items.
-    """
-    if not items:
-        raise DataError("there is nothing to train on")
-    source = random.Random(seed)
-    stream = itertools.chain.from_iterable(source.sample(items, len(items)) for _ in itertools.repeat(None))
-    while True:
-        yield list(itertools.islice(stream, size))
 
 
 def _planned(method: Drawn, rows: int, size: int) -> int:

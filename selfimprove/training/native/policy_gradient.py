@@ -14,7 +14,8 @@ from typing import Any
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Log
 from selfimprove.records import Checkpoint, Prompt
-from selfimprove.training.native.loop import Drawn, Live, Turn, batches
+from selfimprove.training.native.loop import Drawn, Live
+from selfimprove.training.native.turns import Turn, batches
 from selfimprove.training.options import name_of, reference_of
 
 
@@ -37,17 +38,17 @@ class Clipped(Drawn):
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """The turns of one draw, and tensors (turns, longest) with a number for each token; 0 beyond a turn's end."""
+    """The turns of one draw, and tensors (turns, longest) with a number for each token; 0 for what is not learned."""
 
     turns: Sequence[Turn]
     known: Any
-    """1 for the tokens of turns whose reward is known."""
+    """1 for the learned tokens of turns whose reward is known."""
     old: Any
     """Log-probabilities under the weights that drew them."""
     reference: Any
     """The same under the reference; `old` where there is none."""
     rewards: Any
-    """At a turn's last token what it earned, at each token less the penalty on its log-ratio to the reference."""
+    """At a turn's last learned token what it earned, at each less the penalty on its log-ratio to the reference."""
     values: Any
     """What the critic expects before each token; 0 without one."""
 
@@ -86,18 +87,18 @@ def whiten(values: Any, mask: Any, buckets: Sequence[str] | None = None) -> Any:
 
 
 def generalized_advantages(rewards: Any, values: Any, mask: Any, lam: float) -> Any:
-    """Generalized advantage estimation (arXiv:1506.02438) along each row, undiscounted.
+    """Generalized advantage estimation (arXiv:1506.02438) along the tokens of the mask in each row, undiscounted.
 
-    After a row's last token nothing is expected.
+    After a row's last token nothing is expected. Tokens between two of the mask are passed over.
     """
     import torch
 
     made, ahead, after = torch.zeros_like(rewards), torch.zeros_like(rewards[:, 0]), torch.zeros_like(rewards[:, 0])
     for place in reversed(range(rewards.shape[1])):
-        surprise = rewards[:, place] + after - values[:, place]
-        ahead = (surprise + lam * ahead) * mask[:, place]
-        after = values[:, place] * mask[:, place]
-        made[:, place] = ahead
+        own, surprise = mask[:, place] > 0, rewards[:, place] + after - values[:, place]
+        ahead = torch.where(own, surprise + lam * ahead, ahead)
+        after = torch.where(own, values[:, place], after)
+        made[:, place] = ahead * own
     return made
 
 
@@ -129,7 +130,7 @@ class Critic:
         live.add([*self.body.parameters(), *self.head.parameters()], learning_rate)
 
     def values(self, turns: Sequence[Turn]) -> Any:
-        """What is expected before each token of the completions (turns, longest), 0 beyond their ends."""
+        """What is expected before each learned token of the completions (turns, longest), 0 for all else."""
         given, ids, mask = self.live.inputs(turns)
         with self.live.mixed():
             seen = self.body(**given).last_hidden_state[:, -(ids.shape[1] + 1) : -1]
@@ -268,7 +269,7 @@ def _draws(live: Live, turns: Sequence[Turn], mask: Any, anchor: Any, critic: Cr
     else:
         old = live.frozen(turns, lambda part: live.logprobs(part)[0])
     reference = old if anchor is None else live.frozen(turns, lambda part: live.logprobs(part, anchor)[0])
-    rewards, ends = -penalty * (old - reference), mask.sum(-1).long() - 1
+    rewards, ends = -penalty * (old - reference), (mask * torch.arange(1, mask.shape[1] + 1).to(mask)).argmax(-1)
     rewards[range(len(turns)), ends] += rewards.new_tensor([turn.reward or 0.0 for turn in turns])
     known = mask * mask.new_tensor([[float(turn.reward is not None)] for turn in turns])
     return Draws(

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selfimprove.inference.chat import completions_ids, prompts_ids
+from selfimprove.inference.rows import joined
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import frozen, load
 from selfimprove.training.options import Schedule
+from selfimprove.training.trl.masks import sides, unmark, without_needless
 from selfimprove.training.trl.trainer import configured, dataset, report, train
 
 
@@ -37,7 +38,16 @@ def kto(
         DataError: the loss is not a number.
     """
     from trl.trainer.kto_config import KTOConfig
-    from trl.trainer.kto_trainer import KTOTrainer
+    from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference, KTOTrainer
+
+    class Collator(DataCollatorForUnpairedPreference):
+        """Leaves out what the assistant did not say."""
+
+        def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+            made = super().torch_call(examples)
+            for side, mask in (("completion", "completion_mask"), ("KL_completion", "KL_completion_mask")):
+                unmark(made[mask], examples, side)
+            return made
 
     class TokenizedKTOTrainer(KTOTrainer):
         """Takes rows that are tokenized already."""
@@ -46,17 +56,16 @@ def kto(
             return dataset
 
     model, tokenizer = load(checkpoint, schedule.lora)
-    prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
-    ended = [rollout.ended for rollout in rollouts]
-    completions = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
-    order = random.Random(schedule.seed).sample(range(len(prompts)), len(prompts))
+    told = joined(tokenizer, rollouts)
+    order = random.Random(schedule.seed).sample(range(len(told)), len(told))
     rows, size = [], schedule.per_device_train_batch_size
     for first in range(0, len(order), size):
         batch = order[first : first + size]
         for place, before in zip(batch, [batch[-1], *batch[:-1]], strict=True):
-            row = {"prompt_ids": prompts[place], "completion_ids": completions[place], "label": bool(good[place])}
+            own, other = told[place], told[before]
             # the divergence is measured on the batch's own completions, each after the prompt of another
-            rows.append({**row, "KL_completion_ids": completions[before]})
+            said = sides(completion=own, KL_completion=other)
+            rows.append({"prompt_ids": own.prompt, "label": bool(good[place]), **said})
     trainer = TokenizedKTOTrainer(
         model=model,
         ref_model=frozen(reference, checkpoint, schedule.lora),
@@ -68,7 +77,8 @@ def kto(
             max_length=None,
             **options,
         ),
-        train_dataset=dataset(rows),
+        data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
+        train_dataset=dataset(without_needless(rows)),
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
     )

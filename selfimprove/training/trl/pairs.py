@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.inference.chat import completions_ids, prompts_ids
+from selfimprove.inference.rows import joined
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import frozen, load
 from selfimprove.training.options import Schedule
+from selfimprove.training.trl.masks import sides, unmark, without_needless
 from selfimprove.training.trl.trainer import configured, dataset, report, train
 
 
@@ -36,7 +37,13 @@ def dpo(
         DataError: the loss is not a number, or no pair has two answers.
     """
     from trl.trainer.dpo_config import DPOConfig
-    from trl.trainer.dpo_trainer import DPOTrainer
+    from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
+
+    class Collator(DataCollatorForPreference):
+        """Leaves out what the assistant did not say."""
+
+        def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+            return _learned(super().torch_call(examples), examples)
 
     class TokenizedDPOTrainer(DPOTrainer):
         """Takes rows that are tokenized already; TRL would tokenize prompt and completion as one text again."""
@@ -59,6 +66,7 @@ def dpo(
         model=model,
         ref_model=frozen(reference, checkpoint, schedule.lora),
         args=config,
+        data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
         train_dataset=dataset(pair_rows(tokenizer, preferences)),
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
@@ -125,11 +133,11 @@ def pairs(
     from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
     class Collator(DataCollatorForPreference):
-        """Hands the numbers of the rows on."""
+        """Leaves out what the assistant did not say, and hands the numbers of the rows on."""
 
         def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
             given = torch.tensor([example["numbers"] for example in examples], dtype=torch.float32)
-            return {**super().torch_call(examples), "numbers": given}
+            return {**_learned(super().torch_call(examples), examples), "numbers": given}
 
     class PairTrainer(DPOTrainer):
         """Takes rows that are tokenized already, and any loss."""
@@ -206,22 +214,30 @@ def pair_rows(
 ) -> list[dict[str, Any]]:
     """Pairs as TRL's preference collator takes them, each with its numbers if there are any.
 
-    A pair with an unanswered prompt is left out: there is no token that could become less likely.
+    A side is one row, also where the template shows earlier turns otherwise than they were said: its reward belongs to
+    all that the assistant said in it. A pair with an unanswered prompt is left out: there is no token that could become
+    less likely.
 
     Raises:
-        DataError: there is no other pair.
+        DataError: there is no other pair, or in one of them somebody else speaks first.
     """
     given = [{}] * len(preferences) if numbers is None else [{"numbers": own} for own in numbers]
-    prompts = prompts_ids(tokenizer, [preference.prompt.prompt for preference in preferences])
-    sides = [side for preference in preferences for side in preference.sides]
-    said = completions_ids(tokenizer, [side.completion for side in sides], [side.ended for side in sides])
+    said = joined(tokenizer, [side for preference in preferences for side in preference.sides])
     rows = []
-    for prompt, chosen, rejected, own in zip(prompts, said[::2], said[1::2], given, strict=True):
-        longest = len(prompt) + max(len(chosen), len(rejected))
-        if chosen and rejected:
-            rows.append(
-                {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "length": longest, **own}
-            )
+    for chosen, rejected, own in zip(said[::2], said[1::2], given, strict=True):
+        longest = max(len(chosen.ids), len(rejected.ids))
+        if chosen.prompt != rejected.prompt:
+            raise DataError("both completions of a pair must begin with the assistant; put what comes before in prompt")
+        if chosen.completion and rejected.completion:
+            told = sides(chosen=chosen, rejected=rejected)
+            rows.append({"prompt_ids": chosen.prompt, **told, "length": longest, **own})
     if not rows:
         raise DataError(f"there is nothing to train on: none of {len(preferences)} pairs has two answers with a token")
-    return rows
+    return without_needless(rows)
+
+
+def _learned(made: dict[str, Any], examples: list[dict[str, Any]]) -> dict[str, Any]:
+    """What TRL's collator made of pairs, marked where the assistant spoke."""
+    for side, mask in zip(("chosen", "rejected"), made["completion_mask"].chunk(2), strict=True):
+        unmark(mask, examples, side)
+    return made

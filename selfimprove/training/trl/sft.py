@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import RecipeError
-from selfimprove.inference.chat import completions_ids, prompts_ids
+from selfimprove.inference.rows import rows_of
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.training.best_weights import Check
@@ -33,7 +33,7 @@ def sft(
     packing: bool = False,
     max_length: int = 1024,
 ) -> Checkpoint:
-    """Supervised fine-tuning on completions, the loss on completion tokens only; saves to `folder`.
+    """Supervised fine-tuning on completions, the loss on what the assistant said only; saves to `folder`.
 
     `check` is asked every `check_every` steps whether to stop; of a `Peak` the best weights are saved, not the last.
 
@@ -77,13 +77,8 @@ def sft(
             return loss * self.accelerator.num_processes  # gradients are averaged over processes
 
     model, tokenizer = load(checkpoint, schedule.lora)
-    prompts = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
-    ended = [rollout.ended for rollout in rollouts]
-    completions = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
-    rows = []
-    for prompt, completion in zip(prompts, completions, strict=True):
-        both = prompt + completion
-        rows.append({"input_ids": both, "labels": [-100] * len(prompt) + completion, "length": len(both)})
+    told = rows_of(tokenizer, rollouts)
+    rows = [{"input_ids": row.ids, "labels": row.labels, "length": len(row.ids)} for several in told for row in several]
     config = configured(
         SFTConfig,
         folder,
@@ -97,8 +92,9 @@ def sft(
     )
     collator = None
     if weights is not None:
-        parts = [1 if average == "token" else len(completion) for completion in completions]
-        rows = [{**row, "weight": weight / part} for row, weight, part in zip(rows, weights, parts, strict=True)]
+        parts = [1 if average == "token" else sum(sum(row.said) for row in several) for several in told]
+        shares = [weight / part for weight, part, several in zip(weights, parts, told, strict=True) for _ in several]
+        rows = [{**row, "weight": share} for row, share in zip(rows, shares, strict=True)]
         collator = Collator(pad_token_id=tokenizer.pad_token_id)
     given = dataset(rows)
     if config.padding_free:
