@@ -311,7 +311,7 @@ def _engine(name: str, engine: Any, first: Path, second: Path, sizes: Sizes) -> 
     some = rollouts[:: max(1, len(rollouts) // 32)][:32]
     gaps = [
         abs(sum(scores) - rollout.logprobs["sum"]) / max(1, rollout.logprobs["count"])
-        for rollout, scores in zip(some, engine.score(one, some), strict=True)
+        for rollout, scores in zip(some, engine.logprobs_of(one, some), strict=True)
     ]
     yield f"{name} log-probabilities", f"{max(gaps):.2g} nats off", "at most, sampled against scored, per token"
 

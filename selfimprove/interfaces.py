@@ -137,10 +137,10 @@ class Policy:
             for prompt, group in zip(prompts, groups, strict=True)
         ]
 
-    def score(self, rollouts: Sequence[Rollout], statistic: str = "logprob") -> list[list[float]]:
-        """What `Engine.score` says of these weights. The engine never sees a reference answer."""
+    def logprobs_of(self, rollouts: Sequence[Rollout], statistic: str = "logprob") -> list[list[float]]:
+        """What `Engine.logprobs_of` says of these weights. The engine never sees a reference answer."""
         blind = [replace(rollout, prompt=rollout.prompt.blind()) for rollout in rollouts]
-        return self.engine.score(self.checkpoint, blind, statistic)
+        return self.engine.logprobs_of(self.checkpoint, blind, statistic)
 
     def answer(self, prompts: Sequence[Prompt]) -> list[Rollout]:
         """One refined answer to each prompt. The refinement never sees a reference answer either."""
@@ -309,7 +309,7 @@ class Engine(ABC):
         """n completions of each prompt; the same prompt and seed give the same completions in any batch."""
 
     @abstractmethod
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         """A number in nats for each completion token, given the prompt and the tokens before it.
@@ -392,7 +392,7 @@ class Reward(ABC):
     """Whether a model gives the scores: before they select data they must pass an audit form, see `judging`."""
 
     @abstractmethod
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         """Scores of all completions of each prompt, in the same order. None: cannot be scored."""
 
 

@@ -73,7 +73,7 @@ class Rollout(Lineage):
 
     prompt: Prompt
     completion: list[Message]
-    score: float | None = None
+    reward: float | None = None
     """The reward, higher is better; None means that it could not be scored, which is not the same as 0."""
     weight: float = 1.0
     logprobs: dict[str, float] | None = None
@@ -239,6 +239,8 @@ class AuditForm:
     """Whether data are selected by its scores; False for a monitor, and for a judge that is trusted as it is."""
 
 
+STORED = {"reward": "score"}
+"""Fields whose key on disk differs from their name: the key is as old as the first run folders."""
 KINDS: dict[str, type] = {kind.__name__: kind for kind in (Document, Prompt, Rollout, Preference)}
 
 
@@ -258,6 +260,8 @@ def loads(line: str) -> Record:
         kind = KINDS[values.pop("kind")]
         if isinstance(values.get("prompt"), dict):
             values["prompt"] = Prompt(**{**values["prompt"], "parents": tuple(values["prompt"]["parents"])})
+        if "score" in values:
+            values["reward"] = values.pop("score")
         return kind(**{**values, "parents": tuple(values["parents"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"not a record: {line[:80]!r} ({error})") from error
@@ -265,7 +269,7 @@ def loads(line: str) -> Record:
 
 def _values(record: Lineage) -> dict[str, Any]:
     """The fields of a record as JSON values; `dataclasses.asdict` copies deeply and is ten times slower."""
-    values = {name: getattr(record, name) for name in _names(type(record))}
+    values = {STORED.get(name, name): getattr(record, name) for name in _names(type(record))}
     if isinstance(values.get("prompt"), Prompt):
         values["prompt"] = _values(values["prompt"])
     return values

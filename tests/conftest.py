@@ -110,7 +110,7 @@ class Given(Engine):
     ) -> list[list[Rollout]]:
         return [group[:n] for group in self.groups[: len(prompts)]]
 
-    def score(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
+    def logprobs_of(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
         return [[(rollout.logprobs or {}).get("sum", 0.0)] for rollout in rollouts]
 
 
@@ -217,7 +217,7 @@ def make_prompt() -> Callable[..., Prompt]:
 
 @pytest.fixture
 def make_rollout(make_prompt: Callable[..., Prompt]) -> Callable[..., Rollout]:
-    """`make_rollout(text, prompt, score=1.0)`: one completion; the prompt is a key or a Prompt."""
+    """`make_rollout(text, prompt, reward=1.0)`: one completion; the prompt is a key or a Prompt."""
 
     def make(text: str = "3+5=8;8+8=6#6", prompt: str | Prompt = "3+5+8", **changes: Any) -> Rollout:
         of = make_prompt(prompt) if isinstance(prompt, str) else prompt
@@ -283,7 +283,7 @@ def make_context(tmp_path: Path, make_policy: Callable[..., Policy]) -> Callable
         folder.mkdir(exist_ok=True)
 
         def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
-            return [replace(rollout, score=task.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
+            return [replace(rollout, reward=task.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
 
         values: dict[str, Any] = {
             "round": 1,
@@ -428,7 +428,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
             drawn = replace(sampling, temperature=1.0)  # greedy answers would be all right or all wrong
             return Fake(solutions_of(prompts, skill)).sample(checkpoint, prompts, n, drawn, seed, log)
 
-        def score(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
+        def logprobs_of(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
             return [[-1.0] for _ in rollouts]
 
     @registry.register("practice")

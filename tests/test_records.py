@@ -42,7 +42,7 @@ rollouts = st.builds(
     Rollout,
     prompt=prompts,
     completion=messages,
-    score=st.none() | numbers,
+    reward=st.none() | numbers,
     weight=numbers,
     logprobs=st.none() | st.fixed_dictionaries({"sum": numbers, "count": numbers}),
     **lineage,
@@ -99,7 +99,7 @@ def test_the_id_is_16_hex_digits_of_the_content() -> None:
         {"source": "other@1"},
         {"parents": ("p",)},
         {"info": {"level": 3}},
-        {"score": 1.0},
+        {"reward": 1.0},
         {"weight": 2.0},
         {"completion": [{"role": "assistant", "content": "other"}]},
         {"prompt": Prompt(prompt=[{"role": "user", "content": "q"}], key="other")},
@@ -143,7 +143,7 @@ def test_text_is_the_last_message_and_truncated_follows_the_finish_reason(make_r
 
 
 def test_a_pair_knows_how_its_sides_ended_and_says_nothing_of_the_usual_end(make_rollout: Callable) -> None:
-    stop = make_rollout("a", info={"finish_reason": "stop"}, score=1.0)
+    stop = make_rollout("a", info={"finish_reason": "stop"}, reward=1.0)
     cut = make_rollout("b", info={"finish_reason": "length", "turn": 2})
     other = make_rollout("c", info={"finish_reason": "stop", "stop_token": "<eos>"})
     usual = Preference.of(stop, make_rollout("text that was not drawn"), source="here@1", info={"votes": 3})

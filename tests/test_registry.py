@@ -35,7 +35,7 @@ class Sketch(Reward):
     on: bool = True
     bare: list[str] = field(default_factory=lambda: ["a"])
 
-    def score(self, groups: Any, context: Any) -> Any:
+    def rate(self, groups: Any, context: Any) -> Any:
         return []
 
 

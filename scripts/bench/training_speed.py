@@ -98,7 +98,7 @@ def prepared(root: Path) -> Any:
     folder.mkdir()
     return replace(
         steps.context(run.stored, 1, "optimization", folder, bench.Quiet()),
-        reward=lambda drawn: [replace(one, score=share(one.text)) for one in drawn],
+        reward=lambda drawn: [replace(one, reward=share(one.text)) for one in drawn],
     )
 
 

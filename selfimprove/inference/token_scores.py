@@ -28,7 +28,7 @@ def pairs_of(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[Pair]:
 
 
 def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[list[float]]:
-    """A number in nats for each completion token, see `Engine.score`.
+    """A number in nats for each completion token, see `Engine.logprobs_of`.
 
     Args:
         rows: completions in a batch at most.

@@ -202,7 +202,7 @@ class Process:
                 self.close()
                 raise
 
-    def logprobs(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
+    def logprobs_of(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
         """The log-probability of each token of the completions, for token ids of (prompt, completion)."""
         if not pairs:
             return []

@@ -21,13 +21,15 @@ from selfimprove.rounds import Verify
 
 def shuffled(records: Sequence[Record], seed: int) -> list[Record]:
     """The same rollouts with their scores dealt out anew among those that have one."""
-    scored = [place for place, record in enumerate(records) if isinstance(record, Rollout) and record.score is not None]
+    scored = [
+        place for place, record in enumerate(records) if isinstance(record, Rollout) and record.reward is not None
+    ]
     dealt = random.Random(seed).sample(scored, len(scored))
     changed = list(records)
     for place, other in zip(scored, dealt, strict=True):
         own, given = records[place], records[other]
         assert isinstance(own, Rollout) and isinstance(given, Rollout)
-        changed[place] = replace(own, score=given.score)
+        changed[place] = replace(own, reward=given.reward)
     return changed
 
 

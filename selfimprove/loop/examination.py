@@ -15,7 +15,7 @@ from selfimprove.logs import MetricLog
 from selfimprove.loop import controls
 from selfimprove.loop.history import Stored, write_report
 from selfimprove.loop.honeypots import honeypots, reading
-from selfimprove.loop.reward_sum import score
+from selfimprove.loop.reward_sum import rate
 from selfimprove.measures import diagnosis, judge_reliability
 from selfimprove.problems import splits
 from selfimprove.records import Alert, AuditForm, Prompt, Report, Rollout, write_records
@@ -143,7 +143,7 @@ def audit(stored: Stored, given: Context) -> Counts:
     with splits.closed("audit"):
         groups = newest.sample(problems, recipe.audit_samples) if problems else []
         attempts = [rollout for group in groups for rollout in group]
-        scored = score(attempts, stored.at(given.round)[0], replace(given, log=MetricLog(given.log)))
+        scored = rate(attempts, stored.at(given.round)[0], replace(given, log=MetricLog(given.log)))
         read = {problem.id: reading(problem, task) for problem in problems}
         samples = [
             replace(
@@ -196,7 +196,7 @@ def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> 
         for maker in (0 if frozen else given.round, 0):
             if maker not in scores:
                 policy = stored.policy(maker, given.round, given.seed, given.log)
-                scores[maker] = reward.score(groups, replace(given, policy=policy, log=MetricLog(given.log)))
+                scores[maker] = reward.rate(groups, replace(given, policy=policy, log=MetricLog(given.log)))
         forms[name] = judge_reliability.form_of(reward, audited, scores[0 if frozen else given.round], scores[0])
         for key, value in judge_reliability.numbers(forms[name]).items():
             given.log.metric(f"{name}/{key}", value)

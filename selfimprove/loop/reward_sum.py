@@ -12,7 +12,7 @@ from selfimprove.recipe.schema import Recipe
 from selfimprove.records import Rollout
 
 
-def score(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Rollout]:
+def rate(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Rollout]:
     """Rollouts with the weighted sum of the recipe's rewards; None where a reward that counts cannot score.
 
     Each reward sees all completions of a prompt in one call, and may ask to be standardized among them. Of several,
@@ -27,7 +27,7 @@ def score(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[R
     totals: list[float | None] = [0.0 if recipe.reward else None] * len(rollouts)
     parts: list[dict[str, float | None]] = [{} for _ in rollouts]
     for name, reward in recipe.reward.items():
-        marks = reward.score(groups, given)
+        marks = reward.rate(groups, given)
         counted = [standardized(row) for row in marks] if reward.normalize else marks
         for place, mark, counts in zip(order, itertools.chain(*marks), itertools.chain(*counted), strict=True):
             parts[place][name] = mark
@@ -36,6 +36,6 @@ def score(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[R
                 totals[place] = None if counts is None or total is None else total + reward.weight * counts
     several = len(recipe.reward) > 1 or any(reward.judges for reward in recipe.reward.values())
     return [
-        replace(rollout, score=total, info={**rollout.info, "rewards": part} if several else rollout.info)
+        replace(rollout, reward=total, info={**rollout.info, "rewards": part} if several else rollout.info)
         for rollout, total, part in zip(rollouts, totals, parts, strict=True)
     ]

@@ -21,7 +21,7 @@ from selfimprove.loop import controls, start_model
 from selfimprove.loop import examination as layer
 from selfimprove.loop.examination import Counts
 from selfimprove.loop.history import Stored, write_checkpoint
-from selfimprove.loop.reward_sum import score
+from selfimprove.loop.reward_sum import rate
 from selfimprove.measures import judge_reliability
 from selfimprove.problems.splits import split_of
 from selfimprove.recipe.schema import Recipe
@@ -59,7 +59,7 @@ def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> 
         return task.problems("train", n, stored.seed("train", of_round))
 
     def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return score(rollouts, current, made)
+        return rate(rollouts, current, made)
 
     made = Context(
         round=number,
@@ -91,9 +91,9 @@ def acquisition(stored: Stored, given: Context) -> Counts:
     dropped = len(records) - len(clean)
     if dropped:
         given.log.note(f"{dropped} records of held-out problems were dropped")
-    bare = [record for record in clean if isinstance(record, Rollout) and record.score is None]
+    bare = [record for record in clean if isinstance(record, Rollout) and record.reward is None]
     scored = iter(given.reward(bare))
-    done = [next(scored) if isinstance(record, Rollout) and record.score is None else record for record in clean]
+    done = [next(scored) if isinstance(record, Rollout) and record.reward is None else record for record in clean]
     write_records(given.folder / "output.jsonl", done)
     for name, form in forms.items():
         marks = [r.info["rewards"][name] for r in done if isinstance(r, Rollout) and "rewards" in r.info]

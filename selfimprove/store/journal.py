@@ -144,11 +144,11 @@ class _Kept(Engine):
         asked = [self.name, "sample", checkpoint.path, [one.prompt for one in prompts], n, _named(sampling), seed]
         return self.journal.portions(asked, prompts, max(1, self.engine.portion // n), draw, kept)
 
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         def score(portion: Sequence[Rollout], before: int) -> list[list[float]]:
-            return self.engine.score(checkpoint, portion, statistic)
+            return self.engine.logprobs_of(checkpoint, portion, statistic)
 
         def kept(portion: Sequence[Rollout], scores: list[list[float]]) -> list[list[float]]:
             self.journal.reused += len(scores)

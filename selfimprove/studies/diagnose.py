@@ -163,7 +163,7 @@ def _sampled(
         verify=task.verify,
         answer_of=task.answer_of,
         roles=task.roles(),
-        reward=lambda rollouts: reward_sum.score(rollouts, recipe, given),
+        reward=lambda rollouts: reward_sum.rate(rollouts, recipe, given),
         log=log,
     )
     drawn, size = policy.sample(asked, samples), _group_size(recipe, samples)

@@ -61,7 +61,7 @@ class _Student(Engine):
             answers[said] = {f"#{sum(digits) % 10}": skill, f"#{(sum(digits) + 1) % 10}": 1 - skill}
         return Fake(answers).sample(checkpoint, prompts, n, replace(sampling, temperature=1.0), seed, log)
 
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         return [[-1.0] for _ in rollouts]

@@ -142,12 +142,12 @@ def test_a_run_that_drew_nothing_has_no_control(make_run: Made) -> None:
 def test_shuffling_moves_scores_between_rollouts_that_have_one(scores: list[float | None], seed: int) -> None:
     prompt = Prompt(prompt=[{"role": "user", "content": "1+1="}], key="1+1")
     records = [
-        Rollout(prompt=prompt, completion=[{"role": "assistant", "content": str(i)}], score=score)
+        Rollout(prompt=prompt, completion=[{"role": "assistant", "content": str(i)}], reward=score)
         for i, score in enumerate(scores)
     ]
     dealt = controls.shuffled(records, seed)
     assert [r.text for r in dealt if isinstance(r, Rollout)] == [r.text for r in records]
-    changed = [r.score for r in dealt if isinstance(r, Rollout)]
+    changed = [r.reward for r in dealt if isinstance(r, Rollout)]
     assert [score is None for score in changed] == [score is None for score in scores]
     assert sorted(s for s in changed if s is not None) == sorted(s for s in scores if s is not None)
 

@@ -56,7 +56,7 @@ def school(make_run: Made, classroom: Callable, task: Any) -> Made:
                     self.asked.append(Path(checkpoint.path).name)
             return Fake(answers).sample(checkpoint, prompts, n, Sampling(), seed, log)
 
-        def score(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
+        def logprobs_of(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
             return [[-1.0] for _ in rollouts]
 
     def planted(name: str, score: Callable[[Rollout], float | None]) -> None:
@@ -65,7 +65,7 @@ def school(make_run: Made, classroom: Callable, task: Any) -> Made:
         class Planted(Reward):
             judges: ClassVar[bool] = True
 
-            def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+            def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
                 return [[score(rollout) for rollout in group] for group in groups]
 
     planted("agreeable", lambda rollout: 1.0)

@@ -115,7 +115,7 @@ def test_planted_hack_rings_before_round_4_and_never_ships(loop: Callable[..., d
     @registry.register("verbosity")
     @dataclass
     class Verbosity(Reward):
-        def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
             return [[len(rollout.text) / 64 for rollout in group] for group in groups]
 
     longest = ["selection.threshold.min_score=0.3", "selection.threshold.per_prompt=1"]
@@ -172,7 +172,7 @@ def test_planted_majority_of_wrong_answers_is_vetoed(loop: Callable[..., dict[st
     @registry.register("herd")
     @dataclass
     class Herd(Reward):
-        def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
             answers = [[context.answer_of(rollout.text) for rollout in group] for group in groups]
             counts = Counter(answer for group in answers for answer in group if answer is not None)
             favourite = max(counts, key=lambda answer: (counts[answer], answer))

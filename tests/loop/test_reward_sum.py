@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove.loop.reward_sum import score
+from selfimprove.loop.reward_sum import rate
 from selfimprove.recipe import compose
 from selfimprove.records import Rollout
 
@@ -19,7 +19,7 @@ def summed(make_context: Callable, make_rollout: Callable) -> Callable[..., list
     def run(texts: list[str], *overrides: str, **changes: Any) -> list[float | None]:
         made = compose.load("quickstart", ["reward=[verifier,format]", *overrides])[0]
         rollouts: list[Rollout] = [make_rollout(text, **changes) for text in texts]
-        return [rollout.score for rollout in score(rollouts, made, make_context())]
+        return [rollout.reward for rollout in rate(rollouts, made, make_context())]
 
     return run
 

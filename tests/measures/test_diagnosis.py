@@ -459,7 +459,7 @@ def test_a_reached_ceiling_is_saturated() -> None:
 
 # ---- stored samples ----------------------------------------------------------------------------------------------
 def test_rollouts_become_samples(make_rollout: Callable[..., Any]) -> None:
-    good = make_rollout("#6", info={"finish_reason": "stop"}, logprobs={"sum": -1.5, "count": 3}, score=0.7)
+    good = make_rollout("#6", info={"finish_reason": "stop"}, logprobs={"sum": -1.5, "count": 3}, reward=0.7)
     cut = make_rollout("#", info={"finish_reason": "length"}, logprobs={"sum": -4.0, "count": 4})
     asked: list[str] = []
 
@@ -487,7 +487,9 @@ def test_a_round_is_diagnosed_from_its_audits(make_rollout: Callable[..., Any]) 
     def audit(groups: list[list[Sample]]) -> list[list[Any]]:
         return [
             [
-                make_rollout(f"{i}", f"{i}+1", score=float(s.right), info={"truth": float(s.right), "answer": s.answer})
+                make_rollout(
+                    f"{i}", f"{i}+1", reward=float(s.right), info={"truth": float(s.right), "answer": s.answer}
+                )
                 for i, s in enumerate(group)
             ]
             for group in groups

@@ -224,7 +224,7 @@ def run(entry: Entry, context: Context) -> Any:
                 groups: dict[str, list[Rollout]] = {}
                 for rollout in records:
                     groups.setdefault(rollout.prompt.id, []).append(rollout)
-                made = method.score(list(groups.values()), context)
+                made = method.rate(list(groups.values()), context)
         except UserError as error:
             made = str(error)
     assert outside(paths, context.folder) == [], "a method writes in context.folder only"
@@ -285,10 +285,10 @@ def test_a_pair_keeps_how_its_completions_ended(entry: Entry, world: Callable[[]
 def test_a_reward_scores_every_completion_with_a_number_or_none(entry: Entry, world: Callable[[], Context]) -> None:
     context = world()
     groups = context.policy.sample(context.problems(None, 1), 3)
-    scores = entry.method().score(groups, context)
+    scores = entry.method().rate(groups, context)
     assert [len(marks) for marks in scores] == [3] * 12
     assert all(mark is None or (isinstance(mark, float) and mark == mark) for marks in scores for mark in marks)
-    assert entry.method().score([], world()) == []
+    assert entry.method().rate([], world()) == []
 
 
 @each("refinement", ready=True)
@@ -352,7 +352,7 @@ def test_an_alarm_is_silent_when_candidate_and_start_are_the_same(
         [
             replace(
                 make_rollout(f"#{(i + j) % 2}", f"{i}+0"),
-                score=float(j % 2),
+                reward=float(j % 2),
                 info={"truth": float(j % 2), "answer": str((i + j) % 2)},
             )
             for j in range(4)

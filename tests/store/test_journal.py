@@ -40,10 +40,10 @@ class Mortal(Fake):
         self.asked += [prompt.prompt[-1]["content"] for prompt in prompts]
         return super().sample(checkpoint, prompts, n, sampling, seed, log)
 
-    def score(self, checkpoint, rollouts, statistic="logprob"):
+    def logprobs_of(self, checkpoint, rollouts, statistic="logprob"):
         self._go_on()
         self.asked += [rollout.text for rollout in rollouts]
-        return super().score(checkpoint, rollouts, statistic)
+        return super().logprobs_of(checkpoint, rollouts, statistic)
 
     def _go_on(self) -> None:
         if self.left == 0:
@@ -67,7 +67,7 @@ def draw(made: tuple[Journal, Mortal], prompts: Sequence[Prompt], log: Any) -> l
     """What a step may ask: two equal calls, then scores of what came back."""
     engine = made[0].before("engine", made[1])
     groups = [engine.sample(HERE, prompts, 4, Sampling(), seed, log) for seed in (7, 7)]
-    scores = engine.score(HERE, [rollout for group in groups[0] for rollout in group])
+    scores = engine.logprobs_of(HERE, [rollout for group in groups[0] for rollout in group])
     return [[r.text for group in call for r in group] for call in groups] + scores
 
 

@@ -60,7 +60,7 @@ def test_what_is_trained_is_an_update_of_that_rank_and_saved_as_whole_weights(
     ranks = {name: int(torch.linalg.matrix_rank(new[name] - old[name], rtol=1e-3)) for name in old if "proj" in name}
     assert set(ranks.values()) == {2} and len(ranks) == 14, "seven layers in each of two blocks"
     assert all(bool((new[name] == old[name]).all()) for name in old if "proj" not in name)
-    before, after = (sum(map(sum, Transformers().score(one, rollouts))) for one in (start, made))
+    before, after = (sum(map(sum, Transformers().logprobs_of(one, rollouts))) for one in (start, made))
     assert after > before + 5
 
 
@@ -117,7 +117,7 @@ def test_without_its_adapter_the_model_is_its_own_reference(start, couples, tmp_
 @pytest.mark.runs
 def test_a_policy_gradient_trains_an_adapter(start, make_context: Callable, make_policy: Callable, rollouts) -> None:
     given = make_context(policy=make_policy(checkpoint=start), start=start)
-    given = replace(given, reward=lambda drawn: [replace(one, score=one.text.count("e") / 6) for one in drawn])
+    given = replace(given, reward=lambda drawn: [replace(one, reward=one.text.count("e") / 6) for one in drawn])
     prompts = [one.prompt for one in rollouts] * 2
     method = Grpo(
         learning_rate=5e-2,

@@ -64,7 +64,9 @@ def test_the_loss_is_the_mean_cross_entropy_of_completion_and_end_tokens(start, 
             logits = model(torch.tensor([prompt + completion])).logits[0]
         for place, token in enumerate(completion, len(prompt)):
             losses.append(float(torch.nn.functional.cross_entropy(logits[place - 1], torch.tensor(token))))
-    assert losses == pytest.approx([-x for score in Transformers().score(start, rollouts) for x in score], abs=1e-3)
+    assert losses == pytest.approx(
+        [-x for score in Transformers().logprobs_of(start, rollouts) for x in score], abs=1e-3
+    )
     training.sft(start, rollouts, tmp_path / "out", schedule(learning_rate=0.0), quiet_log)
     assert quiet_log.metrics["train/loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-3)
 
@@ -101,9 +103,9 @@ def test_a_model_whose_template_ends_its_turns_otherwise_stops_there_once_it_is_
 def test_sft_raises_the_log_probability_of_its_targets(start, tmp_path, quiet_log):
     rollouts = [rollout(*pair) for pair in SUMS]
     engine = Transformers()
-    before = [sum(score) for score in engine.score(start, rollouts)]
+    before = [sum(score) for score in engine.logprobs_of(start, rollouts)]
     trained = training.sft(start, rollouts, tmp_path / "out", schedule(max_steps=20), quiet_log)
-    after = [sum(score) for score in engine.score(trained, rollouts)]
+    after = [sum(score) for score in engine.logprobs_of(trained, rollouts)]
     assert all(new > old + 5 for new, old in zip(after, before, strict=True)), "by e^5 at least"
     assert quiet_log.metrics["train/steps"] == 20
     assert quiet_log.marks[-1] == (20, 20, "steps")
@@ -240,7 +242,9 @@ def margins(checkpoint: Checkpoint) -> list[float]:
     sides = [
         [
             sum(score)
-            for score in Transformers().score(checkpoint, [Rollout(prompt=p.prompt, completion=text(p)) for p in PAIRS])
+            for score in Transformers().logprobs_of(
+                checkpoint, [Rollout(prompt=p.prompt, completion=text(p)) for p in PAIRS]
+            )
         ]
         for text in (lambda pair: pair.chosen, lambda pair: pair.rejected)
     ]

@@ -345,4 +345,4 @@ def _sample(rollout: Rollout, mark: float | None, answer: str | None) -> Sample:
     noted = rollout.logprobs or {}
     length = int(noted.get("count", len(rollout.text)))
     score = noted["sum"] / max(1, length) if "sum" in noted else None
-    return Sample((mark or 0.0) > 0.5, answer, score, length, rollout.truncated, rollout.score)
+    return Sample((mark or 0.0) > 0.5, answer, score, length, rollout.truncated, rollout.reward)

@@ -94,7 +94,7 @@ class CodeAndTests(Acquisition):
         return made
 
     def _scored(self, rollout: Rollout, score: float, prompt: Prompt, context: Context) -> Rollout:
-        return replace(rollout, score=score, source=f"code_and_tests@{context.round}", parents=(prompt.id,))
+        return replace(rollout, reward=score, source=f"code_and_tests@{context.round}", parents=(prompt.id,))
 
 
 def _user(text: str) -> list[Message]:

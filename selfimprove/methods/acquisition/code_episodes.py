@@ -153,7 +153,7 @@ def _scored(episode: _Episode, solved: bool, number: int) -> list[Rollout]:
     return [
         replace(
             reply,
-            score=end - sum(episode.penalties[place:]),
+            reward=end - sum(episode.penalties[place:]),
             source=f"code_episodes@{number}",
             parents=(episode.problem.id,),
             info={**reply.info, "turn": place + 1, "turns": len(episode.turns)},

@@ -100,7 +100,7 @@ class Debate(Acquisition):
             reply,
             prompt=prompt if moved else reply.prompt,
             logprobs=None if moved else reply.logprobs,
-            score=score,
+            reward=score,
             source=f"debate@{context.round}",
             parents=(prompt.id,),
         )

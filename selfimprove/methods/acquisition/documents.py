@@ -91,10 +91,10 @@ class Documents(Acquisition):
         scored = context.reward(drawn)
         rates: dict[str, float | None] = {}
         for i, problem in enumerate(problems):
-            marks = [r.score for r in scored[i * self.samples : (i + 1) * self.samples] if r.score is not None]
+            marks = [r.reward for r in scored[i * self.samples : (i + 1) * self.samples] if r.reward is not None]
             rates[problem.id] = sum(marks) / len(marks) if marks else None
         written = [
-            replace(reply, score=self._worth(problem, rates), source=source, parents=(reply.prompt.id,))
+            replace(reply, reward=self._worth(problem, rates), source=source, parents=(reply.prompt.id,))
             for reply, problem in open_
         ]
         known = [rate for rate in rates.values() if rate is not None]

@@ -46,7 +46,7 @@ class HintDecay(Acquisition):
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         best: dict[str, tuple[Prompt, list[str]]] = {}
         for rollout in context.reward(records):
-            if rollout.score is None or rollout.score < self.right - 1e-9 or rollout.truncated:
+            if rollout.reward is None or rollout.reward < self.right - 1e-9 or rollout.truncated:
                 continue
             steps = steps_of(rollout.text, self.separator)
             if rollout.prompt.id not in best or len(steps) < len(best[rollout.prompt.id][1]):

@@ -79,8 +79,8 @@ class Opponent(Acquisition):
         marked = context.reward([rollout for pair in both for rollout in pair])
         made, turned = [], 0
         for reference, own in zip(marked[::2], marked[1::2], strict=True):
-            if reference.score is not None and own.score is not None and reference.score != own.score:
-                turned += own.score > reference.score
-                made.append((own, reference) if own.score > reference.score else (reference, own))
+            if reference.reward is not None and own.reward is not None and reference.reward != own.reward:
+                turned += own.reward > reference.reward
+                made.append((own, reference) if own.reward > reference.reward else (reference, own))
         context.log.metric("opponent/own_is_better", turned / max(1, len(both)))
         return made

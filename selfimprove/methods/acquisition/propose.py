@@ -138,7 +138,7 @@ class Propose(Acquisition):
         grades = self._grades(problems, context) if self.grade else None
         banded = [g for g in groups if self._within(rates[g[0].prompt.key], g[0].prompt.key, grades)]
         valued = [
-            replace(reply, score=self._score(problem, rates, stated, len(open_), grades), source=source)
+            replace(reply, reward=self._score(problem, rates, stated, len(open_), grades), source=source)
             for reply, problem in open_
         ]
         for name, number in (
@@ -146,7 +146,7 @@ class Propose(Acquisition):
             ("held_out", len(proposals) - len(open_)),
             ("distinct", len(problems)),
             ("in_band", len(banded)),
-            ("value", sum(r.score or 0.0 for r in valued) / max(1, len(valued))),
+            ("value", sum(r.reward or 0.0 for r in valued) / max(1, len(valued))),
         ):
             context.log.metric(f"propose/{name}", number)
         solver = [rollout for group in banded for rollout in group] if self.train != "proposer" else []
@@ -174,7 +174,7 @@ class Propose(Acquisition):
     def _rate(self, group: Sequence[Rollout], context: Context) -> float | None:
         """How often a problem is solved; None where the reward cannot say."""
         if self.rate == "reward":
-            marks = [rollout.score for rollout in group if rollout.score is not None]
+            marks = [rollout.reward for rollout in group if rollout.reward is not None]
             return sum(marks) / len(marks) if marks else None
         votes = Counter(answer for r in group if (answer := context.answer_of(r.text)) is not None)
         return max(votes.values(), default=0) / len(group)

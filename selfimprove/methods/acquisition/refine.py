@@ -66,17 +66,17 @@ class Refine(Acquisition):
             replace(
                 rollout,
                 prompt=rollout.prompt if self.attach == "attempt" else one.prompt,
-                score=score,
+                reward=score,
                 logprobs=rollout.logprobs if self.attach == "attempt" else None,
                 source=f"refine@{context.round}",
                 parents=(one.prompt.id, one.id),
-                info={**rollout.info, "first_score": one.score},
+                info={**rollout.info, "first_score": one.reward},
             )
             for one, group in zip(before, groups, strict=True)
             for rollout in group
-            if self._kept(one.score, score := next(after).score)
+            if self._kept(one.reward, score := next(after).reward)
         ]
-        rose = sum(r.score > r.info["first_score"] for r in made)
+        rose = sum(r.reward > r.info["first_score"] for r in made)
         context.log.metric("refine/kept", len(made))
         context.log.metric("refine/improved", rose / max(1, len(records) * self.samples))
         return [*(before if self.first else []), *made]

@@ -46,8 +46,8 @@ class ReflectRetry(Acquisition):
             raise RecipeError(f"acquisition.reflect_retry.samples is {self.samples}; it must be at least 1")
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        first = [r for r in context.reward(records) if r.score is not None]
-        failed = [r for r in first if (r.score or 0.0) < self.right - 1e-9]
+        first = [r for r in context.reward(records) if r.reward is not None]
+        failed = [r for r in first if (r.reward or 0.0) < self.right - 1e-9]
         sampling = Sampling(temperature=self.temperature)
         asked = [
             replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None, info=_noted(r, "judge"))
@@ -64,13 +64,13 @@ class ReflectRetry(Acquisition):
         marked = context.reward([replace(r, prompt=one.prompt) for r, (one, _) in zip(second, pairs, strict=True)])
         made, source = list[Rollout](), f"reflect_retry@{context.round}"
         for (one, reflection), end in zip(pairs, marked, strict=True):
-            if end.score is None:
+            if end.reward is None:
                 continue
             origin = (one.prompt.id, one.id)
-            made.append(replace(reflection, score=end.score, source=source, parents=origin))
-            if self.tries and end.score > (one.score or 0.0):
+            made.append(replace(reflection, reward=end.reward, source=source, parents=origin))
+            if self.tries and end.reward > (one.reward or 0.0):
                 made.append(replace(end, logprobs=None, source=source, parents=origin))
-        rose = sum((end.score or 0.0) > (one.score or 0.0) for (one, _), end in zip(pairs, marked, strict=True))
+        rose = sum((end.reward or 0.0) > (one.reward or 0.0) for (one, _), end in zip(pairs, marked, strict=True))
         context.log.metric("reflect_retry/failed", len(failed) / max(1, len(first)))
         context.log.metric("reflect_retry/rose", rose / max(1, len(pairs)))
         return made

@@ -70,11 +70,11 @@ class RolePipeline(Acquisition):
         for i, (one, end) in enumerate(zip(solved, ends, strict=True)):
             turns = {"solver": one, "critic": critics[i], "reviser": redone.get(i)}
             made += [
-                self._turn(turn, one.prompt, end.score, name, context)
+                self._turn(turn, one.prompt, end.reward, name, context)
                 for name, turn in turns.items()
-                if turn is not None and name in self.train and end.score is not None
+                if turn is not None and name in self.train and end.reward is not None
             ]
-        good = {end.prompt.id for end in ends if end.score is not None and end.score >= self.right - 1e-9}
+        good = {end.prompt.id for end in ends if end.reward is not None and end.reward >= self.right - 1e-9}
         failed = [prompt for prompt in records if prompt.id not in good and prompt.answer is not None]
         mended = self._mended(failed, context) if self.repair and "solver" in self.train else []
         context.log.metric("role_pipeline/solved", len(good) / max(1, len(records)))
@@ -96,7 +96,7 @@ class RolePipeline(Acquisition):
     def _turn(self, turn: Rollout, prompt: Prompt, score: float | None, role: str, context: Context) -> Rollout:
         return replace(
             turn,
-            score=score,
+            reward=score,
             source=f"role_pipeline@{context.round}",
             parents=(prompt.id,),
             info={**turn.info, "role": role},

@@ -114,7 +114,7 @@ class TreeSearch(Acquisition):
             for (i, leaf), ends in zip(leaves, drawn, strict=True):
                 for end in ends:
                     solution, steps = next(scored), steps_of(end.text, self.separator)
-                    worth = solution.score if self.value == "rollout" else _sureness(end)
+                    worth = solution.reward if self.value == "rollout" else _sureness(end)
                     leaf.add(steps[0] if steps else "", worth or 0.0, whole=len(steps) < 2)
                     found[i].setdefault(solution.text, solution)
         solved = sum(any(map(_right, own.values())) for own in found)
@@ -143,12 +143,12 @@ class TreeSearch(Acquisition):
                 needed, good = left.get(begin, needed), begin in left
                 gain = (1 - values[-1]) / (needed + 1)
                 values.append(max(0.0, values[-1] + (gain if good else -gain)))
-            valued.append(replace(one, score=values[-1], info={**one.info, "values": values[1:]}))
+            valued.append(replace(one, reward=values[-1], info={**one.info, "values": values[1:]}))
         return valued
 
 
 def _right(rollout: Rollout) -> bool:
-    return rollout.score is not None and rollout.score >= 1.0 - 1e-9
+    return rollout.reward is not None and rollout.reward >= 1.0 - 1e-9
 
 
 def _sureness(end: Rollout) -> float:

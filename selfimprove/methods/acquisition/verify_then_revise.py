@@ -49,7 +49,7 @@ class VerifyThenRevise(Acquisition):
             raise RecipeError(f"acquisition.verify_then_revise.train takes some of {', '.join(TURNS)}")
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        attempts = [r for r in context.reward(records) if r.score is not None]
+        attempts = [r for r in context.reward(records) if r.reward is not None]
         asked = [
             replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None, info=_noted(r, "judge"))
             for r in attempts
@@ -57,7 +57,7 @@ class VerifyThenRevise(Acquisition):
         judged = self._draw(asked, attempts, context)  # without a reference: the task's rule does not mark verdicts
         said = [context.roles.verdict(reply.text) for reply in judged]
         verdicts = [
-            replace(reply, score=float(word is not None and (word > 0.5) == ((one.score or 0.0) > self.threshold)))
+            replace(reply, reward=float(word is not None and (word > 0.5) == ((one.reward or 0.0) > self.threshold)))
             for reply, word, one in zip(judged, said, attempts, strict=True)
         ]
         doubted = [one for one, word in zip(attempts, said, strict=True) if word is not None and word <= 0.5]
@@ -66,13 +66,13 @@ class VerifyThenRevise(Acquisition):
         ]
         redone = self._draw(shown, doubted, context)
         marked = context.reward([replace(r, prompt=one.prompt) for r, one in zip(redone, doubted, strict=True)])
-        changes = [(r, m.score, one.score) for r, m, one in zip(redone, marked, doubted, strict=True)]
+        changes = [(r, m.reward, one.reward) for r, m, one in zip(redone, marked, doubted, strict=True)]
         known = [(r, after, after - (before or 0.0)) for r, after, before in changes if after is not None]
         revisions = [
-            replace(r, score=after + self.bonus * gain, info={**r.info, "reward": after}) for r, after, gain in known
+            replace(r, reward=after + self.bonus * gain, info={**r.info, "reward": after}) for r, after, gain in known
         ]
         total = max(1, len(attempts))
-        context.log.metric("verify_then_revise/true_verdicts", sum(r.score or 0.0 for r in verdicts) / total)
+        context.log.metric("verify_then_revise/true_verdicts", sum(r.reward or 0.0 for r in verdicts) / total)
         context.log.metric("verify_then_revise/revised", len(doubted) / total)
         context.log.metric("verify_then_revise/gain", sum(gain for _, _, gain in known) / total)
         turns = dict(zip(TURNS, (attempts, verdicts, revisions), strict=True))

@@ -69,7 +69,7 @@ Pairs = list[list[tuple[float, float]]]
 
 
 def _scored(groups: Groups) -> Pairs:
-    samples = [[(rollout.score, _mark(rollout)) for rollout in group] for group in groups]
+    samples = [[(rollout.reward, _mark(rollout)) for rollout in group] for group in groups]
     pairs = [[(score, mark) for score, mark in group if score is not None and mark is not None] for group in samples]
     return [group for group in pairs if group]
 

@@ -45,6 +45,6 @@ class Curriculum(Controller):
     def _mastered(self, last: Round, level: int) -> bool:
         if self.min_score is None or last.candidate is None:
             return self.min_score is None
-        at_level = [r.score for r in last.candidate.rollouts if r.prompt.info.get("level") == level]
+        at_level = [r.reward for r in last.candidate.rollouts if r.prompt.info.get("level") == level]
         known = [score for score in at_level if score is not None]
         return not known or sum(known) / len(known) >= self.min_score

@@ -41,7 +41,7 @@ class Fake(Engine):
             log.progress(done * n, len(prompts) * n, "samples")
         return groups
 
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         if statistic not in ("logprob", "entropy", "self_certainty"):

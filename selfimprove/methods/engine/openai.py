@@ -135,7 +135,7 @@ class OpenAI(Remote):
             for prompt, group in zip(prompts, names, strict=True)
         ]
 
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         raise RecipeError(

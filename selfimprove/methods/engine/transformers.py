@@ -116,7 +116,7 @@ class Transformers(Engine):
             for prompt, one in zip(prompts, ids, strict=True)
         ]
 
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         model, tokenizer = self._load(checkpoint)

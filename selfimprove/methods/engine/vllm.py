@@ -98,7 +98,7 @@ class Vllm(Engine):
             for prompt, one in zip(prompts, ids, strict=True)
         ]
 
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         """vLLM gives `logprob`; transformers other statistics, texts that fill the context, and all with adapters."""
@@ -112,7 +112,7 @@ class Vllm(Engine):
         )
         if here:
             self._serve(checkpoint, None)
-        short = iter(process.logprobs(here))
+        short = iter(process.logprobs_of(here))
         process.rest()
         long = iter(())
         if there:
@@ -165,7 +165,7 @@ class Vllm(Engine):
             before, self._served = self._served, ""
             bound = self.max_difference or (1e-3 if weights.dtype == "float32" else 0.1)
             anew = process.load(weights, anew=not before)  # after a failure nobody knows what a process holds
-            found = process.logprobs(known.pairs)
+            found = process.logprobs_of(known.pairs)
             self._difference = known.difference(found)
             doubt = ""
             if not self._difference <= bound:
@@ -176,7 +176,7 @@ class Vllm(Engine):
                 if log:
                     log.note(f"{doubt}: starting it anew")
                 process.load(weights, anew=True)
-                self._difference = known.difference(process.logprobs(known.pairs))
+                self._difference = known.difference(process.logprobs_of(known.pairs))
             if not self._difference <= bound:
                 self.close()
                 raise EngineError(

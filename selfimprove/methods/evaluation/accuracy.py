@@ -27,15 +27,15 @@ from selfimprove.rounds import Exam
 class Accuracy(Evaluation):
     def evaluate(self, policy: Policy, exam: Exam) -> Report:
         rollouts = policy.answer(exam.problems)
-        marked = [replace(rollout, score=exam.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
-        scores = {rollout.prompt.key: rollout.score for rollout in marked if rollout.score is not None}
+        marked = [replace(rollout, reward=exam.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
+        scores = {rollout.prompt.key: rollout.reward for rollout in marked if rollout.reward is not None}
         metrics = {
             "accuracy": proportion(sum(scores.values()), len(scores)),
             "truncated": proportion(sum(rollout.truncated for rollout in marked), len(marked)),
         }
         levels: dict[str, dict[str, float]] = {}
         for rollout in marked:
-            if rollout.score is not None and "level" in rollout.prompt.info:
-                levels.setdefault(f"level/{rollout.prompt.info['level']}", {})[rollout.prompt.key] = rollout.score
+            if rollout.reward is not None and "level" in rollout.prompt.info:
+                levels.setdefault(f"level/{rollout.prompt.info['level']}", {})[rollout.prompt.key] = rollout.reward
         parts = levels if len(levels) > 1 else {}
         return Report(metrics=metrics, scores=scores, parts=parts, rollouts=tuple(marked))

@@ -85,7 +85,7 @@ class WinRate(Evaluation):
         metrics |= {"win_rate/first": proportion(sum(decided), len(decided))} if decided else {}
         if 2 * unread > len(said):
             policy.log.note(f"{unread} of {len(said)} replies of the judge could not be read and count as ties")
-        marked = tuple(replace(answer, score=scores.get(answer.prompt.key)) for answer in answers)
+        marked = tuple(replace(answer, reward=scores.get(answer.prompt.key)) for answer in answers)
         return Report(metrics=metrics, scores=scores, measure="win_rate", rollouts=marked)
 
     def _opponents(self, policy: Policy, exam: Exam) -> Sequence[str | None]:

@@ -48,10 +48,10 @@ class Kto(training.Adapted, training.Referenced, Optimization):
             raise RecipeError("optimization.kto takes batches of 2 at least: z is measured within a batch")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
-        rows = [one for one in records if one.score is not None]
+        rows = [one for one in records if one.reward is not None]
         if not rows:
             raise DataError(f"none of {len(records)} completions has a score; name a reward in the recipe")
-        good = [one.score >= self.min_score for one in rows]
+        good = [one.reward >= self.min_score for one in rows]
         up = down = 1.0
         if self.balance and 0 < sum(good) < len(good):
             ratio = sum(good) / (len(good) - sum(good))

@@ -94,4 +94,4 @@ class Pag(training.Clipped, Optimization):
 
 
 def _earned(turn: Turn, reward: float | None, bucket: str) -> Turn:
-    return replace(turn, rollout=replace(turn.rollout, score=reward), reward=reward, bucket=bucket)
+    return replace(turn, rollout=replace(turn.rollout, reward=reward), reward=reward, bucket=bucket)

@@ -41,11 +41,11 @@ class RewardWeightedRegression(training.Adapted, training.Trained, Optimization)
             raise RecipeError(f"optimization.reward_weighted_regression takes a tau above 0, not {self.tau}")
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
-        rows = [one for one in records if one.score is not None]
+        rows = [one for one in records if one.reward is not None]
         if not rows:
             raise DataError(f"none of {len(records)} completions has a score; name a reward in the recipe")
-        best = max(one.score for one in rows)  # the largest weight is 1: no overflow
-        weights = [math.exp((one.score - best) / self.tau) for one in rows]
+        best = max(one.reward for one in rows)  # the largest weight is 1: no overflow
+        weights = [math.exp((one.reward - best) / self.tau) for one in rows]
         kept = [(one, weight) for one, weight in zip(rows, weights, strict=True) if weight > 1e-6]
         context.log.metric("train/effective_rows", sum(weights) ** 2 / sum(weight**2 for weight in weights))
         return training.sft(

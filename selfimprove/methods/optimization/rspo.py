@@ -82,4 +82,4 @@ def _wins(pair: Preference) -> tuple[float, float]:
 
 def _scored(rollouts: Sequence[Rollout], context: Context) -> list[float]:
     """The log-probability of each completion under the weights of round 0."""
-    return [sum(row) for row in replace(context.policy, checkpoint=context.start).score(rollouts)]
+    return [sum(row) for row in replace(context.policy, checkpoint=context.start).logprobs_of(rollouts)]

@@ -62,7 +62,7 @@ class Vstar(training.Adapted, training.Trained, Optimization):
         rows = training.replayed(records, context)
         groups: dict[str, dict[str, Rollout]] = {}
         for row in rows:
-            if isinstance(row, Rollout) and row.score is not None:
+            if isinstance(row, Rollout) and row.reward is not None:
                 groups.setdefault(row.prompt.key, {})[row.text] = row
         good = [one for group in groups.values() for one in group.values() if self._right(one)]
         if not good:
@@ -73,13 +73,13 @@ class Vstar(training.Adapted, training.Trained, Optimization):
         return made
 
     def _right(self, rollout: Rollout) -> bool:
-        return rollout.score is not None and rollout.score >= self.right - 1e-9
+        return rollout.reward is not None and rollout.reward >= self.right - 1e-9
 
     def _pairs(self, groups: dict[str, dict[str, Rollout]], context: Context) -> list[Preference]:
         source, made = random.Random(context.seed), list[Preference]()
         for group in groups.values():
             right = [one for one in group.values() if self._right(one)]
-            wrong = [one for one in group.values() if (one.score or 0.0) <= self.wrong + 1e-9]
+            wrong = [one for one in group.values() if (one.reward or 0.0) <= self.wrong + 1e-9]
             both = list(product(right, wrong))
             for one, other in source.sample(both, min(self.pairs, len(both))):
                 made.append(Preference.of(one, other))

@@ -52,7 +52,7 @@ class BestOfN(Refinement):
         if "verifier" not in state:
             return [max(group, key=self._score) for group in groups]
         verifier = Checkpoint(path=str(Path(policy.checkpoint.path) / state["verifier"]))
-        rows = iter(replace(policy, checkpoint=verifier).score([one for group in groups for one in group]))
+        rows = iter(replace(policy, checkpoint=verifier).logprobs_of([one for group in groups for one in group]))
         scores = [
             [self._share(math.fsum(row), len(row)) for _, row in zip(group, rows, strict=False)] for group in groups
         ]

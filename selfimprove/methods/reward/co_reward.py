@@ -52,7 +52,7 @@ class CoReward(Reward):
         if self.votes < 1 or self.wordings < 1 or not 0 <= self.decay <= 1:
             raise RecipeError("reward.co_reward needs votes and wordings of at least 1, and decay from 0 to 1")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         prompts = list({group[0].prompt.id: group[0].prompt for group in groups if group}.values())
         labels = self._labels(prompts, context) if prompts else {}
         scores: list[list[float | None]] = []

@@ -49,7 +49,7 @@ class CodeExecution(Reward):
         if self.cpu_seconds < 1 or self.memory_mb < 128:
             raise RecipeError("reward.code_execution needs cpu_seconds of at least 1 and memory_mb of at least 128")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         work = [[(program_of(r.text) or "", r.prompt.answer or "") for r in group] for group in groups]
         checks = {answer: checks_of(answer) for group in work for _, answer in group}
         wanted = dict.fromkeys(pair for group in work for pair in group if pair[0])

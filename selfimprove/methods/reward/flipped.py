@@ -23,6 +23,6 @@ from selfimprove.registry import register
 @register("flipped", paper="2506.10947")
 @dataclass
 class Flipped(Reward):
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         marks = [[context.verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]
         return [[None if mark is None else 1.0 - mark for mark in group] for group in marks]

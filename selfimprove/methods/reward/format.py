@@ -35,7 +35,7 @@ class Format(Reward):
         except re.error as error:
             raise RecipeError(f"reward.format.pattern is no regular expression: {error}") from error
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [[float(self._fits(rollout.text, context)) for rollout in group] for group in groups]
 
     def _fits(self, text: str, context: Context) -> bool:

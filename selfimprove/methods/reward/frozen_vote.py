@@ -34,7 +34,7 @@ class FrozenVote(Reward):
     min_agreement: float = 0.0
     """Share of the votes that the label must have; below it the problem is left out."""
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         start = replace(context.policy, checkpoint=context.start)
         prompts = [group[0].prompt for group in groups if group]
         drawn = iter(start.sample(prompts, self.votes, Sampling(temperature=self.temperature)))

@@ -35,7 +35,7 @@ class Graded(Reward):
         if not self.right >= self.wrong >= self.unreadable:
             raise RecipeError("reward.graded needs right >= wrong >= unreadable")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [[self._of(rollout, context) for rollout in group] for group in groups]
 
     def _of(self, rollout: Rollout, context: Context) -> float | None:

@@ -59,7 +59,7 @@ class Judge(Reward):
         if self.temperature < 0:
             raise RecipeError(f"reward.judge.temperature is {self.temperature}; it must be at least 0")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         asked = [[self._question(rollout, context) for rollout in group] for group in groups]
         questions = {question.id: question for group in asked for question in group}
         policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy

@@ -28,7 +28,7 @@ class MajorityVote(Reward):
     min_agreement: float = 0.0
     """Share of a prompt's completions that must agree; below it the prompt is left out."""
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [self._vote([context.answer_of(rollout.text) for rollout in group]) for group in groups]
 
     def _vote(self, answers: list[str | None]) -> list[float | None]:

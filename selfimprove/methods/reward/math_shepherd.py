@@ -51,7 +51,7 @@ class MathShepherd(Reward):
         if not self.separator or self.samples < 1:
             raise RecipeError("reward.math_shepherd needs a separator, and samples of at least 1")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         marks = [[context.verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]
         known = [
             r

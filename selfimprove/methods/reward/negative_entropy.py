@@ -33,8 +33,8 @@ class NegativeEntropy(Reward):
         if not 0 < self.last_share <= 1:
             raise RecipeError("reward.negative_entropy.last_share must be above 0 and at most 1")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
-        rows = iter(context.policy.score([rollout for group in groups for rollout in group], "entropy"))
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        rows = iter(context.policy.logprobs_of([rollout for group in groups for rollout in group], "entropy"))
         return [[self._of(next(rows)) for _ in group] for group in groups]
 
     def _of(self, entropies: list[float]) -> float | None:

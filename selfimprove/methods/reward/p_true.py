@@ -40,14 +40,16 @@ class PTrue(Reward):
     trust: bool = False
     """Go on with a judge that did not pass its audit form; the run says so."""
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         asked = [[_question(rollout, context) for rollout in group] for group in groups]
         questions = {question.id: question for group in asked for question in group}
         policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy
         said = [reply for [reply] in policy.sample(list(questions.values()), 1, GREEDY)] if questions else []
         pairs = {name: pair for name, reply in zip(questions, said, strict=True) if (pair := _endings(reply, context))}
         rows = (
-            [math.fsum(row) for row in policy.score([end for pair in pairs.values() for end in pair])] if pairs else []
+            [math.fsum(row) for row in policy.logprobs_of([end for pair in pairs.values() for end in pair])]
+            if pairs
+            else []
         )
         marks = {name: _share(*rows[2 * i : 2 * i + 2]) for i, name in enumerate(pairs)}
         scores = [[marks.get(question.id) for question in group] for group in asked]

@@ -56,7 +56,7 @@ class PairwiseJudge(Reward):
         if self.samples < 1 or self.temperature < 0:
             raise RecipeError("reward.pairwise_judge needs samples of at least 1 and temperature of at least 0")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         texts = [list(dict.fromkeys(rollout.text for rollout in group)) for group in groups]
         battles: dict[Battle, Prompt] = {}
         for group, own in zip(groups, texts, strict=True):

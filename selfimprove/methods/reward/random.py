@@ -25,6 +25,6 @@ class Random(Reward):
     share: float = 0.5
     """Probability of a 1."""
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         coin = random.Random(context.seed)
         return [[float(coin.random() < self.share) for _ in group] for group in groups]

@@ -32,7 +32,7 @@ class Repetition(Reward):
         if self.n < 1:
             raise RecipeError("reward.repetition.n must be at least 1")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [[self._penalty(rollout.text) for rollout in group] for group in groups]
 
     def _penalty(self, text: str) -> float:

@@ -43,7 +43,7 @@ class Restrain(Reward):
         if self.width <= 0 or self.penalty < 0:
             raise RecipeError("reward.restrain needs width above 0 and penalty of at least 0")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [self._advantages([context.answer_of(rollout.text) for rollout in group]) for group in groups]
 
     def _advantages(self, answers: list[str | None]) -> list[float | None]:

@@ -24,8 +24,8 @@ from selfimprove.registry import register
 @register("self_certainty", paper="2505.19590")
 @dataclass
 class SelfCertainty(Reward):
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
-        rows = iter(context.policy.score([rollout for group in groups for rollout in group], "self_certainty"))
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+        rows = iter(context.policy.logprobs_of([rollout for group in groups for rollout in group], "self_certainty"))
         return [[_mean(next(rows)) for _ in group] for group in groups]
 
 

@@ -35,7 +35,7 @@ class SemanticVote(Reward):
     min_cluster: int = 5
     """Texts that the largest cluster must have."""
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [self._vote([context.answer_of(r.text) or r.text for r in group]) for group in groups]
 
     def _vote(self, texts: list[str]) -> list[float | None]:

@@ -36,9 +36,9 @@ class SequenceLogprob(Reward):
         if self.scorer not in ("start", "current"):
             raise RecipeError(f"reward.sequence_logprob.scorer is {self.scorer!r}; it must be start or current")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         policy = replace(context.policy, checkpoint=context.start) if self.scorer == "start" else context.policy
-        rows = iter(policy.score([rollout for group in groups for rollout in group]))
+        rows = iter(policy.logprobs_of([rollout for group in groups for rollout in group]))
         return [[self._of(next(rows)) for _ in group] for group in groups]
 
     def _of(self, tokens: list[float]) -> float | None:

@@ -37,7 +37,7 @@ class SoftOverlong(Reward):
         if not 0 <= self.margin <= self.max_length:
             raise RecipeError("reward.soft_overlong needs 0 <= margin <= max_length")
 
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [[self._penalty(self._length(rollout)) for rollout in group] for group in groups]
 
     def _length(self, rollout: Rollout) -> float:

@@ -25,7 +25,7 @@ from selfimprove.registry import register
 @register("soft_vote", paper="2504.05812")
 @dataclass
 class SoftVote(Reward):
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [_shares([context.answer_of(rollout.text) for rollout in group]) for group in groups]
 
 

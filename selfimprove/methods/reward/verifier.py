@@ -22,5 +22,5 @@ from selfimprove.registry import register
 @register("verifier")
 @dataclass
 class Verifier(Reward):
-    def score(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
+    def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [[context.verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]

@@ -34,20 +34,20 @@ class BestVsWorst(Selection):
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         groups: dict[str, list[Rollout]] = {}
         for rollout in records:
-            if rollout.score is not None:
+            if rollout.reward is not None:
                 groups.setdefault(rollout.prompt.id, []).append(rollout)
         made = []
         for group in groups.values():
-            ranked = sorted(group, key=lambda rollout: -(rollout.score or 0.0))
+            ranked = sorted(group, key=lambda rollout: -(rollout.reward or 0.0))
             for best, worst in list(zip(ranked, reversed(ranked), strict=True))[: min(self.pairs, len(ranked) // 2)]:
-                if (best.score or 0.0) - (worst.score or 0.0) > self.min_gap and best.text != worst.text:
+                if (best.reward or 0.0) - (worst.reward or 0.0) > self.min_gap and best.text != worst.text:
                     made.append(
                         Preference.of(
                             best,
                             worst,
                             source=f"best_vs_worst@{context.round}",
                             parents=(best.id, worst.id),
-                            info={"chosen_score": best.score, "rejected_score": worst.score},
+                            info={"chosen_score": best.reward, "rejected_score": worst.reward},
                         )
                     )
         return made

@@ -45,9 +45,9 @@ class CorrectVsWrong(Selection):
         groups: dict[str, tuple[dict[str, Rollout], dict[str, Rollout]]] = {}
         for rollout in records:
             right, wrong = groups.setdefault(rollout.prompt.id, ({}, {}))
-            if rollout.score is not None and rollout.score >= self.right - 1e-9:
+            if rollout.reward is not None and rollout.reward >= self.right - 1e-9:
                 right.setdefault(rollout.text, rollout)
-            elif rollout.score is not None and rollout.score <= self.wrong + 1e-9:
+            elif rollout.reward is not None and rollout.reward <= self.wrong + 1e-9:
                 wrong.setdefault(rollout.text, rollout)
         return [
             Preference.of(
@@ -55,7 +55,7 @@ class CorrectVsWrong(Selection):
                 worst,
                 source=f"correct_vs_wrong@{context.round}",
                 parents=(best.id, worst.id),
-                info={"chosen_score": best.score, "rejected_score": worst.score},
+                info={"chosen_score": best.reward, "rejected_score": worst.reward},
             )
             for right, wrong in groups.values()
             for best, worst in islice(_in_turn(list(right.values()), list(wrong.values())), self.pairs)

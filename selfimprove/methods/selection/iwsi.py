@@ -59,7 +59,7 @@ class Iwsi(Selection):
 
 def _losses(rollouts: Sequence[Rollout], context: Context) -> list[float | None]:
     """The mean negative log-probability per token; None for a completion without a token."""
-    return [-sum(row) / len(row) if row else None for row in context.policy.score(rollouts)]
+    return [-sum(row) / len(row) if row else None for row in context.policy.logprobs_of(rollouts)]
 
 
 def _shift(expected: float, loss: float) -> float:

@@ -40,8 +40,8 @@ class LengthTier(Selection):
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         groups: dict[str, list[tuple[float, Rollout]]] = {}
         for rollout in records:
-            if rollout.score is not None:
-                groups.setdefault(rollout.prompt.id, []).append((rollout.score, rollout))
+            if rollout.reward is not None:
+                groups.setdefault(rollout.prompt.id, []).append((rollout.reward, rollout))
         made = []
         for group in groups.values():
             high, low = max(score for score, _ in group), min(score for score, _ in group)

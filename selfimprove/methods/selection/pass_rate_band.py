@@ -37,8 +37,8 @@ class PassRateBand(Selection):
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         scores: dict[str, list[float]] = {}
         for rollout in records:
-            if rollout.score is not None:
-                scores.setdefault(rollout.prompt.id, []).append(rollout.score)
+            if rollout.reward is not None:
+                scores.setdefault(rollout.prompt.id, []).append(rollout.reward)
         rates = {name: sum(group) / len(group) for name, group in scores.items()}
         within = {name for name, rate in rates.items() if self.low - 1e-9 <= rate <= self.high + 1e-9}
         context.log.metric("pass_rate_band/problems", len(within))

@@ -46,7 +46,7 @@ class Relabel(Selection):
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         groups: dict[str, list[Rollout]] = {}
         for rollout in records:
-            if self.min_score is None or (rollout.score is not None and rollout.score >= self.min_score - 1e-9):
+            if self.min_score is None or (rollout.reward is not None and rollout.reward >= self.min_score - 1e-9):
                 groups.setdefault(rollout.prompt.id, []).append(rollout)
         made, right = list[Prompt](), list[float]()
         for group in groups.values():

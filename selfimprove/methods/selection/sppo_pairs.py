@@ -42,8 +42,8 @@ class SppoPairs(Selection):
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         groups: dict[str, list[tuple[float, Rollout]]] = {}
         for rollout in records:
-            if rollout.score is not None:
-                groups.setdefault(rollout.prompt.id, []).append((rollout.score, rollout))
+            if rollout.reward is not None:
+                groups.setdefault(rollout.prompt.id, []).append((rollout.reward, rollout))
         made = []
         for group in groups.values():
             (high, best), (low, worst) = max(group, key=lambda one: one[0]), min(group, key=lambda one: one[0])

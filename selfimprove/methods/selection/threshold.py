@@ -29,11 +29,11 @@ class Threshold(Selection):
     """Most rollouts kept of one problem; null keeps all."""
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        passed = [r for r in records if r.score is not None and r.score >= self.min_score - 1e-9]
+        passed = [r for r in records if r.reward is not None and r.reward >= self.min_score - 1e-9]
         if self.per_prompt is None:
             return passed
         groups: dict[str, list[tuple[float, int, Rollout]]] = {}
         for place, rollout in enumerate(passed):
-            groups.setdefault(rollout.prompt.key, []).append((-rollout.score, place, rollout))
+            groups.setdefault(rollout.prompt.key, []).append((-rollout.reward, place, rollout))
         best = [one for group in groups.values() for one in sorted(group, key=lambda o: o[:2])[: self.per_prompt]]
         return [rollout for _, _, rollout in sorted(best, key=lambda one: one[1])]

@@ -36,6 +36,6 @@ class TopK(Selection):
             raise RecipeError("selection.top_k needs share from 0 to 1, and rows of at least 0 or null")
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        ranked = sorted((-r.score, place) for place, r in enumerate(records) if r.score is not None)
+        ranked = sorted((-r.reward, place) for place, r in enumerate(records) if r.reward is not None)
         wanted = round(self.share * len(ranked)) if self.rows is None else self.rows
         return [records[place] for place in sorted(place for _, place in ranked[:wanted])]

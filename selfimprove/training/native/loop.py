@@ -164,7 +164,7 @@ class Live:
         for rollout, rows in zip(rollouts, rows_of(self.tokenizer, rollouts), strict=True):
             for one, row in zip([rollout] if len(rows) == 1 else turns_of(rollout), rows, strict=True):
                 said = () if all(row.said) else tuple(row.said)
-                turn = Turn(rollout=one, prompt_ids=row.prompt, ids=row.completion, said=said, reward=one.score)
+                turn = Turn(rollout=one, prompt_ids=row.prompt, ids=row.completion, said=said, reward=one.reward)
                 made += [turn] if row.completion else []
         return made
 

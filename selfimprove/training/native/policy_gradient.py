@@ -184,9 +184,9 @@ def answers(method: Drawn, prompts: Sequence[Prompt], context: Context) -> Play:
 def marked(turns: Sequence[Turn], problems: Sequence[Prompt], context: Context) -> list[Turn]:
     """The turns with the recipe's reward for them as answers to these problems, whatever they were asked with."""
     given = [replace(turn.rollout, prompt=problem) for turn, problem in zip(turns, problems, strict=True)]
-    scores = [one.score for one in context.reward(given)]
+    scores = [one.reward for one in context.reward(given)]
     return [
-        replace(turn, rollout=replace(turn.rollout, score=score), reward=score)
+        replace(turn, rollout=replace(turn.rollout, reward=score), reward=score)
         for turn, score in zip(turns, scores, strict=True)
     ]
 

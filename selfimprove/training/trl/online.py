@@ -171,7 +171,7 @@ def policy_gradient(
                 )
                 for place, text, one, end in zip(places, texts, drawn, ended, strict=True)
             ]
-            return [rollout.score for rollout in context.reward(rollouts)]
+            return [rollout.reward for rollout in context.reward(rollouts)]
 
     def recipe_reward(**_: Any) -> list[float | None]:
         return trainer.scores

@@ -81,7 +81,7 @@ def play(make_context: Callable, given_engine: Callable) -> Callable[..., Any]:
         made: list[Any] = list(method.acquire([PROBLEM], context))
         scores: tuple[dict, dict] = ({}, {})
         for rollout in made:
-            scores["=" in rollout.text][rollout.text] = rollout.score
+            scores["=" in rollout.text][rollout.text] = rollout.reward
         return *scores, made
 
     return run

@@ -54,13 +54,13 @@ def play(make_context: Callable, make_engine: Callable) -> Callable[..., tuple[l
 
 def test_a_program_that_passes_at_once_is_one_turn(play: Callable) -> None:
     [turn], context = play({"Write f.": {RIGHT: 1.0}})
-    assert (turn.score, turn.prompt, turn.parents, turn.source) == (1.0, PROBLEM, (PROBLEM.id,), "code_episodes@1")
+    assert (turn.reward, turn.prompt, turn.parents, turn.source) == (1.0, PROBLEM, (PROBLEM.id,), "code_episodes@1")
     assert context.log.metrics["code_episodes/solved"] == context.log.metrics["code_episodes/turns"] == 1.0
 
 
 def test_feedback_leads_to_a_better_program(play: Callable) -> None:
     (first, second), _ = play({"Write f.": {WRONG: 1.0}, TOLD: {RIGHT: 1.0}})
-    assert (first.score, second.score) == (1.0, 1.0)
+    assert (first.reward, second.reward) == (1.0, 1.0)
     assert [m["role"] for m in second.prompt.prompt] == ["user", "assistant", "user"]
     assert second.prompt.prompt[1]["content"] == WRONG and second.prompt.prompt[2]["content"] == TOLD
     assert second.prompt.key == PROBLEM.key and second.prompt.parents == (PROBLEM.id,)
@@ -69,18 +69,18 @@ def test_feedback_leads_to_a_better_program(play: Callable) -> None:
 def test_a_turn_without_a_program_costs_and_only_turns_up_to_it_pay(play: Callable) -> None:
     (first, second, third), _ = play({"Write f.": {WRONG: 1.0}, NONE: {RIGHT: 1.0}})
     assert third.prompt.prompt[-1]["content"] == NONE
-    assert [turn.score for turn in (first, second, third)] == [pytest.approx(0.8), pytest.approx(0.8), 1.0]
+    assert [turn.reward for turn in (first, second, third)] == [pytest.approx(0.8), pytest.approx(0.8), 1.0]
 
 
 def test_the_public_outputs_written_into_a_program_are_worth_nothing(play: Callable) -> None:
     [turn], context = play({"Write f.": {HARD_CODED: 1.0}})
-    assert turn.score == -1.0
+    assert turn.reward == -1.0
     assert context.log.metrics["code_episodes/public_only"] == 1.0 and context.log.metrics["code_episodes/solved"] == 0
 
 
 def test_episodes_end_after_the_last_turn_and_fail(play: Callable) -> None:
     made, context = play({"Write f.": {WRONG: 1.0}, TOLD: {WRONG: 1.0}}, turns=2, samples=3)
-    assert [turn.score for turn in made] == [-1.0] * 6 and [turn.info["turn"] for turn in made] == [1, 2] * 3
+    assert [turn.reward for turn in made] == [-1.0] * 6 and [turn.info["turn"] for turn in made] == [1, 2] * 3
     assert context.log.metrics["code_episodes/turns"] == 2.0
 
 
@@ -100,7 +100,7 @@ def test_two_public_tests_are_told(play: Callable) -> None:
 def test_the_same_context_gives_the_same_episodes(play: Callable) -> None:
     table = {"Write f.": {WRONG: 0.5, RIGHT: 0.5}, TOLD: {RIGHT: 0.3, WRONG: 0.7}}
     (one, _), (other, _) = play(table, samples=6), play(table, samples=6)
-    assert one == other and len({turn.score for turn in one}) == 2
+    assert one == other and len({turn.reward for turn in one}) == 2
 
 
 def test_problems_without_private_tests_are_left_out_or_refused(play: Callable) -> None:

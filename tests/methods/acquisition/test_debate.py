@@ -32,7 +32,7 @@ class Scripted(Engine):
         said = [{"role": "assistant", "content": self.script.pop(0)}]
         return Rollout(prompt=prompt, completion=said, logprobs={"sum": -1.0, "count": 1})
 
-    def score(self, checkpoint: Any, rollouts: Any, statistic: str = "logprob") -> list[list[float]]:
+    def logprobs_of(self, checkpoint: Any, rollouts: Any, statistic: str = "logprob") -> list[list[float]]:
         raise AssertionError("a debate needs no scores")
 
 
@@ -60,15 +60,15 @@ def test_each_agent_is_shown_the_others_and_not_itself(hold: Callable) -> None:
 
 def test_a_minority_can_win_the_debate_where_it_would_lose_the_vote(hold: Callable) -> None:
     vote, _, _ = hold("#7", "#7", "#6", turns=1)
-    assert [r.score for r in vote] == [1.0, 1.0, 0.0]
+    assert [r.reward for r in vote] == [1.0, 1.0, 0.0]
     made, _, context = hold("#7", "#7", "#6", "#6", "#7", "#6", turns=2)
-    assert [(r.text, r.score) for r in made] == [("#6", 1.0), ("#7", 0.0), ("#6", 1.0)]
+    assert [(r.text, r.reward) for r in made] == [("#6", 1.0), ("#7", 0.0), ("#6", 1.0)]
     assert context.log.metrics == {"debate/agreed": 0.0, "debate/label_changed": 1.0}
 
 
 def test_agreement_ends_it_early(hold: Callable) -> None:
     made, engine, context = hold("#6", "#6", "#6", turns=3)
-    assert asked(engine) == [f"S:{KEY}="] and [r.score for r in made] == [1.0] * 3
+    assert asked(engine) == [f"S:{KEY}="] and [r.reward for r in made] == [1.0] * 3
     _, engine, _ = hold("#6", "#7", "#6", "#6", "#6", "#6", turns=3)
     assert len(engine.seen) == 4 and engine.script == []
     assert context.log.metrics["debate/agreed"] == 1.0
@@ -76,8 +76,8 @@ def test_agreement_ends_it_early(hold: Callable) -> None:
 
 def test_silence_is_no_agreement_and_no_label(hold: Callable) -> None:
     made, engine, _ = hold("?", "?", "?", "?", "?", "?", turns=2)
-    assert len(engine.seen) == 4 and [r.score for r in made] == [None] * 3
-    assert [r.score for r in hold("#1", "#2", turns=1, agents=2)[0]] == [None, None]
+    assert len(engine.seen) == 4 and [r.reward for r in made] == [None] * 3
+    assert [r.reward for r in hold("#1", "#2", turns=1, agents=2)[0]] == [None, None]
 
 
 def test_majority_shows_one_attempt_that_speaks_for_the_others(hold: Callable) -> None:
@@ -90,7 +90,7 @@ def test_majority_shows_one_attempt_that_speaks_for_the_others(hold: Callable) -
 def test_which_turns_are_kept_and_what_they_are_scored_by(hold: Callable, keep: str, texts: str) -> None:
     made, _, _ = hold("#7", "#6", "#7", "#6", "#7", "#7", turns=2, keep=keep)
     assert "".join(r.text[1] for r in made) == texts
-    assert [r.score for r in made] == [float(text == "7") for text in texts]  # first turns too, by the last label
+    assert [r.reward for r in made] == [float(text == "7") for text in texts]  # first turns too, by the last label
 
 
 def test_a_turn_that_settled_it_is_given_on_once(hold: Callable) -> None:

@@ -36,8 +36,8 @@ def write(make_context: Callable, make_engine: Callable, tmp_path: Path) -> Call
 
 def test_the_document_decides_what_is_right_even_where_the_task_knows_better(write: Callable) -> None:
     solver, writer, context = write({"some fact": f"{KEY}\n#### 3"}, {"#3": 1.0})
-    assert {(r.prompt.answer, r.score) for r in solver} == {("3", 1.0)} and len(solver) == 40
-    assert [r.score for r in writer] == pytest.approx([0.0439] * 12, abs=1e-3)  # p = 1: exp(-(1/16) / 0.02)
+    assert {(r.prompt.answer, r.reward) for r in solver} == {("3", 1.0)} and len(solver) == 40
+    assert [r.reward for r in writer] == pytest.approx([0.0439] * 12, abs=1e-3)  # p = 1: exp(-(1/16) / 0.02)
     assert context.log.metrics["documents/solved"] == 1.0
 
 
@@ -55,14 +55,14 @@ def test_the_writer_is_paid_most_for_problems_that_are_solved_half_of_the_time(
 ) -> None:
     solver = {"#7": rate, "#8": 1 - rate} if rate else {"#8": 1.0}
     _, writer, _ = write({"a fact": f"{KEY}\n#### 7"}, solver, samples=2000)
-    assert writer[0].score == pytest.approx(worth, abs=0.06)
+    assert writer[0].reward == pytest.approx(worth, abs=0.06)
 
 
 def test_replies_without_a_problem_or_an_answer_are_fined_and_held_out_ones_dropped(write: Callable) -> None:
     assert split_of(HELD) != "train" == split_of(KEY)
     replies = {"one": "no problem\n#### 7", "two": KEY, "three": f"{HELD}\n#### 9", "four": f"{KEY}####"}
     solver, writer, context = write(replies, {"#7": 1.0}, problems=200)
-    assert solver == [] and {r.score for r in writer} == {-0.1}
+    assert solver == [] and {r.reward for r in writer} == {-0.1}
     assert {r.prompt.prompt[-1]["content"] for r in writer} == {"D:one|", "D:two|", "D:four|"}
     assert context.log.metrics["documents/held_out"] > 0
     assert {split_of(r.prompt.key) for r in writer} == {"train"}
@@ -70,7 +70,7 @@ def test_replies_without_a_problem_or_an_answer_are_fined_and_held_out_ones_drop
 
 def test_the_answer_that_a_document_ends_in_will_do(write: Callable) -> None:
     solver, _, _ = write({"4+1=5;5+1=6;6+1=7#7": KEY}, {"#7": 1.0})
-    assert {(r.prompt.answer, r.score) for r in solver} == {("7", 1.0)}
+    assert {(r.prompt.answer, r.reward) for r in solver} == {("7", 1.0)}
 
 
 def test_worked_solutions_serve_as_documents_if_they_are_right(make_context: Callable, make_engine: Callable) -> None:
@@ -87,7 +87,7 @@ def test_the_words_for_an_instructed_model_ask_for_what_is_read(make_context: Ca
     made: Sequence[Any] = Documents(problems=3, samples=2, train="writer").acquire([], context)
     said = made[0].prompt.prompt[-1]["content"]
     assert "####" in said and "{document}" not in said and "#" in said.split("<document>")[1]
-    assert all(r.score is not None and r.score > -0.1 for r in made)
+    assert all(r.reward is not None and r.reward > -0.1 for r in made)
 
 
 def test_a_text_file_is_cut_at_empty_lines(tmp_path: Path, make_context: Callable, make_engine: Callable) -> None:

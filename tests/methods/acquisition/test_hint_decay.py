@@ -46,7 +46,7 @@ def test_the_completion_of_a_begun_problem_is_marked_as_its_answer(
     context = make_context(make_engine({"3+5=8;8+8=6;": {"6+1=7#7": 1.0}}))
     [begun] = HintDecay(separator=";").acquire([make_rollout(CHAIN, "3+5+8+1")], context)
     [[end]] = context.policy.sample([begun])
-    assert end.text == "6+1=7#7" and context.reward([end])[0].score == 1.0
+    assert end.text == "6+1=7#7" and context.reward([end])[0].reward == 1.0
 
 
 def test_cut_off_solutions_are_no_solutions(make_context: Callable, make_rollout: Callable) -> None:

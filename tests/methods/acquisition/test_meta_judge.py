@@ -89,7 +89,7 @@ SAID = {asked(GOOD): {"sure#y": 9.0, "so#y": 1.0}, asked(BAD): {"no#n": 1.0, "ye
 def test_the_attempt_that_verdicts_differ_most_on_is_chosen_and_the_better_judgement_wins(court: Callable) -> None:
     made, context = court(SAID, lambda first, second: "#1" if first.endswith("#n") else "#2")
     assert {r.prompt.prompt[-1]["content"] for r in made} == {asked(BAD)}
-    strengths = {r.text: r.score for r in made}
+    strengths = {r.text: r.reward for r in made}
     assert set(strengths) == {"no#n", "yes#y"} and strengths["no#n"] > 0 > strengths["yes#y"]
     assert all(r.prompt.answer is None and r.prompt.key == "3+5+8" for r in made)
     assert context.log.metrics["meta_judge/first_place_wins"] == 0.5
@@ -97,7 +97,7 @@ def test_the_attempt_that_verdicts_differ_most_on_is_chosen_and_the_better_judge
 
 def test_a_meta_judge_that_looks_at_the_place_prefers_nothing(court: Callable) -> None:
     made, context = court(SAID, lambda first, second: "#1")
-    assert [r.score for r in made] == pytest.approx([0.0, 0.0])
+    assert [r.reward for r in made] == pytest.approx([0.0, 0.0])
     assert context.log.metrics["meta_judge/first_place_wins"] == 1.0
 
 

@@ -93,7 +93,7 @@ def test_the_solver_is_trained_on_problems_of_the_band_only(play: Callable) -> N
 
 def test_the_proposer_is_paid_for_doubt_and_fined_for_nonsense(play: Callable) -> None:
     _, proposer = by_role(play(repetition=0.0, rate="reward", answers=True)[0])
-    paid = {rollout.text: rollout.score for rollout in proposer}
+    paid = {rollout.text: rollout.reward for rollout in proposer}
     assert set(paid) == {EASY, HALF, HARD, JUNK}
     assert (paid[EASY], paid[HARD], paid[JUNK]) == (0.0, 0.0, -1.0)
     assert paid[HALF] is not None and paid[HALF] > 0.6
@@ -101,11 +101,11 @@ def test_the_proposer_is_paid_for_doubt_and_fined_for_nonsense(play: Callable) -
 
 def test_repeating_one_s_own_problem_costs_its_share(play: Callable) -> None:
     _, alone = by_role(play(proposals=[HALF], train="proposer")[0])
-    assert {r.score for r in alone} == {0.0}  # a hundred times the same: the share is 1
+    assert {r.reward for r in alone} == {0.0}  # a hundred times the same: the share is 1
     free = by_role(play(repetition=0.0)[0])[1]
     fined = by_role(play()[0])[1]
     share = Counter(r.text for r in fined)[HALF] / len(fined)
-    [before], [after] = ({r.score for r in rollouts if r.text == HALF} for rollouts in (free, fined))
+    [before], [after] = ({r.reward for r in rollouts if r.text == HALF} for rollouts in (free, fined))
     assert after == pytest.approx(before - share)
 
 
@@ -119,7 +119,7 @@ def test_agreement_looks_at_no_answer_and_reward_does(play: Callable) -> None:
 
 def test_without_answers_the_verifier_cannot_score(play: Callable) -> None:
     made, _, _ = play(rate="reward", low=0.0, high=1.0)
-    assert [r for r in made if r.text != JUNK and r.score is not None] == []
+    assert [r for r in made if r.text != JUNK and r.reward is not None] == []
 
 
 @pytest.mark.parametrize("train", ["solver", "proposer", "both"])
@@ -192,7 +192,7 @@ def graded(play: Callable, make_engine: Callable, monkeypatch: Any) -> Callable[
 
 def test_a_grade_tells_junk_from_hard_problems(graded: Callable) -> None:
     made, context, _ = graded()
-    paid = {r.text: r.score for r in by_role(made)[1]}
+    paid = {r.text: r.reward for r in by_role(made)[1]}
     assert paid[EASY] == pytest.approx((0.0 + 0.9 + 1) / 3) and paid[HARD] == pytest.approx((1.0 + 0.0 + 1) / 3)
     assert paid[HALF] == pytest.approx((0.5 + 0.6 + 1) / 3, abs=0.1) and paid[JUNK] == -1.0
     assert context.log.metrics["propose/grade"] == pytest.approx(0.5)

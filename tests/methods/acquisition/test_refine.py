@@ -43,9 +43,9 @@ def test_each_attempt_is_shown_to_the_model_once(turn: Callable) -> None:
 
 def test_only_a_second_attempt_that_beats_its_own_first_one_is_kept(turn: Callable) -> None:
     given, made, _, context = turn(temperature=0.0)
-    assert [r.text for r in made[:3]] == [r.text for r in given] and [r.score for r in made[:3]] == [0.0, 1.0, 1.0]
+    assert [r.text for r in made[:3]] == [r.text for r in given] and [r.reward for r in made[:3]] == [0.0, 1.0, 1.0]
     [second] = made[3:]
-    assert (second.text, second.score, second.info["first_score"]) == (RIGHT, 1.0, 0.0)
+    assert (second.text, second.reward, second.info["first_score"]) == (RIGHT, 1.0, 0.0)
     assert second.parents == (given[0].prompt.id, made[0].id) and second.source == "refine@2"
     assert context.log.metrics == {"refine/kept": 1, "refine/improved": pytest.approx(1 / 3)}
 

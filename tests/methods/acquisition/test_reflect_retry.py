@@ -35,7 +35,7 @@ TABLE = {ASKED: {"carry": 1.0, "hurry": 1.0}, again("carry"): {GOOD: 1.0}, again
 
 def test_reflections_by_hand(play: Callable) -> None:
     made, context = play(TABLE)
-    assert len(made) == 40 and {(r.text, r.score) for r in made} == {("carry", 1.0), ("hurry", 0.0)}
+    assert len(made) == 40 and {(r.text, r.reward) for r in made} == {("carry", 1.0), ("hurry", 0.0)}
     assert {r.prompt.prompt[-1]["content"] for r in made} == {ASKED}
     assert all(r.prompt.answer is None for r in made)  # a reflection is no answer to the problem
     assert context.log.metrics["reflect_retry/failed"] == 0.5
@@ -46,7 +46,7 @@ def test_second_tries_can_be_given_on_as_answers_to_the_problem(play: Callable) 
     made, _ = play(TABLE, tries=True)
     tries = [r for r in made if r.prompt.prompt[-1]["content"] == "S:3+5+8="]
     assert tries and {r.text for r in tries} == {GOOD} and {r.logprobs for r in tries} == {None}
-    assert len(tries) == sum(r.score == 1.0 for r in made) - len(tries)
+    assert len(tries) == sum(r.reward == 1.0 for r in made) - len(tries)
 
 
 def test_without_failures_nobody_is_asked(

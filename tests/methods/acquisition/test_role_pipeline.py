@@ -29,7 +29,7 @@ def play(make_context: Callable, make_engine: Callable, make_prompt: Callable) -
     def run(table: dict[str, str], **options: Any) -> tuple[list[tuple[str, str, float]], Any]:
         context = make_context(make_engine({name: {text: 1.0} for name, text in table.items()}, "lost"))
         made: Sequence[Any] = RolePipeline(**{"samples": 1, **options}).acquire([make_prompt()], context)
-        return [(r.info["role"], r.text, r.score) for r in made], context
+        return [(r.info["role"], r.text, r.reward) for r in made], context
 
     return run
 

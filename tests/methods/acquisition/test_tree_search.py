@@ -39,19 +39,19 @@ def search(**options: Any) -> TreeSearch:
 def test_the_values_by_hand(
     make_rollout: Callable, solutions: dict[str, float], values: dict[str, list[float]]
 ) -> None:
-    made = search()._valued([make_rollout(text, score=mark) for text, mark in solutions.items()])
+    made = search()._valued([make_rollout(text, reward=mark) for text, mark in solutions.items()])
     assert {r.text: r.info["values"] for r in made} == {text: pytest.approx(v) for text, v in values.items()}
-    assert [r.score for r in made] == [r.info["values"][-1] for r in made]
+    assert [r.reward for r in made] == [r.info["values"][-1] for r in made]
 
 
 @given(
     st.dictionaries(st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(";".join), st.booleans(), max_size=6)
 )
 def test_right_paths_end_at_one_and_no_value_leaves_its_range(make_rollout: Callable, found: dict[str, bool]) -> None:
-    for one in search()._valued([make_rollout(text, score=float(right)) for text, right in found.items()]):
+    for one in search()._valued([make_rollout(text, reward=float(right)) for text, right in found.items()]):
         assert all(-1e-12 <= value <= 1 + 1e-12 for value in one.info["values"])
         if found[one.text]:
-            assert one.score == pytest.approx(1.0)
+            assert one.reward == pytest.approx(1.0)
             assert one.info["values"] == sorted(one.info["values"])  # each right step comes nearer
 
 
@@ -74,7 +74,7 @@ def test_the_search_goes_on_behind_the_better_step(explore: Callable) -> None:
         "3+5=9;": {"9+8=7#7": 1.0},
     }
     made, context = explore(table, iterations=4, samples=4, enough=1)
-    texts = {r.text: r.score for r in made}
+    texts = {r.text: r.reward for r in made}
     assert texts["3+5=8;8+8=6#6"] == 1.0  # no whole sample has it: it takes a search
     assert texts["3+5=8;8+8=5#5"] == pytest.approx(0.25) and texts["3+5=9;9+8=7#7"] == 0.0
     assert context.log.metrics["tree_search/solved"] == 1.0
@@ -86,7 +86,7 @@ def test_a_solved_problem_is_left_alone_and_a_closed_tree_too(explore: Callable)
     made, context = explore({ROOT: {"#6": 1.0}}, iterations=9, samples=2, enough=1)
     assert [r.text for r in made] == ["#6"] and len(context.policy.engine.calls) == 1
     made, context = explore({ROOT: {"#5": 1.0}}, iterations=9, samples=2, enough=1)
-    assert [r.score for r in made] == [0.0] and len(context.policy.engine.calls) == 1  # nothing open is left
+    assert [r.reward for r in made] == [0.0] and len(context.policy.engine.calls) == 1  # nothing open is left
 
 
 def test_values_go_up_to_the_root_and_bounds_choose_the_next_leaf() -> None:

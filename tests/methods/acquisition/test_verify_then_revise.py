@@ -48,7 +48,7 @@ def test_only_what_the_model_calls_wrong_is_revised(turn: Callable) -> None:
 
 def test_a_verdict_is_paid_for_being_true(turn: Callable) -> None:
     turns, _, context = turn()
-    assert {r.prompt.prompt[-1]["content"]: r.score for r in turns["J"]} == {
+    assert {r.prompt.prompt[-1]["content"]: r.reward for r in turns["J"]} == {
         f"J:3+5+8={attempt}|": score for attempt, score in zip(SAYS, [1.0, 1.0, 0.0, 0.0, 0.0], strict=True)
     }
     assert context.log.metrics["verify_then_revise/true_verdicts"] == pytest.approx(2 / 5)
@@ -59,14 +59,14 @@ def test_a_verdict_is_paid_for_being_true(turn: Callable) -> None:
 def test_a_revision_is_paid_for_its_gain(turn: Callable, bonus: float, scores: list[float]) -> None:
     """r2 + bonus * (r2 - r1) for wrong -> right and right -> wrong."""
     turns, _, context = turn(bonus=bonus)
-    assert [r.score for r in turns["R"]] == scores
+    assert [r.reward for r in turns["R"]] == scores
     assert context.log.metrics["verify_then_revise/gain"] == 0.0  # one won, one lost
 
 
 def test_each_turn_is_a_record_with_the_prompt_that_it_answers(turn: Callable) -> None:
     turns, _, context = turn()
     assert [len(turns[role]) for role in "SJR"] == [5, 5, 2]
-    assert [r.score for r in turns["S"]] == [1.0, 0.0, 1.0, 0.0, 0.0]
+    assert [r.reward for r in turns["S"]] == [1.0, 0.0, 1.0, 0.0, 0.0]
     for rollout in (*turns["J"], *turns["R"]):
         assert rollout.prompt.key == "3+5+8" and rollout.source == "verify_then_revise@2"
         assert rollout.parents[1] in {attempt.id for attempt in turns["S"]}

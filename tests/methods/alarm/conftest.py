@@ -58,7 +58,7 @@ def simulate(
                 Rollout(
                     prompt=prompt,
                     completion=[{"role": "assistant", "content": text}],
-                    score=float(source.random() < (1 - missed if truth else praised)),
+                    reward=float(source.random() < (1 - missed if truth else praised)),
                     logprobs={"sum": -count * level[1] * nats * source.gamma(4, 1 / 4), "count": count},
                     info={
                         "truth": truth,

@@ -22,7 +22,7 @@ every = pytest.mark.parametrize("alarm", ALARMS, ids=[alarm.__name__ for alarm i
 
 
 def unmarked(rollout: Rollout) -> Rollout:
-    return replace(rollout, score=None, logprobs=None, info={"truth": None, "answer": None})
+    return replace(rollout, reward=None, logprobs=None, info={"truth": None, "answer": None})
 
 
 @every

@@ -15,14 +15,14 @@ from selfimprove.rounds import Groups
 
 
 def rewarded(groups: Groups, reward: Callable[[Rollout], float | None]) -> list[list[Rollout]]:
-    return [[replace(rollout, score=reward(rollout)) for rollout in group] for group in groups]
+    return [[replace(rollout, reward=reward(rollout)) for rollout in group] for group in groups]
 
 
 @pytest.fixture
 def exact(make_rollout: Callable) -> Callable[[int, int], list[list[Rollout]]]:
     """`exact(70, 50)`: 100 problems with one sample each; 70 have the reward 1, and 50 of these the mark 1."""
     return lambda reward, truth: [
-        [make_rollout(score=float(place < reward), info={"truth": float(place < truth)})] for place in range(100)
+        [make_rollout(reward=float(place < reward), info={"truth": float(place < truth)})] for place in range(100)
     ]
 
 

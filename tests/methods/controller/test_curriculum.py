@@ -23,7 +23,7 @@ def after(make_report: Callable, make_rollout: Callable) -> Callable[..., list[R
     """`after([("1+2", 1.0), ...])`: a history whose last candidate scored this on these problems."""
 
     def make(marks: list[tuple[str, float | None]]) -> list[Round]:
-        rollouts = [make_rollout("#0", key, score=score) for key, score in marks]
+        rollouts = [make_rollout("#0", key, reward=score) for key, score in marks]
         report = make_report([], rollouts)
         return [Round(round=0, rounds=5, champion=report), Round(round=1, rounds=5, champion=report, candidate=report)]
 

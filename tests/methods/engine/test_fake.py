@@ -65,7 +65,7 @@ def test_log_probabilities_are_those_of_the_table(
     engine, here = Fake(TABLE), Checkpoint(path="x")
     [[drawn]] = engine.sample(here, [make_prompt("3+5")], 1, GREEDY, 0, quiet_log)
     assert drawn.logprobs == {"sum": pytest.approx(math.log(0.75)), "count": 1} and not drawn.truncated
-    scores = engine.score(here, [make_rollout("#8", "3+5"), make_rollout("#9", "3+5"), make_rollout("#0", "3+5")])
+    scores = engine.logprobs_of(here, [make_rollout("#8", "3+5"), make_rollout("#9", "3+5"), make_rollout("#0", "3+5")])
     assert scores == [[pytest.approx(math.log(0.25))], [pytest.approx(math.log(0.75))], [-100.0]]
 
 
@@ -73,11 +73,11 @@ def test_statistics_of_the_whole_table(make_rollout: Callable) -> None:
     engine, here = Fake(TABLE), Checkpoint(path="x")
     rollouts = [make_rollout("#8", "3+5"), make_rollout("#9", "3+5"), make_rollout("?", "9+9")]
     entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
-    assert engine.score(here, rollouts, "entropy") == [[pytest.approx(entropy)]] * 2 + [[0.0]]
+    assert engine.logprobs_of(here, rollouts, "entropy") == [[pytest.approx(entropy)]] * 2 + [[0.0]]
     divergence = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
-    assert engine.score(here, rollouts, "self_certainty") == [[pytest.approx(divergence)]] * 2 + [[0.0]]
+    assert engine.logprobs_of(here, rollouts, "self_certainty") == [[pytest.approx(divergence)]] * 2 + [[0.0]]
     with pytest.raises(RecipeError, match=r"no statistic 'surprise'; it has logprob"):
-        engine.score(here, rollouts, "surprise")
+        engine.logprobs_of(here, rollouts, "surprise")
 
 
 def test_progress_counts_samples_up_to_the_whole(make_prompt: Callable, quiet_log: Any) -> None:

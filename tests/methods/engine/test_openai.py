@@ -475,7 +475,7 @@ def test_tokens_and_money_add_up_over_the_calls_of_a_step(stub, engine, ask, qui
 def test_no_statistic_can_be_scored(engine, make_rollout):
     for statistic in ("logprob", "entropy"):
         with pytest.raises(RecipeError, match=f"no statistic '{statistic}'.*engine=transformers"):
-            engine().score(HERE, [make_rollout()], statistic)
+            engine().logprobs_of(HERE, [make_rollout()], statistic)
 
 
 def test_a_recipe_cannot_send_a_key_to_a_host_that_the_environment_does_not_allow(engine, monkeypatch):

@@ -38,7 +38,7 @@ def test_the_judge_is_asked_there_and_the_solver_here(
     run.run()
     assert asked["fake"] and all(text.startswith("J:") for text in asked["fake"])
     assert asked["student"] and not any(text.startswith("J:") for text in asked["student"])
-    scores = {r.score for group in run.stored.audit(1) for r in group}
+    scores = {r.reward for group in run.stored.audit(1) for r in group}
     assert scores == {1.0}, "the judge that says yes to everything was heard"
 
 

@@ -290,7 +290,7 @@ def test_score_is_the_log_probability_of_a_plain_forward_pass(kind, small, ask):
         expected.append([float(logprobs[place, token]) for place, token in zip(places, completion, strict=True)])
     assert [len(one) for one in expected][1:3] == [1, 1], "no end token after a truncated text, only that after none"
     for batch_size in (8, 1024):
-        scores = Transformers(batch_size=batch_size).score(checkpoint, rollouts)
+        scores = Transformers(batch_size=batch_size).logprobs_of(checkpoint, rollouts)
         for score, one in zip(scores, expected, strict=True):
             assert score == pytest.approx(one, abs=1e-3)
 
@@ -301,7 +301,7 @@ def test_score_is_what_sampling_reported(sampling, tiny, ask, quiet_log):
     talk = Prompt(prompt=[{"role": "system", "content": "say a digit"}, {"role": "user", "content": "what is 2+2?"}])
     prompts = [*(ask(text) for text in ("S:3+5+8=", "S:1+2=", "J:1+2=3|")), talk]
     rollouts = [r for group in engine.sample(tiny, prompts, 16, sampling, 2, quiet_log) for r in group]
-    pairs = list(zip(rollouts, engine.score(tiny, rollouts), strict=True))
+    pairs = list(zip(rollouts, engine.logprobs_of(tiny, rollouts), strict=True))
     whole = [(r, score) for r, score in pairs if len(score) == r.logprobs["count"]]
     assert len(whole) >= len(pairs) // 2, "only texts without a padding or unknown token can be read back"
     for rollout, score in whole:
@@ -315,7 +315,9 @@ def test_a_completion_is_scored_with_the_end_token_that_was_drawn(two_ends, ask,
     usual, other = {"finish_reason": "stop"}, {"finish_reason": "stop", "stop_token": "<eos>"}
     assert all(r.info in (usual, other) or r.truncated for r in rollouts)
     for info in (usual, other):
-        pairs = [(r, row) for r, row in zip(rollouts, engine.score(two_ends, rollouts), strict=True) if r.info == info]
+        pairs = [
+            (r, row) for r, row in zip(rollouts, engine.logprobs_of(two_ends, rollouts), strict=True) if r.info == info
+        ]
         whole = [(r, row) for r, row in pairs if len(row) == r.logprobs["count"]]
         assert len(whole) >= 5, "only texts without a padding or unknown token can be read back"
         for rollout, row in whole:
@@ -330,7 +332,7 @@ def test_statistics_of_the_distribution_are_those_of_a_plain_forward_pass(small,
     texts = [("3", "Answer: 8."), ("what is 12 - 7?", "5"), ("a", "the quick brown fox jumps")]
     rollouts = [Rollout(prompt=ask(p), completion=[{"role": "assistant", "content": text}]) for p, text in texts]
     engine = Transformers()
-    found = {name: engine.score(checkpoint, rollouts, name) for name in ("logprob", "entropy", "self_certainty")}
+    found = {name: engine.logprobs_of(checkpoint, rollouts, name) for name in ("logprob", "entropy", "self_certainty")}
     for i, rollout in enumerate(rollouts):
         prompt = prompt_ids(tokenizer, rollout.prompt.prompt)
         completion = completion_ids(tokenizer, rollout.completion)
@@ -343,7 +345,7 @@ def test_statistics_of_the_distribution_are_those_of_a_plain_forward_pass(small,
         divergence = torch.distributions.kl_divergence(uniform, said)
         assert found["self_certainty"][i] == pytest.approx(divergence.tolist(), abs=1e-3)
     with pytest.raises(RecipeError, match=r"no statistic 'surprise'; it has logprob"):
-        engine.score(checkpoint, rollouts, "surprise")
+        engine.logprobs_of(checkpoint, rollouts, "surprise")
 
 
 def test_what_the_statistics_say_of_known_logits():
@@ -394,7 +396,7 @@ def test_a_prompt_as_long_as_the_context_stays_unanswered_beside_others(kind, sm
     assert [both] == short and one == other
     assert (one.text, one.truncated, one.logprobs) == ("", True, {"sum": 0.0, "count": 0})
     assert "1 prompts fill the model's context of 128 tokens and stay unanswered" in quiet_log.notes
-    assert engine.score(small(kind), [one]) == [[]]
+    assert engine.logprobs_of(small(kind), [one]) == [[]]
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
@@ -403,7 +405,7 @@ def test_prompts_that_are_all_as_long_as_the_context_are_an_error(kind, small, a
     with pytest.raises(DataError, match="128"):
         engine.sample(small(kind), [long, ask("x" * 129)], 1, GREEDY, 0, quiet_log)
     with pytest.raises(DataError, match="128"):
-        engine.score(small(kind), [Rollout(prompt=long, completion=[{"role": "assistant", "content": "y"}])])
+        engine.logprobs_of(small(kind), [Rollout(prompt=long, completion=[{"role": "assistant", "content": "y"}])])
 
 
 def test_a_prompt_one_token_short_of_the_context_gets_one_token(small, ask, quiet_log):

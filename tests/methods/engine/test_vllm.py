@@ -267,11 +267,13 @@ def test_every_statistic_is_there_and_one_that_is_not_is_named(vllm, tiny, ask):
     ]
     mine, theirs = Vllm(), Transformers()
     for statistic in token_scores.STATISTICS:
-        for a, b in zip(mine.score(tiny, rollouts, statistic), theirs.score(tiny, rollouts, statistic), strict=True):
+        for a, b in zip(
+            mine.logprobs_of(tiny, rollouts, statistic), theirs.logprobs_of(tiny, rollouts, statistic), strict=True
+        ):
             assert a == pytest.approx(b, abs=1e-3)
     with pytest.raises(RecipeError, match=r"no statistic 'surprise'; it has logprob"):
-        mine.score(tiny, rollouts, "surprise")
-    assert mine.score(tiny, []) == []
+        mine.logprobs_of(tiny, rollouts, "surprise")
+    assert mine.logprobs_of(tiny, []) == []
 
 
 # ---- weights -----------------------------------------------------------------------------------------------------
@@ -446,7 +448,7 @@ def test_an_adapter_is_served_on_its_base(vllm, small, ask, quiet_log, tmp_path)
     assert [llm.options["max_lora_rank"] for llm in vllm.started] == [8, 16]
     assert {llm.options["model"] for llm in vllm.started} == {base.path}
     rollout = Rollout(prompt=ask("3"), completion=[{"role": "assistant", "content": "abc"}])
-    [mine], [theirs] = engine.score(adapters[1], [rollout]), Transformers().score(adapters[1], [rollout])
+    [mine], [theirs] = engine.logprobs_of(adapters[1], [rollout]), Transformers().logprobs_of(adapters[1], [rollout])
     assert mine == pytest.approx(theirs, abs=1e-5)
     numbers = {(adapter.path, adapter.number) for _, _, adapter in vllm.started[0].asked}
     assert numbers == {(adapters[0].path, 1), (adapters[1].path, 2)}

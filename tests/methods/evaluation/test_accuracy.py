@@ -20,7 +20,7 @@ def test_the_share_of_right_answers(make_policy: Callable, make_engine: Callable
     report = Accuracy().evaluate(make_policy(make_engine(table)), Exam(problems=problems, verify=context.verify))
     assert report.metrics["accuracy"] == proportion(7, 10) and report.metrics["truncated"].value == 0
     assert report.scores == {p.key: float(i < 7) for i, p in enumerate(problems)}
-    assert [rollout.score for rollout in report.rollouts] == [1.0] * 7 + [0.0] * 3
+    assert [rollout.reward for rollout in report.rollouts] == [1.0] * 7 + [0.0] * 3
     assert [rollout.prompt for rollout in report.rollouts] == problems
 
 
@@ -32,7 +32,7 @@ def test_problems_that_cannot_be_marked_are_left_out_of_numerator_and_denominato
     report = Accuracy().evaluate(make_policy(), Exam(problems=problems, verify=lambda prompt, text: marks[prompt.key]))
     assert report.scores == {"3+5": 1.0, "9+9": 0.5}
     assert report.metrics["accuracy"] == proportion(1.5, 2) and report.metrics["truncated"].n == 3
-    assert [rollout.score for rollout in report.rollouts] == [None, 1.0, 0.5]
+    assert [rollout.reward for rollout in report.rollouts] == [None, 1.0, 0.5]
 
 
 def test_truncated_answers_are_counted(

@@ -46,7 +46,7 @@ class Stage(Engine):
             for p, t in zip(prompts, texts, strict=True)
         ]
 
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         raise AssertionError
@@ -83,7 +83,7 @@ def test_by_hand(make_policy: Callable) -> None:
         "truncated": (0.0, 6),
     }
     assert report.metrics["win_rate"] == mean([1.0, 1.0, 0.0, 0.5, 0.5, 0.75])
-    assert isinstance(report.metrics["win_rate"], Metric) and [r.score for r in report.rollouts] == [
+    assert isinstance(report.metrics["win_rate"], Metric) and [r.reward for r in report.rollouts] == [
         *report.scores.values()
     ]
 

@@ -35,7 +35,7 @@ def questions() -> list[Prompt]:
 
 @pytest.fixture
 def say() -> Callable[..., Rollout]:
-    """`say(prompt, "text", score=1.0)`: a rollout that came to its end."""
+    """`say(prompt, "text", reward=1.0)`: a rollout that came to its end."""
 
     def make(prompt: Prompt, text: str, **changes: Any) -> Rollout:
         return Rollout(prompt=prompt, completion=[{"role": "assistant", "content": text}], **changes)
@@ -92,7 +92,7 @@ def scores_of(small: Checkpoint) -> Callable[..., tuple[list[list[float]], list[
         chosen = [Rollout(prompt=pair.prompt, completion=pair.chosen) for pair in pairs]
         rejected = [Rollout(prompt=pair.prompt, completion=pair.rejected) for pair in pairs]
         engine = Transformers()
-        return engine.score(checkpoint or small, chosen), engine.score(checkpoint or small, rejected)
+        return engine.logprobs_of(checkpoint or small, chosen), engine.logprobs_of(checkpoint or small, rejected)
 
     return score
 

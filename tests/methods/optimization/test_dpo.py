@@ -56,7 +56,7 @@ def test_completions_that_were_cut_off_are_not_taught_an_end(setting, small, cut
     moved = Dpo(learning_rate=1e-3, max_steps=3).optimize(pairs, setting("moved"))
     gains = []
     for chosen, rejected in cut:
-        (now, other_now), (first, other_first) = (engine.score(one, [chosen, rejected]) for one in (moved, small))
+        (now, other_now), (first, other_first) = (engine.logprobs_of(one, [chosen, rejected]) for one in (moved, small))
         gains.append(sum(now) - sum(first) - sum(other_now) + sum(other_first))
     assert min(map(abs, gains)) > 0.1, "else the test shows nothing"
     given = setting("given")

@@ -24,7 +24,7 @@ SHORT: dict[str, Any] = {
 
 def letters(rollouts: Sequence[Rollout]) -> list[Rollout]:
     """A reward that anything can learn: the share of letters e."""
-    return [replace(one, score=one.text.count("e") / 6) for one in rollouts]
+    return [replace(one, reward=one.text.count("e") / 6) for one in rollouts]
 
 
 def weights(folder: Path) -> bytes:
@@ -86,7 +86,7 @@ def test_equal_scores_and_no_scores_teach_nothing(setting: Callable, questions: 
     """Half of the problems give everybody the same score, the others nobody any: the weights stay as they are."""
 
     def useless(rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return [replace(one, score=None if len(one.prompt.key) > 40 else 0.7) for one in rollouts]
+        return [replace(one, reward=None if len(one.prompt.key) > 40 else 0.7) for one in rollouts]
 
     given = setting(reward=useless)
     Grpo(**SHORT, max_steps=3).optimize(questions, given)
@@ -101,7 +101,7 @@ def test_redraw_replaces_groups_with_equal_scores(setting: Callable, questions: 
     """Only long problems tell good from bad; with redraw most groups are theirs."""
 
     def half(rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return [replace(one, score=len(one.prompt.key) > 40 and float(i % 2)) for i, one in enumerate(rollouts)]
+        return [replace(one, reward=len(one.prompt.key) > 40 and float(i % 2)) for i, one in enumerate(rollouts)]
 
     shares = []
     for name, redraw in (("plain", 0), ("redrawn", 5)):
@@ -165,7 +165,7 @@ def test_vllm_draws_the_completions_where_it_is_asked_to(
     monkeypatch.setattr(grpo_trainer, "VLLMGeneration", start)
 
     def equal(rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return [replace(one, score=1.0) for one in rollouts]
+        return [replace(one, reward=1.0) for one in rollouts]
 
     given = setting(reward=equal if redraw else letters)
     Grpo(**SHORT, max_steps=2, use_vllm=True, vllm_gpu_memory_utilization=0.2, redraw=redraw).optimize(questions, given)

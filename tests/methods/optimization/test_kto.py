@@ -18,7 +18,7 @@ SCORES = [1.0, 0.0, None, 0.5, 0.9]
 
 @pytest.fixture
 def rows(questions: list, say: Callable) -> list:
-    return [say(prompt, text, score=s) for prompt, text, s in zip(questions, TEXTS, SCORES, strict=False)]
+    return [say(prompt, text, reward=s) for prompt, text, s in zip(questions, TEXTS, SCORES, strict=False)]
 
 
 @pytest.mark.parametrize("loss_type", ["kto", "apo_zero_unpaired"])
@@ -55,7 +55,7 @@ def test_labels_and_weights(
 
 def test_good_goes_up_against_bad(rows: list, setting: Callable, small: Checkpoint) -> None:
     trained = Kto(min_score=0.6, learning_rate=1e-3, max_steps=10).optimize(rows, setting())
-    before, after = Transformers().score(small, rows), Transformers().score(trained, rows)
+    before, after = Transformers().logprobs_of(small, rows), Transformers().logprobs_of(trained, rows)
     gains = [sum(new) - sum(old) for new, old in zip(after, before, strict=True)]
     assert min(gains[0], gains[4]) > max(gains[1], gains[3]) + 1
 

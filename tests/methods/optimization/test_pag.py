@@ -70,7 +70,7 @@ def test_each_role_learns_its_own_reward(setting: Callable, questions: list[Prom
     """The other role always earns the same, which tells it nothing: it is compared with itself only."""
 
     def marks(rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return [replace(one, score=0.6 + one.text.count("a") * (learner == "solver")) for one in rollouts]
+        return [replace(one, reward=0.6 + one.text.count("a") * (learner == "solver")) for one in rollouts]
 
     given = setting(reward=marks, roles=Letters(says=learner == "judge"))
     Pag(

@@ -24,12 +24,12 @@ SHORT: dict[str, Any] = {
 
 def letters(rollouts: Sequence[Rollout]) -> list[Rollout]:
     """A reward that anything can learn: the share of letters e."""
-    return [replace(one, score=one.text.count("e") / 6) for one in rollouts]
+    return [replace(one, reward=one.text.count("e") / 6) for one in rollouts]
 
 
 def even(rollouts: Sequence[Rollout]) -> list[Rollout]:
     """A reward that is the same for all."""
-    return [replace(one, score=0.7) for one in rollouts]
+    return [replace(one, reward=0.7) for one in rollouts]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ SHORT: dict[str, Any] = {
 
 def letters(rollouts: Sequence[Rollout]) -> list[Rollout]:
     """A reward that anything can learn: the share of letters e."""
-    return [replace(one, score=one.text.count("e") / 6) for one in rollouts]
+    return [replace(one, reward=one.text.count("e") / 6) for one in rollouts]
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_the_return_of_a_token_is_the_score_less_the_divergence_to_come(
         return drawn
 
     def marks(rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return [replace(one, score=None if place == 2 else float(place)) for place, one in enumerate(rollouts)]
+        return [replace(one, reward=None if place == 2 else float(place)) for place, one in enumerate(rollouts)]
 
     given = setting("here", reward=marks)
     given = replace(given, policy=replace(given.policy, checkpoint=moved))
@@ -101,7 +101,7 @@ def test_the_return_of_a_token_is_the_score_less_the_divergence_to_come(
 
 def test_a_group_loses_its_mean(setting: Callable, questions: list[Prompt], spied: list) -> None:
     def marks(rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return [replace(one, score=float(place)) for place, one in enumerate(rollouts)]
+        return [replace(one, reward=float(place)) for place, one in enumerate(rollouts)]
 
     options = {**SHORT, "learning_rate": 0.0}
     method = ReinforcePlusPlus(**options, beta=0.0, num_generations=4, baseline="group", max_steps=1)

@@ -31,7 +31,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list:
 
 def test_weights_by_hand(calls: list, questions: list, say: Callable, make_context: Callable) -> None:
     scores = [1.0, 0.0, None, -1.0]
-    rows = [say(prompt, text, score=s) for prompt, text, s in zip(questions, TEXTS, scores, strict=False)]
+    rows = [say(prompt, text, reward=s) for prompt, text, s in zip(questions, TEXTS, scores, strict=False)]
     given = make_context()
     RewardWeightedRegression(tau=0.5, restart="last").optimize(rows, given)
     weights = [1.0, math.exp(-2), math.exp(-4)]
@@ -43,7 +43,7 @@ def test_weights_by_hand(calls: list, questions: list, say: Callable, make_conte
 def test_a_low_temperature_keeps_the_best_and_large_scores_do_no_harm(
     calls: list, questions: list, say: Callable, make_context: Callable
 ) -> None:
-    rows = [say(prompt, text, score=1e6 * s) for prompt, text, s in zip(questions, TEXTS, [1, 0, 1, 0], strict=False)]
+    rows = [say(prompt, text, reward=1e6 * s) for prompt, text, s in zip(questions, TEXTS, [1, 0, 1, 0], strict=False)]
     RewardWeightedRegression(tau=1e-3).optimize(rows, make_context())
     assert calls[0][1:] == ([TEXTS[0], TEXTS[2]], [1.0, 1.0])
 
@@ -52,7 +52,7 @@ def test_a_high_temperature_is_sft(questions: list, say: Callable, setting: Call
     import torch
     from safetensors.torch import load_file
 
-    rows = [say(prompt, text, score=s) for prompt, text, s in zip(questions, TEXTS, [1, 0, 1, 0], strict=False)]
+    rows = [say(prompt, text, reward=s) for prompt, text, s in zip(questions, TEXTS, [1, 0, 1, 0], strict=False)]
     plan = {"learning_rate": 1e-3, "max_steps": 4}
     plain, weighted = setting("plain"), setting("weighted")
     Sft(**plan).optimize(rows, plain)

@@ -24,7 +24,7 @@ SHORT: dict[str, Any] = {
 
 def letters(rollouts: Sequence[Rollout]) -> list[Rollout]:
     """A reward that anything can learn: the share of letters e."""
-    return [replace(one, score=one.text.count("e") / 6) for one in rollouts]
+    return [replace(one, reward=one.text.count("e") / 6) for one in rollouts]
 
 
 @pytest.mark.runs
@@ -51,7 +51,7 @@ def test_the_baseline_is_the_mean_of_the_others_that_have_a_score(
 
     def marks(rollouts: Sequence[Rollout]) -> list[Rollout]:
         return [
-            replace(one, score=score)
+            replace(one, reward=score)
             for one, score in zip(rollouts, [1.0, 0.0, 0.0, 0.5, 1.0, None, 0.0, None] * 2, strict=True)
         ]
 
@@ -67,7 +67,7 @@ def test_beta_holds_the_policy_near_its_reference(setting: Callable, questions: 
     """With a reward that is the same for all, a large beta alone moves nothing at the first step."""
 
     def even(rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return [replace(one, score=1.0) for one in rollouts]
+        return [replace(one, reward=1.0) for one in rollouts]
 
     given = setting(reward=even)
     Rloo(**SHORT, max_steps=1, beta=10.0).optimize(questions, given)

@@ -57,7 +57,7 @@ def test_what_is_known_of_completions_that_were_cut_off_has_no_end(
     moved = replace(given.policy, checkpoint=Checkpoint(path="moved"), engine=Transformers())
     won = {"p_chosen": 0.9, "p_rejected": 0.3}
     Rspo().optimize([Preference.of(*sides, info=won) for sides in cut], replace(given, policy=moved))
-    wanted = [[sum(row) for row in Transformers().score(small, sides)] for sides in cut]
+    wanted = [[sum(row) for row in Transformers().logprobs_of(small, sides)] for sides in cut]
     assert asked == [[0.9, 0.3, *map(pytest.approx, row)] for row in wanted]
 
 

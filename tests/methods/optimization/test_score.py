@@ -22,7 +22,7 @@ SHORT: dict[str, Any] = {
 
 def letters(rollouts: Sequence[Rollout]) -> list[Rollout]:
     """A reward that anything can learn: the number of letters e."""
-    return [replace(one, score=float(one.text.count("e"))) for one in rollouts]
+    return [replace(one, reward=float(one.text.count("e"))) for one in rollouts]
 
 
 @pytest.mark.parametrize(("r1", "r2", "both"), [(0.0, 0.0, 0.0), (0.0, 1.0, 11.0), (1.0, 0.0, -9.0), (1.0, 1.0, 2.0)])
@@ -65,7 +65,7 @@ def test_the_stages_come_in_order_and_the_reward_knows_the_problem(
 
     def marks(rollouts: Sequence[Rollout]) -> list[Rollout]:
         asked.extend(rollout.prompt for rollout in rollouts)
-        return [replace(one, score=float(place % 2)) for place, one in enumerate(rollouts)]
+        return [replace(one, reward=float(place % 2)) for place, one in enumerate(rollouts)]
 
     monkeypatch.setattr(Score, "credit", spy)
     Score(**SHORT, first_stage=0.25, max_steps=4).optimize(questions, setting(reward=marks))

@@ -100,7 +100,7 @@ def test_the_context_of_the_group_is_the_first_other_completion_that_is_good(say
 def test_completions_of_problems_that_nobody_solves_are_left_out(setting: Callable, questions: list[Prompt]) -> None:
     def marks(rollouts: Sequence[Rollout]) -> list[Rollout]:
         solved = {prompt.id for prompt in questions[:6]}
-        return [replace(one, score=float(one.prompt.id in solved)) for one in rollouts]
+        return [replace(one, reward=float(one.prompt.id in solved)) for one in rollouts]
 
     given = setting(reward=marks, roles=Hinted("it is {answer}. "))
     SelfDistillation(**SHORT, context="group", max_steps=3).optimize(questions, given)

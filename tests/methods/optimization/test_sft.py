@@ -71,7 +71,7 @@ def test_dft_multiplies_the_loss_of_a_token_by_its_probability(setting, question
     from selfimprove.methods.engine.transformers import Transformers
 
     rows = [say(prompt, f"Answer: {place}.") for place, prompt in enumerate(questions[:4])]
-    scores = [score for one in Transformers().score(small, rows) for score in one]
+    scores = [score for one in Transformers().logprobs_of(small, rows) for score in one]
     wanted = {"nll": -sum(scores), "dft": -sum(score * math.exp(score) for score in scores)}
     for loss_type, total in wanted.items():
         given = setting(loss_type)
@@ -119,7 +119,7 @@ def test_a_packed_training_learns_and_repeats(setting, questions, say):
     rows = [say(prompt, f"Answer: {place}.") for place, prompt in enumerate(questions)]
 
     def likelihood(checkpoint):
-        return sum(sum(score) for score in Transformers().score(checkpoint, rows))
+        return sum(sum(score) for score in Transformers().logprobs_of(checkpoint, rows))
 
     options = {"packing": True, "max_length": 200, "per_device_train_batch_size": 2, "learning_rate": 5e-3}
     first, again = setting("first"), setting("again")

@@ -29,7 +29,7 @@ def test_completions_that_were_cut_off_are_not_taught_an_end(cut: list, small: A
     """A loss of our own; beside it a pair whose rejected side is an unanswered prompt, which has no token at all."""
     engine, leads = Transformers(), list[float]()
     for chosen, rejected in cut:
-        one, other = engine.score(small, [chosen, rejected])
+        one, other = engine.logprobs_of(small, [chosen, rejected])
         leads.append(2.5 * (sum(one) / len(one) - sum(other) / len(other)) - 0.8)
     empty = replace(cut[0][1], completion=[{"role": "assistant", "content": ""}])
     pairs = [Preference.of(cut[0][0], empty), *(Preference.of(*sides) for sides in cut)]

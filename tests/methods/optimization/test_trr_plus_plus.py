@@ -27,19 +27,19 @@ def kinds(questions: list[Prompt], say: Callable) -> list[Rollout]:
     made = []
     for prompt, (role, level) in zip(questions, [("solve", 0.0), ("propose", 10.0)] * 2, strict=False):
         asked = replace(prompt, info={"role": role, "form": "D"})
-        made += [say(asked, "Answer: 8.", score=level + 1), say(asked, "the quick", score=level)]
+        made += [say(asked, "Answer: 8.", reward=level + 1), say(asked, "the quick", reward=level)]
     return made
 
 
 @pytest.fixture
 def scores(small: Any) -> Callable[[list[Rollout]], list[float]]:
     """The log-probability of each rollout under the small model."""
-    return lambda rollouts: [sum(row) for row in Transformers().score(small, rollouts)]
+    return lambda rollouts: [sum(row) for row in Transformers().logprobs_of(small, rollouts)]
 
 
 def changes(rollouts: list[Rollout], small: Any, trained: Any) -> list[float]:
     engine = Transformers()
-    before, after = engine.score(small, rollouts), engine.score(trained, rollouts)
+    before, after = engine.logprobs_of(small, rollouts), engine.logprobs_of(trained, rollouts)
     return [sum(new) - sum(old) for new, old in zip(after, before, strict=True)]
 
 
@@ -79,7 +79,7 @@ def test_the_ratio_is_to_the_weights_that_drew(
 
 def test_rollouts_without_a_score_are_not_learned_from(kinds: list, setting: Callable, small: Any) -> None:
     given = setting()
-    TrrPlusPlus(**QUICK, by=["role"]).optimize([replace(one, score=None) for one in kinds], given)
+    TrrPlusPlus(**QUICK, by=["role"]).optimize([replace(one, reward=None) for one in kinds], given)
     assert given.log.metrics["train/unscored"] == given.log.metrics["train/completions"] == 64
     assert (given.folder / "model/model.safetensors").read_bytes() == (
         type(given.folder)(small.path) / "model.safetensors"

@@ -23,11 +23,11 @@ QUICK: dict[str, Any] = {"learning_rate": 1e-3, "max_steps": 4, "verifier_learni
 def marked(questions: list[Prompt], say: Callable) -> list[Rollout]:
     """Of four problems two right and two wrong solutions each."""
     texts = {"Answer: 8.": 1.0, "8": 1.0, "the quick": 0.0, "12": 0.0}
-    return [say(prompt, text, score=score) for prompt in questions[:4] for text, score in texts.items()]
+    return [say(prompt, text, reward=score) for prompt in questions[:4] for text, score in texts.items()]
 
 
 def likelihood(rollouts: Sequence[Rollout], checkpoint: Checkpoint) -> list[float]:
-    return [sum(row) for row in Transformers().score(checkpoint, rollouts)]
+    return [sum(row) for row in Transformers().logprobs_of(checkpoint, rollouts)]
 
 
 @pytest.mark.runs
@@ -35,7 +35,7 @@ def test_generator_and_verifier(marked: list[Rollout], setting: Callable, small:
     given = setting()
     made = Vstar(**QUICK).optimize(marked, given)
     verifier = Checkpoint(path=str(Path(made.path) / "verifier"))
-    right = [place for place, rollout in enumerate(marked) if rollout.score]
+    right = [place for place, rollout in enumerate(marked) if rollout.reward]
     before, after, judged = (likelihood(marked, one) for one in (small, made, verifier))
     assert sum(after[i] for i in right) > sum(before[i] for i in right) + 5
     pulls = [new - old for new, old in zip(judged, before, strict=True)]
@@ -62,9 +62,9 @@ def test_best_of_n_asks_the_verifier(
 
     def score(checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob") -> list[list[float]]:
         seen.append(checkpoint.path)
-        return judge.score(checkpoint, rollouts, statistic)
+        return judge.logprobs_of(checkpoint, rollouts, statistic)
 
-    monkeypatch.setattr(engine, "score", score, raising=False)
+    monkeypatch.setattr(engine, "logprobs_of", score, raising=False)
     method = BestOfN(scorer="verifier", per_token=False)
     policy = make_policy(engine, method, checkpoint=made)
     state = method.fit(replace(make_context(), policy=policy))
@@ -115,9 +115,9 @@ def test_without_right_ones_it_stops_and_without_wrong_ones_there_is_no_verifier
     marked: list[Rollout], setting: Callable
 ) -> None:
     with pytest.raises(DataError, match="none of 8 rollouts"):
-        Vstar().optimize([one for one in marked if not one.score], setting("wrong"))
+        Vstar().optimize([one for one in marked if not one.reward], setting("wrong"))
     given = setting("right")
-    made = Vstar(**QUICK).optimize([one for one in marked if one.score], given)
+    made = Vstar(**QUICK).optimize([one for one in marked if one.reward], given)
     assert not (Path(made.path) / "verifier").exists() and "no verifier" in given.log.notes[0]
 
 

@@ -28,7 +28,7 @@ def rows(questions: list, say: Callable) -> Callable[..., list]:
 
 @pytest.mark.parametrize("average", ["token", "sequence"])
 def test_the_loss_by_hand(rows: Callable, setting: Callable, small: Any, average: str) -> None:
-    scores = Transformers().score(small, rows(WEIGHTS))
+    scores = Transformers().logprobs_of(small, rows(WEIGHTS))
     if average == "token":
         top = sum(w * -sum(score) for w, score in zip(WEIGHTS, scores, strict=True))
         bottom = sum(w * len(score) for w, score in zip(WEIGHTS, scores, strict=True))
@@ -70,7 +70,7 @@ def test_the_heavier_completion_wins(questions: list, say: Callable, setting: Ca
     pair = [say(questions[0], "yes", weight=0.9), say(questions[0], "no!", weight=0.1)]
     given = setting()
     trained = WeightedSft(learning_rate=3e-3, max_steps=40, lr_scheduler_type="constant").optimize(pair, given)
-    yes, no = (sum(score) for score in Transformers().score(trained, pair))
+    yes, no = (sum(score) for score in Transformers().logprobs_of(trained, pair))
     assert yes > no + 1
 
 

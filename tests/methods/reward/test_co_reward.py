@@ -47,7 +47,7 @@ class Voters(Fake):
 def test_by_hand(make_context: Callable, make_rollout: Callable, said: list, options: dict, scores: list) -> None:
     engine = Voters(said=said)
     group = [make_rollout("1+0=1#1"), make_rollout("#1"), make_rollout("#2"), make_rollout("lost")]
-    assert CoReward(votes=4, **options).score([group, []], make_context(engine)) == [scores, []]
+    assert CoReward(votes=4, **options).rate([group, []], make_context(engine)) == [scores, []]
     [view] = engine.asked
     assert view != "S:3+5+8=" and sorted(view[2:-1].split("+")) == ["3", "5", "8"]
 
@@ -59,14 +59,14 @@ def test_several_wordings_vote_together_and_a_problem_without_one_has_no_label(
     words = {"3+5+8": ["5+3+8", "8+5+3"], "1+1": []}
     context = make_context(engine, variants=lambda p, n: [make_prompt(key) for key in words[p.key]][:n])
     groups = [[make_rollout("#1")], [make_rollout("#2", "1+1")]]
-    assert CoReward(votes=1, wordings=2).score(groups, context) == [[1.0], [None]]
+    assert CoReward(votes=1, wordings=2).rate(groups, context) == [[1.0], [None]]
     assert engine.asked == ["S:5+3+8=", "S:8+5+3="] and context.log.metrics == {"co_reward/labelled": 0.5}
 
 
 def test_a_task_without_other_wordings_is_told_so(make_context: Callable, make_rollout: Callable) -> None:
     context = make_context(variants=lambda problem, n: [])
     with pytest.raises(RecipeError, match="no other wording.*view=teacher"):
-        CoReward().score([[make_rollout()]], context)
+        CoReward().rate([[make_rollout()]], context)
 
 
 def test_the_teacher_is_the_start_until_the_policy_moves(
@@ -76,7 +76,7 @@ def test_the_teacher_is_the_start_until_the_policy_moves(
     context = make_context(
         policy=make_policy(engine, checkpoint=Checkpoint(path="start")), start=Checkpoint(path="start")
     )
-    assert CoReward(view="teacher", votes=1).score([[make_rollout("#1")]], context) == [[1.0]]
+    assert CoReward(view="teacher", votes=1).rate([[make_rollout("#1")]], context) == [[1.0]]
     assert (engine.by, engine.asked) == (["start"], ["S:3+5+8="]) and not (context.folder / "teacher").exists()
 
 
@@ -105,7 +105,7 @@ def test_the_teacher_follows_by_a_share_that_falls_along_a_cosine(
             policy=policy, start=start, folder=folders[number], previous=before, round=number, rounds=3
         )
         for _ in range(2):  # asked twice in a step, made once
-            CoReward(view="teacher", votes=1, decay=0.5).score([[make_rollout("#1")]], context)
+            CoReward(view="teacher", votes=1, decay=0.5).rate([[make_rollout("#1")]], context)
     # round 1: 1 - 0.5 * (1 + cos 0) / 2; round 2: cos(pi/3) = 0.5; round 3: cos(2 pi/3) = -0.5
     assert made == [("start", "policy1", 0.5), ("round1", "policy2", 0.625), ("round2", "policy3", 0.875)]
     assert engine.by[-1] == str(folders[3] / "teacher")
@@ -142,7 +142,7 @@ def test_the_audit_asks_the_teacher_of_its_round_and_writes_none(
                 previous=before if before.exists() else None,
                 round=number,
             )
-            CoReward(view="teacher", votes=1).score([[make_rollout("#1")]], context)
+            CoReward(view="teacher", votes=1).rate([[make_rollout("#1")]], context)
             folder.rename(rounds[number] / step)
     teachers = [str(rounds[number] / stage / "teacher") for number in (2, 3)]
     assert made == [("start", "policy2"), (teachers[0], "policy3")]

@@ -45,7 +45,7 @@ def answered(text: str, prompt: Prompt = PROBLEM) -> Rollout:
 def test_marks_by_hand_and_what_became_of_the_programs(make_context: Callable) -> None:
     group = [answered(f"So:\n```python\n{source}\n```") for source in PROGRAMS]
     context = make_context()
-    [shares] = CodeExecution(mode="fraction", cpu_seconds=1).score([group], context)
+    [shares] = CodeExecution(mode="fraction", cpu_seconds=1).rate([group], context)
     assert shares == [share for _, share in PROGRAMS.values()]
     statuses = [status for status, _ in PROGRAMS.values()]
     counted = {name.partition("/")[2]: value for name, value in context.log.metrics.items()}
@@ -53,14 +53,14 @@ def test_marks_by_hand_and_what_became_of_the_programs(make_context: Callable) -
         status: pytest.approx(statuses.count(status) / len(statuses))
         for status in ("ok", "wrong", "error", "timeout", "memory", "output_limit", "refused")
     }
-    [marks] = CodeExecution(cpu_seconds=1).score([group[:4]], make_context())
+    [marks] = CodeExecution(cpu_seconds=1).rate([group[:4]], make_context())
     assert marks == [1.0, 0.0, 0.0, 0.0]
 
 
 def test_a_completion_without_a_program_scores_0_and_a_problem_without_tests_none(make_context: Callable) -> None:
     other = replace(PROBLEM, answer="42")
     groups = [[answered(""), answered("```json\n{}\n```")], [answered("x = 1", other), answered("", PROBLEM.blind())]]
-    assert CodeExecution().score(groups, make_context()) == [[0.0, 0.0], [None, None]]
+    assert CodeExecution().rate(groups, make_context()) == [[0.0, 0.0], [None, None]]
 
 
 def test_equal_programs_run_once(make_context: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_equal_programs_run_once(make_context: Callable, monkeypatch: pytest.Mon
     ran, grade = [], code_execution.grade
     monkeypatch.setattr(code_execution, "grade", lambda *given: (ran.append(given[1]), grade(*given))[1])
     source = next(iter(PROGRAMS))
-    assert CodeExecution().score([[answered(source)] * 5], make_context()) == [[1.0] * 5]
+    assert CodeExecution().rate([[answered(source)] * 5], make_context()) == [[1.0] * 5]
     assert ran == [source]
 
 

@@ -22,7 +22,7 @@ from selfimprove.methods.reward.format import Format
 )
 def test_by_hand(make_context: Callable, make_rollout: Callable, pattern: str | None, scores: list[float]) -> None:
     group = [make_rollout(text) for text in ("3+5=8;8+8=6#6", "3+5=8", "#5", "<think>a\nb</think>\nc")]
-    assert Format(pattern=pattern).score([group, []], make_context()) == [scores, []]
+    assert Format(pattern=pattern).rate([group, []], make_context()) == [scores, []]
 
 
 def test_the_tags_are_judged_as_trl_judges_them(make_context: Callable, make_rollout: Callable) -> None:
@@ -31,7 +31,7 @@ def test_the_tags_are_judged_as_trl_judges_them(make_context: Callable, make_rol
     texts = ["<think>a\nb</think>\nc", "<think>a", "a</think>", "x<think>a</think>", "<think></think>"]
     judged = think_format_reward([[{"content": text}] for text in texts])
     reward = Format(pattern="<think>(?!.*<think>).*?</think>.*")
-    assert reward.score([[make_rollout(text) for text in texts]], make_context()) == [judged]
+    assert reward.rate([[make_rollout(text) for text in texts]], make_context()) == [judged]
 
 
 def test_a_broken_pattern_is_refused() -> None:

@@ -46,7 +46,7 @@ def test_by_hand(make_context: Callable, make_rollout: Callable, said: list, opt
     engine = Two(said=said)
     context = make_context(engine, start=Checkpoint(path="start"))
     group = [make_rollout("1+0=1#1"), make_rollout("#2"), make_rollout("lost")]
-    assert FrozenVote(votes=4, **options).score([group, []], context) == [scores, []]
+    assert FrozenVote(votes=4, **options).rate([group, []], context) == [scores, []]
     assert len(engine.asked) == 1 and engine.asked[0].answer is None
 
 
@@ -56,7 +56,7 @@ def test_votes_of_a_good_start_make_right_labels(
     problems = make_context().problems(40, 1)
     context = make_context(make_engine(classroom(problems, 0.7)))
     groups = context.policy.sample(problems, 4)
-    marks = FrozenVote(votes=33).score(groups, context)
+    marks = FrozenVote(votes=33).rate(groups, context)
     pairs = [
         (mark, context.verify(r.prompt, r.text))
         for g, row in zip(groups, marks, strict=True)

@@ -31,20 +31,20 @@ def court(make_context: Callable, make_engine: Callable) -> Callable:
 def test_the_verdict_of_each_attempt(court: Callable, make_rollout: Callable) -> None:
     context = court({asked(GOOD): {"3+5=8:8y;8+8=6:6y#y": 1}, asked(BAD): {"3+5=9:8n;9+8=7:7y#n": 1}})
     groups = [[make_rollout(GOOD), make_rollout(BAD), make_rollout("no idea")], [], [make_rollout(BAD)]]
-    assert Judge().score(groups, context) == [[1.0, 0.0, None], [], [0.0]]
+    assert Judge().rate(groups, context) == [[1.0, 0.0, None], [], [0.0]]
     assert context.log.metrics == {"judge/unread": 0.25}
 
 
 def test_verdicts_are_averaged_and_unread_ones_are_left_out(court: Callable, make_rollout: Callable) -> None:
     context = court({asked(GOOD): {"#y": 0.5, "#n": 0.25, "3+5=8:8y;8+": 0.25}})
-    [[score]] = Judge(samples=4000).score([[make_rollout(GOOD)]], context)
+    [[score]] = Judge(samples=4000).rate([[make_rollout(GOOD)]], context)
     assert score == pytest.approx(2 / 3, abs=0.03)
 
 
 def test_all_groups_are_asked_in_one_call_and_equal_attempts_once(court: Callable, make_rollout: Callable) -> None:
     context = court({asked(GOOD): {"#y": 1}})
     groups = [[make_rollout(GOOD), make_rollout(GOOD)], [make_rollout(BAD), make_rollout(GOOD, "3+5+9")]]
-    Judge(samples=2, temperature=0.5).score(groups, context)
+    Judge(samples=2, temperature=0.5).rate(groups, context)
     engine = context.policy.engine
     [(n, sampling, _)] = engine.calls
     assert (n, sampling.temperature, len(engine.seen)) == (2, 0.5, 3)
@@ -66,20 +66,20 @@ def test_who_judges(
     context = make_context(
         policy=make_policy(engine, checkpoint=Checkpoint(path="now")), start=Checkpoint(path="start")
     )
-    assert Judge(frozen=frozen).score([[make_rollout(GOOD)]], context) == [[1.0]]
+    assert Judge(frozen=frozen).rate([[make_rollout(GOOD)]], context) == [[1.0]]
     assert used == [path]
 
 
 def test_nothing_to_judge_asks_nothing(court: Callable) -> None:
     context = court({})
-    assert Judge().score([], context) == [] and Judge().score([[], []], context) == [[], []]
+    assert Judge().rate([], context) == [] and Judge().rate([[], []], context) == [[], []]
     assert context.policy.engine.calls == [] and context.log.metrics == {"judge/unread": 0.0}
 
 
 def test_a_task_without_a_judge_is_refused(court: Callable, make_rollout: Callable) -> None:
     context = court({}, roles=Addition().roles())
     with pytest.raises(RecipeError, match="task addition has no role 'judge'"):
-        Judge().score([[make_rollout(GOOD)]], context)
+        Judge().rate([[make_rollout(GOOD)]], context)
     with pytest.raises(RecipeError, match="task addition has no role 'judge'"):
         Addition().roles().verdict("#y")
 
@@ -145,7 +145,7 @@ def test_the_rubric_is_read_as_a_share_of_five(reply: str, points: float | None,
 def test_the_rubric_shows_problem_and_answer_and_averages_three_grades(court: Callable, make_rollout: Callable) -> None:
     judge = Judge(scale="points")
     context = court({})
-    [[score]] = judge.score([[make_rollout(GOOD)]], context)
+    [[score]] = judge.rate([[make_rollout(GOOD)]], context)
     assert score is None  # `lost` says nothing
     [asked] = context.policy.engine.seen
     said = asked.prompt[-1]["content"]
@@ -153,7 +153,7 @@ def test_the_rubric_shows_problem_and_answer_and_averages_three_grades(court: Ca
     [(n, _, _)] = context.policy.engine.calls
     assert n == 3
     context = court({said: {"Score: 5": 1.0, "Score: 2": 1.0, "lost": 1.0}})
-    [[score]] = Judge(scale="points", samples=2000).score([[make_rollout(GOOD)]], context)
+    [[score]] = Judge(scale="points", samples=2000).rate([[make_rollout(GOOD)]], context)
     assert score == pytest.approx(0.7, abs=0.03)
 
 

@@ -20,7 +20,7 @@ def vote(make_context: Callable, make_rollout: Callable) -> Callable[..., list[f
 
     def run(texts: Sequence[str], min_agreement: float = 0.0) -> list[float | None]:
         group = [make_rollout(text) for text in texts]
-        [scores] = MajorityVote(min_agreement=min_agreement).score([group], make_context())
+        [scores] = MajorityVote(min_agreement=min_agreement).rate([group], make_context())
         return scores
 
     return run
@@ -91,4 +91,4 @@ def test_only_a_single_most_frequent_answer_scores_1(vote: Callable, texts: list
 
 def test_every_prompt_votes_for_itself(make_context: Callable, make_rollout: Callable) -> None:
     groups = [[make_rollout("#1"), make_rollout("#1"), make_rollout("#2")], [make_rollout("#2", "1+2")], []]
-    assert MajorityVote().score(groups, make_context()) == [[1.0, 1.0, 0.0], [1.0], []]
+    assert MajorityVote().rate(groups, make_context()) == [[1.0, 1.0, 0.0], [1.0], []]

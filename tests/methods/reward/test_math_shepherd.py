@@ -27,7 +27,7 @@ def finish(make_context: Callable, make_engine: Callable) -> Callable[..., Any]:
 
 
 def value(context: Any, text: str, make_rollout: Callable, **options: Any) -> float | None:
-    [[score]] = MathShepherd(**{"separator": ";", "samples": 200, **options}).score([[make_rollout(text)]], context)
+    [[score]] = MathShepherd(**{"separator": ";", "samples": 200, **options}).rate([[make_rollout(text)]], context)
     return score
 
 
@@ -57,7 +57,7 @@ def test_equal_beginnings_are_finished_once_and_the_model_goes_on_behind_them(
     finish: Callable, make_rollout: Callable
 ) -> None:
     context = finish({})
-    MathShepherd(separator=";").score(
+    MathShepherd(separator=";").rate(
         [[make_rollout(GOOD), make_rollout(GOOD), make_rollout("3+5=8;8+8=5#5")], []], context
     )
     engine = context.policy.engine
@@ -70,7 +70,7 @@ def test_a_problem_without_a_reference_has_no_score(
     finish: Callable, make_rollout: Callable, make_prompt: Callable
 ) -> None:
     bare = make_rollout(GOOD, make_prompt(answer=None))
-    assert MathShepherd(separator=";").score([[bare]], finish({})) == [[None]]
+    assert MathShepherd(separator=";").rate([[bare]], finish({})) == [[None]]
 
 
 def test_a_solution_of_one_step_is_its_mark(finish: Callable, make_rollout: Callable) -> None:

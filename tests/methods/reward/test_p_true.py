@@ -22,7 +22,9 @@ GOOD, BAD = "3+5=8;8+8=6#6", "3+5=9;9+8=7#7"
 class Sure(Fake):
     """Takes every token for certain but the last: `y` has a probability of 0.8 after a right step, else of 0.1."""
 
-    def score(self, checkpoint: Checkpoint, rollouts: list[Rollout], statistic: str = "logprob") -> list[list[float]]:
+    def logprobs_of(
+        self, checkpoint: Checkpoint, rollouts: list[Rollout], statistic: str = "logprob"
+    ) -> list[list[float]]:
         assert statistic == "logprob" and checkpoint.path == "nowhere"
         odds = [0.8 if "8:8y" in r.text else 0.1 for r in rollouts]
         shares = [p if r.text.endswith("y") else 1 - p for p, r in zip(odds, rollouts, strict=True)]
@@ -38,13 +40,13 @@ def engine() -> Sure:
 def test_the_probability_of_yes_by_hand(engine: Sure, make_context: Callable, make_rollout: Callable) -> None:
     context = make_context(engine)
     groups = [[make_rollout(GOOD), make_rollout(BAD), make_rollout("no idea")], [make_rollout(GOOD)], []]
-    assert PTrue().score(groups, context) == [[pytest.approx(0.8), pytest.approx(0.1), None], [pytest.approx(0.8)], []]
+    assert PTrue().rate(groups, context) == [[pytest.approx(0.8), pytest.approx(0.1), None], [pytest.approx(0.8)], []]
     assert context.log.metrics == {"p_true/unread": 0.25}
 
 
 def test_a_table_s_own_probability(make_context: Callable, make_rollout: Callable) -> None:
     context = make_context(Fake({f"J:3+5+8={GOOD}|": {"#y": 0.35, "#n": 0.65}}))
-    assert PTrue(frozen=False).score([[make_rollout(GOOD)]], context) == [[pytest.approx(0.35)]]
+    assert PTrue(frozen=False).rate([[make_rollout(GOOD)]], context) == [[pytest.approx(0.35)]]
 
 
 @pytest.mark.parametrize(
@@ -64,18 +66,20 @@ def test_judgements_in_words(make_context: Callable, make_rollout: Callable, sai
     seen: list[str] = []
 
     class Even(Fake):
-        def score(self, checkpoint: object, rollouts: list[Rollout], statistic: str = "logprob") -> list[list[float]]:
+        def logprobs_of(
+            self, checkpoint: object, rollouts: list[Rollout], statistic: str = "logprob"
+        ) -> list[list[float]]:
             seen.extend(rollout.text for rollout in rollouts)
             return [[-1.0] for _ in rollouts]
 
     context = make_context(Even({GOOD: {said: 1.0}}), roles=Roles())
-    assert PTrue().score([[make_rollout(GOOD)]], context) == [[score]]
+    assert PTrue().rate([[make_rollout(GOOD)]], context) == [[score]]
     assert seen == ([] if score is None else [said, said.replace("**#y**", "**#n**")])
 
 
 def test_nothing_to_judge_asks_nothing(make_context: Callable, make_engine: Callable) -> None:
     context = make_context(make_engine())
-    assert PTrue().score([], context) == [] and context.policy.engine.calls == []
+    assert PTrue().rate([], context) == [] and context.policy.engine.calls == []
 
 
 @given(st.floats(-1e6, 0), st.floats(-1e6, 0))

@@ -23,7 +23,7 @@ def compare(make_context: Callable, make_engine: Callable, make_rollout: Callabl
             for pair, reply in said.items()
         }
         context = make_context(make_engine(answers, "lost"))
-        [scores] = PairwiseJudge(**options).score([[make_rollout(text) for text in texts]], context)
+        [scores] = PairwiseJudge(**options).rate([[make_rollout(text) for text in texts]], context)
         return scores, context
 
     return run

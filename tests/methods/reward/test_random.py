@@ -11,7 +11,7 @@ from selfimprove.methods.reward.random import Random
 
 def flips(make_context: Callable, make_rollout: Callable, texts: list[str], seed: int = 1, **options: float) -> list:
     groups = [[make_rollout(text) for text in texts] for _ in range(500)]
-    return [mark for group in Random(**options).score(groups, make_context(seed=seed)) for mark in group]
+    return [mark for group in Random(**options).rate(groups, make_context(seed=seed)) for mark in group]
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])

@@ -25,7 +25,7 @@ from selfimprove.methods.reward.repetition import Repetition
     ],
 )
 def test_by_hand(make_context: Callable, make_rollout: Callable, text: str, n: int, score: float) -> None:
-    assert Repetition(n=n).score([[make_rollout(text)], []], make_context()) == [[pytest.approx(score)], []]
+    assert Repetition(n=n).rate([[make_rollout(text)], []], make_context()) == [[pytest.approx(score)], []]
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=2, max_size=12), st.integers(1, 4))
@@ -35,7 +35,7 @@ def test_it_equals_trl_with_words_for_tokens(
     from trl.rewards.other_rewards import get_repetition_penalty_reward
 
     ids = [ord(word) for word in words]
-    [[score]] = Repetition(n=n).score([[make_rollout(" ".join(words))]], make_context())
+    [[score]] = Repetition(n=n).rate([[make_rollout(" ".join(words))]], make_context())
     assert [score] == pytest.approx(get_repetition_penalty_reward(n)([ids])) and -1 < score <= 0
 
 

@@ -21,7 +21,7 @@ def scores(make_context: Callable, make_rollout: Callable) -> Callable[..., list
     """`scores(["#1", "#2"], width=0.1)`: the scores of one prompt's completions."""
 
     def run(texts: list[str], **options: float) -> list[float]:
-        [marks] = Restrain(**options).score([[make_rollout(text) for text in texts]], make_context())
+        [marks] = Restrain(**options).rate([[make_rollout(text) for text in texts]], make_context())
         return marks
 
     return run

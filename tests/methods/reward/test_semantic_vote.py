@@ -19,7 +19,7 @@ def vote(make_context: Callable, make_rollout: Callable) -> Callable[..., list[f
     """`vote(texts, min_cluster=2)`: the scores of one prompt's completions."""
 
     def run(texts: list[str], **options: float) -> list[float | None]:
-        [scores] = SemanticVote(**options).score([[make_rollout(text) for text in texts]], make_context())
+        [scores] = SemanticVote(**options).rate([[make_rollout(text) for text in texts]], make_context())
         return scores
 
     return run

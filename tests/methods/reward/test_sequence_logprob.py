@@ -20,7 +20,7 @@ class Scorer(Fake):
 
     asked: list[Rollout] = field(default_factory=list)
 
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         assert statistic == "logprob"
@@ -42,21 +42,21 @@ def test_by_hand(make_context: Callable, make_rollout: Callable, options: dict, 
     engine = Scorer()
     context = make_context(engine, start=Checkpoint(path="start"))
     groups = [[make_rollout("aa"), make_rollout("ab"), make_rollout("")], [make_rollout("b", "1+2")]]
-    assert SequenceLogprob(**options).score(groups, context) == scores
+    assert SequenceLogprob(**options).rate(groups, context) == scores
     assert all(rollout.prompt.answer is None for rollout in engine.asked)
 
 
 def test_a_sum_prefers_short_completions_and_a_mean_does_not(make_context: Callable, make_rollout: Callable) -> None:
     groups = [[make_rollout("aaaa"), make_rollout("b")]]
-    [[long, short]] = SequenceLogprob().score(groups, make_context(Scorer()))
+    [[long, short]] = SequenceLogprob().rate(groups, make_context(Scorer()))
     assert short > long
-    [[long, short]] = SequenceLogprob(per_token=True).score(groups, make_context(Scorer()))
+    [[long, short]] = SequenceLogprob(per_token=True).rate(groups, make_context(Scorer()))
     assert long > short
 
 
 def test_the_most_likely_completion_of_a_table_scores_highest(make_context: Callable, make_rollout: Callable) -> None:
     context = make_context(Fake({"S:3+5+8=": {"#6": 0.7, "#5": 0.3}}))
-    [scores] = SequenceLogprob().score([[make_rollout("#5"), make_rollout("#6")]], context)
+    [scores] = SequenceLogprob().rate([[make_rollout("#5"), make_rollout("#6")]], context)
     assert scores == [pytest.approx(math.log(0.3)), pytest.approx(math.log(0.7))]
 
 

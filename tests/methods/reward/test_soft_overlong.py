@@ -19,9 +19,9 @@ from selfimprove.methods.reward.soft_overlong import SoftOverlong
 def test_by_hand(make_context: Callable, make_rollout: Callable, length: int, score: float) -> None:
     groups = [[make_rollout("x" * length), make_rollout("x", logprobs={"sum": 0.0, "count": length})]]
     reward = SoftOverlong(max_length=100, margin=20)
-    assert reward.score(groups, make_context()) == [[pytest.approx(score), 0.0]]
+    assert reward.rate(groups, make_context()) == [[pytest.approx(score), 0.0]]
     by_tokens = SoftOverlong(max_length=100, margin=20, unit="tokens")
-    assert by_tokens.score([groups[0][1:]], make_context()) == [[pytest.approx(score)]]
+    assert by_tokens.rate([groups[0][1:]], make_context()) == [[pytest.approx(score)]]
 
 
 @given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 130))
@@ -31,7 +31,7 @@ def test_it_never_rises_and_equals_trl(
     from trl.rewards.other_rewards import get_soft_overlong_punishment
 
     margin = min(part, most)
-    [[here, longer]] = SoftOverlong(max_length=most, margin=margin).score(
+    [[here, longer]] = SoftOverlong(max_length=most, margin=margin).rate(
         [[make_rollout("x" * n), make_rollout("x" * (n + 1))]], make_context()
     )
     assert -1.0 <= longer <= here <= 0.0
@@ -40,7 +40,7 @@ def test_it_never_rises_and_equals_trl(
 
 def test_counts_that_nobody_took_are_asked_for(make_context: Callable, make_rollout: Callable) -> None:
     with pytest.raises(RecipeError, match="use unit: characters"):
-        SoftOverlong(unit="tokens").score([[make_rollout("x")]], make_context())
+        SoftOverlong(unit="tokens").rate([[make_rollout("x")]], make_context())
 
 
 @pytest.mark.parametrize("options", [{"unit": "words"}, {"margin": 600}, {"margin": -1}])

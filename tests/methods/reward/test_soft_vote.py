@@ -20,7 +20,7 @@ def shares(make_context: Callable, make_rollout: Callable) -> Callable[[Sequence
     """`shares(["#1", "#2"])`: the scores of one prompt's completions."""
 
     def run(texts: Sequence[str]) -> list[float | None]:
-        [scores] = SoftVote().score([[make_rollout(text) for text in texts]], make_context())
+        [scores] = SoftVote().rate([[make_rollout(text) for text in texts]], make_context())
         return scores
 
     return run

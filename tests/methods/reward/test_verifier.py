@@ -13,11 +13,11 @@ def test_right_is_1_and_wrong_is_0(make_context: Callable, make_rollout: Callabl
         [make_rollout("#3", "1+2")],
         [],
     ]
-    assert Verifier().score(groups, make_context()) == [[1.0, 1.0, 0.0, 0.0, 0.0], [1.0], []]
+    assert Verifier().rate(groups, make_context()) == [[1.0, 1.0, 0.0, 0.0, 0.0], [1.0], []]
 
 
 def test_what_cannot_be_marked_is_none_and_not_0(make_context: Callable, make_rollout: Callable) -> None:
     def verify(prompt: object, text: str) -> float | None:
         return None if text == "?" else 0.25
 
-    assert Verifier().score([[make_rollout("?"), make_rollout("x")]], make_context(verify=verify)) == [[None, 0.25]]
+    assert Verifier().rate([[make_rollout("?"), make_rollout("x")]], make_context(verify=verify)) == [[None, 0.25]]

@@ -17,7 +17,7 @@ def pairs(make_context: Callable, make_rollout: Callable) -> Callable[..., list[
     """`pairs([("a", 0.2), ("b", 0.9)])`: chosen and rejected texts of one prompt."""
 
     def run(rows: list[tuple[str, float | None]], **options: float) -> list[tuple[str, str]]:
-        offered = [make_rollout(text, score=score) for text, score in rows]
+        offered = [make_rollout(text, reward=score) for text, score in rows]
         made = BestVsWorst(**options).select(offered, make_context())
         return [(p.chosen[-1]["content"], p.rejected[-1]["content"]) for p in made]
 
@@ -50,10 +50,10 @@ def test_by_hand(pairs: Callable, rows: list, options: dict, expected: list) -> 
 
 def test_a_pair_is_of_one_prompt_and_names_its_parents(make_context: Callable, make_rollout: Callable) -> None:
     offered = [
-        make_rollout("a", "1+2", score=1.0),
-        make_rollout("b", "3+5", score=0.0),
-        make_rollout("c", "1+2", score=0.25),
-        make_rollout("d", "3+5", score=0.5),
+        make_rollout("a", "1+2", reward=1.0),
+        make_rollout("b", "3+5", reward=0.0),
+        make_rollout("c", "1+2", reward=0.25),
+        make_rollout("d", "3+5", reward=0.5),
     ]
     first, second = BestVsWorst().select(offered, make_context(round=2))
     assert isinstance(first, Preference) and first.prompt == offered[0].prompt and second.prompt == offered[1].prompt
@@ -70,7 +70,7 @@ def test_a_pair_is_of_one_prompt_and_names_its_parents(make_context: Callable, m
 def test_the_reward_always_prefers_the_chosen_one(
     make_context: Callable, make_rollout: Callable, scores: list[float | None], most: int, gap: float
 ) -> None:
-    offered = [make_rollout(str(i), score=score) for i, score in enumerate(scores)]
+    offered = [make_rollout(str(i), reward=score) for i, score in enumerate(scores)]
     made = BestVsWorst(pairs=most, min_gap=gap).select(offered, make_context())
     known = sorted(score for score in scores if score is not None)
     assert len(made) <= most

@@ -18,7 +18,7 @@ def pairs(make_context: Callable, make_rollout: Callable) -> Callable[..., list[
     """`pairs([("a", 1.0), ("b", 0.0)])`: chosen and rejected texts of one prompt, as "ab"."""
 
     def run(rows: list[tuple[str, float | None]], **options: float | None) -> list[str]:
-        offered = [make_rollout(text, score=score) for text, score in rows]
+        offered = [make_rollout(text, reward=score) for text, score in rows]
         made = CorrectVsWrong(**options).select(offered, make_context())
         return [p.chosen[-1]["content"] + p.rejected[-1]["content"] for p in made]
 
@@ -48,7 +48,7 @@ def test_by_hand(pairs: Callable, rows: list, options: dict, expected: list[str]
 
 
 def test_a_pair_is_of_one_prompt_and_names_its_parents(make_context: Callable, make_rollout: Callable) -> None:
-    offered = [make_rollout(text, key, score=score) for key in ("1+2", "3+5") for text, score in ROWS[:2]]
+    offered = [make_rollout(text, key, reward=score) for key in ("1+2", "3+5") for text, score in ROWS[:2]]
     first, second = CorrectVsWrong().select(offered, make_context(round=2))
     assert (first.prompt, second.prompt) == (offered[0].prompt, offered[2].prompt)
     assert first.parents == (offered[0].id, offered[1].id) and first.source == "correct_vs_wrong@2"

@@ -14,8 +14,8 @@ from selfimprove.records import Document, Preference
 
 def test_the_first_of_equal_rollouts_is_kept(make_context: Callable, make_rollout: Callable) -> None:
     offered = [
-        make_rollout("a b", "1+2", score=1.0),
-        make_rollout("a b", "1+2", score=0.0),  # equal: the score is not part of the text
+        make_rollout("a b", "1+2", reward=1.0),
+        make_rollout("a b", "1+2", reward=0.0),  # equal: the score is not part of the text
         make_rollout(" a \n b ", "1+2"),  # equal: white space
         make_rollout("a b", "2+1"),
         make_rollout("A b", "1+2"),

@@ -10,9 +10,9 @@ from selfimprove.records import Document, Record
 
 def test_what_comes_in_goes_out(make_context: Callable, make_rollout: Callable, make_prompt: Callable) -> None:
     offered = [
-        make_rollout(score=None),
-        make_rollout(score=0.0),
-        make_rollout(score=0.0),
+        make_rollout(reward=None),
+        make_rollout(reward=0.0),
+        make_rollout(reward=0.0),
         make_prompt(),
         Document(text=""),
     ]

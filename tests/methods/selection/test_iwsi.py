@@ -19,7 +19,7 @@ from selfimprove.records import Checkpoint, Rollout
 class Losses(Fake):
     """Rows named by a number have that loss on each of two tokens; solutions of validation problems have 2 and 4."""
 
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         rows = []

@@ -17,7 +17,7 @@ def pair(make_context: Callable, make_rollout: Callable) -> Callable[..., tuple[
     """`pair([("aa", 1.0), ("b", 0.0)])`: chosen and rejected texts of one prompt, or None."""
 
     def run(rows: list[tuple[str, float | None]], rho: float = 0.1) -> tuple[str, str] | None:
-        made = LengthTier(rho).select([make_rollout(text, score=score) for text, score in rows], make_context())
+        made = LengthTier(rho).select([make_rollout(text, reward=score) for text, score in rows], make_context())
         return (made[0].chosen[-1]["content"], made[0].rejected[-1]["content"]) if made else None
 
     return run
@@ -47,7 +47,7 @@ def test_by_hand(pair: Callable, rows: list, rho: float, expected: tuple | None)
 
 
 def test_a_pair_names_its_parents_and_scores(make_context: Callable, make_rollout: Callable) -> None:
-    offered = [make_rollout(text, score=score) for text, score in FIVE]
+    offered = [make_rollout(text, reward=score) for text, score in FIVE]
     [made] = LengthTier().select(offered, make_context(round=2))
     assert made.parents == (offered[1].id, offered[4].id) and made.source == "length_tier@2"
     assert made.info == {"chosen_score": 4.6, "rejected_score": 1.0}

@@ -15,7 +15,7 @@ from selfimprove.methods.selection.pass_rate_band import PassRateBand
 
 
 def offered(make_rollout: Callable, groups: dict[str, list[float | None]]) -> list:
-    return [make_rollout(f"{i}", key, score=score) for key, scores in groups.items() for i, score in enumerate(scores)]
+    return [make_rollout(f"{i}", key, reward=score) for key, scores in groups.items() for i, score in enumerate(scores)]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_sampler_of_known_skill_falls_into_the_band_as_often_as_the_binomial_s
     groups = {f"{i // 100}+{i // 10 % 10}+{i % 10}": [float(coin.random() < 0.2) for _ in range(8)] for i in range(n)}
     prompt_of = {key: make_rollout("x", "1+2").prompt for key in groups}
     rows = [
-        make_rollout(f"{i}", replace(prompt_of[key], key=key), score=score)
+        make_rollout(f"{i}", replace(prompt_of[key], key=key), reward=score)
         for key, scores in groups.items()
         for i, score in enumerate(scores)
     ]

@@ -20,7 +20,7 @@ def batch(make_rollout: Callable, worked: Callable) -> Callable[[int, int], list
     def make(n: int, wrong: int) -> list[Rollout]:
         rows = [[place % 10, place // 10 % 10, place // 100] for place in range(n)]
         return [
-            make_rollout(worked(row, slip=0 if place < wrong else None), "+".join(map(str, row)), score=1.0)
+            make_rollout(worked(row, slip=0 if place < wrong else None), "+".join(map(str, row)), reward=1.0)
             for place, row in enumerate(rows)
         ]
 

@@ -22,7 +22,7 @@ def test_so_many_rows_in_order(make_context: Callable, make_rollout: Callable, n
 
 def test_scores_do_not_matter_and_the_seed_does(make_context: Callable, make_rollout: Callable) -> None:
     def kept(scores: list[float], seed: int = 7) -> list[str]:
-        offered = [make_rollout(str(i), score=score) for i, score in enumerate(scores)]
+        offered = [make_rollout(str(i), reward=score) for i, score in enumerate(scores)]
         return [rollout.text for rollout in Random().select(offered, make_context(seed=seed))]
 
     assert kept([1.0] * 20 + [0.0] * 20) == kept([0.0] * 20 + [1.0] * 20) != kept([0.0] * 40, seed=8)

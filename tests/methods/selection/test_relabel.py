@@ -19,7 +19,7 @@ def relabel(make_context: Callable, make_rollout: Callable) -> Callable[..., Any
     def run(said: list[tuple[str, float | None]], **options: Any) -> tuple[Prompt | None, Any]:
         context = make_context()
         made: Sequence[Any] = Relabel(**options).select(
-            [make_rollout(text, score=score) for text, score in said], context
+            [make_rollout(text, reward=score) for text, score in said], context
         )
         return next(iter(made), None), context
 
@@ -49,7 +49,7 @@ def test_the_label_is_what_the_task_s_rule_marks_by_from_then_on(relabel: Callab
     problem, context = relabel([("3+5=9;9+8=7#7", 1.0)])
     assert problem is not None and (problem.key, problem.prompt) == ("3+5+8", make_rollout().prompt.prompt)
     marked = context.reward([make_rollout("#7", problem), make_rollout("#6", problem)])
-    assert [rollout.score for rollout in marked] == [1.0, 0.0]
+    assert [rollout.reward for rollout in marked] == [1.0, 0.0]
     assert context.log.metrics["relabel/label_precision"] == 0.0  # shown, and used for nothing
 
 

@@ -19,7 +19,7 @@ def pair(make_context: Callable, make_rollout: Callable) -> Callable[..., Prefer
     """`pair([0.0, 1.0])`: the pair of one prompt whose completions 0, 1, ... have these scores."""
 
     def run(scores: list[float | None], **options: float) -> Preference | None:
-        offered = [make_rollout(str(i), score=score) for i, score in enumerate(scores)]
+        offered = [make_rollout(str(i), reward=score) for i, score in enumerate(scores)]
         made = SppoPairs(**options).select(offered, make_context(round=3))
         return made[0] if made else None
 
@@ -47,7 +47,7 @@ def test_a_verifier_s_scores_and_a_scale(pair: Callable) -> None:
 
 def test_no_pair_where_nothing_is_better(pair: Callable, make_context: Callable, make_rollout: Callable) -> None:
     assert pair([0.5, 0.5]) is None and pair([0.5]) is None and pair([None, None]) is None and pair([]) is None
-    same = [make_rollout("a", score=1.0), make_rollout("a", score=0.0)]
+    same = [make_rollout("a", reward=1.0), make_rollout("a", reward=0.0)]
     assert SppoPairs().select(same, make_context()) == []
 
 
@@ -69,6 +69,6 @@ def test_a_scale_of_nothing_is_refused() -> None:
 
 
 def test_scores_that_are_win_rates_are_taken_as_they_are(make_context: Callable, make_rollout: Callable) -> None:
-    group = [make_rollout(f"#{i}", score=rate) for i, rate in enumerate((0.2, 0.9, 0.4))]
+    group = [make_rollout(f"#{i}", reward=rate) for i, rate in enumerate((0.2, 0.9, 0.4))]
     [pair] = SppoPairs(rates=True).select(group, make_context())
     assert (pair.info["p_chosen"], pair.info["p_rejected"]) == (0.9, 0.2)

@@ -26,17 +26,17 @@ SCORES = [0.2, None, -1.0, 0.9, 0.2, 0.5]
     ],
 )
 def test_by_hand(make_context: Callable, make_rollout: Callable, options: dict, kept: list[int]) -> None:
-    offered = [make_rollout(str(i), score=score) for i, score in enumerate(SCORES)]
+    offered = [make_rollout(str(i), reward=score) for i, score in enumerate(SCORES)]
     assert [int(r.text) for r in TopK(**options).select(offered, make_context())] == kept
 
 
 @given(st.lists(st.none() | st.sampled_from([-1.0, 0.0, 0.5, 1.0]), max_size=12), st.integers(0, 13))
 def test_nothing_better_is_left_out(make_context: Callable, make_rollout: Callable, scores: list, rows: int) -> None:
-    offered = [make_rollout(str(i), score=score) for i, score in enumerate(scores)]
+    offered = [make_rollout(str(i), reward=score) for i, score in enumerate(scores)]
     kept = list(TopK(rows=rows).select(offered, make_context()))
-    left = [r.score for r in offered if r.score is not None and r not in kept]
+    left = [r.reward for r in offered if r.reward is not None and r not in kept]
     assert len(kept) == min(rows, len(kept) + len(left)) and kept == [r for r in offered if r in kept]
-    assert not kept or not left or min(r.score for r in kept) >= max(left)
+    assert not kept or not left or min(r.reward for r in kept) >= max(left)
 
 
 @pytest.mark.parametrize("options", [{"share": -0.1}, {"share": 1.1}, {"rows": -1}])

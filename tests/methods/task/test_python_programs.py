@@ -153,7 +153,7 @@ def test_a_round_of_self_play_pays_the_proposer_for_what_is_solved_now_and_then(
     answers[task.roles().propose(None)[-1]["content"]] = proposals
 
     def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return [replace(rollout, score=task.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
+        return [replace(rollout, reward=task.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
 
     context = make_context(make_engine(answers), roles=task.roles(), reward=reward, answer_of=task.answer_of)
     options = compose.load("code_absolute_zero")[1]["acquisition"]["propose"]
@@ -161,8 +161,8 @@ def test_a_round_of_self_play_pays_the_proposer_for_what_is_solved_now_and_then(
     proposed = [rollout for rollout in made if rollout.prompt.info.get("role") == "propose"]
     solved = [rollout for rollout in made if rollout not in proposed]
     assert len(solved) == 16 and {rollout.prompt.info["form"] for rollout in solved} == {"D"}
-    rate = sum(rollout.score or 0.0 for rollout in solved if rollout.prompt.key == hard) / 8
+    rate = sum(rollout.reward or 0.0 for rollout in solved if rollout.prompt.key == hard) / 8
     assert 0 < rate < 1 and len(proposed) == 30
     worth = {said[hard]: 1 - rate, said[easy]: 0.0}
     assert {rollout.text for rollout in proposed} == {*proposals}
-    assert all(rollout.score == worth.get(rollout.text, -1.0) for rollout in proposed)
+    assert all(rollout.reward == worth.get(rollout.text, -1.0) for rollout in proposed)

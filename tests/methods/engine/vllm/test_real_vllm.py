@@ -65,7 +65,7 @@ def test_sampled_log_probabilities_are_the_models_own(engine, taught, problems, 
     sampling = Sampling(temperature=1.5, top_k=20, top_p=0.9, min_p=0.01)
     groups = engine.sample(taught, problems[:50], 4, sampling, 0, quiet_log)
     rollouts = [rollout for group in groups for rollout in group]
-    mine, theirs = engine.score(taught, rollouts), SHORT.score(taught, rollouts)
+    mine, theirs = engine.logprobs_of(taught, rollouts), SHORT.logprobs_of(taught, rollouts)
     print(f"\nlargest difference of a token's log-probability: {apart(mine, theirs):.2g}")
     assert apart(mine, theirs) < 1e-3
     whole = [(r, row) for r, row in zip(rollouts, theirs, strict=True) if len(row) == (r.logprobs or {})["count"]]
@@ -77,7 +77,7 @@ def test_sampled_log_probabilities_are_the_models_own(engine, taught, problems, 
 @pytest.mark.parametrize("statistic", ["entropy", "self_certainty"])
 def test_the_other_statistics_are_those_of_transformers(engine, taught, problems, quiet_log, statistic):
     rollouts = [g[0] for g in engine.sample(taught, problems[:20], 1, Sampling(), 0, quiet_log)]
-    assert apart(engine.score(taught, rollouts, statistic), SHORT.score(taught, rollouts, statistic)) < 1e-3
+    assert apart(engine.logprobs_of(taught, rollouts, statistic), SHORT.logprobs_of(taught, rollouts, statistic)) < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_prompts_up_to_the_context(engine, taught, ask, quiet_log):
     with pytest.raises(DataError, match="256"):
         engine.sample(taught, [ask("1" * context)], 1, GREEDY, 0, quiet_log)
     full = Rollout(prompt=ask("1"), completion=[{"role": "assistant", "content": "2" * (context - 2)}])
-    assert apart(engine.score(taught, [full]), SHORT.score(taught, [full])) < 1e-3
+    assert apart(engine.logprobs_of(taught, [full]), SHORT.logprobs_of(taught, [full])) < 1e-3
 
 
 def test_another_architecture(fresh, small, ask, quiet_log):
@@ -193,7 +193,7 @@ def test_an_adapter_says_what_peft_says(fresh, adapters, problems, quiet_log, st
         print(f"\nadapter: {sum(equal)} of {len(equal)} texts equal, largest difference {difference:.2g}")
         assert difference < 1e-3 and quiet_log.metrics["vllm/difference"] < 1e-4
         rollouts = [rollout for [rollout] in mine]
-        assert apart(engine.score(adapter, rollouts), SHORT.score(adapter, rollouts)) < 1e-3
+        assert apart(engine.logprobs_of(adapter, rollouts), SHORT.logprobs_of(adapter, rollouts)) < 1e-3
     assert starts == [both[0].path]
 
 
