@@ -25,11 +25,11 @@ class Metered(Engine):
         count(Cost(completions=sum(map(len, different.values())), tokens=tokens))
         return groups
 
-    def score(
+    def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         count(Cost(scored=len(rollouts)))
-        return self.engine.score(checkpoint, rollouts, statistic)
+        return self.engine.logprobs_of(checkpoint, rollouts, statistic)
 
     def close(self) -> None:
         self.engine.close()
