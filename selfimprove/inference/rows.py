@@ -106,7 +106,7 @@ def turns_of(rollout: Rollout, earned: Sequence[float] | None = None) -> list[Ro
                 rollout,
                 prompt=replace(rollout.prompt, prompt=[*so_far]),
                 completion=reply,
-                score=rollout.score if earned is None else sum(earned[place:]),
+                reward=rollout.reward if earned is None else sum(earned[place:]),
                 info=rollout.info if last else ended,
                 **({} if len(replies) == 1 else {"logprobs": None, "ids": (), "noted": {}, "tops": []}),
             )

@@ -125,13 +125,13 @@ def test_only_the_last_reply_can_have_run_into_the_limit() -> None:
 
 
 def test_the_turns_of_a_transcript_with_what_each_earned_from_then_on() -> None:
-    told = transcript(*CALLS, ("tool", "over"), score=1.0, logprobs={"sum": -2.0, "count": 9})
+    told = transcript(*CALLS, ("tool", "over"), reward=1.0, logprobs={"sum": -2.0, "count": 9})
     first, last = turns_of(told, [-0.25, 1.25])
-    assert (first.score, last.score) == (1.0, 1.25)
+    assert (first.reward, last.reward) == (1.0, 1.25)
     assert (first.prompt.prompt, first.completion) == (told.prompt.prompt, told.completion[:1])
     assert (last.prompt.prompt, last.completion) == ([*told.prompt.prompt, *told.completion[:3]], told.completion[3:4])
     assert first.logprobs is None and first.prompt.key == "3+5"
-    assert [one.score for one in turns_of(told)] == [1.0, 1.0], "all was earned at the end"
+    assert [one.reward for one in turns_of(told)] == [1.0, 1.0], "all was earned at the end"
     assert [one.ended for one in turns_of(replace(told, info={"finish_reason": "length"}))] == [True, False]
     with pytest.raises(ValueError, match="3 rewards for 2 replies"):
         turns_of(told, [0, 0, 1])

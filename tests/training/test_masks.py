@@ -211,7 +211,7 @@ def test_policy_gradient(start: Any, talks: Any, make_context: Callable, stepped
     given = make_context()
     given = replace(given, policy=replace(given.policy, checkpoint=start), start=start)
     earned = [1.0, -0.5, 2.0]
-    scored = [replace(one, score=score) for one, score in zip(talks, earned, strict=True)]
+    scored = [replace(one, reward=score) for one, score in zip(talks, earned, strict=True)]
     method = Ppo(max_steps=1, per_device_train_batch_size=3, num_iterations=1, beta=0.0)
     seen = []
 

@@ -148,10 +148,10 @@ class _Seen:
 
     def add(self, draws: Draws, mask: Any) -> None:
         self.completions += len(draws.turns)
-        self.unscored += sum(turn.rollout.score is None for turn in draws.turns)
+        self.unscored += sum(turn.rollout.reward is None for turn in draws.turns)
         ratios = None if draws.reference is draws.old else (draws.old - draws.reference).sum(-1) / mask.sum(-1)
         for name in dict.fromkeys(draws.buckets):
-            own = [turn.rollout.score for turn in draws.turns if turn.bucket == name]
+            own = [turn.rollout.reward for turn in draws.turns if turn.bucket == name]
             scores = [score for score in own if score is not None]
             if scores:
                 self.means.setdefault(name, []).append(sum(scores) / len(scores))
