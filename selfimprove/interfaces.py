@@ -45,8 +45,8 @@ class Sampling:
     stop: tuple[str, ...] = ()
     """Strings that end a completion: with the token that completes one, which text and ids keep."""
     note: tuple[str, ...] = ()
-    """Statistics to note for each token while drawing, in `Rollout.noted`, as `Engine.logprobs_of` names them. An engine
-    that would have to work one out anew leaves it out."""
+    """Statistics to note for each token while drawing, in `Rollout.noted`, as `Engine.logprobs_of` names them. An
+    engine that would have to work one out anew leaves it out."""
     tops: int = 0
     """How many of the likeliest tokens to note at each place, in `Rollout.tops`."""
     shape: Shape | None = None
