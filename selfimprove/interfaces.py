@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -103,6 +104,14 @@ class Log(Protocol):
     def note(self, text: str) -> None: ...
 
 
+class Copies(Protocol):
+    """Who trains copies of weights that are used for a moment, see `Policy.adapted`."""
+
+    def trained(
+        self, start: Checkpoint, rows: Sequence[Rollout], schedule: Any
+    ) -> AbstractContextManager[Checkpoint]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """The model as it stands: weights, the engine that runs them and the refinement used with them."""
@@ -116,6 +125,8 @@ class Policy:
     """The task's answer extraction: the final answer in a completion, or None."""
     seed: int
     log: Log
+    copies: Copies | None = None
+    """Who trains copies of the weights; None where the engine runs no weights of ours."""
     helpers: Mapping[str, Engine] = field(default_factory=dict)
     """Engines that answer in a role instead, by role; they see no checkpoint of the run where they have their own."""
     calls: Iterator[int] = field(default_factory=itertools.count, compare=False, repr=False)
@@ -141,6 +152,25 @@ class Policy:
         """What `Engine.logprobs_of` says of these weights. The engine never sees a reference answer."""
         blind = [replace(rollout, prompt=rollout.prompt.blind()) for rollout in rollouts]
         return self.engine.logprobs_of(self.checkpoint, blind, statistic)
+
+    @contextmanager
+    def adapted(self, rows: Sequence[Rollout], schedule: Any) -> Iterator[Policy]:
+        """The same policy with a copy of the weights that was trained on these rows; the copy is gone afterwards.
+
+        Args:
+            rows: completions to imitate. What the assistant did not say in them, reference answers and notes have no
+                part in it. Rows of held-out problems are noted in the run's ledger.
+            schedule: a `training.Schedule`; its seed decides all that is random.
+
+        Raises:
+            RecipeError: the engine runs no weights of ours; or there are no rows, or too many copies already.
+        """
+        if self.copies is None:
+            raise RecipeError(
+                "this engine runs no copies of the weights, so nothing can be adapted: use engine=transformers or vllm"
+            )
+        with self.copies.trained(self.checkpoint, rows, schedule) as copy:
+            yield replace(self, checkpoint=copy)
 
     def answer(self, prompts: Sequence[Prompt]) -> list[Rollout]:
         """One refined answer to each prompt. The refinement never sees a reference answer either."""

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from selfimprove import training
 from selfimprove.errors import DataError, RecipeError, listed
 from selfimprove.inference.metered import Metered
-from selfimprove.interfaces import Engine, Log, Policy
+from selfimprove.interfaces import Engine, Log, Policy, Remote
 from selfimprove.loop import stages
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, of_audit
@@ -64,6 +65,8 @@ class Stored:
         self.ledger = Ledger(folder.root / "ledger.jsonl")
         self.journal: Journal | None = None
         """What stands before the engines while a step is carried out."""
+        self.copies: training.Copies | None = None
+        """Who makes copies of the weights for the step."""
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
         self._diagnoses: dict[int, Diagnosis | None] = {}
         self._audits: dict[int, list[list[Rollout]]] = {}
@@ -204,6 +207,7 @@ class Stored:
         return Policy(
             checkpoint=self.checkpoint(maker),
             engine=self._kept("engine", self.recipe.the("engine")),
+            copies=None if isinstance(self.recipe.the("engine"), Remote) else self.copies,
             helpers={role: self._kept(role, engine) for role, engine in self.recipe.helpers.items()},
             refinement=current.the("refinement"),
             state=json.loads(state.read_text()) if state.exists() else {},

@@ -221,7 +221,25 @@ def carry_out(stored: Stored, number: int, stage: str, folder: Path, log: Metric
     if stage == "model":
         start_model.build(stored, folder, log)
         return {}
+    stored.copies = _copies(stored, number, stage, folder, log)
     return WORK[stage](stored, context(stored, number, stage, folder, log))
+
+
+def _copies(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> training.Copies:
+    """Who makes copies of the weights in a step: what they see of held-out problems stands in the ledger."""
+
+    def saw(rows: Sequence[Rollout]) -> None:
+        held_out: dict[str, dict[str, Prompt]] = {}
+        for row in rows:
+            if row.prompt.key and (split := split_of(row.prompt.key)) != "train":
+                held_out.setdefault(split, {})[row.prompt.key] = row.prompt
+        for split, problems in held_out.items():
+            stored.ledger.adapted(number, stage, split, [*problems.values()])
+
+    made = training.Copies(folder / ".copies", log, waits=stored.journal is not None, saw=saw)
+    if stored.journal is not None:
+        stored.journal.needed = made.needed
+    return made
 
 
 def _trainable(record: Record) -> bool:

@@ -37,6 +37,8 @@ class Journal:
     def __init__(self, file: Path, step: str) -> None:
         self.file, self.step = file, step
         self.found = _read(file, step)
+        self.needed: Callable[[str], None] = lambda path: None
+        """Told of the weights that an engine is to run, before each portion that is not here."""
         self.reused = 0
         """Completions and scores that were taken from it."""
         self._unwritten: dict[str, Any] = {} if self.found else {"step": step}
@@ -130,6 +132,7 @@ class _Kept(Engine):
             return self.engine.ask(prompts, n, sampling, seed, log, answers)
 
         def draw(portion: Sequence[Prompt], before: int) -> list[list[Rollout]]:
+            self.journal.needed(checkpoint.path)
             part = _Part(log, before * n, len(prompts) * n) if len(portion) < len(prompts) else log
             return self.engine.sample(checkpoint, portion, n, sampling, seed, part)
 
@@ -148,6 +151,7 @@ class _Kept(Engine):
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         def score(portion: Sequence[Rollout], before: int) -> list[list[float]]:
+            self.journal.needed(checkpoint.path)
             return self.engine.logprobs_of(checkpoint, portion, statistic)
 
         def kept(portion: Sequence[Rollout], scores: list[list[float]]) -> list[list[float]]:

@@ -29,6 +29,11 @@ class Ledger:
         keys = digest(sorted(problem.key for problem in problems))
         self._note({"round": number, "step": step, "split": split, "n": len(problems), "keys": keys})
 
+    def adapted(self, number: int, step: str, split: str, problems: Sequence[Prompt]) -> None:
+        """Note that weights were adapted to held-out questions, without their answers."""
+        keys = digest(sorted(problem.key for problem in problems))
+        self._note({"round": number, "step": step, "split": split, "adapted": len(problems), "keys": keys})
+
     def spend(self, number: int, step: str, alpha: float) -> None:
         """Note that a decision spent alpha."""
         self._note({"round": number, "step": step, "alpha": alpha})

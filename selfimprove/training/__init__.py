@@ -8,6 +8,7 @@ Rows are tokenized here, with the functions that the engines use, so the trainer
 from __future__ import annotations
 
 from selfimprove.training.best_weights import Check, Peak
+from selfimprove.training.copies import Copies
 from selfimprove.training.lora import Lora
 from selfimprove.training.model_io import blend, load, save
 from selfimprove.training.native.loop import Drawn, Live
@@ -47,6 +48,7 @@ __all__ = [
     "Adapted",
     "Check",
     "Clipped",
+    "Copies",
     "Drawn",
     "Draws",
     "Live",

@@ -32,6 +32,7 @@ def sft(
     padding_free: bool = False,
     packing: bool = False,
     max_length: int = 1024,
+    kept: bool = True,
 ) -> Checkpoint:
     """Supervised fine-tuning on completions, the loss on what the assistant said only; saves to `folder`.
 
@@ -43,6 +44,7 @@ def sft(
         average: with weights, what has the weight: each `token` or the mean over the tokens of a `sequence`.
         padding_free: lay the rows of a batch end to end rather than pad them; not with weights.
         packing: fill rows of up to `max_length` tokens with whole completions first, and lay those end to end.
+        kept: whether the training may go on from its own checkpoint, where the run keeps any.
 
     Raises:
         DataError: the loss is not a number.
@@ -111,7 +113,7 @@ def sft(
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
     )
-    return train(trainer, tokenizer, folder, log, checkpoint, check, check_every)
+    return train(trainer, tokenizer, folder, log, checkpoint, check, check_every, kept)
 
 
 def _keeps_apart(model: Any, collator: Any, ids: list[int]) -> None:

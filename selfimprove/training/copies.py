@@ -1,0 +1,110 @@
+"""Weights for a moment: copies that are trained on a few rows, answered with, and thrown away.
+
+A copy is trained by the same code as a round's candidate. Its folder lies in the step that asks for it and is named by
+what it was made from, so that a step which is done again finds its answers in the journal; then the copy is trained
+only where an answer is missing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from selfimprove.costs import Cost, count, counted
+from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Log
+from selfimprove.logs import MetricLog
+from selfimprove.records import Checkpoint, Rollout, digest
+from selfimprove.training.lora import Lora
+from selfimprove.training.options import Schedule
+from selfimprove.training.trl.resume import unmoved
+from selfimprove.training.trl.sft import sft
+
+ALIVE = 4
+"""Copies that may exist at the same time."""
+LARGE = 4 << 30
+"""Weights of more bytes (a billion numbers in float32) get a low-rank adapter, where the schedule has none."""
+RANK = 16
+"""Of that adapter."""
+
+
+class Copies:
+    """The copies of one step.
+
+    Args:
+        folder: where they lie while they are used; what is in it is removed.
+        log: for progress and notes. The numbers of their training are kept from it.
+        waits: whether a copy is trained when somebody calls `needed`, not when it is asked for.
+        saw: told of the rows that each copy is trained on.
+    """
+
+    def __init__(
+        self, folder: Path, log: Log, waits: bool = False, saw: Callable[[Sequence[Rollout]], None] = lambda rows: None
+    ) -> None:
+        self.folder, self.log, self.waits, self.saw = folder, log, waits, saw
+        self._alive: dict[str, Callable[[], None]] = {}
+
+    @contextmanager
+    def trained(self, start: Checkpoint, rows: Sequence[Rollout], schedule: Schedule) -> Iterator[Checkpoint]:
+        """A copy of these weights, trained on the rows by supervised fine-tuning; gone afterwards.
+
+        Equal weights, rows and schedules give equal copies. Rows lose their reference answers and notes first.
+
+        Raises:
+            RecipeError: there are no rows, too many copies, or several processes.
+            DataError: the training loss is not a number.
+        """
+        blind = [replace(row, prompt=row.prompt.blind()) for row in rows]
+        plan = _plan(start, blind, schedule)
+        name = digest([start.path, [[row.id, row.ended] for row in blind], asdict(plan)])[:16]
+        path = self.folder / name
+        if str(path) in self._alive:  # the same copy inside of itself
+            yield replace(start, path=str(path))
+            return
+        if len(self._alive) >= ALIVE:
+            raise RecipeError(f"{ALIVE} adapted copies of the weights are alive; leave one before the next is made")
+        self.saw(blind)
+        count(Cost(copies=1, steps=plan.max_steps))
+        self._alive[str(path)] = lambda: self._train(start, blind, path, plan)
+        try:
+            if not self.waits:
+                self.needed(str(path))
+            yield replace(start, path=str(path))
+        finally:
+            del self._alive[str(path)]
+            shutil.rmtree(path if self._alive else self.folder, ignore_errors=True)
+
+    def needed(self, path: str) -> None:
+        """Train the copy that is to lie here, if there is one and it does not yet."""
+        if path in self._alive and not Path(path).exists():
+            self._alive[path]()
+
+    def _train(self, start: Checkpoint, rows: Sequence[Rollout], path: Path, plan: Schedule) -> None:
+        with counted(), unmoved():
+            made = sft(start, rows, self.folder / f"{path.name}.begun", plan, MetricLog(self.log), kept=False)
+        Path(made.path).rename(path)
+
+
+def _plan(start: Checkpoint, rows: Sequence[Rollout], schedule: Schedule) -> Schedule:
+    """The schedule with the number of steps written out, and with an adapter where the weights are large."""
+    if not rows:
+        raise RecipeError("there are no rows to adapt a copy of the weights to")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RecipeError("a copy of the weights is trained in one process; set launcher=inline or process")
+    steps = schedule.max_steps
+    if steps <= 0:
+        batches = math.ceil(len(rows) / schedule.per_device_train_batch_size)
+        steps = math.ceil(schedule.num_train_epochs * math.ceil(batches / schedule.gradient_accumulation_steps))
+    large = not schedule.lora.r and _bytes(start) > LARGE
+    lora = Lora(r=RANK, alpha=2 * RANK, target_modules=schedule.lora.target_modules) if large else schedule.lora
+    return replace(schedule, max_steps=max(1, steps), lora=lora)
+
+
+def _bytes(checkpoint: Checkpoint) -> int:
+    """What the weights take on disk."""
+    return sum(file.stat().st_size for file in Path(checkpoint.path).glob("*.safetensors"))

@@ -1,0 +1,76 @@
+"""Copies of the weights in a step: what they saw stands in the ledger, and a step that is done again trains none anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from selfimprove import training
+from selfimprove.interfaces import Engine, Policy
+from selfimprove.loop import steps
+from selfimprove.problems.splits import split_of
+from selfimprove.records import Checkpoint, Rollout
+from selfimprove.store.journal import Journal
+from selfimprove.store.ledger import Ledger
+from selfimprove.training import copies
+
+PLAN = training.Schedule(learning_rate=1e-2, max_steps=4)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[list[Rollout]]:
+    """The rows of each training, which only makes a folder here."""
+    seen: list[list[Rollout]] = []
+
+    def sft(start: Checkpoint, rows: Any, folder: Path, *_: Any, **__: Any) -> Checkpoint:
+        seen.append(list(rows))
+        folder.mkdir(parents=True)
+        return Checkpoint(path=str(folder))
+
+    monkeypatch.setattr(copies, "sft", sft)
+    return seen
+
+
+def step(folder: Path, journal: Journal | None, log: Any) -> tuple[training.Copies, Ledger]:
+    stored: Any = SimpleNamespace(ledger=Ledger(folder / "ledger.jsonl"), journal=journal)
+    return steps._copies(stored, 3, "evaluation", folder / "partial", log), stored.ledger
+
+
+def test_held_out_questions_stand_in_the_ledger_once_and_without_answers(
+    tmp_path: Path, quiet_log: Any, make_rollout: Callable, trained: list
+) -> None:
+    keys = [f"{a}+{b}" for a in range(10) for b in range(10)]
+    own = {split: [key for key in keys if split_of(key) == split][:2] for split in ("train", "gate", "sealed")}
+    rows = [make_rollout(prompt=key) for several in own.values() for key in [*several, several[0]]]
+    for _ in range(2):  # a step that is done again
+        made, ledger = step(tmp_path, None, quiet_log)
+        with made.trained(Checkpoint(path="start"), rows, PLAN):
+            pass
+    found = [{name: entry[name] for name in ("round", "step", "split", "adapted")} for entry in ledger.entries()]
+    assert found == [{"round": 3, "step": "evaluation", "split": split, "adapted": 2} for split in ("gate", "sealed")]
+    assert len(trained) == 2 and all(row.prompt.answer is None for several in trained for row in several)
+    with made.trained(Checkpoint(path="start"), rows[:3], PLAN):
+        assert len(ledger.entries()) == 2, "training problems may be seen"
+
+
+def test_a_step_that_is_done_again_takes_its_answers_and_trains_nothing(
+    tmp_path: Path, quiet_log: Any, make_rollout: Callable, make_engine: Callable, make_policy: Callable, trained: list
+) -> None:
+    engine: Engine = make_engine(default="8")
+    rows, texts = [make_rollout()], []
+    for attempt in range(3):
+        journal = Journal(tmp_path / "journal", "this step")
+        made, _ = step(tmp_path, journal, quiet_log)
+        policy: Policy = make_policy(journal.before("engine", engine), checkpoint=Checkpoint(path="s"), copies=made)
+        with policy.adapted(rows, PLAN) as copy:
+            texts.append([one.text for one in copy.sample([rows[0].prompt], 2)[0]])
+            if attempt == 2:
+                copy.sample([rows[0].prompt], 1)
+        journal.write()
+        assert not (tmp_path / "partial").exists() or not list((tmp_path / "partial").iterdir())
+    assert texts[0] == texts[1] == texts[2]
+    assert len(trained) == 2, "the first attempt and the one that asks for more"
