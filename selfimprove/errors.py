@@ -28,6 +28,10 @@ class RecipeError(UserError):
     """The recipe or a command-line argument cannot be used."""
 
 
+class Refused(RecipeError):
+    """A method did what it may not do or has not declared: a bug of the method, named in the message."""
+
+
 class StoppedError(UserError):
     """A rule of the recipe ended the run before its last round; finished rounds are kept."""
 

@@ -7,13 +7,16 @@ Order of a round: acquisition -> reward -> selection -> optimization -> refineme
 from __future__ import annotations
 
 import itertools
+import math
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from selfimprove.episodes import Episode, Played, Question, Tool
 from selfimprove.errors import RecipeError
 from selfimprove.records import (
     Alert,
@@ -28,6 +31,7 @@ from selfimprove.records import (
 )
 from selfimprove.rounds import Evidence, Exam, Round, Stop, Verify
 
+T = TypeVar("T")
 REQUIRED: Any = "???"
 """The default of an option that a recipe has to set; OmegaConf's mark for it."""
 
@@ -114,13 +118,16 @@ class Copies(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The model as it stands: weights, the engine that runs them and the refinement used with them."""
+    """The model as it stands: weights, the engine that runs them and the refinements used with them."""
 
     checkpoint: Checkpoint
     engine: Engine
-    refinement: Refinement
-    state: dict[str, Any]
-    """What the refinement learned in `fit`."""
+    chain: tuple[Refinement, ...]
+    """The refinements in their order: the last one answers, each makes its attempts by those before it."""
+    states: tuple[dict[str, Any], ...]
+    """What each of them learned in `fit`."""
+    desk: Desk
+    """What serves the sessions of routines."""
     answer_of: Callable[[str], str | None]
     """The task's answer extraction: the final answer in a completion, or None."""
     seed: int
@@ -131,6 +138,10 @@ class Policy:
     """Engines that answer in a role instead, by role; they see no checkpoint of the run where they have their own."""
     calls: Iterator[int] = field(default_factory=itertools.count, compare=False, repr=False)
 
+    def seed_at(self, *place: Any) -> int:
+        """The seed of a place in the step; it follows from the place alone."""
+        return int(digest([self.seed, *place])[:8], 16)
+
     def sample(
         self, prompts: Sequence[Prompt], n: int = 1, sampling: Sampling = Sampling(), role: str = "solve"
     ) -> list[list[Rollout]]:
@@ -139,7 +150,7 @@ class Policy:
         Args:
             role: in which of `ROLES` the prompts ask; a recipe may give it to another engine.
         """
-        seed = int(digest([self.seed, next(self.calls)])[:8], 16)  # two equal calls in one step draw anew
+        seed = self.seed_at(next(self.calls))  # two equal calls in one step draw anew
         blind = [prompt.blind() for prompt in prompts]
         engine = self.helpers.get(role, self.engine)
         groups = engine.sample(self.checkpoint, blind, n, sampling, seed, self.log)
@@ -172,10 +183,20 @@ class Policy:
         with self.copies.trained(self.checkpoint, rows, schedule) as copy:
             yield replace(self, checkpoint=copy)
 
+    def play(self, problems: Sequence[Prompt], n: int = 1) -> list[Played]:
+        """n episodes in the world of each problem, all at once, the refinements speaking; in the order of the problems.
+
+        Equal problems get equal answers. The refinements never see a reference answer.
+        """
+        return self.desk.play(self, problems, n)
+
     def answer(self, prompts: Sequence[Prompt]) -> list[Rollout]:
-        """One refined answer to each prompt. The refinement never sees a reference answer either."""
-        rollouts = self.refinement.answer([prompt.blind() for prompt in prompts], self.state, self)
-        return [replace(rollout, prompt=prompt) for prompt, rollout in zip(prompts, rollouts, strict=True)]
+        """One refined answer to each problem; its reward is the mark that the task's world gave."""
+        return [played.rollout for played in self.play(prompts)]
+
+    def plain(self) -> Policy:
+        """The same weights without refinements: it answers by plain samples."""
+        return replace(self, chain=(), states=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +227,168 @@ class Context:
     reward: Callable[[Sequence[Rollout]], list[Rollout]]
     """The recipe's reward as a function: rollouts in, the same rollouts with scores out."""
     log: Log
+    state: Mapping[str, Any] = field(default_factory=dict)
+    """In `Refinement.fit`: what the method had learned for the weights that these were trained from."""
+    place: int = 0
+    """In `Refinement.fit`: how many refinements stand before the method; they make the attempts of its sessions."""
+
+    def run(
+        self, routine: Callable[[Any, Session], Coroutine[Any, Any, T]], items: Sequence[Any], alike: bool = False
+    ) -> list[T]:
+        """The routine over all items, in their order; whatever they wait for at a time is asked of the engine at once.
+
+        Args:
+            routine: `async def routine(item, session)`, which awaits nothing but its session.
+            items: JSON values or records; equal items are numbered, so that they draw anew.
+            alike: requests that ask the same at a time are answered alike, as by one call of `Policy.sample`.
+        """
+        return self.policy.desk.run(self.policy, routine, items, self, alike)
+
+
+class Session(Protocol):
+    """What a routine is handed: models, tools and a budget for one item. What takes time is awaited."""
+
+    policy: Policy
+    state: Mapping[str, Any]
+    """What `Refinement.fit` learned."""
+    tools: Mapping[str, Tool]
+    """The tools that the task has for the problem."""
+    best: Rollout | None
+    """The answer if the budget ends now: the first attempt, until the method says better."""
+
+    async def attempts(self, prompt: Prompt, n: int = 1, sampling: Sampling = Sampling()) -> list[Rollout]:
+        """n answers by what stands before in the chain; at its head plain samples, the next n of the prompt's stream.
+
+        Raises:
+            Spent: the budget pays for none; for less than n, there are fewer.
+        """
+        ...
+
+    async def draw(
+        self,
+        prompt: Prompt,
+        n: int = 1,
+        sampling: Sampling = Sampling(),
+        *,
+        role: str = "solve",
+        of: Policy | None = None,
+    ) -> list[Rollout]:
+        """n completions straight from the weights.
+
+        Args:
+            of: the weights; None: the session's own.
+
+        Raises:
+            Spent: the budget pays for none; for less than n, there are fewer.
+        """
+        ...
+
+    async def tops(
+        self, prompt: Prompt, k: int = 20, *, role: str = "solve", of: Policy | None = None
+    ) -> dict[str, float]:
+        """The k likeliest next tokens with their log-probabilities in nats."""
+        ...
+
+    async def logprobs_of(
+        self, rollouts: Sequence[Rollout], statistic: str = "logprob", *, of: Policy | None = None
+    ) -> list[list[float]]:
+        """A number for each token, see `Engine.logprobs_of`; what was noted while drawing is not worked out again."""
+        ...
+
+    async def rate(self, rollouts: Sequence[Rollout], by: str) -> list[float | None]:
+        """What one of the recipe's rewards says of attempts; it sees no reference answer."""
+        ...
+
+    async def rewarded(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        """Rollouts with the recipe's whole reward, see `Context.reward`.
+
+        Raises:
+            Refused: while a problem is answered.
+        """
+        ...
+
+    async def call(self, tool: str, text: str) -> str:
+        """What a tool says; a tool that breaks says `error: ...`."""
+        ...
+
+    async def play(self, world: Episode, turns: int = 16, sampling: Sampling = Sampling()) -> Played:
+        """Speak in a world, up to so many times, straight from the weights in the role of each player."""
+        ...
+
+    async def all(self, routines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """Several at once for the same item; results in the order given."""
+        ...
+
+    def other(self, name: str) -> Policy:
+        """Another policy of the run: `start`, the weights of round 0."""
+        ...
+
+    def words(self, role: str, prompt: Prompt, *parts: str) -> Prompt:
+        """How the task words a role: judge and refine take an attempt, hint an answer."""
+        ...
+
+    def verdict(self, text: str) -> float | None:
+        """What a reply in the role judge says of the attempt, in [0, 1]; None: nothing that can be read."""
+        ...
+
+    def answer_of(self, rollout: Rollout) -> str | None:
+        """The final answer in a completion, or None."""
+        ...
+
+    def mark(self, rollout: Rollout) -> float | None:
+        """The task's mark, in data stages and in `fit`.
+
+        Raises:
+            Refused: while a problem is answered there is none.
+        """
+        ...
+
+    @property
+    def left(self) -> Budget:
+        """What is left of the budget of the item."""
+        ...
+
+    @property
+    def random(self) -> random.Random:
+        """Random numbers that depend on the place of the routine only."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What answering one problem may take; of many together it would depend on their order."""
+
+    tokens: float = math.inf
+    """Tokens of all completions drawn for it."""
+    completions: float = math.inf
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether it bounds nothing."""
+        return self.tokens == self.completions == math.inf
+
+
+class Spent(Exception):
+    """The budget buys nothing more. A method need not catch it: its answer is then `session.best`."""
+
+
+class Desk(Protocol):
+    """Serves the sessions of routines; `inference.desk` has the one."""
+
+    def run(
+        self,
+        policy: Policy,
+        routine: Callable[[Any, Session], Coroutine[Any, Any, T]],
+        items: Sequence[Any],
+        context: Context,
+        alike: bool = False,
+    ) -> list[T]:
+        """See `Context.run`."""
+        ...
+
+    def play(self, policy: Policy, problems: Sequence[Prompt], n: int = 1) -> list[Played]:
+        """See `Policy.play`."""
+        ...
 
 
 class Roles(Protocol):
@@ -250,6 +433,14 @@ class Task(ABC):
     @abstractmethod
     def roles(self) -> Roles:
         """The words of each role."""
+
+    def open(self, problem: Prompt) -> Episode:
+        """The world of a problem; a plain one asks once and marks the reply."""
+        return Question(problem, self.verify)
+
+    def tools(self, problem: Prompt) -> Mapping[str, Tool]:
+        """What a method may call while it answers, by name; made of public facts only, see `Prompt.given`."""
+        return {}
 
     def probes(self) -> dict[str, Task]:
         """Tasks beside the training, by name: `probe/...` are abilities to keep, `ood/...` families never trained."""
@@ -360,6 +551,10 @@ class Engine(ABC):
         """
         raise RecipeError(f"engine.{type(self).__name__.lower()} has no embeddings: use engine=transformers")
 
+    def longest(self) -> int:
+        """Tokens of a completion at most where `Sampling` leaves it to the engine: its option of that name, if any."""
+        return vars(self).get("max_completion_length", 512)
+
     def close(self) -> None:
         """Give memory back."""
 
@@ -462,15 +657,21 @@ class Optimization(ABC):
 
 @dataclass
 class Refinement(ABC):
-    """Survey section 5: how the model is used at inference time; the weights stay as they are."""
+    """Survey section 5: how the model is used at inference time; the weights stay as they are.
+
+    In a chain the last one answers, and the attempts of each are made by those before it.
+    """
 
     def fit(self, context: Context) -> dict[str, Any]:
-        """Learn what to carry into inference (a prompt, a memory). Most methods learn nothing."""
+        """Learn what to carry into inference (a prompt, a memory), as JSON. Most methods learn nothing.
+
+        What is learned belongs to the new weights: `context.state` is what belonged to those that they came from.
+        """
         return {}
 
     @abstractmethod
-    def answer(self, prompts: Sequence[Prompt], state: dict[str, Any], policy: Policy) -> list[Rollout]:
-        """One rollout for each prompt."""
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        """The answer to one problem, which has no reference answer here. It awaits nothing but the session."""
 
 
 @dataclass

@@ -61,10 +61,12 @@ class Prompt(Lineage):
     """The reference answer. No engine and no refinement ever sees it: see `blind`."""
     key: str = ""
     """The task's canonical form of the problem; wordings of one problem share it. Splits and dedup use it."""
+    given: dict[str, Any] = field(default_factory=dict)
+    """Public facts, such as tests that may be shown; whoever answers may use them."""
 
     def blind(self) -> Prompt:
         """The same problem without its reference answer and notes."""
-        return replace(self, answer=None, info={})
+        return replace(self, answer=None, info={}) if self.answer is not None or self.info else self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,6 +274,8 @@ def _values(record: Lineage) -> dict[str, Any]:
     values = {STORED.get(name, name): getattr(record, name) for name in _names(type(record))}
     if isinstance(values.get("prompt"), Prompt):
         values["prompt"] = _values(values["prompt"])
+    if not values.get("given", True):
+        del values["given"]  # so that records that were written before there were such facts keep their ids
     return values
 
 

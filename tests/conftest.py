@@ -21,6 +21,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from selfimprove import registry
+from selfimprove.inference.desk import Sessions
 from selfimprove.interfaces import Context, Engine, Log, Optimization, Policy, Refinement, Sampling
 from selfimprove.methods.engine.fake import Fake
 from selfimprove.methods.refinement.greedy import Greedy
@@ -256,14 +257,16 @@ def given_engine() -> Callable[..., Given]:
 
 @pytest.fixture
 def make_policy() -> Callable[..., Policy]:
-    """`make_policy(engine, refinement)`: a policy that needs no model."""
+    """`make_policy(engine, refinement, ...)`: a policy that needs no model, with a chain of refinements."""
 
-    def make(engine: Engine | None = None, refinement: Refinement | None = None, **changes: Any) -> Policy:
+    def make(engine: Engine | None = None, *chain: Refinement, **changes: Any) -> Policy:
+        methods = chain or (Greedy(),)
         values: dict[str, Any] = {
             "checkpoint": Checkpoint(path="nowhere"),
             "engine": engine or Watched(),
-            "refinement": refinement or Greedy(),
-            "state": {},
+            "chain": methods,
+            "states": tuple({} for _ in methods),
+            "desk": Sessions(ChainSums()),
             "answer_of": ChainSums().answer_of,
             "seed": 0,
             "log": QuietLog(),

@@ -31,5 +31,8 @@ class Metered(Engine):
         count(Cost(scored=len(rollouts)))
         return self.engine.logprobs_of(checkpoint, rollouts, statistic)
 
+    def longest(self) -> int:
+        return self.engine.longest()
+
     def close(self) -> None:
         self.engine.close()

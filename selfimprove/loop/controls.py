@@ -16,7 +16,6 @@ from selfimprove.interfaces import Context, Policy
 from selfimprove.loop.history import Stored, write_checkpoint
 from selfimprove.measures import statistics
 from selfimprove.records import Prompt, Record, Report, Rollout, read_records
-from selfimprove.rounds import Verify
 
 
 def shuffled(records: Sequence[Record], seed: int) -> list[Record]:
@@ -66,10 +65,10 @@ def compare(stored: Stored, given: Context, problems: Sequence[Prompt], reports:
     start = stored.policy(0, given.round, given.seed, given.log)
     votes = registry.find("refinement", "self_consistency").method(samples=samples)
     marked = {"start": reports["start"].scores, "champion": reports["champion"].scores}
-    marked["votes"] = _marks(replace(start, refinement=votes, state={}), part, recipe.the("task").verify)
+    marked["votes"] = _marks(replace(start, chain=(votes,), states=({},)), part)
     trained = stored.null(given.round)
     if trained is not None:
-        marked["null"] = _marks(replace(start, checkpoint=trained), part, recipe.the("task").verify)
+        marked["null"] = _marks(replace(start, checkpoint=trained), part)
     keys = [prompt.key for prompt in part if all(prompt.key in scores for scores in marked.values())]
     columns = {name: [scores[key] for key in keys] for name, scores in marked.items()}
     if not keys:
@@ -91,6 +90,6 @@ def _drawn(stored: Stored, last: int) -> int:
     return drawn + sum(int(metrics.get("train/completions", 0)) for metrics in online)
 
 
-def _marks(policy: Policy, problems: Sequence[Prompt], verify: Verify) -> dict[str, float]:
-    marks = ((rollout.prompt.key, verify(rollout.prompt, rollout.text)) for rollout in policy.answer(problems))
+def _marks(policy: Policy, problems: Sequence[Prompt]) -> dict[str, float]:
+    marks = ((rollout.prompt.key, rollout.reward) for rollout in policy.answer(problems))
     return {key: mark for key, mark in marks if mark is not None}

@@ -66,7 +66,7 @@ def sealed(stored: Stored, given: Context) -> Counts:
         raise DataError("the task has no sealed problems; a finite task needs a few hundred problems in all")
     who = {"start": 0, "champion": stored.standing(given.round + 1).champion}
     reports = _examine(stored, given, "sealed", "sealed", who, problems)
-    with splits.closed("sealed"):
+    with splits.closed("sealed", exam=True):
         draft(given.folder / "controls.json", controls.compare(stored, given, problems, reports))
     return {"problems": len(problems)}
 
@@ -109,7 +109,7 @@ def _examine(
     stored.ledger.read(given.round, step, split, [*problems, *(p for part in probes.values() for p in part)])
     exam = Exam(problems=problems, verify=task.verify, probes=probes, start=given.start)
     done: dict[int, Report] = {}
-    with splits.closed(step):
+    with splits.closed(step, exam=True):
         for name, maker in who.items():
             if maker not in done:
                 policy = stored.policy(maker, given.round, given.seed, given.log)
@@ -140,7 +140,7 @@ def audit(stored: Stored, given: Context) -> Counts:
     problems = task.problems("audit", wanted, stored.seed("audit"), (given.round, planned)) if wanted else []
     stored.ledger.read(given.round, "audit", "audit", problems)
     alerts: list[Alert] = []
-    with splits.closed("audit"):
+    with splits.closed("audit", exam=True):
         groups = newest.sample(problems, recipe.audit_samples) if problems else []
         attempts = [rollout for group in groups for rollout in group]
         scored = rate(attempts, stored.at(given.round)[0], replace(given, log=MetricLog(given.log)))

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfimprove import training
+from selfimprove import registry, training
 from selfimprove.errors import DataError, RecipeError, listed
+from selfimprove.inference.desk import Sessions
 from selfimprove.inference.metered import Metered
-from selfimprove.interfaces import Engine, Log, Policy, Remote
+from selfimprove.interfaces import Context, Engine, Log, Policy, Remote
 from selfimprove.loop import stages
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, of_audit
@@ -33,7 +34,7 @@ from selfimprove.records import (
     read_records,
     write_records,
 )
-from selfimprove.rounds import Round
+from selfimprove.rounds import Groups, Round
 from selfimprove.safety.model_files import check_code
 from selfimprove.store.journal import Journal
 from selfimprove.store.ledger import Ledger
@@ -67,6 +68,8 @@ class Stored:
         """What stands before the engines while a step is carried out."""
         self.copies: training.Copies | None = None
         """Who makes copies of the weights for the step."""
+        self.given: Context | None = None
+        """What the methods of the step in progress are handed."""
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
         self._diagnoses: dict[int, Diagnosis | None] = {}
         self._audits: dict[int, list[list[Rollout]]] = {}
@@ -203,18 +206,33 @@ class Stored:
     def policy(self, maker: int, number: int, seed: int, log: Log) -> Policy:
         """The policy that round `maker` made, as it is used in round `number`."""
         current = self.at(number)[0]
-        state = self.folder.step(maker, "refinement") / "state.json"
+        learned = self.learned(maker)
         return Policy(
             checkpoint=self.checkpoint(maker),
             engine=self._kept("engine", self.recipe.the("engine")),
             copies=None if isinstance(self.recipe.the("engine"), Remote) else self.copies,
             helpers={role: self._kept(role, engine) for role, engine in self.recipe.helpers.items()},
-            refinement=current.the("refinement"),
-            state=json.loads(state.read_text()) if state.exists() else {},
+            chain=tuple(current.refinement.values()),
+            states=tuple(learned.get(name, {}) for name in current.refinement),
+            desk=Sessions(current.the("task"), partial(self._rated, current)),
             answer_of=current.the("task").answer_of,
             seed=seed,
             log=log,
         )
+
+    def learned(self, maker: int) -> dict[str, dict[str, Any]]:
+        """What the refinements learned for the weights that a round made, by name."""
+        file = self.folder.step(maker, "refinement") / "state.json"
+        if not file.exists():
+            return {}
+        said = json.loads(file.read_text())
+        return dict(zip(self.at(maker)[0].refinement, said if isinstance(said, list) else [said], strict=False))
+
+    def _rated(self, recipe: Recipe, name: str, groups: Groups, policy: Policy) -> list[list[float | None]]:
+        """What a reward of the recipe says while a problem is answered; it sees the context of the step."""
+        if name not in recipe.reward or self.given is None:
+            raise RecipeError(f"a refinement asks for the reward {name!r}.{registry.nearest(name, recipe.reward)}")
+        return recipe.reward[name].rate(groups, replace(self.given, policy=policy))
 
     def _kept(self, name: str, engine: Engine) -> Engine:
         return Metered(self.journal.before(name, engine) if self.journal else engine)

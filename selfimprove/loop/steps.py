@@ -78,6 +78,7 @@ def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> 
         reward=reward,
         log=log,
     )
+    stored.given = made
     return made
 
 
@@ -179,8 +180,14 @@ def optimization(stored: Stored, given: Context) -> Counts:
 
 def refinement(stored: Stored, given: Context) -> Counts:
     """Let the refinement learn what it carries into inference, with the new weights."""
-    newest = replace(given, policy=stored.policy(given.round, given.round, given.seed, given.log))
-    draft(given.folder / "state.json", stored.at(given.round)[0].the("refinement").fit(newest))
+    chain = stored.at(given.round)[0].refinement
+    learned = stored.learned(stored.standing(given.round).incumbent)  # what a rejected candidate learned is gone
+    states = [learned.get(name, {}) for name in chain]
+    newest = stored.policy(given.round, given.round, given.seed, given.log)
+    for place, method in enumerate(chain.values()):
+        policy = replace(newest, states=tuple(states))
+        states[place] = method.fit(replace(given, policy=policy, state=states[place], place=place))
+    draft(given.folder / "state.json", states if len(states) > 1 else states[0])
     return {}
 
 

@@ -17,14 +17,18 @@ from selfimprove.errors import RecipeError
 
 HELD_OUT = ("gate", "audit", "sealed")
 """Splits that no data stage may read."""
-_stage: list[str] = []
-"""The steps in progress that must not see held-out problems."""
+_stage: list[tuple[str, bool]] = []
+"""The steps in progress that must not draw held-out problems, and whether some were handed to them."""
 
 
 @contextlib.contextmanager
-def closed(stage: str) -> Iterator[None]:
-    """While it lasts, every task refuses to give held-out problems."""
-    _stage.append(stage)
+def closed(stage: str, exam: bool = False) -> Iterator[None]:
+    """While it lasts, every task refuses to give held-out problems.
+
+    Args:
+        exam: held-out problems were drawn before and are answered now.
+    """
+    _stage.append((stage, exam))
     try:
         yield
     finally:
@@ -39,8 +43,21 @@ def check(split: str) -> None:
     """
     if _stage and split in HELD_OUT:
         raise RecipeError(
-            f"a method of the step {_stage[-1]} asked for {split} problems; held-out problems are out of reach of "
+            f"a method of the step {_stage[-1][0]} asked for {split} problems; held-out problems are out of reach of "
             "every method. Take the method out of the recipe, or mend it"
+        )
+
+
+def check_problem(key: str) -> None:
+    """Called before the world of a problem is opened.
+
+    Raises:
+        RecipeError: it is a held-out problem, and a data stage runs.
+    """
+    if _stage and not _stage[-1][1] and (split := split_of(key)) in HELD_OUT:
+        raise RecipeError(
+            f"a method of the step {_stage[-1][0]} opened an episode with a problem of the {split} split; leave out "
+            "problems that are not in the training or selection split"
         )
 
 

@@ -38,7 +38,7 @@ def estimate(recipe: Recipe) -> Cost:
         drawn += prompts * samples
         rollouts = max(rollouts, prompts * samples)
         limits.append(getattr(method, "max_completion_length", None) or 0)
-    answers = getattr(recipe.the("refinement"), "samples", 1)
+    answers = math.prod(getattr(method, "samples", 1) for method in recipe.refinement.values())
 
     def examined(problems: int) -> int:
         methods = recipe.evaluation.values()

@@ -21,8 +21,8 @@ from selfimprove.interfaces import (
     Task,
 )
 
-ONE = ("task", "model", "refinement", "gate", "launcher")
-SOME = ("engine", "acquisition", "optimization", "evaluation", "controller")
+ONE = ("task", "model", "gate", "launcher")
+SOME = ("engine", "acquisition", "optimization", "refinement", "evaluation", "controller")
 DEFAULTS = {
     "task": ["chain_sums"],
     "model": ["tiny"],

@@ -124,6 +124,9 @@ class _Kept(Engine):
     def __init__(self, journal: Journal, name: str, engine: Engine) -> None:
         self.journal, self.name, self.engine = journal, name, engine
 
+    def longest(self) -> int:
+        return self.engine.longest()
+
     def sample(
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
     ) -> list[list[Rollout]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfimprove.errors import DataError, MissingError, RecipeError
+from selfimprove.inference.desk import Sessions
 from selfimprove.interfaces import GREEDY, Context, Log, Policy
 from selfimprove.logs import MetricLog
 from selfimprove.loop import reward_sum, start_model, steps
@@ -143,8 +144,9 @@ def _sampled(
     policy = Policy(
         checkpoint=checkpoint,
         engine=recipe.the("engine"),
-        refinement=recipe.the("refinement"),
-        state={},
+        chain=tuple(recipe.refinement.values()),
+        states=tuple({} for _ in recipe.refinement),
+        desk=Sessions(task),
         answer_of=task.answer_of,
         seed=recipe.seed,
         log=log,

@@ -10,6 +10,7 @@ from typing import Any
 
 from selfimprove import registry
 from selfimprove.errors import DataError, MissingError, StorageError
+from selfimprove.inference.desk import Sessions
 from selfimprove.interfaces import Log, Policy
 from selfimprove.loop.history import Stored
 from selfimprove.recipe import compose
@@ -53,8 +54,9 @@ def examine(
     policy = Policy(
         checkpoint=Checkpoint(path=str(model.resolve())),
         engine=recipe.the("engine"),
-        refinement=recipe.the("refinement"),
-        state={},
+        chain=tuple(recipe.refinement.values()),
+        states=tuple({} for _ in recipe.refinement),
+        desk=Sessions(recipe.the("task")),
         answer_of=recipe.the("task").answer_of,
         seed=recipe.seed,
         log=log,

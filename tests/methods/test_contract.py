@@ -300,7 +300,7 @@ def test_a_refinement_gives_one_answer_to_each_prompt_and_sees_no_reference(
         context, method = world(), entry.method()
         with watched() as paths:
             state = method.fit(context)
-            policy = make_policy(context.policy.engine, method, state=state)
+            policy = make_policy(context.policy.engine, method, states=(state,))
             problems = context.problems(None, 1)
             answers.append(policy.answer(problems))
         assert outside(paths, context.folder) == []

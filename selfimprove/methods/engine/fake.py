@@ -48,6 +48,9 @@ class Fake(Engine):
             raise RecipeError(f"engine.fake has no statistic {statistic!r}; it has logprob, entropy and self_certainty")
         return [[self._statistic(self._table(rollout.prompt), rollout.text, statistic)] for rollout in rollouts]
 
+    def longest(self) -> int:
+        return 1  # a completion counts as one token
+
     def _table(self, prompt: Prompt) -> dict[str, float]:
         return self.answers.get(prompt.prompt[-1]["content"], {self.default: 1.0})
 

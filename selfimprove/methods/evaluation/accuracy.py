@@ -13,7 +13,7 @@ Differs: the paper's interval is by the central limit theorem; Wilson's holds ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from selfimprove.interfaces import Evaluation, Policy
 from selfimprove.measures.statistics import proportion
@@ -26,8 +26,7 @@ from selfimprove.rounds import Exam
 @dataclass
 class Accuracy(Evaluation):
     def evaluate(self, policy: Policy, exam: Exam) -> Report:
-        rollouts = policy.answer(exam.problems)
-        marked = [replace(rollout, reward=exam.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
+        marked = policy.answer(exam.problems)
         scores = {rollout.prompt.key: rollout.reward for rollout in marked if rollout.reward is not None}
         metrics = {
             "accuracy": proportion(sum(scores.values()), len(scores)),

@@ -29,9 +29,8 @@ class Probes(Evaluation):
         asked = [(name, problem) for name, problems in exam.probes.items() for problem in problems]
         rollouts = policy.answer([problem for _, problem in asked])  # all in one call: full batches
         for (name, problem), rollout in zip(asked, rollouts, strict=True):
-            mark = exam.verify(problem, rollout.text)
-            if mark is not None:
-                parts.setdefault(name, {})[problem.key] = mark
+            if rollout.reward is not None:
+                parts.setdefault(name, {})[problem.key] = rollout.reward
         for name, marks in parts.items():
             metrics[name] = proportion(sum(marks.values()), len(marks))
         return Report(metrics=metrics, parts=parts)

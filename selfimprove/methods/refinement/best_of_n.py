@@ -16,13 +16,12 @@ Differs: weights without a verifier, such as those of round 0, are scored by the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import EngineError, RecipeError
-from selfimprove.interfaces import Context, Policy, Refinement, Sampling
+from selfimprove.interfaces import Context, Refinement, Sampling, Session
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 
@@ -47,16 +46,15 @@ class BestOfN(Refinement):
         there = self.scorer == "verifier" and (Path(context.policy.checkpoint.path) / "verifier").is_dir()
         return {"verifier": "verifier"} if there else {}  # relative to the weights, so that a run can be moved
 
-    def answer(self, prompts: Sequence[Prompt], state: dict[str, Any], policy: Policy) -> list[Rollout]:
-        groups = policy.sample(prompts, self.samples, Sampling(temperature=self.temperature))
-        if "verifier" not in state:
-            return [max(group, key=self._score) for group in groups]
-        verifier = Checkpoint(path=str(Path(policy.checkpoint.path) / state["verifier"]))
-        rows = iter(replace(policy, checkpoint=verifier).logprobs_of([one for group in groups for one in group]))
-        scores = [
-            [self._share(math.fsum(row), len(row)) for _, row in zip(group, rows, strict=False)] for group in groups
-        ]
-        return [group[marks.index(max(marks))] for group, marks in zip(groups, scores, strict=True)]
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        drawn = await session.attempts(prompt, self.samples, Sampling(temperature=self.temperature))
+        if "verifier" not in session.state:
+            return max(drawn, key=self._score)
+        folder = Path(session.policy.checkpoint.path) / session.state["verifier"]
+        verifier = replace(session.policy, checkpoint=Checkpoint(path=str(folder)))
+        rows = await session.logprobs_of(drawn, of=verifier)
+        marks = [self._share(math.fsum(row), len(row)) for row in rows]
+        return drawn[marks.index(max(marks))]
 
     def _score(self, rollout: Rollout) -> float:
         if rollout.logprobs is None:

@@ -10,11 +10,9 @@ Differs: nothing to compare with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from selfimprove.interfaces import GREEDY, Policy, Refinement
+from selfimprove.interfaces import GREEDY, Refinement, Session
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 
@@ -22,5 +20,6 @@ from selfimprove.registry import register
 @register("greedy")
 @dataclass
 class Greedy(Refinement):
-    def answer(self, prompts: Sequence[Prompt], state: dict[str, Any], policy: Policy) -> list[Rollout]:
-        return [group[0] for group in policy.sample(prompts, 1, GREEDY)]
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        [reply] = await session.attempts(prompt, 1, GREEDY)
+        return reply

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from selfimprove.interfaces import Policy, Refinement, Sampling
+from selfimprove.interfaces import Refinement, Sampling, Session
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 
@@ -30,20 +29,21 @@ class SelfConsistency(Refinement):
     temperature: float = 0.7
     """Sampling temperature."""
 
-    def answer(self, prompts: Sequence[Prompt], state: dict[str, Any], policy: Policy) -> list[Rollout]:
-        groups = policy.sample(prompts, self.samples, Sampling(temperature=self.temperature))
-        return [self._vote(group, policy) for group in groups]
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        drawn = await session.attempts(prompt, self.samples, Sampling(temperature=self.temperature))
+        return _vote(drawn, [session.answer_of(one) for one in drawn])
 
-    def _vote(self, group: Sequence[Rollout], policy: Policy) -> Rollout:
-        answers: dict[str, list[Rollout]] = {}
-        for rollout in group:
-            answer = policy.answer_of(rollout.text)
-            if answer is not None:
-                answers.setdefault(answer, []).append(rollout)
-        if not answers:
-            return group[0]
-        most = max(answers.values(), key=lambda won: (len(won), sum(map(_confidence, won))))
-        return max(most, key=_confidence)
+
+def _vote(drawn: Sequence[Rollout], answers: Sequence[str | None]) -> Rollout:
+    """The likeliest completion with the most frequent answer; the first of all where none has one."""
+    alike: dict[str, list[Rollout]] = {}
+    for rollout, answer in zip(drawn, answers, strict=True):
+        if answer is not None:
+            alike.setdefault(answer, []).append(rollout)
+    if not alike:
+        return drawn[0]
+    most = max(alike.values(), key=lambda won: (len(won), sum(map(_confidence, won))))
+    return max(most, key=_confidence)
 
 
 def _confidence(rollout: Rollout) -> float:

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from selfimprove.inference.desk import Sessions
 from selfimprove.measures.statistics import proportion
 from selfimprove.methods.evaluation.accuracy import Accuracy
 from selfimprove.methods.refinement.self_consistency import SelfConsistency
+from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.rounds import Exam
 
 
@@ -25,11 +27,14 @@ def test_the_share_of_right_answers(make_policy: Callable, make_engine: Callable
 
 
 def test_problems_that_cannot_be_marked_are_left_out_of_numerator_and_denominator(
-    make_policy: Callable, make_context: Callable, make_prompt: Callable
+    make_policy: Callable, make_prompt: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problems = [make_prompt(key) for key in ("1+2", "3+5", "9+9")]
     marks = {"1+2": None, "3+5": 1.0, "9+9": 0.5}
-    report = Accuracy().evaluate(make_policy(), Exam(problems=problems, verify=lambda prompt, text: marks[prompt.key]))
+    task = ChainSums()
+    monkeypatch.setattr(task, "verify", lambda prompt, text: marks[prompt.key])
+    exam = Exam(problems=problems, verify=task.verify)
+    report = Accuracy().evaluate(make_policy(desk=Sessions(task)), exam)
     assert report.scores == {"3+5": 1.0, "9+9": 0.5}
     assert report.metrics["accuracy"] == proportion(1.5, 2) and report.metrics["truncated"].n == 3
     assert [rollout.reward for rollout in report.rollouts] == [None, 1.0, 0.5]
@@ -38,7 +43,8 @@ def test_problems_that_cannot_be_marked_are_left_out_of_numerator_and_denominato
 def test_truncated_answers_are_counted(
     make_policy: Callable, given_engine: Callable, make_rollout: Callable, make_context: Callable
 ) -> None:
-    groups = [[make_rollout("#3", "1+2", info={"finish_reason": reason})] for reason in ("stop", "length")]
+    ends = {"1+2": "stop", "3+5": "length"}
+    groups = [[make_rollout("#3", key, info={"finish_reason": reason})] for key, reason in ends.items()]
     report = Accuracy().evaluate(
         make_policy(given_engine(groups)),
         Exam(problems=[group[0].prompt for group in groups], verify=make_context().verify),

@@ -69,7 +69,7 @@ def test_best_of_n_asks_the_verifier(
     policy = make_policy(engine, method, checkpoint=made)
     state = method.fit(replace(make_context(), policy=policy))
     assert state == {"verifier": "verifier"}
-    [chosen] = replace(policy, state=state).answer([marked[0].prompt])
+    [chosen] = replace(policy, states=(state,)).answer([marked[0].prompt])
     marks = likelihood(marked[:4], Checkpoint(path=str(Path(made.path) / "verifier")))
     assert chosen.text == marked[marks.index(max(marks))].text
     assert seen == [str(Path(made.path) / "verifier")]

@@ -1,0 +1,57 @@
+"""One episode: a world and its players, each of which sees its own talk only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from selfimprove.episodes import Episode, Played, Turn
+from selfimprove.inference.routines import Step
+from selfimprove.records import Message, Prompt, Rollout
+
+Speak = Callable[[Prompt, str], Awaitable[Rollout]]
+"""(what a player was told so far, the player) -> what it says."""
+
+
+async def play(world: Episode, turns: int, speak: Speak) -> Played:
+    """Let players speak in a world until it is over, or up to so many times.
+
+    A talk of one reply is that reply, with its log-probability. Of several replies no one probability is known, nor of
+    one that was drawn under another prompt.
+    """
+    asked, talks = dict[str, Prompt](), dict[str, list[Message]]()
+    replies, earned = dict[str, list[Rollout]](), dict[str, list[float]]()
+    rewards, said, turn = dict[str, float](), None, Turn(None)
+    for number in range(turns + 1):
+        turn = await Step(world, said) if world.slow else world.step(said)
+        for name, value in turn.rewards.items():
+            rewards[name] = rewards.get(name, 0.0) + value
+            if name in earned:
+                earned[name][-1] += value
+        who = turn.player
+        if who is None or number == turns:
+            break
+        if who in talks:
+            talks[who] += turn.news
+        else:
+            talks[who], asked[who] = [], Prompt(prompt=list(turn.news))
+        told = asked[who]
+        talk = replace(told, prompt=[*told.prompt, *talks[who]]) if talks[who] else told
+        reply = await speak(talk, who)
+        talks[who] += reply.completion
+        replies.setdefault(who, []).append(reply)
+        earned.setdefault(who, []).append(0.0)
+        said = reply.completion[-1]
+    made = {}
+    for who, own in replies.items():
+        last, several = own[-1], len(own) > 1
+        same = not several and last.prompt.prompt == asked[who].prompt
+        made[who] = replace(
+            last,
+            prompt=asked[who],
+            completion=talks[who],
+            reward=rewards.get(who),
+            logprobs=last.logprobs if same else None,
+            info={**last.info, "earned": earned[who]} if several else last.info,
+        )
+    return Played(said=made, over=turn.player is None, world=world)

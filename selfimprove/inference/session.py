@@ -1,0 +1,171 @@
+"""The session of one method for one item: turns what a method asks for into requests, and holds it to the rules."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from selfimprove.episodes import Episode, Played, Tool
+from selfimprove.errors import RecipeError, Refused
+from selfimprove.inference.play import play
+from selfimprove.inference.routines import Account, All, Call, Draw, Drive, Logprobs, Rate
+from selfimprove.interfaces import Budget, Context, Policy, Roles, Sampling, Spent
+from selfimprove.records import Prompt, Rollout
+
+T = TypeVar("T")
+
+
+@dataclass
+class Seat:
+    """What `interfaces.Session` says it is to a method."""
+
+    policy: Policy
+    roles: Roles
+    drive: Drive
+    account: Account
+    before: int
+    """How many methods of the chain stand before; they make the attempts."""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    others: Callable[[str], Policy] | None = None
+    context: Context | None = None
+    """That of a data stage or of `fit`; None while a problem is answered."""
+    sampling: Sampling = Sampling()
+    """How an attempt is drawn where no method says it."""
+    best: Rollout | None = None
+
+    # ---- to be awaited --------------------------------------------------------------------------------------------
+    async def attempts(self, prompt: Prompt, n: int = 1, sampling: Sampling = Sampling()) -> list[Rollout]:
+        """See `Session.attempts`."""
+        if not self.before:
+            got = await self._drawn(prompt, n, sampling, "solve", None, stream=True)
+        else:
+            made = await self.all([self.answered(prompt) for _ in range(n)])
+            got = [one for one in made if one is not None]
+            if not got:
+                raise Spent
+        self.best = self.best or got[0]
+        return got
+
+    async def draw(
+        self,
+        prompt: Prompt,
+        n: int = 1,
+        sampling: Sampling = Sampling(),
+        *,
+        role: str = "solve",
+        of: Policy | None = None,
+    ) -> list[Rollout]:
+        """See `Session.draw`."""
+        return await self._drawn(prompt, n, sampling, role, of)
+
+    async def tops(
+        self, prompt: Prompt, k: int = 20, *, role: str = "solve", of: Policy | None = None
+    ) -> dict[str, float]:
+        """See `Session.tops`."""
+        [one] = await self.draw(prompt, 1, Sampling(tops=k, max_completion_length=1), role=role, of=of)
+        return one.tops[0]
+
+    async def logprobs_of(
+        self, rollouts: Sequence[Rollout], statistic: str = "logprob", *, of: Policy | None = None
+    ) -> list[list[float]]:
+        """See `Session.logprobs_of`."""
+        if of is None and rollouts and all(statistic in one.noted for one in rollouts):
+            return [one.noted[statistic] for one in rollouts]
+        return await Logprobs(rollouts, statistic, of or self.policy)
+
+    async def rate(self, rollouts: Sequence[Rollout], by: str) -> list[float | None]:
+        """See `Session.rate`."""
+        return await Rate(rollouts, by, self.policy)
+
+    async def rewarded(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        """See `Session.rewarded`."""
+        return await Rate(rollouts, "", self.policy)
+
+    async def call(self, tool: str, text: str) -> str:
+        """See `Session.call`."""
+        if tool not in self.tools:
+            raise Refused(f"the task has no tool {tool!r} for this problem; it has {', '.join(self.tools) or 'none'}")
+        return await Call(lambda: self.tools[tool].call(text))
+
+    async def play(self, world: Episode, turns: int = 16, sampling: Sampling = Sampling()) -> Played:
+        """See `Session.play`."""
+
+        async def speak(talk: Prompt, player: str) -> Rollout:
+            [reply] = await self.draw(talk, 1, sampling, role=player)
+            return reply
+
+        return await play(world, turns, speak)
+
+    async def all(self, routines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """See `Session.all`."""
+        return await All(routines)
+
+    # ---- to be read -----------------------------------------------------------------------------------------------
+    @property
+    def left(self) -> Budget:
+        """See `Session.left`."""
+        return self.account.left
+
+    @property
+    def random(self) -> random.Random:
+        """See `Session.random`."""
+        assert self.drive.now is not None, "random numbers are drawn by a routine that runs"
+        return self.drive.now.numbers(self.policy.seed)
+
+    def other(self, name: str) -> Policy:
+        """See `Session.other`."""
+        if self.others is None:
+            raise Refused(f"there is no policy {name!r} beside the one that answers here")
+        return self.others(name)
+
+    def words(self, role: str, prompt: Prompt, *parts: str) -> Prompt:
+        """See `Session.words`."""
+        match role:
+            case "judge":
+                said = self.roles.judge(prompt, *parts)
+            case "refine":
+                said = self.roles.refine(prompt, *parts)
+            case "hint":
+                said = self.roles.hint(prompt, *parts)
+            case _:
+                raise RecipeError(f"the task has no words for the role {role!r}; it has judge, refine and hint")
+        return replace(prompt, prompt=said, parents=(prompt.id,))
+
+    def verdict(self, text: str) -> float | None:
+        """See `Session.verdict`."""
+        return self.roles.verdict(text)
+
+    def answer_of(self, rollout: Rollout) -> str | None:
+        """See `Session.answer_of`."""
+        return self.policy.answer_of(rollout.text)
+
+    def mark(self, rollout: Rollout) -> float | None:
+        """See `Session.mark`."""
+        if self.context is None:
+            raise Refused("a reference answer was asked for while a problem is answered: session.mark is for fit")
+        return self.context.verify(rollout.prompt, rollout.text)
+
+    # ---- the chain ------------------------------------------------------------------------------------------------
+    async def answered(self, prompt: Prompt) -> Rollout | None:
+        """The answer by what stands before; None where the budget is gone and there is none."""
+        if not self.before:
+            try:
+                return (await self._drawn(prompt, 1, self.sampling, "solve", None, stream=True))[0]
+            except Spent:
+                return None
+        place = self.before - 1
+        inner = replace(self, before=place, state=self.policy.states[place], best=None, context=None)
+        try:
+            return await self.policy.chain[place].answer(prompt.blind(), inner)
+        except Spent:
+            return inner.best
+
+    def _drawn(
+        self, prompt: Prompt, n: int, sampling: Sampling, role: str, of: Policy | None, stream: bool = False
+    ) -> Awaitable[list[Rollout]]:
+        if n < 1:
+            raise Refused(f"{n} completions were asked for; ask for at least one")
+        return Draw(prompt, n, sampling, role, of or self.policy, self.account, stream)

@@ -1,0 +1,206 @@
+"""Answers what routines wait for, a wave at a time: one call of each engine, each reward and each set of weights.
+
+Seeds follow from the place of a request, so no answer depends on what else is in a wave. The prompts that engines and
+rewards see have no reference answer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from selfimprove.costs import Cost
+from selfimprove.errors import Refused, UserError
+from selfimprove.inference.routines import Account, Call, Draw, Logprobs, Rate, Request, Step, Strand
+from selfimprove.interfaces import Ask, Context, Engine, Policy, Sampling, Spent
+from selfimprove.records import Rollout
+
+
+@dataclass
+class Waves:
+    """What answers the requests of one run of routines."""
+
+    policy: Policy
+    call: int
+    """Number of the run among all draws of the step, as `Policy.sample` counts them."""
+    rewards: Callable[[str, Sequence[Sequence[Rollout]], Policy], list[list[float | None]]]
+    """(name of a reward, groups, policy) -> its scores, without a context of a data stage."""
+    context: Context | None = None
+    """That of the data stage or `fit` which runs them; None: problems are answered."""
+    alike: bool = False
+    """Whether equal draws of a wave are drawn once, under the next number of `Policy.sample`."""
+
+    def __post_init__(self) -> None:
+        self._number: int | None = self.call
+
+    def serve(self, waiting: list[Strand]) -> tuple[list[Strand], list[Strand]]:
+        """Answer what strands wait for: (those that were answered, those that have to wait on).
+
+        All requests of an item are seen together, so what becomes of it depends on no other item.
+        """
+        done, later = list[Strand](), list[Strand]()
+        kinds: dict[type[Request], Callable[[list[Strand]], list[Strand]]] = {
+            Draw: self._draws,
+            Logprobs: self._logprobs,
+            Rate: self._rates,
+            Step: self._steps,
+            Call: self._calls,
+        }
+        for kind, work in kinds.items():
+            mine = [strand for strand in waiting if isinstance(strand.waits, kind)]
+            if mine:
+                served = work(mine)
+                done += served
+                answered = {id(strand) for strand in served}
+                later += [strand for strand in mine if id(strand) not in answered]
+        return sorted(done, key=lambda strand: strand.order), later
+
+    # ---- completions ----------------------------------------------------------------------------------------------
+    def _draws(self, strands: list[Strand]) -> list[Strand]:
+        """Near the end of a budget a request is answered in parts, so that none is overrun."""
+        number, self._number = self._number, None
+        if self.alike and number is None:
+            number = next(self.policy.calls)
+        asks, done, held = list[tuple[Strand, Engine, Ask]](), list[Strand](), dict[int, Cost]()
+        for strand in strands:
+            want: Draw = strand.waits
+            engine = want.policy.helpers.get(want.role, want.policy.engine)
+            n, sampling = self._affordable(want, engine, held)
+            if n:
+                seed, first = self._place(strand, want, n, number)
+                prompt = want.prompt.blind()
+                ask = Ask(
+                    checkpoint=want.policy.checkpoint, prompt=prompt, n=n, first=first, sampling=sampling, seed=seed
+                )
+                asks.append((strand, engine, ask))
+            elif id(want.account) not in held:  # else what its siblings hold may come back
+                strand.value, strand.error = (want.got, None) if want.got else (None, Spent())
+                done.append(strand)
+        for engine in {id(engine): engine for _, engine, _ in asks}.values():
+            mine = [(strand, ask) for strand, own, ask in asks if own is engine]
+            groups = drawn(engine, [ask for _, ask in mine], self.policy.log)
+            done += [s for (s, ask), group in zip(mine, groups, strict=True) if self._received(s, ask, group)]
+        return done
+
+    def _affordable(self, want: Draw, engine: Engine, held: dict[int, Cost]) -> tuple[int, Sampling]:
+        """How many completions the budget pays for now, and how they are drawn; the last one may be cut short."""
+        account, n = want.account, want.n - len(want.got)
+        if account.budget.unlimited:
+            return n, want.sampling
+        taken = held.get(id(account), Cost())
+        limit = want.sampling.max_completion_length or engine.longest()
+        tokens = account.left.tokens - taken.tokens
+        few = account.left.completions - taken.completions
+        n = int(min(n, few, tokens // limit))
+        if n < 1 and not taken.tokens and few >= 1 and tokens >= 1:
+            n, limit, account.cut = 1, int(tokens), account.cut + 1
+        if n < 1:
+            return 0, want.sampling
+        held[id(account)] = taken + Cost(completions=n, tokens=n * limit)
+        return n, replace(want.sampling, max_completion_length=limit)
+
+    def _place(self, strand: Strand, want: Draw, n: int, number: int | None) -> tuple[int, int]:
+        """The seed of a request and the number of its first sample."""
+        policy, episode = self.policy, strand.item[-1]
+        if self.alike:
+            return policy.seed_at(number), len(want.got)
+        if not want.stream:
+            return policy.seed_at(self.call, *strand.item, strand.path, strand.count), len(want.got)
+        first = strand.streams.get(want.prompt.id, 0)
+        strand.streams[want.prompt.id] = first + n
+        if not policy.chain and self.context is None and not strand.path:  # plain samples: number k is of episode k
+            return policy.seed_at(self.call, *([first] if first else [])), episode
+        place = (episode, strand.path) if episode or strand.path else ()  # the head of a chain draws as `sample` does
+        return policy.seed_at(self.call, *place), first
+
+    def _received(self, strand: Strand, ask: Ask, group: list[Rollout]) -> bool:
+        """Note what was drawn; whether the request is answered."""
+        want: Draw = strand.waits
+        want.got += [replace(one, prompt=want.prompt) if one.prompt is not want.prompt else one for one in group]
+        limit = ask.sampling.max_completion_length or 0
+        tokens = sum(int((one.logprobs or {}).get("count", limit)) for one in group)
+        want.account.spent += Cost(completions=len(group), tokens=tokens)
+        want.account.drawn += [((strand.path, strand.count), one) for one in want.got[-len(group) :]]
+        if len(want.got) < want.n and len(group) == ask.n:
+            return False  # the budget paid for these; the engine has more
+        strand.value = want.got
+        return True
+
+    # ---- all else -------------------------------------------------------------------------------------------------
+    def _logprobs(self, strands: list[Strand]) -> list[Strand]:
+        def charged(strand: Strand) -> Account:
+            return strand.account
+
+        alike: dict[Any, list[Strand]] = {}
+        for strand in strands:
+            want: Logprobs = strand.waits
+            alike.setdefault((id(want.policy.engine), want.policy.checkpoint.path, want.statistic), []).append(strand)
+        for some in alike.values():
+            want = some[0].waits
+            rows = iter(want.policy.logprobs_of([one for s in some for one in s.waits.rollouts], want.statistic))
+            for strand in some:
+                strand.value = list(itertools.islice(rows, len(strand.waits.rollouts)))
+                charged(strand).spent += Cost(scored=len(strand.value))
+        return strands
+
+    def _rates(self, strands: list[Strand]) -> list[Strand]:
+        for by in {strand.waits.by: None for strand in strands}:
+            some = [strand for strand in strands if strand.waits.by == by]
+            if not by:
+                if self.context is None:
+                    raise Refused("the recipe's whole reward may need reference answers: name one in session.rate")
+                scored = iter(self.context.reward([one for s in some for one in s.waits.rollouts]))
+                for strand in some:
+                    strand.value = list(itertools.islice(scored, len(strand.waits.rollouts)))
+                continue
+            groups = [[replace(one, prompt=one.prompt.blind()) for one in strand.waits.rollouts] for strand in some]
+            # A judge is asked under one seed, so what it says of an attempt depends on the attempt alone.
+            judge = replace(self.policy, seed=self.policy.seed_at(self.call, "rate", by), calls=itertools.count())
+            for strand, marks in zip(some, self.rewards(by, groups, judge), strict=True):
+                strand.value = marks
+        return strands
+
+    def _steps(self, strands: list[Strand]) -> list[Strand]:
+        with ThreadPoolExecutor(min(len(strands), os.cpu_count() or 1)) as threads:
+            turns = threads.map(lambda strand: strand.waits.world.step(strand.waits.said), strands)
+            for strand, turn in zip(strands, turns, strict=True):
+                strand.value = turn
+        return strands
+
+    def _calls(self, strands: list[Strand]) -> list[Strand]:
+        with ThreadPoolExecutor(min(len(strands), os.cpu_count() or 1)) as threads:
+            for strand, said in zip(strands, threads.map(lambda strand: _said(strand.waits), strands), strict=True):
+                strand.value = said
+                strand.account.spent += Cost(calls=1)
+        return strands
+
+
+def _said(call: Call) -> str:
+    try:
+        return call.work()
+    except UserError:
+        raise
+    except Exception as error:  # a tool that breaks costs its call, never the run
+        return f"error: {error}"
+
+
+def drawn(engine: Engine, asks: Sequence[Ask], log: Any) -> list[list[Rollout]]:
+    """One call of an engine for all asks; those that differ in the numbers of their samples only are put together."""
+    alike: dict[Any, list[int]] = {}
+    for i, ask in enumerate(asks):
+        key = (ask.seed, ask.prompt.id, ask.checkpoint.path, ask.sampling)
+        alike.setdefault(key, []).append(i)
+    whole = list[Ask]()
+    for places in alike.values():
+        some = [asks[i] for i in places]
+        first, last = min(ask.first for ask in some), max(ask.first + ask.n for ask in some)
+        whole.append(replace(some[0], first=first, n=last - first))
+    groups: list[list[Rollout]] = [[] for _ in asks]
+    for places, one, group in zip(alike.values(), whole, engine.draw(whole, log), strict=True):
+        for i in places:
+            groups[i] = group[asks[i].first - one.first : asks[i].first - one.first + asks[i].n]
+    return groups
