@@ -1,9 +1,8 @@
-"""Text as the model writes it: completions that have begun, steps, votes, n-grams. Pure functions."""
+"""Text as the model writes it: completions that have begun, steps, n-grams. Pure functions."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from selfimprove.records import Message, Prompt
@@ -39,16 +38,6 @@ def spoken(messages: Sequence[Message]) -> str:
     if len(said) == 1:
         return said[0]["content"]
     return "\n".join(f"{message['role']}: {message['content']}" for message in said)
-
-
-def plurality(answers: Iterable[str | None], min_agreement: float = 0.0) -> str | None:
-    """The single most frequent answer; None where it is tied, or has less than this share of all, None included."""
-    given = list(answers)
-    ranked = Counter(answer for answer in given if answer is not None).most_common(2)
-    tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
-    if not ranked or tied or ranked[0][1] < min_agreement * len(given) - 1e-9:
-        return None
-    return ranked[0][0]
 
 
 def ngrams(text: str, n: int) -> list[tuple[str, ...]]:

@@ -16,7 +16,7 @@ from selfimprove.problems.answers import choice, final_answer
 from selfimprove.problems.splits import SPLITS, canonical, split_of
 from selfimprove.records import Prompt
 from selfimprove.safety.redaction import printable
-from selfimprove.text import begun, ngrams, plain, plurality, spoken, steps_of
+from selfimprove.text import begun, ngrams, plain, spoken, steps_of
 
 
 @pytest.mark.parametrize(
@@ -268,21 +268,6 @@ def test_steps_are_the_text_cut_behind_each_separator(text: str) -> None:
 def test_the_steps_of_a_chain_by_hand() -> None:
     assert steps_of("3+5=8;8+8=6#6", ";") == ["3+5=8;", "8+8=6#6"]
     assert steps_of("one\n\ntwo\n\n", "\n\n") == ["one\n\n", "two\n\n"] and steps_of("", ";") == []
-
-
-@pytest.mark.parametrize(
-    ("answers", "low", "said"),
-    [
-        (["1", "1", "2"], 0.0, "1"),
-        (["1", "2"], 0.0, None),
-        ([None, None, "1"], 0.0, "1"),
-        ([None, None, "1"], 0.5, None),
-        (["1", "1", "2", None], 0.5, "1"),
-        ([], 0.0, None),
-    ],
-)
-def test_the_single_most_frequent_answer(answers: list[str | None], low: float, said: str | None) -> None:
-    assert plurality(answers, low) == said
 
 
 def test_a_problem_as_it_is_quoted() -> None:

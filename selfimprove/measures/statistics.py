@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from selfimprove.measures.votes import tally
 from selfimprove.records import Metric
 
 Z95 = 1.959963984540054
@@ -374,7 +375,7 @@ def _exp(log: float) -> float:
 
 
 def _majority(votes: Sequence[tuple[str | None, bool]]) -> float:
-    counts = Counter(answer for answer, _ in votes if answer is not None)
+    counts = tally(answer for answer, _ in votes)
     tied = [answer for answer, count in counts.items() if count == max(counts.values())]
     right = {answer for answer, mark in votes if mark}
     return sum(answer in right for answer in tied) / len(tied) if tied else 0.0

@@ -6,7 +6,6 @@ Errors are bootstrap standard errors over prompts, because completions of one pr
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -24,6 +23,7 @@ from selfimprove.measures.diagnosis.types import (
     Scores,
     Sharpening,
 )
+from selfimprove.measures.votes import plurality, shares, tally
 from selfimprove.records import Rollout
 
 RESAMPLES = 1000
@@ -101,8 +101,8 @@ def self_scores(groups: Groups) -> dict[str, list[list[float]]]:
     """Scores of the model's own: `votes`, the share of a completion's answer among all of its group, and `logprob`."""
     found: dict[str, list[list[float]]] = {"votes": []}
     for group in groups:
-        counts = Counter(sample.answer for sample in group if sample.answer is not None)
-        found["votes"].append([counts[s.answer] / len(group) if s.answer is not None else 0.0 for s in group])
+        share = shares([sample.answer for sample in group])
+        found["votes"].append([0.0 if s.answer is None else share[s.answer] for s in group])
     if all(sample.score is not None for group in groups for sample in group):
         found["logprob"] = [[sample.score or 0.0 for sample in group] for group in groups]
     return found
@@ -193,11 +193,8 @@ def labels(groups: Groups, agreement: float, k: int) -> Labels:
 
 def _label(vote: Sequence[Sample], agreement: float) -> bool | None:
     """Whether the majority's answer is right; None where the filter drops the prompt."""
-    ranked = Counter(sample.answer for sample in vote if sample.answer is not None).most_common(2)
-    tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
-    if not ranked or tied or ranked[0][1] < agreement * len(vote) - 1e-9:
-        return None
-    return any(sample.right for sample in vote if sample.answer == ranked[0][0])
+    label = plurality((sample.answer for sample in vote), agreement)
+    return None if label is None else any(sample.right for sample in vote if sample.answer == label)
 
 
 def sharpening(groups: Groups) -> Sharpening | None:
@@ -249,8 +246,7 @@ def measure(groups: Groups, greedy: Sequence[bool] = (), keys: Sequence[str] = (
         reward = estimate([sum(row) for row in known], [float(len(row)) for row in known])
     likely = [float(mark) for mark in greedy] or [float(sample.right) for sample in _likely(groups) or ()]
     ladders = [ladder(groups, k) for k in sorted({max(2, n >> i) for i in range(3)})]
-    answers = Counter(sample.answer for sample in everything if sample.answer is not None)
-    top = answers.most_common(1)
+    top = tally(sample.answer for sample in everything).most_common(1)
     return Diagnosis(
         problems=len(groups),
         samples=n,
@@ -299,7 +295,7 @@ def agreements(groups: Groups) -> list[float]:
 
 def _entropy(group: Sequence[Sample]) -> float:
     """The entropy in nats of the answers of a group; completions without an answer are left out."""
-    counts = Counter(sample.answer for sample in group if sample.answer is not None).values()
+    counts = tally(sample.answer for sample in group).values()
     total = sum(counts)
     return sum(-count / total * math.log(count / total) for count in counts)
 

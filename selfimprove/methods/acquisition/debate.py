@@ -19,13 +19,13 @@ Differs: agents are samples of one model; the paper trains one model for each ag
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.measures.votes import plurality, tally
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
 
@@ -85,9 +85,9 @@ class Debate(Acquisition):
         """What one agent is asked, knowing what the others said."""
         others = [reply for i, reply in enumerate(said) if i != agent]
         if self.show == "majority":
-            votes = Counter(context.answer_of(reply.text) for reply in others)
-            most = max(votes, key=lambda answer: (answer is not None, votes[answer]))
-            others = [next(reply for reply in others if context.answer_of(reply.text) == most)]
+            said_by = [context.answer_of(reply.text) for reply in others]
+            ranked = tally(said_by).most_common(1)
+            others = [others[said_by.index(ranked[0][0]) if ranked else 0]]
         attempts = "\n\n".join(reply.text for reply in others)
         return replace(prompt, prompt=context.roles.refine(prompt, attempts), parents=(prompt.id,))
 
@@ -113,7 +113,5 @@ def _agreed(group: Sequence[Rollout], context: Context) -> bool:
 
 
 def _label(group: Sequence[Rollout], context: Context) -> str | None:
-    """The single most frequent answer; None where there is a tie or no answer."""
-    votes = Counter(answer for reply in group if (answer := context.answer_of(reply.text)) is not None)
-    top = votes.most_common(2)
-    return top[0][0] if top and (len(top) == 1 or top[0][1] > top[1][1]) else None
+    """What most agents say; None where there is a tie or no answer."""
+    return plurality(context.answer_of(reply.text) for reply in group)

@@ -33,6 +33,7 @@ from typing import Any, ClassVar
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
+from selfimprove.measures.votes import agreement
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
@@ -176,8 +177,7 @@ class Propose(Acquisition):
         if self.rate == "reward":
             marks = [rollout.reward for rollout in group if rollout.reward is not None]
             return sum(marks) / len(marks) if marks else None
-        votes = Counter(answer for r in group if (answer := context.answer_of(r.text)) is not None)
-        return max(votes.values(), default=0) / len(group)
+        return agreement([context.answer_of(rollout.text) for rollout in group])
 
     def _grades(self, problems: Sequence[Prompt], context: Context) -> dict[str, float]:
         """What the model thinks of each problem as a problem, in [0, 1], by key."""

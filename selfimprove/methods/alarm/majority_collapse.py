@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from selfimprove.interfaces import Alarm
 from selfimprove.measures.statistics import z_test
+from selfimprove.measures.votes import tally
 from selfimprove.records import Alert
 from selfimprove.registry import register
 from selfimprove.rounds import Evidence, Groups
@@ -99,7 +100,7 @@ def _problems(groups: Groups) -> list[Problem]:
     for group in groups:
         marks = [mark for rollout in group if (mark := rollout.info.get("truth")) is not None]
         answers = [(rollout.info.get("answer"), rollout.info.get("truth") or 0.0) for rollout in group]
-        counts = Counter(answer for answer, _ in answers if answer is not None)
+        counts = tally(answer for answer, _ in answers)
         solved = sorted(answer for answer, mark in answers if answer is not None and mark > 0.5)
         right = solved[0] if solved else group[0].info.get("reference") or group[0].prompt.answer
         if marks and counts and right is not None:

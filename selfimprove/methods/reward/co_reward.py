@@ -25,9 +25,9 @@ from pathlib import Path
 from selfimprove import training
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward, Sampling
+from selfimprove.measures.votes import plurality
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
-from selfimprove.text import plurality
 
 
 @register("co_reward", paper="2508.00410")

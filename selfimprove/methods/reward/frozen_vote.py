@@ -15,11 +15,11 @@ Differs: the paper makes the labels once, before training; here each call draws 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from selfimprove.interfaces import Context, Reward, Sampling
+from selfimprove.measures.votes import plurality
 from selfimprove.records import Rollout
 from selfimprove.registry import register
 
@@ -40,14 +40,8 @@ class FrozenVote(Reward):
         drawn = iter(start.sample(prompts, self.votes, Sampling(temperature=self.temperature)))
         scores: list[list[float | None]] = []
         for group in groups:
-            label = self._label([context.answer_of(vote.text) for vote in next(drawn)]) if group else None
+            votes = [context.answer_of(vote.text) for vote in next(drawn)] if group else []
+            label = plurality(votes, self.min_agreement)
             answers = [context.answer_of(rollout.text) for rollout in group]
             scores.append([None if label is None else float(answer == label) for answer in answers])
         return scores
-
-    def _label(self, answers: list[str | None]) -> str | None:
-        ranked = Counter(answer for answer in answers if answer is not None).most_common(2)
-        tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
-        if not ranked or tied or ranked[0][1] < self.min_agreement * len(answers) - 1e-9:
-            return None
-        return ranked[0][0]

@@ -13,11 +13,11 @@ Differs: LMSI breaks ties at random; here a tie gives no label.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfimprove.interfaces import Context, Reward
+from selfimprove.measures.votes import plurality
 from selfimprove.records import Rollout
 from selfimprove.registry import register
 
@@ -32,8 +32,5 @@ class MajorityVote(Reward):
         return [self._vote([context.answer_of(rollout.text) for rollout in group]) for group in groups]
 
     def _vote(self, answers: list[str | None]) -> list[float | None]:
-        ranked = Counter(answer for answer in answers if answer is not None).most_common(2)
-        tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
-        if not ranked or tied or ranked[0][1] < self.min_agreement * len(answers) - 1e-9:
-            return [None] * len(answers)
-        return [float(answer == ranked[0][0]) for answer in answers]
+        label = plurality(answers, self.min_agreement)
+        return [None if label is None else float(answer == label) for answer in answers]

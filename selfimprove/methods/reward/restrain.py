@@ -17,12 +17,12 @@ Differs: the weight per problem that the paper computes once with the start mode
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward
+from selfimprove.measures.votes import agreement, shares, tally
 from selfimprove.records import Rollout
 from selfimprove.registry import register
 
@@ -48,19 +48,19 @@ class Restrain(Reward):
 
     def _advantages(self, answers: list[str | None]) -> list[float | None]:
         n = len(answers)
-        shares = {answer: count / n for answer, count in Counter(a for a in answers if a is not None).items()}
-        if max(shares.values(), default=0.0) < self.min_agreement - 1e-9 or not shares:
+        if not tally(answers) or agreement(answers) < self.min_agreement - 1e-9:
             return [-self.penalty] * n
-        weights = self._weights(shares)
+        share = shares(answers)
+        weights = self._weights(share)
         scores = []
         for answer in answers:
-            parts = (w * _normalised(float(answer == label), shares[label], n) for label, w in weights.items())
+            parts = (w * _normalised(float(answer == label), share[label], n) for label, w in weights.items())
             scores.append(sum(parts))
         return scores
 
-    def _weights(self, shares: dict[str, float]) -> dict[str, float]:
+    def _weights(self, share: dict[str, float]) -> dict[str, float]:
         """The weight of each answer as a label; they sum to 1."""
-        exponents = {answer: -((share - self.centre) ** 2) / (2 * self.width**2) for answer, share in shares.items()}
+        exponents = {answer: -((f - self.centre) ** 2) / (2 * self.width**2) for answer, f in share.items()}
         top = max(exponents.values())  # taken off, so that a small width does not underflow
         raw = {answer: math.exp(exponent - top) for answer, exponent in exponents.items()}
         return {answer: value / sum(raw.values()) for answer, value in raw.items()}

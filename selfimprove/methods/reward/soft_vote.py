@@ -13,11 +13,11 @@ Differs: equal answers after the task's extraction form a cluster; for free text
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfimprove.interfaces import Context, Reward
+from selfimprove.measures.votes import tally
 from selfimprove.records import Rollout
 from selfimprove.registry import register
 
@@ -30,7 +30,7 @@ class SoftVote(Reward):
 
 
 def _shares(answers: list[str | None]) -> list[float | None]:
-    counts = Counter(answer for answer in answers if answer is not None)
+    counts = tally(answers)
     if max(counts.values(), default=0) < 2:  # nobody agrees with anybody
         return [0.0] * len(answers)
     return [counts[answer] / len(answers) if answer is not None else 0.0 for answer in answers]

@@ -22,9 +22,9 @@ from typing import Any, ClassVar
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
+from selfimprove.measures.votes import plurality
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
-from selfimprove.text import plurality
 
 
 @register("relabel", paper="2505.15734")

@@ -14,12 +14,12 @@ Differs: the default of min_agreement is our choice. An optimizer that knows no 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove.interfaces import Context, Selection
+from selfimprove.measures.votes import tally
 from selfimprove.records import Preference, Record, Rollout
 from selfimprove.registry import register
 
@@ -39,7 +39,7 @@ class VotePairs(Selection):
         made = []
         for group in groups.values():
             answered = [(answer, r) for r in group if (answer := context.answer_of(r.text)) is not None]
-            votes = Counter(answer for answer, _ in answered)
+            votes = tally(answer for answer, _ in answered)
             if not votes:
                 continue
             most, best = max(answered, key=lambda pair: votes[pair[0]])
