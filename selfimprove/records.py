@@ -34,7 +34,7 @@ class Lineage:
     """What every record carries: who made it, from which records, and notes that no stage depends on."""
 
     source: str = ""
-    """`method@round` of the step that made the record."""
+    """`method@round` of the step that made the record; "" until that step has signed it."""
     parents: tuple[str, ...] = ()
     """Ids of the records that it was made from."""
     info: dict[str, Any] = field(default_factory=dict)
@@ -115,11 +115,12 @@ class Preference(Lineage):
 
     @classmethod
     def of(cls, chosen: Rollout, rejected: Rollout, *, info: dict[str, Any] | None = None, **fields: Any) -> Preference:
-        """The pair of two rollouts of one prompt; where one did not end as usual, info keeps how it did."""
+        """The pair of two rollouts, its parents, of one prompt; info keeps how one ended that did not end as usual."""
         kept = dict(info or {})
         for side, rollout in (("chosen", chosen), ("rejected", rejected)):
             if rollout.ended is not True:
                 kept[f"{side}_info"] = {name: rollout.info[name] for name in ENDING if name in rollout.info}
+        fields = {"parents": (chosen.id, rejected.id), **fields}
         return cls(prompt=chosen.prompt, chosen=chosen.completion, rejected=rejected.completion, info=kept, **fields)
 
     @property

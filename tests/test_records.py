@@ -146,9 +146,11 @@ def test_a_pair_knows_how_its_sides_ended_and_says_nothing_of_the_usual_end(make
     stop = make_rollout("a", info={"finish_reason": "stop"}, reward=1.0)
     cut = make_rollout("b", info={"finish_reason": "length", "turn": 2})
     other = make_rollout("c", info={"finish_reason": "stop", "stop_token": "<eos>"})
-    usual = Preference.of(stop, make_rollout("text that was not drawn"), source="here@1", info={"votes": 3})
+    undrawn = make_rollout("text that was not drawn")
+    usual = Preference.of(stop, undrawn, source="here@1", info={"votes": 3})
     plain = Preference(prompt=stop.prompt, chosen=stop.completion, rejected=usual.rejected)
-    assert usual == dataclasses.replace(plain, source="here@1", info={"votes": 3})
+    assert usual == dataclasses.replace(plain, source="here@1", info={"votes": 3}, parents=(stop.id, undrawn.id))
+    assert Preference.of(stop, undrawn, parents=("a",)).parents == ("a",)
     assert [side.ended for side in usual.sides] == [True, True]
     pair = Preference.of(other, cut, info={"votes": 3})
     assert pair.info == {

@@ -13,6 +13,7 @@ from typing import Any
 
 from selfimprove import registry, training
 from selfimprove.interfaces import Context, Policy
+from selfimprove.loop import lineage
 from selfimprove.loop.history import Stored, write_checkpoint
 from selfimprove.measures import statistics
 from selfimprove.records import Prompt, Record, Report, Rollout, read_records
@@ -39,8 +40,7 @@ def null(stored: Stored, given: Context) -> dict[str, float]:
     records: Sequence[Record] = shuffled(
         read_records(stored.folder.step(1, "acquisition") / "output.jsonl"), given.seed
     )
-    for method in recipe.selection.values():
-        records = method.select(records, made)
+    records = lineage.selected(recipe.selection, records, made)
     if records:
         write_checkpoint(training.in_turn(recipe.optimization, records, made), given.folder)
     else:

@@ -17,7 +17,7 @@ from selfimprove import training
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Log
 from selfimprove.logs import MetricLog
-from selfimprove.loop import controls, start_model
+from selfimprove.loop import controls, lineage, start_model
 from selfimprove.loop import examination as layer
 from selfimprove.loop.examination import Counts
 from selfimprove.loop.history import Stored, write_checkpoint
@@ -85,9 +85,7 @@ def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> 
 def acquisition(stored: Stored, given: Context) -> Counts:
     """Run the chain, drop records of held-out problems, score what is left."""
     forms = _admitted(stored, given)
-    records: Sequence[Record] = []
-    for method in stored.at(given.round)[0].acquisition.values():
-        records = method.acquire(records, given)
+    records = lineage.acquired(stored.at(given.round)[0].acquisition, given)
     clean = [record for record in records if _trainable(record)]
     dropped = len(records) - len(clean)
     if dropped:
@@ -152,9 +150,7 @@ def untested(stored: Stored, number: int) -> str:
 def selection(stored: Stored, given: Context) -> Counts:
     """Run the chain; as a monitor, mark what was kept by the task's own rule: the label precision."""
     offered = read_records(stored.folder.step(given.round, "acquisition") / "output.jsonl")
-    records: Sequence[Record] = offered
-    for method in stored.at(given.round)[0].selection.values():
-        records = method.select(records, given)
+    records = lineage.selected(stored.at(given.round)[0].selection, offered, given)
     clean = [record for record in records if _trainable(record)]  # a selection may make records of its own
     if len(clean) < len(records):
         given.log.note(f"{len(records) - len(clean)} records of held-out problems were dropped")

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from selfimprove import registry
 from selfimprove.errors import UserError
 from selfimprove.interfaces import Context
+from selfimprove.loop.lineage import signed
 from selfimprove.problems import splits
 from selfimprove.records import Checkpoint, Document, Preference, Prompt, Record, Rollout
 from selfimprove.registry import Entry
@@ -250,13 +251,15 @@ def test_output_is_of_the_declared_kind_and_names_where_it_comes_from(
     context = world()
     given = {record.id: record for record in given_to(entry, context)}
     problems = {prompt.id for prompt in context.problems(None, 1)}
-    made = run(entry, world())
-    if isinstance(made, str):
+    found = run(entry, world())
+    if isinstance(found, str):
         return
+    made = [record if record.id in given else signed([record], entry.name, context.round)[0] for record in found]
     for record in made:
         assert isinstance(record, entry.method.produces)
         if record.id not in given:
-            assert record.parents or record.source == f"{entry.name}@{context.round}"
+            assert record.source == f"{entry.name}@{context.round}"
+            assert record.parents or isinstance(record, Prompt), "drawn of no problem and made of no record"
             if entry.slot == "selection":
                 assert record.parents and set(record.parents) <= {*given, *problems}
     assert len({id(record) for record in made}) == len(made)

@@ -87,14 +87,14 @@ class CodeAndTests(Acquisition):
                 scores = [sum(row) / len(row) for row in table]
             for name, rollouts, numbers in (("programs", own, scores), ("tests", checks, worth)):
                 if name in self.train:
-                    made += [self._scored(r, n, prompt, context) for r, n in zip(rollouts, numbers, strict=True)]
+                    made += [self._scored(r, n, prompt) for r, n in zip(rollouts, numbers, strict=True)]
         stated = sum(_TEST.fullmatch(check.text.strip()) is not None for group in tests for check in group)
         context.log.metric("code_and_tests/used", used / max(1, len(coding)))
         context.log.metric("code_and_tests/readable_tests", stated / max(1, sum(map(len, tests))))
         return made
 
-    def _scored(self, rollout: Rollout, score: float, prompt: Prompt, context: Context) -> Rollout:
-        return replace(rollout, reward=score, source=f"code_and_tests@{context.round}", parents=(prompt.id,))
+    def _scored(self, rollout: Rollout, score: float, prompt: Prompt) -> Rollout:
+        return replace(rollout, reward=score, parents=(prompt.id,))
 
 
 def _user(text: str) -> list[Message]:

@@ -101,7 +101,7 @@ class CodeEpisodes(Acquisition):
         context.log.metric("code_episodes/public_only", sum(e.passed for e in episodes) / len(episodes) - _mean(solved))
         context.log.metric("code_episodes/turns", sum(len(one.turns) for one in episodes) / len(episodes))
         context.log.metric("code_episodes/left_out", len(records) - len(fit))
-        return [r for one, good in zip(episodes, solved, strict=True) for r in _scored(one, good, context.round)]
+        return [r for one, good in zip(episodes, solved, strict=True) for r in _scored(one, good)]
 
     def _turn(self, episodes: list[_Episode], final: bool, context: Context) -> list[_Episode]:
         """One more program in each episode; those that go on after it."""
@@ -147,14 +147,13 @@ def _feedback(found: Grade, program: bool) -> str:
     return _FAILED.format(failed=len(failed), all=len(found.passed), told=told)
 
 
-def _scored(episode: _Episode, solved: bool, number: int) -> list[Rollout]:
+def _scored(episode: _Episode, solved: bool) -> list[Rollout]:
     """The turns of an episode, each with the sum of the rewards from it on."""
     end = 1.0 if solved else -1.0
     return [
         replace(
             reply,
             reward=end - sum(episode.penalties[place:]),
-            source=f"code_episodes@{number}",
             parents=(episode.problem.id,),
             info={**reply.info, "turn": place + 1, "turns": len(episode.turns)},
         )

@@ -101,7 +101,6 @@ class Debate(Acquisition):
             prompt=prompt if moved else reply.prompt,
             logprobs=None if moved else reply.logprobs,
             reward=score,
-            source=f"debate@{context.round}",
             parents=(prompt.id,),
         )
 

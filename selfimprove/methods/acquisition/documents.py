@@ -78,25 +78,18 @@ class Documents(Acquisition):
             )
             for text in texts
         ]
-        sampling, source = Sampling(temperature=self.temperature), f"documents@{context.round}"
+        sampling = Sampling(temperature=self.temperature)
         replies = [reply for [reply] in context.policy.sample(shown, 1, sampling)]
         stated = [self._read(reply, text, context) for reply, text in zip(replies, texts, strict=True)]
         open_ = [(r, p) for r, p in zip(replies, stated, strict=True) if p is None or split_of(p.key) == "train"]
         problems = list({problem.id: problem for _, problem in open_ if problem}.values())
-        drawn = [
-            replace(answer, source=source, parents=(answer.prompt.id,))
-            for group in context.policy.sample(problems, self.samples, sampling)
-            for answer in group
-        ]
+        drawn = [answer for group in context.policy.sample(problems, self.samples, sampling) for answer in group]
         scored = context.reward(drawn)
         rates: dict[str, float | None] = {}
         for i, problem in enumerate(problems):
             marks = [r.reward for r in scored[i * self.samples : (i + 1) * self.samples] if r.reward is not None]
             rates[problem.id] = sum(marks) / len(marks) if marks else None
-        written = [
-            replace(reply, reward=self._worth(problem, rates), source=source, parents=(reply.prompt.id,))
-            for reply, problem in open_
-        ]
+        written = [replace(reply, reward=self._worth(problem, rates)) for reply, problem in open_]
         known = [rate for rate in rates.values() if rate is not None]
         for name, number in (
             ("valid", sum(problem is not None for problem in stated) / max(1, len(stated))),

@@ -56,4 +56,4 @@ class HintDecay(Acquisition):
         made = [begun(prompt, "".join(steps)) for (prompt, _), steps in zip(best.values(), shown, strict=True)]
         context.log.metric("hint_decay/problems", len(made))
         context.log.metric("hint_decay/steps_shown", sum(map(len, shown)) / max(1, len(shown)))
-        return [replace(prompt, source=f"hint_decay@{context.round}") for prompt in made]
+        return [replace(prompt, source="") for prompt in made]

@@ -87,7 +87,7 @@ class MetaJudge(Acquisition):
             strengths = elo(len(fights[place]), _weighted(own, firsts, total), self.ridge)
             one = attempts[place]
             made += [
-                replace(reply, reward=e, source=f"meta_judge@{context.round}", parents=(one.prompt.id, one.id))
+                replace(reply, reward=e, parents=(one.prompt.id, one.id))
                 for reply, e in zip(fights[place], strengths, strict=True)
             ]
         context.log.metric("meta_judge/judgements", len(made))

@@ -66,7 +66,7 @@ class Opponent(Acquisition):
             if own.text != text
         ]
         context.log.metric("opponent/unlike", len(both) / max(1, len(known)))
-        pairs = [
+        pairs = [  # signed here, because the next round reads them out of this one's folder
             Preference.of(better, worse, source=f"opponent@{context.round}", parents=(better.prompt.id,))
             for better, worse in (both if self.label == "reference" else self._labelled(both, context))
         ]

@@ -127,20 +127,14 @@ class Propose(Acquisition):
         stated = Counter(problem.key for _, problem in open_ if problem)
         problems = list({problem.key: problem for _, problem in open_ if problem}.values())
         sampling = Sampling(temperature=self.temperature)
-        source = f"propose@{context.round}"
-        drawn = [
-            replace(rollout, source=source, parents=(rollout.prompt.id,))
-            for group in context.policy.sample(problems, self.samples, sampling)
-            for rollout in group
-        ]
+        drawn = [rollout for group in context.policy.sample(problems, self.samples, sampling) for rollout in group]
         scored = context.reward(drawn)
         groups = [scored[i : i + self.samples] for i in range(0, len(scored), self.samples)]
         rates = {p.key: self._rate(group, context) for p, group in zip(problems, groups, strict=True)}
         grades = self._grades(problems, context) if self.grade else None
         banded = [g for g in groups if self._within(rates[g[0].prompt.key], g[0].prompt.key, grades)]
         valued = [
-            replace(reply, reward=self._score(problem, rates, stated, len(open_), grades), source=source)
-            for reply, problem in open_
+            replace(reply, reward=self._score(problem, rates, stated, len(open_), grades)) for reply, problem in open_
         ]
         for name, number in (
             ("valid", sum(stated.values())),
@@ -161,8 +155,7 @@ class Propose(Acquisition):
         shares = [self.problems // len(levels) + (i < self.problems % len(levels)) for i in range(len(levels))]
         sampling = Sampling(temperature=self.temperature, top_p=self.proposer_top_p)
         groups = context.policy.sample(prompts, max(shares), sampling)
-        drawn = [reply for group, share in zip(groups, shares, strict=True) for reply in group[:share]]
-        return [replace(reply, parents=(reply.prompt.id,)) for reply in drawn]
+        return [reply for group, share in zip(groups, shares, strict=True) for reply in group[:share]]
 
     def _read(self, reply: Rollout, context: Context) -> Prompt | None:
         """The problem that a proposal states, or None."""

@@ -43,7 +43,7 @@ class Rationalize(Acquisition):
         hinted = [replace(prompt, prompt=context.roles.hint(prompt, str(prompt.answer))) for prompt in failed]
         groups = context.policy.sample(hinted, self.samples, Sampling(temperature=self.temperature), role="hint")
         rationales = [
-            replace(rollout, prompt=prompt, source=f"rationalize@{context.round}", parents=(prompt.id,), logprobs=None)
+            replace(rollout, prompt=prompt, logprobs=None)
             for prompt, group in zip(failed, groups, strict=True)
             for rollout in group
             if context.verify(prompt, rollout.text) == 1.0

@@ -68,7 +68,6 @@ class Refine(Acquisition):
                 prompt=rollout.prompt if self.attach == "attempt" else one.prompt,
                 reward=score,
                 logprobs=rollout.logprobs if self.attach == "attempt" else None,
-                source=f"refine@{context.round}",
                 parents=(one.prompt.id, one.id),
                 info={**rollout.info, "first_score": one.reward},
             )

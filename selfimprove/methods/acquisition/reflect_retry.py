@@ -62,14 +62,14 @@ class ReflectRetry(Acquisition):
         second = [reply for [reply] in context.policy.sample(shown, 1, sampling)]
         # The reward marks a second try as an answer to the problem, not to the prompt that shows the reflection.
         marked = context.reward([replace(r, prompt=one.prompt) for r, (one, _) in zip(second, pairs, strict=True)])
-        made, source = list[Rollout](), f"reflect_retry@{context.round}"
+        made = list[Rollout]()
         for (one, reflection), end in zip(pairs, marked, strict=True):
             if end.reward is None:
                 continue
             origin = (one.prompt.id, one.id)
-            made.append(replace(reflection, reward=end.reward, source=source, parents=origin))
+            made.append(replace(reflection, reward=end.reward, parents=origin))
             if self.tries and end.reward > (one.reward or 0.0):
-                made.append(replace(end, logprobs=None, source=source, parents=origin))
+                made.append(replace(end, logprobs=None, parents=origin))
         rose = sum((end.reward or 0.0) > (one.reward or 0.0) for (one, _), end in zip(pairs, marked, strict=True))
         context.log.metric("reflect_retry/failed", len(failed) / max(1, len(first)))
         context.log.metric("reflect_retry/rose", rose / max(1, len(pairs)))

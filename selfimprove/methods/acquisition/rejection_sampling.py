@@ -12,7 +12,7 @@ Differs: the rejection itself is a selection method (`threshold`), so that other
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -43,9 +43,4 @@ class RejectionSampling(Acquisition):
             top_k=self.top_k,
             max_completion_length=self.max_completion_length,
         )
-        source = f"rejection_sampling@{context.round}"
-        return [
-            replace(rollout, source=source, parents=(rollout.prompt.id,))
-            for group in context.policy.sample(records, self.samples, sampling)
-            for rollout in group
-        ]
+        return [rollout for group in context.policy.sample(records, self.samples, sampling) for rollout in group]

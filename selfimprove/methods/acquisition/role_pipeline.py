@@ -70,7 +70,7 @@ class RolePipeline(Acquisition):
         for i, (one, end) in enumerate(zip(solved, ends, strict=True)):
             turns = {"solver": one, "critic": critics[i], "reviser": redone.get(i)}
             made += [
-                self._turn(turn, one.prompt, end.reward, name, context)
+                self._turn(turn, one.prompt, end.reward, name)
                 for name, turn in turns.items()
                 if turn is not None and name in self.train and end.reward is not None
             ]
@@ -90,14 +90,13 @@ class RolePipeline(Acquisition):
         for prompt, [reply] in zip(failed, drawn, strict=True):
             bare = replace(reply, prompt=prompt, logprobs=None)  # drawn under another prompt: no probability of this
             if context.verify(prompt, reply.text) == 1.0:
-                made.append(self._turn(bare, prompt, 1.0, "solver", context))
+                made.append(self._turn(bare, prompt, 1.0, "solver"))
         return made
 
-    def _turn(self, turn: Rollout, prompt: Prompt, score: float | None, role: str, context: Context) -> Rollout:
+    def _turn(self, turn: Rollout, prompt: Prompt, score: float | None, role: str) -> Rollout:
         return replace(
             turn,
             reward=score,
-            source=f"role_pipeline@{context.round}",
             parents=(prompt.id,),
             info={**turn.info, "role": role},
         )

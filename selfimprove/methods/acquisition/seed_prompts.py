@@ -12,7 +12,7 @@ Differs: nothing to compare with.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove.interfaces import Acquisition, Context
@@ -31,5 +31,4 @@ class SeedPrompts(Acquisition):
     """Draw new problems each round instead of the same ones."""
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        drawn = context.problems(self.problems, context.round if self.fresh else 1)
-        return [replace(prompt, source=f"seed_prompts@{context.round}") for prompt in drawn]
+        return context.problems(self.problems, context.round if self.fresh else 1)

@@ -73,8 +73,7 @@ class SelfInstruct(Acquisition):
         kept = self._unlike([_words(prompt) for prompt in records], list(fresh.values()))
         for name, number in (("valid", len(valid)), ("fresh", len(fresh)), ("kept", len(kept))):
             context.log.metric(f"self_instruct/{name}", number / len(replies))
-        source = f"self_instruct@{context.round}"
-        made = [replace(p, answer=p.answer if self.answers else None, source=source) for p in kept]
+        made = [replace(p, answer=p.answer if self.answers else None) for p in kept]
         return [*(records if self.seeds else []), *made]
 
     def _unlike(self, known: list[list[str]], problems: Sequence[Prompt]) -> list[Prompt]:

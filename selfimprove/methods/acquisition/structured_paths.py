@@ -86,8 +86,6 @@ class StructuredPaths(Acquisition):
             replace(
                 path,
                 prompt=prompt,
-                source=f"structured_paths@{context.round}",
-                parents=(prompt.id,),
                 logprobs=None,
             )
             for path, (prompt, _) in zip(paths, steps, strict=True)

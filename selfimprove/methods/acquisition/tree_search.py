@@ -106,7 +106,7 @@ class TreeSearch(Acquisition):
             asked = [begun(records[i], leaf.text) for i, leaf in leaves]
             drawn = context.policy.sample(asked, self.samples, Sampling(temperature=self.temperature))
             whole = [
-                self._whole(end, records[i], leaf, context)
+                self._whole(end, records[i], leaf)
                 for (i, leaf), ends in zip(leaves, drawn, strict=True)
                 for end in ends
             ]
@@ -122,11 +122,10 @@ class TreeSearch(Acquisition):
         context.log.metric("tree_search/solutions", sum(map(len, found)))
         return [rollout for own in found for rollout in self._valued(list(own.values()))]
 
-    def _whole(self, end: Rollout, prompt: Prompt, leaf: Node, context: Context) -> Rollout:
+    def _whole(self, end: Rollout, prompt: Prompt, leaf: Node) -> Rollout:
         """The solution that a simulation came to; its parts were drawn one by one, so it has no one probability."""
         said = [{"role": "assistant", "content": leaf.text + end.text}]
-        source = f"tree_search@{context.round}"
-        return replace(end, prompt=prompt, completion=said, logprobs=None, source=source, parents=(prompt.id,))
+        return replace(end, prompt=prompt, completion=said, logprobs=None)
 
     def _valued(self, solutions: Sequence[Rollout]) -> list[Rollout]:
         """The solutions of a problem with the values of their steps."""

@@ -81,11 +81,7 @@ class VerifyThenRevise(Acquisition):
     def _draw(self, prompts: Sequence[Prompt], about: Sequence[Rollout], context: Context) -> list[Rollout]:
         """One reply to each prompt, made from a first attempt."""
         groups = context.policy.sample(prompts, 1, Sampling(temperature=self.temperature))
-        source = f"verify_then_revise@{context.round}"
-        return [
-            replace(reply, source=source, parents=(one.prompt.id, one.id))
-            for [reply], one in zip(groups, about, strict=True)
-        ]
+        return [replace(reply, parents=(one.prompt.id, one.id)) for [reply], one in zip(groups, about, strict=True)]
 
 
 def _noted(about: Rollout, role: str) -> dict[str, Any]:

@@ -45,8 +45,6 @@ class BestVsWorst(Selection):
                         Preference.of(
                             best,
                             worst,
-                            source=f"best_vs_worst@{context.round}",
-                            parents=(best.id, worst.id),
                             info={"chosen_score": best.reward, "rejected_score": worst.reward},
                         )
                     )

@@ -53,8 +53,6 @@ class CorrectVsWrong(Selection):
             Preference.of(
                 best,
                 worst,
-                source=f"correct_vs_wrong@{context.round}",
-                parents=(best.id, worst.id),
                 info={"chosen_score": best.reward, "rejected_score": worst.reward},
             )
             for right, wrong in groups.values()

@@ -57,8 +57,6 @@ class LengthTier(Selection):
                     Preference.of(
                         best,
                         worst,
-                        source=f"length_tier@{context.round}",
-                        parents=(best.id, worst.id),
                         info={"chosen_score": best_score, "rejected_score": worst_score},
                     )
                 )

@@ -57,7 +57,7 @@ class Relabel(Selection):
             mark = context.verify(prompt, group[answers.index(label)].text)
             right += [] if mark is None else [mark]
             known = prompt if self.label == "kept" else replace(prompt, answer=label)
-            made.append(replace(known, source=f"relabel@{context.round}", parents=(group[0].id,)))
+            made.append(replace(known, source="", parents=(group[0].id,)))
         context.log.metric("relabel/problems", len(made))
         if right:
             context.log.metric("relabel/label_precision", sum(right) / len(right))

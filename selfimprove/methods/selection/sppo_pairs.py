@@ -57,8 +57,6 @@ class SppoPairs(Selection):
                 Preference.of(
                     best,
                     worst,
-                    source=f"sppo_pairs@{context.round}",
-                    parents=(best.id, worst.id),
                     info={
                         "p_chosen": p_chosen,
                         "p_rejected": p_rejected,

@@ -51,8 +51,6 @@ class VotePairs(Selection):
                         best,
                         worst,
                         weight=margin / len(group),
-                        source=f"vote_pairs@{context.round}",
-                        parents=(best.id, worst.id),
                         info={"chosen_votes": votes[most], "rejected_votes": votes[fewest], "votes": len(group)},
                     )
                 )

@@ -54,7 +54,7 @@ def play(make_context: Callable, make_engine: Callable) -> Callable[..., tuple[l
 
 def test_a_program_that_passes_at_once_is_one_turn(play: Callable) -> None:
     [turn], context = play({"Write f.": {RIGHT: 1.0}})
-    assert (turn.reward, turn.prompt, turn.parents, turn.source) == (1.0, PROBLEM, (PROBLEM.id,), "code_episodes@1")
+    assert (turn.reward, turn.prompt, turn.parents) == (1.0, PROBLEM, (PROBLEM.id,))
     assert context.log.metrics["code_episodes/solved"] == context.log.metrics["code_episodes/turns"] == 1.0
 
 

@@ -104,7 +104,7 @@ def test_where_later_turns_are_stored(hold: Callable, make_prompt: Callable, att
     later = [f"S:{KEY}="] * 2 if attach == "problem" else [f"R:{KEY}=#6|", f"R:{KEY}=#7|"]
     assert prompts == [f"S:{KEY}="] * 2 + later
     assert [r.logprobs is None for r in made] == [False, False, attach == "problem", attach == "problem"]
-    assert {(r.prompt.key, r.source, r.parents) for r in made} == {(KEY, "debate@2", (make_prompt(KEY).id,))}
+    assert {(r.prompt.key, r.parents) for r in made} == {(KEY, (make_prompt(KEY).id,))}
 
 
 def test_problems_do_not_mix(make_context: Callable, make_prompt: Callable) -> None:

@@ -55,7 +55,6 @@ def test_the_stored_rationale_hangs_on_the_prompt_without_the_hint(chain: Callab
     rationale = made[5]
     assert rationale.prompt == given[2].prompt
     assert rationale.text == RIGHT and context.verify(rationale.prompt, rationale.text) == 1.0
-    assert (rationale.source, rationale.parents) == ("rationalize@4", (given[2].prompt.id,))
     assert (rationale.reward, rationale.logprobs) == (None, None)  # drawn under the hint: not this prompt's probability
     assert "H:" not in dumps(rationale) and "6|" not in dumps(rationale)
 

@@ -26,7 +26,7 @@ def write(make_context: Callable, make_engine: Callable, make_prompt: Callable) 
         assert split_of(NEW) == split_of(OTHER) == "train" != split_of(HELD)
         context = make_context(make_engine({"P:|": dict.fromkeys(proposals, 1.0)}))
         made: Sequence[Any] = SelfInstruct(**{"problems": 60, **options}).acquire([make_prompt()], context)
-        return [prompt for prompt in made if prompt.source], context
+        return [prompt for prompt in made if prompt != make_prompt()], context
 
     return run
 

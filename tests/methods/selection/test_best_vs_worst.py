@@ -57,7 +57,7 @@ def test_a_pair_is_of_one_prompt_and_names_its_parents(make_context: Callable, m
     ]
     first, second = BestVsWorst().select(offered, make_context(round=2))
     assert isinstance(first, Preference) and first.prompt == offered[0].prompt and second.prompt == offered[1].prompt
-    assert first.parents == (offered[0].id, offered[2].id) and first.source == "best_vs_worst@2"
+    assert first.parents == (offered[0].id, offered[2].id)
     assert first.info == {"chosen_score": 1.0, "rejected_score": 0.25}
     assert (second.chosen, second.rejected) == (offered[3].completion, offered[1].completion)
 

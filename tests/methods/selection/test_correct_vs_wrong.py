@@ -51,7 +51,7 @@ def test_a_pair_is_of_one_prompt_and_names_its_parents(make_context: Callable, m
     offered = [make_rollout(text, key, reward=score) for key in ("1+2", "3+5") for text, score in ROWS[:2]]
     first, second = CorrectVsWrong().select(offered, make_context(round=2))
     assert (first.prompt, second.prompt) == (offered[0].prompt, offered[2].prompt)
-    assert first.parents == (offered[0].id, offered[1].id) and first.source == "correct_vs_wrong@2"
+    assert first.parents == (offered[0].id, offered[1].id)
     assert first.info == {"chosen_score": 1.0, "rejected_score": 0.0}
 
 

@@ -58,7 +58,7 @@ def test_a_pair_is_of_one_prompt_and_names_its_parents(make_context: Callable, m
     offered = [make_rollout(text, key) for key in ("1+2", "3+5") for text in ("#3", "#3", "#4")]
     first, second = VotePairs().select(offered, make_context(round=2))
     assert isinstance(first, Preference) and (first.prompt, second.prompt) == (offered[0].prompt, offered[3].prompt)
-    assert first.parents == (offered[0].id, offered[2].id) and first.source == "vote_pairs@2"
+    assert first.parents == (offered[0].id, offered[2].id)
     assert first.info == {"chosen_votes": 2, "rejected_votes": 1, "votes": 3}
 
 
