@@ -1,8 +1,29 @@
-"""A log that keeps the numbers of a piece of work, so that they do not mix with those of the work around it."""
+"""Logs: one that keeps the numbers of a piece of work apart from those around it, and one that is silent."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from selfimprove.interfaces import Log
+
+
+class Silent:
+    """Shows nothing and keeps nothing: a log for work that nobody watches, and a watcher for such a run."""
+
+    def progress(self, done: int, total: int, unit: str = "") -> None:
+        """How far the work is."""
+
+    def metric(self, name: str, value: float) -> None:
+        """A number."""
+
+    def note(self, text: str) -> None:
+        """A remark for the user."""
+
+    def step(self, number: int, stage: str) -> None:
+        """A step of the run begins."""
+
+    def round(self, line: dict[str, Any]) -> None:
+        """A round of the run is finished."""
 
 
 class MetricLog:

@@ -60,7 +60,7 @@ SECRET = "sk-secret-of-the-environment"
 
 
 class QuietLog:
-    """Shows nothing and keeps everything."""
+    """Shows nothing and keeps everything that it is told."""
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}

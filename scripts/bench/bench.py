@@ -116,22 +116,3 @@ def _children() -> float:
     """CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-class Quiet:
-    """A watcher of a run that shows nothing."""
-
-    def progress(self, done: int, total: int, unit: str = "") -> None:
-        """How far a step is."""
-
-    def metric(self, name: str, value: float) -> None:
-        """A number."""
-
-    def note(self, text: str) -> None:
-        """A remark."""
-
-    def step(self, number: int, stage: str) -> None:
-        """A step begins."""
-
-    def round(self, line: dict[str, Any]) -> None:
-        """A round is finished."""

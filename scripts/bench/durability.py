@@ -18,6 +18,7 @@ from typing import Any
 
 import bench
 
+from selfimprove.logs import Silent
 from selfimprove.loop.begin import create
 from selfimprove.loop.loop import Runner
 from selfimprove.store import durable
@@ -50,7 +51,7 @@ class Clock:
         setattr(owner, name, timed)
 
 
-class Rounds(bench.Quiet):
+class Rounds(Silent):
     """Durable and all seconds of each round."""
 
     def __init__(self, clock: Clock) -> None:

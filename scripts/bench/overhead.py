@@ -22,8 +22,10 @@ from typing import Any
 
 import bench
 
+from selfimprove.logs import Silent
 
-class Twice(bench.Quiet):
+
+class Twice(Silent):
     """Sums the wall and CPU seconds of a run's rounds, and of the calls that it makes twice."""
 
     def __init__(self) -> None:
@@ -107,7 +109,7 @@ def run(recipe: str, changes: list[str], folder: Path) -> Twice:
     from selfimprove.loop import begin, loop
     from selfimprove.recipe import compose
 
-    clock, quiet = Twice(), bench.Quiet()
+    clock, quiet = Twice(), Silent()
     started = loop.Runner(begin.create(recipe, changes, folder), clock)
     engine, second = started.stored.recipe.the("engine"), compose.load(recipe, changes)[0].the("engine")
     sample, sft = engine.sample, training.sft

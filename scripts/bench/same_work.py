@@ -26,6 +26,8 @@ from typing import Any
 
 import bench
 
+from selfimprove.logs import Silent
+
 LIMIT = 64
 """Tokens per completion of the two rivals."""
 ROWS = 1024
@@ -116,7 +118,7 @@ def measured(way: str, result: Result, repeat: int) -> dict[str, Any]:
     """The row of one way, with the greedy accuracy of its last model on 500 selection problems."""
     from selfimprove.studies.evaluate import examine
 
-    accuracy = examine(result.model, "chain_sums", "greedy", ["sealed_problems=500"], bench.Quiet())
+    accuracy = examine(result.model, "chain_sums", "greedy", ["sealed_problems=500"], Silent())
     times = {"generate": result.generate, "train": result.train, "total": result.total}
     return {"way": way, "repeat": repeat, **times, "accuracy": accuracy["metrics"]["accuracy"]["value"]}
 
@@ -125,7 +127,7 @@ def selfimprove_rounds(changes: Sequence[str], folder: Path) -> Result:
     """The recipe through the runner."""
     from selfimprove.loop import begin, loop
 
-    lines = loop.Runner(begin.create("quickstart", changes, folder), bench.Quiet()).run()["per_round"][1:]
+    lines = loop.Runner(begin.create("quickstart", changes, folder), Silent()).run()["per_round"][1:]
     generate = sum(line["seconds"]["acquisition"] + line["seconds"]["selection"] for line in lines)
     train = sum(line["seconds"]["optimization"] for line in lines)
     return Result(generate, train, folder / f"round_{lines[-1]['round']:03d}" / "optimization" / "model")

@@ -22,6 +22,8 @@ from typing import Any
 
 import bench
 
+from selfimprove.logs import Silent
+
 
 class Clock:
     """The seconds of CPU and wall time inside of `Trainer.train` since it was last asked."""
@@ -92,12 +94,12 @@ def prepared(root: Path) -> Any:
 
     changes = ["rounds=0", "gate_problems=2", "sealed_problems=2", "probe_problems=0", "audit_problems=0"]
     changes += ["model.tiny.max_steps=1", "model.tiny.probes=1", "control_problems=0"]
-    run = loop.Runner(begin.create("quickstart", changes, root / "run"), bench.Quiet())
+    run = loop.Runner(begin.create("quickstart", changes, root / "run"), Silent())
     run.run()
     folder = root / "calls"
     folder.mkdir()
     return replace(
-        steps.context(run.stored, 1, "optimization", folder, bench.Quiet()),
+        steps.context(run.stored, 1, "optimization", folder, Silent()),
         reward=lambda drawn: [replace(one, reward=share(one.text)) for one in drawn],
     )
 

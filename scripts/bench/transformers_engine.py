@@ -18,6 +18,8 @@ from typing import Any
 
 import bench
 
+from selfimprove.logs import Silent
+
 WAYS = ("engine", "generate", "loop")
 
 
@@ -65,7 +67,7 @@ def measure(case: str, checkpoint: Any, options: Any) -> dict[str, Any]:
     sampling = GREEDY if case == "greedy" else Sampling()
 
     def engine_way() -> int:
-        groups = engine.sample(checkpoint, prompts, n, sampling, 0, bench.Quiet())
+        groups = engine.sample(checkpoint, prompts, n, sampling, 0, Silent())
         return sum(int(rollout.logprobs["count"]) for group in groups for rollout in group if rollout.logprobs)
 
     ways: dict[str, Callable[[], int]] = {

@@ -19,6 +19,8 @@ from typing import Any
 
 import bench
 
+from selfimprove.logs import Silent
+
 
 def main() -> None:
     parser = bench.arguments(__doc__ or "")
@@ -36,7 +38,7 @@ def main() -> None:
 
     prompts = [prompt.blind() for prompt in ChainSums().problems("train", options.prompts, 0)]
     sampling = Sampling(max_completion_length=options.tokens)
-    engine, log = Vllm(enforce_eager=True), bench.Quiet()
+    engine, log = Vllm(enforce_eager=True), Silent()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Tiny(num_attention_heads=2)._untrained(Path(folder) / "model", 0)  # 4 are too small for the CPU

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from selfimprove import registry
 from selfimprove.interfaces import Context, Engine, Log, Optimization, Sampling
+from selfimprove.logs import Silent
 from selfimprove.loop.begin import create
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.engine.fake import Fake
@@ -90,16 +91,6 @@ def _weights(folder: Path, skill: float, seed: int = 0) -> Checkpoint:
     (folder / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + data)
     (folder / "tokenizer.json").write_text("{}")
     return Checkpoint(path=str(folder))
-
-
-class Silent:
-    """Shows nothing."""
-
-    def step(self, number: int, stage: str) -> None: ...
-    def progress(self, done: int, total: int, unit: str = "") -> None: ...
-    def metric(self, name: str, value: float) -> None: ...
-    def note(self, text: str) -> None: ...
-    def round(self, line: dict[str, Any]) -> None: ...
 
 
 @dataclass

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from selfimprove.errors import MissingError, UserError
+from selfimprove.logs import Silent
 from selfimprove.loop.loop import Runner
 from selfimprove.records import digest
 from selfimprove.report.verify import verify
 from selfimprove.store import failpoints
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import MANIFEST, TIMES
-from selfimprove.trials.rehearsal import Rehearsal, Silent, contents, fault
+from selfimprove.trials.rehearsal import Rehearsal, contents, fault
 
 CHUNK = 40
 """Points that one run is broken at, each time in a fork of it."""

@@ -15,6 +15,7 @@ import pytest
 
 from selfimprove import registry, training
 from selfimprove.interfaces import Acquisition, Context, Optimization, Reward
+from selfimprove.logs import Silent
 from selfimprove.loop.begin import create
 from selfimprove.loop.loop import Runner
 from selfimprove.records import Checkpoint, Prompt, Record, Rollout
@@ -28,17 +29,12 @@ LOOP = [
 ]
 
 
-class Silent:
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
-
-
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the bootstrapped model of seed 0; built once, or taken from the user's cache."""
     root = tmp_path_factory.mktemp("start") / "run"
     few = ["gate_problems=20", "sealed_problems=20", "audit_problems=0", "rounds=0"]
-    Runner(create("quickstart", few, root), Silent()).run()  # type: ignore[arg-type]
+    Runner(create("quickstart", few, root), Silent()).run()
     return root / "round_000" / "model"
 
 
@@ -52,7 +48,7 @@ def loop(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     def made(*overrides: str) -> dict[str, Any]:
         given = ["model=pretrained", f"model.pretrained.path={start}", *SMALL, *overrides]
         folder = create("quickstart", given, tmp_path / f"run{next(count)}")
-        return Runner(folder, Silent()).run()  # type: ignore[arg-type]
+        return Runner(folder, Silent()).run()
 
     yield made
 
@@ -104,7 +100,7 @@ def test_a_judge_that_knows_more_than_the_solver_passes_its_form_and_its_loop_is
     judged = ["reward=judge", "reward.judge.samples=1", "reward.judge.temperature=0", "task.chain_sums.judged_gap=true"]
     taught = ["roles=[solve,judge]", "max_steps=1500", "target_accuracy=1.0", "check_every=500", "decay_steps=300"]
     words = [*SMALL, *LOOP, *judged, *(f"model.tiny.{option}" for option in taught), "rounds=2"]
-    summary = Runner(create("quickstart", words, tmp_path / "run"), Silent()).run()  # type: ignore[arg-type]
+    summary = Runner(create("quickstart", words, tmp_path / "run"), Silent()).run()
     assert summary["per_round"][0]["judge/passed"] == 1.0
     assert summary["loop"]["certified"] > 0 and summary["sealed"]["ci"][0] > 0.1
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove.errors import BusyError, DataError, MissingError, RecipeError, StorageError
+from selfimprove.logs import Silent
 from selfimprove.loop.begin import create
 from selfimprove.loop.loop import Runner
 from selfimprove.loop.stopping import Stopped, Stopping
@@ -41,7 +42,7 @@ SMALL = [
 ]
 
 
-class Quiet:
+class Quiet(Silent):
     """Shows nothing; `on` may kill the process at the n-th call of a kind."""
 
     def __init__(self, kind: str = "", call: int = -1) -> None:
@@ -59,8 +60,6 @@ class Quiet:
     def progress(self, done, total, unit=""):
         self._hit("progress")
 
-    def metric(self, name, value): ...
-    def note(self, text): ...
     def round(self, line):
         self._hit("round")
 

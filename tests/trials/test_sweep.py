@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from selfimprove.logs import Silent
 from selfimprove.loop.loop import Runner
 from selfimprove.report.verify import verify
 from selfimprove.store import failpoints
 from selfimprove.trials import sweep
-from selfimprove.trials.rehearsal import Rehearsal, Silent, contents, fault, rehearse
+from selfimprove.trials.rehearsal import Rehearsal, contents, fault, rehearse
 
 pytestmark = pytest.mark.faults
 

@@ -8,17 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfimprove.interfaces import Ask, Sampling
+from selfimprove.logs import Silent
 from selfimprove.methods.engine.fake import Fake
 from selfimprove.records import Checkpoint, Prompt, Rollout, dumps, loads
 
 HERE = Checkpoint(path="nowhere")
 TABLE = {word: {f"{word}{i}": float(1 + i) for i in range(6)} for word in "abc"}
-
-
-class Silent:
-    def progress(self, done: int, total: int, unit: str = "") -> None: ...
-    def metric(self, name: str, value: float) -> None: ...
-    def note(self, text: str) -> None: ...
 
 
 def request(word: str, **changes: Any) -> Ask:

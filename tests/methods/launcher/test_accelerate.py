@@ -152,17 +152,14 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from selfimprove import training
+from selfimprove.logs import Silent
 from selfimprove.records import Checkpoint, Rollout, loads
-class Log:
-    def progress(self, *_): ...
-    def metric(self, *_): ...
-    def note(self, *_): ...
 start, data, out, size, weighted = sys.argv[1:]
 rows = [loads(line) for line in Path(data).read_text().splitlines()]
 plan = training.Schedule(learning_rate=1e-3, max_steps=2, per_device_train_batch_size=int(size),
                          lr_scheduler_type="constant", train_sampling_strategy="sequential")
 weights = [0.5 + i for i in range(len(rows))] if weighted == "yes" else None
-training.sft(Checkpoint(path=start), rows, Path(out), plan, Log(), weights=weights)
+training.sft(Checkpoint(path=start), rows, Path(out), plan, Silent(), weights=weights)
 """
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from selfimprove.logs import Silent
 from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.methods.engine.vllm import Vllm
 from selfimprove.methods.model.tiny import Tiny
@@ -23,29 +24,11 @@ HEADS = 2
 """vLLM's CPU build has no attention for heads of 16, which the tiny model has with its 4."""
 
 
-class Log:
-    """Shows nothing and keeps everything."""
-
-    def __init__(self) -> None:
-        self.metrics: dict[str, float] = {}
-        self.notes: list[str] = []
-        self.marks: list[tuple[int, int, str]] = []
-
-    def progress(self, done: int, total: int, unit: str = "") -> None:
-        self.marks.append((done, total, unit))
-
-    def metric(self, name: str, value: float) -> None:
-        self.metrics[name] = value
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
 @pytest.fixture(scope="session")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """The tiny model after its bootstrap: it ends its completions, which random weights seldom do."""
     return Tiny(max_steps=300, probes=100, num_attention_heads=HEADS).build(
-        ChainSums(), Transformers(), tmp_path_factory.mktemp("taught"), 0, Log()
+        ChainSums(), Transformers(), tmp_path_factory.mktemp("taught"), 0, Silent()
     )
 
 
