@@ -12,6 +12,7 @@ import functools
 import importlib
 import inspect
 import itertools
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -43,6 +44,38 @@ class Entry:
     """arXiv id of the paper, or "" where there is none."""
 
 
+MOVED = {
+    "metric_log": "logs",
+    "statistics": "measures.statistics",
+    "judging": "measures.judge_reliability",
+    "diagnostics": "measures.diagnosis",
+    "answers": "problems.answers",
+    "splits": "problems.splits",
+    "problem_sets": "problems.problem_set",
+    "hub_rows": "problems.hub_rows",
+    "jsonl_rows": "problems.jsonl_rows",
+    "code_rows": "problems.code_rows",
+    "expressions": "problems.expressions",
+    "instructions": "problems.instructions",
+    "decoding": "inference.decoding",
+    "endpoint": "inference.endpoint",
+    "forward": "inference.weights",
+    "sandbox": "safety.sandbox",
+    "recipe": "recipe.compose",
+    "cost": "recipe.cost",
+    "training.weights": "training.model_io",
+    "training.chain": "training.sequence",
+    "training.peak": "training.best_weights",
+    "text.final_answer": "problems.answers.final_answer",
+    "text.choice": "problems.answers.choice",
+    "text.canonical": "problems.splits.canonical",
+    "text.split_of": "problems.splits.split_of",
+    "text.prompt_ids": "inference.chat.prompt_ids",
+    "text.prompts_ids": "inference.chat.prompts_ids",
+    "text.completion_ids": "inference.chat.completion_ids",
+    "text.printable": "safety.redaction.printable",
+}
+"""Where public modules and functions of version 1 are now; the methods of a slot are in `methods`."""
 METHODS: dict[tuple[str, str], Entry] = {}
 Method = TypeVar("Method", bound=type)
 
@@ -54,6 +87,11 @@ def register(name: str, *, paper: str = "") -> Callable[[Method], Method]:
         slot = next((slot for slot, base in SLOTS.items() if issubclass(method, base)), None)
         if slot is None:
             raise TypeError(f"{method.__name__} extends no class of selfimprove.interfaces that has a slot")
+        if slot == "refinement" and not inspect.iscoroutinefunction(method.answer):
+            raise TypeError(
+                f"refinement {name!r} has answer{inspect.signature(method.answer)}; write "
+                "`async def answer(self, prompt, session)`, which answers one problem and awaits its session"
+            )
         if (slot, name) in METHODS or (
             name in files(slot) and method.__module__ != f"selfimprove.methods.{slot}.{name}"
         ):
@@ -89,7 +127,21 @@ def load_plugins() -> None:
         try:
             plugin.load()
         except Exception as error:
-            raise RecipeError(f"the plugin {plugin.name!r} ({plugin.value}) cannot be loaded: {error}") from error
+            said = f"{error}{_moved(error)}"
+            raise RecipeError(f"the plugin {plugin.name!r} ({plugin.value}) cannot be loaded: {said}") from error
+
+
+def _moved(error: Exception) -> str:
+    """'; ... is now in X' where an import names a place that was left; else nothing."""
+    if not isinstance(error, ImportError) or not (error.name or "").startswith("selfimprove."):
+        return ""
+    missing = re.match(r"cannot import name '(\w+)'", str(error))
+    old = str(error.name).removeprefix("selfimprove.") + (f".{missing[1]}" if missing else "")
+    parts = old.split(".")
+    if parts[0] in SLOTS and not missing:
+        return f"; selfimprove.{old} is now selfimprove.methods.{old}"
+    known = next((head for n in range(len(parts), 0, -1) if (head := ".".join(parts[:n])) in MOVED), None)
+    return f"; selfimprove.{known} is now selfimprove.{MOVED[known]}" if known else ""
 
 
 def names(slot: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from omegaconf import MISSING
 
 from selfimprove import registry
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Reward, Selection
+from selfimprove.interfaces import Refinement, Reward, Selection
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +93,63 @@ def test_a_plugin_is_loaded_from_its_entry_point(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(registry, "entry_points", lambda group: [Plugin()] if group == "selfimprove" else [])
     registry.discover()
     assert registry.find("reward", "from_a_plugin").method is Sketch
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("import selfimprove.metric_log", "selfimprove.metric_log is now selfimprove.logs"),
+        (
+            "from selfimprove.text import final_answer",
+            "selfimprove.text.final_answer is now selfimprove.problems.answers",
+        ),
+        ("from selfimprove.refinement.greedy import Greedy", "is now selfimprove.methods.refinement"),
+        ("from selfimprove.sandbox.grading import grade", "selfimprove.sandbox is now selfimprove.safety.sandbox"),
+    ],
+)
+def test_a_plugin_that_imports_an_old_place_is_told_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, line: str, told: str
+) -> None:
+    class Plugin:
+        name, value = "old", "old:methods"
+
+        def load(self) -> None:
+            exec(line, {})  # noqa: S102
+
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Plugin()])
+    with pytest.raises(RecipeError, match=r"the plugin 'old' \(old:methods\) cannot be loaded") as caught:
+        registry.load_plugins()
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_place_that_a_plugin_is_told_exists() -> None:
+    for place in registry.MOVED.values():
+        try:
+            importlib.import_module(f"selfimprove.{place}")
+        except ModuleNotFoundError:
+            module, _, name = place.rpartition(".")
+            assert hasattr(importlib.import_module(f"selfimprove.{module}"), name)
+
+
+def test_a_refinement_with_the_old_signature_is_told_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass
+    class Old(Refinement):
+        def answer(self, prompts, state, policy):  # pyright: ignore
+            return []
+
+    class Plugin:
+        name, value = "old", "old:Old"
+
+        def load(self) -> None:
+            registry.register("old")(Old)
+
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Plugin()])
+    with pytest.raises(RecipeError) as caught:
+        registry.load_plugins()
+    assert str(caught.value) == (
+        "the plugin 'old' (old:Old) cannot be loaded: refinement 'old' has answer(self, prompts, state, policy); write "
+        "`async def answer(self, prompt, session)`, which answers one problem and awaits its session"
+    )
 
 
 def test_an_unknown_slot_and_an_unknown_method_name_the_nearest() -> None:
