@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ class Given:
     """The records that come in: problems of an exam, completions to be rated, rows to be trained on."""
     length: int = 512
     """Tokens of a completion, unless the method sets its own limit."""
+    context: int = sys.maxsize
+    """Tokens that a prompt and its completion can have together."""
     problems: Callable[[int | None], int] = lambda n: n or 0
     """`problems(n)`: how many training problems `Context.problems(n, ...)` gives."""
     selection: int = 0
@@ -78,7 +81,7 @@ class Given:
 
     def draw(self, n: int = 1, length: int | None = None) -> Cost:
         """n completions, each as long as allowed."""
-        return Cost(completions=n, tokens=n * (length or self.length))
+        return Cost(completions=n, tokens=n * min(self.context, length or self.length))
 
 
 # ---- counted -----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from selfimprove.costs import NOTHING, Cost, Flow, Given
 from selfimprove.episodes import Episode, Played, Question, Tool
 from selfimprove.errors import RecipeError
 from selfimprove.records import (
@@ -422,6 +423,17 @@ class Task(ABC):
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         """n problems of a split. A generator draws them anew for each seed; a finite set gives part i of k, unmixed."""
 
+    unbounded: ClassVar[int] = 1500
+    """Problems that `problems(split, None, ...)` gives where the task makes as many as are asked for."""
+
+    def size(self, split: str) -> int | None:
+        """How many problems a split has, found without a network; None: as many as are asked for, or nobody knows."""
+        return None
+
+    def published(self) -> str:
+        """The data set whose size comes from a table, because nothing is loaded before a run; "" where none does."""
+        return ""
+
     @abstractmethod
     def verify(self, prompt: Prompt, text: str) -> float | None:
         """How right a completion is, in [0, 1]; None when the reference answer itself cannot be read."""
@@ -481,6 +493,18 @@ class Model(ABC):
             UserError: it cannot be used.
         """
         return []
+
+    def cost(self, given: Given) -> Cost:
+        """The most that `build` takes."""
+        return NOTHING
+
+    def context(self) -> int | None:
+        """Tokens that a prompt and its completion can have together, where that is known before a run begins."""
+        return None
+
+    def weights(self) -> int | None:
+        """Bytes of the weights on the disk, where that is known before a run begins."""
+        return None
 
     @abstractmethod
     def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:
@@ -599,6 +623,14 @@ class Acquisition(ABC):
     asks: ClassVar[tuple[str, ...]] = ()
     """The `ROLES` in which it asks; a recipe may give them to another engine."""
 
+    def cost(self, given: Given) -> Cost:
+        """The most that it takes to deal with the records that come in."""
+        return NOTHING
+
+    def gives(self, given: Given) -> Flow:
+        """The most that comes out."""
+        return given.flow
+
     @abstractmethod
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]: ...
 
@@ -613,12 +645,28 @@ class Reward(ABC):
     """Whether its scores of one prompt get mean 0 and deviation 1 before they are summed (GDPO, arXiv:2601.05242)."""
     asks: ClassVar[tuple[str, ...]] = ()
     """The `ROLES` in which it asks; a recipe may give them to another engine."""
-    judges: ClassVar[bool] = False
-    """Whether a model gives the scores: before they select data they must pass an audit form, see `judging`."""
+
+    def cost(self, given: Given) -> Cost:
+        """The most that it takes to rate the completions that come in; those of one prompt come together."""
+        return NOTHING
 
     @abstractmethod
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         """Scores of all completions of each prompt, in the same order. None: cannot be scored."""
+
+
+@dataclass
+class Judging(Reward):
+    """A reward that a model gives: before it selects data it must pass an audit form, see `judging`."""
+
+    frozen: bool = True
+    """Whether the weights of round 0 judge in every round; else the policy that the round trains from."""
+    min_youden: float = 0.1
+    """Audit form: the share of right attempts that pass, less that of wrong ones, is above this by its lower bound."""
+    min_auc: float = 0.6
+    """Audit form: how often a right attempt must score above a wrong one at the same problem."""
+    trust: bool = False
+    """Go on with a judge that did not pass its audit form; the run says so."""
 
 
 @dataclass
@@ -627,6 +675,14 @@ class Selection(ABC):
 
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
+
+    def cost(self, given: Given) -> Cost:
+        """The most that it takes to deal with the records that come in."""
+        return NOTHING
+
+    def gives(self, given: Given) -> Flow:
+        """The most that comes out."""
+        return given.flow
 
     @abstractmethod
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]: ...
@@ -651,6 +707,10 @@ class Optimization(ABC):
         """
         return []
 
+    def cost(self, given: Given) -> Cost:
+        """The most that it takes to train on the records that come in, its own completions included."""
+        return NOTHING
+
     @abstractmethod
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint: ...
 
@@ -661,6 +721,14 @@ class Refinement(ABC):
 
     In a chain the last one answers, and the attempts of each are made by those before it.
     """
+
+    def cost(self, given: Given) -> Cost:
+        """The most that one answer takes; `given.attempt` is one completion, or one answer of what stands before."""
+        return given.attempt
+
+    def fit_cost(self, given: Given) -> Cost:
+        """The most that `fit` takes in a round."""
+        return NOTHING
 
     def fit(self, context: Context) -> dict[str, Any]:
         """Learn what to carry into inference (a prompt, a memory), as JSON. Most methods learn nothing.
@@ -680,6 +748,10 @@ class Evaluation(ABC):
 
     asks: ClassVar[tuple[str, ...]] = ()
     """The `ROLES` in which it asks; a recipe may give them to another engine."""
+
+    def cost(self, given: Given) -> Cost:
+        """The most that it takes to examine one policy on the problems that come in."""
+        return NOTHING
 
     @abstractmethod
     def evaluate(self, policy: Policy, exam: Exam) -> Report: ...
@@ -703,6 +775,10 @@ class Gate(ABC):
     vetoes: ClassVar[bool] = True
     """Whether an alert of level 2 keeps a candidate from being accepted or certified."""
 
+    def provisional(self) -> bool:
+        """Whether a candidate may be trained from before it is certified: then three policies can stand in an exam."""
+        return self.lagged
+
     @abstractmethod
     def decide(
         self,
@@ -723,6 +799,10 @@ class Gate(ABC):
 @dataclass
 class Controller(ABC):
     """Survey section 6: what the next round does."""
+
+    def largest(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What it may set that makes a later round cost more: {"slot.method.option": largest value}."""
+        return {}
 
     @abstractmethod
     def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:

@@ -81,27 +81,6 @@ def diagnose(
         say(line)
 
 
-def check(recipe: RecipeName, overrides: Overrides = None) -> None:
-    """Compose a recipe, check that its stages fit, and estimate its cost; loads no model."""
-    from selfimprove import registry
-    from selfimprove.recipe import checks, compose, cost
-
-    composed, _ = compose.load(recipe, overrides or [])
-    remarks = checks.preflight(composed, elsewhere=True)  # what a login node checks, a node with a GPU may run
-    table = Table(title=f"{recipe}: {composed.rounds} rounds, seed {composed.seed}", show_header=False)
-    for slot in registry.SLOTS:
-        table.add_row(slot, ", ".join(getattr(composed, slot)) or "-")
-    out.print(table)
-    for remark in remarks:
-        say(remark)
-    price = cost.estimate(composed)
-    steps = "set by the data" if price.steps is None else f"{price.steps:,}"
-    say(
-        f"at most {price.samples:,} samples for training and {price.evaluations:,} for evaluation, "
-        f"{price.tokens:,} tokens, {steps} training steps"
-    )
-
-
 def list_methods(slot: Annotated[str | None, typer.Argument(help="One slot only.")] = None) -> None:
     """List the methods that a recipe can name."""
     from selfimprove import registry

@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 
 import typer
 
-from selfimprove.cli import commands, run
+from selfimprove.cli import check, commands, run
 from selfimprove.cli.console import err
 from selfimprove.errors import UserError
 from selfimprove.safety.redaction import shown
@@ -26,7 +26,7 @@ app.command()(run.run)
 app.command()(run.resume)
 app.command(name="eval")(commands.evaluate)
 app.command()(commands.diagnose)
-app.command()(commands.check)
+app.command()(check.check)
 app.command(name="list")(commands.list_methods)
 app.command()(commands.show)
 app.command()(commands.report)

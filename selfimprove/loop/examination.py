@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.interfaces import Context
+from selfimprove.interfaces import Context, Judging
 from selfimprove.logs import MetricLog
 from selfimprove.loop import controls
 from selfimprove.loop.history import Stored, write_report
@@ -135,7 +135,7 @@ def audit(stored: Stored, given: Context) -> Counts:
     """Sample audit problems with the newest policy, mark them by reward and by truth, and ask the alarms."""
     recipe, newest = stored.recipe, stored.policy(given.round, given.round, given.seed, given.log)
     task, planned = recipe.the("task"), max(recipe.rounds, given.round) + 1
-    judges = any(reward.judges for reward in recipe.reward.values())
+    judges = any(isinstance(reward, Judging) for reward in recipe.reward.values())
     wanted = recipe.audit_problems if recipe.alarm or judges else 0
     problems = task.problems("audit", wanted, stored.seed("audit"), (given.round, planned)) if wanted else []
     stored.ledger.read(given.round, "audit", "audit", problems)
@@ -189,15 +189,16 @@ def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> 
     """
     forms, standing = dict[str, AuditForm](), stored.standing(given.round)
     for name, reward in stored.at(given.round)[0].reward.items():
-        if not reward.judges:
+        if not isinstance(reward, Judging):
             continue
-        frozen = getattr(reward, "frozen", False)
-        scores = {0 if frozen else standing.incumbent: [[r.info["rewards"][name] for r in group] for group in audited]}
-        for maker in (0 if frozen else given.round, 0):
+        scores = {
+            0 if reward.frozen else standing.incumbent: [[r.info["rewards"][name] for r in group] for group in audited]
+        }
+        for maker in (0 if reward.frozen else given.round, 0):
             if maker not in scores:
                 policy = stored.policy(maker, given.round, given.seed, given.log)
                 scores[maker] = reward.rate(groups, replace(given, policy=policy, log=MetricLog(given.log)))
-        forms[name] = judge_reliability.form_of(reward, audited, scores[0 if frozen else given.round], scores[0])
+        forms[name] = judge_reliability.form_of(reward, audited, scores[0 if reward.frozen else given.round], scores[0])
         for key, value in judge_reliability.numbers(forms[name]).items():
             given.log.metric(f"{name}/{key}", value)
         if forms[name].fault:

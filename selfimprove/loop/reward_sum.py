@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from selfimprove.interfaces import Context
+from selfimprove.interfaces import Context, Judging
 from selfimprove.measures.statistics import standardized
 from selfimprove.recipe.schema import Recipe
 from selfimprove.records import Rollout
@@ -34,7 +34,7 @@ def rate(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Ro
             total = totals[place]
             if reward.weight:
                 totals[place] = None if counts is None or total is None else total + reward.weight * counts
-    several = len(recipe.reward) > 1 or any(reward.judges for reward in recipe.reward.values())
+    several = len(recipe.reward) > 1 or any(isinstance(reward, Judging) for reward in recipe.reward.values())
     return [
         replace(rollout, reward=total, info={**rollout.info, "rewards": part} if several else rollout.info)
         for rollout, total, part in zip(rollouts, totals, parts, strict=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from selfimprove import training
 from selfimprove.errors import DataError
-from selfimprove.interfaces import Context, Log
+from selfimprove.interfaces import Context, Judging, Log
 from selfimprove.logs import MetricLog
 from selfimprove.loop import controls, lineage, start_model
 from selfimprove.loop import examination as layer
@@ -114,13 +114,13 @@ def _admitted(stored: Stored, given: Context) -> dict[str, AuditForm]:
     for name, reward in stored.at(given.round)[0].reward.items():
         form = forms.get(name)
         fault = form.fault if form else "there was no audit"
-        if not reward.judges or not reward.weight or not fault:
+        if not isinstance(reward, Judging) or not reward.weight or not fault:
             continue
-        if getattr(reward, "trust", False):
+        if reward.trust:
             given.log.note(f"reward {name} is trusted without passing the audit form of round {maker}: {fault}")
             continue
         ways = ["swap the reward", *(["raise audit_problems"] if form is None or form.short else [])]
-        ways += [f"start anew with reward.{name}.trust=true to go on anyway"] if hasattr(reward, "trust") else []
+        ways.append(f"start anew with reward.{name}.trust=true to go on anyway")
         if given.round > 1:
             resume = f"selfimprove resume {stored.folder.root} --rounds {given.round - 1}"
             ways.append(f"hold the exam with what there is: {resume}")

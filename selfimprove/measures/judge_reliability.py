@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from selfimprove.interfaces import Reward
+from selfimprove.interfaces import Judging
 from selfimprove.measures.statistics import Z95, auroc, auroc_within, mean, proportion
 from selfimprove.records import AuditForm, Metric, Reliability
 from selfimprove.rounds import Groups
@@ -151,7 +151,7 @@ def form(now: Marked, start: Marked, min_youden: float = MIN_YOUDEN, min_auc: fl
     )
 
 
-def form_of(reward: Reward, attempts: Groups, now: Scores, start: Scores) -> AuditForm:
+def form_of(reward: Judging, attempts: Groups, now: Scores, start: Scores) -> AuditForm:
     """The form of a judge, by its own bounds.
 
     Args:
@@ -159,9 +159,9 @@ def form_of(reward: Reward, attempts: Groups, now: Scores, start: Scores) -> Aud
         now: what the judge scored them.
         start: what the weights of round 0 score them.
     """
-    bounds = getattr(reward, "min_youden", MIN_YOUDEN), getattr(reward, "min_auc", MIN_AUC)
+    bounds = reward.min_youden, reward.min_auc
     found = form(_labelled(attempts, now), _labelled(attempts, start), *bounds)
-    return replace(found, binding=bool(reward.weight) and not getattr(reward, "trust", False))
+    return replace(found, binding=bool(reward.weight) and not reward.trust)
 
 
 def numbers(found: AuditForm) -> dict[str, float]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from selfimprove.errors import DataError
-from selfimprove.interfaces import REQUIRED
+from selfimprove.interfaces import REQUIRED, Task
 from selfimprove.problems import splits
 from selfimprove.problems.answers import check_references, stated, verdict
 from selfimprove.problems.hub_rows import Reader, Source, is_id, read
@@ -15,9 +17,22 @@ from selfimprove.problems.splits import SPLITS, canonical, split_of
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.text import beside
 
+ROWS = {
+    ("openai/gsm8k", "train"): 7473,
+    ("openai/gsm8k", "test"): 1319,
+    ("HuggingFaceH4/MATH-500", "test"): 500,
+    ("AI-MO/aimo-validation-aime", "train"): 90,
+    ("google/IFEval", "train"): 541,
+    ("TIGER-Lab/MMLU-Pro", "test"): 12032,
+    ("TIGER-Lab/MMLU-Pro", "validation"): 70,
+    ("databricks/databricks-dolly-15k", "train"): 15011,
+    ("cruxeval-org/cruxeval", "test"): 800,
+}
+"""Rows of published data sets, as their pages say: (hub id, split) -> rows."""
+
 
 @dataclass
-class Published:
+class Published(Task):
     """The options of every task whose problems are a table that `datasets` can read, for it to inherit.
 
     A task restates a field where its default is another; the help is inherited with it.
@@ -33,6 +48,21 @@ class Published:
     """Commit or tag on the hub; with a commit the problems stay the same."""
     system_prompt: str | None = None
     """A system message in front of each problem that brings none."""
+    per_row: ClassVar[int] = 1
+    """Problems that a row may become."""
+
+    def size(self, split: str) -> int | None:
+        """Problems of a split: counted where the data lie here, by the table of known sizes where they do not."""
+        if not is_id(self.path):
+            return len(self.problems(split, None, 0))
+        parts = [ROWS.get((self.path, part)) for part in self.split.split("+")]
+        if None in parts:
+            return None
+        return math.ceil(sum(rows or 0 for rows in parts) * self.per_row * splits.share(split))
+
+    def published(self) -> str:
+        """The hub id, where the data do not lie here."""
+        return self.path if is_id(self.path) else ""
 
 
 class ProblemSet:

@@ -71,6 +71,13 @@ def canonical(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def share(split: str) -> float:
+    """The share of all problems that is in a split."""
+    ends = [0, *_ENDS]
+    place = _SPLIT.index(split)
+    return (ends[place + 1] - ends[place]) / ends[-1]
+
+
 @lru_cache(maxsize=1 << 17)
 def split_of(key: str) -> str:
     """The split that a problem belongs to, whoever makes it: by the bucket sha256(key) modulo 1000.

@@ -10,6 +10,7 @@ from selfimprove import registry
 from selfimprove.errors import DeviceError, RecipeError
 from selfimprove.interfaces import (
     ROLES,
+    Judging,
 )
 from selfimprove.measures.judge_reliability import FEWEST, MIXED
 from selfimprove.recipe import option_values
@@ -111,7 +112,7 @@ def check_ranges(settings: Settings, path: Path) -> None:
 def check_judges(recipe: Recipe, path: Path) -> None:
     """A judge that selects data must have an audit that it can pass."""
     for name, reward in recipe.reward.items():
-        asked = reward.judges and reward.weight and not getattr(reward, "trust", False)
+        asked = isinstance(reward, Judging) and reward.weight and not reward.trust
         few = recipe.audit_problems * recipe.audit_samples < 2 * FEWEST or recipe.audit_problems < MIXED
         if asked and (few or recipe.audit_samples < 2):
             raise RecipeError(

@@ -1,81 +1,201 @@
-"""What a recipe will cost, from its options alone: completions, tokens and training steps. No model is loaded."""
+"""What a recipe will take, as its methods declare it: completions, scores, tokens, training steps. No model is loaded.
+
+Nothing here knows what a method does. What is handed from one to the next (`Flow`) and what it takes (`Cost`) is said
+by the methods; here it is added up, for the rounds, the exams and the audits that the recipe plans.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import sys
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from selfimprove.costs import NOTHING, Cost, Flow, Given
+from selfimprove.interfaces import Judging
 from selfimprove.recipe.schema import Recipe
-from selfimprove.records import Prompt
+from selfimprove.records import Rollout
+
+RECORD = 700
+"""Bytes that a completion takes in a run folder beside its text."""
 
 
 @dataclass
-class Cost:
-    """Upper bounds of a whole run; None where the options leave it open."""
+class Estimate:
+    """The most that a run takes, by part of the run."""
 
-    samples: int
-    """Completions drawn for training data."""
-    evaluations: int
-    """Completions drawn by gates, audits and the sealed exam."""
-    tokens: int
-    """Completion tokens at most, were every completion as long as allowed."""
-    steps: int | None
-    """Optimizer steps."""
+    parts: dict[str, Cost] = field(default_factory=dict)
+    """`start` (the first weights, unless they lie in the cache), `data`, `training`, `evaluation`, `audit`, `exam`."""
+    bound: bool = True
+    """Whether no run can take more; else the figures are what is to be expected of the recipe as it is."""
+    remarks: list[str] = field(default_factory=list)
+    """What the figures rest on."""
+    disk: int | None = None
+    """Bytes of the run folder, about; None where the size of the weights is not known."""
+
+    @property
+    def run(self) -> Cost:
+        """All parts but the start: what the steps of the run folder note."""
+        return sum((cost for name, cost in self.parts.items() if name != "start"), NOTHING)
 
 
-def estimate(recipe: Recipe) -> Cost:
-    """The cost of all planned rounds; a task of unknown size counts as 1500 training problems."""
-    prompts, drawn, rollouts = 0, 0, 0
-    limits = [getattr(recipe.the("engine"), "max_completion_length", 512)]
-    for method in recipe.acquisition.values():
-        if method.consumes is None:
-            prompts = getattr(method, "problems", None) or 1500
-        elif method.produces is Prompt:
-            prompts += getattr(method, "problems", 0)  # those that the model writes
-        samples = getattr(method, "samples", 0) or getattr(method, "agents", 0) * getattr(method, "turns", 1)
-        samples = samples * getattr(method, "iterations", 1) + getattr(method, "tests", 0)
-        drawn += prompts * samples
-        rollouts = max(rollouts, prompts * samples)
-        limits.append(getattr(method, "max_completion_length", None) or 0)
-    answers = math.prod(getattr(method, "samples", 1) for method in recipe.refinement.values())
+def estimate(recipe: Recipe) -> Estimate:
+    """Add up what the methods of a recipe declare, for all rounds that it plans."""
+    made, rounds, task = Estimate(), recipe.rounds, recipe.the("task")
+    given, later = _given(recipe), _turned_up(recipe, made)
+    made.parts["start"] = recipe.the("model").cost(given)
+    data, training, records = NOTHING, NOTHING, 0
+    first = (Flow(), Flow())
+    for number in range(1, rounds + 1):
+        current = later if number > 1 else recipe
+        acquired, selected, taken = _data(current, replace(_given(current), round=number))
+        first = (acquired, selected) if number == 1 else first
+        data, records = data + taken, records + acquired.records
+        training += _training(current, replace(_given(current), round=number, flow=selected))
+    made.parts |= {"data": data, "training": training}
+    fitted = (rounds + 1) * sum((method.fit_cost(given) for method in recipe.refinement.values()), NOTHING)
+    provisional = recipe.the("gate").provisional() and recipe.autonomy > 0
+    policies = 1 + sum(3 if provisional and number > 1 else 2 for number in range(1, rounds + 1))
+    places = rounds + 2
+    policies += 2 * (recipe.the("gate").lagged and rounds > 0)
+    made.parts["evaluation"] = fitted + policies * _exam(recipe, given, "gate", recipe.gate_problems, places)
+    made.parts["audit"] = _audits(recipe, given)
+    sealed = _part(recipe, "sealed", recipe.sealed_problems)
+    exam = (2 if rounds else 1) * _exam(recipe, given, "sealed", recipe.sealed_problems, 1)
+    marked = min(recipe.control_problems, sealed)
+    drawn = (records + training.completions) // max(1, sealed)
+    exam += given.draw(marked * min(recipe.control_samples, drawn))
+    if recipe.null_round and rounds:
+        exam += _selection(recipe, replace(given, flow=first[0]))[1]
+        exam += _training(recipe, replace(given, flow=first[1])) + marked * given.attempt
+    made.parts["exam"] = exam
+    _remarks(recipe, made)
+    weights = recipe.the("model").weights()
+    if weights is not None:
+        kept = made.run.completions * RECORD + made.run.tokens
+        made.disk = weights * (rounds + 1 + (recipe.null_round and rounds > 0)) + kept
+    if task.published():
+        made.bound = False
+    return made
 
-    def examined(problems: int) -> int:
-        methods = recipe.evaluation.values()
-        drawn = (min(problems, getattr(e, "problems", problems)) * getattr(e, "samples", 0) for e in methods)
-        return problems * answers + sum(drawn)
 
-    probes = answers * recipe.probe_problems * len(recipe.the("task").probes())
-    form = examined(recipe.gate_problems) + probes  # the start; three policies a round; two to confirm after the last
-    gate = form * (1 + 3 * recipe.rounds + 2 * recipe.the("gate").lagged)
-    judges = [(reward, getattr(reward, "samples", 1)) for reward in recipe.reward.values() if reward.judges]
-    audit = recipe.audit_problems * recipe.audit_samples if recipe.alarm or judges else 0
-    gate += audit * (1 + recipe.rounds)
-    for reward, asked in judges:  # of each audit the judge that scored the data, the candidate, and the start
-        gate += audit * asked * (1 + recipe.rounds * (1 if getattr(reward, "frozen", False) else 3))
-    optimization: Any = next(iter(recipe.optimization.values()))  # the later ones of a chain train nothing
-    together = getattr(recipe.the("launcher"), "processes", 0) or 1  # processes that share a step, each with its batch
-    online = optimization.consumes is Prompt  # it draws its own completions, a batch a step
-    steps, again = getattr(optimization, "max_steps", None), getattr(optimization, "num_iterations", 1)
-    if steps is not None and steps < 0:
-        rows = optimization.per_device_train_batch_size * optimization.gradient_accumulation_steps * together
-        if online:
-            rollouts = prompts * optimization.num_generations
-        steps = math.ceil(rollouts * optimization.num_train_epochs / rows) * again * recipe.rounds
-    elif steps is not None:
-        growth = getattr(optimization, "max_steps_growth", 1.0)
-        steps = sum(round(steps * growth**number) for number in range(recipe.rounds))
-    samples = drawn * (1 + sum(asked for _, asked in judges)) * recipe.rounds
-    if online and steps is not None:
-        rows = steps * optimization.per_device_train_batch_size * optimization.gradient_accumulation_steps * together
-        samples += math.ceil(rows / again) * getattr(optimization, "turns", 1)  # a row is a conversation
-    sealed = 2 * (examined(recipe.sealed_problems) + probes)
-    each = min(recipe.control_samples, samples // recipe.sealed_problems)
-    sealed += min(recipe.control_problems, recipe.sealed_problems) * each
-    longest = max(limits)
-    return Cost(
-        samples=samples,
-        evaluations=gate + sealed,
-        tokens=(samples + gate + sealed) * longest,
-        steps=steps,
+def _given(recipe: Recipe) -> Given:
+    """What the declarations of a recipe's methods build on, before anything comes in."""
+    task = recipe.the("task")
+    size, selection = task.size("train"), task.size("selection")
+
+    def problems(n: int | None) -> int:
+        known = task.unbounded if size is None else size
+        return known if n is None else n if size is None else min(n, size)
+
+    context = recipe.the("model").context() or sys.maxsize
+    bare = Given(
+        context=context,
+        length=min(context, max(engine.longest() for engine in recipe.engine.values())),
+        problems=problems,
+        selection=sys.maxsize if selection is None else selection,
+        probes=_probes(recipe, "gate"),
+        rounds=recipe.rounds,
+        processes=recipe.the("launcher").together(),
     )
+    bare = replace(bare, rate=partial(_rate, recipe, bare))
+    attempt = bare.draw()
+    for method in recipe.refinement.values():  # the attempts of each are made by those before it
+        attempt = method.cost(replace(bare, attempt=attempt))
+    return replace(bare, attempt=attempt)
+
+
+def _rate(recipe: Recipe, given: Given, flow: Flow) -> Cost:
+    """What all rewards take for so many completions."""
+    return sum((reward.cost(replace(given, flow=flow)) for reward in recipe.reward.values()), NOTHING)
+
+
+def _data(recipe: Recipe, given: Given) -> tuple[Flow, Flow, Cost]:
+    """What a round's acquisition gives, what its selection keeps of it, and what both take."""
+    flow, cost, kind = Flow(), NOTHING, None
+    for method in recipe.acquisition.values():
+        now = replace(given, flow=flow)
+        cost, flow, kind = cost + method.cost(now), method.gives(now), method.produces
+    if kind is Rollout:  # what has no score yet is rated
+        cost += given.rate(flow)
+    kept, taken = _selection(recipe, replace(given, flow=flow))
+    return flow, kept, cost + taken
+
+
+def _selection(recipe: Recipe, given: Given) -> tuple[Flow, Cost]:
+    flow, cost = given.flow, NOTHING
+    for method in recipe.selection.values():
+        now = replace(given, flow=flow)
+        cost, flow = cost + method.cost(now), method.gives(now)
+    return flow, cost
+
+
+def _training(recipe: Recipe, given: Given) -> Cost:
+    """What a round's optimizations take; all but the first are given one checkpoint."""
+    cost, flow = NOTHING, given.flow
+    for method in recipe.optimization.values():
+        cost, flow = cost + method.cost(replace(given, flow=flow)), Flow(1, 1)
+    return cost
+
+
+def _part(recipe: Recipe, split: str, wanted: int, places: int = 1) -> int:
+    """Problems of one of so many equal parts of a split, at most."""
+    size = recipe.the("task").size(split)
+    return wanted if size is None else min(wanted, math.ceil(size / places))
+
+
+def _probes(recipe: Recipe, split: str) -> int:
+    probes = recipe.the("task").probes().values() if recipe.probe_problems else ()
+    sizes = (probe.size(split) for probe in probes)
+    return sum(recipe.probe_problems if size is None else min(size, recipe.probe_problems) for size in sizes)
+
+
+def _exam(recipe: Recipe, given: Given, split: str, wanted: int, places: int) -> Cost:
+    """What it takes to examine one policy."""
+    n = _part(recipe, split, wanted, places)
+    now = replace(given, flow=Flow(n, n), probes=_probes(recipe, split))
+    return sum((method.cost(now) for method in recipe.evaluation.values()), NOTHING)
+
+
+def _audits(recipe: Recipe, given: Given) -> Cost:
+    """What the audits of the start and of all candidates take, with the audit forms of judges."""
+    judges = [reward for reward in recipe.reward.values() if isinstance(reward, Judging)]
+    if not (recipe.alarm or judges):
+        return NOTHING
+    n = _part(recipe, "audit", recipe.audit_problems, recipe.rounds + 1)
+    flow = Flow(n * recipe.audit_samples, n, recipe.audit_samples)
+    cost = (recipe.rounds + 1) * (given.draw(flow.records) + given.rate(flow))
+    for reward in judges:
+        if not reward.frozen:  # the candidate's and the start's own words; in round 1 the start has judged already
+            cost += max(0, 2 * recipe.rounds - 1) * reward.cost(replace(given, flow=flow))
+    return cost
+
+
+def _turned_up(recipe: Recipe, made: Estimate) -> Recipe:
+    """The recipe with the largest values that its controllers may set for a later round."""
+    settings: dict[str, Any] = vars(recipe) | {
+        slot: {name: vars(method) for name, method in getattr(recipe, slot).items()}
+        for slot in ("task", "acquisition", "selection", "optimization")
+    }
+    if recipe.autonomy not in (1, 3):
+        return recipe
+    largest = {key: value for one in recipe.controller.values() for key, value in one.largest(settings).items()}
+    if not largest:
+        return recipe
+    turned = deepcopy(recipe)
+    for key, value in largest.items():
+        slot, name, option = key.split(".")
+        setattr(getattr(turned, slot)[name], option, value)
+    told = ", ".join(f"{key}={value:g}" for key, value in largest.items())
+    made.remarks.append(f"a controller may change options; rounds from 2 on are counted with {told}")
+    return turned
+
+
+def _remarks(recipe: Recipe, made: Estimate) -> None:
+    task = recipe.the("task")
+    if name := task.published():
+        size = task.size("train")
+        known = f"counts as {task.unbounded} problems" if size is None else f"has about {size} training problems"
+        made.remarks.append(f"nothing is downloaded: {name} {known}, by a table")

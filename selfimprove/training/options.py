@@ -5,11 +5,13 @@ A method restates a field where its default is another: `learning_rate: float = 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference import vllm_process
 from selfimprove.interfaces import Context
@@ -40,6 +42,10 @@ class Trained:
 
     def __post_init__(self) -> None:
         one_of(self, restart=("base", "last"))
+
+    def cost(self, given: Given) -> Cost:
+        """Its optimizer steps."""
+        return Cost(steps=planned_steps(self, given.flow.records, given.processes))
 
 
 @dataclass
@@ -110,6 +116,10 @@ class Sampled(Adapted, Referenced):
     vllm_gpu_memory_utilization: float = 0.3
     """Share of the GPU's memory that vLLM takes then."""
 
+    def cost(self, given: Given) -> Cost:
+        """Steps, completions and what rates them."""
+        return online_cost(self, given, again=self.num_iterations, redraw=self.redraw)
+
     def preflight(self) -> list[str]:
         """Look for the packages that the options need, before a run begins.
 
@@ -133,6 +143,46 @@ class Sampled(Adapted, Referenced):
                 f"optimization.{name_of(self)}: {rows} completions per step (batch size times accumulation) must be a "
                 f"multiple of num_generations, which is {self.num_generations} and must be at least 2"
             )
+
+
+def planned_steps(method: Trained, rows: int, processes: int = 1) -> int:
+    """Optimizer steps: what the method says, else as many as its passes over so many rows take."""
+    if method.max_steps > 0:
+        return method.max_steps
+    batches = math.ceil(rows / (method.per_device_train_batch_size * processes))
+    return math.ceil(max(1, math.ceil(batches / method.gradient_accumulation_steps)) * method.num_train_epochs)
+
+
+class Draws(Protocol):
+    """A method that draws the rows of its steps itself."""
+
+    max_steps: int
+    num_train_epochs: float
+    per_device_train_batch_size: int
+    gradient_accumulation_steps: int
+    num_generations: int
+    max_completion_length: int
+
+
+def online_cost(
+    method: Draws, given: Given, *, again: int = 1, turns: int = 1, marks: int = 1, redraw: int = 0
+) -> Cost:
+    """The most that a training takes which draws its own rows.
+
+    Args:
+        again: steps that are taken with the same rows.
+        turns: completions of a row.
+        marks: times that the reward is asked about a row.
+        redraw: times that all rows may be drawn again.
+    """
+    rows = method.per_device_train_batch_size * method.gradient_accumulation_steps * given.processes
+    steps = method.max_steps
+    if steps <= 0:
+        passed = given.flow.records * method.num_generations * method.num_train_epochs
+        steps = max(1, math.ceil(passed / rows)) * again
+    draws = math.ceil(steps / again) * (1 + redraw)
+    rated = given.rate(Flow(rows, math.ceil(rows / method.num_generations), rows))
+    return Cost(steps=steps) + given.draw(draws * rows * turns, method.max_completion_length) + draws * marks * rated
 
 
 def one_of(method: Any, **choices: Sequence[str]) -> None:

@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from selfimprove import registry
 from selfimprove.errors import DataError, RecipeError
-from selfimprove.interfaces import Context, Engine, Log, Reward, Sampling
+from selfimprove.interfaces import Context, Engine, Judging, Log, Sampling
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.engine.fake import Fake
 from selfimprove.records import Checkpoint, Prompt, Rollout
@@ -62,8 +62,8 @@ def school(make_run: Made, classroom: Callable, task: Any) -> Made:
     def planted(name: str, score: Callable[[Rollout], float | None]) -> None:
         @registry.register(name)
         @dataclass
-        class Planted(Reward):
-            judges: ClassVar[bool] = True
+        class Planted(Judging):
+            frozen: bool = False
 
             def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
                 return [[score(rollout) for rollout in group] for group in groups]

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.problems.list_language import run
@@ -55,6 +56,14 @@ class CodeAndTests(Acquisition):
             raise RecipeError(
                 "acquisition.code_and_tests takes 2 samples and tests or more, and in train programs, tests"
             )
+
+    def cost(self, given: Given) -> Cost:
+        return given.draw(given.flow.records * (self.samples + self.tests))
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        sizes = [size for name, size in (("programs", self.samples), ("tests", self.tests)) if name in self.train]
+        return Flow(came.records * sum(sizes), came.prompts * len(sizes), came.group * max(sizes))
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         coding = [prompt for prompt in records if prompt.info.get("form") == "I"]

@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.problems.code_rows import checks_of, program_of
@@ -81,6 +82,14 @@ class CodeEpisodes(Acquisition):
             raise RecipeError(
                 "acquisition.code_episodes needs samples, turns, public and cpu_seconds of at least 1, memory_mb of 128"
             )
+
+    def cost(self, given: Given) -> Cost:
+        episodes = given.flow.records * self.samples
+        return given.draw(episodes * self.turns) + Cost(calls=episodes * (self.turns + 1))
+
+    def gives(self, given: Given) -> Flow:
+        turns = given.flow.records * self.samples * self.turns
+        return Flow(turns, turns, self.samples)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         known = [(problem, checks_of(problem.answer)) for problem in records]

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.measures.votes import plurality, tally
@@ -59,6 +60,14 @@ class Debate(Acquisition):
                 raise RecipeError(f"acquisition.debate.{name} is {given!r}; choose from {', '.join(choices)}")
         if self.agents < 2 or self.turns < 1:
             raise RecipeError("acquisition.debate takes at least 2 agents and 1 turn")
+
+    def cost(self, given: Given) -> Cost:
+        return given.draw(given.flow.records * self.agents * self.turns)
+
+    def gives(self, given: Given) -> Flow:
+        came, turns = given.flow, 2 if self.keep == "both" and self.turns > 1 else 1
+        records = came.records * self.agents * turns
+        return Flow(records, came.prompts if self.attach == "problem" else records, came.group * self.agents * turns)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         sampling = Sampling(temperature=self.temperature)

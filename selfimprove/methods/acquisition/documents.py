@@ -30,6 +30,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.problems.splits import split_of
@@ -66,6 +67,19 @@ class Documents(Acquisition):
             raise RecipeError(f"acquisition.documents.train is {self.train!r}; it must be solver, writer or both")
         if self.problems < 1 or self.samples < 2 or "{document}" not in (self.words or "{document}"):
             raise RecipeError("acquisition.documents needs problems, 2 samples or more, and words with {document}")
+
+    def cost(self, given: Given) -> Cost:
+        shown = self._shown(given)
+        solved = Flow(shown * self.samples, shown, self.samples)
+        return given.draw(shown + solved.records) + given.rate(solved)
+
+    def gives(self, given: Given) -> Flow:
+        shown = self._shown(given)
+        solved, written = self.train != "writer", self.train != "solver"
+        return Flow(shown * (self.samples * solved + written), shown * (solved + written), self.samples)
+
+    def _shown(self, given: Given) -> int:
+        return given.problems(self.problems) if self.path is None else self.problems
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         words = self.words or beside(__name__, "documents.txt")

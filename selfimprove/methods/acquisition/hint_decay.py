@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context
 from selfimprove.records import Prompt, Record, Rollout
@@ -42,6 +43,12 @@ class HintDecay(Acquisition):
     def __post_init__(self) -> None:
         if not self.separator or (self.remove is not None and self.remove < 1):
             raise RecipeError("acquisition.hint_decay needs a separator, and remove of at least 1 or null")
+
+    def cost(self, given: Given) -> Cost:
+        return given.rate(given.flow)
+
+    def gives(self, given: Given) -> Flow:
+        return Flow(given.flow.prompts, given.flow.prompts)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         best: dict[str, tuple[Prompt, list[str]]] = {}

@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from statistics import pvariance
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
@@ -57,8 +58,23 @@ class MetaJudge(Acquisition):
         if self.samples < 2 or self.ridge <= 0:
             raise RecipeError("acquisition.meta_judge needs at least 2 samples, and a ridge above 0")
 
+    def cost(self, given: Given) -> Cost:
+        battles = given.flow.prompts * self.samples * (self.samples - 1)
+        return given.draw(given.flow.records * self.samples + battles) if self._asks(given.round) else Cost()
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        if not self._asks(given.round):
+            return came
+        records = came.records + came.prompts * self.samples
+        return Flow(records, 2 * came.prompts, max(came.group, self.samples))
+
+    def _asks(self, number: int) -> bool:
+        """Whether judgements are asked for in a round."""
+        return self.until is None or number <= self.until
+
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        if self.until is not None and context.round > self.until:
+        if not self._asks(context.round):
             return list(records)
         attempts = {(r.prompt.id, r.text): r for r in records}
         asked = [

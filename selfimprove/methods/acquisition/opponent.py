@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Preference, Prompt, Record, Rollout, read_records, write_records
@@ -36,8 +37,6 @@ PAIRS = "pairs.jsonl"
 class Opponent(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Preference
-    samples: ClassVar[int] = 1
-    """Completions of each problem, for the cost of a run."""
     temperature: float = 1.0
     """Sampling temperature of the opponent; 0 is greedy."""
     top_p: float = 1.0
@@ -50,6 +49,15 @@ class Opponent(Acquisition):
     def __post_init__(self) -> None:
         if self.label not in ("reference", "reward"):
             raise RecipeError(f"acquisition.opponent.label takes reference or reward, not {self.label!r}")
+
+    def cost(self, given: Given) -> Cost:
+        came = given.flow
+        both = Flow(2 * came.records, came.prompts, 2 * came.group)
+        return given.draw(came.records) + (given.rate(both) if self.label == "reward" else Cost())
+
+    def gives(self, given: Given) -> Flow:
+        came, times = given.flow, 2 if self.mix and given.round > 1 else 1
+        return Flow(came.records * times, came.prompts * times, came.group * times)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         known = [(prompt, text) for prompt in records if (text := context.roles.solution(prompt)) is not None]

@@ -31,6 +31,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
 from selfimprove.measures.votes import agreement
@@ -120,6 +121,18 @@ class Propose(Acquisition):
                 raise RecipeError(f"acquisition.propose.{name} is {given!r}; choose from {', '.join(choices)}")
         if self.samples < 2:
             raise RecipeError(f"acquisition.propose.samples is {self.samples}; a rate takes at least 2")
+
+    def cost(self, given: Given) -> Cost:
+        asked = len(self.levels) or 1
+        proposals, n = asked * -(-self.problems // asked), self.problems
+        solved = Flow(n * self.samples, n, self.samples)
+        return given.draw(proposals + solved.records + n * self.grade) + given.rate(solved)
+
+    def gives(self, given: Given) -> Flow:
+        n, asked = self.problems, len(self.levels) or 1
+        solved, proposed = self.train != "proposer", self.train != "solver"
+        group = max(self.samples * solved, -(-n // asked) * proposed)
+        return Flow(n * (self.samples * solved + proposed), n * solved + asked * proposed, group)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         proposals = [(reply, self._read(reply, context)) for reply in self._propose(context)]

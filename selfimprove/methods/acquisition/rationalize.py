@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
@@ -31,6 +32,13 @@ class Rationalize(Acquisition):
     """Rationales drawn per failed prompt."""
     temperature: float = 0.0
     """Sampling temperature; 0 is greedy."""
+
+    def cost(self, given: Given) -> Cost:
+        return given.draw(given.flow.prompts * self.samples)
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        return Flow(came.records + came.prompts * self.samples, came.prompts, came.group + self.samples)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         solved: dict[str, bool] = {}

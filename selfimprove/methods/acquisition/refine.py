@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Record, Rollout
@@ -49,6 +50,18 @@ class Refine(Acquisition):
     def __post_init__(self) -> None:
         if self.keep not in ("improved", "not_worse") or self.attach not in ("attempt", "problem"):
             raise RecipeError("acquisition.refine takes keep: improved or not_worse, and attach: attempt or problem")
+
+    def cost(self, given: Given) -> Cost:
+        came = given.flow
+        second = Flow(came.records * self.samples, came.prompts, came.group * self.samples)
+        return given.rate(came) + given.draw(second.records) + given.rate(second)
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        records = came.records * (self.first + self.samples)
+        if self.attach == "problem":
+            return Flow(records, came.prompts, came.group * (self.first + self.samples))
+        return Flow(records, came.prompts * self.first + came.records, max(came.group * self.first, self.samples))
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         before = context.reward(records)

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Record, Rollout
@@ -44,6 +45,16 @@ class ReflectRetry(Acquisition):
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise RecipeError(f"acquisition.reflect_retry.samples is {self.samples}; it must be at least 1")
+
+    def cost(self, given: Given) -> Cost:
+        came = given.flow
+        second = Flow(came.records * self.samples, came.prompts, came.group * self.samples)
+        return given.rate(came) + given.draw(2 * second.records) + given.rate(second)
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        records = came.records * self.samples * (1 + self.tries)
+        return Flow(records, came.records + came.prompts * self.tries, came.group * self.samples)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         first = [r for r in context.reward(records) if r.reward is not None]

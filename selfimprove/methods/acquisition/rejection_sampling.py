@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
@@ -35,6 +36,13 @@ class RejectionSampling(Acquisition):
     """Only the k likeliest tokens; 0 is all."""
     max_completion_length: int | None = None
     """Tokens per completion; null leaves it to the engine."""
+
+    def cost(self, given: Given) -> Cost:
+        return given.draw(given.flow.records * self.samples, self.max_completion_length)
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        return Flow(came.records * self.samples, came.prompts, came.group * self.samples)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         sampling = Sampling(

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
@@ -50,6 +51,21 @@ class RolePipeline(Acquisition):
     def __post_init__(self) -> None:
         if self.samples < 1 or not self.train or set(self.train) - set(ROLES):
             raise RecipeError(f"acquisition.role_pipeline takes samples of at least 1, and in train {', '.join(ROLES)}")
+
+    def cost(self, given: Given) -> Cost:
+        came = given.flow
+        ends = Flow(came.records * self.samples, came.prompts, came.group * self.samples)
+        return given.draw(3 * ends.records + came.records * self._repairs()) + given.rate(ends)
+
+    def gives(self, given: Given) -> Flow:
+        came, roles = given.flow, set(self.train)
+        turns = came.records * self.samples
+        records = turns * len(roles) + came.records * self._repairs()
+        prompts = came.prompts * ("solver" in roles) + turns * len(roles - {"solver"})
+        return Flow(records, prompts, came.group * (self.samples + 1))
+
+    def _repairs(self) -> bool:
+        return self.repair and "solver" in self.train
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         sampling = Sampling(temperature=self.temperature)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.costs import Flow, Given
 from selfimprove.interfaces import Acquisition, Context
 from selfimprove.records import Prompt, Record
 from selfimprove.registry import register
@@ -29,6 +30,10 @@ class SeedPrompts(Acquisition):
     """Problems per round; null takes all that a finite task has."""
     fresh: bool = True
     """Draw new problems each round instead of the same ones."""
+
+    def gives(self, given: Given) -> Flow:
+        n = given.problems(self.problems)
+        return Flow(n, n)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         return context.problems(self.problems, context.round if self.fresh else 1)

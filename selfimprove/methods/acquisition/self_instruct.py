@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.problems.splits import split_of
@@ -55,6 +56,14 @@ class SelfInstruct(Acquisition):
     def __post_init__(self) -> None:
         if self.problems < 1 or not 0 <= self.similarity <= 1:
             raise RecipeError("acquisition.self_instruct needs problems of at least 1, and similarity from 0 to 1")
+
+    def cost(self, given: Given) -> Cost:
+        asked = len(self.levels) or 1
+        return given.draw(asked * -(-self.problems // asked))
+
+    def gives(self, given: Given) -> Flow:
+        n = given.flow.records * self.seeds + self.problems
+        return Flow(n, n)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         levels: list[int | None] = [*self.levels] or [None]

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Message, Prompt, Record, Rollout
@@ -54,15 +55,18 @@ class StructuredPaths(Acquisition):
 
     def __post_init__(self) -> None:
         most = len(_guidelines())
-        if not 0 <= self.single <= most or self.picked < 0 or not self.samples:
+        if not 0 <= self.single <= most or self.picked < 0 or not self.single + self.picked:
             raise RecipeError(
                 f"acquisition.structured_paths takes single of 0 to {most}, picked of 0 or more, not both 0"
             )
 
-    @property
-    def samples(self) -> int:
-        """Completions of each problem, for the cost of a run."""
-        return 3 * self.single + 4 * self.picked
+    def cost(self, given: Given) -> Cost:
+        each = 3 * self.single + 4 * self.picked
+        return given.draw(given.flow.records * each, self.max_completion_length)
+
+    def gives(self, given: Given) -> Flow:
+        came, paths = given.flow, self.single + self.picked
+        return Flow(came.records * paths, came.prompts, came.group * paths)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         known, sampling = _guidelines(), self._sampling()

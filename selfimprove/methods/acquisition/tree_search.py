@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
@@ -94,6 +95,15 @@ class TreeSearch(Acquisition):
             raise RecipeError(f"acquisition.tree_search.value is {self.value!r}; it must be rollout or self")
         if not self.separator or min(self.iterations, self.samples, self.enough) < 1:
             raise RecipeError("acquisition.tree_search needs a separator, and counts of at least 1")
+
+    def cost(self, given: Given) -> Cost:
+        came = given.flow
+        leaf = Flow(came.records * self.samples, came.prompts, came.group * self.samples)
+        return self.iterations * (given.draw(leaf.records) + given.rate(leaf))
+
+    def gives(self, given: Given) -> Flow:
+        came, ends = given.flow, self.samples * self.iterations
+        return Flow(came.records * ends, came.prompts, came.group * ends)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         trees = [Node() for _ in records]

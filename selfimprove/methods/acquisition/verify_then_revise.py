@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
@@ -47,6 +48,14 @@ class VerifyThenRevise(Acquisition):
     def __post_init__(self) -> None:
         if not self.train or set(self.train) - set(TURNS):
             raise RecipeError(f"acquisition.verify_then_revise.train takes some of {', '.join(TURNS)}")
+
+    def cost(self, given: Given) -> Cost:
+        return given.rate(given.flow) + given.draw(2 * given.flow.records) + given.rate(given.flow)
+
+    def gives(self, given: Given) -> Flow:
+        came, turns = given.flow, set(self.train)
+        prompts = came.prompts * ("attempts" in turns) + came.records * len(turns - {"attempts"})
+        return Flow(came.records * len(turns), prompts, came.group)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         attempts = [r for r in context.reward(records) if r.reward is not None]

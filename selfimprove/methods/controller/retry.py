@@ -20,6 +20,7 @@ Differs: nothing to compare with. Rewards are not swapped: that a monitor may be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -85,6 +86,17 @@ class Retry(Controller):
                 raise RecipeError(f"controller.retry.bounds has no {knob!r}.{nearest(knob, LIMITS)}")
             if not limit >= 1:
                 raise RecipeError(f"controller.retry.bounds.{knob} is {limit}; it must be 1 or more")
+
+    def largest(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Where steps and data end up when they are turned up as far as the bounds go."""
+        turned = dict[str, Any]()
+        for knob in ("steps", "data") if self.autonomy == 3 else ():
+            found = _find(knob, settings)
+            if found:
+                key, value = found
+                most = value * self.bounds.get(knob, 1.0)
+                turned[key] = math.ceil(most) if isinstance(value, int) else most
+        return turned
 
     def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
         overrides, factors = dict[str, Any](), dict.fromkeys(LIMITS, 1.0)

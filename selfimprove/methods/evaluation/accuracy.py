@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Evaluation, Policy
 from selfimprove.measures.statistics import proportion
 from selfimprove.records import Report
@@ -25,6 +26,9 @@ from selfimprove.rounds import Exam
 @register("accuracy", paper="2411.00640")
 @dataclass
 class Accuracy(Evaluation):
+    def cost(self, given: Given) -> Cost:
+        return given.flow.records * given.attempt
+
     def evaluate(self, policy: Policy, exam: Exam) -> Report:
         marked = policy.answer(exam.problems)
         scores = {rollout.prompt.key: rollout.reward for rollout in marked if rollout.reward is not None}

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Evaluation, Policy, Sampling
 from selfimprove.measures.statistics import mean
 from selfimprove.records import Report
@@ -32,6 +33,9 @@ class Diversity(Evaluation):
     """Sampling temperature."""
     problems: int = 200
     """Problems used, the first ones of the form."""
+
+    def cost(self, given: Given) -> Cost:
+        return given.draw(min(self.problems, given.flow.records) * self.samples)
 
     def evaluate(self, policy: Policy, exam: Exam) -> Report:
         groups = policy.sample(exam.problems[: self.problems], self.samples, Sampling(temperature=self.temperature))

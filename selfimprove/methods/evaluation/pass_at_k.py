@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Evaluation, Policy, Sampling
 from selfimprove.measures.statistics import mean, pass_at_k
@@ -37,6 +38,9 @@ class PassAtK(Evaluation):
     def __post_init__(self) -> None:
         if not self.k or max(self.k) > self.samples or min(self.k) < 1:
             raise RecipeError(f"evaluation.pass_at_k: every k must be 1 to samples ({self.samples}), found {self.k}")
+
+    def cost(self, given: Given) -> Cost:
+        return given.draw(min(self.problems, given.flow.records) * self.samples)
 
     def evaluate(self, policy: Policy, exam: Exam) -> Report:
         groups = policy.sample(exam.problems[: self.problems], self.samples, Sampling(temperature=self.temperature))

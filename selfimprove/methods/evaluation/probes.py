@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Evaluation, Policy
 from selfimprove.measures.statistics import proportion
 from selfimprove.records import Metric, Report
@@ -23,6 +24,9 @@ from selfimprove.rounds import Exam
 @register("probes", paper="2407.05013")
 @dataclass
 class Probes(Evaluation):
+    def cost(self, given: Given) -> Cost:
+        return given.probes * given.attempt
+
     def evaluate(self, policy: Policy, exam: Exam) -> Report:
         metrics: dict[str, Metric] = {}
         parts: dict[str, dict[str, float]] = {}

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Evaluation, Policy, Sampling
 from selfimprove.measures.judge_reliability import preferred
@@ -38,7 +39,6 @@ from selfimprove.text import beside, spoken
 @dataclass
 class WinRate(Evaluation):
     asks: ClassVar[tuple[str, ...]] = ("judge",)
-    samples: ClassVar[int] = 3  # of each problem beside the answer: the opponent, and the judge twice
     against: str = "start"
     """The opponent: `start` (one sample of the weights of round 0) or `reference` (the reply in the data)."""
     temperature: float = 1.0
@@ -51,6 +51,10 @@ class WinRate(Evaluation):
             raise RecipeError(f"evaluation.win_rate.against takes start or reference, not {self.against!r}")
         if not self.temperature > 0:
             raise RecipeError(f"evaluation.win_rate.temperature is {self.temperature}; it must be above 0")
+
+    def cost(self, given: Given) -> Cost:
+        n = given.flow.records
+        return n * given.attempt + given.draw(n * ((self.against == "start") + 2))
 
     def evaluate(self, policy: Policy, exam: Exam) -> Report:
         if exam.start is None and (self.against == "start" or self.judge_path is None):

@@ -31,6 +31,9 @@ class PairedTest(Gate):
     accept_alpha: float = 0.0
     """One-sided level at which an uncertified candidate is trained on; 0 never does."""
 
+    def provisional(self) -> bool:
+        return self.accept_alpha > 0
+
     def decide(
         self,
         champion: Report,

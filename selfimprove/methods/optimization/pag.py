@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Prompt
 from selfimprove.registry import register
@@ -34,7 +35,6 @@ from selfimprove.training import Draws, Live, Turn
 @dataclass
 class Pag(training.Clipped, Optimization):
     consumes: ClassVar[Any] = Prompt
-    turns: ClassVar[int] = 3
     bonus: float = 1.0
     """Weight of the gain over the first attempt in the reward of a revision."""
     threshold: float = 0.5
@@ -45,6 +45,9 @@ class Pag(training.Clipped, Optimization):
     """Peak learning rate of the critic."""
     num_generations: int = 4
     epsilon_high: float | None = 0.28
+
+    def cost(self, given: Given) -> Cost:
+        return training.online_cost(self, given, again=self.num_iterations, turns=3, marks=2)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         def play(live: Live) -> Iterator[Sequence[Turn]]:

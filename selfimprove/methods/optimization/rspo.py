@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference, Rollout
@@ -46,6 +47,10 @@ class Rspo(training.Adapted, training.Referenced, Optimization):
         super().__post_init__()
         if not self.beta > 0 or self.forward_kl < 0 or self.reverse_kl < 0:
             raise RecipeError("optimization.rspo takes beta above 0, forward_kl and reverse_kl of 0 or more")
+
+    def cost(self, given: Given) -> Cost:
+        scored = 2 * given.flow.records if self.reference == "base" else 0
+        return super().cost(given) + Cost(scored=scored)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         start = training.start_of(self, context)

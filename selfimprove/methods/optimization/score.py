@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Prompt
@@ -38,7 +39,6 @@ NAMES = ("first", "second")
 @dataclass
 class Score(training.Clipped, Optimization):
     consumes: ClassVar[Any] = Prompt
-    turns: ClassVar[int] = 2
     first_stage: float = 0.5
     """Share of the steps that belong to stage I."""
     alpha: float = 10.0
@@ -58,6 +58,9 @@ class Score(training.Clipped, Optimization):
             raise RecipeError("optimization.score.num_generations must be at least 2: the others are the baseline")
         if not 0 <= self.first_stage <= 1 or not 0 <= self.discount <= 1:
             raise RecipeError("optimization.score takes first_stage and discount of 0 to 1")
+
+    def cost(self, given: Given) -> Cost:
+        return training.online_cost(self, given, again=self.num_iterations, turns=2, marks=2)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         def play(live: Live) -> Iterator[Sequence[Turn]]:

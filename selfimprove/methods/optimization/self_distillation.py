@@ -28,6 +28,7 @@ from itertools import islice
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Message, Prompt
@@ -57,6 +58,9 @@ class SelfDistillation(training.Drawn, Optimization):
         training.one_of(self, context=("answer", "solution", "group"), teacher=("start", "last", "ema"))
         if not 0 <= self.alpha <= 1 or not 0 < self.teacher_update_rate <= 1:
             raise RecipeError("optimization.self_distillation takes alpha of 0 to 1, teacher_update_rate above 0, to 1")
+
+    def cost(self, given: Given) -> Cost:
+        return training.online_cost(self, given, turns=1, marks=1 if self.context == "group" else 0)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         each = self.num_generations

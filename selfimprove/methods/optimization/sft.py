@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Context, Optimization
 from selfimprove.records import Checkpoint, Rollout
@@ -66,6 +67,15 @@ class Sft(training.Adapted, training.Trained, Optimization):
             raise RecipeError(f"optimization.sft.max_length is {self.max_length}; it must be 1 or more")
         if self.peak_every and (self.fsdp_config or self.deepspeed):
             raise RecipeError("optimization.sft.peak_every needs whole weights; fsdp_config and deepspeed spread them")
+
+    def cost(self, given: Given) -> Cost:
+        if self.max_steps > 0:
+            steps = round(self.max_steps * self.max_steps_growth ** (given.round - 1))
+        else:
+            rows = given.flow.records * (given.round if self.data == "all_rounds" else 1)
+            steps = training.planned_steps(self, rows, given.processes)
+        looks = steps // self.peak_every + 1 if self.peak_every else 0
+        return Cost(steps=steps) + given.draw(looks * min(self.peak_problems, given.selection))
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = training.replayed(records, context) if self.data == "all_rounds" else list(records)

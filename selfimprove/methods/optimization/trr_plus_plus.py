@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.registry import register
@@ -34,6 +35,10 @@ class TrrPlusPlus(training.Clipped, Optimization):
     consumes: ClassVar[Any] = Rollout
     by: list[str] = field(default_factory=lambda: ["role", "form"])
     """Notes of a prompt that make up its bucket; a prompt without one of them is in the bucket of those without it."""
+
+    def cost(self, given: Given) -> Cost:
+        steps = training.planned_steps(self, given.flow.records)
+        return Cost(steps=steps if self.max_steps > 0 else steps * self.num_iterations)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         def play(live: Live) -> Iterator[Sequence[Turn]]:

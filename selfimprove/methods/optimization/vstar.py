@@ -26,6 +26,7 @@ from itertools import product
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.logs import MetricLog
@@ -57,6 +58,13 @@ class Vstar(training.Adapted, training.Trained, Optimization):
         super().__post_init__()
         if not self.right > self.wrong or self.pairs < 1:
             raise RecipeError("optimization.vstar needs right above wrong, and pairs of 1 or more")
+
+    def cost(self, given: Given) -> Cost:
+        came = given.flow
+        pairs = came.prompts * given.round * min(self.pairs, (came.group * given.round) ** 2 // 4)
+        verifier = replace(self, max_steps=self.verifier_max_steps, num_train_epochs=1.0)
+        steps = training.planned_steps(self, came.records * given.round, given.processes)
+        return Cost(steps=steps + training.planned_steps(verifier, pairs, given.processes))
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = training.replayed(records, context)

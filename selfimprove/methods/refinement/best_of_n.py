@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import Context, Refinement, Sampling, Session
 from selfimprove.records import Checkpoint, Prompt, Rollout
@@ -41,6 +42,9 @@ class BestOfN(Refinement):
     def __post_init__(self) -> None:
         if self.scorer not in ("model", "verifier"):
             raise RecipeError(f"refinement.best_of_n.scorer takes model or verifier, not {self.scorer!r}")
+
+    def cost(self, given: Given) -> Cost:
+        return self.samples * given.attempt + Cost(scored=self.samples if self.scorer == "verifier" else 0)
 
     def fit(self, context: Context) -> dict[str, Any]:
         there = self.scorer == "verifier" and (Path(context.policy.checkpoint.path) / "verifier").is_dir()

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Refinement, Sampling, Session
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
@@ -28,6 +29,9 @@ class SelfConsistency(Refinement):
     """Completions per prompt."""
     temperature: float = 0.7
     """Sampling temperature."""
+
+    def cost(self, given: Given) -> Cost:
+        return self.samples * given.attempt
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
         drawn = await session.attempts(prompt, self.samples, Sampling(temperature=self.temperature))

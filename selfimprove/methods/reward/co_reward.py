@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfimprove import training
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward, Sampling
 from selfimprove.measures.votes import plurality
@@ -51,6 +52,10 @@ class CoReward(Reward):
             raise RecipeError(f"reward.co_reward.view is {self.view!r}; it must be wording or teacher")
         if self.votes < 1 or self.wordings < 1 or not 0 <= self.decay <= 1:
             raise RecipeError("reward.co_reward needs votes and wordings of at least 1, and decay from 0 to 1")
+
+    def cost(self, given: Given) -> Cost:
+        views = self.wordings if self.view == "wording" else 1
+        return given.draw(given.flow.prompts * views * self.votes)
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         prompts = list({group[0].prompt.id: group[0].prompt for group in groups if group}.values())

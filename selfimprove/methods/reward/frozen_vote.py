@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Context, Reward, Sampling
 from selfimprove.measures.votes import plurality
 from selfimprove.records import Rollout
@@ -33,6 +34,9 @@ class FrozenVote(Reward):
     """Sampling temperature of the votes."""
     min_agreement: float = 0.0
     """Share of the votes that the label must have; below it the problem is left out."""
+
+    def cost(self, given: Given) -> Cost:
+        return given.draw(given.flow.prompts * self.votes)
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         start = replace(context.policy, checkpoint=context.start)

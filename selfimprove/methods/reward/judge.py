@@ -22,8 +22,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Context, Reward, Sampling
+from selfimprove.interfaces import Context, Judging, Sampling
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import beside, spoken
@@ -33,23 +34,14 @@ _POINTS = re.compile(r"score\W{1,5}([0-5])(?![\d.])", re.IGNORECASE)
 
 @register("judge", paper="2305.14483")
 @dataclass
-class Judge(Reward):
+class Judge(Judging):
     asks: ClassVar[tuple[str, ...]] = ("judge",)
-    judges: ClassVar[bool] = True
     scale: str = "verdict"
     """What is asked: the task's `verdict`, right or wrong, or `points`, none to five by a rubric."""
     samples: int = 3
     """Judgements of each attempt."""
     temperature: float = 1.0
     """Sampling temperature of the judgements; 0 is greedy, where one sample is enough."""
-    frozen: bool = True
-    """Whether the weights of round 0 judge in every round; else the policy that the round trains from."""
-    min_youden: float = 0.1
-    """Audit form: the share of right attempts that pass, less that of wrong ones, is above this by its lower bound."""
-    min_auc: float = 0.6
-    """Audit form: how often a right attempt must score above a wrong one at the same problem."""
-    trust: bool = False
-    """Go on with a judge that did not pass its audit form; the run says so."""
 
     def __post_init__(self) -> None:
         if self.scale not in ("verdict", "points"):
@@ -58,6 +50,9 @@ class Judge(Reward):
             raise RecipeError(f"reward.judge.samples is {self.samples}; it must be at least 1")
         if self.temperature < 0:
             raise RecipeError(f"reward.judge.temperature is {self.temperature}; it must be at least 0")
+
+    def cost(self, given: Given) -> Cost:
+        return given.draw(given.flow.records * self.samples)
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         asked = [[self._question(rollout, context) for rollout in group] for group in groups]

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward, Sampling
 from selfimprove.records import Prompt, Rollout
@@ -50,6 +51,9 @@ class MathShepherd(Reward):
             )
         if not self.separator or self.samples < 1:
             raise RecipeError("reward.math_shepherd needs a separator, and samples of at least 1")
+
+    def cost(self, given: Given) -> Cost:
+        return given.draw(given.flow.records * (given.length - 1) * self.samples)  # each token may end a step
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         marks = [[context.verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]

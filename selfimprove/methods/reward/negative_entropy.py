@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward
 from selfimprove.records import Rollout
@@ -32,6 +33,9 @@ class NegativeEntropy(Reward):
     def __post_init__(self) -> None:
         if not 0 < self.last_share <= 1:
             raise RecipeError("reward.negative_entropy.last_share must be above 0 and at most 1")
+
+    def cost(self, given: Given) -> Cost:
+        return Cost(scored=given.flow.records)
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         rows = iter(context.policy.logprobs_of([rollout for group in groups for rollout in group], "entropy"))

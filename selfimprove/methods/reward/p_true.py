@@ -18,9 +18,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
-from selfimprove.interfaces import GREEDY, Context, Reward
+from selfimprove.costs import Cost, Given
+from selfimprove.interfaces import GREEDY, Context, Judging
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 
@@ -29,16 +29,9 @@ _MARK = re.compile(r"(.*#)([yn])", re.DOTALL | re.IGNORECASE)
 
 @register("p_true", paper="2207.05221")
 @dataclass
-class PTrue(Reward):
-    judges: ClassVar[bool] = True
-    frozen: bool = True
-    """Whether the weights of round 0 judge in every round; else the policy that the round trains from."""
-    min_youden: float = 0.1
-    """Audit form: the share of right attempts above 1/2, less that of wrong ones, is above this by its lower bound."""
-    min_auc: float = 0.6
-    """Audit form: how often a right attempt must score above a wrong one at the same problem."""
-    trust: bool = False
-    """Go on with a judge that did not pass its audit form; the run says so."""
+class PTrue(Judging):
+    def cost(self, given: Given) -> Cost:
+        return given.draw(given.flow.records) + Cost(scored=2 * given.flow.records)
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         asked = [[_question(rollout, context) for rollout in group] for group in groups]

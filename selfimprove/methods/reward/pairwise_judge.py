@@ -23,8 +23,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Context, Reward, Sampling
+from selfimprove.interfaces import Context, Judging, Sampling
 from selfimprove.measures.judge_reliability import preferred
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
@@ -36,25 +37,19 @@ Battle = tuple[str, str, str]
 
 @register("pairwise_judge", paper="2405.00675")
 @dataclass
-class PairwiseJudge(Reward):
+class PairwiseJudge(Judging):
     asks: ClassVar[tuple[str, ...]] = ("judge",)
-    judges: ClassVar[bool] = True
     samples: int = 1
     """Replies to each pair and order."""
     temperature: float = 0.0
     """Sampling temperature of the replies; 0 is greedy, where one sample is enough."""
-    frozen: bool = True
-    """Whether the weights of round 0 judge in every round; else the policy that the round trains from."""
-    min_youden: float = 0.1
-    """Audit form: the share of right attempts above 1/2, less that of wrong ones, is above this by its lower bound."""
-    min_auc: float = 0.6
-    """Audit form: how often a right attempt must score above a wrong one at the same problem."""
-    trust: bool = False
-    """Go on with a judge that did not pass its audit form; the run says so."""
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.temperature < 0:
             raise RecipeError("reward.pairwise_judge needs samples of at least 1 and temperature of at least 0")
+
+    def cost(self, given: Given) -> Cost:
+        return given.draw(given.flow.records * (given.flow.group - 1) * self.samples)
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         texts = [list(dict.fromkeys(rollout.text for rollout in group)) for group in groups]

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Context, Reward
 from selfimprove.records import Rollout
 from selfimprove.registry import register
@@ -24,6 +25,9 @@ from selfimprove.registry import register
 @register("self_certainty", paper="2505.19590")
 @dataclass
 class SelfCertainty(Reward):
+    def cost(self, given: Given) -> Cost:
+        return Cost(scored=given.flow.records)
+
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         rows = iter(context.policy.logprobs_of([rollout for group in groups for rollout in group], "self_certainty"))
         return [[_mean(next(rows)) for _ in group] for group in groups]

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward
 from selfimprove.records import Rollout
@@ -35,6 +36,9 @@ class SequenceLogprob(Reward):
     def __post_init__(self) -> None:
         if self.scorer not in ("start", "current"):
             raise RecipeError(f"reward.sequence_logprob.scorer is {self.scorer!r}; it must be start or current")
+
+    def cost(self, given: Given) -> Cost:
+        return Cost(scored=given.flow.records)
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         policy = replace(context.policy, checkpoint=context.start) if self.scorer == "start" else context.policy

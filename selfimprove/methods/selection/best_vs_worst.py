@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.costs import Flow, Given
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Preference, Record, Rollout
 from selfimprove.registry import register
@@ -30,6 +31,10 @@ class BestVsWorst(Selection):
     """Pairs per prompt at most."""
     min_gap: float = 0.0
     """The scores of a pair must differ by more than this."""
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        return Flow(min(came.prompts * self.pairs, came.records // 2), came.prompts, self.pairs)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         groups: dict[str, list[Rollout]] = {}

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
 
+from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Preference, Record, Rollout
@@ -40,6 +41,12 @@ class CorrectVsWrong(Selection):
     def __post_init__(self) -> None:
         if not self.right > self.wrong:
             raise RecipeError("selection.correct_vs_wrong needs right above wrong")
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        most = came.group // 2 * (came.group - came.group // 2)  # as many right ones as wrong ones
+        pairs = most if self.pairs is None else min(self.pairs, most)
+        return Flow(came.prompts * pairs, came.prompts, pairs)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         groups: dict[str, tuple[dict[str, Rollout], dict[str, Rollout]]] = {}

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Record, Rollout
@@ -39,6 +40,10 @@ class Iwsi(Selection):
     def __post_init__(self) -> None:
         if not 0 < self.keep <= 1 or self.problems < 1 or self.samples < 1:
             raise RecipeError("selection.iwsi needs keep above 0 and at most 1, and at least one problem and sample")
+
+    def cost(self, given: Given) -> Cost:
+        drawn = min(self.problems, given.selection) * self.samples
+        return given.draw(drawn) + Cost(scored=drawn + given.flow.records)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         if not records:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Preference, Record, Rollout
@@ -36,6 +37,9 @@ class LengthTier(Selection):
     def __post_init__(self) -> None:
         if not 0 <= self.rho <= 1:
             raise RecipeError("selection.length_tier.rho must be from 0 to 1")
+
+    def gives(self, given: Given) -> Flow:
+        return Flow(given.flow.prompts, given.flow.prompts)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         groups: dict[str, list[tuple[float, Rollout]]] = {}

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Record
@@ -35,6 +36,11 @@ class Random(Selection):
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1 or (self.rows is not None and self.rows < 0):
             raise RecipeError("selection.random needs share from 0 to 1, and rows of at least 0 or null")
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        wanted = round(self.share * came.records) if self.rows is None else self.rows
+        return Flow(min(wanted, came.records), came.prompts, came.group)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         wanted = round(self.share * len(records)) if self.rows is None else self.rows

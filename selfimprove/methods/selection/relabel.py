@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.measures.votes import plurality
@@ -42,6 +43,9 @@ class Relabel(Selection):
     def __post_init__(self) -> None:
         if self.label not in ("vote", "kept"):
             raise RecipeError(f"selection.relabel.label is {self.label!r}; it must be vote or kept")
+
+    def gives(self, given: Given) -> Flow:
+        return Flow(given.flow.prompts, given.flow.prompts)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         groups: dict[str, list[Rollout]] = {}

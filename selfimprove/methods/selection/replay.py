@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Record, read_records, write_records
@@ -37,6 +38,11 @@ class Replay(Selection):
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
             raise RecipeError("selection.replay.share must be from 0 to below 1")
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        earlier = min((given.round - 1) * came.records, round(self.share / (1 - self.share) * came.records))
+        return Flow(came.records + earlier, came.prompts + earlier, came.group + earlier)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         before = context.previous / STORE if context.previous else None

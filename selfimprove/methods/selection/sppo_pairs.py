@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Preference, Record, Rollout
@@ -38,6 +39,9 @@ class SppoPairs(Selection):
     def __post_init__(self) -> None:
         if self.scale <= 0:
             raise RecipeError("selection.sppo_pairs.scale must be above 0")
+
+    def gives(self, given: Given) -> Flow:
+        return Flow(given.flow.prompts, given.flow.prompts)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         groups: dict[str, list[tuple[float, Rollout]]] = {}

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfimprove.costs import Flow, Given
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Record, Rollout
 from selfimprove.registry import register
@@ -27,6 +28,12 @@ class Threshold(Selection):
     """Lowest score that is kept."""
     per_prompt: int | None = None
     """Most rollouts kept of one problem; null keeps all."""
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        if self.per_prompt is None:
+            return came
+        return Flow(min(came.records, came.prompts * self.per_prompt), came.prompts, min(came.group, self.per_prompt))
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         passed = [r for r in records if r.reward is not None and r.reward >= self.min_score - 1e-9]

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Record
@@ -34,6 +35,11 @@ class TopK(Selection):
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1 or (self.rows is not None and self.rows < 0):
             raise RecipeError("selection.top_k needs share from 0 to 1, and rows of at least 0 or null")
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        wanted = round(self.share * came.records) if self.rows is None else self.rows
+        return Flow(min(wanted, came.records), came.prompts, came.group)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         ranked = sorted((-r.reward, place) for place, r in enumerate(records) if r.reward is not None)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.costs import Flow, Given
 from selfimprove.interfaces import Context, Selection
 from selfimprove.measures.votes import tally
 from selfimprove.records import Preference, Record, Rollout
@@ -31,6 +32,9 @@ class VotePairs(Selection):
     produces: ClassVar[Any] = Preference
     min_agreement: float = 0.5
     """Share of a problem's completions that must have the chosen answer."""
+
+    def gives(self, given: Given) -> Flow:
+        return Flow(given.flow.prompts, given.flow.prompts)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         groups: dict[str, list[Rollout]] = {}

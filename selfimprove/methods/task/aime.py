@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from selfimprove.interfaces import Roles, Task
+from selfimprove.interfaces import Roles
 from selfimprove.problems.answers import number_of, stated
 from selfimprove.problems.hub_rows import pick
 from selfimprove.problems.jsonl_rows import messages_of, reference_of
@@ -28,7 +28,7 @@ COLUMNS = ("problem", "question", "Problem", "Question")
 
 @register("aime")
 @dataclass
-class Aime(Published, Task):
+class Aime(Published):
     path: str = "AI-MO/aimo-validation-aime"
     """Hub id (this one has the years 2022 to 2024), or a local file or folder with problem or question, and answer."""
     system_prompt: str | None = "Reason step by step, and put the final answer, a whole number, within \\boxed{}."

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selfimprove.interfaces import Roles, Task
+from selfimprove.interfaces import Roles
 from selfimprove.problems.answers import number_of, stated
 from selfimprove.problems.hub_rows import columns
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
@@ -26,7 +26,7 @@ from selfimprove.registry import register
 
 @register("gsm8k", paper="2110.14168")
 @dataclass
-class Gsm8k(Published, Task):
+class Gsm8k(Published):
     path: str = "openai/gsm8k"
     """Hub id, or a local file or folder with the columns question and answer."""
     config: str | None = "main"

@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import REQUIRED, Roles, Task
+from selfimprove.interfaces import REQUIRED, Roles
 from selfimprove.problems import answers
 from selfimprove.problems.hub_rows import columns
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
@@ -30,7 +30,7 @@ from selfimprove.registry import register
 
 @register("hub")
 @dataclass
-class Hub(Published, Task):
+class Hub(Published):
     path: str = REQUIRED
     """Hub id such as openai/gsm8k, a local folder, or a local file (.jsonl, .csv, .parquet, ...)."""
     split: str = "train"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.interfaces import Roles, Task
+from selfimprove.interfaces import Roles
 from selfimprove.problems.hub_rows import pick
 from selfimprove.problems.instructions import CHECKS, fault
 from selfimprove.problems.jsonl_rows import messages_of
@@ -30,7 +30,7 @@ from selfimprove.registry import register
 
 @register("ifeval", paper="2311.07911")
 @dataclass
-class Ifeval(Published, Task):
+class Ifeval(Published):
     path: str = "google/IFEval"
     """Hub id, or a local file or folder with the columns prompt, instruction_id_list and kwargs."""
     split: str = "train"

@@ -56,6 +56,9 @@ class JsonlTask(Task):
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
+    def size(self, split: str) -> int | None:
+        return len(self.problems(split, None, 0))
+
     def verify(self, prompt: Prompt, text: str) -> float | None:
         return answers.mark(self.verifier, prompt.answer, text)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from selfimprove.interfaces import Roles, Task
+from selfimprove.interfaces import Roles
 from selfimprove.problems import answers
 from selfimprove.problems.hub_rows import pick
 from selfimprove.problems.jsonl_rows import messages_of, reference_of
@@ -27,7 +27,7 @@ from selfimprove.registry import register
 
 @register("math500", paper="2305.20050")
 @dataclass
-class Math500(Published, Task):
+class Math500(Published):
     path: str = "HuggingFaceH4/MATH-500"
     """Hub id, or a local file or folder with the column problem, and answer or solution (boxed)."""
     split: str = "test"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.interfaces import Roles, Task
+from selfimprove.interfaces import Roles
 from selfimprove.problems import answers
 from selfimprove.problems.hub_rows import pick
 from selfimprove.problems.jsonl_rows import clean, messages_of, reference_of
@@ -29,7 +29,7 @@ LETTERS = "ABCDEFGHIJ"
 
 @register("mmlu_pro", paper="2406.01574")
 @dataclass
-class MmluPro(Published, Task):
+class MmluPro(Published):
     path: str = "TIGER-Lab/MMLU-Pro"
     """Hub id, or a local file or folder with the columns question, options and answer."""
     split: str = "test"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from selfimprove.interfaces import Roles, Task
+from selfimprove.interfaces import Roles
 from selfimprove.problems.hub_rows import columns
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Prompt
@@ -24,7 +24,7 @@ from selfimprove.registry import register
 
 @register("open_instructions")
 @dataclass
-class OpenInstructions(Published, Task):
+class OpenInstructions(Published):
     path: str = "databricks/databricks-dolly-15k"
     """Hub id, or a local file or folder: conversations, instruction and response, or prompt and completion."""
     skip_bad: int = 0

@@ -26,10 +26,10 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from selfimprove.errors import DataError, RecipeError
-from selfimprove.interfaces import Roles, Task
+from selfimprove.interfaces import Roles
 from selfimprove.problems.code_rows import program_of
 from selfimprove.problems.hub_rows import pick, read
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, source_of
@@ -57,10 +57,11 @@ _PROPOSAL = re.compile(r"```(?:python|py)\n(.*?)```.*?```inputs?\n(.*?)```", re.
 
 @register("python_programs", paper="2505.03335")
 @dataclass
-class PythonPrograms(Published, Task):
+class PythonPrograms(Published):
     path: str = "cruxeval-org/cruxeval"
     """Hub id, or a local file or folder: columns `code` (a function f), `input` (its arguments) and `output`."""
     split: str = "test"
+    per_row: ClassVar[int] = 3
     forms: str = "DAI"
     """Which problems there are: D deduction, A abduction, I induction."""
     cpu_seconds: int = 2

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
-from selfimprove.costs import Cost, count
+from selfimprove.costs import Cost, Given, count
 from selfimprove.errors import RecipeError
 from selfimprove.inference.chat import end_of, ending, prompts_ids
 from selfimprove.inference.decoding import decode
@@ -24,7 +24,7 @@ from selfimprove.interfaces import Context, Sampling
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
 from selfimprove.training.model_io import dtype_of, load, save
 from selfimprove.training.native.turns import Turn, batches, passes
-from selfimprove.training.options import Referenced, name_of, schedule_of, start_of
+from selfimprove.training.options import Referenced, name_of, online_cost, schedule_of, start_of
 from selfimprove.training.trl.trainer import arguments, diverged
 
 Item = TypeVar("Item")
@@ -47,6 +47,10 @@ class Drawn(Referenced):
     max_completion_length: int = 512
     """Tokens per completion."""
 
+    def cost(self, given: Given) -> Cost:
+        """Steps, completions and what rates them."""
+        return online_cost(self, given)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         rows = self.per_device_train_batch_size * self.gradient_accumulation_steps
@@ -63,11 +67,12 @@ class Drawn(Referenced):
 class Live:
     """The weights in training."""
 
-    def __init__(self, method: Drawn, context: Context, rows: int) -> None:
+    def __init__(self, method: Drawn, context: Context, rows: int, again: int = 1) -> None:
         """Load the weights that the method starts from.
 
         Args:
             rows: of one pass over the data, which decide the number of steps where max_steps is -1.
+            again: steps that are taken with the same rows.
 
         Raises:
             RecipeError: several processes are to train together.
@@ -81,7 +86,8 @@ class Live:
         self.schedule = schedule_of(method, context.seed)
         self.batch = self.schedule.per_device_train_batch_size
         self.rows_per_step = self.batch * self.schedule.gradient_accumulation_steps
-        self.steps, self.done = _planned(method, rows, self.rows_per_step), 0
+        passed = max(1, math.ceil(rows * method.num_train_epochs / self.rows_per_step)) * again
+        self.steps, self.done = method.max_steps if method.max_steps > 0 else passed, 0
         self.sampling = Sampling(temperature=method.temperature, max_completion_length=method.max_completion_length)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model, self.tokenizer = load(self.start)
@@ -277,10 +283,3 @@ class Live:
         self.log.metric("train/steps", self.done)
         count(Cost(steps=self.done))
         return save(self.model, self.tokenizer, self.folder, dtype_of(self.start))
-
-
-def _planned(method: Drawn, rows: int, size: int) -> int:
-    """Optimizer steps: what the method says, else as many as its passes over the data take."""
-    if method.max_steps > 0:
-        return method.max_steps
-    return max(1, math.ceil(rows * method.num_train_epochs / size)) * getattr(method, "num_iterations", 1)

@@ -11,12 +11,13 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Log
 from selfimprove.records import Checkpoint, Prompt
 from selfimprove.training.native.loop import Drawn, Live
 from selfimprove.training.native.turns import Turn, batches
-from selfimprove.training.options import name_of, reference_of
+from selfimprove.training.options import name_of, online_cost, reference_of
 
 
 @dataclass
@@ -29,6 +30,10 @@ class Clipped(Drawn):
     """How far the probability ratio may rise above 1."""
     num_iterations: int = 1
     """Updates on the same completions."""
+
+    def cost(self, given: Given) -> Cost:
+        """Steps, completions and what rates them."""
+        return online_cost(self, given, again=self.num_iterations)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -224,7 +229,7 @@ def reinforce(
     Raises:
         DataError: no data, or the loss is not a number.
     """
-    live = Live(method, context, rows)
+    live = Live(method, context, rows, method.num_iterations)
     critic = None if critic_learning_rate is None else Critic(live, critic_learning_rate)
     anchor = live.beside(reference_of(method, context)) if beta or penalty else None
     high, seen = method.epsilon if method.epsilon_high is None else method.epsilon_high, _Seen()
