@@ -94,7 +94,14 @@ def test_a_dry_run_prints_a_recipe_that_runs(command, tmp_path):
 def test_check_counts_samples_and_steps(command):
     code, out, _ = command("check", "quickstart")
     assert code == 0
-    assert "20,000 samples" in out and "200 training steps" in out
+    assert "at most 42,300 completions" in out and "200 training steps" in out
+
+
+def test_check_says_the_same_to_machines(command):
+    code, out, _ = command("check", "quickstart", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["at_most"] and found["hours"] is None and found["methods"]["optimization"] == ["sft"]
+    assert sum(part["completions"] for name, part in found["parts"].items() if name != "start") == 42300
 
 
 def test_show_has_the_options_with_their_help(command):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Sampling
 from selfimprove.methods.acquisition.structured_paths import StructuredPaths, _guidelines
@@ -73,7 +74,7 @@ def test_the_system_message_of_the_task_is_for_the_path_alone(
 
 
 def test_its_cost_counts_every_step() -> None:
-    assert StructuredPaths().samples == 25 * 3 + 20 * 4
+    assert StructuredPaths().cost(Given(flow=Flow(10, 10))).completions == 10 * (25 * 3 + 20 * 4)
     assert len(_guidelines()) == 25 == len({*_guidelines()})
 
 
