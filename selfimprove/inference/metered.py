@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from selfimprove.costs import Cost, count
 from selfimprove.interfaces import Engine, Log, Sampling
@@ -33,6 +34,9 @@ class Metered(Engine):
 
     def longest(self) -> int:
         return self.engine.longest()
+
+    def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:
+        return self.engine.embed(checkpoint, texts)
 
     def close(self) -> None:
         self.engine.close()
