@@ -8,9 +8,16 @@ VLLM_PIP := .venv-vllm/bin/python -m pip --quiet --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE :=
 TINY := $(basename $(notdir $(shell grep -L 'model: pretrained' recipes/*.yaml)))
 SEEDS := 0
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+# What rotates in CI, and whether it tries every point of faults: where the store differs from CI_BASE, or that is not
+# there to compare with.
+SHARE = $(shell git rev-list --count HEAD 2>/dev/null || echo 0)
+CI_BASE ?= HEAD~1
+ALL_FAULTS = $(shell git diff --quiet $(CI_BASE) -- selfimprove/store 2>/dev/null || echo --all-faults)
+PASSED := .pytest_cache/test-full.passed
 BENCHES := startup overhead same_work controls quickstart_seeds
 
-.PHONY: help run test test-recipes test-runs test-faults test-slow test-vllm check tables bench bench-recipes clean
+.PHONY: help run test test-ci test-full test-recipes test-runs test-faults test-slow test-vllm check tables bench bench-recipes clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -18,22 +25,29 @@ help: ## show this list
 run: .venv/installed ## set up .venv, install, run the quickstart
 	$(BIN)/selfimprove run quickstart
 
-test: .venv/developed ## set up .venv with the developer's tools, run the tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+test: .venv/developed ## set up .venv with the developer's tools, run the quick tests
+	$(PYTEST)
+
+test-ci: .venv/developed ## run what CI runs: all but slow tests; of recipes and points of faults share number SHARE
+	$(PYTEST) -m "not slow and not gpu and not vllm" --share $(SHARE) $(ALL_FAULTS)
+
+test-full: check ## run everything, for hours; goes on where it stopped
+	$(PYTEST) -m "not gpu and not vllm" --all-faults --go-on $(PASSED)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz_recipes.py 10000
+	rm $(PASSED)
 
 test-recipes: .venv/developed ## run one round of every shipped recipe on the tiny model
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m recipes
+	$(PYTEST) -m recipes
 
 test-runs: .venv/developed ## run the tests that carry out whole runs
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "runs and not faults and not slow"
+	$(PYTEST) -m "runs and not faults and not slow"
 
 test-faults: .venv/developed ## run the sweeps of kills, full disks, damaged files and mutated recipes
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "faults and not slow"
-	OMP_NUM_THREADS=1 $(BIN)/selfimprove selftest --full
+	$(PYTEST) -m "faults and not slow" --all-faults
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz_recipes.py 1000
 
 test-slow: .venv/developed ## run the tests that take minutes
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
+	$(PYTEST) -m slow
 
 test-vllm: .venv-vllm/ready ## run the tests of the engine vllm, with vLLM's CPU build in .venv-vllm
 	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -m vllm tests/methods/engine/vllm

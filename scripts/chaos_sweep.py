@@ -37,14 +37,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.scratch) as folder, rehearse(Path(folder)) as rehearsal:
         faults = Table("fault", "points", "states resumed", "runs that differ or fail", "steps done again", "seconds")
         rows = []
-        for row in sweep.sweep(rehearsal, given.kinds, given.every, given.jobs):
+        points = range(0, len(rehearsal.operations), given.every)
+        for row in sweep.sweep(rehearsal, given.kinds, points, given.jobs):
             rows.append(asdict(row))
             broken += row.wrong + [f"{row.kind}: finished steps were done again"] * bool(row.redone)
             cells = (row.points, row.resumed, len(row.wrong), row.redone, f"{row.seconds:.0f}")
             faults.add_row(row.kind, *map(str, cells))
         out.print(faults)
         ends = ("redone", "refused", "mended", "harmless", "SILENT")
-        found = list(sweep.damages(rehearsal, given.every, given.jobs))
+        found = list(sweep.damages(rehearsal, sweep.cases(rehearsal)[:: given.every], given.jobs))
         damages = Table("damage", "files", *ends, "seen by verify")
         for damage in sweep.DAMAGES:
             part = [one for one in found if one.damage == damage]

@@ -264,6 +264,10 @@ def chaos(
 
 def selftest(
     full: Annotated[bool, typer.Option("--full", help="Every point and every damage; takes minutes.")] = False,
+    share: Annotated[
+        int | None,
+        typer.Option("--share", metavar="N", help="The points and damages that CI takes of commit number N."),
+    ] = None,
 ) -> None:
     """Try on this machine what is promised of a run: kills, power cuts, full disks, damaged files, two at once."""
     from selfimprove.trials.selftest import selftest as tried
@@ -271,7 +275,7 @@ def selftest(
     failed, table = list[str](), Table()
     for column in ("promise", "tried", "result", "seconds"):
         table.add_column(column, overflow="fold")
-    for result in tried(full):
+    for result in tried(full, share):
         err.print(f"{result.promise}: {result.tried}, {result.seconds:.0f} s", soft_wrap=True)
         failed += result.failed
         said = f"{len(result.failed)} FAILED" if result.failed else "held"

@@ -128,6 +128,8 @@ class State:
     hits: int = 0
     seen: list[str] = field(default_factory=list)
     """The names of all operations so far."""
+    places: list[Path] = field(default_factory=list)
+    """What each of them was about to change."""
 
 
 _state: State | None = None
@@ -150,6 +152,7 @@ def hit(name: str, path: Path, handle: int | None = None, data: bytes = b"") -> 
     """A durable operation is about to happen; `data` is what it would write to `handle`."""
     now = state()
     now.seen.append(name)
+    now.places.append(path)
     if not fnmatch.fnmatch(name, now.pattern):
         return
     number, now.hits = now.hits, now.hits + 1

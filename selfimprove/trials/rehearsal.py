@@ -7,6 +7,7 @@ All else is the code of any run.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import random
@@ -104,6 +105,8 @@ class Rehearsal:
     """Its files, see `contents`."""
     operations: list[str]
     """The names of its durable operations."""
+    steps: list[str]
+    """The kind of step that each of them belongs to, `step_of`."""
     seconds: float
 
     def begin(self, root: Path) -> RunDir:
@@ -129,15 +132,19 @@ def rehearse(scratch: Path) -> Iterator[Rehearsal]:
     try:
         _weights(scratch / "start", 0.2)
         (scratch / "rehearsal.yaml").write_text(RECIPE.replace("START", str(scratch / "start")))
-        made = Rehearsal(scratch, scratch / "whole", {}, [], 0.0)
+        made = Rehearsal(scratch, scratch / "whole", {}, [], [], 0.0)
         with fault("*:-1:kill"):
             began = time.monotonic()
             Runner(made.begin(made.whole), Silent()).run()
             made.seconds = time.monotonic() - began
             made.operations = list(failpoints.state().seen)
+            made.steps = [step_of(path, made.whole) for path in failpoints.state().places]
         made.image = contents(made.whole)
+        gc.collect()
+        gc.freeze()  # what is imported stays; going through it in each collection was a third of a run's time
         yield made
     finally:
+        gc.unfreeze()
         compose.load = load
         for place in methods:
             del registry.METHODS[place]
@@ -151,6 +158,18 @@ def fault(spec: str, root: Path | None = None) -> Iterator[None]:
         yield
     finally:
         del os.environ[failpoints.SWITCH], os.environ[failpoints.ROOT]
+
+
+def step_of(path: Path, root: Path) -> str:
+    """The kind of step that a path in a run folder belongs to; of what lies in no step, the file.
+
+    `round_002/.gate.partial/metrics.json` and `round_001/gate` belong to `gate`, `.summary.json.new` to `summary.json`.
+    """
+    parts = path.relative_to(root).parts if path.is_relative_to(root) else ()
+    first, *inside = parts or ("the folder itself",)
+    if not first.startswith("round_"):
+        return first.removeprefix(".").removesuffix(".new")
+    return inside[0].strip(".").split(".")[0] if inside else "round"
 
 
 def contents(root: Path) -> dict[str, str]:

@@ -39,17 +39,28 @@ class Result:
     seconds: float
 
 
-def selftest(full: bool = False, jobs: int = 2) -> Iterator[Result]:
-    """Try every promise; without `full` at a part of the points, in half a minute or so."""
+def selftest(full: bool = False, share: int | None = None, jobs: int = 2) -> Iterator[Result]:
+    """Try every promise: at every point, at those of a share, or else at a few, in half a minute or so."""
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=place) as folder, rehearse(Path(folder)) as given:
-        for row in sweep.sweep(given, failpoints.KINDS, every=1 if full else 97, jobs=jobs):
+        points, damaged = _chosen(given, full, share)
+        for row in sweep.sweep(given, failpoints.KINDS, points, jobs):
             failed = row.wrong + [f"{row.redone} finished steps were done again"] * bool(row.redone)
             tried = f"{row.points} of {len(given.operations)} durable operations, {row.resumed} new states"
             yield Result(PROMISES[row.kind], tried, failed, row.seconds)
-        yield _timed("a damaged file is found: refused, done again, or made anew", lambda: _damages(given, full, jobs))
-        yield _timed("one process at a time works on a run, and no lock is left behind", lambda: _lock(given, full))
+        yield _timed(
+            "a damaged file is found: refused, done again, or made anew", lambda: _damages(given, damaged, jobs)
+        )
+        yield _timed("one process at a time works on a run, and no lock is left behind", lambda: lock(given, full))
     yield _timed("a program of the model reaches no file, network or process", _sandbox)
+
+
+def _chosen(given: Rehearsal, full: bool, share: int | None) -> tuple[list[int], list[tuple[str, str]]]:
+    """The points and the damages that are tried."""
+    if share is not None:
+        return sweep.share_of_points(given, share), sweep.share_of_cases(given, share)
+    every = list(range(len(given.operations)))
+    return (every, sweep.cases(given)) if full else (every[::97], sweep.cases(given)[::61])
 
 
 def _timed(promise: str, work: Callable[[], tuple[str, list[str]]]) -> Result:
@@ -58,8 +69,8 @@ def _timed(promise: str, work: Callable[[], tuple[str, list[str]]]) -> Result:
     return Result(promise, tried, failed, time.monotonic() - began)
 
 
-def _damages(given: Rehearsal, full: bool, jobs: int) -> tuple[str, list[str]]:
-    found = list(sweep.damages(given, every=1 if full else 61, jobs=jobs))
+def _damages(given: Rehearsal, chosen: list[tuple[str, str]], jobs: int) -> tuple[str, list[str]]:
+    found = list(sweep.damages(given, chosen, jobs))
     ended = Counter(one.ended for one in found)
     tried = f"{len(found)} damages: {', '.join(f'{count} {name}' for name, count in sorted(ended.items()))}"
     return tried, [f"{one.damage} of {one.file}: {one.said or 'used as it was'}" for one in found if not one.held]
@@ -77,7 +88,7 @@ def _sandbox() -> tuple[str, list[str]]:
         return f"not available, so programs are not run: {error}", []
 
 
-def _lock(given: Rehearsal, full: bool) -> tuple[str, list[str]]:
+def lock(given: Rehearsal, full: bool) -> tuple[str, list[str]]:
     """Two processes take the lock of a run over and over; who has it notes the other's presence."""
     rounds = 1000 if full else 50
     folder, inside = RunDir(given.whole), given.scratch / "inside"

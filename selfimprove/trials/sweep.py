@@ -35,6 +35,8 @@ from selfimprove.trials.rehearsal import Rehearsal, contents, fault
 
 CHUNK = 40
 """Points that one run is broken at, each time in a fork of it."""
+SHARES = 4
+"""A share takes each fourth point and damage."""
 
 
 def _state(root: Path) -> str:
@@ -101,11 +103,23 @@ class Row:
     seconds: float = 0.0
 
 
+def share_of_points(given: Rehearsal, share: int) -> list[int]:
+    """Of each kind of operation in each kind of step one point, and every fourth of all; another `share`, other points.
+
+    Four shares in a row take every point.
+    """
+    groups = dict[tuple[str, str], list[int]]()
+    for point, kind in enumerate(zip(given.steps, given.operations, strict=True)):
+        groups.setdefault(kind, []).append(point)
+    fourth = range(share % SHARES, len(given.operations), SHARES)
+    return sorted({*fourth, *(points[share % len(points)] for points in groups.values())})
+
+
 def sweep(
-    given: Rehearsal, kinds: Sequence[str] = failpoints.KINDS, every: int = 1, jobs: int = 2, first: int = 0
+    given: Rehearsal, kinds: Sequence[str] = failpoints.KINDS, points: Sequence[int] | None = None, jobs: int = 2
 ) -> Iterator[Row]:
-    """Try each kind of fault at every durable operation, or at each `every`-th one from `first` on."""
-    points = range(first, len(given.operations), every)
+    """Try each kind of fault at each of these durable operations, by default at all of them."""
+    points = range(len(given.operations)) if points is None else points
     chunks = [points[i : i + CHUNK] for i in range(0, len(points), CHUNK)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
         for kind in kinds:
@@ -290,12 +304,22 @@ class Damage:
         return self.ended == "harmless" or (self.ended != "SILENT" and self.seen)
 
 
-def damages(given: Rehearsal, every: int = 1, jobs: int = 2) -> Iterator[Damage]:
-    """Damage each file of the undisturbed run in each way, or each `every`-th of these, and resume it."""
+def cases(given: Rehearsal) -> list[tuple[str, str]]:
+    """Each file of the undisturbed run, with each damage."""
     files = [name for name in given.image if not given.image[name].startswith("->")]
-    cases = [(file, damage) for file in [*files, "champion"] for damage in DAMAGES]
+    return [(file, damage) for file in [*files, "champion"] for damage in DAMAGES]
+
+
+def share_of_cases(given: Rehearsal, share: int) -> list[tuple[str, str]]:
+    """A fourth of the cases: two damages of each file, other ones in each share, and each damage of a fourth of all."""
+    places = {case: divmod(number, len(DAMAGES)) for number, case in enumerate(cases(given))}
+    return [case for case, (file, damage) in places.items() if (file + damage) % SHARES == share % SHARES]
+
+
+def damages(given: Rehearsal, chosen: Sequence[tuple[str, str]] | None = None, jobs: int = 2) -> Iterator[Damage]:
+    """Damage a file of the undisturbed run and resume it, for each of these cases, by default for all of them."""
     with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
-        yield from pool.map(partial(_damaged, given), cases[::every], chunksize=4)
+        yield from pool.map(partial(_damaged, given), cases(given) if chosen is None else chosen, chunksize=4)
 
 
 def _damaged(given: Rehearsal, case: tuple[str, str]) -> Damage:

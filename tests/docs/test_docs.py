@@ -199,8 +199,8 @@ def test_the_pins_of_the_core_are_what_the_tests_run_with() -> None:
 
 def test_ci_runs_these_commands_and_nothing_else() -> None:
     lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")]
-    suites = ["make check", "make test", "make test-runs", "make test-recipes", "make test-faults"]
-    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', *suites]
+    commands = ["make .venv/developed", "make --jobs 2 --keep-going check test-ci"]
+    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', *commands]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
 
 
@@ -212,6 +212,37 @@ def test_make_check_and_make_test_hide_nothing() -> None:
     assert not re.search(r"--ignore|--deselect|\|\| true|-k ", plan)
 
 
+@pytest.mark.parametrize(("base", "all_faults"), [("HEAD", False), ("no-such-commit", True)])
+def test_ci_leaves_out_slow_tests_only_and_tries_every_fault_where_the_store_changed(
+    tmp_path: Path, base: str, all_faults: bool
+) -> None:
+    """In a clone with one commit more than CI_BASE; without anything to compare with, every fault is tried."""
+    store = tmp_path / "selfimprove" / "store"
+    store.mkdir(parents=True)
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+
+    def planned(base: str) -> str:
+        command = ["make", "-n", "test-ci", f"CI_BASE={base}"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    def commit() -> None:
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
+            subprocess.run([*git, *words], cwd=tmp_path, check=True)
+
+    (store / "seal.py").write_text("1")
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text("")
+    commit()
+    tests = 'pytest -n 2 --dist worksteal -m "not slow and not gpu and not vllm" --share 1'
+    assert tests in planned(base)
+    assert ("--all-faults" in planned(base)) == all_faults
+    (store / "seal.py").write_text("2")
+    assert "--share 1 --all-faults" in planned(base)
+    commit()
+    assert "--share 2 --all-faults" in planned("HEAD~1") and "--share 2 \n" in planned("HEAD")
+
+
 def test_the_slow_tests_are_left_out_by_default() -> None:
     options = PROJECT["tool"]["pytest"]["ini_options"]
     assert "not slow and not gpu and not recipes and not runs and not faults" in options["addopts"]
@@ -220,7 +251,9 @@ def test_the_slow_tests_are_left_out_by_default() -> None:
         "gpu",
         "recipes",
         "runs",
+        "share(n)",
         "slow",
+        "sweep",
         "vllm",
     }
 

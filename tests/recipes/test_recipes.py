@@ -1,10 +1,12 @@
 """Every shipped recipe composes, and runs one round for real on the tiny model."""
 
+import itertools
 import json
 import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from selfimprove.loop.begin import create
 from selfimprove.loop.loop import Runner
@@ -18,7 +20,47 @@ REAL = {name for name in NAMES if "- model: pretrained" in (compose.shipped() / 
 QUICK = ("quickstart",)
 """These are in the quick suite; the others have the marker `recipes`."""
 ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.recipes) for name in NAMES]
-ROUNDS = [one for name, one in zip(NAMES, ALL, strict=True) if name not in REAL]
+SIDE_BY_SIDE = ("task", "acquisition", "reward", "selection", "optimization")
+"""The slots whose methods hand records to each other, in this order."""
+
+
+def held(recipe: dict[str, list[str]]) -> set[tuple[str, ...]]:
+    """Every method of a recipe, and every two that follow each other on the way of the records."""
+    methods = {(slot, name) for slot, names in recipe.items() for name in names}
+    line = [f"{slot} {name}" for slot in SIDE_BY_SIDE for name in recipe.get(slot, ())]
+    return methods | {*itertools.pairwise(line)}
+
+
+def cover(recipes: dict[str, dict[str, list[str]]]) -> list[str]:
+    """Recipes that hold whatever any recipe holds, few of them: again and again the one that adds most."""
+    left, chosen = set().union(*map(held, recipes.values())), list[str]()
+    while left:
+        best = max(sorted(recipes), key=lambda name: len(held(recipes[name]) & left))
+        left -= held(recipes[best])
+        chosen.append(best)
+    return chosen
+
+
+def named(name: str) -> dict[str, list[str]]:
+    """The methods that the defaults of a recipe name, for each slot."""
+    defaults = yaml.safe_load((compose.shipped() / f"{name}.yaml").read_text())["defaults"]
+    lines = [line for line in defaults if isinstance(line, dict)]
+    return {slot: [names] if isinstance(names, str) else names or [] for line in lines for slot, names in line.items()}
+
+
+TINY = {name: named(name) for name in NAMES if name not in REAL}
+ALWAYS = cover(TINY)
+"""In CI one round of these is always run, of the others of a fourth, which rotates."""
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    if name in QUICK:
+        return []
+    others = [other for other in TINY if other not in ALWAYS and other not in QUICK]
+    return [pytest.mark.recipes, *([pytest.mark.share(others.index(name))] if name in others else [])]
+
+
+ROUNDS = [pytest.param(name, marks=marks(name)) for name in TINY]
 SMALLER = {
     "rounds": 1,
     "gate_problems": 12,
@@ -120,6 +162,29 @@ def cache(tmp_path_factory):
 
 def test_the_exceptions_are_recipes_that_run_here():
     assert {*MORE, *RANDOM} <= {*NAMES} - REAL
+
+
+def test_a_cover_holds_everything_and_is_small():
+    recipes = {
+        "a": {"task": ["sums"], "reward": ["verifier"], "optimization": ["sft"]},
+        "b": {"task": ["sums"], "reward": ["verifier"], "selection": ["top"], "optimization": ["sft"]},
+        "c": {"task": ["sums"], "reward": [], "selection": ["top"], "optimization": ["dpo"], "gate": ["ratchet"]},
+        "d": {"task": ["sums"], "reward": ["verifier"], "optimization": ["sft"], "gate": ["ratchet"]},
+    }
+    assert held(recipes["c"]) == {
+        *(("task", "sums"), ("selection", "top"), ("optimization", "dpo"), ("gate", "ratchet")),
+        *(("task sums", "selection top"), ("selection top", "optimization dpo")),
+    }
+    # b and c have 7 and 6 each; then only the pair verifier and sft is left, which a has, and d as well
+    assert cover(recipes) == ["b", "c", "a"]
+    assert cover({"a": recipes["a"], "twin": recipes["a"]}) == ["a"]
+
+
+def test_the_recipes_of_each_share_hold_every_method_and_pair():
+    assert set().union(*(held(TINY[name]) for name in ALWAYS)) == set().union(*map(held, TINY.values()))
+    assert len(ALWAYS) < len(TINY)
+    resting = [mark.args[0] % 4 for one in ROUNDS for mark in one.marks if mark.name == "share"]
+    assert len(resting) == len(TINY) - len({*ALWAYS, *QUICK}) and {*resting} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""The fuzzer of recipes: a few cases in each quick suite, 2,000 in the slow one, more by scripts/fuzz_recipes.py."""
+"""The fuzzer of recipes: a few cases in each quick suite, 300 in CI, 2,000 in the slow one, more by scripts/fuzz_recipes.py."""
 
 from __future__ import annotations
 
@@ -46,6 +46,15 @@ def test_a_case_follows_from_its_number(fuzzer: ModuleType) -> None:
     text = compose.find("quickstart").read_text(encoding="utf-8")
     made = [fuzzer.mutated(text, ["gate", "seed"], random.Random(f"0:{n}")) for n in (1, 2, 1)]
     assert made[0] == made[2] != made[1] != text
+
+
+@pytest.mark.faults
+def test_the_mutants_of_a_share(fuzzer: ModuleType, pytestconfig: pytest.Config) -> None:
+    """In CI other ones for each commit."""
+    share = pytestconfig.getoption("share") or 0
+    ended, wrong = fuzzer.fuzz(300, seed=share)
+    assert not wrong, wrong[0]
+    assert sum(ended.values()) == 300 and ended[2] > 150
 
 
 @pytest.mark.slow

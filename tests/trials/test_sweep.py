@@ -12,8 +12,8 @@ from selfimprove.logs import Silent
 from selfimprove.loop.loop import Runner
 from selfimprove.report.verify import verify
 from selfimprove.store import failpoints
-from selfimprove.trials import sweep
-from selfimprove.trials.rehearsal import Rehearsal, contents, fault, rehearse
+from selfimprove.trials import selftest, sweep
+from selfimprove.trials.rehearsal import Rehearsal, contents, fault, rehearse, step_of
 
 pytestmark = pytest.mark.faults
 
@@ -38,24 +38,68 @@ def test_the_rehearsal_goes_through_every_kind_of_step_and_operation(given: Rehe
     assert contents(other.root) == given.image, "two undisturbed runs differ"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", failpoints.KINDS)
-def test_faults_here_and_there(given: Rehearsal, kind: str) -> None:
-    first = 11 * failpoints.KINDS.index(kind)
-    [row] = sweep.sweep(given, [kind], every=230, first=first)
-    assert row.points >= 2 and not row.wrong and not row.redone
+def test_faults(
+    given: Rehearsal, kind: str, pytestconfig: pytest.Config, record_property: Callable[[str, object], None]
+) -> None:
+    """At a few points; in CI at those of its share, with --all-faults at all."""
+    share, every = pytestconfig.getoption("share"), range(len(given.operations))
+    points = every[11 * failpoints.KINDS.index(kind) :: 230] if share is None else sweep.share_of_points(given, share)
+    points = every if pytestconfig.getoption("all_faults") else points
+    [row] = sweep.sweep(given, [kind], points, jobs=1)
+    record_property(f"points of the fault {kind}, of {len(every)}", row.points)
+    assert row.points == len(points) >= 2 and not row.wrong and not row.redone
 
 
-def test_damages_here_and_there(given: Rehearsal) -> None:
-    found = list(sweep.damages(given, every=131))
+@pytest.mark.sweep
+def test_damages(given: Rehearsal, pytestconfig: pytest.Config, record_property: Callable[[str, object], None]) -> None:
+    share, every = pytestconfig.getoption("share"), sweep.cases(given)
+    cases = every[::131] if share is None else sweep.share_of_cases(given, share)
+    found = list(sweep.damages(given, every if pytestconfig.getoption("all_faults") else cases, jobs=1))
+    record_property(f"damaged files, of {len(every)}", len(found))
     assert len(found) >= 6 and not [one for one in found if not one.held]
+
+
+def test_two_processes_never_work_on_one_run(given: Rehearsal) -> None:
+    assert selftest.lock(given, full=True) == ("2 processes, 1000 starts each", [])
+
+
+def test_four_shares_in_a_row_take_everything(given: Rehearsal) -> None:
+    """And each of them one point of every kind of operation in every kind of step, and every damage."""
+    points, cases = [], []
+    kinds = set(zip(given.steps, given.operations, strict=True))
+    for share in range(7, 11):
+        points.append(sweep.share_of_points(given, share))
+        cases.append(sweep.share_of_cases(given, share))
+        assert {(given.steps[point], given.operations[point]) for point in points[-1]} == kinds
+        assert len(points[-1]) < len(given.operations) / 2 and 4 * len(cases[-1]) == len(sweep.cases(given))
+        assert {damage for _, damage in cases[-1]} == set(sweep.DAMAGES)
+    assert sorted(set().union(*points)) == list(range(len(given.operations)))
+    assert sorted(case for part in cases for case in part) == sorted(sweep.cases(given))
+    assert points[0] == sweep.share_of_points(given, 7)
+
+
+def test_the_step_of_an_operation(tmp_path: Path) -> None:
+    names = {
+        "round_002/.gate.partial/metrics.json": "gate",
+        "round_002/gate": "gate",
+        "round_001/.acquisition.journal": "acquisition",
+        "round_001/.optimization.training/new": "optimization",
+        "round_001": "round",
+        ".summary.json.new": "summary.json",
+        "ledger.jsonl": "ledger.jsonl",
+    }
+    assert {name: step_of(tmp_path / name, tmp_path) for name in names} == names
+    assert step_of(tmp_path, tmp_path) == step_of(tmp_path.parent, tmp_path) == "the folder itself"
 
 
 def test_a_sweep_notices_what_is_wrong(given: Rehearsal, tmp_path: Path) -> None:
     """With another run to compare with, every point is a fault, also where the state was resumed before."""
     shutil.copy(given.scratch / "rehearsal.yaml", tmp_path)
-    other = Rehearsal(tmp_path, given.whole, {**given.image, "recipe.yaml": ""}, given.operations, 0.0)
+    other = Rehearsal(tmp_path, given.whole, {**given.image, "recipe.yaml": ""}, given.operations, given.steps, 0.0)
     for new in (True, False):
-        [row] = sweep.sweep(other, ["kill"], every=400)
+        [row] = sweep.sweep(other, ["kill"], range(0, len(given.operations), 400))
         assert len(row.wrong) == row.points >= 1 and "recipe.yaml differ" in row.wrong[0]
         assert row.resumed == (row.points if new else 0)
 
