@@ -23,6 +23,7 @@ LONGEST_FIRST = ("sweep", "recipes", "slow", "faults", "runs")
 """Workers steal the last half of the longest queue: what is long comes first, so that they end at the same time."""
 SHARES = 4
 SNAPSHOT = "passed-before"
+HEAVY = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -108,9 +109,16 @@ def _fingerprint() -> str:
     return found.hexdigest()
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is imported stays: a collection of garbage need not go through it, each time that a run asks for one."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """What torch and its relatives leave behind is there for good: a collection need not go through it each time."""
-    if "trl.trainer.sft_trainer" in sys.modules and not gc.get_freeze_count():
+    """The same for torch and its relatives, once a test has loaded them."""
+    if "trl.trainer.sft_trainer" in sys.modules and not item.config.stash.get(HEAVY, False):
+        item.config.stash[HEAVY] = True
         gc.collect()
         gc.freeze()
