@@ -67,11 +67,17 @@ def test_with_equal_context_and_weights_there_is_nothing_to_learn(
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_the_student_comes_nearer_to_the_teacher(setting: Callable, questions: list[Prompt], alpha: float) -> None:
-    given = setting(roles=Hinted("it is {answer}. "))
-    SelfDistillation(**SHORT, alpha=alpha, teacher="start", max_steps=12).optimize(questions, given)
-    found = given.log.metrics
-    assert found["train/divergence_last"] < found["train/divergence_first"] / 2
-    assert (found["train/steps"], found["train/taught"]) == (12, 1.0)
+    """Than one that is not trained and says the same at first: how far apart they are differs with what was drawn."""
+    apart = []
+    for name, rate in (("still", 0.0), ("here", SHORT["learning_rate"])):
+        given = setting(name, roles=Hinted("it is {answer}. "))
+        options = {**SHORT, "learning_rate": rate, "alpha": alpha, "teacher": "start", "max_steps": 12}
+        SelfDistillation(**options).optimize(questions[:4], given)
+        found = given.log.metrics
+        assert (found["train/steps"], found["train/taught"]) == (12, 1.0)
+        apart.append((found["train/divergence_first"], found["train/divergence_last"]))
+    still, here = apart
+    assert still[0] == here[0] and here[1] < 0.85 * min(still)
 
 
 def test_an_average_that_takes_all_of_the_new_weights_is_the_last_ones(
