@@ -17,18 +17,18 @@ Differs: `generate` prefills every sample and keeps finished rows; its greedy te
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from selfimprove.errors import DeviceError, EngineError
+from selfimprove.errors import DeviceError, EngineError, RecipeError
 from selfimprove.inference import token_scores, weights
-from selfimprove.inference.chat import end_of, ending, prompts_ids
-from selfimprove.inference.decoding import Draw, decode
+from selfimprove.inference.asks import Job, answers, jobs_of, policies
+from selfimprove.inference.decoding import decode_rows
 from selfimprove.inference.weights import context_of
-from selfimprove.interfaces import Engine, Log, Sampling
-from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.interfaces import ABILITIES, Ask, Engine, Log
+from selfimprove.records import Checkpoint, Rollout
 from selfimprove.registry import register
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
@@ -38,6 +38,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 @dataclass
 class Transformers(Engine):
     portion: ClassVar[int] = 4096
+    can: ClassVar[frozenset[str]] = frozenset(ABILITIES)
     batch_size: int = 1024
     """Completions decoded together; where a device's memory runs out it is halved, and a line says what fits."""
     max_completion_length: int = 512
@@ -53,36 +54,58 @@ class Transformers(Engine):
         self._loaded: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
         self._fitting = 0  # completions that fit into the memory together, where `batch_size` did not; 0: it did
 
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
+    def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
+        groups: list[list[Rollout]] = [[] for _ in asks]
+        done, left = 0, sum(ask.n for ask in asks)
+        for places in policies(asks):
+            some = [asks[i] for i in places]
+            model, tokenizer = self._load(some[0].checkpoint)
+            beside = self._beside(some[0], tokenizer)
+            mine, jobs = jobs_of(some, tokenizer, self.max_completion_length)
+            context = min(context_of(one) for one in (model, *beside.values()))
+            full = [job for job in jobs if len(job.prompt) >= context]  # a judge's prompt with an attempt that ran on
+            if len(full) == len(jobs):
+                full = []  # all of them: decoding says what is wrong
+            for job in full:
+                job.leave()
+            jobs, left = [job for job in jobs if not job.drawn], left - sum(ask.n for ask in some)
+            total = done + left + sum(len(job.places) for job in jobs)
+            for drawn in self._decode(jobs, model, tokenizer, beside, log):
+                done += drawn
+                log.progress(done, total, "samples")
+            if full:
+                log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
+            for i, group in zip(places, answers(some, mine, tokenizer, self.max_completion_length), strict=True):
+                groups[i] = group
+        return groups
+
+    def _decode(
+        self, jobs: Sequence[Job], model: Any, tokenizer: Any, beside: dict[str, Any], log: Log
+    ) -> Iterator[int]:
+        """Draw batch by batch what the jobs want; yields how many completions a batch had."""
         import torch
 
-        model, tokenizer = self._load(checkpoint)
-        rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
-        ids = [tuple(one) for one in prompts_ids(tokenizer, [prompt.prompt for prompt in prompts])]
-        context = context_of(model)
-        full = {one for one in ids if len(one) >= context}  # a judge's prompt with an attempt that ran on and on
-        if len(full) == len(set(ids)):
-            full = set()  # all of them: decoding says what is wrong
-        order = sorted(set(ids) - full, key=lambda one: (len(one), one))
-        drawn = {one: [Draw([], 0.0, 0, None)] * rows for one in full}
-        place, done, tried = 0, 0, 0
-        while place < len(order):
-            size = self._fitting or self.batch_size
-            batch = order[place : place + max(1, size // rows)]
-            each = min(rows - done, size)  # a part of one prompt's samples, where not all of them fit
+        wanted = [job.rows for job in jobs]
+        place, tried = 0, 0
+        while place < len(jobs):
+            size, start = self._fitting or self.batch_size, len(jobs[place].drawn)
+            batch = wanted[place][start : start + size]  # a part of one prompt's, where not all of them fit
+            after = place + 1
+            while after < len(jobs) and len(batch) + len(wanted[after]) <= size:
+                batch += wanted[after]
+                after += 1
             try:
-                groups = decode(model, tokenizer, batch, each, sampling, self.max_completion_length, seed, done)
+                drawn = decode_rows(model, tokenizer, batch, beside)
             except torch.OutOfMemoryError as error:
-                tried, self._fitting = tried or size, len(batch) * each // 2
+                tried, self._fitting = tried or size, len(batch) // 2
                 if not self._fitting:
                     raise EngineError(
-                        f"the device has no memory left for a single completion after a prompt of {len(batch[0])} "
-                        "tokens: lower engine.transformers.max_completion_length, or take a smaller model"
+                        f"the device has no memory left for a single completion after a prompt of "
+                        f"{len(batch[0].prompt)} tokens: lower engine.transformers.max_completion_length, or take a "
+                        "smaller model"
                     ) from error
-                groups = None
-            if groups is None:  # only here what the failed batch held is free
+                drawn = None
+            if drawn is None:  # only here what the failed batch held is free
                 torch.cuda.empty_cache()
                 continue
             if tried:
@@ -91,30 +114,24 @@ class Transformers(Engine):
                     f"set engine.transformers.batch_size={size}"
                 )
                 tried = 0
-            for one, group in zip(batch, groups, strict=True):
-                drawn.setdefault(one, []).extend(group)
-            done = (done + each) % rows
-            place += 0 if done else len(batch)
-            log.progress(place * rows + done, len(order) * rows, "samples")
-        if full:
-            log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
-        usual = end_of(tokenizer)
-        texts = {
-            one: tokenizer.batch_decode([draw.tokens for draw in group], skip_special_tokens=True)
-            for one, group in drawn.items()
-        }
-        return [
-            [
-                Rollout(
-                    prompt=prompt,
-                    completion=[{"role": "assistant", "content": texts[one][i % rows]}],
-                    logprobs={"sum": round(drawn[one][i % rows].logprob, 4), "count": drawn[one][i % rows].count},
-                    info=ending(tokenizer, usual, drawn[one][i % rows].end),
+            yield len(drawn)
+            for i in range(place, after):
+                rest = len(wanted[i]) - len(jobs[i].drawn)
+                jobs[i].drawn += drawn[:rest]
+                drawn = drawn[rest:]
+            place = after if len(jobs[after - 1].drawn) == len(wanted[after - 1]) else after - 1
+
+    def _beside(self, ask: Ask, tokenizer: Any) -> dict[str, Any]:
+        """The models that run in step with the one that draws, by their names in its shape."""
+        models = {}
+        for name in ask.sampling.shape.beside if ask.sampling.shape else ():
+            models[name], other = self._load(ask.beside[name])
+            if other.get_vocab() != tokenizer.get_vocab():
+                raise RecipeError(
+                    f"{type(ask.sampling.shape).__name__}: {ask.beside[name].path} has other tokens than "
+                    f"{ask.checkpoint.path}, so they cannot run in step"
                 )
-                for i in range(n)
-            ]
-            for prompt, one in zip(prompts, ids, strict=True)
-        ]
+        return models
 
     def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"

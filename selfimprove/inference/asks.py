@@ -1,0 +1,112 @@
+"""From requests to what has to be drawn, each thing once, and back: used by the engines that run weights here."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfimprove.errors import RecipeError
+from selfimprove.inference.chat import end_of, ending, prompts_ids
+from selfimprove.inference.decoding import Draw, Row
+from selfimprove.interfaces import Ask, Engine, Sampling
+from selfimprove.records import Rollout
+
+Key = tuple[int, Sampling, int, int]
+"""What tells the completions of one prompt from each other: number, sampling, limit and seed."""
+
+
+@dataclass
+class Job:
+    """All that one policy draws after one prompt."""
+
+    prompt: tuple[int, ...]
+    places: dict[Key, int] = field(default_factory=dict)
+    drawn: list[Draw] = field(default_factory=list)
+    """As many as `places` says, in that order, once they are drawn."""
+
+    @property
+    def rows(self) -> list[Row]:
+        return [Row(self.prompt, *key) for key in self.places]
+
+    def leave(self) -> None:
+        """No completion: the prompt leaves no room for one."""
+        self.drawn = [Draw([], 0.0, 0, None) for _ in self.places]
+
+
+def refuse(engine: Engine, asks: Iterable[Ask]) -> None:
+    """Before anything is drawn.
+
+    Raises:
+        RecipeError: an ask needs what the engine does not have.
+    """
+    for sampling in {id(ask.sampling): ask.sampling for ask in asks}.values():
+        wanted = {"stop": sampling.stop, "tops": sampling.tops or sampling.note, "shape": sampling.shape}
+        for ability in (name for name, asked in wanted.items() if asked):
+            if ability not in engine.can:
+                what = {"stop": "stop strings", "tops": "notes on tokens", "shape": "shapes"}[ability]
+                raise RecipeError(f"engine.{type(engine).__name__.lower()} has no {what}: use engine=transformers")
+
+
+def policies(asks: Sequence[Ask]) -> list[list[int]]:
+    """The places of the asks, together where the same weights answer with the same others beside them."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, ask in enumerate(asks):
+        shape = ask.sampling.shape
+        names = shape.beside if shape else ()
+        if missing := [name for name in names if name not in ask.beside]:
+            raise RecipeError(f"{type(shape).__name__} needs the policy {missing[0]!r} beside the one that draws")
+        beside = tuple((name, ask.beside[name].path) for name in sorted(names))
+        groups.setdefault((ask.checkpoint.path, beside), []).append(i)
+    return list(groups.values())
+
+
+def jobs_of(asks: Sequence[Ask], tokenizer: Any, limit: int) -> tuple[list[Job], list[Job]]:
+    """The job of each ask, and the different jobs by the length of their prompts.
+
+    Args:
+        limit: tokens per completion, unless the sampling has its own limit.
+    """
+    known: dict[tuple[int, ...], Job] = {}
+    mine = []
+    for ask, ids in zip(asks, prompts_ids(tokenizer, [ask.prompt.prompt for ask in asks]), strict=True):
+        one = tuple(ids)
+        job = known.setdefault(one, Job(one))
+        for key in keys_of(ask, limit):
+            job.places.setdefault(key, len(job.places))
+        mine.append(job)
+    return mine, sorted(known.values(), key=lambda job: (len(job.prompt), job.prompt))
+
+
+def keys_of(ask: Ask, limit: int) -> list[Key]:
+    """What an ask wants of its job; greedy samples of one prompt are equal."""
+    sampling, limit = ask.sampling, ask.sampling.max_completion_length or limit
+    if sampling.temperature == 0:
+        return [(0, sampling, limit, 0)]
+    return [(sample, sampling, limit, ask.seed) for sample in range(ask.first, ask.first + ask.n)]
+
+
+def answers(asks: Sequence[Ask], jobs: Sequence[Job], tokenizer: Any, limit: int) -> list[list[Rollout]]:
+    """The rollouts of each ask from what its job has drawn."""
+    usual, groups, texts = end_of(tokenizer), list[list[Rollout]](), dict[int, list[str]]()
+    for ask, job in zip(asks, jobs, strict=True):
+        if id(job) not in texts:
+            texts[id(job)] = tokenizer.batch_decode([draw.tokens for draw in job.drawn], skip_special_tokens=True)
+        places = [job.places[key] for key in keys_of(ask, limit)]
+        said = [(texts[id(job)][place], job.drawn[place]) for place in places]
+        groups.append([_rollout(ask, *said[i % len(said)], tokenizer, usual) for i in range(ask.n)])
+    return groups
+
+
+def _rollout(ask: Ask, text: str, draw: Draw, tokenizer: Any, usual: int) -> Rollout:
+    stopped = {"finish_reason": "stop", "stop_string": draw.stop} if draw.stop else None
+    return Rollout(
+        prompt=ask.prompt,
+        completion=[{"role": "assistant", "content": text}],
+        logprobs={"sum": round(draw.logprob, 4), "count": draw.count},
+        info=stopped or ending(tokenizer, usual, draw.end),
+        ids=array("i", draw.tokens),
+        noted=draw.noted,
+        tops=[{tokenizer.decode([token]): value for token, value in reversed(line)} for line in draw.tops],
+    )

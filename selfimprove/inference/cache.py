@@ -1,0 +1,123 @@
+"""Keys and values of a batch that is being drawn, and the pass over the prompts that fills them: used by `decoding`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from selfimprove.errors import EngineError
+from selfimprove.inference.weights import context_of
+
+GROWTH = 16
+"""Positions by which the cache grows at least when it is full; a quarter of its length where that is more."""
+
+
+class Cache:
+    """Keys and values of a batch in preallocated memory that grows in blocks, up to a limit, and can drop rows.
+
+    Models with other than plain full attention keep their own dynamic cache. So do those that do not attend by plain
+    `sdpa`: their own code makes what it needs of a mask, as biases or as numbers to add.
+    """
+
+    def __init__(self, past: Any, config: Any, length: int, limit: int) -> None:
+        self.length, self.limit = length, limit
+        static = _static(past, config, length, min(length + GROWTH, limit))
+        self.static = static is not None
+        self.cache: Any = static if self.static else past
+
+    def select(self, rows: Any) -> None:
+        for layer in self.cache.layers:
+            if self.static:
+                layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+                layer.batch_size = len(rows)
+            else:
+                layer.batch_select_indices(rows)
+
+    def step(self, model: Any, tokens: Any, padding: Any) -> Any:
+        """The logits after one more token in every row."""
+        import torch
+
+        if self.static and self.length == self.cache.layers[0].max_cache_len:
+            growth = min(max(GROWTH, self.length // 4), self.limit - self.length)
+            for layer in self.cache.layers:
+                layer.keys = torch.nn.functional.pad(layer.keys, (0, 0, 0, growth))
+                layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, growth))
+                layer.max_cache_len += growth
+        width = self.cache.layers[0].max_cache_len if self.static else self.length + 1
+        places = torch.arange(width, device=tokens.device)
+        mask = places <= self.length
+        mask = (mask & (places >= padding[:, None]))[:, None, None] if bool(padding.any()) else mask[None, None, None]
+        # Rows that have ended go on until they leave the batch, perhaps beyond the context.
+        places_of_tokens = (self.length - padding).clamp(max=context_of(model) - 1)
+        logits = model(
+            input_ids=tokens[:, None],
+            attention_mask=mask if self.static else mask.expand(len(tokens), 1, 1, width)[:, 0, 0].long(),
+            position_ids=places_of_tokens[:, None],
+            past_key_values=self.cache,
+            use_cache=True,
+        ).logits[:, -1]
+        self.length += 1
+        return logits
+
+
+def _static(past: Any, config: Any, length: int, room: int) -> Any:
+    """A preallocated cache of `room` positions with what the dynamic one holds; None for a model that has to keep that.
+
+    Under autocast it is of autocast's number type: that is what attention computes with, and keys that were rotated in
+    float32 come beside values that were not.
+    """
+    import torch
+    from transformers import StaticCache
+    from transformers.cache_utils import DynamicLayer, StaticLayer
+
+    class Layer(StaticLayer):
+        """Takes keys and values of any number type."""
+
+        def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> Any:
+            return super().update(key_states.to(self.dtype), value_states.to(self.dtype), *args, **kwargs)
+
+    biased = config._attn_implementation != "sdpa" or getattr(config, "alibi", False)  # the second is Falcon's
+    if biased or any(type(layer) is not DynamicLayer for layer in past.layers):
+        return None
+    cache: Any = StaticCache(config=config, max_cache_len=room)
+    if any(type(layer) is not StaticLayer for layer in cache.layers):
+        return None
+    layers: list[Any] = [Layer(room) for _ in cache.layers]
+    for new, old in zip(layers, past.layers, strict=True):
+        device, kind = old.keys.device.type, old.keys.dtype
+        if torch.is_autocast_enabled(device):
+            kind = torch.get_autocast_dtype(device)
+        new.lazy_initialization(old.keys.to(kind), old.values.to(kind))
+        new.keys[:, :, :length] = old.keys
+        new.values[:, :, :length] = old.values
+        new.cumulative_length.fill_(length)
+    cache.layers = layers
+    return cache
+
+
+def prefill(model: Any, tokens: Any, padding: Any, counts: Sequence[int], longest: int) -> tuple[Any, Cache]:
+    """The next-token logits and the cache of each prompt, repeated for its samples, with room for `longest` tokens.
+
+    Args:
+        tokens: (prompts, width), padded on the left by as many as `padding` says.
+        counts: samples of each prompt.
+    """
+    import torch
+
+    width = tokens.shape[1]
+    places = torch.arange(width, device=tokens.device)
+    positions = (places[None] - padding[:, None]).clamp(min=0)
+    result = model(
+        input_ids=tokens,
+        attention_mask=(places >= padding[:, None]).long(),
+        position_ids=positions,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    past: Any = getattr(result, "past_key_values", None)
+    if not all(hasattr(layer, "batch_repeat_interleave") for layer in getattr(past, "layers", [None])):
+        kind = model.config.model_type
+        raise EngineError(f"models of type {kind} keep a state that this engine cannot copy; use another engine")
+    repeats = counts[0] if len(set(counts)) == 1 else torch.tensor(counts, device=tokens.device)
+    past.batch_repeat_interleave(repeats)
+    return result.logits[:, -1].repeat_interleave(repeats, 0), Cache(past, model.config, width, width + longest)
