@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfimprove.costs import Cost, count
-from selfimprove.interfaces import Engine, Log, Sampling
+from selfimprove.interfaces import Ask, Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 
 
@@ -15,6 +15,19 @@ class Metered(Engine):
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.__dict__["can"] = engine.can  # of this one engine, where the class has none
+
+    def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
+        groups = self.engine.draw(asks, log)
+        different: dict[str, Rollout] = {}
+        for ask, group in zip(asks, groups, strict=True):
+            greedy = ask.sampling.temperature == 0
+            call = repr((ask.checkpoint.path, ask.prompt.prompt, ask.sampling, 0 if greedy else ask.seed))
+            for sample, rollout in enumerate(group[:1] if greedy else group, 0 if greedy else ask.first):
+                different[f"{sample} {call}"] = rollout
+        tokens = sum(int((one.logprobs or {}).get("count", 0)) for one in different.values())
+        count(Cost(completions=len(different), tokens=tokens))
+        return groups
 
     def sample(
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from selfimprove import registry
-from selfimprove.interfaces import Context, Engine, Log, Optimization, Sampling
+from selfimprove.interfaces import Ask, Context, Engine, Log, Optimization
 from selfimprove.logs import Silent
 from selfimprove.loop.begin import create
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.engine.fake import Fake
 from selfimprove.recipe import compose
-from selfimprove.records import Checkpoint, Prompt, Record, Rollout, digest
+from selfimprove.records import Checkpoint, Record, Rollout, digest
 from selfimprove.store import failpoints
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import TIMES
@@ -53,15 +53,16 @@ PUT_ASIDE = ("quarantine", "tensorboard")
 class _Student(Engine):
     """Answers rightly with the chance that the checkpoint holds."""
 
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
-        skill, answers = _skill(checkpoint), dict[str, dict[str, float]]()
-        for prompt in prompts:
-            digits = [int(digit) for digit in prompt.key.split("+")]
-            said = prompt.prompt[-1]["content"]
+    can: ClassVar[frozenset[str]] = Fake.can
+
+    def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
+        answers = dict[str, dict[str, float]]()
+        for ask in asks:
+            skill, digits = _skill(ask.checkpoint), [int(digit) for digit in ask.prompt.key.split("+")]
+            said = ask.prompt.prompt[-1]["content"]
             answers[said] = {f"#{sum(digits) % 10}": skill, f"#{(sum(digits) + 1) % 10}": 1 - skill}
-        return Fake(answers).sample(checkpoint, prompts, n, replace(sampling, temperature=1.0), seed, log)
+        warm = [replace(ask, sampling=replace(ask.sampling, temperature=1.0)) for ask in asks]
+        return Fake(answers).draw(warm, log)
 
     def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"

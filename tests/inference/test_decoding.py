@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from selfimprove.inference.decoding import _draw, decode
+from selfimprove.inference.choosing import draw as choose
+from selfimprove.inference.decoding import decode
 from selfimprove.interfaces import GREEDY, Sampling
 
 TOKENIZER = SimpleNamespace(eos_token_id=1, chat_template=None)
@@ -124,6 +125,6 @@ def test_a_gpu_never_draws_a_token_of_probability_0():
     logits = torch.tensor([[0.0, probability, 0.0, probability, 0.0, probability, 0.0]]).log().repeat(1000, 1)
     uniforms = torch.cat([torch.arange(999) / 999, torch.tensor([1 - 2.0**-24])])
     with as_on_a_gpu():
-        chosen = _draw(logits, Sampling(), uniforms).tolist()
+        chosen = choose(logits, Sampling(), uniforms).tolist()
     assert chosen == sorted(chosen)
     assert [chosen.count(token) for token in range(7)] == [0, 333, 0, 333, 0, 334, 0]

@@ -131,16 +131,16 @@ def short_of_memory(monkeypatch):
 
     from selfimprove.methods.engine import transformers as engine
 
-    tried, plain = [], engine.decode
+    tried, plain = [], engine.decode_rows
 
-    def decode(model, tokenizer, batch, rows, *rest):
-        tried.append(len(batch) * rows)
+    def decode_rows(model, tokenizer, rows, *rest):
+        tried.append(len(rows))
         if tried[-1] > most[0]:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
-        return plain(model, tokenizer, batch, rows, *rest)
+        return plain(model, tokenizer, rows, *rest)
 
     most = [0]
-    monkeypatch.setattr(engine, "decode", decode)
+    monkeypatch.setattr(engine, "decode_rows", decode_rows)
     return lambda rows: most.__setitem__(0, rows) or tried
 
 
