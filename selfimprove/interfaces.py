@@ -600,16 +600,8 @@ class Remote(Engine):
     """An engine that pays for each answer, so that none may be lost with a step that does not come to its end."""
 
     @abstractmethod
-    def ask(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        sampling: Sampling,
-        seed: int,
-        log: Log,
-        answers: MutableMapping[str, Any],
-    ) -> list[list[Rollout]]:
-        """What `sample` gives; each answer is in `answers` as soon as it came, and one that is there is not asked for.
+    def ask(self, asks: Sequence[Ask], log: Log, answers: MutableMapping[str, Any]) -> list[list[Rollout]]:
+        """What `draw` gives; each answer is in `answers` as soon as it came, and one that is there is not asked for.
 
         Args:
             answers: plain values by name, with those of a former attempt at the step; kept until the step is done.

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 
 from selfimprove import registry
 from selfimprove.inference.desk import Sessions
-from selfimprove.interfaces import Context, Engine, Log, Optimization, Policy, Refinement, Sampling
+from selfimprove.interfaces import Ask, Context, Engine, Log, Optimization, Policy, Refinement, Sampling
 from selfimprove.methods.engine.fake import Fake
 from selfimprove.methods.refinement.greedy import Greedy
 from selfimprove.methods.task.chain_sums import ChainSums
@@ -92,12 +92,10 @@ class Watched(Fake):
     seen: list[Prompt] = field(default_factory=list)
     calls: list[tuple[int, Sampling, int]] = field(default_factory=list)
 
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
-        self.seen.extend(prompts)
-        self.calls.append((n, sampling, seed))
-        return super().sample(checkpoint, prompts, n, sampling, seed, log)
+    def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
+        self.seen.extend(ask.prompt for ask in asks)
+        self.calls.extend(dict.fromkeys((ask.n, ask.sampling, ask.seed) for ask in asks))
+        return super().draw(asks, log)
 
 
 @dataclass

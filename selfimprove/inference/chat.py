@@ -28,7 +28,9 @@ def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[li
         told = any(message["role"] == "system" for messages in prompts for message in messages)
         fold = told and not _takes_system(tokenizer)
         return [_templated(tokenizer, _folded(messages) if fold else messages) for messages in prompts]
-    return tokenizer([plain(messages) for messages in prompts])["input_ids"]
+    begun = [drawn(messages[-1]) if messages else [] for messages in prompts]
+    texts = [plain(messages[:-1] if ids else messages) for messages, ids in zip(prompts, begun, strict=True)]
+    return [[*asked, *ids] for asked, ids in zip(tokenizer(texts)["input_ids"], begun, strict=True)]
 
 
 def _takes_system(tokenizer: Any) -> bool:
@@ -58,7 +60,12 @@ def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """
     asked, begun = (messages[:-1], messages[-1:]) if messages[-1]["role"] == "assistant" else (messages, ())
     ids = tokenizer.apply_chat_template(list(asked), add_generation_prompt=True, return_dict=False)
-    return [*ids, *completion_ids(tokenizer, begun, ended=False)] if begun else ids
+    return [*ids, *(drawn(begun[0]) or completion_ids(tokenizer, begun, ended=False))] if begun else ids
+
+
+def drawn(message: Message) -> list[int]:
+    """The tokens of a message as they were drawn, where it has them: its text may come to others."""
+    return [int(token) for token in message.get("ids") or ()]
 
 
 def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool | str = True) -> list[int]:

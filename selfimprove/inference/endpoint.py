@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from selfimprove.errors import EngineError
@@ -64,14 +65,15 @@ class Endpoint:
     def ask(
         self,
         bodies: Sequence[Mapping[str, Any]],
-        read: Callable[[dict[str, Any]], Any],
+        read: Callable[[int, dict[str, Any]], Any],
         tally: Tally,
         arrived: Callable[[int, Any], None],
     ) -> None:
         """Call `arrived` with the place of a body and what `read` makes of its answer, for each as it comes.
 
         Args:
-            read: takes the answer's JSON; ValueError, LookupError and TypeError mean an answer that cannot be used.
+            read: takes the place of the body and the answer's JSON; ValueError, LookupError and TypeError mean that the
+                answer cannot be used.
 
         Raises:
             EngineError: the endpoint refuses, or every try of a request failed. No further request was begun then, and
@@ -97,7 +99,7 @@ class Endpoint:
             nonlocal failed
             try:
                 for place in places:
-                    arrived(place, await self._patiently(client, bodies[place], read, tally, rest))
+                    arrived(place, await self._patiently(client, bodies[place], partial(read, place), tally, rest))
             except Exception:
                 failed = True
                 for _ in places:  # nobody begins another

@@ -15,7 +15,7 @@ class Metered(Engine):
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.__dict__["can"] = engine.can  # of this one engine, where the class has none
+        self.can = engine.can  # pyright: ignore[reportAttributeAccessIssue]  # its class stands for any engine
 
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         groups = self.engine.draw(asks, log)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import time
+from array import array
 from collections import UserDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
-from selfimprove.interfaces import Engine, Log, Remote, Sampling
+from selfimprove.interfaces import Ask, Engine, Log, Remote, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout, digest, dumps, loads
 from selfimprove.store import durable
 from selfimprove.store.seal import is_signed, signed
@@ -78,6 +80,7 @@ class Journal:
         asked: list[Any],
         items: Sequence[Item],
         size: int,
+        cuts: Sequence[int],
         work: Callable[[Sequence[Item], int], list[Any]],
         kept: Callable[[Sequence[Item], Any], list[Any]],
     ) -> list[Any]:
@@ -85,15 +88,16 @@ class Journal:
 
         Args:
             asked: what tells this call from others.
-            size: items of a portion.
+            size: the most that a portion may have; another size makes other portions.
+            cuts: items of each portion, one after the other.
             work: (portion, how many came before it) -> what is made of it.
             kept: (portion, what was written of it) -> what was made of it.
         """
         call = digest(asked)
         self._calls[call] = self._calls.get(call, 0) + 1  # equal calls have names of their own
         done: list[Any] = []
-        for start in range(0, len(items), size):
-            portion, name = items[start : start + size], f"{call} {self._calls[call]} {start} {size}"
+        for start, wide in zip(accumulate(cuts, initial=0), cuts, strict=False):
+            portion, name = items[start : start + wide], f"{call} {self._calls[call]} {start} {size}"
             if name in self.found:
                 done += kept(portion, self.found[name])
                 continue
@@ -123,6 +127,28 @@ class _Kept(Engine):
 
     def __init__(self, journal: Journal, name: str, engine: Engine) -> None:
         self.journal, self.name, self.engine = journal, name, engine
+        self.can = engine.can  # pyright: ignore[reportAttributeAccessIssue]  # its class stands for any engine
+
+    def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
+        if isinstance(self.engine, Remote):
+            return self.engine.ask(asks, log, self.journal.answers(type(self.engine).__name__))
+        total = sum(ask.n for ask in asks)
+
+        def draw(portion: Sequence[Ask], before: int) -> list[list[Rollout]]:
+            done = sum(ask.n for ask in asks[:before])
+            return self.engine.draw(portion, _Part(log, done, total) if len(portion) < len(asks) else log)
+
+        def kept(portion: Sequence[Ask], lines: list[list[Any]]) -> list[list[Rollout]]:
+            self.journal.reused += sum(map(len, lines))
+            groups = [[_rollout(line) for line in group] for group in lines]
+            return [
+                [replace(rollout, prompt=ask.prompt) for rollout in group]
+                for ask, group in zip(portion, groups, strict=True)
+            ]
+
+        asked = [self.name, "draw", [_asked(ask) for ask in asks]]
+        most = self.engine.portion
+        return self.journal.portions(asked, asks, most, _cuts([ask.n for ask in asks], most), draw, kept)
 
     def longest(self) -> int:
         return self.engine.longest()
@@ -131,24 +157,24 @@ class _Kept(Engine):
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
     ) -> list[list[Rollout]]:
         if isinstance(self.engine, Remote):
-            answers = self.journal.answers(type(self.engine).__name__)
-            return self.engine.ask(prompts, n, sampling, seed, log, answers)
+            return super().sample(checkpoint, prompts, n, sampling, seed, log)
 
         def draw(portion: Sequence[Prompt], before: int) -> list[list[Rollout]]:
             self.journal.needed(checkpoint.path)
             part = _Part(log, before * n, len(prompts) * n) if len(portion) < len(prompts) else log
             return self.engine.sample(checkpoint, portion, n, sampling, seed, part)
 
-        def kept(portion: Sequence[Prompt], lines: list[list[str]]) -> list[list[Rollout]]:
-            groups = [[loads(line) for line in group] for group in lines]
-            self.journal.reused += sum(map(len, groups))
+        def kept(portion: Sequence[Prompt], lines: list[list[Any]]) -> list[list[Rollout]]:
+            self.journal.reused += sum(map(len, lines))
+            groups = [[_rollout(line) for line in group] for group in lines]
             return [
-                [replace(rollout, prompt=prompt) for rollout in group if isinstance(rollout, Rollout)]
+                [replace(rollout, prompt=prompt) for rollout in group]
                 for prompt, group in zip(portion, groups, strict=True)
             ]
 
         asked = [self.name, "sample", checkpoint.path, [one.prompt for one in prompts], n, _named(sampling), seed]
-        return self.journal.portions(asked, prompts, max(1, self.engine.portion // n), draw, kept)
+        most = self.engine.portion
+        return self.journal.portions(asked, prompts, max(1, most // n), _cuts([n] * len(prompts), most), draw, kept)
 
     def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
@@ -163,7 +189,11 @@ class _Kept(Engine):
 
         texts = [[rollout.prompt.prompt, rollout.completion] for rollout in rollouts]
         asked = [self.name, "score", checkpoint.path, texts, statistic]
-        return self.journal.portions(asked, rollouts, self.engine.portion, score, kept)
+        most = self.engine.portion
+        return self.journal.portions(asked, rollouts, most, _cuts([1] * len(rollouts), most), score, kept)
+
+    def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:
+        return self.engine.embed(checkpoint, texts)  # quicker than to read it again
 
 
 class _Part:
@@ -190,11 +220,41 @@ def _named(sampling: Sampling) -> dict[str, Any]:
     return values
 
 
+def _asked(ask: Ask) -> list[Any]:
+    """How an ask is told from others."""
+    beside = {name: one.path for name, one in ask.beside.items()}
+    return [ask.checkpoint.path, ask.prompt.prompt, ask.n, ask.first, _named(ask.sampling), ask.seed, beside]
+
+
+def _cuts(sizes: Sequence[int], most: int) -> list[int]:
+    """How many items each portion has, of items of these sizes: as many as are not above `most`, at least one."""
+    cuts, sum_of = list[int](), 0
+    for size in sizes:
+        if cuts and sum_of + size <= most:
+            cuts[-1], sum_of = cuts[-1] + 1, sum_of + size
+        else:
+            cuts, sum_of = [*cuts, 1], size
+    return cuts
+
+
 def _plain(made: Any) -> Any:
     """Groups of rollouts as lines; all else as it is."""
     if not isinstance(made, list):
         return made
-    return [[dumps(one) if isinstance(one, Rollout) else one for one in group] for group in made]
+    return [[_line(one) if isinstance(one, Rollout) else one for one in group] for group in made]
+
+
+def _line(rollout: Rollout) -> str | list[Any]:
+    """A rollout with what is otherwise in memory only: a resumed step goes on from the same tokens."""
+    noted = [list(rollout.ids), rollout.noted, rollout.tops]
+    return [dumps(rollout), *noted] if any(noted) else dumps(rollout)
+
+
+def _rollout(line: str | list[Any]) -> Rollout:
+    text, ids, noted, tops = (line, (), {}, []) if isinstance(line, str) else line
+    rollout = loads(text)
+    assert isinstance(rollout, Rollout)
+    return replace(rollout, ids=array("i", ids), noted=noted, tops=tops)
 
 
 def _read(file: Path, step: str) -> dict[str, Any]:

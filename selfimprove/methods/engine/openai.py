@@ -9,7 +9,8 @@ Algorithm:
      Equal requests of a step are sent once. Each answer is kept as it comes, so a resumed step asks for the rest only.
   2. `concurrency` requests at a time; a failed one is tried again after backoff * 2^tries seconds, with jitter, or
      after what Retry-After says (`endpoint.py` has what is worth another try).
-  3. The tokens that the endpoint says it has used are counted and priced, also those of answers that could not be used.
+  3. A stop string ends the text behind it. vLLM's server ends there; of any other the whole answer is drawn, and paid.
+  4. The tokens that the endpoint says it has used are counted and priced, also those of answers that could not be used.
 Differs: nothing to compare with. A prompt is sent once for each sample, so that a failed sample is asked for alone and
   the seed belongs to it; its tokens are billed as often. Whether a seed is honoured, and what log-probabilities mean
   away from temperature 1, is the endpoint's choice; vLLM's server gives the model's own. No text that is given can be
@@ -23,13 +24,15 @@ import os
 import re
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count
-from typing import Any
+from itertools import accumulate, chain, count
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from selfimprove.errors import EngineError, RecipeError
+from selfimprove.inference.asks import refuse
 from selfimprove.inference.endpoint import Endpoint, Tally
-from selfimprove.interfaces import REQUIRED, Log, Remote, Sampling
+from selfimprove.inference.stops import completed
+from selfimprove.interfaces import REQUIRED, Ask, Log, Remote
 from selfimprove.records import Checkpoint, Prompt, Rollout, digest
 from selfimprove.registry import register
 from selfimprove.text import plain
@@ -37,6 +40,8 @@ from selfimprove.text import plain
 HERE = ("localhost", "127.0.0.1", "::1")
 ALLOWED = "SELFIMPROVE_ENDPOINTS"
 """The environment variable with the other hosts that may be sent prompts and keys: no recipe can allow itself one."""
+EMBEDDED = 256
+"""Texts in a request for embeddings."""
 TALLY = "tally"
 """Beside the answers: what all requests of the step have come to, those of former attempts included."""
 
@@ -44,18 +49,24 @@ TALLY = "tally"
 @register("openai")
 @dataclass
 class OpenAI(Remote):
+    can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "embed"})
     base_url: str = REQUIRED
     """Where the endpoint is, its version included: `https://api.openai.com/v1`, `http://127.0.0.1:8000/v1`."""
     model: str = REQUIRED
     """The model, as the endpoint names it."""
     api_key_env: str = ""
     """The NAME of the environment variable that holds the key, for example OPENAI_API_KEY; empty: no key is sent."""
+    embedding_model: str = ""
+    """The model that embeds texts, as the endpoint names it; empty: the same one."""
     chat: bool = True
     """Ask `/chat/completions` with messages, or `/completions` with their joined text."""
     continue_final_message: bool = False
     """Have an answer that has begun gone on with, by fields of vLLM's and SGLang's servers; others ignore them."""
     max_completion_length: int = 512
     """Tokens per completion, unless the method that samples sets its own limit."""
+    include_stop_str_in_output: bool = False
+    """Have the server end an answer at a stop string and say which, by fields of vLLM's server. Without it an answer is
+    drawn to its end and cut here: others do not say whether an answer ended at a stop string."""
     length_name: str = "max_tokens"
     """How the endpoint calls that limit; OpenAI's newer models want `max_completion_tokens`."""
     logprobs: bool = False
@@ -89,50 +100,37 @@ class OpenAI(Remote):
         self._log: Log | None = None
         self._answers: MutableMapping[str, Any] = {}
 
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
+    def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         if log is not self._log:  # each step has a log of its own
             self._log, self._answers = log, {}
-        return self.ask(prompts, n, sampling, seed, log, self._answers)
+        return self.ask(asks, log, self._answers)
 
-    def ask(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        sampling: Sampling,
-        seed: int,
-        log: Log,
-        answers: MutableMapping[str, Any],
-    ) -> list[list[Rollout]]:
-        rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
-        bodies = [[self._body(prompt, sampling, _seed(seed, prompt, i)) for i in range(rows)] for prompt in prompts]
+    def ask(self, asks: Sequence[Ask], log: Log, answers: MutableMapping[str, Any]) -> list[list[Rollout]]:
+        refuse(self, asks)
+        bodies = [[self._body(ask, i) for i in _samples(ask)] for ask in asks]
         names = [[digest(body) for body in group] for group in bodies]
         different = dict(zip(chain(*names), chain(*bodies), strict=True))
         wanted = [name for name in different if name not in answers]
+        detailed = {name for ask, group in zip(asks, names, strict=True) if _is_detailed(ask) for name in group}
         tally, before = Tally(**answers.get(TALLY, {})), len(different) - len(wanted)
-        endpoint = Endpoint(
-            url=f"{self.base_url.rstrip('/')}/{'chat/completions' if self.chat else 'completions'}",
-            key=self._key(),
-            concurrency=self.concurrency,
-            timeout=self.timeout,
-            retries=self.retries,
-            backoff=self.backoff,
-        )
+        endpoint = self._endpoint("chat/completions" if self.chat else "completions")
         arrivals = count(before + 1)
+
+        def read(place: int, answer: dict[str, Any]) -> dict[str, Any]:
+            return self._read(different[wanted[place]], wanted[place] in detailed, answer)
 
         def arrived(place: int, answer: dict[str, Any]) -> None:
             answers[wanted[place]], answers[TALLY] = answer, dict(vars(tally))
             log.progress(next(arrivals), len(different), "samples")
 
         try:
-            endpoint.ask([different[name] for name in wanted], self._read, tally, arrived)
+            endpoint.ask([different[name] for name in wanted], read, tally, arrived)
         finally:
             answers[TALLY] = dict(vars(tally))
             self._report(tally, log)
         return [
-            [Rollout(prompt=prompt, **answers[group[i % rows]]) for i in range(n)]
-            for prompt, group in zip(prompts, names, strict=True)
+            [_rollout(ask, answers[group[i % len(group)]]) for i in range(ask.n)]
+            for ask, group in zip(asks, names, strict=True)
         ]
 
     def logprobs_of(
@@ -143,9 +141,36 @@ class OpenAI(Remote):
             "use engine=transformers or engine=vllm, or a method that does without"
         )
 
+    def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:
+        """What the endpoint's `/embeddings` gives for `embedding_model`, whatever it pools; it is not kept."""
+        import numpy
+
+        parts = [list(texts[i : i + EMBEDDED]) for i in range(0, len(texts), EMBEDDED)]
+        found: dict[int, Any] = {}
+
+        def read(place: int, answer: dict[str, Any]) -> Any:
+            rows = sorted(answer["data"], key=lambda one: one["index"])
+            if len(rows) != len(parts[place]):
+                raise ValueError("not as many embeddings as texts")
+            return numpy.array([one["embedding"] for one in rows], dtype=numpy.float32)
+
+        bodies = [{"model": self.embedding_model or self.model, "input": part} for part in parts]
+        self._endpoint("embeddings").ask(bodies, read, Tally(), found.__setitem__)
+        return numpy.concatenate([found[i] for i in range(len(parts))]) if parts else numpy.zeros((0, 0), "float32")
+
     def preflight(self) -> list[str]:
         self._key()
         return []
+
+    def _endpoint(self, path: str) -> Endpoint:
+        return Endpoint(
+            url=f"{self.base_url.rstrip('/')}/{path}",
+            key=self._key(),
+            concurrency=self.concurrency,
+            timeout=self.timeout,
+            retries=self.retries,
+            backoff=self.backoff,
+        )
 
     def _key(self) -> str:
         host = urlsplit(self.base_url).hostname or ""
@@ -163,15 +188,22 @@ class OpenAI(Remote):
             )
         return key
 
-    def _body(self, prompt: Prompt, sampling: Sampling, seed: int) -> dict[str, Any]:
+    def _body(self, ask: Ask, sample: int) -> dict[str, Any]:
         """A request; filters that stand at their default are left out, because not every endpoint knows them."""
+        prompt, sampling = ask.prompt, ask.sampling
+        seed = _seed(ask.seed, prompt, sample)
         body: dict[str, Any] = {"model": self.model, "temperature": sampling.temperature, "seed": seed}
         body[self.length_name] = sampling.max_completion_length or self.max_completion_length
+        if sampling.stop and self.include_stop_str_in_output:
+            body |= {"stop": list(sampling.stop), "include_stop_str_in_output": True}
+        if sampling.tops and not self.logprobs:
+            raise RecipeError("engine.openai notes nothing of tokens without log-probabilities: set its logprobs=true")
         for name, default in (("top_p", 1.0), ("top_k", 0), ("min_p", 0.0)):
             if getattr(sampling, name) != default:
                 body[name] = getattr(sampling, name)
         if self.chat:
-            body |= {"messages": prompt.prompt} | ({"logprobs": True} if self.logprobs else {})
+            body |= {"messages": [_plain(one) for one in prompt.prompt]} | ({"logprobs": True} if self.logprobs else {})
+            body |= {"top_logprobs": sampling.tops} if sampling.tops else {}
             if prompt.prompt[-1]["role"] == "assistant":
                 if not self.continue_final_message:
                     raise EngineError(
@@ -181,11 +213,15 @@ class OpenAI(Remote):
                 body |= {"continue_final_message": True, "add_generation_prompt": False}
         else:
             body |= {"prompt": plain(prompt.prompt)}
-            body |= {"logprobs": 0} if self.logprobs else {}
+            body |= {"logprobs": sampling.tops} if self.logprobs else {}
         return body | self.extra
 
-    def _read(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """The fields of a rollout; any exception but a refusal means that the answer cannot be used."""
+    def _read(self, body: dict[str, Any], detailed: bool, answer: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a rollout; any exception but a refusal means that the answer cannot be used.
+
+        Args:
+            detailed: whether to keep the tokens, each with its log-probability and those of the likeliest ones.
+        """
         choice = answer["choices"][0]
         text = choice["message"]["content"] if self.chat else choice["text"]
         reason = choice.get("finish_reason") or "stop"
@@ -193,18 +229,24 @@ class OpenAI(Remote):
             text = ""
         if not isinstance(text, str):
             raise ValueError("no text")
-        numbers = None
+        if "stop" in body and reason == "stop" and completed(text, body["stop"]) is None:
+            if "stop_reason" not in choice:
+                raise EngineError(
+                    f"{self.base_url} cuts stop strings off and does not say which: "
+                    "set engine.openai.include_stop_str_in_output=false"
+                )
+            text += choice["stop_reason"] if isinstance(choice["stop_reason"], str) else ""
+        numbers, tokens = None, []
         if self.logprobs:
-            given = choice.get("logprobs") or {}
-            found = [one["logprob"] for one in given.get("content") or ()] if self.chat else given.get("token_logprobs")
-            if not found:
+            tokens = _tokens(choice.get("logprobs") or {}, self.chat)
+            if not tokens:
                 raise EngineError(f"{self.base_url} gives no log-probabilities; set engine.openai.logprobs=false")
-            numbers = {"sum": round(float(sum(found)), 4), "count": len(found)}
+            numbers = {"sum": round(float(sum(one[1] for one in tokens)), 4), "count": len(tokens)}
         return {
             "completion": [{"role": "assistant", "content": text}],
             "logprobs": numbers,
             "info": {"finish_reason": reason},
-        }
+        } | ({"tokens": tokens} if detailed and tokens else {})
 
     def _report(self, tally: Tally, log: Log) -> None:
         """What the step has cost so far, with what former attempts at it have cost."""
@@ -213,6 +255,54 @@ class OpenAI(Remote):
         if self.prompt_price or self.completion_price:
             spent = tally.prompt_tokens * self.prompt_price + tally.completion_tokens * self.completion_price
             log.metric("openai/cost", spent / 1e6)
+
+
+def _samples(ask: Ask) -> range:
+    """The numbers of the samples to ask for; greedy ones of one prompt are equal."""
+    return range(ask.first, ask.first + ask.n) if ask.sampling.temperature > 0 else range(1)
+
+
+def _is_detailed(ask: Ask) -> bool:
+    return bool(ask.sampling.stop or ask.sampling.note or ask.sampling.tops)
+
+
+def _tokens(given: dict[str, Any], chat: bool) -> list[tuple[str, float, dict[str, float]]]:
+    """Each token's text, its log-probability, and the likeliest ones with theirs, by the kind of endpoint."""
+    if chat:
+        lines = given.get("content") or ()
+        tops = [{top["token"]: top["logprob"] for top in one.get("top_logprobs") or ()} for one in lines]
+        return [(one.get("token", ""), one["logprob"], top) for one, top in zip(lines, tops, strict=True)]
+    numbers = given.get("token_logprobs") or []
+    texts = given.get("tokens") or [""] * len(numbers)
+    tops = given.get("top_logprobs") or [{}] * len(numbers)
+    return list(zip(texts, numbers, (top or {} for top in tops), strict=True))
+
+
+def _rollout(ask: Ask, answer: dict[str, Any]) -> Rollout:
+    """What an answer is to this ask: cut behind its first stop string, where the server has gone on."""
+    fields = {name: value for name, value in answer.items() if name != "tokens"}
+    tokens = answer.get("tokens") or []
+    text = answer["completion"][0]["content"]
+    if found := completed(text, ask.sampling.stop):
+        stop, end = found
+        if end < len(text):
+            ends = accumulate(len(token) for token, *_ in tokens)
+            tokens = tokens[: sum(one < end for one in ends) + 1]
+            total = round(float(sum(one[1] for one in tokens)), 4)
+            fields["logprobs"] = {"sum": total, "count": len(tokens)} if tokens else None
+        fields["completion"] = [{"role": "assistant", "content": text[:end]}]
+        fields["info"] = {"finish_reason": "stop", "stop_string": stop}
+    return Rollout(
+        prompt=ask.prompt,
+        **fields,
+        noted={"logprob": [one[1] for one in tokens]} if "logprob" in ask.sampling.note else {},
+        tops=[dict(list(one[2].items())[: ask.sampling.tops]) for one in tokens] if ask.sampling.tops else [],
+    )
+
+
+def _plain(message: dict[str, Any]) -> dict[str, Any]:
+    """A message without the token ids of an answer that has begun: they are of another model."""
+    return {name: value for name, value in message.items() if name != "ids"}
 
 
 def _seed(seed: int, prompt: Prompt, sample: int) -> int:

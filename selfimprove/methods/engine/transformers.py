@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from selfimprove.errors import DeviceError, EngineError, RecipeError
-from selfimprove.inference import token_scores, weights
+from selfimprove.inference import embeddings, token_scores, weights
 from selfimprove.inference.asks import Job, answers, jobs_of, policies
 from selfimprove.inference.decoding import decode_rows
 from selfimprove.inference.weights import context_of
@@ -139,6 +139,9 @@ class Transformers(Engine):
         model, tokenizer = self._load(checkpoint)
         rows = max(1, self.batch_size // 8)  # scoring holds the logits of all positions at once
         return token_scores.score(model, token_scores.pairs_of(tokenizer, rollouts), statistic, rows)
+
+    def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:
+        return embeddings.embed(*self._load(checkpoint), texts)
 
     def close(self) -> None:
         self._loaded.clear()

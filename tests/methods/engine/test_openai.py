@@ -358,7 +358,9 @@ def test_waits_double_with_jitter_and_follow_retry_after(stub):
 
     place = endpoint.Endpoint(url=stub.url, key="", concurrency=1, timeout=5.0, retries=8, backoff=1.0, sleep=sleep)
     stub.script = [*[(500, {})] * 6, (429, {"Retry-After": "90"}), (429, {"Retry-After": "1"})]
-    place.ask([{"prompt": "a", "seed": 0, "temperature": 0}], lambda answer: answer, endpoint.Tally(), lambda *_: None)
+    place.ask(
+        [{"prompt": "a", "seed": 0, "temperature": 0}], lambda _, answer: answer, endpoint.Tally(), lambda *_: None
+    )
     longest = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
     assert all(top / 2 <= wait <= top for wait, top in zip(waits, longest, strict=False))
     assert waits[6] == 90.0 and 30.0 <= waits[7] <= 60.0 and len(waits) == 8
