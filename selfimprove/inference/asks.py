@@ -108,5 +108,13 @@ def _rollout(ask: Ask, text: str, draw: Draw, tokenizer: Any, usual: int) -> Rol
         info=stopped or ending(tokenizer, usual, draw.end),
         ids=array("i", draw.tokens),
         noted=draw.noted,
-        tops=[{tokenizer.decode([token]): value for token, value in reversed(line)} for line in draw.tops],
+        tops=[_texts(line, tokenizer) for line in draw.tops],
     )
+
+
+def _texts(line: Sequence[tuple[int, float]], tokenizer: Any) -> dict[str, float]:
+    """The texts of tokens with their log-probabilities, likeliest first; of two with one text the likelier counts."""
+    found: dict[str, float] = {}
+    for token, value in line:
+        found.setdefault(tokenizer.decode([token]), value)
+    return found

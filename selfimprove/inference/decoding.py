@@ -111,9 +111,11 @@ def decode_rows(model: Any, tokenizer: Any, rows: Sequence[Row], beside: Mapping
             out[alive[keep], position] = chosen[keep]
             logprob[alive[keep]] += logprobs.gather(-1, chosen[:, None])[keep, 0]
             notes.take(logprobs, chosen, alive, keep, position)
-            done |= torch.isin(chosen, stops) | (ends_at == position + 1)
-            if watch.stops and (ended := watch.step(alive.tolist(), chosen.tolist())):
-                done[ended] = True
+            last = torch.isin(chosen, stops)
+            if watch.stops:  # what comes after the end of a row that has not left yet is not said
+                said = (keep & ~last).nonzero()[:, 0]
+                done[said[watch.step(alive[said].tolist(), chosen[said].tolist())]] = True
+            done |= last | (ends_at == position + 1)
             if position + 1 == longest or bool(done.all()):
                 break
             if int(done.sum()) * 2 >= len(done):
