@@ -22,14 +22,15 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.inference import agreement, token_scores
 from selfimprove.inference import weights as forward
+from selfimprove.inference.asks import refuse
 from selfimprove.inference.chat import end_of, ending, prompts_ids
 from selfimprove.inference.vllm_process import Process, Weights, check, look, parameters, weights_of
-from selfimprove.interfaces import Engine, Log, Sampling
+from selfimprove.interfaces import Ask, Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 
@@ -42,6 +43,7 @@ KNOWN = 4
 @register("vllm", paper="2309.06180")
 @dataclass
 class Vllm(Engine):
+    can: ClassVar[frozenset[str]] = frozenset({"score", "copies"})
     max_completion_length: int = 512
     """Tokens per completion, unless the method that samples sets its own limit."""
     tensor_parallel_size: int = 1
@@ -66,6 +68,10 @@ class Vllm(Engine):
         self._known: OrderedDict[str, tuple[Weights, agreement.Reference]] = OrderedDict()
         self._served = ""  # the folder that vLLM was found to run
         self._difference = 0.0
+
+    def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
+        refuse(self, asks)
+        return super().draw(asks, log)
 
     def sample(
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
