@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from selfimprove.interfaces import Context, Judging
-from selfimprove.measures.statistics import standardized
+from selfimprove.measures.attempts import standardized
 from selfimprove.recipe.schema import Recipe
 from selfimprove.records import Rollout
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from selfimprove.interfaces import Judging
-from selfimprove.measures.statistics import Z95, auroc, auroc_within, mean, proportion
+from selfimprove.measures.attempts import auroc, auroc_within
+from selfimprove.measures.statistics import Z95, mean, proportion
 from selfimprove.records import AuditForm, Metric, Reliability
 from selfimprove.rounds import Groups
 

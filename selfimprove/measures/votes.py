@@ -4,7 +4,7 @@ Ties: `plurality` gives no label at all: to train on the fall of a coin is worse
 has to name an answer says how, at its own place:
 
 - refinement `self_consistency` must answer: the larger sum of mean token log-probabilities, then the first seen.
-- `statistics.majority_at_k` measures what a vote is worth: of t tied answers the right one counts 1 / t.
+- `attempts.majority_at_k` measures what a vote is worth: of t tied answers the right one counts 1 / t.
 - selection `vote_pairs`, acquisition `debate` (`show: majority`) and the most frequent answer of a diagnosis take the
   one seen first: a pair needs unequal counts, and the others only show a text.
 - rewards `soft_vote` and `restrain` weigh every answer by its share, so a tie needs no rule.

@@ -7,23 +7,23 @@ large k); arXiv:2507.00075 (dynamics).
 
 from __future__ import annotations
 
+from selfimprove.measures.diagnosis.estimates import estimate
 from selfimprove.measures.diagnosis.fit import Fit, dynamics
 from selfimprove.measures.diagnosis.measures import (
     any_of,
     auroc,
     by_threshold,
     by_tuned_threshold,
-    estimate,
     gap,
     labels,
     ladder,
     majority_of,
-    marked,
     measure,
     of_audit,
     self_scores,
     sharpening,
 )
+from selfimprove.measures.diagnosis.samples import marked
 from selfimprove.measures.diagnosis.types import Diagnosis, Estimate, Ladder, Sample
 from selfimprove.measures.diagnosis.verdict import Change, Verdict, compare, summary, verdicts
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any
 
-from selfimprove.measures import statistics
+from selfimprove.measures import attempts, statistics
+from selfimprove.measures.diagnosis.estimates import estimate, mean
+from selfimprove.measures.diagnosis.samples import marked
 from selfimprove.measures.diagnosis.types import (
     Diagnosis,
     Estimate,
@@ -26,45 +26,8 @@ from selfimprove.measures.diagnosis.types import (
 from selfimprove.measures.votes import plurality, shares, tally
 from selfimprove.records import Rollout
 
-RESAMPLES = 1000
-"""Bootstrap resamples of the prompts."""
 AGREEMENT = 0.5
 """Share of a prompt's completions that must agree, for the filter by majority."""
-
-
-def estimate(top: Sequence[float], bottom: Sequence[float] | None = None) -> Estimate | None:
-    """sum(top) / sum(bottom) over prompts; without `bottom`, the mean. None where all of `bottom` is 0.
-
-    Raises:
-        ValueError: there are fewer than two prompts, so there is no standard error.
-    """
-    import numpy
-
-    if len(top) < 2:
-        raise ValueError(f"a standard error needs at least 2 prompts, there are {len(top)}")
-    above, below = numpy.asarray(top, float), numpy.ones(len(top)) if bottom is None else numpy.asarray(bottom, float)
-    if not below.sum():
-        return None
-    weights = _resamples(len(top))
-    sums = weights @ below
-    ratios = (weights @ above)[sums != 0] / sums[sums != 0]
-    low, high = numpy.quantile(ratios, [0.025, 0.975])
-    error = float(ratios.std()) * math.sqrt(len(top) / (len(top) - 1))  # resampling alone is low by this factor
-    return Estimate(float(above.sum() / below.sum()), error, float(low), float(high), int((below != 0).sum()))
-
-
-@lru_cache(maxsize=8)
-def _resamples(prompts: int) -> Any:
-    """How often each prompt is in each resample; the same for all measures, so that their differences are paired."""
-    import numpy
-
-    return numpy.random.default_rng(0).multinomial(prompts, [1 / prompts] * prompts, size=RESAMPLES).astype(float)
-
-
-def _mean(values: Sequence[float]) -> Estimate:
-    found = estimate(values)
-    assert found is not None
-    return found
 
 
 def ladder(groups: Groups, k: int) -> Ladder:
@@ -79,20 +42,20 @@ def ladder(groups: Groups, k: int) -> Ladder:
     single, every = single_of(groups), any_of(groups, k)
     majority = majority_of(groups, k)
     best = {
-        name: [statistics.best_of_k([s.right for s in group], row, k) for group, row in zip(groups, rows, strict=True)]
+        name: [attempts.best_of_k([s.right for s in group], row, k) for group, row in zip(groups, rows, strict=True)]
         for name, rows in self_scores(groups).items()
     }
     oracle = _minus(every, single)
     judged = {name: _minus(column, single) for name, column in best.items()}
     return Ladder(
         k=k,
-        single=_mean(single),
-        majority=_mean(majority),
-        best={name: _mean(column) for name, column in best.items()},
-        any=_mean(every),
-        consensus=_mean(_minus(majority, single)),
-        judged={name: _mean(column) for name, column in judged.items()},
-        oracle=_mean(oracle),
+        single=mean(single),
+        majority=mean(majority),
+        best={name: mean(column) for name, column in best.items()},
+        any=mean(every),
+        consensus=mean(_minus(majority, single)),
+        judged={name: mean(column) for name, column in judged.items()},
+        oracle=mean(oracle),
         efficiency={name: estimate(column, oracle) for name, column in judged.items()},
     )
 
@@ -110,12 +73,12 @@ def self_scores(groups: Groups) -> dict[str, list[list[float]]]:
 
 def any_of(groups: Groups, k: int) -> list[float]:
     """pass@k of each prompt."""
-    return [statistics.pass_at_k(len(group), sum(s.right for s in group), k) for group in groups]
+    return [attempts.pass_at_k(len(group), sum(s.right for s in group), k) for group in groups]
 
 
 def majority_of(groups: Groups, k: int) -> list[float]:
     """maj@k of each prompt."""
-    return [statistics.majority_at_k([s.answer for s in group], [s.right for s in group], k) for group in groups]
+    return [attempts.majority_at_k([s.answer for s in group], [s.right for s in group], k) for group in groups]
 
 
 def gap(groups: Groups, weights: Sequence[Sequence[float]]) -> Gap:
@@ -124,7 +87,7 @@ def gap(groups: Groups, weights: Sequence[Sequence[float]]) -> Gap:
     gained, wrong = _minus(_filtered(groups, weights), single), [1 - before for before in single]
     relative = [gain / left if left else 0.0 for gain, left in zip(gained, wrong, strict=True)]
     return Gap(
-        absolute=_mean(gained),
+        absolute=mean(gained),
         relative=estimate(relative, [float(left > 0) for left in wrong]),
         overall=estimate(gained, wrong),
         idle=sum(not any(row) for row in weights) / len(groups),
@@ -147,7 +110,7 @@ def auroc(groups: Groups, scores: Scores) -> Estimate | None:
         known = [(sample.right, score) for sample, score in zip(group, row, strict=True) if score is not None]
         right = sum(mark for mark, _ in known)
         pairs.append(float(right * (len(known) - right)))
-        wins.append(pairs[-1] * (statistics.auroc([m for m, _ in known], [score for _, score in known]) or 0.0))
+        wins.append(pairs[-1] * (attempts.auroc([m for m, _ in known], [score for _, score in known]) or 0.0))
     return estimate(wins, pairs)
 
 
@@ -188,7 +151,7 @@ def labels(groups: Groups, agreement: float, k: int) -> Labels:
         marks = [mark for vote in votes if (mark := _label(vote, agreement)) is not None]
         kept.append(len(marks) / len(votes))
         right.append(sum(marks) / len(votes))
-    return Labels(k, agreement, _mean(kept), estimate(right, kept))
+    return Labels(k, agreement, mean(kept), estimate(right, kept))
 
 
 def _label(vote: Sequence[Sample], agreement: float) -> bool | None:
@@ -207,7 +170,7 @@ def sharpening(groups: Groups) -> Sharpening | None:
     coverage = (most + math.log(sum(math.exp(value - most) for value in rarity) / len(rarity))) / math.log(10)
     right = [float(sample.right) for sample in likely]
     return Sharpening(
-        coverage, _mean([math.exp(-value) for value in rarity]), _mean(right), _mean(_minus(right, single_of(groups)))
+        coverage, mean([math.exp(-value) for value in rarity]), mean(right), mean(_minus(right, single_of(groups)))
     )
 
 
@@ -251,19 +214,19 @@ def measure(groups: Groups, greedy: Sequence[bool] = (), keys: Sequence[str] = (
         problems=len(groups),
         samples=n,
         ladders=ladders,
-        greedy=_mean([float(mark) for mark in greedy]) if greedy else None,
+        greedy=mean([float(mark) for mark in greedy]) if greedy else None,
         length=_share(groups, lambda s: s.length),
         truncated=_share(groups, lambda s: s.truncated),
         parsed=_share(groups, lambda s: s.answer is not None),
-        unsolved=_mean([float(not any(s.right for s in group)) for group in groups]),
-        answer_entropy=_mean([_entropy(group) for group in groups]),
-        majority=_mean(agreements(groups)),
+        unsolved=mean([float(not any(s.right for s in group)) for group in groups]),
+        answer_entropy=mean([_entropy(group) for group in groups]),
+        majority=mean(agreements(groups)),
         token_entropy=surprise,
         reward=reward,
         top_answer=(str(top[0][0]), top[0][1] / len(everything)) if top else None,
         scores=found,
         labels=[*(labels(groups, AGREEMENT, rung.k) for rung in ladders), labels(groups, 0.0, n)],
-        beyond=_mean(_minus(majority_of(groups, n), likely)) if likely else None,
+        beyond=mean(_minus(majority_of(groups, n), likely)) if likely else None,
         sharpening=sharpening(groups),
         groups=groups,
         keys=tuple(keys),
@@ -280,7 +243,7 @@ def _minus(a: Sequence[float], b: Sequence[float]) -> list[float]:
 
 
 def _share(groups: Groups, of: Callable[[Sample], float]) -> Estimate:
-    return _mean([sum(map(of, group)) / len(group) for group in groups])
+    return mean([sum(map(of, group)) / len(group) for group in groups])
 
 
 def _logprob(sample: Sample) -> float:
@@ -304,8 +267,8 @@ def change(now: Diagnosis, then: Diagnosis, of: Callable[[Groups], list[float]])
     """How the mean of a column changed: prompt by prompt where both models had the same, else between two samples."""
     new, old = of(now.groups), of(then.groups)
     if now.keys and now.keys == then.keys:
-        return _mean(_minus(new, old))
-    a, b = _mean(new), _mean(old)
+        return mean(_minus(new, old))
+    a, b = mean(new), mean(old)
     value, error = a.value - b.value, math.hypot(a.error, b.error)
     half = statistics.Z95 * error
     return Estimate(value, error, value - half, value + half, a.n + b.n)
@@ -318,27 +281,3 @@ def of_audit(groups: Sequence[Sequence[Rollout]]) -> Diagnosis | None:
     """
     samples, keys = marked(groups, lambda r: r.info["truth"], lambda r: r.info["answer"])
     return measure(samples, keys=keys) if len(samples) > 1 and min(map(len, samples)) > 1 else None
-
-
-def marked(
-    groups: Sequence[Sequence[Rollout]],
-    mark: Callable[[Rollout], float | None],
-    answer: Callable[[Rollout], str | None],
-) -> tuple[list[list[Sample]], tuple[str, ...]]:
-    """Rollouts as samples, and the keys of their prompts; a prompt that cannot be marked is left out."""
-    found, keys = list[list[Sample]](), list[str]()
-    for group in groups:
-        texts = {rollout.text: rollout for rollout in group}  # equal completions are marked once
-        marks = {text: mark(rollout) for text, rollout in texts.items()}
-        if None not in marks.values():
-            answers = {text: answer(rollout) for text, rollout in texts.items()}
-            found.append([_sample(rollout, marks[rollout.text], answers[rollout.text]) for rollout in group])
-            keys.append(group[0].prompt.key)
-    return found, tuple(keys)
-
-
-def _sample(rollout: Rollout, mark: float | None, answer: str | None) -> Sample:
-    noted = rollout.logprobs or {}
-    length = int(noted.get("count", len(rollout.text)))
-    score = noted["sum"] / max(1, length) if "sum" in noted else None
-    return Sample((mark or 0.0) > 0.5, answer, score, length, rollout.truncated, rollout.reward)

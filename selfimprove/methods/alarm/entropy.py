@@ -18,7 +18,8 @@ import math
 from dataclasses import dataclass
 
 from selfimprove.interfaces import Alarm
-from selfimprove.measures.statistics import mean, pass_at_k, z_test
+from selfimprove.measures.attempts import pass_at_k
+from selfimprove.measures.statistics import mean, z_test
 from selfimprove.records import Alert
 from selfimprove.registry import register
 from selfimprove.rounds import Evidence, Groups

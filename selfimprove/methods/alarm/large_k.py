@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfimprove.interfaces import Alarm
-from selfimprove.measures.statistics import discordant, mcnemar, pass_at_k, sign_flip, z_test
+from selfimprove.measures.attempts import pass_at_k
+from selfimprove.measures.statistics import discordant, mcnemar, sign_flip, z_test
 from selfimprove.records import Alert
 from selfimprove.registry import register
 from selfimprove.rounds import Evidence, Groups

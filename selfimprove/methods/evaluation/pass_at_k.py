@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Evaluation, Policy, Sampling
-from selfimprove.measures.statistics import mean, pass_at_k
+from selfimprove.measures.attempts import pass_at_k
+from selfimprove.measures.statistics import mean
 from selfimprove.records import Report
 from selfimprove.registry import register
 from selfimprove.rounds import Exam

@@ -8,7 +8,7 @@ import pytest
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Sampling
-from selfimprove.measures.statistics import pass_at_k
+from selfimprove.measures.attempts import pass_at_k
 from selfimprove.methods.evaluation.pass_at_k import PassAtK
 from selfimprove.rounds import Exam
 
