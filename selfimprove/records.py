@@ -167,7 +167,7 @@ class Report:
     """The metric that is the mean of these scores."""
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
     """The same for what a gate guards beside the main score, by name: `pass@16`, `probe/short`, `ood/long`."""
-    rollouts: tuple[Rollout, ...] = ()
+    rollouts: Sequence[Rollout] = ()
 
 
 def measured(line: dict[str, Any], who: str) -> Any:

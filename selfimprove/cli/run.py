@@ -35,7 +35,7 @@ def run(
     for remark in checks.preflight(composed):
         say(remark)
     from selfimprove.loop import begin
-    from selfimprove.loop.history import began
+    from selfimprove.loop.origin import began
     from selfimprove.loop.provenance import TIERS
 
     threads()

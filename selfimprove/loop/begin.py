@@ -8,7 +8,7 @@ from typing import Any
 
 from selfimprove.errors import RecipeError
 from selfimprove.loop import provenance, steps
-from selfimprove.loop.history import began, changed_values
+from selfimprove.loop.origin import began, changed_values
 from selfimprove.recipe import compose
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import signed, write_json, write_text

@@ -14,7 +14,8 @@ from typing import Any
 from selfimprove import registry, training
 from selfimprove.interfaces import Context, Policy
 from selfimprove.loop import lineage
-from selfimprove.loop.history import Stored, write_checkpoint
+from selfimprove.loop.history import Stored
+from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.measures import statistics
 from selfimprove.records import Prompt, Record, Report, Rollout, read_records
 

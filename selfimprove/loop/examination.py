@@ -13,9 +13,10 @@ from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Judging
 from selfimprove.logs import MetricLog
 from selfimprove.loop import controls
-from selfimprove.loop.history import Stored, write_report
+from selfimprove.loop.history import Stored
 from selfimprove.loop.honeypots import honeypots, reading
 from selfimprove.loop.reward_sum import rate
+from selfimprove.loop.step_files import write_report
 from selfimprove.measures import diagnosis, judge_reliability
 from selfimprove.problems import splits
 from selfimprove.records import Alert, AuditForm, Prompt, Report, Rollout, write_records
@@ -29,7 +30,7 @@ def evaluation(stored: Stored, given: Context) -> Counts:
     """Score champion, incumbent and candidate on fresh gate problems of the run's own task."""
     planned = stored.recipe.rounds
     place = given.round if given.round <= planned else 2 * given.round + 2  # rounds added by resume: past all others
-    problems = _form(stored, place, planned + 2)
+    problems = _form(stored, given.round, "evaluation", place)
     standing = stored.standing(given.round)
     who = {"champion": standing.champion}
     if given.round:
@@ -44,7 +45,7 @@ def confirmation(stored: Stored, given: Context) -> Counts:
     """After the last round: hear an incumbent that is ahead of the champion once more, on a form of its own."""
     planned = stored.recipe.rounds
     place = planned + 1 if given.round <= planned else 2 * given.round + 3
-    problems, standing = _form(stored, place, planned + 2), stored.standing(given.round + 1)
+    problems, standing = _form(stored, given.round, "confirmation", place), stored.standing(given.round + 1)
     who = {"champion": standing.champion, "incumbent": standing.incumbent}
     made = _examine(stored, given, "confirmation", "gate", who, problems)
     history = [*stored.history(given.round), stored.past(given.round)]
@@ -71,12 +72,11 @@ def sealed(stored: Stored, given: Context) -> Counts:
     return {"problems": len(problems)}
 
 
-def _form(stored: Stored, place: int, places: int) -> list[Prompt]:
+def _form(stored: Stored, number: int, step: str, place: int) -> list[Prompt]:
     """The gate problems of one decision; those that an earlier decision has seen are left out."""
-    parts = (place, max(places, place + 1))
+    parts = (place, max(stored.recipe.rounds + 2, place + 1))
     drawn = stored.recipe.the("task").problems("gate", stored.recipe.gate_problems, stored.seed("gate"), parts)
-    seen = stored.examined()
-    return [problem for problem in drawn if problem.key not in seen]
+    return stored.unseen(drawn, number, step)
 
 
 def _precision(n: int, given: Context) -> None:

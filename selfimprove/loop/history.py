@@ -7,39 +7,30 @@ gates' decisions alone, so nothing else has to be kept in step with the folders.
 from __future__ import annotations
 
 import json
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from pathlib import Path
+from functools import partial, reduce
 from typing import Any
 
 from selfimprove import registry, training
-from selfimprove.errors import DataError, RecipeError, listed
+from selfimprove.errors import RecipeError, listed
 from selfimprove.inference.desk import Sessions
 from selfimprove.inference.metered import Metered
 from selfimprove.interfaces import Context, Engine, Log, Policy, Remote
 from selfimprove.loop import stages
+from selfimprove.loop.carried import Carried, Gathered
+from selfimprove.loop.origin import began, changes
+from selfimprove.loop.step_files import read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, of_audit
 from selfimprove.recipe import compose
 from selfimprove.recipe.schema import Recipe, Settings
-from selfimprove.records import (
-    Alert,
-    AuditForm,
-    Checkpoint,
-    Decision,
-    Metric,
-    Report,
-    Rollout,
-    digest,
-    read_records,
-    write_records,
-)
+from selfimprove.records import Alert, AuditForm, Checkpoint, Decision, Prompt, Report, Rollout, digest, read_records
 from selfimprove.rounds import Groups, Round
-from selfimprove.safety.model_files import check_code
 from selfimprove.store.journal import Journal
 from selfimprove.store.ledger import Ledger
 from selfimprove.store.run_folder import RunDir
-from selfimprove.store.seal import draft, is_signed
 
 
 @dataclass
@@ -71,6 +62,9 @@ class Stored:
         self.given: Context | None = None
         """What the methods of the step in progress are handed."""
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
+        self._standings = Carried(Standing(), self._decide, folder.touched)
+        self._overrides = Carried(dict[str, Any](), self._override, folder.touched)
+        self._examined = Gathered(self._asked, folder.touched)
         self._diagnoses: dict[int, Diagnosis | None] = {}
         self._audits: dict[int, list[list[Rollout]]] = {}
 
@@ -83,11 +77,7 @@ class Stored:
 
         The engine stays the same object, so that its models stay loaded.
         """
-        overrides: dict[str, Any] = {}
-        for past in range(number):
-            overrides |= self.after(past).get("overrides", {}) if past else {}
-            for change in self.environment.get("accepted", ()):
-                overrides |= change["overrides"] if change["round"] == past + 1 else {}
+        overrides = self._overrides.at(number)
         if not overrides:
             return self.recipe, self.settings
         values = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
@@ -95,6 +85,12 @@ class Stored:
             changed, settings = compose.load(self.folder.root / "recipe.yaml", values)
             self._recipes[digest(values)] = replace(changed, engine=self.recipe.engine), settings
         return self._recipes[digest(values)]
+
+    def _override(self, before: dict[str, Any], past: int) -> dict[str, Any]:
+        """The overrides in force after a round, from those in force in it."""
+        said = [self.after(past).get("overrides", {})] if past else []
+        said += [one["overrides"] for one in self.environment.get("accepted", ()) if one["round"] == past + 1]
+        return reduce(operator.or_, said, before)
 
     def applied(self, number: int, step: str) -> bool:
         """Whether the proposal of a step takes effect: from autonomy 2 on, or where a person has approved it."""
@@ -130,7 +126,7 @@ class Stored:
 
     def confirmation(self, number: int) -> Decision | None:
         """What the gate said of the incumbent after the last round; None where it was not asked."""
-        return self._decided(number, "confirmation") if self.folder.step(number, "confirmation").exists() else None
+        return self._decided(number, "confirmation") if "confirmation" in self.folder.finished(number) else None
 
     def _decided(self, number: int, step: str) -> Decision:
         said = Decision(**self._json(number, step, "decision.json"))
@@ -184,11 +180,12 @@ class Stored:
 
     def standing(self, number: int) -> Standing:
         """Champion and incumbent at the start of a round, by the decisions of the rounds before."""
-        now = Standing()
-        for past in range(1, number):
-            for decision in (self.decision(past), self.confirmation(past)):
-                if decision is not None:
-                    now = _after(now, decision, past)
+        return self._standings.at(number)
+
+    def _decide(self, before: Standing, past: int) -> Standing:
+        now = before
+        for decision in (self.decision(past), self.confirmation(past)) if past else ():
+            now = _after(now, decision, past) if decision else now
         return now
 
     def checkpoint(self, number: int) -> Checkpoint:
@@ -201,7 +198,7 @@ class Stored:
         return self._checkpoint(number, "null") if made else None
 
     def _checkpoint(self, number: int, stage: str) -> Checkpoint:
-        return self.folder.once(number, stage, "checkpoint", _checkpoint)
+        return self.folder.once(number, stage, "checkpoint", read_checkpoint)
 
     def policy(self, maker: int, number: int, seed: int, log: Log) -> Policy:
         """The policy that round `maker` made, as it is used in round `number`."""
@@ -239,7 +236,7 @@ class Stored:
 
     def report(self, number: int, who: str, stage: str = "evaluation") -> Report:
         """What a finished evaluation says of the champion, the incumbent, the candidate or the start."""
-        return self.folder.once(number, stage, who, partial(_read_report, who=who))
+        return self.folder.once(number, stage, who, partial(read_report, who=who))
 
     def history(self, number: int) -> list[Round]:
         """The rounds before a round, with their decisions."""
@@ -247,7 +244,10 @@ class Stored:
 
     def past(self, number: int) -> Round:
         """A round as far as it is done: its reports, and what alarms and gate said where they have spoken."""
-        done = {stage for stage in stages.of_round(1) if self.folder.step(number, stage).exists()}
+        return self.folder.once(number, "", "past", lambda _: self._past(number))
+
+    def _past(self, number: int) -> Round:
+        done = [stage for stage in stages.of_round(1) if stage in self.folder.finished(number)]
         return Round(
             round=number,
             rounds=self.recipe.rounds,
@@ -284,38 +284,42 @@ class Stored:
     def inputs(self, number: int, stage: str) -> str:
         """The content of the finished step before this one; a step counts only together with what it was made from."""
         names = stages.of_round(number)
-        place = names.index(stage) if stage in names else len(names)
-        earlier = [(number, name) for name in names[:place]]
-        if number and place == 0:
-            earlier = [(number - 1, name) for name in stages.of_round(number - 1)]
-        finished = [step for step in earlier if self.folder.step(*step).exists()]
-        return self.folder.content(*finished[-1]) if finished else ""
+        earlier = names[: names.index(stage)] if stage in names else names
+        if number and not earlier:
+            number, earlier = number - 1, stages.of_round(number - 1)
+        finished = self.folder.finished(number)
+        before = next((name for name in reversed(earlier) if name in finished), "")
+        return self.folder.content(number, before) if before else ""
 
-    def examined(self) -> set[str]:
-        """The keys of all gate problems that a finished decision has seen."""
-        reports = self.folder.root.glob("round_*/*/champion.json")
-        return {
-            key
-            for path in reports
-            if path.parent.name in ("evaluation", "confirmation")
-            for key in json.loads(path.read_text())["scores"]
-        }
+    def unseen(self, problems: Sequence[Prompt], number: int, step: str) -> list[Prompt]:
+        """The gate problems that no earlier decision has seen; `step` of round `number` is to decide."""
+        own = self.report(number, "champion").scores if step == "confirmation" else ()
+        return [one for one in problems if one.key not in own and not self._examined.before(number, one.key)]
+
+    def _asked(self, number: int) -> Iterator[str]:
+        """The keys of the gate problems that the decisions of a round have seen."""
+        for step in ("evaluation", "confirmation"):
+            if step in self.folder.finished(number):
+                yield from self.report(number, "champion", step).scores
 
     def counts(self, number: int) -> dict[str, float]:
         """The counts of a round's finished steps, as `stage/name`."""
         return {
             f"{stage}/{name}": value
             for stage in stages.of_round(number)
-            if self.folder.step(number, stage).exists()
+            if stage in self.folder.finished(number)
             for name, value in self.folder.manifest(number, stage)["counts"].items()
         }
 
     def line(self, number: int) -> dict[str, Any]:
         """One finished round as metrics.jsonl has it."""
+        return self.folder.once(number, "", "line", lambda _: self._line(number))
+
+    def _line(self, number: int) -> dict[str, Any]:
         line: dict[str, Any] = {"round": number, "measure": self.report(number, "champion").measure}
         for who in ("champion", "candidate") if number else ("champion",):
             for key, metric in self.report(number, who).metrics.items():
-                line[f"{who}/{key}"] = asdict(metric)
+                line[f"{who}/{key}"] = {**vars(metric)}
         if number:
             line["decision"] = asdict(self.decision(number))
         line["alerts"] = [asdict(alert) for alert in self.alerts(number)]
@@ -333,13 +337,6 @@ class Stored:
         return self.folder.once(number, stage, name, lambda step: json.loads((step / name).read_text()))
 
 
-def _checkpoint(step: Path) -> Checkpoint:
-    noted = json.loads((step / "checkpoint.json").read_text())
-    path = (step / noted["path"]).resolve()
-    check_code(path)  # the run may come from a stranger
-    return Checkpoint(**{**noted, "path": str(path)})
-
-
 def _after(now: Standing, decision: Decision, maker: int) -> Standing:
     """Champion and incumbent after a decision on the candidate that round `maker` made."""
     champion = now.incumbent if decision.certified else now.champion
@@ -352,62 +349,3 @@ def _after(now: Standing, decision: Decision, maker: int) -> Standing:
             return Standing(champion, champion)
         case _:
             return Standing(champion, now.incumbent)
-
-
-def _read_report(step: Path, who: str) -> Report:
-    noted = json.loads((step / f"{who}.json").read_text())
-    return Report(
-        metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
-        scores=noted["scores"],
-        measure=noted.get("measure", "accuracy"),
-        parts=noted["parts"],
-        rollouts=tuple(one for one in read_records(step / f"{who}.jsonl") if isinstance(one, Rollout)),
-    )
-
-
-def write_report(report: Report, folder: Path, who: str) -> None:
-    """Write what `Stored.report` reads."""
-    metrics = {name: asdict(metric) for name, metric in report.metrics.items() if metric.n}  # of nothing: no figure
-    draft(
-        folder / f"{who}.json",
-        {"metrics": metrics, "scores": report.scores, "measure": report.measure, "parts": report.parts},
-    )
-    write_records(folder / f"{who}.jsonl", report.rollouts)
-
-
-def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Note where a step's weights are; relative to the step if they lie in it, so that a run can be moved."""
-    path = Path(checkpoint.path)
-    noted = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-    draft(folder / "checkpoint.json", {**asdict(checkpoint), "path": noted})
-
-
-def began(folder: RunDir) -> dict[str, Any]:
-    """environment.json of a run.
-
-    Raises:
-        DataError: it was changed.
-    """
-    path = folder.root / "environment.json"
-    try:
-        found = json.loads(path.read_text())
-        if not isinstance(found["settings"], dict):
-            raise TypeError("its settings are no mapping")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {error}. Restore the file, or start a new run") from error
-    if "sha256" in found and not is_signed(found):
-        raise DataError(f"{path} is damaged: it is not what was written. Restore the file, or start a new run")
-    return found
-
-
-def changes(before: Any, now: Any, where: str = "") -> list[str]:
-    """The differences between two recipes, each as `key was a, is b`."""
-    return [f"{place} was {old!r}, is {new!r}" for place, old, new in changed_values(before, now, where)]
-
-
-def changed_values(before: Any, now: Any, where: str = "") -> list[tuple[str, Any, Any]]:
-    """The differences between two recipes: where, what was there, what is there."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        places = ((f"{where}.{key}".lstrip("."), key) for key in dict.fromkeys([*before, *now]))
-        return [one for place, key in places for one in changed_values(before.get(key), now.get(key), place)]
-    return [] if before == now else [(where, before, now)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -18,14 +17,15 @@ from selfimprove.interfaces import Log
 from selfimprove.logs import MetricLog
 from selfimprove.loop import provenance, stages, steps
 from selfimprove.loop.begin import machine_now
+from selfimprove.loop.carried import Carried
 from selfimprove.loop.history import Stored
 from selfimprove.loop.summary import in_bytes, summarize
-from selfimprove.loop.tracking import tensorboard
+from selfimprove.loop.tracking import MetricsFile, tensorboard
 from selfimprove.problems import splits
 from selfimprove.records import digest
 from selfimprove.store.journal import Journal
 from selfimprove.store.run_folder import RunDir, storage
-from selfimprove.store.seal import signed, write_json, write_text
+from selfimprove.store.seal import signed, write_json
 from selfimprove.store.training_checkpoints import Unfinished
 
 
@@ -45,6 +45,8 @@ class Runner:
     def __init__(self, folder: RunDir, watcher: Watcher) -> None:
         self.folder, self.watcher = folder, watcher
         self.stored = Stored(folder)
+        self._metrics = MetricsFile(folder.root / "metrics.jsonl")
+        self._largest = Carried(0, lambda most, past: max(most, folder.size(past) if past else 0), folder.touched)
 
     def run(self, rounds: int | None = None, answer: bool | None = None) -> dict[str, Any]:
         """Run or finish all rounds and the sealed exam under the lock of the folder; returns summary.json.
@@ -91,9 +93,10 @@ class Runner:
 
     def _room(self, number: int, rounds: int) -> None:
         """Before a round: whether the rounds that are left fit on the disk, if they are like the largest so far."""
-        sizes = [self.folder.size(past) for past in range(1, number)]
-        start = Path(self.stored.checkpoint(0).path)
-        each = max(sizes) if sizes else sum(file.stat().st_size for file in start.rglob("*") if file.is_file())
+        each = self._largest.at(number)
+        if number == 1:
+            start = Path(self.stored.checkpoint(0).path)
+            each = sum(file.stat().st_size for file in start.rglob("*") if file.is_file())
         left, free = rounds - number + 1, shutil.disk_usage(self.folder.root).free
         if each * left > free:
             fits = number - 1 + free // each
@@ -108,7 +111,7 @@ class Runner:
         heard = {e["round"] for e in self.stored.ledger.entries() if e.get("step") == "confirmation" and "alpha" in e}
         stopped, last = "", 0
         for number in range(rounds + 1):
-            if number and not self.folder.step(number, stages.of_round(number)[-1]).exists():
+            if number and stages.of_round(number)[-1] not in self.folder.finished(number):
                 self._room(number, rounds)
             for stage in stages.of_round(number):
                 fingerprint = self._step(number, stage, fingerprint)
@@ -173,7 +176,9 @@ class Runner:
             self.watcher.step(number, stage)
             command = ["step", str(self.folder.root), str(number), stage, "--fingerprint", fingerprint]
             self.stored.recipe.the("launcher").launch(lambda: self.perform(number, stage, fingerprint), command)
-        Unfinished(self.folder, number, stage).clear()
+            self.folder.reread(number, stage)  # another process may have made it
+        if stages.NAMED[stage].trains:
+            Unfinished(self.folder, number, stage).clear()
         return fingerprint
 
     def perform(self, number: int, stage: str, fingerprint: str) -> None:
@@ -233,14 +238,13 @@ class Runner:
             steps.carry_out(self.stored, number, stage, Path(scratch), MetricLog(self.watcher))
 
     def _publish(self, number: int, again: bool = False, replayed: bool = False) -> None:
-        """After a round: metrics.jsonl (always rebuilt from the steps), the champion link, the line on the screen.
+        """After a round: metrics.jsonl, the champion link, the line on the screen.
 
         A round that a resume only walks over is shown: metrics.jsonl and the link are ahead of it and stay there.
         """
         line = self.stored.line(number)
         if not replayed:
-            lines = [*(self.stored.line(past) for past in range(number)), line]
-            write_text(self.folder.root / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+            self._metrics.write(number, self.stored.line)
             tensorboard(self.folder.root, line)
             champion = self.stored.checkpoint(self.stored.standing(number + 1).champion)
             self.folder.point("champion", Path(champion.path))

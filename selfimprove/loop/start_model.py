@@ -13,8 +13,9 @@ from pathlib import Path
 from selfimprove.errors import StorageError
 from selfimprove.inference import memory
 from selfimprove.logs import MetricLog
-from selfimprove.loop.history import Stored, write_checkpoint
+from selfimprove.loop.history import Stored
 from selfimprove.loop.provenance import environment
+from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.problems.gold import check_gold
 from selfimprove.recipe.schema import Recipe
 from selfimprove.records import digest

@@ -20,8 +20,9 @@ from selfimprove.logs import MetricLog
 from selfimprove.loop import controls, lineage, start_model
 from selfimprove.loop import examination as layer
 from selfimprove.loop.examination import Counts
-from selfimprove.loop.history import Stored, write_checkpoint
+from selfimprove.loop.history import Stored
 from selfimprove.loop.reward_sum import rate
+from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.measures import judge_reliability
 from selfimprove.problems.splits import split_of
 from selfimprove.recipe.schema import Recipe

@@ -56,8 +56,9 @@ def _values(report: Report) -> dict[str, Any]:
 
 def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
     """What the loop did to reach its champion, and by how much its last gate score overstates the sealed one."""
-    rounds = [stored.past(number) for number in range(1, last + 1)]
-    decisions = [decision for past in rounds for decision in (past.decision, past.confirmation) if decision]
+    rounds = range(1, last + 1)
+    verdicts = [stored.decision(number) for number in rounds]
+    decisions = [said for number in rounds for said in (stored.decision(number), stored.confirmation(number)) if said]
     gate = stored.recipe.the("gate")
     maker = stored.standing(last + 1).champion
     seen = [
@@ -68,13 +69,13 @@ def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
     ]
     return {
         "candidates": len(rounds),
-        **{word: sum(past.decision.verdict == word for past in rounds if past.decision) for word in VERDICTS},
+        **{word: sum(decision.verdict == word for decision in verdicts) for word in VERDICTS},
         "certified": sum(d.certified or d.verdict == "certify" for d in decisions),
         "alpha": getattr(gate, "alpha", None),
         "alpha_spent": sum(d.statistics.get("alpha_r", 0.0) for d in decisions),
         "gate_minus_sealed": sum(seen[0].values()) / len(seen[0]) - champion if seen and seen[0] else None,
-        "held_out_dropped": sum(int(past.counts.get("acquisition/held_out_dropped", 0)) for past in rounds),
-        "alerts": [{"round": past.round, **asdict(alert)} for past in rounds for alert in past.alerts],
+        "held_out_dropped": sum(int(stored.counts(number).get("acquisition/held_out_dropped", 0)) for number in rounds),
+        "alerts": [{"round": number, **asdict(alert)} for number in rounds for alert in stored.alerts(number)],
     }
 
 

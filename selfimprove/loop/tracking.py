@@ -1,10 +1,49 @@
-"""The numbers of each round, for trackers."""
+"""The numbers of each round: metrics.jsonl, and the same for trackers."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from selfimprove.safety.redaction import redact
+from selfimprove.store import durable
+from selfimprove.store.seal import write_text
+
+
+class MetricsFile:
+    """metrics.jsonl, a line for each finished round; it follows from the steps, so it can always be made again.
+
+    A line is added to a file that is as this process left it. Any other file is made again as a whole, also one whose
+    last line was cut short. So the file has whole lines of all rounds after each call, and of all but perhaps the last
+    while one is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rounds, self._state = 0, _state(path)
+
+    def write(self, number: int, line: Callable[[int], dict[str, Any]]) -> None:
+        """Have the lines of all rounds up to this one in the file, and no others; `line` makes that of a round."""
+        if self._rounds == number > 0 and self._state and _state(self.path) == self._state:
+            durable.append(self.path, redact(_text(line(number))).encode())
+        else:
+            write_text(self.path, "".join(_text(line(past)) for past in range(number + 1)))
+        self._rounds, self._state = number + 1, _state(self.path)
+
+
+def _text(line: dict[str, Any]) -> str:
+    return json.dumps(line) + "\n"
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """What tells one content of a file from another without reading it; None where there is no plain file."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def tensorboard(root: Path, line: dict[str, Any]) -> None:

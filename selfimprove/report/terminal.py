@@ -12,6 +12,9 @@ from rich.table import Table
 from selfimprove.records import VERDICTS, measured
 from selfimprove.safety.redaction import shown
 
+SHOWN = 100
+"""Rounds that the table after a run has at most."""
+
 
 def short(metric: dict[str, Any] | None) -> str:
     """`0.693 ±0.029`, for narrow columns: half the width of the interval; or a dash."""
@@ -134,12 +137,15 @@ class Screen:
 
 def rounds_table(summary: dict[str, Any]) -> Table:
     """The rounds of a finished run side by side."""
-    starred = any(line.get("decision", {}).get("certified") for line in summary["per_round"])
-    note = "* the incumbent passed its test and is champion from here on" if starred else None
-    table = Table(title=f"{summary['recipe']}, seed {summary['seed']}", caption=note)
+    lines = summary["per_round"][-SHOWN:]
+    starred = any(line.get("decision", {}).get("certified") for line in lines)
+    notes = ["* the incumbent passed its test and is champion from here on"] if starred else []
+    if len(lines) < len(summary["per_round"]):
+        notes.append(f"the last {SHOWN} rounds; metrics.jsonl has all")
+    table = Table(title=f"{summary['recipe']}, seed {summary['seed']}", caption="\n".join(notes) or None)
     for column in ("round", "champion", "candidate", "verdict", "kept", "labels right", "time"):
         table.add_column(column, justify="left" if column == "verdict" else "right", no_wrap=True)
-    for line in summary["per_round"]:
+    for line in lines:
         precision = line.get("selection/label_precision")
         table.add_row(
             str(line["round"]),

@@ -75,4 +75,6 @@ def _known(environment: tuple[tuple[bytes, bytes], ...]) -> list[tuple[str, str]
 
 def printable(text: str) -> str:
     """Foreign text made safe for a terminal: control characters other than newline and tab are dropped."""
+    if text.isprintable():  # nearly all texts are
+        return text
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")

@@ -19,10 +19,14 @@ START = "0" * 64
 
 
 class Ledger:
-    """`ledger.jsonl` of a run folder."""
+    """`ledger.jsonl` of a run folder.
+
+    All lines are read and checked once, and again when the file is not as this object left it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._forget()
 
     def read(self, number: int, step: str, split: str, problems: Sequence[Prompt]) -> None:
         """Note that a step reads held-out problems."""
@@ -56,22 +60,44 @@ class Ledger:
         Raises:
             DataError: the chain is broken.
         """
-        if not self.path.exists():
+        state = _state(self.path)
+        if state is None:
+            self._forget()
             return []
-        whole, _, torn = self.path.read_bytes().decode(errors="replace").rpartition("\n")
-        found, before = list[dict[str, Any]](), START
-        for place, line in enumerate(whole.splitlines(), 1):
+        if state != self._state:
+            self._forget()
+            self._read()
+            self._state = state
+        if self._torn and mend:  # a kill or a full disk cut the last line; what it announced did not begin
+            durable.truncate(self.path, self._size)
+            self._state, self._torn = _state(self.path), False
+        return self._entries
+
+    def _forget(self) -> None:
+        """Begin at the first line again."""
+        self._entries, self._noted = list[dict[str, Any]](), set[str]()
+        self._state: tuple[int, int, int] | None = None
+        self._size, self._torn = 0, False
+
+    def _read(self) -> None:
+        whole, end, torn = self.path.read_bytes().rpartition(b"\n")
+        for line in whole.decode(errors="replace").splitlines():
             entry = _parsed(line)
+            before = self._entries[-1]["hash"] if self._entries else START
             if entry.get("before") != before or entry.get("hash") != _hash(entry):
+                place = len(self._entries) + 1
+                self._forget()
                 raise DataError(
                     f"{self.path}, line {place}: the ledger was changed, so what was read of the held-out problems is "
                     "not known any more. Restore the file, or start a new run"
                 )
-            found.append(entry)
-            before = entry["hash"]
-        if torn and mend:  # a kill or a full disk cut the last line; what it announced did not begin
-            durable.truncate(self.path, len((whole + "\n").encode()) if whole else 0)
-        return found
+            self._add(entry)
+        self._size = len(whole + end)
+        self._torn = bool(torn)
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        self._entries.append(entry)
+        self._noted.add(_content(entry))
 
     def check(self, steps: Sequence[tuple[int, str]], mend: bool = True) -> None:
         """Every finished step that reads held-out problems or spends alpha must stand in the ledger.
@@ -92,10 +118,29 @@ class Ledger:
 
     def _note(self, content: dict[str, Any]) -> None:
         entries = self.entries()
-        if any(entry == {**entry, **content} and len(entry) == len(content) + 2 for entry in entries):
+        if _content(content) in self._noted:
             return
         entry = {**content, "before": entries[-1]["hash"] if entries else START}
-        durable.append(self.path, (json.dumps({**entry, "hash": _hash(entry)}) + "\n").encode())
+        entry["hash"] = _hash(entry)
+        line = (json.dumps(entry) + "\n").encode()
+        durable.append(self.path, line)
+        self._add(entry)
+        self._size += len(line)
+        self._state = _state(self.path)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """What tells one content of a file from another without reading it; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _content(entry: dict[str, Any]) -> str:
+    """What a line notes, without its place in the chain."""
+    return json.dumps({name: value for name, value in entry.items() if name not in ("before", "hash")}, sort_keys=True)
 
 
 def _parsed(line: str) -> dict[str, Any]:

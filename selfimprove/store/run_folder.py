@@ -22,7 +22,7 @@ from selfimprove.records import digest
 from selfimprove.store import durable
 from selfimprove.store.durable import FULL as FULL
 from selfimprove.store.durable import storage
-from selfimprove.store.seal import MANIFEST, TIMES, draft, fault, read_manifest, seal
+from selfimprove.store.seal import MANIFEST, TIMES, draft, inspect, read_manifest, seal
 
 Read = TypeVar("Read")
 BEGUN = {"recipe.yaml", ".recipe.yaml.new", ".environment.json.new"}
@@ -34,6 +34,11 @@ class RunDir:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.touched: list[int] = []
+        """The round of every step that was made, moved away or looked through again, in order: what was worked out from
+        that round before has to be worked out again."""
+        self._name = str(root)
+        self._places: dict[tuple[int, str], Path] = {}
         self._known: dict[tuple[int, str], dict[str, Any]] = {}
 
     @staticmethod
@@ -108,7 +113,9 @@ class RunDir:
 
     def step(self, number: int, stage: str) -> Path:
         """Where a finished step of a round lies."""
-        return Path(self.root, f"round_{number:03d}", stage)
+        if (number, stage) not in self._places:
+            self._places[number, stage] = Path(f"{self._name}/round_{number:03d}/{stage}")
+        return self._places[number, stage]
 
     def done(
         self,
@@ -127,19 +134,21 @@ class RunDir:
             DataError: the step was made with other options, or a symlink is in its place.
         """
         folder = self.step(number, stage)
-        self._known.pop((number, stage), None)  # what is read from here on is what is looked through here
+        if self._known.pop((number, stage), None):
+            self.reread(number, stage)  # what is read from here on is what is looked through here
         for path in (folder.parent, folder):
             if path.is_symlink():
                 raise DataError(f"{path} is a symlink, not a folder of the run; put the folder in its place")
         if not folder.exists():
             return False
-        wrong = fault(folder)
-        if not wrong and self.manifest(number, stage)["fingerprint"] != fingerprint:
+        manifest, wrong = inspect(folder)
+        if not wrong and manifest["fingerprint"] != fingerprint:
             raise DataError(
                 f"{folder} was made with other options or from other inputs; remove it to redo the run from there"
             )
-        if not wrong and self.manifest(number, stage).get("inputs", "") != inputs:
+        if not wrong and manifest.get("inputs", "") != inputs:
             wrong = "a step before it was done again, with another result"
+        self._known[number, stage] = {MANIFEST: manifest}
         if wrong:
             kept = self._quarantine(folder, number, stage)
             say(f"{folder} is done again: {wrong}. What was there is kept in {kept}")
@@ -150,11 +159,24 @@ class RunDir:
         return self.once(number, stage, MANIFEST, read_manifest)
 
     def once(self, number: int, stage: str, name: str, read: Callable[[Path], Read]) -> Read:
-        """What `read` makes of the folder of a finished step; read once, and again when the step was done again."""
+        """What `read` makes of the folder of a finished step, or of a round where `stage` is empty.
+
+        Read once, and again when that step, or any step of that round, was made, moved away or looked through again.
+        """
         known = self._known.setdefault((number, stage), {})
         if name not in known:
             known[name] = read(self.step(number, stage))
         return known[name]
+
+    def reread(self, number: int, stage: str) -> None:
+        """Read again what is known of a step and of its round: the step may be another."""
+        self._known.pop((number, stage), None)
+        self._known.pop((number, ""), None)
+        self.touched.append(number)
+
+    def finished(self, number: int) -> frozenset[str]:
+        """The stages of a round whose steps are finished."""
+        return self.once(number, "", "finished", _visible)
 
     def content(self, number: int, stage: str) -> str:
         """The sha256 of what a finished step wrote, and of what it was made from."""
@@ -163,10 +185,7 @@ class RunDir:
 
     def seconds(self, number: int, stage: str) -> float:
         """How long a finished step took; 0 where that is not known."""
-        try:
-            return float(json.loads((self.step(number, stage) / TIMES).read_text())["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0.0
+        return self.once(number, stage, TIMES, _seconds)
 
     def size(self, number: int) -> int:
         """Bytes of all files of a round."""
@@ -181,11 +200,11 @@ class RunDir:
 
     def partial(self, number: int, stage: str) -> Path:
         """Where a step is written."""
-        return self.step(number, stage).with_name(f".{stage}.partial")
+        return self.step(number, f".{stage}.partial")
 
     def journal(self, number: int, stage: str) -> Path:
         """Where a step that is not finished notes what it has drawn; it outlives what is written."""
-        return self.step(number, stage).with_name(f".{stage}.journal")
+        return self.step(number, f".{stage}.journal")
 
     def commit(self, number: int, stage: str, notes: dict[str, Any], seconds: float = 0.0) -> Path:
         """Make what was written since `begin` the finished step; `notes` go into step.json."""
@@ -195,8 +214,8 @@ class RunDir:
         seal(partial, notes)
         if self.journal(number, stage).exists():
             durable.remove(self.journal(number, stage))
-        self._known.pop((number, stage), None)
         durable.rename(partial, folder, "commit")
+        self.reread(number, stage)
         durable.fsync(folder.parent, "commit")
         return folder
 
@@ -216,8 +235,23 @@ class RunDir:
         shelf = self.root / "quarantine"
         durable.mkdir(shelf)
         kept = shelf / f"{len(list(shelf.iterdir())):03d}_round_{number:03d}_{stage}"
-        self._known.pop((number, stage), None)
         durable.rename(folder, kept, "quarantine")
+        self.reread(number, stage)
         for above in (shelf, folder.parent):
             durable.fsync(above, "quarantine")
         return kept
+
+
+def _seconds(folder: Path) -> float:
+    try:
+        return float(json.loads((folder / TIMES).read_bytes())["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def _visible(folder: Path) -> frozenset[str]:
+    """The names in a folder that do not begin with a dot; none where it is missing."""
+    try:
+        return frozenset(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
+    except FileNotFoundError:
+        return frozenset()

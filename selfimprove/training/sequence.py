@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,8 @@ def in_turn(methods: Mapping[str, Optimization], records: Sequence[Any], context
 
 def _optimized(name: str, method: Optimization, records: Sequence[Any], context: Context) -> Checkpoint:
     try:
-        made = method.optimize(records, context)
+        with _swept():
+            return method.optimize(records, context)
     except RuntimeError as error:
         import torch
 
@@ -49,8 +52,24 @@ def _optimized(name: str, method: Optimization, records: Sequence[Any], context:
         raise EngineError(
             f"optimization.{name} ran out of the GPU's memory{held}. Start anew with what takes less: {ways}"
         ) from error
-    gc.collect()  # trainers, models and optimizers refer to each other; nothing of them stays beside the engine
-    return made
+
+
+@contextlib.contextmanager
+def _swept() -> Iterator[None]:
+    """Leave nothing of a training beside the engine: trainers, models and optimizers refer to each other.
+
+    Where no GPU has to be cleared while the training goes, what was there before is not looked at; with torch loaded
+    that is a million objects, and takes a third of a second.
+    """
+    aside = not gc.get_freeze_count() and ("torch" not in sys.modules or not sys.modules["torch"].cuda.is_available())
+    if aside:
+        gc.freeze()
+    try:
+        yield
+        gc.collect()
+    finally:
+        if aside:
+            gc.unfreeze()
 
 
 def _savings(method: Any) -> list[str]:

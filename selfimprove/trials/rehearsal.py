@@ -116,11 +116,29 @@ class Rehearsal:
 
 
 @contextlib.contextmanager
-def rehearse(scratch: Path) -> Iterator[Rehearsal]:
-    """The undisturbed run; while this is open, its methods are registered and a recipe is composed once only."""
+def named() -> Iterator[None]:
+    """While this is open, a recipe can name the methods of the rehearsal."""
     methods = {("engine", "rehearsal"): _Student, ("optimization", "rehearsal"): _Practice}
     for (slot, name), method in methods.items():
         registry.METHODS[slot, name] = registry.Entry(slot, name, method, "")
+    try:
+        yield
+    finally:
+        for place in methods:
+            del registry.METHODS[place]
+
+
+def write_recipe(scratch: Path) -> Path:
+    """The recipe of the rehearsal, with the model that it starts from beside it."""
+    _weights(scratch / "start", 0.2)
+    recipe = scratch / "rehearsal.yaml"
+    recipe.write_text(RECIPE.replace("START", str(scratch / "start")))
+    return recipe
+
+
+@contextlib.contextmanager
+def rehearse(scratch: Path) -> Iterator[Rehearsal]:
+    """The undisturbed run; while this is open, its methods are registered and a recipe is composed once only."""
     load, composed = compose.load, dict[str, Any]()
 
     def once(name: str | Path, overrides: Sequence[str] = ()) -> Any:
@@ -131,24 +149,22 @@ def rehearse(scratch: Path) -> Iterator[Rehearsal]:
 
     compose.load = once
     try:
-        _weights(scratch / "start", 0.2)
-        (scratch / "rehearsal.yaml").write_text(RECIPE.replace("START", str(scratch / "start")))
+        write_recipe(scratch)
         made = Rehearsal(scratch, scratch / "whole", {}, [], [], 0.0)
-        with fault("*:-1:kill"):
-            began = time.monotonic()
-            Runner(made.begin(made.whole), Silent()).run()
-            made.seconds = time.monotonic() - began
-            made.operations = list(failpoints.state().seen)
-            made.steps = [step_of(path, made.whole) for path in failpoints.state().places]
-        made.image = contents(made.whole)
-        gc.collect()
-        gc.freeze()  # what is imported stays; going through it in each collection was a third of a run's time
-        yield made
+        with named():
+            with fault("*:-1:kill"):
+                began = time.monotonic()
+                Runner(made.begin(made.whole), Silent()).run()
+                made.seconds = time.monotonic() - began
+                made.operations = list(failpoints.state().seen)
+                made.steps = [step_of(path, made.whole) for path in failpoints.state().places]
+            made.image = contents(made.whole)
+            gc.collect()
+            gc.freeze()  # what is imported stays; going through it in each collection was a third of a run's time
+            yield made
     finally:
         gc.unfreeze()
         compose.load = load
-        for place in methods:
-            del registry.METHODS[place]
 
 
 @contextlib.contextmanager

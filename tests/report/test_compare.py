@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfimprove.errors import DataError, MissingError, RecipeError
-from selfimprove.loop.history import write_report
+from selfimprove.loop.step_files import write_report
 from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.records import Prompt, Report, Rollout
 from selfimprove.report.compare import against, compare, difference_of_shares, differences, fisher

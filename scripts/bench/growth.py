@@ -1,0 +1,88 @@
+"""Whether a round costs more when many came before it, and how long it takes to resume a run that is finished.
+
+The rehearsal of `selfimprove.trials.rehearsal`, a run without a model, is carried out with each number of rounds. What
+counts is the median CPU time of the last tenth of its rounds, at least two: the loop's own work, from one line of
+metrics.jsonl to the next. Then the longest run, finished, is resumed by the whole command in a process of its own, a
+few times; every checksum is looked at again.
+The goals: the last of the numbers costs at most 1.5 times the first, and the resume takes at most 5 s.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import bench
+
+
+class Clock(bench.Quiet):
+    """CPU seconds of each round."""
+
+    def __init__(self) -> None:
+        self.rounds, self.began = list[float](), time.process_time()
+
+    def round(self, line: dict[str, Any]) -> None:
+        """A round is finished."""
+        now = time.process_time()
+        self.rounds.append(now - self.began)
+        self.began = now
+
+
+def main() -> None:
+    parser = bench.arguments(__doc__ or "")
+    parser.add_argument("--rounds", type=int, nargs="+", default=[20, 200, 1000], metavar="N")
+    parser.add_argument("--resumes", type=int, default=3, metavar="N", help="of the longest run; the median counts")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="resume this run of the rehearsal, and no more")
+    options = parser.parse_args()
+    if options.resume:
+        return resume(options.resume)
+    machine = bench.machine()
+    from selfimprove.loop.begin import create
+    from selfimprove.loop.loop import Runner
+    from selfimprove.trials import rehearsal
+
+    rows = list[dict[str, float]]()
+    with tempfile.TemporaryDirectory() as folder, rehearsal.named():
+        recipe = rehearsal.write_recipe(Path(folder))
+        for rounds in options.rounds:
+            clock = Clock()
+            Runner(create(str(recipe), [f"rounds={rounds}"], Path(folder) / str(rounds)), clock).run()
+            last = clock.rounds[-max(2, rounds // 10) :]
+            each = 1000 * statistics.median(last)
+            rows.append({"rounds": rounds, "ms": each, "ratio": each / rows[0]["ms"] if rows else 1.0})
+            print(f"{rounds} rounds: {each:.1f} ms of CPU time for each of the last {len(last)}", flush=True)
+        longest = max(options.rounds)
+        seconds = [whole_resume(Path(folder) / str(longest)) for _ in range(options.resumes)]
+    bench.show(["rounds", "CPU ms per round", "ratio to the first"], [[*row.values()] for row in rows])
+    resumed = statistics.median(seconds)
+    print(f"ratio {rows[-1]['ratio']:.2f}, goal 1.5; a resume after {longest} rounds: {resumed:.1f} s, goal 5 s")
+    bench.save(options.json, machine, rows=rows, ratio=rows[-1]["ratio"], resumed=longest, resume_seconds=resumed)
+
+
+def whole_resume(root: Path) -> float:
+    """Wall seconds of `selfimprove resume`, from the start of the process to its end."""
+    began = time.perf_counter()
+    command = [sys.executable, __file__, "--resume", str(root)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+    return time.perf_counter() - began
+
+
+def resume(root: Path) -> None:
+    """The command `selfimprove resume`, with the methods of the rehearsal at hand."""
+    from selfimprove.cli import main as cli
+    from selfimprove.trials import rehearsal
+
+    with rehearsal.named():
+        sys.argv = ["selfimprove", "resume", str(root)]
+        cli.main()
+
+
+if __name__ == "__main__":
+    main()

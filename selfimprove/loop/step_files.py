@@ -1,0 +1,87 @@
+"""The files of a step that hold a report or name a checkpoint: how they are written, and how they are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import overload
+
+from selfimprove.records import Checkpoint, Metric, Report, Rollout, read_records, write_records
+from selfimprove.safety.model_files import check_code
+from selfimprove.store.seal import draft
+
+
+def write_report(report: Report, folder: Path, who: str) -> None:
+    """Write what `read_report` reads."""
+    metrics = {name: asdict(metric) for name, metric in report.metrics.items() if metric.n}  # of nothing: no figure
+    draft(
+        folder / f"{who}.json",
+        {"metrics": metrics, "scores": report.scores, "measure": report.measure, "parts": report.parts},
+    )
+    write_records(folder / f"{who}.jsonl", report.rollouts)
+
+
+def read_report(folder: Path, who: str) -> Report:
+    """The report of a policy in the folder of a step. Its rollouts are read when somebody asks for them."""
+    noted = json.loads((folder / f"{who}.json").read_bytes())
+    return Report(
+        metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
+        scores=noted["scores"],
+        measure=noted.get("measure", "accuracy"),
+        parts=noted["parts"],
+        rollouts=Rollouts(folder / f"{who}.jsonl"),
+    )
+
+
+class Rollouts(Sequence[Rollout]):
+    """The rollouts in a file, which is read at the first look at them: of most reports nobody needs them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read: tuple[Rollout, ...] | None = None
+
+    @property
+    def _all(self) -> tuple[Rollout, ...]:
+        if self._read is None:
+            self._read = tuple(one for one in read_records(self._path) if isinstance(one, Rollout))
+        return self._read
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Rollout]:
+        return iter(self._all)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._all == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._all)
+
+    @overload
+    def __getitem__(self, place: int) -> Rollout: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Rollout, ...]: ...
+    def __getitem__(self, place: int | slice) -> Rollout | tuple[Rollout, ...]:
+        return self._all[place]
+
+
+def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Note where a step's weights are; relative to the step if they lie in it, so that a run can be moved."""
+    path = Path(checkpoint.path)
+    noted = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    draft(folder / "checkpoint.json", {**asdict(checkpoint), "path": noted})
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """The weights that a step has noted.
+
+    Raises:
+        DataError: they would run code; the run may come from a stranger.
+    """
+    noted = json.loads((folder / "checkpoint.json").read_text())
+    path = (folder / noted["path"]).resolve()
+    check_code(path)
+    return Checkpoint(**{**noted, "path": str(path)})
