@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import NOTHING, Cost, Flow, Given
 from selfimprove.episodes import Episode, Played, Question, Tool
 from selfimprove.errors import RecipeError
@@ -658,7 +659,7 @@ class Judging(Reward):
     """Whether the weights of round 0 judge in every round; else the policy that the round trains from."""
     min_youden: float = 0.1
     """Audit form: the share of right attempts that pass, less that of wrong ones, is above this by its lower bound."""
-    min_auc: float = 0.6
+    min_auc: float = bounded(0.6, 0, 1)
     """Audit form: how often a right attempt must score above a wrong one at the same problem."""
     trust: bool = False
     """Go on with a judge that did not pass its audit form; the run says so."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selfimprove import interfaces
+from selfimprove.bounds import bounds_of
 from selfimprove.errors import RecipeError
 
 SLOTS: dict[str, type] = {
@@ -230,7 +231,10 @@ def options(method: type) -> list[Option]:
     for parent in reversed(method.__mro__):
         if dataclasses.is_dataclass(parent):
             helps |= _helps(parent)
-    return [Option(f.name, _default(f), helps.get(f.name, "")) for f in dataclasses.fields(method)]
+    taken = {name: f" Takes {bounds}." for name, bounds in bounds_of(method).items()}
+    return [
+        Option(f.name, _default(f), helps.get(f.name, "") + taken.get(f.name, "")) for f in dataclasses.fields(method)
+    ]
 
 
 def option_names(method: type) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove import registry
+from selfimprove.bounds import bounds_of
 from selfimprove.errors import DeviceError, RecipeError
 from selfimprove.interfaces import (
     ROLES,
@@ -103,9 +104,9 @@ def check_types(body: dict[str, Any], path: Path) -> None:
 
 def check_ranges(settings: Settings, path: Path) -> None:
     """Refuse values outside the range of their option, all in one message."""
-    faults = option_values.check_ranges(settings)
-    for where, _, options in _methods(settings):
-        faults += option_values.check_ranges(options, where)
+    faults = option_values.check_ranges(settings, bounds_of(Recipe))
+    for where, method, options in _methods(settings):
+        faults += option_values.check_ranges(options, bounds_of(method), where)
     option_values.refuse(faults, path)
 
 
@@ -154,26 +155,10 @@ def _asking(role: str) -> list[registry.Entry]:
 
 
 def check_counts(recipe: Recipe, path: Path) -> None:
-    """Refuse a slot with too few or too many methods, and counts that are too small."""
+    """Refuse a slot with too few or too many methods."""
     for slot in registry.SLOTS:
         count = len(getattr(recipe, slot))
         if slot in ONE and count != 1:
             raise RecipeError(f"{path}: {slot} takes one method, {count} are named.{nearest('', registry.names(slot))}")
         if slot in SOME and count == 0:
             raise RecipeError(f"{path}: {slot} names no method.{nearest('', registry.names(slot))}")
-    if recipe.autonomy not in range(4):
-        raise RecipeError(
-            f"{path}: autonomy is {recipe.autonomy}; it must be 0 (measure), 1 (ask), 2 (decide) or 3 (adapt)"
-        )
-    for name, low in (
-        ("rounds", 0),
-        ("gate_problems", 1),
-        ("probe_problems", 0),
-        ("audit_problems", 0),
-        ("audit_samples", 1),
-        ("sealed_problems", 1),
-        ("control_problems", 0),
-        ("control_samples", 1),
-    ):
-        if getattr(recipe, name) < low:
-            raise RecipeError(f"{path}: {name} is {getattr(recipe, name)}; it must be at least {low}")

@@ -1,4 +1,4 @@
-"""Whether the values of a recipe fit the options that they are for: types by the annotations, ranges by name.
+"""Whether the values of a recipe fit the options that they are for: types by annotations, ranges by bounds.
 
 All that does not fit is said at once, each with its place, what was found and what was expected.
 """
@@ -12,26 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from selfimprove.bounds import Bounds
 from selfimprove.errors import RecipeError, listed
 from selfimprove.interfaces import REQUIRED
 
-LARGEST = 10**15
-"""The largest whole number that any option takes."""
-SHARE = (0.0, 1.0)
-RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("top_p", "proposer_top_p", "share", "gap_share", "max_share", "min_share"), SHARE),
-    **dict.fromkeys(("last_share", "veto_share", "veto_alpha", "accept_alpha", "provisional_alpha"), SHARE),
-    **dict.fromkeys(("rollback_alpha", "harm_alpha", "min_agreement", "min_auc"), SHARE),
-    **dict.fromkeys(("samples", "votes", "num_iterations", "max_completion_length", "cached_models"), (1, LARGEST)),
-    **dict.fromkeys(("batch_size", "per_device_train_batch_size", "gradient_accumulation_steps"), (1, LARGEST)),
-    **dict.fromkeys(("hidden_size", "intermediate_size", "num_hidden_layers"), (1, 100_000)),
-    **dict.fromkeys(("num_attention_heads", "check_every", "max_position_embeddings"), (1, 1_000_000)),
-    **dict.fromkeys(("temperature", "learning_rate", "weight_decay"), (0.0, 100.0)),
-    **dict.fromkeys(("warmup_steps", "top_k", "probes", "threads", "redraw"), (0, LARGEST)),
-    "num_train_epochs": (0.0, 1e6),
-    "max_steps": (-1, LARGEST),
-}
-"""What options of a name can be, in every method that has one."""
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -43,17 +27,15 @@ def check_types(given: Mapping[str, Any], owner: type, where: str = "") -> list[
     return [_fault(place, value, expected) for place, value, expected in found if expected]
 
 
-def check_ranges(given: Mapping[str, Any], where: str = "") -> list[str]:
-    """What of a mapping is no number that an option of that name can be."""
+def check_ranges(given: Mapping[str, Any], bounds: Mapping[str, Bounds], where: str = "") -> list[str]:
+    """What of a mapping is no number that its option takes; one without bounds takes all that are not too large."""
     faults = []
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        low, high = RANGES.get(name, (-LARGEST if isinstance(value, int) else -math.inf, LARGEST))
-        if not math.isfinite(value) or not low <= value <= high:
-            finite = f"{low:g} to {high:g}" if low > -math.inf else f"at most {high:g}"
-            bounds = f"at least {low:g}" if high >= LARGEST and low > -LARGEST else finite
-            faults.append(f"{where}{name} is {value}; it must be {bounds}")
+        taken = bounds.get(name, Bounds())
+        if not taken.holds(value):
+            faults.append(f"{where}{name} is {value}; it must be {taken}")
     return faults
 
 

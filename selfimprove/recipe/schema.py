@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import (
     Acquisition,
     Alarm,
@@ -48,26 +49,26 @@ DEFAULTS = {
 class Recipe:
     """One entry per slot; a slot maps the names of its methods to the methods, in order."""
 
-    rounds: int = 3
+    rounds: int = bounded(3, 0)
     """Rounds of improvement; round 0 only measures the start."""
     seed: int = 0
     """Every random choice of the run follows from it."""
-    autonomy: int = 3
+    autonomy: int = bounded(3, 0, 3)
     """What the loop does by itself: 0 measures and keeps the start, 1 proposes and waits for a person, 2 decides but
     leaves the recipe as it is, 3 also changes the recipe as its controllers say. A controller may always stop."""
-    gate_problems: int = 500
+    gate_problems: int = bounded(500, 1)
     """Fresh problems for each gate decision."""
-    probe_problems: int = 100
+    probe_problems: int = bounded(100, 0)
     """Fresh problems of each of the task's probes for each gate decision; 0 leaves them out."""
-    audit_problems: int = 100
+    audit_problems: int = bounded(100, 0)
     """Fresh problems that the alarms watch in each round; 0 turns the audit off."""
-    audit_samples: int = 8
+    audit_samples: int = bounded(8, 1)
     """Samples of each audit problem."""
-    sealed_problems: int = 1000
+    sealed_problems: int = bounded(1000, 1)
     """Problems of the final exam, scored once, for the start and the champion only."""
-    control_problems: int = 200
+    control_problems: int = bounded(200, 0)
     """Of these, the first so many are also answered by the start with self-consistency; 0 leaves that out."""
-    control_samples: int = 16
+    control_samples: int = bounded(16, 1)
     """Completions for each of them: as many as the loop drew per sealed problem, and no more than this."""
     null_round: bool = False
     """Whether the first round is trained once more on shuffled rewards, to show how far chance alone moves accuracy."""

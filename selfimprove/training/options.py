@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference import vllm_process
@@ -25,17 +26,17 @@ class Trained:
 
     restart: str = "last"
     """Where training starts: `base` (the weights of round 0) or `last` (the newest policy)."""
-    learning_rate: float = 1e-6
+    learning_rate: float = bounded(1e-6, 0, 100)
     """Peak learning rate."""
-    max_steps: int = -1
+    max_steps: int = bounded(-1, -1)
     """Optimizer steps; -1 leaves it to num_train_epochs."""
-    num_train_epochs: float = 1.0
+    num_train_epochs: float = bounded(1.0, 0, 1e6)
     """Passes over the data, where max_steps is -1."""
-    per_device_train_batch_size: int = 8
+    per_device_train_batch_size: int = bounded(8, 1)
     """Rows per batch and device: completions, pairs, or what else the method trains on."""
-    gradient_accumulation_steps: int = 1
+    gradient_accumulation_steps: int = bounded(1, 1)
     """Batches summed up for one optimizer step."""
-    warmup_steps: int = 0
+    warmup_steps: int = bounded(0, 0)
     """Steps over which the learning rate rises."""
     lr_scheduler_type: str = "linear"
     """TRL's name of the schedule: linear, cosine, constant, constant_with_warmup, ..."""
@@ -96,19 +97,19 @@ class Referenced(Trained):
 class Sampled(Adapted, Referenced):
     """Of every method that trains on completions which it draws as it goes on."""
 
-    gradient_accumulation_steps: int = 1
+    gradient_accumulation_steps: int = bounded(1, 1)
     """Batches summed up for one optimizer step; their completions are drawn together."""
     num_generations: int = 8
     """Completions of each prompt."""
-    num_iterations: int = 1
+    num_iterations: int = bounded(1, 1)
     """Updates on the same completions."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Temperature of the completions."""
-    max_completion_length: int = 512
+    max_completion_length: int = bounded(512, 1)
     """Tokens per completion."""
     mask_truncated_completions: bool = False
     """Leave completions that ran into the limit out of the loss."""
-    redraw: int = 0
+    redraw: int = bounded(0, 0)
     """Times that groups with equal scores are drawn again, of other prompts."""
     use_vllm: bool = False
     """Draw the completions with vLLM on the GPU that trains (TRL's mode colocate), not with `generate`; needs
@@ -195,18 +196,6 @@ def one_of(method: Any, **choices: Sequence[str]) -> None:
         value = getattr(method, option)
         if value not in known:
             raise RecipeError(f"optimization.{name_of(method)}.{option} takes {' or '.join(known)}, not {value!r}")
-
-
-def between(method: Any, **bounds: tuple[float, float]) -> None:
-    """Check options that are numbers within bounds.
-
-    Raises:
-        RecipeError: the value of an option is outside of its bounds.
-    """
-    for option, (low, high) in bounds.items():
-        value = getattr(method, option)
-        if not low <= value <= high:
-            raise RecipeError(f"optimization.{name_of(method)}.{option} is {value}; it must be {low:g} to {high:g}")
 
 
 def name_of(method: Any) -> str:

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -40,11 +41,11 @@ _TEST = re.compile(r"([0-9]{1,10})=([0-9]{1,60})")
 class CodeAndTests(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Rollout
-    samples: int = 16
+    samples: int = bounded(16, 2)
     """Programs for each problem."""
-    tests: int = 16
+    tests: int = bounded(16, 2)
     """Tests for each problem."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of both."""
     gold: bool = True
     """Whether the task's own rule says which programs are right; else programs and tests mark each other."""
@@ -52,10 +53,8 @@ class CodeAndTests(Acquisition):
     """What is given on: programs, tests."""
 
     def __post_init__(self) -> None:
-        if min(self.samples, self.tests) < 2 or not self.train or set(self.train) - {"programs", "tests"}:
-            raise RecipeError(
-                "acquisition.code_and_tests takes 2 samples and tests or more, and in train programs, tests"
-            )
+        if not self.train or set(self.train) - {"programs", "tests"}:
+            raise RecipeError("acquisition.code_and_tests takes in train programs, tests")
 
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.records * (self.samples + self.tests))

@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -64,24 +65,18 @@ class _Episode:
 class CodeEpisodes(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Rollout
-    samples: int = 4
+    samples: int = bounded(4, 1)
     """Episodes with each problem."""
-    turns: int = 3
+    turns: int = bounded(3, 1)
     """Programs that the model may write in an episode."""
-    public: int = 1
+    public: int = bounded(1, 1)
     """Tests of each problem whose outcomes the model is told."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature."""
-    cpu_seconds: int = 2
+    cpu_seconds: int = bounded(2, 1)
     """Computing time of a program; twice as much may pass on the clock."""
-    memory_mb: int = 512
+    memory_mb: int = bounded(512, 128)
     """Memory of a program."""
-
-    def __post_init__(self) -> None:
-        if min(self.samples, self.turns, self.public, self.cpu_seconds) < 1 or self.memory_mb < 128:
-            raise RecipeError(
-                "acquisition.code_episodes needs samples, turns, public and cpu_seconds of at least 1, memory_mb of 128"
-            )
 
     def cost(self, given: Given) -> Cost:
         episodes = given.flow.records * self.samples

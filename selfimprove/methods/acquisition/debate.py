@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -36,11 +37,11 @@ from selfimprove.registry import register
 class Debate(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Rollout
-    agents: int = 3
+    agents: int = bounded(3, 2)
     """Answers to each problem that take part."""
-    turns: int = 3
+    turns: int = bounded(3, 1)
     """Times that an agent speaks at most; 1 is a plain vote."""
-    temperature: float = 0.7
+    temperature: float = bounded(0.7, 0, 100)
     """Sampling temperature of all turns."""
     show: str = "all"
     """What an agent sees of the others: `all` they said last, or one attempt with their `majority` answer."""
@@ -58,8 +59,6 @@ class Debate(Acquisition):
             if getattr(self, name) not in choices:
                 given = getattr(self, name)
                 raise RecipeError(f"acquisition.debate.{name} is {given!r}; choose from {', '.join(choices)}")
-        if self.agents < 2 or self.turns < 1:
-            raise RecipeError("acquisition.debate takes at least 2 agents and 1 turn")
 
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.records * self.agents * self.turns)

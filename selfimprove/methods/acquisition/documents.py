@@ -30,6 +30,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -49,11 +50,11 @@ class Documents(Acquisition):
     produces: ClassVar[Any] = Rollout
     path: str | None = None
     """File with documents; null takes worked solutions of the task."""
-    problems: int = 500
+    problems: int = bounded(500, 1)
     """Documents that are shown in a round, one reply to each."""
-    samples: int = 8
+    samples: int = bounded(8, 2)
     """Answers drawn to each problem."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of both roles."""
     words: str | None = None
     """What the writer is asked, with {document} in it; null takes the text beside this file."""
@@ -65,8 +66,8 @@ class Documents(Acquisition):
     def __post_init__(self) -> None:
         if self.train not in ("solver", "writer", "both"):
             raise RecipeError(f"acquisition.documents.train is {self.train!r}; it must be solver, writer or both")
-        if self.problems < 1 or self.samples < 2 or "{document}" not in (self.words or "{document}"):
-            raise RecipeError("acquisition.documents needs problems, 2 samples or more, and words with {document}")
+        if "{document}" not in (self.words or "{document}"):
+            raise RecipeError("acquisition.documents needs words with {document}")
 
     def cost(self, given: Given) -> Cost:
         shown = self._shown(given)

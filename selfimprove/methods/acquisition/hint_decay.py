@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context
@@ -35,14 +36,14 @@ class HintDecay(Acquisition):
     produces: ClassVar[Any] = Prompt
     separator: str = "\n"
     """What ends a step; `;` in the tiny tasks."""
-    remove: int | None = None
+    remove: int | None = bounded(None, 1)
     """Steps taken away from the end; null takes as many as the number of the round."""
     right: float = 1.0
     """Lowest score of a solution that is shown."""
 
     def __post_init__(self) -> None:
-        if not self.separator or (self.remove is not None and self.remove < 1):
-            raise RecipeError("acquisition.hint_decay needs a separator, and remove of at least 1 or null")
+        if not self.separator:
+            raise RecipeError("acquisition.hint_decay needs a separator")
 
     def cost(self, given: Given) -> Cost:
         return given.rate(given.flow)

@@ -27,8 +27,8 @@ from dataclasses import dataclass, replace
 from statistics import pvariance
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
@@ -43,20 +43,16 @@ Battle = tuple[int, int, bool]
 class MetaJudge(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
-    samples: int = 11
+    samples: int = bounded(11, 2)
     """Judgements of each attempt."""
-    temperature: float = 0.8
+    temperature: float = bounded(0.8, 0, 100)
     """Sampling temperature of the judgements; the meta-judge is greedy."""
-    top_p: float = 0.95
+    top_p: float = bounded(0.95, 0, 1)
     """Nucleus of the judgements' sampling."""
     until: int | None = 2
     """Last round whose judgements are trained on; null is no bound."""
-    ridge: float = 0.01
+    ridge: float = bounded(0.01, above=0)
     """Penalty on large strengths."""
-
-    def __post_init__(self) -> None:
-        if self.samples < 2 or self.ridge <= 0:
-            raise RecipeError("acquisition.meta_judge needs at least 2 samples, and a ridge above 0")
 
     def cost(self, given: Given) -> Cost:
         battles = given.flow.prompts * self.samples * (self.samples - 1)

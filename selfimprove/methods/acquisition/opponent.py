@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -37,9 +38,9 @@ PAIRS = "pairs.jsonl"
 class Opponent(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Preference
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of the opponent; 0 is greedy."""
-    top_p: float = 1.0
+    top_p: float = bounded(1.0, 0, 1)
     """Nucleus: the smallest set of tokens with this much probability."""
     label: str = "reference"
     """Which one is better: always the `reference`, or the one with the higher `reward`."""

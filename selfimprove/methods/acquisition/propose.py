@@ -31,6 +31,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
@@ -81,11 +82,11 @@ class Propose(Acquisition):
     produces: ClassVar[Any] = Rollout
     problems: int = 1000
     """Proposals per round; some are invalid, repeated or held out."""
-    samples: int = 9
+    samples: int = bounded(9, 2)
     """Solutions drawn of each problem."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of both roles."""
-    proposer_top_p: float = 0.95
+    proposer_top_p: float = bounded(0.95, 0, 1)
     """Nucleus of the proposer's sampling."""
     levels: list[int] = field(default_factory=list)
     """Difficulties asked for in equal shares; none given: the prompt names no difficulty."""
@@ -119,8 +120,6 @@ class Propose(Acquisition):
             if getattr(self, name) not in choices:
                 given = getattr(self, name)
                 raise RecipeError(f"acquisition.propose.{name} is {given!r}; choose from {', '.join(choices)}")
-        if self.samples < 2:
-            raise RecipeError(f"acquisition.propose.samples is {self.samples}; a rate takes at least 2")
 
     def cost(self, given: Given) -> Cost:
         asked = len(self.levels) or 1

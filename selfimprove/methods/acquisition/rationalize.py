@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
@@ -28,9 +29,9 @@ class Rationalize(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
     asks: ClassVar[tuple[str, ...]] = ("hint",)
-    samples: int = 1
+    samples: int = bounded(1, 1)
     """Rationales drawn per failed prompt."""
-    temperature: float = 0.0
+    temperature: float = bounded(0.0, 0, 100)
     """Sampling temperature; 0 is greedy."""
 
     def cost(self, given: Given) -> Cost:

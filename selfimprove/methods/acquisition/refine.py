@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -34,9 +35,9 @@ class Refine(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
     asks: ClassVar[tuple[str, ...]] = ("refine",)
-    samples: int = 1
+    samples: int = bounded(1, 1)
     """Second attempts drawn to each first one."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of the second attempts; 0 is greedy."""
     keep: str = "improved"
     """Second attempts that are kept: `improved`, or `not_worse`, which also keeps a good answer left as it is."""

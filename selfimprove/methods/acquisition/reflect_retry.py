@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Record, Rollout
 from selfimprove.registry import register
@@ -33,18 +33,14 @@ from selfimprove.registry import register
 class ReflectRetry(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
-    samples: int = 4
+    samples: int = bounded(4, 1)
     """Reflections on each failure."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of reflections and second tries."""
     right: float = 1.0
     """Score from which on a first try needs no reflection."""
     tries: bool = False
     """Give on second tries with a higher score than the first as well."""
-
-    def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise RecipeError(f"acquisition.reflect_retry.samples is {self.samples}; it must be at least 1")
 
     def cost(self, given: Given) -> Cost:
         came = given.flow

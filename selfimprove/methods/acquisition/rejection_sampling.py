@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
@@ -26,15 +27,15 @@ from selfimprove.registry import register
 class RejectionSampling(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Rollout
-    samples: int = 8
+    samples: int = bounded(8, 1)
     """Completions per prompt."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature; 0 is greedy."""
-    top_p: float = 1.0
+    top_p: float = bounded(1.0, 0, 1)
     """Nucleus: the smallest set of tokens with this much probability."""
-    top_k: int = 0
+    top_k: int = bounded(0, 0)
     """Only the k likeliest tokens; 0 is all."""
-    max_completion_length: int | None = None
+    max_completion_length: int | None = bounded(None, 1)
     """Tokens per completion; null leaves it to the engine."""
 
     def cost(self, given: Given) -> Cost:

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -37,9 +38,9 @@ ROLES = ("solver", "critic", "reviser")
 class RolePipeline(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Rollout
-    samples: int = 4
+    samples: int = bounded(4, 1)
     """Pipelines of each problem."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of all roles; solutions with the hint are greedy."""
     repair: bool = True
     """Solve problems that no pipeline solved again, with the reference answer in the prompt."""
@@ -49,8 +50,8 @@ class RolePipeline(Acquisition):
     """The roles whose turns are given on: solver, critic, reviser."""
 
     def __post_init__(self) -> None:
-        if self.samples < 1 or not self.train or set(self.train) - set(ROLES):
-            raise RecipeError(f"acquisition.role_pipeline takes samples of at least 1, and in train {', '.join(ROLES)}")
+        if not self.train or set(self.train) - set(ROLES):
+            raise RecipeError(f"acquisition.role_pipeline takes in train {', '.join(ROLES)}")
 
     def cost(self, given: Given) -> Cost:
         came = given.flow

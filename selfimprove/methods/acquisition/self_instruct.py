@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record
@@ -38,24 +38,20 @@ class SelfInstruct(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Prompt
     asks: ClassVar[tuple[str, ...]] = ("propose",)
-    problems: int = 2000
+    problems: int = bounded(2000, 1)
     """Problems that the model is asked for in a round; some state nothing, or nothing new."""
     levels: list[int] = field(default_factory=list)
     """Difficulties asked for in equal shares; none given: the prompt names no difficulty."""
-    temperature: float = 0.8
+    temperature: float = bounded(0.8, 0, 100)
     """Sampling temperature of the writer."""
-    top_p: float = 0.95
+    top_p: float = bounded(0.95, 0, 1)
     """Nucleus of the writer's sampling."""
-    similarity: float = 0.7
+    similarity: float = bounded(0.7, 0, 1)
     """Highest ROUGE-L with a known problem; 1 lets all pass whose key is new."""
     answers: bool = False
     """Keep the answer that the task works out itself, for the label precision and for a reward that looks at it."""
     seeds: bool = True
     """Give on the problems that came in."""
-
-    def __post_init__(self) -> None:
-        if self.problems < 1 or not 0 <= self.similarity <= 1:
-            raise RecipeError("acquisition.self_instruct needs problems of at least 1, and similarity from 0 to 1")
 
     def cost(self, given: Given) -> Cost:
         asked = len(self.levels) or 1

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -42,22 +43,22 @@ FOLLOW = "{problem}\n\nSolve it step by step by this plan:\n{given}"
 class StructuredPaths(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Rollout
-    single: int = 25
+    single: int = bounded(25, 0)
     """Guidelines that are used alone, from the head of the list; one path of each problem for each."""
-    picked: int = 20
+    picked: int = bounded(20, 0)
     """Further paths of each problem, whose guidelines the model picks."""
-    temperature: float = 1.2
+    temperature: float = bounded(1.2, 0, 100)
     """Sampling temperature of all steps."""
-    top_p: float = 0.9
+    top_p: float = bounded(0.9, 0, 1)
     """Nucleus: the smallest set of tokens with this much probability."""
-    max_completion_length: int | None = None
+    max_completion_length: int | None = bounded(None, 1)
     """Tokens of each reply; null leaves it to the engine."""
 
     def __post_init__(self) -> None:
         most = len(_guidelines())
-        if not 0 <= self.single <= most or self.picked < 0 or not self.single + self.picked:
+        if self.single > most or not self.single + self.picked:
             raise RecipeError(
-                f"acquisition.structured_paths takes single of 0 to {most}, picked of 0 or more, not both 0"
+                f"acquisition.structured_paths takes single of at most {most}, and single or picked above 0"
             )
 
     def cost(self, given: Given) -> Cost:

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -77,24 +78,24 @@ class TreeSearch(Acquisition):
     produces: ClassVar[Any] = Rollout
     separator: str = "\n"
     """What ends a step; `;` in the tiny tasks."""
-    iterations: int = 8
+    iterations: int = bounded(8, 1)
     """Leaves that are gone on from in each tree."""
-    samples: int = 3
+    samples: int = bounded(3, 1)
     """Completions from each leaf."""
     value: str = "rollout"
     """What a simulation is worth: the reward of the whole (`rollout`), or the model's own probability (`self`)."""
     explore: float = 1.0
     """Weight of what was tried little."""
-    enough: int = 4
+    enough: int = bounded(4, 1)
     """Different right solutions after which a problem is left alone."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature."""
 
     def __post_init__(self) -> None:
         if self.value not in ("rollout", "self"):
             raise RecipeError(f"acquisition.tree_search.value is {self.value!r}; it must be rollout or self")
-        if not self.separator or min(self.iterations, self.samples, self.enough) < 1:
-            raise RecipeError("acquisition.tree_search needs a separator, and counts of at least 1")
+        if not self.separator:
+            raise RecipeError("acquisition.tree_search needs a separator")
 
     def cost(self, given: Given) -> Cost:
         came = given.flow

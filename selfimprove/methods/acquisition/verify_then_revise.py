@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
@@ -36,7 +37,7 @@ TURNS = ("attempts", "verdicts", "revisions")
 class VerifyThenRevise(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of verdicts and revisions; 0 is greedy."""
     bonus: float = 1.0
     """Weight of the gain over the first attempt in the score of a revision."""

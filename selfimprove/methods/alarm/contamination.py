@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Alarm
 from selfimprove.records import Alert
 from selfimprove.registry import register
@@ -24,7 +25,7 @@ from selfimprove.rounds import Evidence
 @register("contamination", paper="2311.04850")
 @dataclass
 class Contamination(Alarm):
-    share: float = 0.0
+    share: float = bounded(0.0, 0, 1)
     """Share of dropped records that is not worth showing; a recipe whose model makes up problems expects 0.4."""
 
     def check(self, evidence: Evidence) -> list[Alert]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Alarm
 from selfimprove.measures.statistics import z_test
 from selfimprove.records import Alert
@@ -31,7 +32,7 @@ class Diversity(Alarm):
     """Relative fall that vetoes."""
     alpha: float = 0.05
     """One-sided level of level 1."""
-    veto_alpha: float = 0.01
+    veto_alpha: float = bounded(0.01, 0, 1)
     """One-sided level of level 2."""
 
     def check(self, evidence: Evidence) -> list[Alert]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Alarm
 from selfimprove.measures.attempts import pass_at_k
 from selfimprove.measures.statistics import mean, z_test
@@ -28,9 +29,9 @@ from selfimprove.rounds import Evidence, Groups
 @register("entropy", paper="2505.22617")
 @dataclass
 class Entropy(Alarm):
-    share: float = 0.5
+    share: float = bounded(0.5, 0, 1)
     """Share of the entropy of round 0 below which it is shown."""
-    veto_share: float = 0.25
+    veto_share: float = bounded(0.25, 0, 1)
     """Share below which it vetoes, where pass@k fell as well."""
     alpha: float = 0.05
     """One-sided level of the fall of pass@k."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Alarm
 from selfimprove.measures.statistics import discordant, holm, mcnemar
 from selfimprove.records import Alert
@@ -30,7 +31,7 @@ class Forgetting(Alarm):
     """Fall of a probe that is not worth showing."""
     alpha: float = 0.05
     """One-sided level of level 1, over all probes."""
-    veto_alpha: float = 0.01
+    veto_alpha: float = bounded(0.01, 0, 1)
     """One-sided level of level 2, over all probes."""
 
     def check(self, evidence: Evidence) -> list[Alert]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Alarm
 from selfimprove.measures.attempts import pass_at_k
 from selfimprove.measures.statistics import discordant, mcnemar, sign_flip, z_test
@@ -32,7 +33,7 @@ class LargeK(Alarm):
     """Fall that is not worth showing."""
     alpha: float = 0.05
     """One-sided level of level 1."""
-    veto_alpha: float = 0.01
+    veto_alpha: float = bounded(0.01, 0, 1)
     """One-sided level of level 2."""
 
     def check(self, evidence: Evidence) -> list[Alert]:

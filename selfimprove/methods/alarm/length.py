@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Alarm
 from selfimprove.measures.statistics import mean, z_test
 from selfimprove.records import Alert
@@ -37,7 +38,7 @@ class Length(Alarm):
     """Share that vetoes."""
     alpha: float = 0.05
     """One-sided level at which more completions than the champion's are cut off, for level 1."""
-    veto_alpha: float = 0.01
+    veto_alpha: float = bounded(0.01, 0, 1)
     """The same for level 2."""
 
     def check(self, evidence: Evidence) -> list[Alert]:

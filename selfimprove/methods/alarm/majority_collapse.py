@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Alarm
 from selfimprove.measures.statistics import z_test
 from selfimprove.measures.votes import tally
@@ -40,11 +41,11 @@ class MajorityCollapse(Alarm):
     """Growth of the share of unanimous problems that is looked into."""
     times: float = 3.0
     """How many times its share among the right answers the most frequent answer may have."""
-    min_share: float = 0.2
+    min_share: float = bounded(0.2, 0, 1)
     """Share of the most frequent answer up to which it is no collapse."""
     alpha: float = 0.05
     """One-sided level of level 1."""
-    veto_alpha: float = 0.01
+    veto_alpha: float = bounded(0.01, 0, 1)
     """One-sided level of the tests of level 2."""
 
     def check(self, evidence: Evidence) -> list[Alert]:

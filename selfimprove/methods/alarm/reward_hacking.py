@@ -22,6 +22,7 @@ import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Alarm
 from selfimprove.measures.statistics import z_test
 from selfimprove.records import Alert, Rollout
@@ -36,7 +37,7 @@ class RewardHacking(Alarm):
     """How far the gap between reward and mark may grow."""
     alpha: float = 0.05
     """One-sided level of level 1, and of the tests that the mark rises or falls."""
-    veto_alpha: float = 0.01
+    veto_alpha: float = bounded(0.01, 0, 1)
     """One-sided level of level 2, divided by the rounds of the run."""
 
     def check(self, evidence: Evidence) -> list[Alert]:

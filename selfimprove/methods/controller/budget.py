@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Controller
 from selfimprove.registry import register
@@ -30,17 +31,17 @@ from selfimprove.rounds import Round, Stop
 @register("budget")
 @dataclass
 class Budget(Controller):
-    hours: float | None = None
+    hours: float | None = bounded(None, above=0)
     """Hours of all steps, the start and the final exam included; null is no limit."""
-    money: float | None = None
+    money: float | None = bounded(None, above=0)
     """The same limit in money, at `price_per_hour`."""
-    price_per_hour: float | None = None
+    price_per_hour: float | None = bounded(None, above=0)
     """What an hour costs."""
-    tokens: int | None = None
+    tokens: int | None = bounded(None, 1)
     """Completion tokens of all stages that count them; null is no limit."""
-    training_steps: int | None = None
+    training_steps: int | None = bounded(None, 1)
     """Optimizer steps of all rounds; null is no limit."""
-    margin: float = 1.1
+    margin: float = bounded(1.1, 1)
     """How much larger than foreseen the next round may turn out."""
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Controller
 from selfimprove.measures.statistics import discordant, mcnemar
@@ -67,20 +68,18 @@ LIMITS = {"steps": 4.0, "learning_rate": 4.0, "data": 4.0, "temperature": 1.5, "
 @register("retry")
 @dataclass
 class Retry(Controller):
-    autonomy: int = 3
+    autonomy: int = bounded(3, 0, 3)
     """Who changes the recipe: 0 observe, 1 advise and 2 gate leave it alone; at 3 adapt the ladder is climbed."""
-    max_retries: int = 2
+    max_retries: int = bounded(2, 0)
     """Rungs for the same reason in a row."""
     bounds: dict[str, float] = field(default_factory=lambda: dict(LIMITS))
     """For each knob the largest total factor; 1 leaves it alone."""
-    harm_alpha: float = 0.05
+    harm_alpha: float = bounded(0.05, 0, 1)
     """One-sided level at which a candidate counts as harmed."""
 
     def __post_init__(self) -> None:
         if self.autonomy not in (0, 1, 2, 3):
             raise RecipeError(f"controller.retry.autonomy is {self.autonomy}; there are 0 observe to 3 adapt")
-        if self.max_retries < 0:
-            raise RecipeError(f"controller.retry.max_retries is {self.max_retries}; it must be 0 or more")
         for knob, limit in self.bounds.items():
             if knob not in LIMITS:
                 raise RecipeError(f"controller.retry.bounds has no {knob!r}.{nearest(knob, LIMITS)}")

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Controller
 from selfimprove.measures.statistics import lower_bound
@@ -32,13 +33,13 @@ from selfimprove.rounds import Round, Stop
 @register("saturation", paper="2412.02674")
 @dataclass
 class Saturation(Controller):
-    rounds: int = 3
+    rounds: int = bounded(3, 1)
     """Rounds that are pooled."""
     upper: float = 0.01
     """Gain per round below which going on is not worth it."""
-    max_rejects: int = 3
+    max_rejects: int = bounded(3, 1)
     """Rejected or rolled back candidates in a row after which the run ends."""
-    max_alarms: int = 2
+    max_alarms: int = bounded(2, 1)
     """Rounds in a row with an alert of level 2 after which the run ends."""
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ from itertools import accumulate, chain, count
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference.asks import refuse
 from selfimprove.inference.endpoint import Endpoint, Tally
@@ -62,7 +63,7 @@ class OpenAI(Remote):
     """Ask `/chat/completions` with messages, or `/completions` with their joined text."""
     continue_final_message: bool = False
     """Have an answer that has begun gone on with, by fields of vLLM's and SGLang's servers; others ignore them."""
-    max_completion_length: int = 512
+    max_completion_length: int = bounded(512, 1)
     """Tokens per completion, unless the method that samples sets its own limit."""
     include_stop_str_in_output: bool = False
     """Have the server end an answer at a stop string and say which, by fields of vLLM's server. Without it an answer is

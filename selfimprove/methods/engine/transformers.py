@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import DeviceError, EngineError, RecipeError
 from selfimprove.inference import embeddings, token_scores, weights
 from selfimprove.inference.asks import Job, answers, jobs_of, policies
@@ -39,15 +40,15 @@ DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 class Transformers(Engine):
     portion: ClassVar[int] = 4096
     can: ClassVar[frozenset[str]] = frozenset(ABILITIES)
-    batch_size: int = 1024
+    batch_size: int = bounded(1024, 1)
     """Completions decoded together; where a device's memory runs out it is halved, and a line says what fits."""
-    max_completion_length: int = 512
+    max_completion_length: int = bounded(512, 1)
     """Tokens per completion, unless the method that samples sets its own limit."""
     device: str = "auto"
     """`auto` takes a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, `mps`."""
     dtype: str = "auto"
     """Weights' number type; `auto` takes what the checkpoint was saved in."""
-    cached_models: int = 2
+    cached_models: int = bounded(2, 1)
     """Checkpoints kept in memory at once."""
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.inference import agreement, token_scores
 from selfimprove.inference import weights as forward
@@ -44,7 +45,7 @@ KNOWN = 4
 @dataclass
 class Vllm(Engine):
     can: ClassVar[frozenset[str]] = frozenset({"score", "copies"})
-    max_completion_length: int = 512
+    max_completion_length: int = bounded(512, 1)
     """Tokens per completion, unless the method that samples sets its own limit."""
     tensor_parallel_size: int = 1
     """GPUs that share one model."""

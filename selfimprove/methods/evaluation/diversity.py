@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Evaluation, Policy, Sampling
 from selfimprove.measures.statistics import mean
@@ -27,9 +28,9 @@ from selfimprove.text import ngrams
 @register("diversity", paper="1510.03055")
 @dataclass
 class Diversity(Evaluation):
-    samples: int = 8
+    samples: int = bounded(8, 1)
     """Completions per problem."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature."""
     problems: int = 200
     """Problems used, the first ones of the form."""

@@ -22,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import REQUIRED, Evaluation, Policy
 from selfimprove.measures.statistics import Z95
@@ -45,7 +46,7 @@ class LmEval(Evaluation):
     """Worked examples in front of each question; null leaves it to the task."""
     limit: int | None = 200
     """Questions of a task at most; null is all of the split."""
-    batch_size: int = 16
+    batch_size: int = bounded(16, 1)
     """Questions that lm-eval puts to the model at once."""
     apply_chat_template: bool = False
     """Whether lm-eval words the questions with the model's chat template."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Evaluation, Policy, Sampling
@@ -29,9 +30,9 @@ from selfimprove.rounds import Exam
 class PassAtK(Evaluation):
     k: list[int] = field(default_factory=lambda: [1, 4, 16])
     """The numbers of tries."""
-    samples: int = 16
+    samples: int = bounded(16, 1)
     """Completions per problem; at least the largest k."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature."""
     problems: int = 200
     """Problems used, the first ones of the form."""

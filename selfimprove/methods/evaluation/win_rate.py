@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Evaluation, Policy, Sampling
@@ -41,7 +42,7 @@ class WinRate(Evaluation):
     asks: ClassVar[tuple[str, ...]] = ("judge",)
     against: str = "start"
     """The opponent: `start` (one sample of the weights of round 0) or `reference` (the reply in the data)."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, high=100, above=0)
     """Sampling temperature of the start's answers."""
     judge_path: str | None = None
     """Folder or hub id of a model that judges; null: the weights of round 0."""
@@ -49,8 +50,6 @@ class WinRate(Evaluation):
     def __post_init__(self) -> None:
         if self.against not in ("start", "reference"):
             raise RecipeError(f"evaluation.win_rate.against takes start or reference, not {self.against!r}")
-        if not self.temperature > 0:
-            raise RecipeError(f"evaluation.win_rate.temperature is {self.temperature}; it must be above 0")
 
     def cost(self, given: Given) -> Cost:
         n = given.flow.records

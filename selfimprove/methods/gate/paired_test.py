@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Gate
 from selfimprove.measures.statistics import difference, discordant, mcnemar
 from selfimprove.records import Alert, Decision, Report
@@ -28,7 +29,7 @@ from selfimprove.rounds import Round
 class PairedTest(Gate):
     alpha: float = 0.05
     """Probability of any false certificate in the whole run."""
-    accept_alpha: float = 0.0
+    accept_alpha: float = bounded(0.0, 0, 1)
     """One-sided level at which an uncertified candidate is trained on; 0 never does."""
 
     def provisional(self) -> bool:

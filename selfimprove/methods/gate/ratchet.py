@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Gate
 from selfimprove.measures.statistics import detectable_effect, difference, discordant, holm, lower_bound, mcnemar
@@ -36,11 +37,11 @@ class Ratchet(Gate):
     lagged: ClassVar[bool] = True
     alpha: float = 0.05
     """Probability of any false certificate in the whole run."""
-    provisional_alpha: float = 0.2
+    provisional_alpha: float = bounded(0.2, 0, 1)
     """One-sided level at which training goes on from a candidate."""
-    rollback_alpha: float = 0.05
+    rollback_alpha: float = bounded(0.05, 0, 1)
     """One-sided level at which a policy counts as worse than the champion."""
-    veto_alpha: float = 0.01
+    veto_alpha: float = bounded(0.01, 0, 1)
     """One-sided level, Holm-corrected over the guards, at which a fall of a guard vetoes."""
     probe_margin: float = 0.03
     """Loss that `probe/...` and `pass@k` guards may hide; a certificate says which could not be shown to lose less."""

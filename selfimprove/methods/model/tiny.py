@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Engine, Log, Model, Task
@@ -32,41 +33,41 @@ ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 @dataclass
 class Tiny(Model):
     cached: ClassVar[bool] = True
-    num_hidden_layers: int = 2
+    num_hidden_layers: int = bounded(2, 1, 100_000)
     """Transformer layers."""
-    hidden_size: int = 64
+    hidden_size: int = bounded(64, 1, 100_000)
     """Width."""
-    intermediate_size: int = 160
+    intermediate_size: int = bounded(160, 1, 100_000)
     """Width of the feed-forward layers."""
-    num_attention_heads: int = 4
+    num_attention_heads: int = bounded(4, 1, 1_000_000)
     """Attention heads."""
-    max_position_embeddings: int = 256
+    max_position_embeddings: int = bounded(256, 1, 1_000_000)
     """Context in characters."""
     position: str = "rope"
     """`rope`, or `none` for no position encoding."""
     roles: list[str] = field(default_factory=lambda: ["solve"])
     """Roles that the bootstrap teaches, with equal shares of the examples."""
-    max_steps: int = 600
+    max_steps: int = bounded(600, -1)
     """Bootstrap steps at most."""
     examples: int | None = None
     """Worked examples that are drawn, and gone through again where the steps take more; null: as many as they take."""
     target_accuracy: float = 0.4
     """Greedy accuracy on selection problems at which the bootstrap stops."""
-    probes: int = 300
+    probes: int = bounded(300, 0)
     """Selection problems that the accuracy is measured on."""
-    check_every: int = 50
+    check_every: int = bounded(50, 1, 1_000_000)
     """Steps between two measurements."""
-    learning_rate: float = 1.5e-3
+    learning_rate: float = bounded(1.5e-3, 0, 100)
     """Peak learning rate of the bootstrap."""
-    warmup_steps: int = 20
+    warmup_steps: int = bounded(20, 0)
     """Steps over which the learning rate rises; then it is constant."""
     decay_steps: int = 0
     """Of max_steps, the last ones, over which the learning rate falls to a hundredth; it sharpens what was learned."""
-    weight_decay: float = 0.0
+    weight_decay: float = bounded(0.0, 0, 100)
     """AdamW's weight decay."""
-    batch_size: int = 32
+    batch_size: int = bounded(32, 1)
     """Examples per bootstrap step."""
-    threads: int = 1
+    threads: int = bounded(1, 0)
     """CPU threads of the run: sums differ in their last bits with the number of threads, so a run is repeatable on
     machines with more cores, and so small a model gains little from a second one. 0 leaves it to torch."""
     initializer_range: float = 0.16

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
@@ -36,16 +37,12 @@ class Dnpo(training.Adapted, training.Referenced, Optimization):
     alone: ClassVar[bool] = True
     beta: float = 0.1
     """Strength of the pull to the reference."""
-    bound: float = 1.0
+    bound: float = bounded(1.0, 0, 100)
     """Largest variance of the noise on a logit; 0 is no noise."""
-    alpha: float = 0.1
+    alpha: float = bounded(0.1, 0, 1e6)
     """Weight of the noise's mean variance in what the noise minimizes."""
     noise_learning_rate: float = 1e-3
     """Learning rate of the noise."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        training.between(self, bound=(0, 100), alpha=(0, 1e6))
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         noise = Noise(self.bound, self.noise_learning_rate, context.seed)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint
 from selfimprove.registry import register
@@ -29,11 +30,8 @@ from selfimprove.registry import register
 @dataclass
 class Ema(Optimization):
     consumes: ClassVar[Any] = Checkpoint
-    decay: float = 0.5
+    decay: float = bounded(0.5, 0, 1)
     """Share of the average so far, from 0 to 1."""
-
-    def __post_init__(self) -> None:
-        training.between(self, decay=(0.0, 1.0))
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         average = context.start

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint
 from selfimprove.registry import register
@@ -27,14 +28,13 @@ from selfimprove.registry import register
 @dataclass
 class Merge(Optimization):
     consumes: ClassVar[Any] = Checkpoint
-    share: float = 0.5
+    share: float = bounded(0.5, 0, 1)
     """Share of the trained weights, from 0 to 1."""
     toward: str = "last"
     """What they are merged with: `last` (the newest policy) or `base` (the weights of round 0)."""
 
     def __post_init__(self) -> None:
         training.one_of(self, toward=("base", "last"))
-        training.between(self, share=(0.0, 1.0))
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         old = context.start if self.toward == "base" else context.policy.checkpoint

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
@@ -29,7 +30,7 @@ class Orpo(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Preference
     odds_weight: float = 0.1
     """Weight of the odds ratio."""
-    learning_rate: float = 5e-6
+    learning_rate: float = bounded(5e-6, 0, 100)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         def loss(pairs: training.Pairs) -> Any:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.errors import RecipeError
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Prompt
 from selfimprove.registry import register
@@ -37,16 +37,11 @@ class Ppo(training.Clipped, Optimization):
     consumes: ClassVar[Any] = Prompt
     beta: float = 1e-3
     """Weight of the log-ratio to the reference in the reward; 0 needs no reference."""
-    lam: float = 0.95
+    lam: float = bounded(0.95, 0, 1)
     """How far a surprise is credited to earlier tokens: 0 to the token itself, 1 to all before it."""
     critic_learning_rate: float = 1e-5
     """Peak learning rate of the critic."""
-    num_iterations: int = 4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.lam <= 1:
-            raise RecipeError(f"optimization.ppo.lam is {self.lam}; it must be 0 to 1")
+    num_iterations: int = bounded(4, 1)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         def advantages(draws: training.Draws) -> Any:

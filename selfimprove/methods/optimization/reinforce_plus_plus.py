@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Prompt
@@ -39,7 +40,7 @@ class ReinforcePlusPlus(training.Clipped, Optimization):
     """Weight of the log-ratio to the reference in the reward; 0 needs no reference."""
     baseline: str = "none"
     """What is taken off the scores before they are normalized: `none`, or the mean of the `group`."""
-    learning_rate: float = 5e-7
+    learning_rate: float = bounded(5e-7, 0, 100)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.bounds import bounded
+from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.registry import register
@@ -29,16 +30,11 @@ from selfimprove.registry import register
 @dataclass
 class RewardWeightedRegression(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
-    tau: float = 1.0
+    tau: float = bounded(1.0, above=0)
     """Temperature of the weights: near 0 only the best scores count, at infinity all completions count alike."""
     restart: str = "base"
-    learning_rate: float = 1e-5
-    num_train_epochs: float = 3.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.tau > 0:
-            raise RecipeError(f"optimization.reward_weighted_regression takes a tau above 0, not {self.tau}")
+    learning_rate: float = bounded(1e-5, 0, 100)
+    num_train_epochs: float = bounded(3.0, 0, 1e6)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = [one for one in records if one.reward is not None]

@@ -22,8 +22,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference, Rollout
 from selfimprove.registry import register
@@ -33,20 +34,15 @@ from selfimprove.registry import register
 @dataclass
 class Rspo(training.Adapted, training.Referenced, Optimization):
     consumes: ClassVar[Any] = Preference
-    beta: float = 1e-3
+    beta: float = bounded(1e-3, above=0)
     """One over the step of the game: small values aim far from the start."""
-    forward_kl: float = 0.1
+    forward_kl: float = bounded(0.1, 0)
     """Weight of the divergence of the policy from the reference, KL(ref || pi)."""
-    reverse_kl: float = 0.1
+    reverse_kl: float = bounded(0.1, 0)
     """Weight of the divergence of the reference from the policy, KL(pi || ref)."""
     reference: str = "base"
     """What the divergences are measured from: `base` (round 0) or `start` (where training starts)."""
-    learning_rate: float = 5e-7
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.beta > 0 or self.forward_kl < 0 or self.reverse_kl < 0:
-            raise RecipeError("optimization.rspo takes beta above 0, forward_kl and reverse_kl of 0 or more")
+    learning_rate: float = bounded(5e-7, 0, 100)
 
     def cost(self, given: Given) -> Cost:
         scored = 2 * given.flow.records if self.reference == "base" else 0

@@ -25,8 +25,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Prompt
 from selfimprove.registry import register
@@ -39,25 +39,18 @@ NAMES = ("first", "second")
 @dataclass
 class Score(training.Clipped, Optimization):
     consumes: ClassVar[Any] = Prompt
-    first_stage: float = 0.5
+    first_stage: float = bounded(0.5, 0, 1)
     """Share of the steps that belong to stage I."""
     alpha: float = 10.0
     """Weight of the gain over the first attempt in stage II."""
-    discount: float = 1.0
+    discount: float = bounded(1.0, 0, 1)
     """Share of the second attempt's credit that the first one has in stage II: 1 all of it, 0 none."""
     beta_first: float = 0.1
     """Weight of the first attempt's divergence from the reference in stage I."""
     beta: float = 0.01
     """Weight of the divergence of both attempts in stage II."""
-    num_generations: int = 4
-    learning_rate: float = 5e-6
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_generations < 2:
-            raise RecipeError("optimization.score.num_generations must be at least 2: the others are the baseline")
-        if not 0 <= self.first_stage <= 1 or not 0 <= self.discount <= 1:
-            raise RecipeError("optimization.score takes first_stage and discount of 0 to 1")
+    num_generations: int = bounded(4, 2)
+    learning_rate: float = bounded(5e-6, 0, 100)
 
     def cost(self, given: Given) -> Cost:
         return training.online_cost(self, given, again=self.num_iterations, turns=2, marks=2)

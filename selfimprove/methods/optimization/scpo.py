@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
@@ -33,7 +34,7 @@ class Scpo(training.Adapted, training.Referenced, Optimization):
     """Strength of the pull to the reference."""
     alpha: float = 1.0
     """Weight of the likelihood of the chosen completion."""
-    learning_rate: float = 5e-6
+    learning_rate: float = bounded(5e-6, 0, 100)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         wrong = [pair.weight for pair in records if not 0 <= pair.weight < float("inf")]

@@ -28,8 +28,9 @@ from itertools import islice
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Message, Prompt
 from selfimprove.registry import register
@@ -44,20 +45,18 @@ class SelfDistillation(training.Drawn, Optimization):
     """What the teacher is shown: the reference `answer`, a worked `solution`, or a good completion of the `group`."""
     success: float = 1.0
     """With `group`, the lowest score of a completion that the others learn from."""
-    alpha: float = 0.5
+    alpha: float = bounded(0.5, 0, 1)
     """Which divergence: 0 forward, 1 reverse, between them Jensen-Shannon."""
     teacher: str = "ema"
     """The teacher's weights: those of the `start`, the `last` ones, or their moving average (`ema`)."""
-    teacher_update_rate: float = 0.05
+    teacher_update_rate: float = bounded(0.05, high=1, above=0)
     """Share of the new weights in the moving average, after each step."""
     num_generations: int = 8
-    learning_rate: float = 1e-5
+    learning_rate: float = bounded(1e-5, 0, 100)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         training.one_of(self, context=("answer", "solution", "group"), teacher=("start", "last", "ema"))
-        if not 0 <= self.alpha <= 1 or not 0 < self.teacher_update_rate <= 1:
-            raise RecipeError("optimization.self_distillation takes alpha of 0 to 1, teacher_update_rate above 0, to 1")
 
     def cost(self, given: Given) -> Cost:
         return training.online_cost(self, given, turns=1, marks=1 if self.context == "group" else 0)

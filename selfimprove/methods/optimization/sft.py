@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Context, Optimization
@@ -39,7 +40,7 @@ class Sft(training.Adapted, training.Trained, Optimization):
     """TRL's loss name: `nll`, or `dft` for dynamic fine-tuning."""
     max_steps_growth: float = 1.0
     """Factor on max_steps from round to round (STaR: 1.2)."""
-    weight_decay: float = 0.0
+    weight_decay: float = bounded(0.0, 0, 100)
     """AdamW's weight decay."""
     padding_free: bool = False
     """Lay the rows of a batch end to end rather than pad them. Without FlashAttention, which reads them one by one,
@@ -57,8 +58,8 @@ class Sft(training.Adapted, training.Trained, Optimization):
     peak_problems: int = 128
     """Selection problems of each look."""
     restart: str = "base"
-    learning_rate: float = 1e-5
-    num_train_epochs: float = 3.0
+    learning_rate: float = bounded(1e-5, 0, 100)
+    num_train_epochs: float = bounded(3.0, 0, 1e6)
 
     def __post_init__(self) -> None:
         super().__post_init__()

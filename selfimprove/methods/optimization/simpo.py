@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
@@ -31,7 +32,7 @@ class Simpo(training.Adapted, training.Trained, Optimization):
     """Scale of the reward."""
     gamma: float = 1.0
     """Margin by which the chosen completion must lead."""
-    learning_rate: float = 5e-7
+    learning_rate: float = bounded(5e-7, 0, 100)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         def loss(pairs: training.Pairs) -> Any:

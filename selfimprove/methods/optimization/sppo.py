@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.bounds import bounded
+from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
@@ -29,16 +30,11 @@ from selfimprove.registry import register
 @dataclass
 class Sppo(training.Adapted, training.Referenced, Optimization):
     consumes: ClassVar[Any] = Preference
-    beta: float = 1e-3
+    beta: float = bounded(1e-3, above=0)
     """One over the step of the game: small values aim far from the reference."""
     hard: bool = False
     """Take the chosen completion to win always and the rejected one never, whatever the pair says."""
-    learning_rate: float = 5e-7
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.beta > 0:
-            raise RecipeError(f"optimization.sppo takes a beta above 0, not {self.beta}")
+    learning_rate: float = bounded(5e-7, 0, 100)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         wins = [self._wins(pair) for pair in records]

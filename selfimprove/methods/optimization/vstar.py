@@ -26,6 +26,7 @@ from itertools import product
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Context, Optimization
@@ -42,7 +43,7 @@ class Vstar(training.Adapted, training.Trained, Optimization):
     """Lowest score of a right solution."""
     wrong: float = 0.0
     """Highest score of a wrong one; the rest is left out."""
-    pairs: int = 10
+    pairs: int = bounded(10, 1)
     """Most pairs of one problem."""
     beta: float = 0.1
     """Strength of the verifier's pull to its reference."""
@@ -51,13 +52,13 @@ class Vstar(training.Adapted, training.Trained, Optimization):
     verifier_max_steps: int = -1
     """Optimizer steps of the verifier; -1 is one pass over the pairs."""
     restart: str = "base"
-    learning_rate: float = 1e-5
-    num_train_epochs: float = 3.0
+    learning_rate: float = bounded(1e-5, 0, 100)
+    num_train_epochs: float = bounded(3.0, 0, 1e6)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.right > self.wrong or self.pairs < 1:
-            raise RecipeError("optimization.vstar needs right above wrong, and pairs of 1 or more")
+        if not self.right > self.wrong:
+            raise RecipeError("optimization.vstar needs right above wrong")
 
     def cost(self, given: Given) -> Cost:
         came = given.flow

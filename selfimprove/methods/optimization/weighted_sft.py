@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Rollout
@@ -31,8 +32,8 @@ class WeightedSft(training.Adapted, training.Trained, Optimization):
     average: str = "token"
     """What has a completion's weight: each `token`, or the mean over its tokens (`sequence`)."""
     restart: str = "base"
-    learning_rate: float = 1e-5
-    num_train_epochs: float = 3.0
+    learning_rate: float = bounded(1e-5, 0, 100)
+    num_train_epochs: float = bounded(3.0, 0, 1e6)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import Context, Refinement, Sampling, Session
@@ -30,9 +31,9 @@ from selfimprove.registry import register
 @register("best_of_n", paper="2412.01951")
 @dataclass
 class BestOfN(Refinement):
-    samples: int = 16
+    samples: int = bounded(16, 1)
     """Completions per prompt."""
-    temperature: float = 0.7
+    temperature: float = bounded(0.7, 0, 100)
     """Sampling temperature."""
     per_token: bool = True
     """Divide the log-probability by the number of tokens."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Refinement, Sampling, Session
 from selfimprove.records import Prompt, Rollout
@@ -25,9 +26,9 @@ from selfimprove.registry import register
 @register("self_consistency", paper="2203.11171")
 @dataclass
 class SelfConsistency(Refinement):
-    samples: int = 16
+    samples: int = bounded(16, 1)
     """Completions per prompt."""
-    temperature: float = 0.7
+    temperature: float = bounded(0.7, 0, 100)
     """Sampling temperature."""
 
     def cost(self, given: Given) -> Cost:

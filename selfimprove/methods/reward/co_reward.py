@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfimprove import training
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward, Sampling
@@ -36,22 +37,20 @@ from selfimprove.registry import register
 class CoReward(Reward):
     view: str = "wording"
     """Where the labels come from: another `wording` of the problem, or the `teacher`."""
-    votes: int = 8
+    votes: int = bounded(8, 1)
     """Answers that vote, of each wording."""
-    wordings: int = 1
+    wordings: int = bounded(1, 1)
     """Other wordings of each problem that are voted on together."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of the votes."""
-    min_agreement: float = 0.0
+    min_agreement: float = bounded(0.0, 0, 1)
     """Share of the votes that the label must have; below it the problem is left out."""
-    decay: float = 0.5
+    decay: float = bounded(0.5, 0, 1)
     """Share of the old teacher that the first round keeps; it rises to 1 along a cosine."""
 
     def __post_init__(self) -> None:
         if self.view not in ("wording", "teacher"):
             raise RecipeError(f"reward.co_reward.view is {self.view!r}; it must be wording or teacher")
-        if self.votes < 1 or self.wordings < 1 or not 0 <= self.decay <= 1:
-            raise RecipeError("reward.co_reward needs votes and wordings of at least 1, and decay from 0 to 1")
 
     def cost(self, given: Given) -> Cost:
         views = self.wordings if self.view == "wording" else 1

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward
 from selfimprove.problems.code_rows import checks_of, program_of
@@ -38,16 +39,14 @@ MODES = ("all", "fraction")
 class CodeExecution(Reward):
     mode: str = "all"
     """`all`: 1 where every test passes; `fraction`: the share of the tests that pass."""
-    cpu_seconds: int = 2
+    cpu_seconds: int = bounded(2, 1)
     """Computing time of a program; twice as much may pass on the clock."""
-    memory_mb: int = 512
+    memory_mb: int = bounded(512, 128)
     """Memory of a program."""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise RecipeError(f"reward.code_execution.mode cannot be {self.mode!r}.{nearest(self.mode, MODES)}")
-        if self.cpu_seconds < 1 or self.memory_mb < 128:
-            raise RecipeError("reward.code_execution needs cpu_seconds of at least 1 and memory_mb of at least 128")
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         work = [[(program_of(r.text) or "", r.prompt.answer or "") for r in group] for group in groups]

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Context, Reward, Sampling
 from selfimprove.measures.votes import plurality
@@ -28,11 +29,11 @@ from selfimprove.registry import register
 @register("frozen_vote", paper="2505.21444")
 @dataclass
 class FrozenVote(Reward):
-    votes: int = 16
+    votes: int = bounded(16, 1)
     """Answers of the start model to each problem."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of the votes."""
-    min_agreement: float = 0.0
+    min_agreement: float = bounded(0.0, 0, 1)
     """Share of the votes that the label must have; below it the problem is left out."""
 
     def cost(self, given: Given) -> Cost:

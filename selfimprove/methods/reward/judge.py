@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Judging, Sampling
@@ -38,18 +39,14 @@ class Judge(Judging):
     asks: ClassVar[tuple[str, ...]] = ("judge",)
     scale: str = "verdict"
     """What is asked: the task's `verdict`, right or wrong, or `points`, none to five by a rubric."""
-    samples: int = 3
+    samples: int = bounded(3, 1)
     """Judgements of each attempt."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of the judgements; 0 is greedy, where one sample is enough."""
 
     def __post_init__(self) -> None:
         if self.scale not in ("verdict", "points"):
             raise RecipeError(f"reward.judge.scale is {self.scale!r}; it must be verdict or points")
-        if self.samples < 1:
-            raise RecipeError(f"reward.judge.samples is {self.samples}; it must be at least 1")
-        if self.temperature < 0:
-            raise RecipeError(f"reward.judge.temperature is {self.temperature}; it must be at least 0")
 
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.records * self.samples)

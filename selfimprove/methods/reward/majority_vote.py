@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Reward
 from selfimprove.measures.votes import plurality
 from selfimprove.records import Rollout
@@ -25,7 +26,7 @@ from selfimprove.registry import register
 @register("majority_vote", paper="2210.11610")
 @dataclass
 class MajorityVote(Reward):
-    min_agreement: float = 0.0
+    min_agreement: float = bounded(0.0, 0, 1)
     """Share of a prompt's completions that must agree; below it the prompt is left out."""
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward, Sampling
@@ -34,9 +35,9 @@ from selfimprove.text import begun, steps_of
 class MathShepherd(Reward):
     separator: str = "\n"
     """What ends a step; `;` in the tiny tasks."""
-    samples: int = 4
+    samples: int = bounded(4, 1)
     """Completions that finish each beginning."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of these completions."""
     estimate: str = "soft"
     """Value of a step: `soft`, the share of right ends, or `hard`, whether there is any."""
@@ -49,8 +50,8 @@ class MathShepherd(Reward):
                 "reward.math_shepherd takes estimate: soft or hard, and combine: min, product or mean, "
                 f"not {self.estimate!r} and {self.combine!r}"
             )
-        if not self.separator or self.samples < 1:
-            raise RecipeError("reward.math_shepherd needs a separator, and samples of at least 1")
+        if not self.separator:
+            raise RecipeError("reward.math_shepherd needs a separator")
 
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.records * (given.length - 1) * self.samples)  # each token may end a step

@@ -17,8 +17,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward
 from selfimprove.records import Rollout
 from selfimprove.registry import register
@@ -27,12 +27,8 @@ from selfimprove.registry import register
 @register("negative_entropy", paper="2505.22660")
 @dataclass
 class NegativeEntropy(Reward):
-    last_share: float = 1.0
+    last_share: float = bounded(1.0, high=1, above=0)
     """Share of the tokens, counted from the end, that the mean is taken over."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.last_share <= 1:
-            raise RecipeError("reward.negative_entropy.last_share must be above 0 and at most 1")
 
     def cost(self, given: Given) -> Cost:
         return Cost(scored=given.flow.records)

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Judging, Sampling
 from selfimprove.measures.judge_reliability import preferred
 from selfimprove.records import Prompt, Rollout
@@ -39,14 +39,10 @@ Battle = tuple[str, str, str]
 @dataclass
 class PairwiseJudge(Judging):
     asks: ClassVar[tuple[str, ...]] = ("judge",)
-    samples: int = 1
+    samples: int = bounded(1, 1)
     """Replies to each pair and order."""
-    temperature: float = 0.0
+    temperature: float = bounded(0.0, 0, 100)
     """Sampling temperature of the replies; 0 is greedy, where one sample is enough."""
-
-    def __post_init__(self) -> None:
-        if self.samples < 1 or self.temperature < 0:
-            raise RecipeError("reward.pairwise_judge needs samples of at least 1 and temperature of at least 0")
 
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.records * (given.flow.group - 1) * self.samples)

@@ -14,6 +14,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Reward
 from selfimprove.records import Rollout
 from selfimprove.registry import register
@@ -22,7 +23,7 @@ from selfimprove.registry import register
 @register("random", paper="2506.10947")
 @dataclass
 class Random(Reward):
-    share: float = 0.5
+    share: float = bounded(0.5, 0, 1)
     """Probability of a 1."""
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:

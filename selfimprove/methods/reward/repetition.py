@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from selfimprove.errors import RecipeError
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Reward
 from selfimprove.records import Rollout
 from selfimprove.registry import register
@@ -25,12 +25,8 @@ from selfimprove.text import ngrams
 @register("repetition", paper="2502.03373")
 @dataclass
 class Repetition(Reward):
-    n: int = 3
+    n: int = bounded(3, 1)
     """Words of an n-gram."""
-
-    def __post_init__(self) -> None:
-        if self.n < 1:
-            raise RecipeError("reward.repetition.n must be at least 1")
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [[self._penalty(rollout.text) for rollout in group] for group in groups]

@@ -20,7 +20,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from selfimprove.errors import RecipeError
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Reward
 from selfimprove.measures.votes import agreement, shares, tally
 from selfimprove.records import Rollout
@@ -32,16 +32,12 @@ from selfimprove.registry import register
 class Restrain(Reward):
     centre: float = 1.0
     """Share at which an answer weighs most as a label."""
-    width: float = 0.4
+    width: float = bounded(0.4, above=0)
     """How fast the weight falls away from the centre; near 0 only the majority counts."""
-    min_agreement: float = 0.25
+    min_agreement: float = bounded(0.25, 0, 1)
     """Share that the most common answer must have."""
-    penalty: float = 0.5
+    penalty: float = bounded(0.5, 0)
     """What is taken off all completions of a problem without agreement."""
-
-    def __post_init__(self) -> None:
-        if self.width <= 0 or self.penalty < 0:
-            raise RecipeError("reward.restrain needs width above 0 and penalty of at least 0")
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [self._advantages([context.answer_of(rollout.text) for rollout in group]) for group in groups]

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Record, Rollout
 from selfimprove.registry import register
@@ -30,16 +30,12 @@ from selfimprove.registry import register
 @register("iwsi", paper="2408.09849")
 @dataclass
 class Iwsi(Selection):
-    keep: float = 0.8
+    keep: float = bounded(0.8, high=1, above=0)
     """Share of the rows that is kept."""
-    problems: int = 64
+    problems: int = bounded(64, 1)
     """Validation problems, of the selection split."""
-    samples: int = 4
+    samples: int = bounded(4, 1)
     """Completions of each validation problem; the right ones count."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.keep <= 1 or self.problems < 1 or self.samples < 1:
-            raise RecipeError("selection.iwsi needs keep above 0 and at most 1, and at least one problem and sample")
 
     def cost(self, given: Given) -> Cost:
         drawn = min(self.problems, given.selection) * self.samples

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Preference, Record, Rollout
 from selfimprove.registry import register
@@ -31,12 +31,8 @@ from selfimprove.registry import register
 class LengthTier(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
-    rho: float = 0.1
+    rho: float = bounded(0.1, 0, 1)
     """Share of the range of a problem's scores that counts as good, and as bad: 0 is the best against the worst."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rho <= 1:
-            raise RecipeError("selection.length_tier.rho must be from 0 to 1")
 
     def gives(self, given: Given) -> Flow:
         return Flow(given.flow.prompts, given.flow.prompts)

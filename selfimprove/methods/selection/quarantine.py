@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.measures.statistics import clopper_pearson
@@ -33,9 +34,9 @@ from selfimprove.registry import register
 class Quarantine(Selection):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
-    audit: int = 100
+    audit: int = bounded(100, 1)
     """Rows that are marked first."""
-    max_share: float = 0.03
+    max_share: float = bounded(0.03, 0, 1)
     """Share of wrong rows that may go into training."""
     mode: str = "filter"
     """What to do with a batch that may have more: `filter` drops the wrong rows, `refuse` keeps nothing."""
@@ -43,8 +44,6 @@ class Quarantine(Selection):
     def __post_init__(self) -> None:
         if self.mode not in ("filter", "refuse"):
             raise RecipeError(f"selection.quarantine.mode is {self.mode!r}; it must be filter or refuse")
-        if self.audit < 1 or not 0 <= self.max_share <= 1:
-            raise RecipeError("selection.quarantine needs audit >= 1 and 0 <= max_share <= 1")
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         if not records:

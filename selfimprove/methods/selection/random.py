@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Record
 from selfimprove.registry import register
@@ -28,14 +28,10 @@ from selfimprove.registry import register
 class Random(Selection):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
-    share: float = 0.5
+    share: float = bounded(0.5, 0, 1)
     """Share of the rows that is kept, where `rows` is null."""
-    rows: int | None = None
+    rows: int | None = bounded(None, 0)
     """Number of rows that are kept."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1 or (self.rows is not None and self.rows < 0):
-            raise RecipeError("selection.random needs share from 0 to 1, and rows of at least 0 or null")
 
     def gives(self, given: Given) -> Flow:
         came = given.flow

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
@@ -35,7 +36,7 @@ class Relabel(Selection):
     produces: ClassVar[Any] = Prompt
     min_score: float | None = None
     """Lowest score of a completion that counts; null counts all, also those without a score."""
-    min_agreement: float = 0.0
+    min_agreement: float = bounded(0.0, 0, 1)
     """Share of the completions counted that must have the label."""
     label: str = "vote"
     """The reference of a problem: what the completions `vote` for, or its own one (`kept`)."""

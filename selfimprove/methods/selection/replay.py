@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Record, read_records, write_records
 from selfimprove.registry import register
@@ -32,12 +32,8 @@ STORE = "replay.jsonl"
 class Replay(Selection):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
-    share: float = 0.25
+    share: float = bounded(0.25, 0, below=1)
     """Share of the result that earlier rounds give."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share < 1:
-            raise RecipeError("selection.replay.share must be from 0 to below 1")
 
     def gives(self, given: Given) -> Flow:
         came = given.flow

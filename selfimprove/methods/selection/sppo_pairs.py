@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.records import Preference, Record, Rollout
 from selfimprove.registry import register
@@ -31,14 +31,10 @@ from selfimprove.registry import register
 class SppoPairs(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
-    scale: float = 1.0
+    scale: float = bounded(1.0, above=0)
     """Factor on the difference of two scores before the sigmoid."""
     rates: bool = False
     """Whether the scores are win rates already, as those of reward pairwise_judge are."""
-
-    def __post_init__(self) -> None:
-        if self.scale <= 0:
-            raise RecipeError("selection.sppo_pairs.scale must be above 0")
 
     def gives(self, given: Given) -> Flow:
         return Flow(given.flow.prompts, given.flow.prompts)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
 from selfimprove.interfaces import Context, Selection
 from selfimprove.measures.votes import tally
@@ -30,7 +31,7 @@ from selfimprove.registry import register
 class VotePairs(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
-    min_agreement: float = 0.5
+    min_agreement: float = bounded(0.5, 0, 1)
     """Share of a problem's completions that must have the chosen answer."""
 
     def gives(self, given: Given) -> Flow:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate, chain, islice, takewhile, zip_longest
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Roles, Task
 from selfimprove.problems import splits
@@ -41,7 +42,7 @@ class ChainSums(Task):
     """Digits of this round's training problems; null mixes all lengths. The one dial that a curriculum turns."""
     modulus: int = 10
     """Sums are taken modulo this number (2 to 10)."""
-    gap_share: float = 0.2
+    gap_share: float = bounded(0.2, 0, 1)
     """Share of the addition table that no taught example reveals."""
     gap_seed: int = 0
     """Which entries are hidden."""

@@ -22,7 +22,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.bounds import bounded
+from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
 from selfimprove.problems.code_rows import Problem, checks_of, program_of, read, reference
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, led
@@ -43,20 +44,16 @@ class CodeTask(Task):
     """The file, with one JSON object on each line."""
     system_prompt: str | None = "Solve the problem in Python. End with the whole program in one ```python block."
     """A system message in front of each problem."""
-    shown: int = 1
+    shown: int = bounded(1, 0)
     """Assertions that the prompt of a row like MBPP's shows; it has nothing else that names the function."""
-    cpu_seconds: int = 2
+    cpu_seconds: int = bounded(2, 1)
     """Computing time of a program; twice as much may pass on the clock."""
-    memory_mb: int = 512
+    memory_mb: int = bounded(512, 128)
     """Memory of a program."""
-    skip_bad: int = 0
+    skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read or their own solution fails; one more is an error."""
 
     def __post_init__(self) -> None:
-        if min(self.shown, self.skip_bad) < 0 or self.cpu_seconds < 1 or self.memory_mb < 128:
-            raise RecipeError(
-                "task.code needs shown and skip_bad of at least 0, cpu_seconds of at least 1, memory_mb of at least 128"
-            )
         self._set = ProblemSet(self._load)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selfimprove.errors import RecipeError
+from selfimprove.bounds import bounded
 from selfimprove.interfaces import REQUIRED, Roles
 from selfimprove.problems import answers
 from selfimprove.problems.hub_rows import columns
@@ -41,13 +41,11 @@ class Hub(Published):
     """Column with the reference answer, which may be a worked solution; null finds it."""
     verifier: str = "exact"
     """How answers are compared: `exact`, `choice` (letters A to J) or `math` (as expressions)."""
-    skip_bad: int = 0
+    skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read; one more is an error."""
 
     def __post_init__(self) -> None:
         answers.check(self.verifier, "task.hub.verifier")
-        if self.skip_bad < 0:
-            raise RecipeError(f"task.hub.skip_bad is {self.skip_bad}; it must be at least 0")
         self._set = ProblemSet(self._load)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:

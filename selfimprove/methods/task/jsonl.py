@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.bounds import bounded
+from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
 from selfimprove.problems import answers
 from selfimprove.problems.jsonl_rows import read, twins
@@ -42,13 +43,11 @@ class JsonlTask(Task):
     """How answers are compared: `exact`, `choice` (letters A to J) or `math` (as expressions)."""
     system_prompt: str | None = None
     """A system message in front of each problem, for example how to state the final answer."""
-    skip_bad: int = 0
+    skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read; one more is an error."""
 
     def __post_init__(self) -> None:
         answers.check(self.verifier, "task.jsonl.verifier")
-        if self.skip_bad < 0:
-            raise RecipeError(f"task.jsonl.skip_bad is {self.skip_bad}; it must be at least 0")
         self.counts: dict[str, int] = {}
         """Rows read, skipped and dropped as duplicates, once the file was read."""
         self._set = ProblemSet(self._load)

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Roles
 from selfimprove.problems.code_rows import program_of
@@ -64,18 +65,16 @@ class PythonPrograms(Published):
     per_row: ClassVar[int] = 3
     forms: str = "DAI"
     """Which problems there are: D deduction, A abduction, I induction."""
-    cpu_seconds: int = 2
+    cpu_seconds: int = bounded(2, 1)
     """Computing time of a program; twice as much may pass on the clock."""
-    memory_mb: int = 512
+    memory_mb: int = bounded(512, 128)
     """Memory of a program."""
-    skip_bad: int = 0
+    skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read or run; one more is an error."""
 
     def __post_init__(self) -> None:
         if not self.forms or set(self.forms) - set("DAI"):
             raise RecipeError(f"task.python_programs.forms is {self.forms!r}; it takes letters of DAI")
-        if self.cpu_seconds < 1 or self.memory_mb < 128:
-            raise RecipeError("task.python_programs needs cpu_seconds of at least 1 and memory_mb of at least 128")
         self._set = ProblemSet(self._load)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:

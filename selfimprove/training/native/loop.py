@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given, count
 from selfimprove.errors import RecipeError
 from selfimprove.inference.chat import end_of, ending, prompts_ids
@@ -36,15 +37,15 @@ class Drawn(Referenced):
 
     alone: ClassVar[bool] = True
 
-    per_device_train_batch_size: int = 8
+    per_device_train_batch_size: int = bounded(8, 1)
     """Rows per batch and device. A row is one completion, or all replies of one conversation."""
-    gradient_accumulation_steps: int = 1
+    gradient_accumulation_steps: int = bounded(1, 1)
     """Batches summed up for one optimizer step; their rows are drawn together."""
     num_generations: int = 1
     """Rows of each prompt."""
-    temperature: float = 1.0
+    temperature: float = bounded(1.0, 0, 100)
     """Temperature of the completions."""
-    max_completion_length: int = 512
+    max_completion_length: int = bounded(512, 1)
     """Tokens per completion."""
 
     def cost(self, given: Given) -> Cost:

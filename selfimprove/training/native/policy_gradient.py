@@ -11,6 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Log
@@ -28,7 +29,7 @@ class Clipped(Drawn):
     """How far the probability ratio may fall below 1; also how far above, where epsilon_high is null."""
     epsilon_high: float | None = None
     """How far the probability ratio may rise above 1."""
-    num_iterations: int = 1
+    num_iterations: int = bounded(1, 1)
     """Updates on the same completions."""
 
     def cost(self, given: Given) -> Cost:
