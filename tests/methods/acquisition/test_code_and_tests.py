@@ -120,7 +120,7 @@ def test_other_problems_are_refused(make_context: Callable, make_prompt: Callabl
         CodeAndTests().acquire([make_prompt()], make_context())
 
 
-@pytest.mark.parametrize("options", [{"samples": 1}, {"tests": 1}, {"train": []}, {"train": ["docs"]}])
+@pytest.mark.parametrize("options", [{"train": []}, {"train": ["docs"]}])
 def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match="acquisition.code_and_tests"):
         CodeAndTests(**options)

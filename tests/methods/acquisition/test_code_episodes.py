@@ -109,9 +109,3 @@ def test_problems_without_private_tests_are_left_out_or_refused(play: Callable) 
     assert len(made) == 1 and context.log.metrics["code_episodes/left_out"] == 1
     with pytest.raises(RecipeError, match="task=code"):
         play({}, short)
-
-
-@pytest.mark.parametrize("option", ["samples", "turns", "public", "cpu_seconds", "memory_mb"])
-def test_options_below_one_are_refused(option: str) -> None:
-    with pytest.raises(RecipeError, match=option):
-        CodeEpisodes(**{option: 0})

@@ -133,8 +133,6 @@ def test_the_label_does_not_depend_on_the_order_of_speakers(
         ({"show": "none"}, "show is 'none'; choose from all, majority"),
         ({"keep": "all"}, "choose from last, first, both"),
         ({"attach": "x"}, "choose from problem, debate"),
-        ({"agents": 1}, "at least 2 agents"),
-        ({"turns": 0}, "1 turn"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], expected: str) -> None:

@@ -118,7 +118,7 @@ def test_files_that_cannot_be_used(
         Documents(path=str(path)).acquire([], make_context())
 
 
-@pytest.mark.parametrize("options", [{"train": "reader"}, {"samples": 1}, {"words": "no place"}])
+@pytest.mark.parametrize("options", [{"train": "reader"}, {"words": "no place"}])
 def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match="acquisition.documents"):
         Documents(**options)

@@ -54,7 +54,7 @@ def test_cut_off_solutions_are_no_solutions(make_context: Callable, make_rollout
     assert list(HintDecay(separator=";").acquire([cut], make_context())) == []
 
 
-@pytest.mark.parametrize("options", [{"remove": 0}, {"separator": ""}])
+@pytest.mark.parametrize("options", [{"separator": ""}])
 def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match="acquisition.hint_decay"):
         HintDecay(**options)

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.acquisition.meta_judge import Battle, MetaJudge, _weighted, elo
 
 GOOD, BAD = "3+5=8;8+8=6#6", "3+5=9;9+8=7#7"
@@ -116,9 +115,3 @@ def test_the_judge_is_trained_in_the_first_rounds_only(court: Callable) -> None:
 
     assert court(SAID, prefer, round=2)[0] and not court(SAID, prefer, round=3)[0]
     assert court(SAID, prefer, round=3, until=None)[0]
-
-
-@pytest.mark.parametrize("options", [{"samples": 1}, {"ridge": 0.0}])
-def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match="acquisition.meta_judge"):
-        MetaJudge(**options)

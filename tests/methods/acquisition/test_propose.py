@@ -209,7 +209,6 @@ def test_the_gate_keeps_what_is_graded_low_from_the_solver(graded: Callable) -> 
         ({"value": "fame"}, "value is 'fame'; choose from azr_learn, rzero_unc, spice_var, drzero_diff, mae"),
         ({"train": "nobody"}, "choose from solver, proposer, both"),
         ({"rate": "guess"}, "choose from agreement, reward"),
-        ({"samples": 1}, "a rate takes at least 2"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], expected: str) -> None:

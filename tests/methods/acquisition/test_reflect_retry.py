@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.acquisition.reflect_retry import ReflectRetry
 
 GOOD, BAD = "3+5=8;8+8=6#6", "3+5=9;9+8=7#7"
@@ -55,8 +54,3 @@ def test_without_failures_nobody_is_asked(
     context = make_context(make_engine({}))
     assert list(ReflectRetry().acquire([make_rollout(GOOD)], context)) == []
     assert context.policy.engine.seen == []
-
-
-def test_samples_below_one_are_refused() -> None:
-    with pytest.raises(RecipeError, match="acquisition.reflect_retry.samples is 0"):
-        ReflectRetry(samples=0)

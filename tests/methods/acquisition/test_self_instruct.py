@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.acquisition.self_instruct import SelfInstruct, _common
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt
@@ -102,9 +101,3 @@ def test_a_reply_that_was_cut_off_states_nothing(
 
     monkeypatch.setattr(engine, "sample", cut)
     assert list(SelfInstruct(problems=3).acquire([], make_context(engine))) == []
-
-
-@pytest.mark.parametrize("options", [{"problems": 0}, {"similarity": 1.5}])
-def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match="acquisition.self_instruct"):
-        SelfInstruct(**options)

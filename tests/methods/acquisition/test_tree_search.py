@@ -111,7 +111,7 @@ def test_what_is_likely_leads_elsewhere_than_what_is_right(explore: Callable, va
     assert (first, second) == (ROOT, behind)
 
 
-@pytest.mark.parametrize("options", [{"value": "coin"}, {"samples": 0}, {"separator": ""}])
+@pytest.mark.parametrize("options", [{"value": "coin"}, {"separator": ""}])
 def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match="acquisition.tree_search"):
         TreeSearch(**options)

@@ -126,7 +126,7 @@ def test_replies_that_nobody_can_read_are_ties_and_said(make_policy: Callable, q
     assert quiet_log.notes == ["4 of 4 replies of the judge could not be read and count as ties"]
 
 
-@pytest.mark.parametrize("options", [{"against": "gpt"}, {"temperature": 0.0}])
+@pytest.mark.parametrize("options", [{"against": "gpt"}])
 def test_options_that_make_no_sense_are_refused(options: dict) -> None:
     with pytest.raises(RecipeError, match=r"evaluation\.win_rate\."):
         WinRate(**options)

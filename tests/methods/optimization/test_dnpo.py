@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.optimization.dnpo import Dnpo, Noise
 from selfimprove.methods.optimization.dpo import Dpo
 from selfimprove.training import Places, resumable
@@ -92,12 +91,6 @@ def test_the_policy_has_something_to_learn_where_dpo_has_hardly_anything(couples
         method.optimize(couples, given)
         losses[type(method).__name__] = given.log.metrics["train/loss"]
     assert losses["Dpo"] < 0.2 and losses["Dnpo"] > 2 * losses["Dpo"]
-
-
-@pytest.mark.parametrize("options", [{"bound": -1.0}, {"alpha": -0.1}])
-def test_options_that_make_no_sense(options: dict[str, float]) -> None:
-    with pytest.raises(RecipeError, match=r"optimization\.dnpo\."):
-        Dnpo(**options)
 
 
 def test_a_training_that_was_stopped_does_not_go_on_without_its_noise(couples: list, setting: Callable) -> None:

@@ -66,7 +66,7 @@ def test_without_scores_there_is_nothing_to_weigh(questions: list, say: Callable
         RewardWeightedRegression().optimize([say(questions[0], "8")], make_context())
 
 
-@pytest.mark.parametrize("options", [{"restart": "best"}, {"tau": 0.0}])
+@pytest.mark.parametrize("options", [{"restart": "best"}])
 def test_unknown_choices_are_refused(options: dict) -> None:
     with pytest.raises(RecipeError):
         RewardWeightedRegression(**options)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.optimization.score import Score
 from selfimprove.records import Prompt, Rollout
 
@@ -71,9 +70,3 @@ def test_the_stages_come_in_order_and_the_reward_knows_the_problem(
     Score(**SHORT, first_stage=0.25, max_steps=4).optimize(questions, setting(reward=marks))
     assert stages == [True] * 16 + [False] * 48
     assert len(asked) == 128 and all(prompt in questions for prompt in asked)
-
-
-@pytest.mark.parametrize("options", [{"num_generations": 1}, {"first_stage": 1.5}, {"discount": -0.1}])
-def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError):
-        Score(**options)

@@ -118,7 +118,7 @@ def test_without_any_context_it_says_so(setting: Callable, questions: list[Promp
         SelfDistillation(**SHORT, context="solution", max_steps=2).optimize(questions, setting(roles=Hinted("")))
 
 
-@pytest.mark.parametrize("options", [{"context": "notes"}, {"teacher": "base"}, {"alpha": 1.5}])
+@pytest.mark.parametrize("options", [{"context": "notes"}, {"teacher": "base"}])
 def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError):
         SelfDistillation(**options)

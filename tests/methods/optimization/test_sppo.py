@@ -60,7 +60,7 @@ def test_pairs_without_win_rates_are_refused(couples: list, setting: Callable) -
         Sppo().optimize(couples, setting())
 
 
-@pytest.mark.parametrize("options", [{"restart": "best"}, {"reference": "last"}, {"beta": 0.0}])
+@pytest.mark.parametrize("options", [{"restart": "best"}, {"reference": "last"}])
 def test_unknown_choices_are_refused(options: dict) -> None:
     with pytest.raises(RecipeError):
         Sppo(**options)

@@ -121,7 +121,7 @@ def test_without_right_ones_it_stops_and_without_wrong_ones_there_is_no_verifier
     assert not (Path(made.path) / "verifier").exists() and "no verifier" in given.log.notes[0]
 
 
-@pytest.mark.parametrize("options", [{"right": 0.0}, {"pairs": 0}, {"restart": "best"}])
+@pytest.mark.parametrize("options", [{"right": 0.0}, {"restart": "best"}])
 def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError):
         Vstar(**options)

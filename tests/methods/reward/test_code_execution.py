@@ -76,5 +76,3 @@ def test_equal_programs_run_once(make_context: Callable, monkeypatch: pytest.Mon
 def test_options_that_do_not_exist() -> None:
     with pytest.raises(RecipeError, match="Did you mean 'fraction'"):
         CodeExecution(mode="fractions")
-    with pytest.raises(RecipeError, match="memory_mb"):
-        CodeExecution(memory_mb=1)

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.engine.fake import Fake
 from selfimprove.methods.reward.negative_entropy import NegativeEntropy
 from selfimprove.records import Checkpoint, Rollout
@@ -44,9 +43,3 @@ def test_it_lies_between_minus_log_n_and_0(make_context: Callable, make_rollout:
     assert -math.log(len(weights)) - 1e-9 <= score <= 1e-9
     if len(set(weights)) == 1:
         assert score == pytest.approx(-math.log(len(weights)), abs=1e-9)
-
-
-@pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
-def test_a_share_out_of_range_is_refused(share: float) -> None:
-    with pytest.raises(RecipeError, match="above 0 and at most 1"):
-        NegativeEntropy(last_share=share)

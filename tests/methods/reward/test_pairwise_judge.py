@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.reward.pairwise_judge import PairwiseJudge, _question
 
 A, B, C = "3+5=8;8+8=6#6", "3+5=9;9+8=7#7", "no idea"
@@ -67,8 +66,3 @@ def test_every_pair_is_asked_in_one_call_and_the_reference_stays_hidden(compare:
     assert len(engine.calls) == 1 and len(engine.seen) == 6
     assert all(prompt.answer is None for prompt in engine.seen)
     assert all("3+5+8" in prompt.prompt[-1]["content"] for prompt in engine.seen)
-
-
-def test_options_out_of_range_are_refused() -> None:
-    with pytest.raises(RecipeError, match="samples of at least 1"):
-        PairwiseJudge(samples=0)

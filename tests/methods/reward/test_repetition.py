@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.reward.repetition import Repetition
 
 
@@ -37,8 +36,3 @@ def test_it_equals_trl_with_words_for_tokens(
     ids = [ord(word) for word in words]
     [[score]] = Repetition(n=n).rate([[make_rollout(" ".join(words))]], make_context())
     assert [score] == pytest.approx(get_repetition_penalty_reward(n)([ids])) and -1 < score <= 0
-
-
-def test_n_grams_of_nothing_are_refused() -> None:
-    with pytest.raises(RecipeError, match="at least 1"):
-        Repetition(n=0)

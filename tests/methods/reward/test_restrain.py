@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.reward.restrain import Restrain
 
 votes = st.lists(st.sampled_from(["#1", "#2", "#3", "lost"]), min_size=1, max_size=12)
@@ -73,9 +72,3 @@ def test_a_narrow_width_is_the_majority_alone(scores: Callable, texts: list[str]
     deviation = math.sqrt(share * (1 - share) * n / (n - 1)) if share < 1 else 1.0
     expected = [((text == ranked[0][0]) - share) / deviation for text in texts]
     assert marks == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize("options", [{"width": 0.0}, {"penalty": -1.0}])
-def test_options_out_of_range_are_refused(options: dict) -> None:
-    with pytest.raises(RecipeError, match=r"reward\.restrain needs"):
-        Restrain(**options)

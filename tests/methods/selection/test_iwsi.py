@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.engine.fake import Fake
 from selfimprove.methods.selection.iwsi import Iwsi, _shift
 from selfimprove.records import Checkpoint, Rollout
@@ -65,9 +64,3 @@ def test_without_a_right_validation_answer_nothing_is_dropped_and_it_says_so(
     context, rows = make_context(Losses()), [make_rollout("1"), make_rollout("2")]
     assert Iwsi(problems=5, keep=0.5).select(rows, context) == rows
     assert any("no right answer to 5 validation problems" in note for note in context.log.notes)
-
-
-@pytest.mark.parametrize("options", [{"keep": 0.0}, {"keep": 1.5}, {"problems": 0}, {"samples": 0}])
-def test_options_out_of_range_are_refused(options: dict) -> None:
-    with pytest.raises(RecipeError, match=r"selection\.iwsi needs"):
-        Iwsi(**options)

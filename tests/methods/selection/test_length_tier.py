@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.selection.length_tier import LengthTier
 
 
@@ -67,9 +66,3 @@ def test_tiers_below_a_half_never_prefer_the_lower_score(pair: Callable, rows: l
         assert scores[chosen] >= max(scores) - width and scores[rejected] <= min(scores) + width
         assert all(rows[chosen][0] <= length for length, score in rows if score >= max(scores) - width)
         assert all(rows[rejected][0] >= length for length, score in rows if score <= min(scores) + width)
-
-
-@pytest.mark.parametrize("rho", [-0.1, 1.1])
-def test_a_share_out_of_range_is_refused(rho: float) -> None:
-    with pytest.raises(RecipeError, match="from 0 to 1"):
-        LengthTier(rho)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.selection.random import Random
 
 
@@ -26,9 +24,3 @@ def test_scores_do_not_matter_and_the_seed_does(make_context: Callable, make_rol
         return [rollout.text for rollout in Random().select(offered, make_context(seed=seed))]
 
     assert kept([1.0] * 20 + [0.0] * 20) == kept([0.0] * 20 + [1.0] * 20) != kept([0.0] * 40, seed=8)
-
-
-@pytest.mark.parametrize("options", [{"share": -0.1}, {"share": 1.1}, {"rows": -1}])
-def test_options_out_of_range_are_refused(options: dict) -> None:
-    with pytest.raises(RecipeError, match=r"selection\.random needs"):
-        Random(**options)

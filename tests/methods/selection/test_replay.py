@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.selection.replay import Replay
 
 
@@ -50,9 +49,3 @@ def test_a_small_store_is_given_whole_and_a_share_of_0_gives_nothing(rounds: Cal
 
 def test_the_draw_depends_on_the_seed(rounds: Callable) -> None:
     assert rounds([30, 30])[1] == rounds([30, 30])[1] != rounds([30, 30], seed=8)[1]
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_a_share_out_of_range_is_refused(share: float) -> None:
-    with pytest.raises(RecipeError, match="from 0 to below 1"):
-        Replay(share)

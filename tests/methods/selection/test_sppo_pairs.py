@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.selection.sppo_pairs import SppoPairs
 from selfimprove.records import Preference
 
@@ -61,11 +60,6 @@ def test_rates_lie_around_a_half_and_do_not_see_a_shift(pair: Callable, scores: 
     assert moved.info["p_chosen"] == pytest.approx(made.info["p_chosen"])
     mirrored = pair([-score for score in scores])
     assert mirrored.info["p_rejected"] == pytest.approx(1 - made.info["p_chosen"])
-
-
-def test_a_scale_of_nothing_is_refused() -> None:
-    with pytest.raises(RecipeError, match="above 0"):
-        SppoPairs(scale=0.0)
 
 
 def test_scores_that_are_win_rates_are_taken_as_they_are(make_context: Callable, make_rollout: Callable) -> None:

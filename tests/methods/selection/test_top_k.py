@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.methods.selection.top_k import TopK
 
 SCORES = [0.2, None, -1.0, 0.9, 0.2, 0.5]
@@ -37,9 +36,3 @@ def test_nothing_better_is_left_out(make_context: Callable, make_rollout: Callab
     left = [r.reward for r in offered if r.reward is not None and r not in kept]
     assert len(kept) == min(rows, len(kept) + len(left)) and kept == [r for r in offered if r in kept]
     assert not kept or not left or min(r.reward for r in kept) >= max(left)
-
-
-@pytest.mark.parametrize("options", [{"share": -0.1}, {"share": 1.1}, {"rows": -1}])
-def test_options_out_of_range_are_refused(options: dict) -> None:
-    with pytest.raises(RecipeError, match=r"selection\.top_k needs"):
-        TopK(**options)

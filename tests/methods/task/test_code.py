@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import DataError, EngineError, RecipeError
+from selfimprove.errors import DataError, EngineError
 from selfimprove.methods.task.code import CodeTask
 from selfimprove.problems.gold import check_gold
 from selfimprove.problems.splits import SPLITS
@@ -139,9 +139,3 @@ def test_a_file_is_checked_once(write: Callable, monkeypatch: pytest.MonkeyPatch
     every(task)
     monkeypatch.setattr("selfimprove.methods.task.code.grade", None)
     assert len(every(CodeTask(path=task.path))) == 1
-
-
-@pytest.mark.parametrize("options", [{"shown": -1}, {"skip_bad": -1}, {"cpu_seconds": 0}, {"memory_mb": 5}])
-def test_options_out_of_range(options: dict[str, int]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(options))):
-        CodeTask(path="x", **options)
