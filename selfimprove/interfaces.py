@@ -246,6 +246,27 @@ class Context:
         """
         return self.policy.desk.run(self.policy, routine, items, self, alike)
 
+    def play(
+        self,
+        problems: Sequence[Prompt],
+        n: int = 1,
+        *,
+        world: Callable[[Prompt], Episode] | None = None,
+        turns: int = 16,
+        sampling: Sampling = Sampling(),
+    ) -> list[Played]:
+        """n episodes with each problem, those of a problem side by side, played by plain samples of the weights.
+
+        Args:
+            world: what opens a problem; None: the task.
+            turns: times that the players speak at most, all together.
+
+        Raises:
+            RecipeError: a problem is held out, and a data stage runs.
+        """
+        policy = self.policy.plain()
+        return self.policy.desk.play(policy, problems, n, world=world, turns=turns, sampling=sampling, keep=True)
+
 
 class Session(Protocol):
     """What a routine is handed: models, tools and a budget for one item. What takes time is awaited."""
@@ -388,8 +409,24 @@ class Desk(Protocol):
         """See `Context.run`."""
         ...
 
-    def play(self, policy: Policy, problems: Sequence[Prompt], n: int = 1) -> list[Played]:
-        """See `Policy.play`."""
+    def play(
+        self,
+        policy: Policy,
+        problems: Sequence[Prompt],
+        n: int = 1,
+        *,
+        world: Callable[[Prompt], Episode] | None = None,
+        turns: int = 16,
+        sampling: Sampling = Sampling(),
+        opponents: Mapping[str, Policy] | None = None,
+        keep: bool = False,
+    ) -> list[Played]:
+        """See `Policy.play` and `Context.play`.
+
+        Args:
+            opponents: other policies, by the player for which they speak; what they draw counts for no budget.
+            keep: whether `Played.drawn` is wanted.
+        """
         ...
 
 

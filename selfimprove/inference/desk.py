@@ -50,7 +50,7 @@ class Sessions:
         drive, seen, strands = Drive(waves.serve), dict[str, int](), list[Strand]()
         roles = self.task.roles()
         for root, item in enumerate(items):
-            name = item.id if isinstance(item, Prompt | Rollout) else digest(_plain(item))
+            name = _name(item)
             account = Account()
             seat = Seat(
                 policy=policy,
@@ -146,6 +146,13 @@ def _settled(played: Played, problem: Prompt, account: Account, keep: bool) -> P
         said[who] = replace(rollout, prompt=own, info={**rollout.info, **note})
     drawn = [one for _, one in sorted(account.drawn, key=lambda pair: pair[0])] if keep else ()
     return replace(played, said=said, drawn=drawn)
+
+
+def _name(item: Any) -> str:
+    """What an item is known by: its content, of a problem without its reference answer."""
+    if isinstance(item, Prompt):
+        return item.blind().id
+    return item.id if isinstance(item, Rollout) else digest(_plain(item))
 
 
 def _plain(item: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from selfimprove.costs import Cost
 from selfimprove.errors import Refused, UserError
-from selfimprove.inference.routines import Account, Call, Draw, Logprobs, Rate, Request, Step, Strand
+from selfimprove.inference.routines import Call, Draw, Logprobs, Rate, Request, Step, Strand
 from selfimprove.interfaces import Ask, Context, Engine, Policy, Sampling, Spent
 from selfimprove.records import Rollout
 
@@ -110,21 +110,26 @@ class Waves:
             return policy.seed_at(number), len(want.got)
         if not want.stream:
             return policy.seed_at(self.call, *strand.item, strand.path, strand.count), len(want.got)
-        first = strand.streams.get(want.prompt.id, 0)
-        strand.streams[want.prompt.id] = first + n
+        prompt = want.prompt.blind().id
+        first = strand.streams.get(prompt, 0)
+        strand.streams[prompt] = first + n
+        own = (
+            [] if prompt == strand.item[0] else [strand.item[0]]
+        )  # other problems may be asked the same in their worlds
         if not policy.chain and self.context is None and not strand.path:  # plain samples: number k is of episode k
-            return policy.seed_at(self.call, *([first] if first else [])), episode
+            return policy.seed_at(self.call, *own, *([first] if first else [])), episode
         place = (episode, strand.path) if episode or strand.path else ()  # the head of a chain draws as `sample` does
-        return policy.seed_at(self.call, *place), first
+        return policy.seed_at(self.call, *own, *place), first
 
     def _received(self, strand: Strand, ask: Ask, group: list[Rollout]) -> bool:
         """Note what was drawn; whether the request is answered."""
         want: Draw = strand.waits
-        want.got += [replace(one, prompt=want.prompt) if one.prompt is not want.prompt else one for one in group]
+        new = [replace(one, prompt=want.prompt) if one.prompt is not want.prompt else one for one in group]
+        want.got += new
         limit = ask.sampling.max_completion_length or 0
         tokens = sum(int((one.logprobs or {}).get("count", limit)) for one in group)
         want.account.spent += Cost(completions=len(group), tokens=tokens)
-        want.account.drawn += [((strand.path, strand.count), one) for one in want.got[-len(group) :]]
+        want.account.drawn += [((strand.path, strand.count), one) for one in new]
         if len(want.got) < want.n and len(group) == ask.n:
             return False  # the budget paid for these; the engine has more
         strand.value = want.got
@@ -132,9 +137,6 @@ class Waves:
 
     # ---- all else -------------------------------------------------------------------------------------------------
     def _logprobs(self, strands: list[Strand]) -> list[Strand]:
-        def charged(strand: Strand) -> Account:
-            return strand.account
-
         alike: dict[Any, list[Strand]] = {}
         for strand in strands:
             want: Logprobs = strand.waits
@@ -144,7 +146,7 @@ class Waves:
             rows = iter(want.policy.logprobs_of([one for s in some for one in s.waits.rollouts], want.statistic))
             for strand in some:
                 strand.value = list(itertools.islice(rows, len(strand.waits.rollouts)))
-                charged(strand).spent += Cost(scored=len(strand.value))
+                strand.account.spent += Cost(scored=len(strand.value))
         return strands
 
     def _rates(self, strands: list[Strand]) -> list[Strand]:

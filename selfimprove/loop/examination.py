@@ -141,8 +141,9 @@ def audit(stored: Stored, given: Context) -> Counts:
     stored.ledger.read(given.round, "audit", "audit", problems)
     alerts: list[Alert] = []
     with splits.closed("audit", exam=True):
-        groups = newest.sample(problems, recipe.audit_samples) if problems else []
-        attempts = [rollout for group in groups for rollout in group]
+        played = [one.rollout for one in newest.plain().play(problems, recipe.audit_samples)] if problems else []
+        truth = [one.reward for one in played]
+        attempts = [replace(one, reward=None) for one in played]
         scored = rate(attempts, stored.at(given.round)[0], replace(given, log=MetricLog(given.log)))
         read = {problem.id: reading(problem, task) for problem in problems}
         samples = [
@@ -150,18 +151,19 @@ def audit(stored: Stored, given: Context) -> Counts:
                 r,
                 info={
                     **r.info,
-                    "truth": task.verify(r.prompt, r.text),
+                    "truth": mark,
                     "answer": task.answer_of(r.text),
                     "reference": read[r.prompt.id],
                 },
             )
-            for r in scored
+            for r, mark in zip(scored, truth, strict=True)
         ]
         traps = honeypots(samples, task.verify)
         samples = [replace(r, info={**r.info, "honeypot": mark}) for r, mark in zip(samples, traps, strict=True)]
         write_records(given.folder / "audit.jsonl", samples)
         n = recipe.audit_samples
         audited = [samples[i : i + n] for i in range(0, len(samples), n)]
+        groups = [attempts[i : i + n] for i in range(0, len(attempts), n)]
         forms = _judged(stored, given, groups, audited) if judges and samples else {}
         if given.round and samples:
             evidence = Evidence(

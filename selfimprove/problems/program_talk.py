@@ -1,0 +1,61 @@
+"""The world of a programming problem: a program is run on public tests, and the writer is told which of them fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selfimprove.episodes import Episode, Turn
+from selfimprove.problems.code_rows import program_of
+from selfimprove.records import Message, Prompt
+from selfimprove.safety.sandbox.grading import Checks, Grade, grade
+from selfimprove.safety.sandbox.jail_process import Limits
+from selfimprove.safety.sandbox.open import shared
+
+_NO_PROGRAM = "There is no program in that. Write the whole program in one ```python block."
+_FAILED = (
+    "The program fails {failed} of {all} tests.\n{told}\nCorrect it: write the whole program in one ```python block."
+)
+
+
+@dataclass
+class ProgramTalk(Episode):
+    """Is over when a program passes the public tests, or after so many turns; hidden tests say what that was worth."""
+
+    problem: Prompt
+    checks: Checks
+    public: int
+    """The first so many tests are told about; the writer never hears of the others."""
+    turns: int
+    limits: Limits
+    passed: bool = False
+    """Whether the last program passes the public tests."""
+    slow: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self._left = self.turns
+
+    def step(self, said: Message | None) -> Turn:
+        """The problem at first; then what the public tests say, and in the end 1 or 0 for all tests together."""
+        if said is None:
+            return Turn("solve", self.problem.prompt)
+        program, self._left = program_of(said["content"]) or "", self._left - 1
+        found = self._run(program, self.checks.part(0, self.public))
+        self.passed = found.status == "ok"
+        if self._left and not self.passed:
+            return Turn("solve", [{"role": "user", "content": _feedback(found, bool(program))}])
+        solved = self.passed and self._run(program, self.checks.part(self.public, len(self.checks))).status == "ok"
+        return Turn(None, rewards={"solve": float(solved)})
+
+    def _run(self, program: str, checks: Checks) -> Grade:
+        """Without a program nothing is run."""
+        return grade(shared(self.limits), program, checks) if program else Grade((), "error:no program")
+
+
+def _feedback(found: Grade, program: bool) -> str:
+    """What the writer is told of a program."""
+    if not program:
+        return _NO_PROGRAM
+    failed = [told for told, passed in zip(found.told, found.passed, strict=True) if not passed]
+    told = "\n".join([*failed, *([f"It ended with {found.status}. {found.text}"] if found.status != "wrong" else [])])
+    return _FAILED.format(failed=len(failed), all=len(found.passed), told=told)
