@@ -15,7 +15,7 @@ SHARE = $(shell git rev-list --count HEAD 2>/dev/null || echo 0)
 CI_BASE ?= HEAD~1
 ALL_FAULTS = $(shell git diff --quiet $(CI_BASE) -- selfimprove/store 2>/dev/null || echo --all-faults)
 PASSED := .pytest_cache/test-full.passed
-BENCHES := startup overhead same_work controls quickstart_seeds
+BENCHES := startup overhead growth same_work controls quickstart_seeds
 
 .PHONY: help run test test-ci test-full test-recipes test-runs test-faults test-slow test-vllm check tables bench bench-recipes clean
 

@@ -136,6 +136,16 @@ def overhead(measured: dict[str, Any]) -> list[Row]:
     return [("wall time of the rounds, against the same calls in a bare script", "1.10", figure)]
 
 
+def growth(measured: dict[str, Any]) -> list[Row]:
+    """What a late round costs against an early one."""
+    first, *_, last = measured["rows"]
+    many, figure = f"{last['rounds']} rounds", f"{last['ratio']:.2f} ({last['ms']:.0f} ms against {first['ms']:.0f} ms)"
+    return [
+        (f"CPU time of a round at {many}, against {first['rounds']}, without a model", "1.5", figure),
+        (f"resume of a finished run of {measured['resumed']} rounds", "5 s", f"{measured['resume_seconds']:.1f} s"),
+    ]
+
+
 def startup(measured: dict[str, Any]) -> list[Row]:
     """Commands that need no model."""
     return [
@@ -153,6 +163,7 @@ ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "controls": controls,
     "same_work": same_work,
     "overhead": overhead,
+    "growth": growth,
     "startup": startup,
 }
 """Name of a bench, which is the name of its file in docs/results/ -> its rows."""

@@ -19,8 +19,10 @@ from typing import Any
 
 import bench
 
+from selfimprove.logs import Silent
 
-class Clock(bench.Quiet):
+
+class Clock(Silent):
     """CPU seconds of each round."""
 
     def __init__(self) -> None:

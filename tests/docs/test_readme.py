@@ -204,6 +204,13 @@ def test_the_figures_are_written_from_the_files_of_the_benches(tmp_path: Path, m
             "run": 31.25,
             "bare": 29.9,
         },
+        "growth": {
+            "command": "python c.py",
+            "machine": machine,
+            "rows": [{"rounds": 20, "ms": 60.0, "ratio": 1.0}, {"rounds": 1000, "ms": 75.0, "ratio": 1.25}],
+            "resumed": 1000,
+            "resume_seconds": 4.44,
+        },
     }
     text = figures.results(found)
     assert "| quickstart, command to verdict, longest | 180 s | 100 s |" in text
@@ -211,6 +218,8 @@ def test_the_figures_are_written_from_the_files_of_the_benches(tmp_path: Path, m
     assert "seed 4: 0.45 -> 0.65 (+20.0, +15.0 to +25.0)" in text
     assert "| 30 % | 25 % |" in text and "longest |  | 90 s |" in text
     assert "| 1.10 | 1.045 (31.2 s against 29.9 s); of CPU time 1.030 |" in text
+    assert "at 1000 rounds, against 20, without a model | 1.5 | 1.25 (75 ms against 60 ms) |" in text
+    assert "| resume of a finished run of 1000 rounds | 5 s | 4.4 s |" in text
     assert "- `python b.py`: 2 cores, 1 threads, Python 3.11.7, torch 2.13.0" in text
     assert figures.recorded(found["quickstart_seeds"]) == "```text\nthe verdict\n```"
 
