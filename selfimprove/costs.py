@@ -1,4 +1,4 @@
-"""What work takes, in whole numbers: declared by methods before it is done, and counted while it is done."""
+"""The cost of work in whole numbers: declared by methods before it is done, and counted while it is done."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cost:
-    """What something takes. Costs add up; a cost times n is that of doing it n times."""
+    """The cost of some work. Costs add up; n times a cost is the cost of doing it n times."""
 
     completions: int = 0
     """Completions drawn from a model."""
     tokens: int = 0
     """Tokens of these completions."""
     scored: int = 0
-    """Completions whose tokens a model is asked the log-probabilities of."""
+    """Completions for whose tokens a model computes log-probabilities."""
     calls: int = 0
-    """Calls of tools and worlds."""
+    """Calls of tools and environments."""
     copies: int = 0
     """Copies of the weights that are trained for a moment."""
     steps: int = 0
@@ -35,7 +35,7 @@ class Cost:
     __rmul__ = __mul__
 
     def within(self, bound: Cost) -> bool:
-        """Whether no number of this is above the same number of the bound."""
+        """Whether each number is at most the bound's."""
         return all(map(operator.le, vars(self).values(), vars(bound).values()))
 
 
@@ -55,7 +55,7 @@ class Flow:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What the declaration of a method may build on; the recipe's other parts decide it."""
+    """What a method's declaration may depend on: the numbers that the rest of the recipe sets."""
 
     flow: Flow = Flow()
     """The records that come in: problems of an exam, completions to be rated, rows to be trained on."""
@@ -72,7 +72,7 @@ class Given:
     attempt: Cost = NOTHING
     """One answer by the recipe's refinement."""
     rate: Callable[[Flow], Cost] = lambda flow: NOTHING
-    """What the recipe's rewards take for so many completions."""
+    """The cost of the recipe's rewards for so many completions."""
     round: int = 1
     rounds: int = 1
     """Rounds that the recipe plans."""
@@ -86,7 +86,7 @@ class Given:
 
 # ---- counted -----------------------------------------------------------------------------------------------------
 class Meter:
-    """Counts what is taken while it is `counted`."""
+    """Counts the cost of the work done inside `counted`."""
 
     def __init__(self) -> None:
         self.cost = NOTHING
@@ -98,7 +98,7 @@ _meters: list[Meter] = []
 
 @contextmanager
 def counted() -> Iterator[Meter]:
-    """While it lasts, what engines draw and what trainings take is added to the meter, and to no other."""
+    """Count the cost of what engines draw and of training inside this context, in this meter only."""
     meter = Meter()
     _meters.append(meter)
     try:
@@ -108,6 +108,6 @@ def counted() -> Iterator[Meter]:
 
 
 def count(cost: Cost) -> None:
-    """Add to the meter of the work in progress; nothing happens where nobody counts."""
+    """Add to the meter of the work in progress, if there is one."""
     if _meters:
         _meters[-1].cost += cost

@@ -1,6 +1,7 @@
-"""Errors that a user can mend, and the exit codes of the program.
+"""Errors that a user can fix, and the exit codes of the program.
 
-The command line prints a `UserError` as one line and exits with its code. All else is a bug and keeps its traceback.
+The command line prints a `UserError` as one line and exits with its code. Any other exception is a bug and keeps its
+traceback.
 
     0 done                      66 missing input
     1 internal error (a bug)    69 engine unavailable
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MOST = 5
-"""Faults that one message lists."""
+"""Problems that one message lists."""
 
 
 class UserError(Exception):
@@ -51,13 +52,13 @@ class DataError(UserError):
 
 
 class MissingError(UserError):
-    """A file or folder that was named does not exist."""
+    """A named file or folder does not exist."""
 
     code = 66
 
 
 class EngineError(UserError):
-    """The engine, or a package that it needs, is not available."""
+    """The engine or a package that it needs is not available."""
 
     code = 69
 
@@ -84,7 +85,7 @@ class BusyError(UserError):
     code = 75
 
 
-def listed(faults: Sequence[str]) -> str:
-    """Faults as a part of one line: the first few, each cut where it is long, and how many more there are."""
-    short = [fault if len(fault) <= 300 else f"{fault[:297]}..." for fault in faults[:MOST]]
-    return "; ".join(short) + (f"; and {len(faults) - MOST} more" if len(faults) > MOST else "")
+def listed(problems: Sequence[str]) -> str:
+    """Join problems into part of one line: the first few, long ones shortened, and the number of the others."""
+    short = [problem if len(problem) <= 300 else f"{problem[:297]}..." for problem in problems[:MOST]]
+    return "; ".join(short) + (f"; and {len(problems) - MOST} more" if len(problems) > MOST else "")

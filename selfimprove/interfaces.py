@@ -350,8 +350,8 @@ class Session(Protocol):
         """How the task words a role: judge and refine take an attempt, hint an answer."""
         ...
 
-    def verdict(self, text: str) -> float | None:
-        """What a reply in the role judge says of the attempt, in [0, 1]; None: nothing that can be read."""
+    def judgement(self, text: str) -> float | None:
+        """The judgement in a reply of the role judge, in [0, 1]; None if it cannot be read."""
         ...
 
     def answer_of(self, rollout: Rollout) -> str | None:
@@ -442,7 +442,7 @@ class Roles(Protocol):
     def judge(self, prompt: Prompt, attempt: str) -> list[Message]: ...
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]: ...
 
-    def verdict(self, text: str) -> float | None:
+    def read_judgement(self, text: str) -> float | None:
         """What a reply to `judge` says of the attempt, in [0, 1]; None where it says nothing that can be read."""
 
     def read_proposal(self, text: str) -> Prompt | None:

@@ -1,4 +1,4 @@
-"""Logs: one that keeps the numbers of a piece of work apart from those around it, and one that is silent."""
+"""Logs: one that collects the metrics of one piece of work, separate from those around it, and a silent one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Silent:
     """Shows nothing and keeps nothing: a log for work that nobody watches, and a watcher for such a run."""
 
     def progress(self, done: int, total: int, unit: str = "") -> None:
-        """How far the work is."""
+        """Report that so many units of the work are done."""
 
     def metric(self, name: str, value: float) -> None:
         """A number."""
 
     def note(self, text: str) -> None:
-        """A remark for the user."""
+        """Show the user a remark."""
 
     def step(self, number: int, stage: str) -> None:
         """A step of the run begins."""
@@ -33,13 +33,13 @@ class MetricLog:
         self.log, self.metrics = log, dict[str, float]()
 
     def progress(self, done: int, total: int, unit: str = "") -> None:
-        """How far the work is."""
+        """Report that so many units of the work are done."""
         self.log.progress(done, total, unit)
 
     def metric(self, name: str, value: float) -> None:
-        """A number; the last one of a name counts."""
+        """Record a number; a later one of the same name replaces it."""
         self.metrics[name] = value
 
     def note(self, text: str) -> None:
-        """A remark for the user."""
+        """Show the user a remark."""
         self.log.note(text)

@@ -1,6 +1,6 @@
-"""What flows between the stages: frozen records with TRL's field names, and their JSON lines.
+"""The records that flow between stages: frozen, with TRL's field names, stored as JSON lines.
 
-A record is immutable, so a stage can only pass on what it was given or make a new record that names its parents.
+A record is immutable: a stage passes it on as it is, or makes a new record that names its parents.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from selfimprove.errors import DataError
 Message = dict[str, str]
 """{"role": "user" | "assistant" | "system", "content": text}, as in chat templates."""
 ENDING = ("finish_reason", "stop_token", "stop_string")
-"""What a rollout's info says of how it ended: `length` or `stop`, and with which token where that is an unusual one, or
-with which of `Sampling.stop`."""
+"""Keys of a rollout's info that tell how it ended: `length` or `stop`, an unusual end token, or the stop string of
+`Sampling.stop`."""
 MEMORY: dict[str, Any] = {"compare": False, "repr": False, "metadata": {"kept": False}}
-"""How a field is declared that is in memory only: neither in a record's id nor in its line."""
+"""Declares a field that exists in memory only: it is neither in a record's id nor in its JSON line."""
 
 
 def digest(value: Any) -> str:
@@ -31,7 +31,7 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """What every record carries: who made it, from which records, and notes that no stage depends on."""
+    """The origin of a record: the step that made it, the records it came from, and notes that no stage depends on."""
 
     source: str = ""
     """`method@round` of the step that made the record; "" until that step has signed it."""
@@ -76,16 +76,16 @@ class Rollout(Lineage):
     prompt: Prompt
     completion: list[Message]
     reward: float | None = None
-    """The reward, higher is better; None means that it could not be scored, which is not the same as 0."""
+    """Higher is better; None if no reward could be given, which differs from 0."""
     weight: float = 1.0
     logprobs: dict[str, float] | None = None
     """{"sum": log-probability of the completion under its sampler in nats, "count": its tokens}."""
     ids: Sequence[int] = field(default=(), **MEMORY)
-    """The completion's tokens as they were drawn, without the end token; () where no engine of this step drew it."""
+    """The completion's tokens as they were drawn, without the end token; () if no engine of this step drew it."""
     noted: dict[str, list[float]] = field(default_factory=dict, **MEMORY)
-    """Statistic -> a number for each token drawn, the end token included, for those that `Sampling.note` asked for."""
+    """Statistic of `Sampling.note` -> a number for each token drawn, the end token included."""
     tops: list[dict[str, float]] = field(default_factory=list, **MEMORY)
-    """The likeliest tokens at each place with their log-probabilities, where `Sampling.tops` asked for them."""
+    """The likeliest tokens at each position with their log-probabilities, if `Sampling.tops` asks for them."""
 
     @property
     def text(self) -> str:
@@ -94,13 +94,13 @@ class Rollout(Lineage):
 
     @property
     def truncated(self) -> bool:
-        """True when the completion ran into the length limit instead of ending."""
+        """Whether the completion was cut off at the length limit."""
         return self.info.get("finish_reason") == "length"
 
     @property
     def ended(self) -> bool | str:
-        """Whether an end token followed; where that was not the model's usual one, the token. None does after a stop
-        string."""
+        """Whether the completion ended with an end token; the token itself if it is not the model's usual one. False
+        after a stop string."""
         return not self.truncated and "stop_string" not in self.info and self.info.get("stop_token", True)
 
 
@@ -115,7 +115,7 @@ class Preference(Lineage):
 
     @classmethod
     def of(cls, chosen: Rollout, rejected: Rollout, *, info: dict[str, Any] | None = None, **fields: Any) -> Preference:
-        """The pair of two rollouts, its parents, of one prompt; info keeps how one ended that did not end as usual."""
+        """The pair of two rollouts of one prompt, its parents; info tells how a side ended, if not as usual."""
         kept = dict(info or {})
         for side, rollout in (("chosen", chosen), ("rejected", rejected)):
             if rollout.ended is not True:
@@ -125,7 +125,7 @@ class Preference(Lineage):
 
     @property
     def sides(self) -> tuple[Rollout, Rollout]:
-        """The chosen and the rejected completion as rollouts that ended as those did which the pair was made of."""
+        """The chosen and the rejected completion as rollouts, each ending as the original rollout did."""
         chosen, rejected = (
             Rollout(prompt=self.prompt, completion=said, info=self.info.get(f"{side}_info", {}))
             for side, said in (("chosen", self.chosen), ("rejected", self.rejected))
@@ -158,61 +158,61 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What evaluation says of one policy."""
+    """The results of evaluating one policy."""
 
     metrics: dict[str, Metric]
     scores: dict[str, float] = field(default_factory=dict)
     """Problem key -> score in [0, 1], for paired tests between policies on the same problems."""
     measure: str = "accuracy"
-    """The metric that is the mean of these scores."""
+    """Name of the metric that is the mean of these scores."""
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
-    """The same for what a gate guards beside the main score, by name: `pass@16`, `probe/short`, `ood/long`."""
+    """The scores of each guard, an ability that a gate protects beside the main score: `pass@16`, `probe/short`."""
     rollouts: Sequence[Rollout] = ()
 
 
 def measured(line: dict[str, Any], who: str) -> Any:
-    """What the champion or candidate scored at the gate, by a line of metrics.jsonl; None where it sat no exam."""
+    """The gate score of the champion or candidate in a line of metrics.jsonl; None if it was not evaluated."""
     return line.get(f"{who}/{line.get('measure', 'accuracy')}")
 
 
 VERDICTS = ("certify", "accept", "hold", "reject", "rollback")
-"""What a gate may say of a candidate; see Decision."""
+"""The verdicts of a gate on a candidate; see Decision."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What becomes of a candidate and, where it is ahead of the champion, of the incumbent."""
+    """A gate's decision on the candidate and, if the incumbent is ahead of the champion, on the incumbent."""
 
     verdict: str
-    """Of the candidate: `certify` (champion and incumbent), `accept` (incumbent), `hold` and `reject` (dropped; nothing
-    shown, or no gain), `rollback` (dropped, and the incumbent goes back to the champion)."""
+    """On the candidate: `certify` makes it champion and incumbent, `accept` makes it incumbent. `hold` (undecided) and
+    `reject` (no gain) drop it. `rollback` drops it and makes the champion the incumbent again."""
     reason: str
     certified: bool = False
-    """Whether the incumbent became champion, before the candidate was looked at."""
+    """Whether the incumbent became champion; decided before the candidate."""
     statistics: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """What an alarm says of a round."""
+    """A warning of an alarm in one round."""
 
     alarm: str
     level: int
-    """1 is shown; 2 vetoes the candidate."""
+    """1: shown to the user; 2: vetoes the candidate."""
     text: str
     numbers: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """What labelled attempts say of a judge; a score above 1/2 is a yes. None: nothing to count."""
+    """The reliability of a judge, measured on labelled attempts. A judgement above 1/2 is a yes; None: no data."""
 
     right: int
-    """Right attempts that it gave a verdict on."""
+    """Right attempts with a judgement."""
     wrong: int
-    """Wrong attempts that it gave a verdict on."""
+    """Wrong attempts with a judgement."""
     unread: int
-    """Labelled attempts that it gave no verdict on."""
+    """Labelled attempts without a readable judgement."""
     mixed: int
     """Problems with right and wrong attempts."""
     tpr: float | None
@@ -220,30 +220,30 @@ class Reliability:
     fpr: float | None
     """Share of the wrong attempts that it says yes to."""
     youden: Metric | None
-    """TPR - FPR, Youden's J: 1 always right, 0 knows nothing."""
+    """TPR - FPR, Youden's J: 1 for a judge that is always right, 0 for one that guesses."""
     auc: Metric | None
-    """How often a right attempt scores above a wrong one at the same problem; ties count half."""
+    """How often the judge scores a right attempt above a wrong one of the same problem; ties count half."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditForm:
-    """The audit form of a judge: whether it may select data."""
+    """The test of a judge on audit problems: it decides whether the judge may select data."""
 
     judge: Reliability
     start: Reliability
-    """The same of the weights of round 0, which judge the same attempts."""
+    """The reliability of the weights of round 0 as judge of the same attempts."""
     drift: dict[str, Metric]
-    """Change of `youden` and `auc` from the one to the other."""
+    """Change of `youden` and `auc` from `start` to `judge`."""
     short: bool
-    """Whether there were too few labelled attempts to tell."""
+    """Whether there are too few labelled attempts to decide."""
     fault: str
-    """Why the judge did not pass; empty: it passed."""
+    """Why the judge failed; empty if it passed."""
     binding: bool = True
-    """Whether data are selected by its scores; False for a monitor, and for a judge that is trusted as it is."""
+    """Whether its scores select data; False for a monitor and for a judge that the recipe trusts untested."""
 
 
 STORED = {"reward": "score"}
-"""Fields whose key on disk differs from their name: the key is as old as the first run folders."""
+"""Fields with another key on disk, so that older run folders stay readable."""
 KINDS: dict[str, type] = {kind.__name__: kind for kind in (Document, Prompt, Rollout, Preference)}
 
 

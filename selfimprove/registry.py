@@ -1,6 +1,6 @@
-"""The only names that a recipe can use. A method registers itself under the name of its file; there is no list to edit.
+"""The methods that a recipe can name. A method registers itself under the name of its file, so no list needs an edit.
 
-A file is imported when its method is asked for, so a command pays for the methods that it uses and for no others.
+A file is imported when its method is first used, so a command imports only the methods that it needs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Entry:
     name: str
     method: type
     paper: str
-    """arXiv id of the paper, or "" where there is none."""
+    """arXiv id of the paper, or ""."""
 
 
 MOVED = {
@@ -122,7 +122,7 @@ def load_plugins() -> None:
     """Import the plugins of the entry-point group `selfimprove`.
 
     Raises:
-        RecipeError: one of them cannot be imported.
+        RecipeError: a plugin cannot be imported.
     """
     for plugin in entry_points(group="selfimprove"):
         try:
@@ -168,7 +168,7 @@ def find(slot: str, name: str) -> Entry:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """' Did you mean X?' where one choice is near, and the list of all choices."""
+    """`Did you mean X?` if one choice is close, and the list of all choices, as the end of a message."""
     options = list(choices)
     near = difflib.get_close_matches(name, options, 1)
     guess = f" Did you mean {near[0]!r}?" if near else ""
@@ -177,7 +177,7 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a method: its name, its default as YAML, and the help that stands under the field."""
+    """One option of a method: its name, its default as YAML, and its help, the string below the field."""
 
     name: str
     default: str
@@ -204,7 +204,7 @@ class Line:
 
 
 def lines(slot: str) -> list[Line]:
-    """The methods of a slot for a list, sorted; read from the files without importing them, which takes far longer."""
+    """The methods of a slot for a list, sorted; parsed from the files, because importing them takes far longer."""
     return [_read(name, files(slot)[name]) if name in files(slot) else _line(slot, name) for name in names(slot)]
 
 
@@ -243,7 +243,7 @@ def option_names(method: type) -> list[str]:
 
 
 def _helps(parent: type) -> dict[str, str]:
-    """The strings that stand under the fields of a class, by field."""
+    """The string below each field of a class, by field."""
     body = _classes(inspect.getsourcefile(parent) or "")[parent.__qualname__].body
     found = {}
     for here, below in itertools.pairwise(body):

@@ -17,7 +17,7 @@ from selfimprove.records import (
 )
 
 Verify = Callable[[Prompt, str], float | None]
-"""The task's marking rule: (prompt, text) -> score in [0, 1], or None when the reference cannot be read."""
+"""The task's rule: (prompt, text) -> mark in [0, 1], or None if the reference cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,9 @@ Groups = Sequence[Sequence[Rollout]]
 class Evidence:
     """What an alarm sees of a round.
 
-    The audits are raw samples of fresh audit problems, drawn at temperature 1: `score` is the recipe's reward, which
-    the loop optimizes, and `info["truth"]` the task's own mark, which it should improve. `info["answer"]` is the
-    sample's answer and `info["reference"]` the reference, both as the task reads answers; None where it reads none.
+    The audits are raw samples of fresh audit problems, drawn at temperature 1: `reward` is what the loop optimizes,
+    and `info["truth"]` the task's own mark, which the loop should improve. `info["answer"]` is the sample's answer and
+    `info["reference"]` the reference, both as the task reads answers; None if it cannot read one.
     """
 
     round: int
@@ -57,12 +57,12 @@ class Evidence:
     history: Sequence[Round]
     """All rounds up to this one, which is the last and has no decision yet."""
     judges: Mapping[str, AuditForm] = field(default_factory=dict)
-    """The audit form of each reward that judges, with the candidate for a judge."""
+    """The audit form of each reward that judges, with the candidate as judge."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One round, as alarms, gates and controllers see it. Round 0 has only a champion, the start."""
+    """One round as alarms, gates and controllers see it. Round 0 has only a champion, the start."""
 
     round: int
     rounds: int
@@ -72,7 +72,7 @@ class Round:
     alerts: Sequence[Alert] = ()
     decision: Decision | None = None
     confirmation: Decision | None = None
-    """What a gate said of the incumbent after this round, where the run ended with it."""
+    """The gate's decision on the incumbent after the last round."""
     counts: dict[str, float] = field(default_factory=dict)
     """The counts of the steps as in metrics.jsonl, for example `selection/label_precision`."""
     seconds: dict[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Text as the model writes it: completions that have begun, steps, n-grams. Pure functions."""
+"""Text as the model writes it: prefilled completions, steps, n-grams. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from selfimprove.records import Message, Prompt
 def plain(messages: Sequence[Message]) -> str:
     """A prompt for a model without a chat template: the contents with a blank line between them.
 
-    What the assistant has begun stands right behind, as the completion does.
+    A prefilled completion follows without one, where the model goes on.
     """
     said = [message["content"] for message in messages]
-    begun = said.pop() if messages and messages[-1]["role"] == "assistant" else ""
-    return "\n\n".join(said) + begun
+    prefill = said.pop() if messages and messages[-1]["role"] == "assistant" else ""
+    return "\n\n".join(said) + prefill
 
 
-def begun(prompt: Prompt, beginning: str) -> Prompt:
-    """A prompt whose completion has begun already: the model goes on from there."""
+def prefilled(prompt: Prompt, beginning: str) -> Prompt:
+    """A prompt with the beginning of its completion: the model continues from there."""
     if not beginning:
         return prompt
     message = {"role": "assistant", "content": beginning}
@@ -32,8 +32,8 @@ def steps_of(text: str, separator: str) -> list[str]:
     return [part for part in (*(one + separator for one in parts[:-1]), parts[-1]) if part]
 
 
-def spoken(messages: Sequence[Message]) -> str:
-    """The text of a problem as it is quoted to a model, without the system's message; a talk keeps its speakers."""
+def quoted(messages: Sequence[Message]) -> str:
+    """The text of a problem to quote to a model, without the system message; a conversation keeps its roles."""
     said = [message for message in messages if message["role"] != "system"]
     if len(said) == 1:
         return said[0]["content"]
@@ -48,7 +48,7 @@ def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
 
 
 def beside(module: str, name: str) -> str:
-    """The text of a file that lies beside a module, such as a long prompt, without the blank lines around it."""
+    """The text of a file beside a module, such as a long prompt, without the blank lines around it."""
     from importlib.resources import files
 
     return (files(module.rpartition(".")[0]) / name).read_text(encoding="utf-8").strip()

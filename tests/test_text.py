@@ -16,7 +16,7 @@ from selfimprove.problems.answers import choice, final_answer
 from selfimprove.problems.splits import SPLITS, canonical, split_of
 from selfimprove.records import Prompt
 from selfimprove.safety.redaction import printable
-from selfimprove.text import begun, ngrams, plain, spoken, steps_of
+from selfimprove.text import ngrams, plain, prefilled, quoted, steps_of
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_a_completion_that_has_begun_is_gone_on_with() -> None:
 
     tokenizer = _tokenizer()
     problem = Prompt(prompt=[{"role": "user", "content": "3+5+8="}], answer="6", key="3+5+8")
-    assert begun(problem, "") == problem
-    opened = begun(problem, "3+5=8;")
+    assert prefilled(problem, "") == problem
+    opened = prefilled(problem, "3+5=8;")
     assert (opened.answer, opened.key, opened.parents) == ("6", "3+5+8", (problem.id,))
     assert tokenizer.decode(prompt_ids(tokenizer, opened.prompt)) == "3+5+8=3+5=8;"
     tokenizer.chat_template = (
@@ -254,7 +254,7 @@ def test_what_has_begun_keeps_its_white_space_and_no_thought_is_put_before_it(be
         "{{ m.content | trim }}[/]{% endfor %}{% if add_generation_prompt %}[a]{% endif %}"
     ).replace("THOUGHT", thought)
     problem = Prompt(prompt=[{"role": "user", "content": "3+5+8="}], key="3+5+8")
-    ids = prompt_ids(tokenizer, begun(problem, beginning).prompt)
+    ids = prompt_ids(tokenizer, prefilled(problem, beginning).prompt)
     assert ids == prompt_ids(tokenizer, problem.prompt) + tokenizer(beginning)["input_ids"]
     assert tokenizer.decode(ids) == "[u]3+5+8=[/][a]" + beginning
 
@@ -272,8 +272,8 @@ def test_the_steps_of_a_chain_by_hand() -> None:
 
 def test_a_problem_as_it_is_quoted() -> None:
     system, user = {"role": "system", "content": "s"}, {"role": "user", "content": "q"}
-    assert spoken([system, user]) == "q"
-    assert spoken([user, {"role": "assistant", "content": "a"}, user]) == "user: q\nassistant: a\nuser: q"
+    assert quoted([system, user]) == "q"
+    assert quoted([user, {"role": "assistant", "content": "a"}, user]) == "user: q\nassistant: a\nuser: q"
 
 
 def test_a_completion_has_no_template_and_ends_with_the_end_token_unless_it_was_cut_off() -> None:

@@ -50,13 +50,13 @@ def main() -> None:
 def measure(tier: str, repeats: int, cores: int) -> dict[str, Any]:
     """The figures of a tier."""
     began, checked = time.perf_counter(), list[float]()
-    fault = selftest.fault
+    failure = selftest.failure
 
     def timed(sandbox: Sandbox) -> str:
         checked.append(time.perf_counter())
-        return fault(sandbox)
+        return failure(sandbox)
 
-    selftest.fault = timed
+    selftest.failure = timed
     try:
         with open_sandbox(Limits(), workers=cores, tier=tier) as sandbox:
             opened = time.perf_counter()
@@ -73,7 +73,7 @@ def measure(tier: str, repeats: int, cores: int) -> dict[str, Any]:
             asserted = median(lambda: grade(sandbox, SOURCE, checks), repeats // 5)
             thousand = median(lambda: sandbox.run(many), 20)
     finally:
-        selftest.fault = fault
+        selftest.failure = failure
     return {
         "start_ms": 1000 * (checked[0] - began),
         "self_test_ms": 1000 * (opened - checked[0]),

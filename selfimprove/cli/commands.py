@@ -1,4 +1,4 @@
-"""The commands that read, check and try; nothing heavy is imported until a command needs it."""
+"""The commands that read, check and test; heavy packages are imported when a command needs them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def evaluate(
         bool,
         typer.Option(
             "--start",
-            help="Score the model that the run started from. With --refinement self_consistency it is the control at "
-            "equal compute: what as many samples per problem buy without training; see "
+            help="Score the model that the run started from. With --refinement self_consistency this is the control at "
+            "equal compute: the score of as many samples per problem without training; see "
             "refinement.self_consistency.samples.",
         ),
     ] = False,
@@ -57,14 +57,15 @@ def evaluate(
 
 def diagnose(
     target: Annotated[
-        str, typer.Argument(metavar="RECIPE_OR_CHECKPOINT", help="A recipe (the model that it starts from), a folder.")
+        str,
+        typer.Argument(metavar="RECIPE_OR_CHECKPOINT", help="A recipe (its start model), a model or a run folder."),
     ],
     overrides: Overrides = None,
-    samples: Annotated[int, typer.Option(help="Completions of each problem.")] = 32,
+    samples: Annotated[int, typer.Option(help="Completions per problem.")] = 32,
     problems: Annotated[int, typer.Option(help="Selection problems at most.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Say what a loop can hope for before any training: headroom, what the model knows of its own errors, verdicts."""
+    """Diagnose a model before training: the headroom, how well its own scores tell right from wrong, verdicts."""
     threads()
     from selfimprove.report import diagnosis
     from selfimprove.studies import diagnose as study
@@ -135,7 +136,10 @@ def report(
         try:
             table, verdict = rounds_table(summary), f"{folder}: {summary['verdict']}"
         except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise DataError(f"{folder / 'summary.json'} is damaged: it is no summary of a run ({error!r})") from error
+            raise DataError(
+                f"{folder / 'summary.json'} is damaged: it is not the summary of a run ({error!r}). Make it again: "
+                f"selfimprove resume {folder}"
+            ) from error
         out.print(table)
         say(verdict)
 
@@ -144,7 +148,7 @@ def compare(
     folders: Annotated[list[Path], typer.Argument(help="Run folders; the others are compared with the first.")],
     as_json: Json = False,
 ) -> None:
-    """Say whether the champions of finished runs differ, on their sealed problems; refuse runs not measured alike."""
+    """Compare the champions of finished runs on their sealed problems; runs measured differently are refused."""
     from selfimprove.report.compare import compare as compared
 
     result = compared(folders)
@@ -174,7 +178,7 @@ def bench(
     names: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Recipes to compare.")],
     seeds: Annotated[str, typer.Option(help="Seeds of the runs, for example 0,1,2.")] = "0",
     minutes: Annotated[
-        float | None, typer.Option(help="Budget of each run; it stops before a round that would exceed it.")
+        float | None, typer.Option(help="Time budget of each run; it stops before a round that would exceed it.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at a time.")] = 1,
     changes: Annotated[
@@ -182,12 +186,12 @@ def bench(
     ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the runs and the leaderboard.")] = Path("bench"),
 ) -> None:
-    """Run recipes on one bench and rank them by sealed gain; started again, it goes on where it stopped."""
+    """Run recipes under equal conditions and rank them by sealed gain; a second start continues where it stopped."""
     from selfimprove.errors import RecipeError
     from selfimprove.studies.bench import bench as benched
 
     if not all(seed.strip().isdigit() for seed in seeds.split(",")):
-        raise RecipeError(f"--seeds {seeds} is no list of numbers; write it as 0,1,2")
+        raise RecipeError(f"--seeds {seeds} is not a list of numbers; write it as 0,1,2")
     wanted = [int(seed) for seed in seeds.split(",")]
     for name, said in benched(names, wanted, folder, changes or [], minutes, jobs):
         say(f"{name}: {said}")
@@ -195,11 +199,11 @@ def bench(
 
 
 def doctor() -> None:
-    """Show versions and devices, what is missing, and the command that mends it."""
+    """Show versions and devices, what is missing, and the command that fixes it."""
     from selfimprove.cli.doctor import findings
 
     table = Table()
-    for column in ("what", "found", "to mend it"):
+    for column in ("what", "found", "fix"):
         table.add_column(column)
     for finding in findings():
         table.add_row(*finding)
@@ -207,7 +211,7 @@ def doctor() -> None:
 
 
 def verify(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False) -> None:
-    """Check every file of a run: checksums, fingerprints, the ledger's chain; exit code 65 if one is not right."""
+    """Check every file of a run: checksums, fingerprints, the ledger's hash chain; exit code 65 if one is wrong."""
     from dataclasses import asdict
 
     from selfimprove.report.verify import verify as verified
@@ -226,7 +230,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json:
     wrong = [finding.what for finding in findings if finding.fine is False]
     if wrong:
         named = ", ".join(wrong[:3])
-        raise DataError(f"{folder} is not what was written: {named}. Mend it: selfimprove resume {folder}")
+        raise DataError(f"{folder} is damaged: {named}. Fix it: selfimprove resume {folder}")
 
 
 def chaos(
@@ -234,7 +238,7 @@ def chaos(
     overrides: Overrides = None,
     kills: Annotated[int, typer.Option(help="How often a process of the run is killed.")] = 20,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the runs; must be empty.")] = Path("chaos"),
-    seed: Annotated[int, typer.Option(help="Decides the moments.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random moments.")] = 0,
 ) -> None:
     """Run a recipe under random kills, and compare every file with that of an undisturbed run."""
     from selfimprove.trials.chaos import Kill
@@ -263,17 +267,17 @@ def chaos(
 
 
 def selftest(
-    full: Annotated[bool, typer.Option("--full", help="Every point and every damage; takes minutes.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Try every point and every damage; takes minutes.")] = False,
     share: Annotated[
         int | None,
         typer.Option("--share", metavar="N", help="The points and damages that CI takes of commit number N."),
     ] = None,
 ) -> None:
-    """Try on this machine what is promised of a run: kills, power cuts, full disks, damaged files, two at once."""
+    """Test the promises of a run on this machine: kills, power cuts, full disks, damaged files, two runs at once."""
     from selfimprove.trials.selftest import selftest as tried
 
     failed, table = list[str](), Table()
-    for column in ("promise", "tried", "result", "seconds"):
+    for column in ("promise", "tested", "result", "seconds"):
         table.add_column(column, overflow="fold")
     for result in tried(full, share):
         err.print(f"{result.promise}: {result.tried}, {result.seconds:.0f} s", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and the command that mends it: `selfimprove doctor`."""
+"""What is installed, what is missing, and the command that fixes it: `selfimprove doctor`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPTIONAL = {"vllm": "vllm", "lm-eval": "eval", "tensorboard": "track", "reasonin
 
 
 def findings() -> list[tuple[str, str, str]]:
-    """(what, found, the command that mends it or "") for each thing that matters."""
+    """(what, found, the command that fixes it or "") for each thing that matters."""
     rows = [("python", platform.python_version(), "")]
     for package in NEEDED:
         rows.append((package, _version(package), "" if _version(package) else "pip install -U selfimprove"))
@@ -30,7 +30,7 @@ def findings() -> list[tuple[str, str, str]]:
 
 
 def cores() -> int:
-    """The processors that this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

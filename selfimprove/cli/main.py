@@ -1,4 +1,4 @@
-"""Carry out a command line: exit codes, one line for a user's mistake, and a report for a bug."""
+"""The entry point of the command line: exit codes, one line for a user's mistake, a report for a bug."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ app.command(hidden=True)(run.step)
 INTERRUPTED = 130
 """The exit code of Ctrl-C."""
 UNUSABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM}
-"""What the system says of a name that a user should not have given."""
+"""Error numbers that blame a file name which the user gave."""
 
 
 def main() -> None:
-    """Carry out a command: users' mistakes are one line with a documented exit code, bugs have their traceback.
+    """Run a command. A user's mistake gives one line and a documented exit code, a bug its traceback.
 
     Raises:
-        SystemExit: always, unless there is a bug.
+        SystemExit: always, except for a bug.
     """
     terminated = list[int]()
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
         terminated.append(number)
         raise KeyboardInterrupt
 
@@ -61,7 +61,7 @@ def main() -> None:
     sys.excepthook = _bug
     try:
         code = app(standalone_mode=False)
-        if code == INTERRUPTED:  # what typer makes of it
+        if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this code
             raise KeyboardInterrupt
         sys.exit(code)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""The commands that carry out a run: run, resume and step."""
+"""The commands that execute a run: run, resume and step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Same as seed=N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the composed recipe and stop.")] = False,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Hold torch to algorithms that repeat to the bit; for a GPU.")
+        bool, typer.Option("--deterministic", help="Use only torch algorithms that repeat bit by bit; for a GPU.")
     ] = False,
 ) -> None:
     """Run a recipe: N rounds of self-improvement and a sealed exam."""
@@ -49,15 +49,15 @@ def run(
 
 def resume(
     folder: Annotated[Path, typer.Argument(help="Run folder.")],
-    rounds: Annotated[int | None, typer.Option(help="Go on to this many rounds.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Continue to this many rounds in all.")] = None,
     answer: Annotated[
-        bool | None, typer.Option("--approve/--reject", help="Answer what a run at autonomy 1 waits with.")
+        bool | None, typer.Option("--approve/--reject", help="Answer the proposal of a run at autonomy 1.")
     ] = None,
     accept: Annotated[
-        bool, typer.Option("--accept-changes", help="Go on with an edited recipe.yaml, or with other versions.")
+        bool, typer.Option("--accept-changes", help="Continue with an edited recipe.yaml or other package versions.")
     ] = False,
 ) -> None:
-    """Go on with a run that was stopped; finished steps are not repeated."""
+    """Continue a stopped run, or add rounds; finished steps are not repeated."""
     _last_without_output()
     if accept:
         from selfimprove.loop import begin
@@ -69,7 +69,7 @@ def resume(
 
 
 def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, typer.Option()]) -> None:
-    """Carry out one step of a run; the process launcher calls this."""
+    """Execute one step of a run; the process launcher calls this."""
     threads()
     from selfimprove.errors import BusyError
     from selfimprove.loop.loop import Runner
@@ -107,7 +107,7 @@ def _finish(folder: Path, rounds: int | None, answer: bool | None = None) -> Non
             if isinstance(error, UserError) and not watcher.number:
                 raise
             code = error.code if isinstance(error, Stopped) else Stopped(watcher.number or signal.SIGINT).code
-            stopped = InterruptedRunError(f"stopped; finished steps are kept. Go on with: selfimprove resume {folder}")
+            stopped = InterruptedRunError(f"stopped; finished steps are kept. Continue: selfimprove resume {folder}")
             stopped.code = code
             raise stopped from None
     out.print(rounds_table(summary))

@@ -134,9 +134,9 @@ class Seat:
                 raise RecipeError(f"the task has no words for the role {role!r}; it has judge, refine and hint")
         return replace(prompt, prompt=said, parents=(prompt.id,))
 
-    def verdict(self, text: str) -> float | None:
-        """See `Session.verdict`."""
-        return self.roles.verdict(text)
+    def judgement(self, text: str) -> float | None:
+        """See `Session.judgement`."""
+        return self.roles.read_judgement(text)
 
     def answer_of(self, rollout: Rollout) -> str | None:
         """See `Session.answer_of`."""

@@ -1,1 +1,1 @@
-"""Pure numbers: intervals, tests, the reliability of judges, and what samples say of a model."""
+"""Pure numbers: intervals, tests, the reliability of judges, and the diagnosis of a model from samples."""

@@ -1,4 +1,4 @@
-"""How far a judge can be believed: its verdicts on labelled attempts against the task's own marks. Pure functions.
+"""The reliability of a judge: its judgements of labelled attempts against the task's own marks. Pure functions.
 
 A judge is a reward that asks a model. A score above 1/2 is a yes. The attempts of one problem are not independent,
 so intervals count problems, not attempts.
@@ -21,19 +21,19 @@ from selfimprove.rounds import Groups
 MIN_YOUDEN = 0.1
 """TPR - FPR must be above this with all of its 95 % interval, unless the judge has an option `min_youden`."""
 MIN_AUC = 0.6
-"""Of a right and a wrong attempt at one problem the right one must score higher this often; option `min_auc`."""
+"""How often a right attempt must score above a wrong one of the same problem; option `min_auc`."""
 FEWEST = 20
-"""Right attempts, and wrong ones, that a form takes at least; fewer say nothing of the judge. Our choice."""
+"""Fewest right and fewest wrong attempts of a form; fewer cannot test a judge. Our choice."""
 MIXED = 10
-"""Problems with both kinds that a form takes at least. Our choice."""
+"""Fewest problems with both kinds of attempts in a form. Our choice."""
 
 PREFERRED = {"#1": 1.0, "#2": 0.0, "#=": 0.5}
-"""What the last line of a reply that compares two attempts says of the one shown first."""
+"""Last line of a reply that compares two attempts -> the judgement of the one shown first."""
 
 Marked = Sequence[Sequence[tuple[bool, float | None]]]
-"""By problem, of each labelled attempt whether it is right and what the judge scored; None: no verdict."""
+"""By problem and labelled attempt: whether it is right, and the judge's score; None if the judgement is unreadable."""
 Scores = Sequence[Sequence[float | None]]
-"""By problem, what a reward scored each attempt."""
+"""By problem, the reward of each attempt."""
 
 
 # ---- figures -----------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def reliability(problems: Marked) -> Reliability:
 
 
 def drift(now: Marked, then: Marked) -> dict[str, Metric]:
-    """How J and the AUC changed between two judges of the same attempts, by those that both gave a verdict on."""
+    """The change of J and the AUC between two judges of the same attempts, on attempts that both judged."""
     both = [
         [(right, a, b) for (right, a), (_, b) in zip(*group, strict=True) if a is not None and b is not None]
         for group in zip(now, then, strict=True)
@@ -82,7 +82,7 @@ def drift(now: Marked, then: Marked) -> dict[str, Metric]:
 
 
 def corrected(yes: int, n: int, found: Reliability) -> Metric | None:
-    """The share of right attempts behind a judge's `yes` of n verdicts: Rogan and Gladen (1978), with delta interval.
+    """The share of right attempts behind `yes` of n judgements: Rogan and Gladen (1978), with delta interval.
 
     p = (share - FPR) / (TPR - FPR), cut to [0, 1]; None for a judge that tells nothing. The interval takes attempts
     for independent.
@@ -148,7 +148,7 @@ def form(now: Marked, start: Marked, min_youden: float = MIN_YOUDEN, min_auc: fl
         start=reliability(start),
         drift=drift(now, start),
         short=_short(found),
-        fault=_fault(found, min_youden, min_auc),
+        fault=_reasons(found, min_youden, min_auc),
     )
 
 
@@ -166,7 +166,7 @@ def form_of(reward: Judging, attempts: Groups, now: Scores, start: Scores) -> Au
 
 
 def numbers(found: AuditForm) -> dict[str, float]:
-    """What a run notes of a form."""
+    """The metrics of a form in a run."""
     judge, named = found.judge, dict[str, float]()
     if judge.tpr is not None and judge.fpr is not None and judge.youden is not None:
         named |= {"tpr": judge.tpr, "fpr": judge.fpr, "youden": judge.youden.value, "youden_low": judge.youden.low}
@@ -187,22 +187,22 @@ def _short(found: Reliability) -> bool:
     return min(found.right, found.wrong) < FEWEST or found.mixed < MIXED
 
 
-def _fault(found: Reliability, min_youden: float, min_auc: float) -> str:
-    """Why a judge does not pass, in words; empty where it does."""
+def _reasons(found: Reliability, min_youden: float, min_auc: float) -> str:
+    """Why a judge does not pass, in words; empty if it passes."""
     if _short(found) or found.youden is None or found.auc is None:
         return (
-            f"verdicts on {found.right} right and {found.wrong} wrong attempts ({found.unread} unread), {found.mixed} "
-            f"problems with both, are too few to tell; it takes {FEWEST}, {FEWEST} and {MIXED}"
+            f"judgements of {found.right} right and {found.wrong} wrong attempts ({found.unread} unread) on "
+            f"{found.mixed} problems with both are too few; at least {FEWEST}, {FEWEST} and {MIXED} are needed"
         )
-    youden, faults = found.youden, list[str]()
+    youden, reasons = found.youden, list[str]()
     if youden.low <= min_youden:
-        faults.append(
+        reasons.append(
             f"TPR - FPR is {found.tpr:.2f} - {found.fpr:.2f} = {youden.value:.2f} with a lower bound of "
             f"{youden.low:.2f}, which must be above {min_youden:g}"
         )
     if found.auc.value < min_auc:
-        faults.append(f"the AUC within a problem is {found.auc.value:.2f}, which must be at least {min_auc:g}")
-    return "; ".join(faults)
+        reasons.append(f"the AUC within a problem is {found.auc.value:.2f}, which must be at least {min_auc:g}")
+    return "; ".join(reasons)
 
 
 def parse(values: dict[str, Any]) -> AuditForm:

@@ -1,1 +1,1 @@
-"""Where problems come from, and how an answer to one is marked."""
+"""The sources of problems, and the rules that mark answers."""

@@ -1,6 +1,6 @@
-"""The rules by which tasks with data of their own compare a completion with a reference answer. Not a method.
+"""The rules that compare a completion with a reference answer, for tasks with data. Not a method.
 
-`exact` compares canonical text, `choice` the letters A to J, `math` asks math_verify in a process that can be ended.
+`exact` compares canonical text, `choice` the letters A to J, `math` asks math_verify in a process that can be killed.
 The final answer is the last \\boxed{}, else what follows ####, else what follows `answer is`, in completions and in
 references, which may be worked solutions.
 """
@@ -18,12 +18,12 @@ from selfimprove.registry import nearest
 
 VERIFIERS = ("exact", "choice", "math")
 LOOKED_AT = 200
-"""References of a file that `math` looks at before a run; each takes milliseconds."""
+"""References of a file that `math` checks before a run; each takes milliseconds."""
 _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,40})(?:\.\d{1,40})?(?!\w)", re.ASCII)
 
 
 def check(verifier: str, option: str) -> None:
-    """Refuse the name of a verifier that does not exist; `option` is where it stands.
+    """Refuse an unknown verifier; `option` is the option that names it.
 
     Raises:
         RecipeError: the message has the nearest name.
@@ -33,7 +33,7 @@ def check(verifier: str, option: str) -> None:
 
 
 def mark(verifier: str, answer: str | None, text: str) -> float | None:
-    """1 where a completion gives the reference answer, else 0; None where the reference cannot be read."""
+    """1 if a completion gives the reference answer, else 0; None if the reference cannot be read."""
     gold = reference(verifier, answer)
     if gold is None:
         return None
@@ -45,7 +45,7 @@ def mark(verifier: str, answer: str | None, text: str) -> float | None:
 
 
 def answer_of(verifier: str, text: str) -> str | None:
-    """The final answer in a completion, in the form that the verifier compares; None: there is none."""
+    """The final answer in a completion, in the form that the verifier compares; None if there is no answer."""
     if verifier == "choice":
         return choice(text)
     final = final_answer(text)
@@ -55,7 +55,7 @@ def answer_of(verifier: str, text: str) -> str | None:
 
 
 def reference(verifier: str, answer: str | None) -> str | None:
-    """A reference answer as the verifier compares it; None where the verifier cannot read it."""
+    """A reference answer in the form that the verifier compares; None if the verifier cannot read it."""
     final = stated(answer or "")
     if verifier == "choice":
         letter = re.fullmatch(r"\(?([A-J])\)?[.:]?", final.upper())
@@ -71,10 +71,10 @@ def stated(answer: str) -> str:
 
 
 def check_references(verifier: str, answers: Sequence[tuple[str, str | None]]) -> None:
-    """Make sure that the verifier can read the references of a data set, each given with the place where it stands.
+    """Check that the verifier can read the references of a data set, each given with its place in the data.
 
     Raises:
-        DataError: it cannot read more than a tenth of them; the message names the first.
+        DataError: more than a tenth cannot be read; the message names the first.
     """
     asked = answers[:: max(1, len(answers) // LOOKED_AT)] if verifier == "math" else answers
     bad = [(place, answer) for place, answer in asked if reference(verifier, answer) is None]
@@ -86,7 +86,7 @@ def check_references(verifier: str, answers: Sequence[tuple[str, str | None]]) -
 
 
 def number_of(text: str) -> str | None:
-    """The final answer where that is a number, else the last number of the text: `$1,250.50` as `1250.5`."""
+    """The final answer if it is a number, else the last number of the text: `$1,250.50` as `1250.5`."""
     found = _NUMBER.findall(final_answer(text) or "") or _NUMBER.findall(text)
     if not found:
         return None
@@ -105,7 +105,7 @@ _CHOICE = re.compile(r"(?<=\()[A-J](?=\))|\b[A-HJ]\b|^\s*I\s*$")
 def final_answer(text: str) -> str | None:
     """The final answer of a worked solution: the last \\boxed{}, else after ####, else after 'answer is'.
 
-    None when the text has none of the three.
+    None if the text has none of the three.
     """
     starts = {match.end() - 1 for match in _BOXED.finditer(text)}
     boxed, opened = (-1, ""), list[int]()
@@ -124,12 +124,12 @@ def final_answer(text: str) -> str | None:
 
 
 def choice(text: str) -> str | None:
-    """The letter A to J of a multiple-choice answer: of the final answer if there is one, else the last in the text."""
+    """The letter A to J of a multiple-choice answer: in the final answer if there is one, else the last in the text."""
     letters = _CHOICE.findall(final_answer(text) or text)
     return letters[-1] if letters else None
 
 
-def verdict(text: str) -> float | None:
-    """1 or 0 where the last line of a judgement is #y or #n, with nothing but emphasis beside it; else None."""
+def judgement(text: str) -> float | None:
+    """1 or 0 if the last line of a judge's reply is #y or #n, apart from emphasis; else None."""
     lines = text.strip().splitlines()
     return {"#y": 1.0, "#n": 0.0}.get(lines[-1].strip(" \t*_`.").lower()) if lines else None

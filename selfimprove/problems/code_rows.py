@@ -1,6 +1,6 @@
-"""Reads programming problems in the forms in which they are published, and the text that their references are kept as.
+"""Reads programming problems in the published forms, and writes and reads their references as text.
 
-Not a method: the task `code` and the reward `code_execution` use it. The forms are told apart by their columns:
+Not a method: the task `code` and the reward `code_execution` use it. The columns tell the form:
 
     own            prompt, tests: [{arguments, result} | {stdin, stdout} | "assert ..."], function, solution, tolerance
     MBPP           text or prompt, test_list, test_setup_code or test_imports, challenge_test_list, code
@@ -41,19 +41,19 @@ class Problem:
     text: str
     checks: Checks
     loose: Checks | None = None
-    """The same with all assertions as they were written, where some became calls."""
+    """The tests with all assertions as written, if some of `checks` were turned into calls."""
     solution: str | None = None
 
 
 # ---- references and completions as text ------------------------------------------------------------------------------
 def reference(solution: str | None, checks: Checks) -> str:
-    """What a problem's answer is kept as: the solution and the tests, each in a block of its own."""
+    """A problem's answer as text: the solution and the tests, each in a block of its own."""
     block = f"```python\n{solution.rstrip()}\n```\n" if solution else ""
     return f"{block}```{_TESTS}\n{checks.dumps()}\n```"
 
 
 def checks_of(answer: str | None) -> Checks | None:
-    """The tests in a reference; None where there are none."""
+    """The tests in a reference; None if it has no tests."""
     found = [body for kind, body in _BLOCK.findall(answer or "") if kind == _TESTS]
     try:
         return grading.loads(found[-1].strip()) if found else None
@@ -62,7 +62,7 @@ def checks_of(answer: str | None) -> Checks | None:
 
 
 def program_of(text: str) -> str | None:
-    """The program in a completion: its last block of Python, one that is not closed as well, else all of it."""
+    """The program in a completion: its last block of Python, closed or not, else the whole text."""
     blocks = [body for kind, body in _BLOCK.findall(text) if kind.lower() in ("", "python", "py", "python3")]
     rest = _OPEN.search(_BLOCK.sub("", text))
     if not blocks and rest:
@@ -75,14 +75,14 @@ def program_of(text: str) -> str | None:
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
 def read(path: Path, skip_bad: int, shown: int) -> tuple[list[Problem], dict[str, int]]:
-    """The problems of a file, each once, and how many rows there were, were skipped and were duplicates.
+    """The problems of a file without duplicates, and the counts of its rows, skipped rows and duplicates.
 
     Args:
-        skip_bad: how many rows may be skipped because they cannot be read.
-        shown: assertions that the prompt shows, where a form has nothing else that says what the function is called.
+        skip_bad: number of unreadable rows that may be skipped.
+        shown: assertions that the prompt shows, if the form does not name the function otherwise.
 
     Raises:
-        UserError: the file cannot be read, or more of its rows cannot.
+        UserError: the file cannot be read, or too many of its rows.
     """
     found: dict[str, Problem] = {}
     counts = {"rows": 0, "skipped": 0, "duplicates": 0}
@@ -106,7 +106,7 @@ def problem_of(row: dict[str, Any], shown: int) -> Problem:
     """A row as a problem.
 
     Raises:
-        DataError: it has none of the forms, or is no such thing.
+        DataError: it has none of the forms, or cannot be read as the form that its columns tell.
     """
     form = next((form for column, form in _FORMS.items() if column in row), None)
     if form is None:
@@ -182,7 +182,7 @@ def _human_eval(row: dict[str, Any], shown: int) -> Problem:
     setup = [node for node in tree.body if node is not check]
     body = [node for node in check.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
     assertions = [ast.unparse(node) for node in body]
-    if not all(isinstance(node, ast.Assert) for node in body):  # what stands between them counts: all or nothing
+    if not all(isinstance(node, ast.Assert) for node in body):  # statements between assertions matter: keep the whole
         setup, assertions = tree.body, ["check(candidate)"]
     solution = _text(row.get("canonical_solution"))
     imports = [line for line in start.splitlines() if line.startswith(("import ", "from "))]
@@ -205,7 +205,7 @@ def _live_code_bench(row: dict[str, Any], shown: int) -> Problem:
         try:
             tests += json.loads(given) if isinstance(given, str) else given
         except ValueError as error:
-            raise ValueError(f"{column} is no JSON; what is packed or pickled is not unpacked") from error
+            raise ValueError(f"{column} is not JSON; packed or pickled values are not unpacked") from error
     metadata = row.get("metadata") or {}
     metadata = json.loads(metadata) if isinstance(metadata, str) else metadata
     starter, function = str(row.get("starter_code") or ""), str(metadata.get("func_name") or "")
@@ -234,13 +234,13 @@ _FORMS: dict[str, Callable[[dict[str, Any], int], Problem]] = {
     "test_list": _mbpp,
     "tests": _own,
 }
-"""By the column that tells a form."""
+"""Column that identifies a form -> its reader."""
 _LAST = list(_FORMS)[-1]
 
 
 # ---- assertions ------------------------------------------------------------------------------------------------------
 def _problem(*, text: Any, solution: str | None, assertions: list[str], checks: Checks) -> Problem:
-    """A problem whose simple assertions have become calls."""
+    """A problem with its simple assertions turned into calls."""
     calls, rest = list[tuple[list[Any], Any]](), list[str]()
     for assertion in assertions:
         call = _call_of(assertion, checks.function)
@@ -254,7 +254,7 @@ def _problem(*, text: Any, solution: str | None, assertions: list[str], checks: 
 
 
 def _call_of(assertion: str, function: str) -> tuple[list[Any], Any] | None:
-    """(arguments, value) of `assert f(...) == value` where all of it is written out; None of anything else."""
+    """(arguments, value) of `assert f(...) == value` with literal arguments and value; None for any other assertion."""
     try:
         [node] = ast.parse(assertion).body
         if (
@@ -289,5 +289,5 @@ def _called(assertions: list[str], solution: str | None) -> str:
 
 def _text(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"{json.dumps(value)[:40]} is no text")
+        raise ValueError(f"{json.dumps(value)[:40]} is not a text")
     return value

@@ -1,6 +1,6 @@
-"""Arithmetic expressions: what numbers can reach, how it is worked out, what a text is worth. Pure functions.
+"""Arithmetic expressions: the values that numbers can reach, worked solutions, evaluation. Pure functions.
 
-A text from a model is read as a syntax tree of four operations and never run.
+A model's text is parsed as a syntax tree of four operations and never executed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Tree = int | tuple[str, "Tree", "Tree"]
 """A number, or an operation on two trees."""
 OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 LONGEST = 200
-"""Characters of an expression that are read at most."""
+"""Most characters of an expression that is read."""
 LARGEST = 1000
-"""Products above this are not looked at on the way to a target."""
+"""Larger products are not considered on the way to a target."""
 
 
 @lru_cache(maxsize=1 << 15)
 def reached(numbers: tuple[int, ...]) -> dict[int, Tree]:
-    """What sorted numbers reach when each is used once, by whole values above 0: value -> one way to it."""
+    """The values that sorted numbers reach when each is used once, through positive integers: value -> one way."""
     if len(numbers) == 1:
         return {numbers[0]: numbers[0]}
     found: dict[int, Tree] = {}
@@ -44,7 +44,7 @@ def reached(numbers: tuple[int, ...]) -> dict[int, Tree]:
 
 
 def work(tree: Tree) -> str:
-    """A way to a target as it is worked out: its steps, then the whole expression."""
+    """A worked solution: its steps, then the whole expression."""
     steps: list[str] = []
 
     def walk(node: Tree) -> tuple[int, str]:
@@ -60,7 +60,7 @@ def work(tree: Tree) -> str:
 
 
 def evaluate(text: str) -> tuple[Fraction | None, list[int]]:
-    """The exact value of an expression and the numbers in it; None where it is anything but sums of whole numbers."""
+    """The exact value of an expression and the numbers in it; None if it is not arithmetic on integers."""
     used: list[int] = []
 
     def walk(node: ast.AST) -> Fraction:

@@ -1,4 +1,4 @@
-"""Problems in splits, the rule that marks an answer, and the words for each role."""
+"""Checks that a task's rule marks its own reference answers as right."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ FORMS: tuple[Callable[[str], str], ...] = (
     r"\boxed{{{}}}".format,
     str.upper,
 )
-"""How a completion may state its final answer: bare, behind a mark, in a tag, in a box, as a capital letter."""
+"""Forms of a final answer: bare, behind #, in a tag, in a box, as a capital letter."""
 
 
 UNREAD = "cannot read"
 
 
 def check_gold(task: Task, problems: Iterable[Prompt]) -> None:
-    """Make sure that the task's rule finds its own reference answers right, in one of the usual forms.
+    """Check that the task's rule marks its own reference answers as right, in one of the usual forms.
 
-    A problem without a reference answer is passed over: its rule needs none. So is a tenth of references that the rule
-    cannot read: those problems are never scored, as a task with data of its own allows.
+    Problems without a reference answer are skipped: their rule does not need one. Up to a tenth of the references may
+    be unreadable, as tasks with data allow; those problems are never marked.
 
     Raises:
-        DataError: it does not; the message names the problem and says what the rule said.
+        DataError: a reference is marked wrong, or too many cannot be read; the message names the problem.
     """
     asked, unread = 0, list[str]()
     for problem in problems:
@@ -36,7 +36,7 @@ def check_gold(task: Task, problems: Iterable[Prompt]) -> None:
         if problem.answer is not None and (said := _objection(task, problem, problem.answer)):
             message = (
                 f"problem {problem.id} ({problem.key[:60]!r}): the task {said} its own reference answer "
-                f"{problem.answer[:60]!r}. Correct the answer, or take the problem out"
+                f"{problem.answer[:60]!r}. Correct the answer, or remove the problem"
             )
             if said != UNREAD:
                 raise DataError(message)
@@ -46,7 +46,7 @@ def check_gold(task: Task, problems: Iterable[Prompt]) -> None:
 
 
 def _objection(task: Task, problem: Prompt, answer: str) -> str:
-    """What the rule says of a reference answer, or "" where it finds it right."""
+    """Why the rule does not mark a reference answer as right, or ""."""
     marks: list[float] = []
     for form in FORMS:
         try:

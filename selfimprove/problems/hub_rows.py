@@ -1,6 +1,6 @@
-"""Reads the rows of a data set with the library `datasets`: tables from the hub, a folder or a file, and no code.
+"""Reads the rows of a data set with the library `datasets`: tables from the hub, a folder or a file, never code.
 
-Not a method: the tasks with a hub id use it. What is wrong is said in one line, with the option that mends it.
+Not a method: the tasks with a hub id use it. An error is one line that names the option to change.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from selfimprove.records import Message
 from selfimprove.registry import nearest
 
 KINDS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
-"""What a file may be, by the end of its name."""
+"""Suffix of a file -> the library's builder."""
 TALKS = ("messages", "conversations")
 PROMPTS = (*TALKS, "prompt", "instruction", "question", "problem")
-"""Columns that are taken for the problem, the first that there is: a conversation, a text, or alpaca's instruction."""
+"""Columns for the problem, the first one present is used: a conversation, a text, or alpaca's instruction."""
 ANSWERS = ("answer", "completion", "output", "response", "solution")
-"""Columns that are taken for the reference answer, the first that there is."""
+"""Columns for the reference answer; the first one present is used."""
 CONTEXTS = ("input", "context")
 """Columns with more text for an instruction."""
 SPEAKERS = {
@@ -32,34 +32,34 @@ SPEAKERS = {
     **dict.fromkeys(("gpt", "chatgpt", "assistant", "model", "bot"), "assistant"),
     "system": "system",
 }
-"""How a speaker is written in sharegpt's `from`, and the role that it is."""
+"""Name of a speaker in sharegpt's `from` -> role."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set is."""
+    """The location of a data set."""
 
     option: str
-    """The options that name it, for messages: `task.gsm8k`."""
+    """The task that names it, for messages: `task.gsm8k`."""
     path: str
     config: str | None
     split: str
     revision: str | None
 
     def __str__(self) -> str:
-        """As messages name it."""
+        """The name used in messages."""
         return f"{self.path}{f' ({self.config})' if self.config else ''}, split {self.split}"
 
 
 Reader = Callable[[dict[str, Any]], tuple[list[Message], str | None]]
-"""A row of the data into a prompt and its reference answer; it raises a DataError at a row that it cannot read."""
+"""Turns a row into a prompt and its reference answer; raises DataError for a row that it cannot read."""
 
 
 def read(source: Source, reader: Reader, skip_bad: int = 0) -> list[Row]:
-    """The problems of a data set, each once.
+    """The problems of a data set, without duplicates.
 
     Raises:
-        UserError: it cannot be had, or more than `skip_bad` of its rows cannot be read.
+        UserError: the data set is not available, or more than `skip_bad` of its rows cannot be read.
     """
     found: dict[str, Row] = {}
     skipped = 0
@@ -73,13 +73,13 @@ def read(source: Source, reader: Reader, skip_bad: int = 0) -> list[Row]:
             continue
         found.setdefault(row.key, row)
     if not found:
-        raise DataError(f"{source}: there are no rows")
+        raise DataError(f"{source}: the data set has no rows")
     return list(found.values())
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------
 def columns(prompt: str | None, answer: str | None) -> Reader:
-    """Read a prompt and an answer from columns; None finds the columns in the usual forms, see PROMPTS and ANSWERS."""
+    """A reader of a prompt and an answer column; None picks the usual columns, see PROMPTS and ANSWERS."""
 
     def reader(values: dict[str, Any]) -> tuple[list[Message], str | None]:
         named = prompt or next((name for name in PROMPTS if name in values), None)
@@ -93,7 +93,7 @@ def columns(prompt: str | None, answer: str | None) -> Reader:
         ]
         if answer is None and asked[-1]["role"] == "assistant":
             if len(asked) < 2:
-                raise DataError(f"{named!r} holds an answer and nothing that was asked")
+                raise DataError(f"{named!r} holds an answer but no question")
             return asked[:-1], asked[-1]["content"]
         replied = answer or next((name for name in ANSWERS if name in values and named not in TALKS), None)
         said = talk(pick(values, replied)) if replied else None
@@ -108,7 +108,7 @@ def pick(values: Mapping[str, Any], column: str) -> Any:
     """The value of a column.
 
     Raises:
-        DataError: there is no such column; the message has the nearest name and lists those that exist.
+        DataError: the column does not exist; the message has the nearest name and lists the columns.
     """
     if column not in values:
         raise DataError(f"no column {column!r}.{nearest(column, values)}")
@@ -116,7 +116,7 @@ def pick(values: Mapping[str, Any], column: str) -> Any:
 
 
 def talk(value: Any) -> Any:
-    """A conversation in sharegpt's form, {from, value}, as {role, content}; anything else as it is.
+    """A conversation in sharegpt's form, {from, value}, as {role, content}; any other value unchanged.
 
     Raises:
         DataError: a speaker is unknown.
@@ -137,24 +137,24 @@ def _joined(instruction: str, values: Mapping[str, Any]) -> str:
 
 
 def is_id(path: str) -> bool:
-    """Whether a path that does not exist here reads like a hub id."""
+    """Whether a path does not exist here and looks like a hub id."""
     named = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", path) is not None
     return named and not Path(path).expanduser().exists() and Path(path).suffix not in KINDS
 
 
 # ---- the library -------------------------------------------------------------------------------------------------
 def table(source: Source) -> Iterable[dict[str, Any]]:
-    """The rows of a data set as they are.
+    """The raw rows of a data set.
 
     Raises:
-        UserError: it does not exist, cannot be reached, or is no table.
+        UserError: the data set does not exist, cannot be reached, or is not a table.
     """
     local = Path(source.path).expanduser()
     if not local.exists():
         if not is_id(source.path):
-            raise MissingError(f"{source.option}.path: there is no file or folder {source.path!r}")
+            raise MissingError(f"{source.option}.path: the file or folder {source.path!r} does not exist")
         return _explained(source, lambda: _prepared(source, source.path, source.config, revision=source.revision))
-    with tempfile.TemporaryDirectory() as cache:  # a copy that is kept could be older than the file
+    with tempfile.TemporaryDirectory() as cache:  # a cached copy could be older than the file
         return [*_explained(source, lambda: _local(source, local, cache))]
 
 
@@ -166,7 +166,7 @@ def _local(source: Source, local: Path, cache: str) -> list[dict[str, Any]]:
         if local.is_file():
             kind = KINDS.get(local.suffix.lower())
             if kind is None:
-                raise DataError(f"{source.option}.path: {local} is none of {', '.join(KINDS)}")
+                raise DataError(f"{source.option}.path: {local} is not one of {', '.join(KINDS)}")
             named = {"sep": "\t"} if local.suffix.lower() == ".tsv" else {}
             one = Source(source.option, source.path, None, "train", None)  # a file has no splits
             return list(_prepared(one, kind, None, data_files={"train": str(local)}, cache_dir=cache, **named))
@@ -191,13 +191,13 @@ def _prepared(source: Source, path: str, config: str | None, **named: Any) -> An
     builder = datasets.load_dataset_builder(path, config, **named)
     kind = type(builder).__module__.split(".")[-1]
     if kind not in {*KINDS.values(), "text"}:
-        raise DataError(f"{source}: it holds {kind} files; a task needs a table: {', '.join(KINDS)}")
+        raise DataError(f"{source} holds {kind} files; a task needs a table: {', '.join(KINDS)}")
     builder.download_and_prepare()
     return builder.as_dataset(split=source.split)
 
 
 def _explained(source: Source, load: Callable[[], Any]) -> Any:
-    """What `load` gives; an error of the library in one line, as an error that a user can mend."""
+    """The result of `load`; an error of the library becomes one line that a user can act on."""
     try:
         return load()
     except UserError:
@@ -230,7 +230,7 @@ def _error(source: Source, error: Exception) -> UserError:
         return StorageError(f"no space left to prepare {source.path}; set HF_HOME to a larger disk")
     if isinstance(error, ConnectionError | HfHubHTTPError) or type(error).__module__.startswith("httpx"):
         return EngineError(
-            f"{source.path!r} is no local file or folder and could not be fetched from the hub: {said}. "
+            f"{source.path!r} is not a local file or folder and could not be fetched from the hub: {said}. "
             f"Give {source.option}.path a local copy to work offline"
         )
     if isinstance(error, ValueError) and re.search(r"split|[Cc]onfig", said):

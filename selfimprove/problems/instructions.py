@@ -1,7 +1,7 @@
-"""Instructions about the form of a text that a program can check: those of IFEval, by name. Pure functions.
+"""Checks of instructions about the form of a text: those of IFEval, by name. Pure functions.
 
-Each check takes the text and the instruction's own values. The names, the values and what counts as followed are
-IFEval's (arXiv:2311.07911), strict version; words and phrases are taken literally, never as regular expressions.
+Each check takes the text and the instruction's values. Names, values and rules are those of IFEval (arXiv:2311.07911),
+strict version; words and phrases are matched literally, never as regular expressions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 Values = Mapping[str, Any]
 Check = Callable[[str, Values], bool]
 OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
-"""What `detectable_format:constrained_response` allows."""
+"""The answers that `detectable_format:constrained_response` allows."""
 _FENCE = re.compile(r"\A```(?:json)?|```\Z", re.IGNORECASE)
 _POSTSCRIPTS = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
 
@@ -31,14 +31,14 @@ def _occurrences(word: str, text: str, whole: bool = False) -> int:
 
 
 def _parts(pieces: list[str]) -> int | None:
-    """How many pieces have text; an empty one is allowed first and last only, else None."""
+    """The number of pieces with text; None if a piece other than the first and last is empty."""
     if any(not piece.strip() for piece in pieces[1:-1]):
         return None
     return sum(bool(piece.strip()) for piece in pieces)
 
 
 def _first_word(text: str, values: Values) -> bool:
-    """So many paragraphs between blank lines, and the n-th one starts with a word."""
+    """Whether the text has the given number of paragraphs and the n-th one starts with the word."""
     paragraphs = text.split("\n\n")
     full, nth = sum(bool(part.strip()) for part in paragraphs), int(values["nth_paragraph"])
     words = paragraphs[nth - 1].split() if 0 < nth <= full else []
@@ -115,8 +115,8 @@ CHECKS: dict[str, Check] = {
     "change_case:english_lowercase": lambda text, v: text.islower(),
     "punctuation:no_comma": lambda text, v: "," not in text,
 }
-"""By the name of the instruction, whether a text follows it. Left out are those that take a language detector or a
-sentence splitter: response_language, number_sentences, capital_word_frequency."""
+"""Name of an instruction -> whether a text follows it. Instructions that need a language detector or a sentence
+splitter are left out: response_language, number_sentences, capital_word_frequency."""
 NEEDS: dict[str, tuple[str, ...]] = {
     "keywords:existence": ("keywords",),
     "keywords:frequency": ("keyword", "relation", "frequency"),
@@ -133,19 +133,19 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "combination:repeat_prompt": ("prompt_to_repeat",),
     "startend:end_checker": ("end_phrase",),
 }
-"""The values that an instruction has to come with."""
+"""Name of an instruction -> the values that it needs."""
 
 
-def fault(name: str, values: Values) -> str:
-    """Why an instruction cannot be checked, or "" where it can."""
+def objection(name: str, values: Values) -> str:
+    """Why an instruction cannot be checked, or ""."""
     if name not in CHECKS:
-        return f"there is no check for {name!r}"
+        return f"no check exists for {name!r}"
     wrong = [value for value in NEEDS.get(name, ()) if not _usable(value, values.get(value))]
     return f"{name!r} comes without a usable {', '.join(wrong)}" if wrong else ""
 
 
 def _usable(name: str, value: Any) -> bool:
-    """Whether a value is of its kind: a number, some words, or a text."""
+    """Whether a value has its type: a number, some words, or a text."""
     if name.startswith(("num_", "nth_")) or name.endswith("frequency"):
         return isinstance(value, int | float) and math.isfinite(value)
     words = value if name in ("keywords", "forbidden_words") else [value]

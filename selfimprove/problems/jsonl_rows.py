@@ -1,6 +1,6 @@
-"""Reads the rows of a file that somebody else wrote; what is wrong is said in one line, with the file and its line.
+"""Reads the rows of an untrusted file; an error is one line with the file and the line number.
 
-Not a method: `jsonl` uses it, `hub_rows` and `code_rows` its parts.
+Not a method: the task `jsonl` uses it, `hub_rows` and `code_rows` use its parts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from selfimprove.records import Message
 from selfimprove.registry import nearest
 
 LARGEST, MOST = 1_000_000, 5_000_000
-"""Bytes in the longest row, and rows of the longest file: all of them stay in memory."""
+"""Most bytes of a row, and most rows of a file: all rows stay in memory."""
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive",
     b"\x1f\x8b": "a gzip archive",
@@ -31,7 +31,7 @@ _FOREIGN = {
     b"\x93NUMPY": "a numpy file",
     **{bytes([0x80, protocol]): "a pickle, which can run code" for protocol in range(2, 6)},
 }
-"""First bytes of files that are not rows of text, and what they are; nothing is unpacked or run."""
+"""First bytes of files that are not text -> the kind of file; nothing is unpacked or executed."""
 _SCRIPTS = (".py", ".ipynb", ".sh", ".js", ".pkl", ".pickle", ".pt", ".pth")
 _NO_FILES = (Path("/dev"), Path("/proc"), Path("/sys"))
 _LOOSE = re.compile(r"[\W_]+")
@@ -48,16 +48,16 @@ class Row:
     key: str
     """The canonical text of all messages."""
     cleaned: bool = False
-    """Whether characters were taken out that no text has."""
+    """Whether control characters were removed."""
 
 
 def read(path: Path, prompt_column: str, answer_column: str, skip_bad: int) -> tuple[list[Row], dict[str, int]]:
-    """The rows of a file, each problem once, and how many rows there were, were skipped, were duplicates, and
-    were cleaned of control characters.
+    """The rows of a file without duplicates, and the counts of its rows, skipped rows, duplicates, and rows cleaned of
+    control characters.
 
     Raises:
-        MissingError: there is no such file.
-        DataError: it cannot be read, or more than `skip_bad` of its rows cannot.
+        MissingError: the file does not exist.
+        DataError: the file cannot be read, or more than `skip_bad` of its rows.
     """
     found: dict[str, Row] = {}
     counts = {"rows": 0, "skipped": 0, "duplicates": 0, "cleaned": 0}
@@ -79,10 +79,10 @@ def read(path: Path, prompt_column: str, answer_column: str, skip_bad: int) -> t
 
 
 def _check_kind(path: Path, option: str) -> None:
-    """Refuse what is no file of rows: archives, pickles and scripts are neither unpacked nor run.
+    """Refuse a file that is not text: archives, pickles and scripts are neither unpacked nor executed.
 
     Raises:
-        DataError: the message says what it is.
+        DataError: the message says what the file is.
     """
     if path.is_dir() and any(path.glob("*.py")):
         raise DataError(f"{option}: {path} is a folder with a script; data sets with code are not run")
@@ -103,7 +103,7 @@ def _check_kind(path: Path, option: str) -> None:
 
 
 def twins(keys: Iterable[str]) -> list[tuple[str, str]]:
-    """Held-out problems in the words of a training problem, but for signs and spaces: (held out, training)."""
+    """Held-out problems that equal a training problem up to punctuation and spaces: (held out, training)."""
     training: dict[str, str] = {}
     others: list[str] = []
     for key in keys:
@@ -115,22 +115,22 @@ def twins(keys: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _loose(key: str) -> str:
-    """Letters and digits only; of a text without any, the text itself."""
+    """A key without punctuation; a key of punctuation only stays as it is."""
     return _LOOSE.sub(" ", key).strip() or key
 
 
 def lines(path: Path, option: str) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that are not blank, with their numbers; of a line that is too long only the beginning.
+    """The nonblank lines of a file with their numbers; of a line that is too long, only the beginning.
 
     Args:
-        option: which option names the file, for messages.
+        option: the option that names the file, for messages.
 
     Raises:
-        MissingError: there is no such file.
-        DataError: it is no file of rows, or has too many.
+        MissingError: the file does not exist.
+        DataError: the file is not text, or has too many rows.
     """
     if not path.exists():
-        raise MissingError(f"{option}: there is no file {path}")
+        raise MissingError(f"{option}: the file {path} does not exist")
     _check_kind(path, option)
     with path.open("rb") as file:
         number = rows = 0
@@ -149,7 +149,7 @@ def values_of(line: bytes) -> dict[str, Any]:
     """The columns of a row.
 
     Raises:
-        DataError: it is too long, or no JSON object.
+        DataError: the row is too long, or not a JSON object.
     """
     if len(line.rstrip(b"\n")) > LARGEST:
         raise DataError(f"a row of more than 1 MB: {line[:80].decode(errors='replace')!r}")
@@ -184,28 +184,28 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; which of two values of one key is meant nobody knows."""
+    """A JSON object; a repeated key is an error because either value could be meant."""
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
-        raise DataError(f"key {next(name for name in names if names.count(name) > 1)[:80]!r} stands there twice")
+        raise DataError(f"key {next(name for name in names if names.count(name) > 1)[:80]!r} appears twice")
     return values
 
 
 def _no_number(word: str) -> Any:
-    raise DataError(f"{word} is no JSON value; write a number or null")
+    raise DataError(f"{word} is not a JSON value; write a number or null")
 
 
 def row_of(number: int, messages: list[Message], answer: str | None) -> Row:
-    """A row with the key that follows from its messages."""
+    """A row with its key, the canonical text of its messages."""
     return Row(number, messages, answer, canonical("\n".join(message["content"] for message in messages)))
 
 
 def reference_of(value: Any, column: str) -> str | None:
-    """A reference answer as text; None where there is none.
+    """A reference answer as text; None for null.
 
     Raises:
-        DataError: it is neither a text nor a number.
+        DataError: the value is neither a text nor a number.
     """
     if isinstance(value, list | dict):
         raise DataError(f"{column!r} must be a text or a number, not {json.dumps(value)[:80]}")
@@ -216,7 +216,7 @@ def messages_of(value: Any, column: str) -> list[Message]:
     """A prompt as messages.
 
     Raises:
-        DataError: it is neither a text nor a list of messages, or it is empty.
+        DataError: the value is neither a text nor a list of messages, or it is empty.
     """
     given = [{"role": "user", "content": value}] if isinstance(value, str) else value or []
     texts = [
@@ -233,5 +233,5 @@ def messages_of(value: Any, column: str) -> list[Message]:
 
 
 def clean(text: str) -> str:
-    """Without control characters other than newline and tab, and without halves of characters."""
+    """Remove surrogates and control characters other than newline and tab."""
     return _CONTROL.sub("", text)

@@ -1,4 +1,4 @@
-"""Programs on lists of digits, for the task `list_programs`: what one returns; a run always comes to an end."""
+"""A language of programs on lists of digits, for the task `list_programs`; every program terminates."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OPERATIONS: dict[str, Callable[[list[int]], list[int]]] = {
     "o": lambda digits: [digit for digit in digits if digit % 2],
     "a": lambda digits: [total % 10 for total in accumulate(digits)],
 }
-"""Turn round, sort, drop the first, drop the last, double, keep even, keep odd, running sums; +k and *k modulo 10."""
+"""Reverse, sort, drop the first, drop the last, double, keep even, keep odd, running sums; +k and *k modulo 10."""
 LIMIT = 60
-"""Values that a run may make in all."""
+"""Most values that an execution may produce in all."""
 
 
 def run(program: str, given: str) -> str | None:
-    """The output of a program; None where it is none, makes more than LIMIT values, or leaves no digits."""
+    """The output of a program; None if it is invalid, produces more than LIMIT values, or leaves no digits."""
     names, digits, made = operations(program), [int(digit) for digit in given if "0" <= digit <= "9"], 0
     if not names or len(digits) != len(given):
         return None
@@ -38,6 +38,6 @@ def run(program: str, given: str) -> str | None:
 
 
 def operations(program: str) -> list[str]:
-    """The operations of a program, or none where the text is not a program."""
+    """The operations of a program; [] if the text is not a program."""
     names = re.findall(r"[rstudeoa]|[+*][1-9]", program)
     return names if "".join(names) == program else []

@@ -1,8 +1,8 @@
-"""Reads and compares mathematical answers with math_verify, in a process of its own that may be lost.
+"""Parses and compares mathematical answers with math_verify, in a disposable process.
 
-Some inputs keep a symbolic program busy for ever, and no exception gets it out of there. So `ask` starts this file as a
-program and keeps it: a question is one line of JSON, ["parse", text] or ["equal", gold, text], and so is the answer. A
-timer of the operating system ends the process where a question takes too much computing time.
+Some inputs keep a symbolic program busy for ever, and no exception can stop it. So `ask` starts this file as a program
+and keeps it running: a question is one line of JSON, ["parse", text] or ["equal", gold, text], and so is the answer. A
+timer of the operating system kills the process if a question takes too much CPU time.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 5.0
-"""Computing time that one question may take."""
+"""CPU time for one question."""
 LONGEST = 1000
-"""Characters of the longest answer that is looked at."""
+"""Most characters of an answer that is parsed."""
 MEMORY = 4 << 30
-"""Bytes that the process may take."""
+"""Bytes of memory for the process."""
 _LATE = (signal.SIGPROF, signal.SIGALRM)
 _LOCK = threading.Lock()
 _COMMAND = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+")
 _WORD = re.compile(r"[^\W\d_]{4,}|(?<!\S)(?:are|is|it|its|of|so|the|to|we)(?!\S)")
 _SPELLINGS = ((r"(?<!\\)\bsqrt\(([^()]*)\)", r"\\sqrt{\1}"), (r"(?<=\d) (?=\d{3}(?!\d))", ""), (r"\s*\\?%$", ""))
-"""What math_verify reads wrongly or not at all: sqrt(2), 1 000 000 and a percent sign in a box."""
+"""Spellings that math_verify misreads: sqrt(2), 1 000 000 and a percent sign in a box."""
 
 
 # ---- the side that asks ------------------------------------------------------------------------------------------
 @lru_cache(maxsize=1 << 16)
 def ask(*question: str) -> Any:
-    """The worker's answer to a question; None where there is none, or where it took too long.
+    """The worker's answer to a question; None if it has no answer or takes too long.
 
     Raises:
         EngineError: the worker cannot be started.
@@ -68,7 +68,7 @@ def ask(*question: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _worker(owner: int) -> subprocess.Popen[str]:
-    """The warm worker of this process; a fork of it gets its own. It ends when its standard input does."""
+    """The running worker of this process; a fork starts its own. The worker ends when its standard input closes."""
     pipe = subprocess.PIPE
     command = [sys.executable, "-P", str(Path(__file__)), str(SECONDS)]
     worker = subprocess.Popen(
@@ -84,10 +84,10 @@ def _worker(owner: int) -> subprocess.Popen[str]:
 
 # ---- the side that answers ---------------------------------------------------------------------------------------
 def parse(text: str) -> list[Any]:
-    """What math_verify reads in a text: symbolic expressions and strings.
+    """Symbolic expressions and strings that math_verify finds in a text.
 
-    An answer by itself is read as LaTeX, as a whole. In prose, words would turn into products of their letters, so
-    there the last number or formula is searched for.
+    A bare answer is parsed as LaTeX as a whole. In prose, words would turn into products of their letters, so there the
+    last number or formula is used.
     """
     import math_verify
 
@@ -99,7 +99,7 @@ def parse(text: str) -> list[Any]:
 
 
 def canonical(text: str) -> str | None:
-    """The answer in a text in one form for all its spellings, or None where there is no mathematics in it."""
+    """The answer in a text in a canonical form, or None if the text contains no mathematics."""
     import sympy
 
     found = [part for part in parse(text) if isinstance(part, sympy.Basic | sympy.MatrixBase)]
@@ -121,7 +121,7 @@ def equal(gold: str, text: str) -> bool:
 
 
 def serve(seconds: float) -> None:
-    """Answer the questions of standard input until it ends; what fails is answered with null."""
+    """Answer the questions of standard input until it closes; a failure is answered with null."""
     logging.disable(logging.CRITICAL)
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not look like an answer

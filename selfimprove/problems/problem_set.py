@@ -1,4 +1,4 @@
-"""For tasks with data: their options, a finite set of problems in splits, and the words of the roles in English."""
+"""For tasks with data: common options, a finite set of problems in splits, and prompts of the roles in English."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Task
 from selfimprove.problems import splits
-from selfimprove.problems.answers import check_references, stated, verdict
+from selfimprove.problems.answers import check_references, judgement, stated
 from selfimprove.problems.hub_rows import Reader, Source, is_id, read
 from selfimprove.problems.jsonl_rows import Row
 from selfimprove.problems.splits import SPLITS, canonical, split_of
@@ -35,17 +35,17 @@ ROWS = {
 class Published(Task):
     """The options of every task whose problems are a table that `datasets` can read, for it to inherit.
 
-    A task restates a field where its default is another; the help is inherited with it.
+    A task with another default restates the field; the help is inherited.
     """
 
     path: str = REQUIRED
     """Hub id, or a local file or folder."""
     config: str | None = None
-    """Configuration on the hub, where there are several."""
+    """Configuration on the hub, if there are several."""
     split: str = "train"
-    """What is loaded."""
+    """The split of the data set to load."""
     revision: str | None = None
-    """Commit or tag on the hub; with a commit the problems stay the same."""
+    """Commit or tag on the hub; a commit pins the problems."""
     system_prompt: str | None = None
     """A system message in front of each problem that brings none."""
     per_row: ClassVar[int] = 1
@@ -66,14 +66,14 @@ class Published(Task):
 
 
 class ProblemSet:
-    """Problems that are read once, when they are first asked for; the key of a problem says which split it is in."""
+    """Problems that are loaded once, on first use; the key of a problem determines its split."""
 
     def __init__(self, load: Callable[[], Sequence[Prompt]]) -> None:
         self._load = load
         self._splits: dict[str, list[Prompt]] = {}
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
-        """Part i of k of a split, in an order that only the seed and the keys decide; at most n problems of it."""
+        """Part i of k of a split, in an order that depends only on the seed and the keys; at most n problems."""
         splits.check(split)
         if not self._splits:
             everything = self._load()
@@ -82,10 +82,10 @@ class ProblemSet:
         return rows[len(rows) * i // k : len(rows) * (i + 1) // k][:n]
 
     def preflight(self, option: str, path: str) -> list[str]:
-        """Read local data before a run begins; what is on the hub is left for the run.
+        """Read local data before a run begins; data on the hub is read by the run.
 
         Raises:
-            UserError: it cannot be read, or a split that a run needs is empty.
+            UserError: the data cannot be read, or a split that a run needs is empty.
         """
         if is_id(path):
             return []
@@ -98,18 +98,18 @@ class ProblemSet:
 
 @dataclass
 class EnglishRoles:
-    """Short English instructions for a model that follows instructions; the texts lie beside the tasks."""
+    """Short English prompts for an instruction-tuned model; the texts are in files beside this one."""
 
     system_prompt: str | None
     examples: Callable[[], list[Prompt]]
     """A few training problems, as examples for the proposer."""
 
     def solve(self, problem: str) -> list[Message]:
-        """The problem, behind the system prompt."""
+        """The problem after the system prompt."""
         return led(self.system_prompt, [{"role": "user", "content": problem}])
 
     def hint(self, prompt: Prompt, answer: str) -> list[Message]:
-        """The problem with its final answer, to be explained."""
+        """A request to explain the final answer of a problem."""
         return led(self.system_prompt, _words("hint", problem=_problem(prompt), answer=stated(answer)))
 
     def propose(self, level: int | None) -> list[Message]:
@@ -119,24 +119,24 @@ class EnglishRoles:
         return _words("propose", examples="\n\n".join(examples), level=dial)
 
     def judge(self, prompt: Prompt, attempt: str) -> list[Message]:
-        """A request for a verdict on an attempt."""
+        """A request to judge an attempt."""
         return _words("judge", problem=_problem(prompt), attempt=attempt)
 
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         """A request to correct an attempt."""
         return led(self.system_prompt, _words("refine", problem=_problem(prompt), attempt=attempt))
 
-    def verdict(self, text: str) -> float | None:
-        """What a judgement says."""
-        return verdict(text)
+    def read_judgement(self, text: str) -> float | None:
+        """The judgement in a reply to `judge`."""
+        return judgement(text)
 
     def read_proposal(self, text: str) -> Prompt | None:
-        """The text of a proposal is the problem; nobody knows its answer."""
+        """The proposal as a problem, without a reference answer."""
         problem = text.strip()
         return Prompt(prompt=self.solve(problem), key=canonical(problem)) if problem else None
 
     def solution(self, prompt: Prompt) -> str | None:
-        """A worked solution where the data have one, else the answer, which may be worked out itself."""
+        """A worked solution if the data has one, else the answer, which may be a worked solution itself."""
         return prompt.info.get("solution") or prompt.answer
 
 
@@ -144,10 +144,10 @@ def published(task: Published, reader: Reader, verifier: str | None = None, skip
     """The problems of the table that a task's options name.
 
     Args:
-        verifier: what compares the answers, and has to be able to read the references; None asks nothing of them.
+        verifier: the rule that must be able to read the references; None skips that check.
 
     Raises:
-        UserError: it cannot be had, or too much of it cannot be read.
+        UserError: the table is not available, or too much of it cannot be read.
     """
     source = source_of(task)
     rows = read(source, reader, skip_bad)
@@ -157,7 +157,7 @@ def published(task: Published, reader: Reader, verifier: str | None = None, skip
 
 
 def source_of(task: Published) -> Source:
-    """The table that a task's options name; the file of a task is called like the task."""
+    """The table that a task's options name; a task has the name of its file."""
     option = f"task.{type(task).__module__.rpartition('.')[2]}"
     return Source(option, task.path, task.config, task.split, task.revision)
 
@@ -171,14 +171,14 @@ def posed(rows: Sequence[Row], system_prompt: str | None) -> list[Prompt]:
 
 
 def led(system_prompt: str | None, messages: list[Message]) -> list[Message]:
-    """Messages behind the system prompt, unless they bring one of their own."""
+    """Messages after the system prompt, unless they have a system message."""
     if system_prompt is None or messages[0]["role"] == "system":
         return messages
     return [{"role": "system", "content": system_prompt}, *messages]
 
 
 def worded(role: str, **parts: str) -> str:
-    """What a role is asked in English, with its parts filled in."""
+    """The English prompt of a role, with its parts filled in."""
     return beside(__name__, f"problem_set_{role}.txt").format(**parts)
 
 
@@ -187,7 +187,7 @@ def _words(role: str, **parts: str) -> list[Message]:
 
 
 def _problem(prompt: Prompt) -> str:
-    """The text of a problem as it is quoted to a model; a conversation keeps its speakers."""
+    """The text of a problem to quote to a model; a conversation keeps its roles."""
     messages = [message for message in prompt.prompt if message["role"] != "system"]
     if len(messages) == 1:
         return messages[0]["content"]

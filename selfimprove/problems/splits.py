@@ -1,7 +1,7 @@
-"""Who may draw problems of which split while a run goes: the data stages reach training and selection problems only.
+"""Splits of problems, and the guard that keeps data stages to training and selection problems.
 
-This stops a method that uses what it is handed, a plugin's mistake included. It is no wall against code that sets out
-to break Python's own; such code belongs into a sandboxed process.
+The guard stops mistakes, also those of plugins. It does not stop code that sets out to circumvent it; such code belongs
+in a sandboxed process.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from functools import lru_cache
 from selfimprove.errors import RecipeError
 
 HELD_OUT = ("gate", "audit", "sealed")
-"""Splits that no data stage may read."""
+"""Splits that data stages must not read."""
 _stage: list[tuple[str, bool]] = []
-"""The steps in progress that must not draw held-out problems, and whether some were handed to them."""
+"""The steps in progress that must not draw held-out problems, and whether they answer some drawn before."""
 
 
 @contextlib.contextmanager
 def closed(stage: str, exam: bool = False) -> Iterator[None]:
-    """While it lasts, every task refuses to give held-out problems.
+    """Make every task refuse to give held-out problems inside this context.
 
     Args:
-        exam: held-out problems were drawn before and are answered now.
+        exam: the step answers held-out problems that were drawn before.
     """
     _stage.append((stage, exam))
     try:
@@ -36,23 +36,23 @@ def closed(stage: str, exam: bool = False) -> Iterator[None]:
 
 
 def check(split: str) -> None:
-    """Called by every task before it gives problems.
+    """Refuse held-out problems to a data stage; every task calls this before it gives problems.
 
     Raises:
         RecipeError: a method of a data stage asked for held-out problems.
     """
     if _stage and split in HELD_OUT:
         raise RecipeError(
-            f"a method of the step {_stage[-1][0]} asked for {split} problems; held-out problems are out of reach of "
-            "every method. Take the method out of the recipe, or mend it"
+            f"a method of the step {_stage[-1][0]} asked for {split} problems, which are held out and closed to every "
+            "method. Remove the method from the recipe, or fix it"
         )
 
 
 def check_problem(key: str) -> None:
-    """Called before the world of a problem is opened.
+    """Refuse a data stage an episode with a held-out problem; called before the episode opens.
 
     Raises:
-        RecipeError: it is a held-out problem, and a data stage runs.
+        RecipeError: the problem is held out, and a data stage runs.
     """
     if _stage and not _stage[-1][1] and (split := split_of(key)) in HELD_OUT:
         raise RecipeError(
@@ -62,12 +62,12 @@ def check_problem(key: str) -> None:
 
 
 SPLITS = {"train": 600, "selection": 700, "gate": 850, "audit": 900, "sealed": 1000}
-"""The five disjoint populations of problems, each up to (not including) this bucket of 1000."""
+"""The five disjoint splits, each up to (not including) this bucket of 1000."""
 _SPLIT, _ENDS = list(SPLITS), list(SPLITS.values())
 
 
 def canonical(text: str) -> str:
-    """Unicode-normalised, lower case, white space folded: the key of a problem that has no better one."""
+    """Unicode-normalised, lower case, white space folded: the default key of a problem."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
@@ -80,9 +80,9 @@ def share(split: str) -> float:
 
 @lru_cache(maxsize=1 << 17)
 def split_of(key: str) -> str:
-    """The split that a problem belongs to, whoever makes it: by the bucket sha256(key) modulo 1000.
+    """The split of a problem, by the bucket sha256(key) modulo 1000.
 
-    A problem can therefore not be in two splits, and one that a model proposes is recognised as held out.
+    So a problem is in one split only, and a held-out problem is recognised even if a model proposes it.
     """
     bucket = int.from_bytes(hashlib.sha256(key.encode()).digest(), "big") % 1000
     return _SPLIT[bisect(_ENDS, bucket)]

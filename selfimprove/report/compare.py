@@ -1,9 +1,9 @@
-"""Finished runs side by side: what each one gained, and whether their champions differ on the sealed problems.
+"""Finished runs side by side: the gain of each, and whether their champions differ on the sealed problems.
 
-Numbers compare only where they were measured alike. So a run that was examined in another way than the first one is
-refused, with the difference. On the same sealed problems champions are compared pair by pair; another seed or another
-last round draws other problems, and then as two independent shares. Where two forms overlap by chance that is cautious:
-scores on shared problems agree more than independent ones do.
+Numbers are comparable only if they were measured alike, so a run whose exam differs from the first run's is refused,
+with the difference. Champions examined on the same sealed problems are compared by paired tests. Another seed or last
+round draws other problems; then the champions are compared as two independent shares. If two exams overlap by chance,
+this is conservative: scores on shared problems are positively correlated.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from selfimprove.report.finished import Finished, finished
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
-    """All runs in a row each, and every run's champion against that of the first.
+    """One row for each run, and each champion against the champion of the first run.
 
     Raises:
-        RecipeError: there is one run only, or the runs were not measured alike.
+        RecipeError: there is only one run, or the runs were measured differently.
         MissingError: a run is not finished.
         DataError: a run is damaged.
     """
@@ -41,7 +41,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def differences(first: Finished, other: Finished) -> list[str]:
-    """What keeps two runs from being compared, each as `name is a, there b`."""
+    """The reasons why two runs cannot be compared, each as `name is a, there b`."""
     here, there = other.contract, first.contract
     found = [
         f"{name} is {here[name]!r}, there {there[name]!r}"
@@ -55,7 +55,7 @@ def differences(first: Finished, other: Finished) -> list[str]:
 
 
 def against(first: Finished, other: Finished) -> dict[str, Any]:
-    """How far the champion of a run is ahead of the first run's."""
+    """The difference between a run's champion and that of the first run, with its interval and p-value."""
     paired = first.scores.keys() == other.scores.keys()
     old = [*first.scores.values()]
     if paired:

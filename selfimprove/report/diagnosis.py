@@ -17,7 +17,7 @@ from selfimprove.measures.diagnosis import (
 from selfimprove.measures.diagnosis.findings import Findings
 
 EPS = 0.01
-"""How close to its fitted ceiling an accuracy counts as there."""
+"""Distance from its fitted ceiling below which an accuracy counts as having reached it."""
 UNCERTAIN = 0.1
 """Standard error of a fitted ceiling beyond which it is not shown."""
 
@@ -47,7 +47,7 @@ def _plain(value: Any) -> Any:
 
 
 def tables(findings: Findings) -> list[Table]:
-    """The headroom ladder, what each score knows, and the other measures."""
+    """The headroom ladder, how well each score tells right from wrong, and the other measures."""
     now = findings.now
     few = " (few: the errors are rough)" if findings.problems < 30 else ""
     title = f"{findings.target}: {findings.problems} selection problems of {findings.task}{few}, {now.samples} samples"
@@ -64,7 +64,7 @@ def tables(findings: Findings) -> list[Table]:
         row(f"best by {name}", lambda rung, name=name: rung.best[name], top.judged[name], top.efficiency[name])
     row("pass@k", lambda rung: rung.any, top.oracle)
 
-    known = _table("what the scores know", ["", "gap", "95 % interval", "relative", "AUROC", "idle"])
+    known = _table("how well scores tell right from wrong", ["", "gap", "95 % interval", "relative", "AUROC", "idle"])
     for score in now.scores:
         gap = score.gap
         bounds = f"{gap.absolute.low:+.3f} to {gap.absolute.high:+.3f}"
@@ -107,10 +107,10 @@ def sentences(findings: Findings) -> list[str]:
     """The verdicts, one line each, then what happened between the rounds of a run."""
     now, lines = findings.now, [str(verdict) for verdict in findings.verdicts]
     if not lines:
-        lines.append("no verdict: none of the rules of docs/diagnose.md holds")
+        lines.append("no verdict: no rule of docs/diagnose.md applies")
     if now.ladder.consensus.above(0) and now.beyond and not now.beyond.above(0):
         known = f"maj@{now.samples} - greedy accuracy is {_signed(now.beyond)}"
-        lines.append(f"not CONSENSUS-SAFE: majorities know no more than the greedy answer, {known}")
+        lines.append(f"not CONSENSUS-SAFE: majorities are not more accurate than greedy answers, {known}")
     for score in now.scores:
         if score.name == "reward" and not score.possible:
             known = f"gap {_signed(score.gap.absolute)}, AUROC {_text(score.auroc)}"
@@ -121,10 +121,10 @@ def sentences(findings: Findings) -> list[str]:
         lines.append(f"since the start: {word} (pass@1 {_signed(one)}, pass@{k} {_signed(many)})")
     if findings.fit:
         fit = findings.fit
-        told = f"accuracy goes to {fit.ceiling:.3f} ±{fit.error:.3f}, within {EPS} of it from round "
+        told = f"accuracy approaches {fit.ceiling:.3f} ±{fit.error:.3f} and is within {EPS} of it from round "
         told += f"{math.ceil(fit.rounds_to(EPS))} on"
         if fit.error > UNCERTAIN:
-            told = "the rounds do not tell where accuracy goes"
+            told = "too few rounds to tell where accuracy levels off"
         lines.append(f"dynamics of {fit.rounds} rounds: {told}")
     return lines
 

@@ -1,4 +1,4 @@
-"""What finished runs left: summaries and sealed scores, checked before they are used."""
+"""The summaries and sealed scores of finished runs, checked before they are used."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ MACHINE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """What a comparison needs of a finished run."""
+    """A finished run, as a comparison reads it."""
 
     folder: Path
     row: dict[str, Any]
     """Its line of the table."""
     contract: dict[str, Any]
-    """What the sealed exam was held with, by dotted name."""
+    """The settings that the sealed exam depends on, by dotted name."""
     scores: dict[str, float]
     """The champion's, by sealed problem."""
     worded: dict[str, tuple[list[Message], str | None]]
-    """Each sealed problem as it was put, and its reference answer."""
+    """The messages of each sealed problem, and its reference answer."""
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
@@ -50,21 +50,21 @@ def summary_of(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
         if not isinstance(found, dict):
-            raise ValueError("it holds no mapping")
+            raise ValueError("it does not hold a mapping")
         if "sha256" in found and not is_signed(found):
-            raise ValueError("it is not what was written")
+            raise ValueError("its checksum is wrong")
         return found
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}. Make it again: selfimprove resume {folder}") from error
 
 
 def finished(folder: Path) -> Finished:
-    """Read a run, and check that its exam is what was held.
+    """Read a finished run and check that its exam is intact.
 
-    The recipe is not composed again: a run stays comparable when a later version of the program has more options.
+    The recipe is not composed again, so a run stays comparable if a later version of the program has more options.
 
     Raises:
-        MissingError: it is not finished.
+        MissingError: the run is not finished.
         DataError: its exam or its ledger was changed, or its problems are not in the sealed split.
     """
     row, run = _row(folder), RunDir.open(folder)
@@ -79,18 +79,18 @@ def finished(folder: Path) -> Finished:
             changed = json.loads((run.step(past, "controller") / "next.json").read_text()).get("overrides", {})
             contract |= {name: value for name, value in changed.items() if name.startswith("refinement.")}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder} is damaged: what its exam was held with cannot be read ({error})") from error
+        raise DataError(f"{folder} is damaged: the settings of its exam cannot be read ({error})") from error
     scores = json.loads((exam / "champion.json").read_text())["scores"]
     foreign = [key for key in scores if split_of(key) != "sealed"]
     if foreign:
-        raise DataError(f"{folder} was made with other split bounds: {foreign[0]!r} is no sealed problem here")
+        raise DataError(f"{folder} was made with other split bounds: {foreign[0]!r} is not a sealed problem here")
     said = [record for record in read_records(exam / "champion.jsonl") if isinstance(record, Rollout)]
     worded = {rollout.prompt.key: (rollout.prompt.prompt, rollout.prompt.answer) for rollout in said}
     return Finished(folder=folder, row=row, contract=contract, scores=scores, worded=worded)
 
 
 def _row(folder: Path) -> dict[str, Any]:
-    """What the table says of a run."""
+    """The row of a run in the table."""
     summary = summary_of(folder)
     try:
         return {
@@ -108,7 +108,7 @@ def _contract(settings: dict[str, Any]) -> dict[str, Any]:
     slots["engine"] = {
         name: {option: value for option, value in options.items() if option not in MACHINE}
         for name, options in slots["engine"].items()
-        if not options.get("roles")  # it answers in no exam
+        if not options.get("roles")  # an engine with roles does not answer in the exam
     }
     named = {slot: ", ".join(methods) for slot, methods in slots.items()}
     options = {

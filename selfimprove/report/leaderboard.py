@@ -15,14 +15,14 @@ COLUMNS = (
     *("recipe", "paper", "seeds", "start", "champion", "sealed gain", "certified", "over votes", "labels right"),
     *("pass@k", "tokens", "seconds", "alarms"),
 )
-"""Of the leaderboard."""
+"""The columns of the leaderboard."""
 
 
 def row_of(name: str, summaries: Sequence[dict[str, Any]], failed: Sequence[int] = ()) -> dict[str, Any]:
-    """What the finished runs of a recipe come to.
+    """The leaderboard's row for the finished runs of a recipe.
 
     Returns:
-        gain: the mean over seeds with Student's 95 % interval, or of one seed that of its exam; None without a run.
+        gain: the mean over seeds with Student's 95 % interval; for one seed, that of its exam; None without a run.
     """
     row: dict[str, Any] = {
         "recipe": Path(name).stem,

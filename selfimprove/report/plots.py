@@ -1,4 +1,4 @@
-"""Pictures of what was measured, by matplotlib (extra `plot`): a leaderboard of recipes, the rounds of runs."""
+"""Plots by matplotlib (extra `plot`): a leaderboard of recipes, the rounds of runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def available() -> bool:
 
 
 def leaderboard(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """The sealed gain of each recipe in points with its 95 % interval; what no interval above zero backs is hollow.
+    """The sealed gain of each recipe in points with its 95 % interval; hollow unless the interval is above zero.
 
     Args:
-        rows: those of `bench.row_of`; rows without a finished run are left out.
-        path: the picture; its ending says the format.
+        rows: from `leaderboard.row_of`; rows without a finished run are left out.
+        path: the picture; its suffix gives the format.
     """
     shown = [row for row in reversed(rows) if row["gain"]]
     figure, axes = _figure(0.32 * len(shown) + 1.0)
@@ -45,7 +45,7 @@ def rounds(summaries: Mapping[str, dict[str, Any]], path: Path) -> None:
 
     Args:
         summaries: name to show -> summary.json of a finished run.
-        path: the picture; its ending says the format.
+        path: the picture; its suffix gives the format.
     """
     figure, axes = _figure(3.6)
     for number, (name, summary) in enumerate(summaries.items()):
@@ -66,7 +66,7 @@ def rounds(summaries: Mapping[str, dict[str, Any]], path: Path) -> None:
 
 def _figure(height: float) -> tuple[Any, Any]:
     if not available():
-        raise RecipeError("a picture needs matplotlib: pip install 'selfimprove[plot]'")
+        raise RecipeError("plots need matplotlib: pip install 'selfimprove[plot]'")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, height), layout="constrained")
@@ -78,7 +78,7 @@ def _figure(height: float) -> tuple[Any, Any]:
 
 def _save(figure: Any, path: Path) -> None:
     if path.suffix not in KINDS:
-        raise RecipeError(f"{path}: a picture ends in {', '.join(KINDS)}")
+        raise RecipeError(f"{path} is not a plot file; use a name that ends in {', '.join(KINDS)}")
     import matplotlib
 
     with storage(), matplotlib.rc_context({"svg.hashsalt": "selfimprove", "svg.fonttype": "none"}):

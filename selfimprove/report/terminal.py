@@ -1,10 +1,12 @@
-"""What a person sees of a run: live progress with rate and time left, a line per round, a table at the end."""
+"""A run on screen: live progress with rate and time left, a line for each round, tables at the end."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -13,7 +15,15 @@ from selfimprove.records import VERDICTS, measured
 from selfimprove.safety.redaction import shown
 
 SHOWN = 100
-"""Rounds that the table after a run has at most."""
+"""Most rounds in the table after a run."""
+WORDS = {
+    "certify": "new champion",
+    "accept": "on trial",
+    "hold": "undecided",
+    "reject": "not better",
+    "rollback": "rolled back",
+}
+"""Verdict as it is stored -> what became of the candidate, in words for the screen."""
 
 
 def short(metric: dict[str, Any] | None) -> str:
@@ -21,35 +31,43 @@ def short(metric: dict[str, Any] | None) -> str:
     return f"{metric['value']:.3f} ±{(metric['high'] - metric['low']) / 2:.3f}" if metric else "-"
 
 
-def interval(metric: dict[str, Any] | None) -> str:
-    """`0.693 [0.664, 0.721]`, or a dash."""
-    return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]" if metric else "-"
+def verdict(decision: dict[str, Any], alerts: Sequence[dict[str, Any]] = ()) -> str:
+    """What became of the candidate, in a word; a veto names the alarms and guards behind it."""
+    vetoes = [alert["alarm"] for alert in alerts if alert["level"] >= 2]
+    vetoes += decision["statistics"].get("fallen", [])
+    if vetoes and decision["verdict"] in ("rollback", "reject"):
+        return f"vetoed by {', '.join(dict.fromkeys(vetoes))}"
+    return WORDS[decision["verdict"]]
 
 
-def spoken(decision: dict[str, Any]) -> str:
-    """A decision in one word; a star where the incumbent became champion as well."""
-    return decision["verdict"] + "*" * decision.get("certified", False)
+def outcome(line: dict[str, Any]) -> str:
+    """What a round decided, each verdict with its reason: of the model on trial if it was certified, of the candidate.
+
+    The reason is the number of problems gained and lost in the test; p and its level are in `gate/decision.json`.
+    """
+    decision = line["decision"]
+    numbers = decision["statistics"]
+    told = []
+    if decision["certified"]:
+        told.append(f"model on trial certified: {_counts(numbers['incumbent'])}")
+    because = _counts(numbers) if {"b", "c"} <= numbers.keys() else decision["reason"]
+    told.append(f"candidate {verdict(decision, line['alerts'])}: {because}")
+    return "; ".join(told)
 
 
-def diagnosed(diagnosis: dict[str, Any]) -> str:
-    """The diagnosis of a round in its line: what happened since the start, and the verdicts."""
-    by: dict[str, list[str]] = {}
-    for said in diagnosis.get("verdicts", ()):
-        by.setdefault(said["name"], []).extend([said["by"]] if said["by"] else [])
-    told = [diagnosis["change"]] if diagnosis.get("change") else []
-    told += [f"{name} by {', '.join(scores)}" if scores else name for name, scores in by.items()]
-    return f"diagnosis: {'; '.join(told)}  " if told else ""
+def _counts(pair: dict[str, Any]) -> str:
+    return f"{pair['b']} problems gained, {pair['c']} lost"
 
 
 class _Clock:
-    """How fast each unit of a step goes: a step may train and sample in turn, and each counts its own time."""
+    """The rate of each unit of a step: a step may train and sample in turn, and each unit counts its own time."""
 
     def __init__(self) -> None:
         self.began, self.done, self.seconds = dict[str, int](), dict[str, int](), dict[str, float]()
         self.last = time.monotonic()
 
     def rate(self, done: int, unit: str, now: float) -> float:
-        """Units per second since this unit's count last began anew; 0 at its first report."""
+        """Units per second since this unit's count last restarted; 0 at its first report."""
         if done <= self.done.get(unit, done):
             self.began[unit], self.seconds[unit] = done, 0.0
         else:
@@ -59,11 +77,10 @@ class _Clock:
 
 
 class Screen:
-    """Shows a run as it goes; made for a terminal, readable in a log file."""
+    """Shows a run while it runs; made for a terminal, readable in a log file."""
 
-    def __init__(self, console: Console, baseline: dict[str, Any] | None = None) -> None:
+    def __init__(self, console: Console) -> None:
         self.console = console
-        self.baseline = baseline
         self.label, self.shown = "", 0.0
         self.clock = _Clock()
         self.bar = Progress(
@@ -93,7 +110,7 @@ class Screen:
         self.task = self.bar.add_task(self.label, total=None, rate="")
 
     def progress(self, done: int, total: int, unit: str = "") -> None:
-        """How far the step is."""
+        """The step has done so many of its units."""
         now = time.monotonic()
         speed = self.clock.rate(done, unit, now)
         rate = f"{speed:.0f} {unit}/s" if speed else ""
@@ -108,7 +125,7 @@ class Screen:
         """A number of the step; it goes to the files, not to the screen."""
 
     def note(self, text: str) -> None:
-        """A remark worth a line."""
+        """A remark, on a line of its own."""
         self._say(f"{self.label}: {text}" if self.label else text)
 
     def round(self, line: dict[str, Any]) -> None:
@@ -117,19 +134,16 @@ class Screen:
 
     def describe(self, line: dict[str, Any]) -> str:
         """One finished round in one line."""
-        seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in line["seconds"].items() if value >= 0.05)
-        if line["round"] == 0:
-            self.baseline = measured(line, "champion")
-            return f"round 0  start {interval(self.baseline)}  {diagnosed(line['diagnosis'])}seconds: {seconds}"
-        kept = f"kept {line['selection/kept']} of {line['selection/given']}"
+        number, champion = line["round"], measured(line, "champion")
+        seconds = f"{sum(line['seconds'].values()):.1f} s"
+        if number == 0:
+            n = f" on {champion['n']} new problems, as each round tests with" if champion else ""
+            return f"round 0: start {short(champion)}{n}; {seconds}"
+        kept = f"kept {line['selection/kept']} of {line['selection/given']} samples"
         precision = line.get("selection/label_precision")
-        labels = "" if precision is None else f", label precision {precision:.3f}"
-        champion, candidate = (interval(measured(line, who)) for who in ("champion", "candidate"))
-        return (
-            f"round {line['round']}  baseline {interval(self.baseline)}  champion {champion}  "
-            f"candidate {candidate}  {spoken(line['decision'])} "
-            f"({line['decision']['reason']})  {kept}{labels}  {diagnosed(line['diagnosis'])}seconds: {seconds}"
-        )
+        right = "" if precision is None else f", {100 * precision:.0f} % right"
+        scores = f"champion {short(champion)}, candidate {short(measured(line, 'candidate'))}"
+        return f"round {number}: {scores}; {outcome(line)}; {kept}{right}; {seconds}"
 
     def _say(self, text: str) -> None:
         self.console.print(shown(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -137,23 +151,33 @@ class Screen:
 
 def rounds_table(summary: dict[str, Any]) -> Table:
     """The rounds of a finished run side by side."""
-    lines = summary["per_round"][-SHOWN:]
-    starred = any(line.get("decision", {}).get("certified") for line in lines)
-    notes = ["* the incumbent passed its test and is champion from here on"] if starred else []
-    if len(lines) < len(summary["per_round"]):
-        notes.append(f"the last {SHOWN} rounds; metrics.jsonl has all")
-    table = Table(title=f"{summary['recipe']}, seed {summary['seed']}", caption="\n".join(notes) or None)
-    for column in ("round", "champion", "candidate", "verdict", "kept", "labels right", "time"):
-        table.add_column(column, justify="left" if column == "verdict" else "right", no_wrap=True)
-    for line in lines:
+    table = Table(title=f"{summary['recipe']}, seed {summary['seed']}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    first = max(0, len(summary["per_round"]) - SHOWN)
+    if first:
+        table.caption = f"the last {SHOWN} rounds; metrics.jsonl has all"
+    for column in ("round", "champion", "candidate", "verdict", "certified", "kept", "right", "time"):
+        named = column in ("verdict", "certified")
+        table.add_column(column, justify="left" if named else "right", no_wrap=column != "verdict")
+    trial = 0
+    for line in summary["per_round"]:
+        number, decision = line["round"], line.get("decision")
         precision = line.get("selection/label_precision")
+        word, certified = "start", ""
+        if decision:
+            word = verdict(decision, line["alerts"])
+            certified = f"round {trial}" if decision.get("certified") else ""
+            certified = f"round {number}" if decision["verdict"] == "certify" else certified
+            trial = {"accept": number, "certify": number, "rollback": 0}.get(decision["verdict"], trial)
+        if number < first:
+            continue
         table.add_row(
-            str(line["round"]),
+            str(number),
             short(measured(line, "champion")),
             short(measured(line, "candidate")),
-            spoken(line["decision"]) if "decision" in line else "start",
+            word,
+            certified,
             str(line.get("selection/kept", "")),
-            "" if precision is None else f"{precision:.3f}",
+            "" if precision is None else f"{100 * precision:.0f} %",
             f"{sum(line['seconds'].values()):.1f} s",
         )
     return table
@@ -173,20 +197,23 @@ def sealed_table(summary: dict[str, Any]) -> Table:
 def closing(summary: dict[str, Any]) -> list[str]:
     """What the loop did, its alarms, and what the certificate covers."""
     loop, lines = summary["loop"], list[str]()
-    counts = ", ".join(f"{loop[word]} {word}" for word in VERDICTS if loop[word])
+    counts = ", ".join(f"{loop[word]} {WORDS[word]}" for word in VERDICTS if loop[word])
     spent = f"; alpha {loop['alpha_spent']:.3g} of {loop['alpha']:.3g} spent" if loop["alpha"] is not None else ""
-    lines.append(f"{loop['candidates']} candidates: {counts or 'none'}; {loop['certified']} certified{spent}")
+    certified = f"{loop['certified']} certified, the test after the last round included{spent}"
+    lines.append(f"{loop['candidates']} candidates: {counts or 'none'}; {certified}")
     if loop["gate_minus_sealed"] is not None:
         lines.append(
-            f"gate score of the champion minus its sealed score: {100 * loop['gate_minus_sealed']:+.1f} points"
+            f"the champion's score on gate problems minus its score in the sealed exam: "
+            f"{100 * loop['gate_minus_sealed']:+.1f} points"
         )
     lines += _controls(summary["sealed"]["controls"])
     for alert in loop["alerts"]:
-        lines.append(f"round {alert['round']}, alarm {alert['alarm']}, level {alert['level']}: {alert['text']}")
+        what = "veto" if alert["level"] >= 2 else "alarm"
+        lines.append(f"round {alert['round']}, {what} {alert['alarm']}: {alert['text']}")
     if loop["alpha"] is not None:
         lines.append(
-            f"P(any false certificate in the run) <= {loop['alpha']:g}, for fresh gate problems of this task; "
-            "see docs/evaluation.md for what that does not cover"
+            f"the chance of any false certificate in this run is at most {loop['alpha']:g}, for new problems of this "
+            "task; docs/evaluation.md says what this does not cover"
         )
     return lines
 
@@ -195,13 +222,13 @@ def _controls(found: dict[str, Any]) -> list[str]:
     """What the gain is compared with."""
     if not found:
         return []
-    votes = f"the start with {found['samples']} votes a sealed problem (the loop drew {found['drawn']})"
+    votes = f"the start by majority of {found['samples']} samples a problem (training drew {found['drawn']})"
     lines = [
-        f"equal compute: {votes}: {short(found['votes'])}, the champion {short(found['champion'])}, "
+        f"equal compute: {votes} scores {short(found['votes'])}, the champion {short(found['champion'])}: "
         f"{_points(found['over_votes'])} (n = {found['problems']})"
     ]
     if "null" in found:
-        lines.append(f"null round, the same training on shuffled rewards: {_points(found['null'])} against the start")
+        lines.append(f"null round: the same training on shuffled rewards gains {_points(found['null'])} over the start")
     return lines
 
 

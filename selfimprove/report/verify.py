@@ -1,4 +1,4 @@
-"""Whether a run folder is what was written: every step, its fingerprint, the ledger and what is derived from them."""
+"""Verify a run folder: every step, its fingerprint, the ledger, and the files derived from them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from selfimprove.store.seal import fault, is_signed
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
     fine: bool | None
-    """None: it was not looked at."""
+    """None: not checked."""
     said: str
 
 
 def verify(root: Path) -> list[Finding]:
-    """Look at everything in a run folder; writes nothing.
+    """Check everything in a run folder; writes nothing.
 
     Raises:
-        MissingError: it is not a run folder.
+        MissingError: the folder is not a run folder.
     """
     try:
         stored = Stored(RunDir.open(root))
@@ -47,7 +47,7 @@ def verify(root: Path) -> list[Finding]:
 
 
 def _steps(stored: Stored) -> Iterator[Finding]:
-    """Every step that is there, in the order in which it was made. What follows a bad one cannot be told."""
+    """Check the steps in the order in which they were made, up to the first bad one: later ones depend on it."""
     folder, fingerprint = stored.folder, stored.first()
     names = sorted(path.name for path in folder.root.glob("round_*"))
     for number, name in enumerate(names):
@@ -70,7 +70,7 @@ def _steps(stored: Stored) -> Iterator[Finding]:
             files = "" if wrong else f"{len(folder.manifest(number, stage)['files'])} files"
             yield Finding(f"{name}/{stage}", not wrong, wrong or files)
             if wrong and stage not in stages.END:
-                yield Finding("later steps", None, "not looked at: resume first does again what is damaged")
+                yield Finding("later steps", None, "not checked: resume first repeats what is damaged")
                 return
             if stage not in stages.END:
                 fingerprint = before = made
@@ -98,10 +98,10 @@ def _ledger(stored: Stored) -> Finding:
 
 
 def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
-    """What resume would make anew from the steps."""
+    """Check the files that resume can derive from the steps."""
     root = stored.folder.root
     if not fine:
-        yield Finding("metrics.jsonl, summary.json, champion", None, "not looked at: they follow from the steps")
+        yield Finding("metrics.jsonl, summary.json, champion", None, "not checked: they are derived from the steps")
         return
     names = sorted(root.glob("round_*"))
     finished = [number for number in range(len(names)) if _whole(stored, number)]
@@ -113,9 +113,13 @@ def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
     if metrics.is_symlink():
         yield Finding("metrics.jsonl", False, "a symlink is in its place; resume makes it again")
     elif ended:
-        yield Finding("metrics.jsonl", same, f"{len(lines)} rounds" if same else "not as the steps; resume makes it")
+        yield Finding(
+            "metrics.jsonl", same, f"{len(lines)} rounds" if same else "differs from the steps; resume makes it again"
+        )
     else:
-        yield Finding("metrics.jsonl", True, f"{written.count(chr(10))} of {len(lines)} rounds; the run goes on")
+        yield Finding(
+            "metrics.jsonl", True, f"{written.count(chr(10))} of {len(lines)} rounds; the run is not finished"
+        )
     if ended or summary.exists():
         yield _summary(summary)
     if ended:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.safety.template_worker import fault_of
+from selfimprove.safety.template_worker import objection
 from selfimprove.safety.weight_files import CONFIG, Tensor, check_numbers, in_bytes, mapping, tensors_of
 
 TOKENIZER = 500_000_000
@@ -161,8 +161,8 @@ def _token_ids(path: Path) -> list[int]:
 def _check_templates(folder: Path) -> None:
     """Try every chat template of the folder."""
     for path, text in _templates(folder):
-        if fault := fault_of(text):
-            raise DataError(f"{path}: the chat template {fault}; refused")
+        if wrong := objection(text):
+            raise DataError(f"{path}: the chat template {wrong}; refused")
 
 
 def has_template(folder: Path) -> bool:

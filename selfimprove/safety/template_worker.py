@@ -28,7 +28,7 @@ _GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 """A mark of transformers that jinja does not know; it prints nothing."""
 
 
-def fault_of(template: str) -> str:
+def objection(template: str) -> str:
     """What is wrong with a chat template; "" where it can be used."""
     command = [sys.executable, "-P", str(Path(__file__))]
     quiet = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
@@ -55,7 +55,7 @@ def _try(template: str) -> str:
     )
     environment.filters["tojson"] = lambda value, **_: json.dumps(value)
     environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda _: "01 Jan 2026"}
-    faults = []
+    problems = []
     for talk in _TALKS:
         try:
             made, size = environment.from_string(_GENERATION.sub("", template)), 0
@@ -63,14 +63,14 @@ def _try(template: str) -> str:
                 size += len(piece)
                 if size > LONGEST:
                     return f"makes more than {LONGEST} characters of a short conversation"
-            faults.append("")
+            problems.append("")
         except SecurityError as error:
             return f"reaches for what it must not: {error}"
         except MemoryError:
             return f"takes more than {MEMORY >> 30} GiB"
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
-            faults.append(f"cannot be rendered: {str(error)[:80]}")  # a template may refuse a role
-    return "" if "" in faults else faults[0]
+            problems.append(f"cannot be rendered: {str(error)[:80]}")  # a template may refuse a role
+    return "" if "" in problems else problems[0]
 
 
 def _refuse(message: str) -> Any:

@@ -1,1 +1,1 @@
-"""Work outside of a run: score a checkpoint, diagnose a start, bench recipes."""
+"""Work outside a run: score a checkpoint, diagnose a model, benchmark recipes."""

@@ -1,4 +1,4 @@
-"""Recipes on one bench: the same seeds, the same budget, one table. Every run is a run folder, so a bench goes on
+"""Benchmark recipes: the same seeds, the same budget, one table. Every run is a run folder, so a benchmark continues
 where it stopped, and each figure of the table can be traced to a `summary.json`."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def bench(
         launch: how a run is started; by default as a process of its own.
 
     Yields:
-        (name of the run, its verdict or why it failed) whenever a run ends.
+        (name of the run, its verdict or why it failed) when a run ends.
 
     Raises:
         RecipeError: a recipe cannot be used; nothing was started.
@@ -63,7 +63,7 @@ def bench(
             failed |= {todo[done]} if said.startswith(FAILED) else set()
             _publish(folder, names, seeds, places, failed)
             yield todo[done].name, said
-    finally:  # stopped half way: begin no further run, and let those that go on come to an end they can resume from
+    finally:  # interrupted: start no further run, and let those in progress stop where they can resume
         pool.shutdown(wait=False, cancel_futures=True)
         for child in list(running):
             child.terminate()
@@ -71,7 +71,7 @@ def bench(
 
 
 def _budget(name: str, overrides: Sequence[str], minutes: float | None) -> list[str]:
-    """The overrides that add the controller `budget` to those of a recipe; composing it also shows its mistakes."""
+    """The overrides that add the controller `budget` to a recipe's controllers; composing it also finds mistakes."""
     composed = compose.load(name, overrides)[0]
     if minutes is None:
         return []
@@ -80,7 +80,7 @@ def _budget(name: str, overrides: Sequence[str], minutes: float | None) -> list[
 
 
 def _run(name: str, seed: int, place: Path, overrides: Sequence[str], launch: Launch) -> str:
-    """Start a run, go on with it, or leave a finished one alone; returns its verdict, or why it has none."""
+    """Start a run or continue it unless it is finished; returns its verdict, or why there is none."""
     if not (place / "summary.json").exists():
         stored = (place / "recipe.yaml").exists()
         words = ["resume", str(place)] if stored else ["run", name, *overrides, f"seed={seed}", "--out", str(place)]

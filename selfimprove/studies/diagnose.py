@@ -1,4 +1,4 @@
-"""Diagnose a model before any training is paid for, or a run between its rounds: `selfimprove diagnose`."""
+"""Diagnose a model before paying for any training, or a run between its rounds: `selfimprove diagnose`."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from selfimprove.store.seal import write_json, write_text
 
 @dataclass(frozen=True, kw_only=True)
 class _Subject:
-    """What is to be diagnosed."""
+    """The models to diagnose."""
 
     recipe: Recipe
     models: dict[str, Checkpoint]
     """Oldest first."""
     accuracies: tuple[float, ...] = ()
-    """Of the start and of each round's candidate, as the run measured them."""
+    """Accuracy of the start and of each round's candidate, as the run measured it."""
 
 
 def diagnose(target: str, overrides: Sequence[str], samples: int, problems: int, log: Log) -> Findings:
-    """Sample the selection problems of a task and say what a loop can hope for, so that other splits stay unread.
+    """Sample the selection problems of a task and measure what a loop can gain; the other splits stay unread.
 
     Args:
         target: a recipe, whose model of round 0 and reward are diagnosed; a model folder, with the quickstart's task
@@ -106,7 +106,7 @@ def _subject(target: str, overrides: Sequence[str], scratch: Path, log: Log) -> 
 
 
 def _start(name: str, overrides: Sequence[str], scratch: Path, log: Log) -> _Subject:
-    """The model that a run of the recipe would start from, made or taken from the cache as the run would."""
+    """The start model of a run of the recipe, built or taken from the cache as in a run."""
     _, settings = compose.load(name, overrides)
     run = RunDir.create(scratch / "run")
     write_text(run.root / "recipe.yaml", compose.runnable(settings))
@@ -118,7 +118,7 @@ def _start(name: str, overrides: Sequence[str], scratch: Path, log: Log) -> _Sub
 
 
 def _run(folder: Path, overrides: Sequence[str]) -> _Subject:
-    """Start, last model before the present one, and present model of a run, each once."""
+    """The start, the previous and the current model of a run, each once."""
     stored = Stored(RunDir.open(folder))
     if not (folder / "metrics.jsonl").is_file():
         raise MissingError(f"{folder} has no finished round yet. Finish one with: selfimprove resume {folder}")
@@ -139,7 +139,7 @@ def _run(folder: Path, overrides: Sequence[str]) -> _Subject:
 def _sampled(
     recipe: Recipe, checkpoint: Checkpoint, asked: Sequence[Prompt], samples: int, scratch: Path, log: Log
 ) -> Diagnosis:
-    """Draw, score and mark the completions of one model; every model gets the same seed."""
+    """Draw, reward and mark completions of one model; every model gets the same seed."""
     task = recipe.the("task")
     policy = Policy(
         checkpoint=checkpoint,
@@ -186,6 +186,6 @@ def _sampled(
 
 
 def _group_size(recipe: Recipe, samples: int) -> int:
-    """As many completions as a run draws of a problem: 8 votes agree by chance more often than 32."""
+    """As many completions per problem as a run draws: 8 votes agree by chance more often than 32."""
     drawn = [getattr(method, "samples", 0) for method in recipe.acquisition.values()]
     return min([size for size in drawn if size > 1] + [samples])

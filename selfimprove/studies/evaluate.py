@@ -42,14 +42,14 @@ def examine(
         out: where to write results and samples as lm-eval does.
 
     Raises:
-        MissingError: there is no such folder.
+        MissingError: the folder does not exist.
         DataError: it is not a model, or the task has no selection problems.
         StorageError: `out` cannot be a folder.
     """
     model = _model(folder, start)
     recipe, settings = _recipe(folder, task, refinement, overrides)
     if out is not None:
-        _make(out)  # before the work: a mistake in the name should cost nothing
+        _make(out)  # first, so that a mistake in the name costs nothing
     exam = _exam(recipe)
     policy = Policy(
         checkpoint=Checkpoint(path=str(model.resolve())),
@@ -73,9 +73,9 @@ def examine(
 
 
 def _model(folder: Path, start: bool) -> Path:
-    """The weights that a folder stands for."""
+    """The checkpoint in a model folder, or the champion or start of a run folder."""
     if not folder.exists():
-        raise MissingError(f"there is no folder {folder}")
+        raise MissingError(f"the folder {folder} does not exist")
     if start:
         run = RunDir.open(folder)
         if not run.step(0, "model").exists():

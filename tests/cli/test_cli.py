@@ -43,7 +43,7 @@ def command(monkeypatch, capsys):
         (["run"], 2, "Missing argument"),
         (["resume", "."], 66, "is not a run folder"),
         (["report", "."], 66, "is not a finished run"),
-        (["eval", "no/such/folder"], 66, "there is no folder"),
+        (["eval", "no/such/folder"], 66, "the folder no/such/folder does not exist"),
         (["eval", "."], 65, "is not a model folder"),
     ],
 )

@@ -240,7 +240,7 @@ TABLE: list[Mistake | Elsewhere] = [
         "no data",
         fixed("check", "rest_em", "task=jsonl", "task.jsonl.path=x"),
         66,
-        "task.jsonl.path: there is no file /",
+        "task.jsonl.path: the file /",
     ),
     Mistake(27, "bad JSON", lambda d: d.data([row("a"), "{oops"]), 65, "data.jsonl:2: not a JSON object: '{oops'"),
     Mistake(

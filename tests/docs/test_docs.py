@@ -58,7 +58,7 @@ def rows(text: str, head: str) -> list[list[str]]:
 
 
 # ---- architecture --------------------------------------------------------------------------------------------------
-ROOMS = rows(DESIGN[DESIGN.index("## 3. The tree") :], "| room |")
+ROOMS = rows(DESIGN[DESIGN.index("## 3. The tree") :], "| package |")
 
 
 def modules_in(room: Path) -> set[str]:

@@ -110,7 +110,7 @@ def test_a_planted_judge_is_refused_before_it_selects_anything(school: Made, bad
     assert text.startswith(f"reward {bad} may not select data, it did not pass the audit form of round 0: ")
     assert "\n" not in text and "To go on: swap the reward" in text and "resume" not in text and "trust" not in text
     told = {"agreeable": "1.00 - 1.00 = 0.00", "longest": "which must be above 0.1; the AUC within a problem is 0.50"}
-    assert told.get(bad, "verdicts on 0 right and 0 wrong attempts (240 unread)") in text
+    assert told.get(bad, "judgements of 0 right and 0 wrong attempts (240 unread)") in text
     assert not (folder.root / "round_001/acquisition").exists()
 
 
@@ -177,7 +177,9 @@ def test_where_the_model_makes_too_few_mistakes_to_test_its_judge_the_run_ends_w
     folder, log = school("reward.judge.frozen=false", "rounds=3", "optimization.practice.gain=0.48")
     summary = Runner(folder, log).run()
     assert (summary["rounds"], summary["sealed"]["n"]) == (1, 100)
-    said = r"^reward judge cannot be tested for round 2: the audit of round 1 has verdicts on \d+ right and \d wrong .*"
+    said = (
+        r"^reward judge cannot be tested for round 2: the audit of round 1 has judgements of \d+ right and \d wrong .*"
+    )
     assert re.match(said, summary["stopped"])
     files = rehearsal.contents(folder.root)
     Runner(folder, log).run()

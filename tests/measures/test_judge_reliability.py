@@ -126,9 +126,9 @@ def test_a_judge_that_got_worse_is_seen_better_in_pairs() -> None:
         (simulated(1.0, 1.0), "TPR - FPR is 1.00 - 1.00 = 0.00 with a lower bound of -0.0"),  # says yes to all
         (simulated(0.5, 0.5), "which must be above 0.1; the AUC within a problem is 0.5"),  # a coin
         (simulated(0.2, 0.8), "= -0.58 with a lower"),  # says the opposite
-        (simulated(0.8, 0.3, n=5), "too few to tell"),
-        (simulated(0.8, 0.3, accuracy=1.0), "verdicts on 800 right and 0 wrong attempts (0 unread), 0 problems"),
-        (simulated(0.8, 0.3, samples=1), "0 problems with both, are too few"),
+        (simulated(0.8, 0.3, n=5), "are too few"),
+        (simulated(0.8, 0.3, accuracy=1.0), "judgements of 800 right and 0 wrong attempts (0 unread) on 0 problems"),
+        (simulated(0.8, 0.3, samples=1), "0 problems with both are too few"),
         ([], "too few"),
     ],
     ids=["good", "yes", "coin", "opposite", "few", "all right", "no pairs", "nothing"],

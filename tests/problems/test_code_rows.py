@@ -142,12 +142,12 @@ def test_which_assertions_become_calls(assertion: str, call: Any) -> None:
         ({"prompt": "p", "function": "f()", "tests": [{"arguments": [1], "result": 2}]}, ["which function"]),
         ({"prompt": "p", "function": "f", "tests": [{"arguments": [1], "result": None}]}, ["does nothing"]),
         ({"prompt": "p", "tests": [{"stdin": "x", "stdout": " \n"}]}, ["does nothing"]),
-        ({"prompt": "p", "function": "f", "solution": 5, "tests": ["assert f(1)"]}, ["is no text"]),
+        ({"prompt": "p", "function": "f", "solution": 5, "tests": ["assert f(1)"]}, ["is not a text"]),
         ({"prompt": "p", "function": "f", "tests": [{"arguments": [DEEP], "result": 1}]}, ["nested more than"]),
         ({**MBPP, "test_list": ["assert ("]}, ["form mbpp", "SyntaxError"]),
         ({**MBPP, "code": "def other(): pass", "test_list": ["assert abs(-1) == 1"]}, ["which function"]),
         ({**HUMAN_EVAL, "test": "x = 1"}, ["form human_eval"]),
-        ({**LIVE, "private_test_cases": "eJxrYJl6"}, ["private_test_cases is no JSON", "not unpacked"]),
+        ({**LIVE, "private_test_cases": "eJxrYJl6"}, ["private_test_cases is not JSON", "not unpacked"]),
         ({**LEET, "metadata": "{}"}, ["which function"]),
     ],
     ids=lambda value: str(value)[:50],
@@ -166,7 +166,7 @@ def test_a_file_of_several_forms(tmp_path: Path) -> None:
     assert counts == {"rows": 6, "skipped": 1, "duplicates": 1}
     with pytest.raises(DataError, match=r"code\.jsonl:3: not a JSON object"):
         read(path, 0, 1)
-    with pytest.raises(MissingError, match="task.code.path: there is no file"):
+    with pytest.raises(MissingError, match="task.code.path: the file .* does not exist"):
         read(tmp_path / "none", 0, 1)
 
 

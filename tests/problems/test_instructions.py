@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.problems.instructions import CHECKS, NEEDS, fault
+from selfimprove.problems.instructions import CHECKS, NEEDS, objection
 
 CASES = [
     ("keywords:existence", {"keywords": ["Nile", "c++"]}, ["the NILE and C++"], ["the Nile", "c+ Nile"]),
@@ -47,7 +47,7 @@ CASES = [
     ("name", "values", "followed", "broken"), CASES, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_an_instruction_is_followed_or_not(name, values, followed, broken):
-    assert fault(name, values) == ""
+    assert objection(name, values) == ""
     assert [CHECKS[name](text, values) for text in followed] == [True] * len(followed)
     assert [CHECKS[name](text, values) for text in broken] == [False] * len(broken)
 
@@ -60,7 +60,7 @@ def test_every_instruction_has_a_case():
 @pytest.mark.parametrize(
     ("name", "values", "words"),
     [
-        ("language:response_language", {"language": "fr"}, "no check for 'language:response_language'"),
+        ("language:response_language", {"language": "fr"}, "no check exists for 'language:response_language'"),
         ("keywords:existence", {}, "without a usable keywords"),
         ("keywords:existence", {"keywords": "cat"}, "without a usable keywords"),
         ("keywords:existence", {"keywords": ["cat", ""]}, "without a usable keywords"),
@@ -74,7 +74,7 @@ def test_every_instruction_has_a_case():
     ],
 )
 def test_an_instruction_that_cannot_be_checked_says_why(name, values, words):
-    assert words in fault(name, values)
+    assert words in objection(name, values)
 
 
 @given(text=st.text('a*-,.<>[]"# \n\tP.S1', max_size=60))

@@ -53,7 +53,7 @@ def test_rounds_judged_by_another_score_are_drawn_by_it(tmp_path):
 
 
 def test_an_ending_that_is_no_picture_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match=r"a picture ends in .svg, .png, .pdf"):
+    with pytest.raises(RecipeError, match=r"use a name that ends in .svg, .png, .pdf"):
         plots.leaderboard(ROWS, tmp_path / "a.txt")
 
 

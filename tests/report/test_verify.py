@@ -35,7 +35,7 @@ def test_a_finished_run_is_fine_and_each_damage_is_named(finished: RunDir, tmp_p
     assert wrong(finished.root) == {}
     ledger = (finished.root / "ledger.jsonl").read_text()
     texts = {
-        "metrics.jsonl": ("metrics.jsonl", "", "not as the steps"),
+        "metrics.jsonl": ("metrics.jsonl", "", "differs from the steps"),
         "summary.json": ("summary.json", "{}", "damaged"),
         "ledger.jsonl": ("ledger.jsonl", ledger.rpartition("{")[0], "does not mention the sealed of round 1"),
         "environment.json": ("recipe and environment", "{}", "is damaged"),

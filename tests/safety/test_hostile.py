@@ -311,9 +311,9 @@ def test_a_template_may_refuse_a_role_and_use_the_usual_helpers() -> None:
     refusing = (
         "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages | tojson }}"
     )
-    assert template_worker.fault_of(refusing) == ""
-    assert template_worker.fault_of("{{ strftime_now('%d') }}{% for m in messages %}{% break %}{% endfor %}") == ""
-    assert "no way" in template_worker.fault_of("{{ raise_exception('no way') }}")
+    assert template_worker.objection(refusing) == ""
+    assert template_worker.objection("{{ strftime_now('%d') }}{% for m in messages %}{% break %}{% endfor %}") == ""
+    assert "no way" in template_worker.objection("{{ raise_exception('no way') }}")
 
 
 # ---- data ----------------------------------------------------------------------------------------------------------
@@ -332,8 +332,8 @@ DATA: dict[str, tuple[bytes, str]] = {
     "deep": (b"[" * 100_000, "not a JSON object"),
     "a long row": (b'{"prompt": "' + b"x" * 1_000_001 + b'"}', "a row of more than 1 MB"),
     "a long number": (b'{"prompt": "a", "answer": ' + b"9" * 5000 + b"}", "not a JSON object"),
-    "NaN": (b'{"prompt": "a", "answer": NaN}', "NaN is no JSON value"),
-    "a key twice": (b'{"prompt": "a", "answer": "1", "answer": "2"}', "key 'answer' stands there twice"),
+    "NaN": (b'{"prompt": "a", "answer": NaN}', "NaN is not a JSON value"),
+    "a key twice": (b'{"prompt": "a", "answer": "1", "answer": "2"}', "key 'answer' appears twice"),
     "escape sequences": (b"\x1b]52;c;eA==\x07", "not a JSON object"),
     "a secret file": (b"root:x:0:0:root:/root:/bin/bash", "not a JSON object"),
 }

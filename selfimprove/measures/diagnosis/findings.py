@@ -1,4 +1,4 @@
-"""All that a diagnosis found, of one model or of a run."""
+"""The findings of a diagnosis of one model or of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfimprove.measures.diagnosis.verdict import Change, Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What a diagnosis found; of a run the last model is the one that is judged."""
+    """The findings of a diagnosis; for a run, the verdicts are about its last model."""
 
     target: str
     task: str
@@ -19,7 +19,7 @@ class Findings:
     samples: int
     seed: int
     models: dict[str, Diagnosis]
-    """`model`; of a run `start`, `round N` before the last change, and `round N` now."""
+    """`model`; for a run `start`, `round N` before the last change, and `round N` now."""
     verdicts: list[Verdict]
     change: Change | None
     """From the start to now."""

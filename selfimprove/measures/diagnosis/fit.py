@@ -14,7 +14,7 @@ class Fit:
 
     ceiling: float
     error: float
-    """Standard error of the ceiling; infinite where the rounds do not determine it."""
+    """Standard error of the ceiling; infinite if the rounds do not determine it."""
     distance: float
     rate: float
     rounds: int
@@ -26,7 +26,7 @@ class Fit:
 
 
 def dynamics(values: Sequence[float], low: float = -math.inf, high: float = math.inf) -> Fit | None:
-    """Fit y(t) = ceiling + distance exp(-rate t) to rounds 0, 1, 2, ...; None where no fit is found.
+    """Fit y(t) = ceiling + distance exp(-rate t) to rounds 0, 1, 2, ...; None if no fit is found.
 
     Args:
         low: the least that the ceiling can be.

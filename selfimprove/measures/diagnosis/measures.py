@@ -1,4 +1,4 @@
-"""The measures: what is drawn for one prompt is a group, and all that is needed of a completion is a `Sample`.
+"""The measures of a diagnosis. The completions of one prompt form a group; each is reduced to a `Sample`.
 
 Errors are bootstrap standard errors over prompts, because completions of one prompt are not independent.
 """
@@ -275,7 +275,7 @@ def change(now: Diagnosis, then: Diagnosis, of: Callable[[Groups], list[float]])
 
 
 def of_audit(groups: Sequence[Sequence[Rollout]]) -> Diagnosis | None:
-    """The same from a run's audit: `score` is the reward, `info` has the task's `truth` and the `answer`.
+    """A diagnosis from a run's audit: `info` has the task's `truth` and the `answer`.
 
     None where there are too few prompts or samples to tell.
     """

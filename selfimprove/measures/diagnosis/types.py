@@ -1,4 +1,4 @@
-"""What a diagnosis holds: measures of one model's samples, each with its error."""
+"""The types of a diagnosis: measures of one model's samples, each with its error."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One completion, as far as a diagnosis looks at it."""
+    """One completion, reduced to what a diagnosis uses."""
 
     right: bool
     answer: str | None
-    """The final answer, or None where none can be read."""
+    """The final answer, or None if it cannot be read."""
     score: float | None = None
-    """Mean log-probability of a token, in nats; None where the engine gives none."""
+    """Mean log-probability of a token, in nats; None if the engine does not give it."""
     length: int = 0
     """Tokens."""
     truncated: bool = False
     reward: float | None = None
-    """The recipe's reward, where there is one."""
+    """The recipe's reward, or None."""
 
 
 Groups = Sequence[Sequence[Sample]]
@@ -30,7 +30,7 @@ Scores = Sequence[Sequence[float | None]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its bootstrap standard error, its 95 % percentile interval, and the prompts that speak to it."""
+    """A number with its bootstrap standard error, its 95 % percentile interval, and its number of prompts."""
 
     value: float
     error: float
@@ -52,7 +52,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Ladder:
-    """What k completions are worth by who chooses among them: chance, the model itself, or the reference answer."""
+    """Accuracy with k completions, chosen among by chance, by the model itself, or by the reference answer."""
 
     k: int
     single: Estimate
@@ -88,7 +88,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Score:
-    """What a score knows of right and wrong: one of the model's own, or the recipe's reward."""
+    """How well a score tells right from wrong: one of the model's own scores, or the recipe's reward."""
 
     name: str
     """`votes`, `logprob` or `reward`."""

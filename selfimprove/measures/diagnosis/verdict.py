@@ -14,7 +14,7 @@ from selfimprove.measures.diagnosis.types import Diagnosis, Estimate, Groups
 
 @dataclass(frozen=True)
 class Change:
-    """What happened between two models: `learning`, `sharpening`, `no gain`, or `loss`."""
+    """The change between two models: `learning`, `sharpening`, `no gain`, or `loss`."""
 
     word: str
     single: Estimate
@@ -30,7 +30,7 @@ class Verdict:
 
     name: str
     by: str
-    """The score that it is about, or nothing."""
+    """The score that it is about, or ""."""
     because: str
     advice: str
     numbers: dict[str, float]
@@ -42,7 +42,7 @@ class Verdict:
 def verdicts(
     now: Diagnosis, first: Diagnosis | None = None, previous: Diagnosis | None = None, fit: Fit | None = None
 ) -> list[Verdict]:
-    """What the measures say of a model, and with earlier rounds, of the loop.
+    """The verdicts on a model and, with earlier rounds, on the loop.
 
     Args:
         first: the model of round 0.
@@ -124,7 +124,7 @@ def _promises(now: Diagnosis) -> list[Verdict]:
 
 
 def _saturated(now: Diagnosis, previous: Diagnosis, fit: Fit | None) -> list[Verdict]:
-    """Nothing that any of the scores can bring in, two rounds in a row; or the fitted ceiling is reached."""
+    """SATURATED: no score has a gap left, two rounds in a row, or the fitted ceiling is reached."""
     rounds = [[s.gap.overall for s in diagnosis.scores if s.gap.overall is not None] for diagnosis in (now, previous)]
     left = [max((gap.value for gap in gaps), default=0.0) for gaps in rounds]
     reasons, numbers = list[str](), {"gap": left[0], "gap_before": left[1]}
@@ -143,7 +143,7 @@ def _saturated(now: Diagnosis, previous: Diagnosis, fit: Fit | None) -> list[Ver
 
 
 def _collapsing(now: Diagnosis, first: Diagnosis) -> list[Verdict]:
-    """The model agrees with itself more and more, and is right no more often."""
+    """COLLAPSING: the model agrees with itself more and more, but is not right more often."""
     k = min(now.samples, first.samples)
     accuracy, agreement = change(now, first, single_of), change(now, first, agreements)
     labelled = change(now, first, lambda groups: majority_of(groups, k))
@@ -177,7 +177,7 @@ def _collapsing(now: Diagnosis, first: Diagnosis) -> list[Verdict]:
 
 
 def _less_diverse(now: Diagnosis, first: Diagnosis) -> list[Verdict]:
-    """Fewer prompts can be solved in many tries than at the start."""
+    """DIVERSITY-LOSS: fewer prompts are solved in many tries than at the start."""
     between = compare(now, first)
     if not between.any.below(0):
         return []
@@ -193,7 +193,7 @@ def _less_diverse(now: Diagnosis, first: Diagnosis) -> list[Verdict]:
 
 
 def compare(now: Diagnosis, then: Diagnosis) -> Change:
-    """Learning solves what many tries did not solve before; sharpening only makes likely what some tries solved."""
+    """Learning solves prompts that many tries did not solve before; sharpening only makes known solutions likelier."""
     k = min(now.samples, then.samples)
     single, every = change(now, then, single_of), change(now, then, lambda groups: any_of(groups, k))
     if not single.above(0):
@@ -202,7 +202,7 @@ def compare(now: Diagnosis, then: Diagnosis) -> Change:
 
 
 def summary(now: Diagnosis, said: Sequence[Verdict], first: Diagnosis | None) -> dict[str, Any]:
-    """What a run keeps of a diagnosis: the largest k's ladder, the gaps, the verdicts, the change since `first`."""
+    """A diagnosis as a run stores it: the largest k's ladder, the gaps, the verdicts, the change since `first`."""
     rung = now.ladder
     return {
         "problems": now.problems,

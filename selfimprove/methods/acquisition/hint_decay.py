@@ -26,7 +26,7 @@ from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
-from selfimprove.text import begun, steps_of
+from selfimprove.text import prefilled, steps_of
 
 
 @register("hint_decay", paper="2508.07809")
@@ -61,7 +61,7 @@ class HintDecay(Acquisition):
                 best[rollout.prompt.id] = (rollout.prompt, steps)
         remove = context.round if self.remove is None else self.remove
         shown = [steps[: max(0, len(steps) - remove)] for _, steps in best.values()]
-        made = [begun(prompt, "".join(steps)) for (prompt, _), steps in zip(best.values(), shown, strict=True)]
+        made = [prefilled(prompt, "".join(steps)) for (prompt, _), steps in zip(best.values(), shown, strict=True)]
         context.log.metric("hint_decay/problems", len(made))
         context.log.metric("hint_decay/steps_shown", sum(map(len, shown)) / max(1, len(shown)))
         return [replace(prompt, source="") for prompt in made]

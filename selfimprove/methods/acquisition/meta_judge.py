@@ -32,7 +32,7 @@ from selfimprove.costs import Cost, Flow, Given
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
-from selfimprove.text import beside, spoken
+from selfimprove.text import beside, quoted
 
 Battle = tuple[int, int, bool]
 """The judgement that was shown first, the other one, and whether the first won."""
@@ -81,12 +81,12 @@ class MetaJudge(Acquisition):
         judged = dict(zip(attempts, context.policy.sample(asked, self.samples, sampling), strict=True))
         hardest: dict[str, tuple[float, tuple[str, str]]] = {}
         for place, replies in judged.items():
-            verdicts = [mark for reply in replies if (mark := context.roles.verdict(reply.text)) is not None]
+            verdicts = [mark for reply in replies if (mark := context.roles.read_judgement(reply.text)) is not None]
             spread = pvariance(verdicts) if len(verdicts) > 1 else 0.0
             if spread > hardest.get(place[0], (0.0, place))[0]:
                 hardest[place[0]] = (spread, place)
         fights = {
-            place: list({r.text: r for r in judged[place] if context.roles.verdict(r.text) is not None}.values())
+            place: list({r.text: r for r in judged[place] if context.roles.read_judgement(r.text) is not None}.values())
             for _, place in hardest.values()
         }
         battles = self._battles({place: (attempts[place], own) for place, own in fights.items()}, context)
@@ -113,7 +113,7 @@ class MetaJudge(Acquisition):
         words = beside(__name__, "meta_judge.txt")
         asked: list[tuple[tuple[str, str], int, int, Prompt]] = []
         for place, (attempt, own) in fights.items():
-            problem = spoken(attempt.prompt.prompt)
+            problem = quoted(attempt.prompt.prompt)
             for i, j in itertools.permutations(range(len(own)), 2):
                 said = words.format(problem=problem, attempt=attempt.text, first=own[i].text, second=own[j].text)
                 question = Prompt(prompt=[{"role": "user", "content": said}], key=attempt.prompt.key)

@@ -39,7 +39,7 @@ from selfimprove.measures.votes import agreement
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
-from selfimprove.text import beside, spoken
+from selfimprove.text import beside, quoted
 
 _GRADE = re.compile(r"score\W{1,5}(10|[1-9])(?![\d.]\d)", re.IGNORECASE)
 
@@ -187,7 +187,7 @@ class Propose(Acquisition):
     def _grades(self, problems: Sequence[Prompt], context: Context) -> dict[str, float]:
         """What the model thinks of each problem as a problem, in [0, 1], by key."""
         words = beside(__name__, "propose_grade.txt")
-        said = [words.replace("{problem}", spoken(problem.prompt)) for problem in problems]
+        said = [words.replace("{problem}", quoted(problem.prompt)) for problem in problems]
         asked = [Prompt(prompt=[{"role": "user", "content": text}]) for text in said]
         replies = [_GRADE.findall(reply.text) for [reply] in context.policy.sample(asked, 1, GREEDY)]
         grades = {p.key: int(found[-1]) / 10 if found else 0.0 for p, found in zip(problems, replies, strict=True)}

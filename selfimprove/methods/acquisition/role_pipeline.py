@@ -76,7 +76,7 @@ class RolePipeline(Acquisition):
             for r in solved
         ]
         critics = [reply for [reply] in context.policy.sample(asked, 1, sampling)]
-        doubted = [i for i, reply in enumerate(critics) if (context.roles.verdict(reply.text) or 0.0) <= 0.5]
+        doubted = [i for i, reply in enumerate(critics) if (context.roles.read_judgement(reply.text) or 0.0) <= 0.5]
         shown = [
             replace(r.prompt, prompt=context.roles.refine(r.prompt, r.text), info=_noted(r, "refine"))
             for r in (solved[i] for i in doubted)

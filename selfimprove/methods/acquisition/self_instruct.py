@@ -29,7 +29,7 @@ from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record
 from selfimprove.registry import register
-from selfimprove.text import spoken
+from selfimprove.text import quoted
 
 
 @register("self_instruct", paper="2212.10560")
@@ -104,7 +104,7 @@ class SelfInstruct(Acquisition):
 
 
 def _words(prompt: Prompt) -> list[str]:
-    return spoken(prompt.prompt).casefold().split()
+    return quoted(prompt.prompt).casefold().split()
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:

@@ -29,7 +29,7 @@ from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Message, Prompt, Record, Rollout
 from selfimprove.registry import register
-from selfimprove.text import beside, spoken
+from selfimprove.text import beside, quoted
 
 PICK = "Choose two or three of these that help with the problem below."
 ADAPT = "Say in a sentence or two what this means for the problem below."
@@ -108,7 +108,7 @@ def _guidelines() -> list[str]:
 
 def _asked(prompt: Prompt, words: str, given: str) -> Prompt:
     """A request about a problem, without what the task says of its final answer."""
-    text = ASK.format(words=words, given=given.strip(), problem=spoken(prompt.prompt))
+    text = ASK.format(words=words, given=given.strip(), problem=quoted(prompt.prompt))
     return replace(prompt, prompt=[{"role": "user", "content": text}], answer=None)
 
 

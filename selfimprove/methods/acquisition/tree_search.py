@@ -33,7 +33,7 @@ from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
-from selfimprove.text import begun, steps_of
+from selfimprove.text import prefilled, steps_of
 
 
 @dataclass
@@ -114,7 +114,7 @@ class TreeSearch(Acquisition):
             leaves = [(i, leaf) for i in short if (leaf := trees[i].leaf(self.explore)) is not None]
             if not leaves:
                 break
-            asked = [begun(records[i], leaf.text) for i, leaf in leaves]
+            asked = [prefilled(records[i], leaf.text) for i, leaf in leaves]
             drawn = context.policy.sample(asked, self.samples, Sampling(temperature=self.temperature))
             whole = [
                 self._whole(end, records[i], leaf)

@@ -65,7 +65,7 @@ class VerifyThenRevise(Acquisition):
             for r in attempts
         ]
         judged = self._draw(asked, attempts, context)  # without a reference: the task's rule does not mark verdicts
-        said = [context.roles.verdict(reply.text) for reply in judged]
+        said = [context.roles.read_judgement(reply.text) for reply in judged]
         verdicts = [
             replace(reply, reward=float(word is not None and (word > 0.5) == ((one.reward or 0.0) > self.threshold)))
             for reply, word, one in zip(judged, said, attempts, strict=True)

@@ -33,7 +33,7 @@ from selfimprove.measures.statistics import mean, proportion
 from selfimprove.records import Checkpoint, Prompt, Report
 from selfimprove.registry import register
 from selfimprove.rounds import Exam
-from selfimprove.text import beside, spoken
+from selfimprove.text import beside, quoted
 
 
 @register("win_rate", paper="2306.05685")
@@ -104,5 +104,5 @@ def _or_tie(word: float | None) -> float:
 
 def _question(prompt: Prompt, first: str, second: str) -> Prompt:
     words = beside(__name__, "win_rate.txt")
-    said = words.format(problem=spoken(prompt.prompt), first=first, second=second)
+    said = words.format(problem=quoted(prompt.prompt), first=first, second=second)
     return Prompt(prompt=[{"role": "user", "content": said}], key=prompt.key)

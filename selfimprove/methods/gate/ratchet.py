@@ -79,7 +79,7 @@ class Ratchet(Gate):
         grave = dict.fromkeys([*(alert.alarm for alert in alerts if alert.level >= 2), *fallen])
         undecided = delta.value >= 0 and delta.high >= self.delta_min
         verdict = "rollback" if grave else "accept" if accepted else "hold" if undecided else "reject"
-        told = [first.reason, _told(candidate, incumbent, "", self.provisional_alpha)]
+        told = [first.reason, _told(candidate, incumbent, "candidate over model on trial: ", self.provisional_alpha)]
         told += [f"vetoed by {', '.join(grave)}"] if grave else []
         n = len(champion.scores)
         statistics = {
@@ -111,7 +111,7 @@ class Ratchet(Gate):
         statistics |= {"incumbent": {"b": pair[0], "c": pair[1], "p": mcnemar(*pair)}}
         statistics |= {"unproven": unproven} if certified else {}
         statistics |= {"fallen": fallen} if fallen else {}
-        reason = _told(incumbent, champion, "incumbent over champion: ", level)
+        reason = _told(incumbent, champion, "model on trial over champion: ", level)
         reason += f", but lost {', '.join(fallen)}" if fallen else ""
         return Decision(
             verdict="hold" if certified else verdict, certified=certified, reason=reason, statistics=statistics

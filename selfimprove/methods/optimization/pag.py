@@ -69,7 +69,7 @@ class Pag(training.Clipped, Optimization):
         both = list(zip(problems, texts, strict=True))
         asked = [replace(problem, prompt=context.roles.judge(problem, text), answer=None) for problem, text in both]
         judged = live.draw(asked)
-        said = [context.roles.verdict(turn.rollout.text) for turn in judged]
+        said = [context.roles.read_judgement(turn.rollout.text) for turn in judged]
         verdicts = [
             _earned(turn, self.true(word, one.reward), "judge")
             for turn, word, one in zip(judged, said, attempts, strict=True)

@@ -28,7 +28,7 @@ from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Judging, Sampling
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
-from selfimprove.text import beside, spoken
+from selfimprove.text import beside, quoted
 
 _POINTS = re.compile(r"score\W{1,5}([0-5])(?![\d.])", re.IGNORECASE)
 
@@ -70,12 +70,12 @@ class Judge(Judging):
         messages = context.roles.judge(rollout.prompt, rollout.text)
         if self.scale == "points":
             words = beside(__name__, "judge_points.txt")
-            said = words.format(problem=spoken(rollout.prompt.prompt), attempt=rollout.text)
+            said = words.format(problem=quoted(rollout.prompt.prompt), attempt=rollout.text)
             messages = [{"role": "user", "content": said}]
         return Prompt(prompt=messages, key=rollout.prompt.key)
 
     def _read(self, text: str, context: Context) -> float | None:
         if self.scale == "verdict":
-            return context.roles.verdict(text)
+            return context.roles.read_judgement(text)
         points = _POINTS.findall(text)
         return int(points[-1]) / 5 if points else None

@@ -27,7 +27,7 @@ from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward, Sampling
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
-from selfimprove.text import begun, steps_of
+from selfimprove.text import prefilled, steps_of
 
 
 @register("math_shepherd", paper="2312.08935")
@@ -68,7 +68,7 @@ class MathShepherd(Reward):
         for rollout in known:
             for text in self._begins(rollout):
                 begins[rollout.prompt.id, text] = rollout.prompt
-        asked = [begun(prompt, text) for (_, text), prompt in begins.items()]
+        asked = [prefilled(prompt, text) for (_, text), prompt in begins.items()]
         drawn = context.policy.sample(asked, self.samples, Sampling(temperature=self.temperature)) if asked else []
         values = {
             place: self._value([context.verify(prompt, place[1] + end.text) or 0.0 for end in ends])

@@ -61,7 +61,7 @@ def _endings(reply: Rollout, context: Context) -> tuple[Rollout, Rollout] | None
     if not mark:
         return None
     texts = [mark[1] + letter + reply.text[mark.end() :] for letter in ("y", "n")]
-    if [context.roles.verdict(text) for text in texts] != [1.0, 0.0]:
+    if [context.roles.read_judgement(text) for text in texts] != [1.0, 0.0]:
         return None
     yes, no = (replace(reply, completion=[{"role": "assistant", "content": text}], logprobs=None) for text in texts)
     return yes, no

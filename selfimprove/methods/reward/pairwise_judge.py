@@ -29,7 +29,7 @@ from selfimprove.interfaces import Context, Judging, Sampling
 from selfimprove.measures.judge_reliability import preferred
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
-from selfimprove.text import beside, spoken
+from selfimprove.text import beside, quoted
 
 Battle = tuple[str, str, str]
 """Id of the problem, the text shown first and the one shown second."""
@@ -81,7 +81,7 @@ class PairwiseJudge(Judging):
 
 def _question(prompt: Prompt, first: str, second: str) -> Prompt:
     words = beside(__name__, "pairwise_judge.txt")
-    said = words.format(problem=spoken(prompt.prompt), first=first, second=second)
+    said = words.format(problem=quoted(prompt.prompt), first=first, second=second)
     return Prompt(prompt=[{"role": "user", "content": said}], key=prompt.key)
 
 

@@ -192,7 +192,7 @@ class _Roles:
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         raise _missing("refine")
 
-    def verdict(self, text: str) -> float | None:
+    def read_judgement(self, text: str) -> float | None:
         raise _missing("judge")
 
     def read_proposal(self, text: str) -> Prompt | None:

@@ -105,14 +105,16 @@ def _checked(path: Path, stamp: int, skip_bad: int, shown: int, limits: Limits) 
     found, counts = read(path, skip_bad, shown)
     sandbox, kept = shared(limits), list[Problem]()
     with ThreadPoolExecutor(sandbox.workers) as threads:
-        for problem, (checks, fault) in zip(found, threads.map(lambda one: _settled(sandbox, one), found), strict=True):
-            counts["skipped"] += bool(fault)
-            if fault and counts["skipped"] > skip_bad:
+        for problem, (checks, reason) in zip(
+            found, threads.map(lambda one: _settled(sandbox, one), found), strict=True
+        ):
+            counts["skipped"] += bool(reason)
+            if reason and counts["skipped"] > skip_bad:
                 raise DataError(
-                    f"{path}:{problem.line}: {fault}. Mend the row, or allow more with task.code.skip_bad="
+                    f"{path}:{problem.line}: {reason}. Mend the row, or allow more with task.code.skip_bad="
                     f"{counts['skipped']}"
                 )
-            if not fault:
+            if not reason:
                 kept.append(replace(problem, checks=checks))
     if not kept:
         raise DataError(f"task.code.path: {path} has no problem with tests that its own solution passes")

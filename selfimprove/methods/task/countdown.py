@@ -177,7 +177,7 @@ class _Roles:
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return _user(f"R:{prompt.key}|{attempt}|")
 
-    def verdict(self, text: str) -> float | None:
+    def read_judgement(self, text: str) -> float | None:
         return {"#y": 1.0, "#n": 0.0}.get(text[-2:])
 
     def read_proposal(self, text: str) -> Prompt | None:

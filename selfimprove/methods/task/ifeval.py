@@ -21,7 +21,7 @@ from typing import Any
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Roles
 from selfimprove.problems.hub_rows import pick
-from selfimprove.problems.instructions import CHECKS, fault
+from selfimprove.problems.instructions import CHECKS, objection
 from selfimprove.problems.jsonl_rows import messages_of
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published, source_of
 from selfimprove.records import Message, Prompt
@@ -63,12 +63,12 @@ class Ifeval(Published):
         kept = [
             replace(problem, answer=None, info={**problem.info, "instructions": instructions})
             for problem, instructions in zip(problems, asked, strict=True)
-            if instructions and not any(fault(name, values) for name, values in instructions)
+            if instructions and not any(objection(name, values) for name, values in instructions)
         ]
         self.counts = {"rows": len(problems), "left_out": len(problems) - len(kept)}
         if not kept:
             [name, values] = next((pair for pairs in asked for pair in pairs), ["", {}])
-            why = fault(name, values) or "none has an instruction"
+            why = objection(name, values) or "none has an instruction"
             raise DataError(f"{source_of(self)}: no prompt can be checked: {why}")
         return kept
 

@@ -31,7 +31,7 @@ from typing import Any
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import Roles, Task
 from selfimprove.problems import splits
-from selfimprove.problems.answers import final_answer, verdict
+from selfimprove.problems.answers import final_answer, judgement
 from selfimprove.problems.problem_set import worded
 from selfimprove.problems.splits import canonical, split_of
 from selfimprove.records import Message, Prompt, digest
@@ -194,8 +194,8 @@ class _Roles:
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return self.solve(_words("refine", prompt, attempt=attempt))
 
-    def verdict(self, text: str) -> float | None:
-        return verdict(text)
+    def read_judgement(self, text: str) -> float | None:
+        return judgement(text)
 
     def read_proposal(self, text: str) -> Prompt | None:
         problem = text.strip()

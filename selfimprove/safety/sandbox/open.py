@@ -32,12 +32,12 @@ def open_sandbox(limits: Limits = Limits(), workers: int | None = None, tier: st
         sandbox = Sandbox(name, limits, count)
         try:
             sandbox.start()
-            if not (fault := selftest.fault(sandbox)):
+            if not (failure := selftest.failure(sandbox)):
                 return sandbox
         except JailLost as error:
-            fault = str(error)
+            failure = str(error)
         sandbox.close()
-        reasons.append(f"tier {name}: {fault}")
+        reasons.append(f"tier {name}: {failure}")
     raise EngineError(
         f"no sandbox for programs holds on this machine ({'; '.join(reasons)}). Needed: Linux 5.13 or newer with "
         "Landlock and seccomp; in a container, a profile that allows them. See docs/sandbox.md"

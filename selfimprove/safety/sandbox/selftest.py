@@ -18,7 +18,7 @@ SOURCE = Path(__file__).with_name("attacks.py")
 """The attacks, as a program."""
 
 
-def fault(sandbox: Sandbox) -> str:
+def failure(sandbox: Sandbox) -> str:
     """What is wrong with a sandbox that has just been started; "" where every attack is refused.
 
     Raises:

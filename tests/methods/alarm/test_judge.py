@@ -57,7 +57,7 @@ def test_a_judge_that_selects_nothing_or_is_trusted_is_shown(evidence: Callable)
 
 def test_too_few_labelled_attempts_veto_nobody(evidence: Callable) -> None:
     [found] = Judge().check(evidence(judged(1.0, 1.0, n=15)))
-    assert found.level == 1 and "too few to tell" in found.text
+    assert found.level == 1 and "are too few" in found.text
 
 
 @pytest.mark.parametrize(("high", "levels"), [(-0.03, [1]), (-0.01, []), (0.05, [])])

@@ -20,7 +20,7 @@ from selfimprove.methods.engine.openai import OpenAI
 from selfimprove.records import Checkpoint
 from selfimprove.store import journal
 from selfimprove.store.journal import Journal
-from selfimprove.text import begun
+from selfimprove.text import prefilled
 
 HERE = Checkpoint(path="unused")
 KEY = "sk-of-the-test-5c1d"
@@ -155,7 +155,7 @@ def test_plain_completions_join_the_messages(stub, engine, ask, quiet_log):
 
 
 def test_an_answer_that_has_begun_is_gone_on_with_or_refused_before_anything_is_asked(stub, engine, ask, quiet_log):
-    prompts = [ask("3+5="), begun(ask("1+2="), "1+2=3;")]
+    prompts = [ask("3+5="), prefilled(ask("1+2="), "1+2=3;")]
     with pytest.raises(
         EngineError, match=r"openai\.continue_final_message=true for a server of vLLM or SGLang"
     ) as error:

@@ -60,7 +60,7 @@ class Letters:
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return [{"role": "user", "content": f"refine {prompt.key}"}]
 
-    def verdict(self, text: str) -> float | None:
+    def read_judgement(self, text: str) -> float | None:
         return float("e" in text) if self.says else None
 
 

@@ -28,7 +28,7 @@ def court(make_context: Callable, make_engine: Callable) -> Callable:
     return lambda answers, **changes: make_context(make_engine(answers, "lost"), **changes)
 
 
-def test_the_verdict_of_each_attempt(court: Callable, make_rollout: Callable) -> None:
+def test_the_judgement_of_each_attempt(court: Callable, make_rollout: Callable) -> None:
     context = court({asked(GOOD): {"3+5=8:8y;8+8=6:6y#y": 1}, asked(BAD): {"3+5=9:8n;9+8=7:7y#n": 1}})
     groups = [[make_rollout(GOOD), make_rollout(BAD), make_rollout("no idea")], [], [make_rollout(BAD)]]
     assert Judge().rate(groups, context) == [[1.0, 0.0, None], [], [0.0]]
@@ -81,16 +81,16 @@ def test_a_task_without_a_judge_is_refused(court: Callable, make_rollout: Callab
     with pytest.raises(RecipeError, match="task addition has no role 'judge'"):
         Judge().rate([[make_rollout(GOOD)]], context)
     with pytest.raises(RecipeError, match="task addition has no role 'judge'"):
-        Addition().roles().verdict("#y")
+        Addition().roles().read_judgement("#y")
 
 
-# ---- reading verdicts --------------------------------------------------------------------------------------------
+# ---- reading judgements ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("reply", "verdict"),
     [("3+5=8:8y#y", 1.0), ("#n", 0.0), ("3+5=8:8y", None), ("#y#n", 0.0), ("#y ", None), ("#x", None), ("", None)],
 )
-def test_the_verdict_of_chain_sums(reply: str, verdict: float | None) -> None:
-    assert ChainSums().roles().verdict(reply) == verdict
+def test_the_judgement_of_chain_sums(reply: str, verdict: float | None) -> None:
+    assert ChainSums().roles().read_judgement(reply) == verdict
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,15 @@ def test_the_verdict_of_chain_sums(reply: str, verdict: float | None) -> None:
         ("", None),
     ],
 )
-def test_the_verdict_of_an_instructed_model(reply: str, verdict: float | None) -> None:
-    assert text.verdict(reply) == verdict
+def test_the_judgement_of_an_instructed_model(reply: str, verdict: float | None) -> None:
+    assert text.judgement(reply) == verdict
 
 
-def test_the_instruction_asks_for_the_verdict_that_is_read(tmp_path: Path, make_prompt: Callable) -> None:
+def test_the_instruction_asks_for_the_judgement_that_is_read(tmp_path: Path, make_prompt: Callable) -> None:
     roles = JsonlTask(path=str(tmp_path / "unread")).roles()
     said = roles.judge(make_prompt(), "8")[-1]["content"]
-    assert roles.verdict(said) is None  # an echo of the question is no verdict
-    assert [roles.verdict(f"Checked.\n{word}") for word in ("#y", "#n") if word in said] == [1.0, 0.0]
+    assert roles.read_judgement(said) is None  # an echo of the question is not a judgement
+    assert [roles.read_judgement(f"Checked.\n{word}") for word in ("#y", "#n") if word in said] == [1.0, 0.0]
 
 
 # ---- five points -------------------------------------------------------------------------------------------------

@@ -88,14 +88,14 @@ def test_the_tiny_model_goes_on_behind_a_beginning(tmp_path: Any, quiet_log: Any
     from selfimprove.methods.engine.transformers import Transformers
     from selfimprove.methods.model.tiny import Tiny
     from selfimprove.methods.task.chain_sums import ChainSums
-    from selfimprove.text import begun
+    from selfimprove.text import prefilled
 
     task, engine = ChainSums(gap_share=0.0, min_length=2, max_length=3), Transformers(max_completion_length=24)
     model: Checkpoint = Tiny(max_steps=300, target_accuracy=0.9).build(task, engine, tmp_path, 0, quiet_log)
     problems = [p for p in task.problems("train", 60, 1) if p.info["level"] == 3][:20]
     digits = [[int(digit) for digit in problem.key.split("+")] for problem in problems]
     firsts = [f"{a}+{b}={(a + b) % 10};" for a, b, _ in digits]
-    asked = [begun(problem, first) for problem, first in zip(problems, firsts, strict=True)]
+    asked = [prefilled(problem, first) for problem, first in zip(problems, firsts, strict=True)]
     drawn = engine.sample(model, asked, 1, Sampling(temperature=0.0), 0, quiet_log)
     begins = [f"{(a + b) % 10}+{c}=" for a, b, c in digits]
     assert sum(end.text.startswith(begin) for [end], begin in zip(drawn, begins, strict=True)) >= 15

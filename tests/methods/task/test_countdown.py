@@ -167,8 +167,8 @@ def test_demonstrations_are_of_training_problems_and_right(role: str) -> None:
             assert example.text == example.prompt.key and roles.read_proposal(example.text)
         elif role == "judge":
             attempt = example.prompt.prompt[-1]["content"].split("|")[1]
-            assert roles.verdict(example.text) == task.verify(problem(example.prompt.key), attempt)
-            verdicts[roles.verdict(example.text)] += 1
+            assert roles.read_judgement(example.text) == task.verify(problem(example.prompt.key), attempt)
+            verdicts[roles.read_judgement(example.text)] += 1
         else:
             assert task.verify(problem(example.prompt.key), example.text) == 1.0
     assert role != "judge" or min(verdicts[0.0], verdicts[1.0]) > 50
@@ -198,7 +198,7 @@ def test_the_words_of_the_roles() -> None:
     roles, prompt = Countdown().roles(), problem("3,5,8=16")
     asked = (roles.hint(prompt, "3+5+8"), roles.judge(prompt, "#1"), roles.refine(prompt, "#1"), roles.propose(3))
     assert [m[-1]["content"] for m in asked] == ["H:3+5+8|3,5,8=16|", "J:3,5,8=16|#1|", "R:3,5,8=16|#1|", "P:3|"]
-    assert [roles.verdict(text) for text in ("16,16#y", "16,9#n", "16")] == [1.0, 0.0, None]
+    assert [roles.read_judgement(text) for text in ("16,16#y", "16,9#n", "16")] == [1.0, 0.0, None]
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_named_columns_come_before_those_that_would_be_found():
             ["'questoin'", "Did you mean 'question'?", "question, answer"],
         ),
         ({"question": "a", "answer": "b"}, (None, "anwser"), ["'anwser'", "Did you mean 'answer'?"]),
-        ({"messages": [REPLY]}, (None, None), ["nothing that was asked"]),
+        ({"messages": [REPLY]}, (None, None), ["but no question"]),
         ({"conversations": [{"from": "humon", "value": "a"}]}, (None, None), ["'humon'", "Did you mean 'human'?"]),
         ({"prompt": 7, "answer": "b"}, (None, None), ["must be a text"]),
         ({"prompt": " ", "answer": "b"}, (None, None), ["is empty"]),
@@ -174,9 +174,9 @@ def test_references_that_the_verifier_cannot_read_stop_before_the_run(tmp_path):
 
 
 def test_what_is_not_there_or_no_table_is_said_in_one_line(tmp_path):
-    assert "no file or folder" in complaint(MissingError, Hub(path=str(tmp_path / "none.jsonl")))
-    assert "no file or folder" in complaint(MissingError, Hub(path="data/none.csv"))
-    assert "no file or folder" in complaint(MissingError, Hub(path="json"))
+    assert "does not exist" in complaint(MissingError, Hub(path=str(tmp_path / "none.jsonl")))
+    assert "does not exist" in complaint(MissingError, Hub(path="data/none.csv"))
+    assert "does not exist" in complaint(MissingError, Hub(path="json"))
     (tmp_path / "a.txt").write_text("x\n")
     assert ".parquet" in complaint(DataError, Hub(path=str(tmp_path / "a.txt")))
     (tmp_path / "empty").mkdir()

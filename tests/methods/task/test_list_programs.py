@@ -143,9 +143,9 @@ def test_demonstrations_are_of_training_problems_and_right(role: str) -> None:
         if role == "propose":
             assert example.text == example.prompt.key and roles.read_proposal(example.text)
         elif role == "judge":
-            verdicts[roles.verdict(example.text)] += 1
+            verdicts[roles.read_judgement(example.text)] += 1
             marked = task.verify(task._prompt(example.prompt.key), words.rstrip("|").rpartition("|")[2])
-            assert roles.verdict(example.text) == marked
+            assert roles.read_judgement(example.text) == marked
         else:
             assert task.verify(task._prompt(example.prompt.key), example.text) == 1.0
     assert role != "judge" or min(verdicts[0.0], verdicts[1.0]) > 20

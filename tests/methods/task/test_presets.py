@@ -136,7 +136,7 @@ def test_ifeval_takes_all_instructions_of_a_prompt(opened):
     assert kept.prompt[0]["content"] == row["prompt"] and kept.answer is None
     assert task.counts == {"rows": 2, "left_out": 1}
     assert task.verify(Prompt(prompt=[]), "x") is None
-    with pytest.raises(DataError, match="no prompt can be checked: there is no check for 'language:response_language'"):
+    with pytest.raises(DataError, match="no prompt can be checked: no check exists for 'language:response_language'"):
         every(opened("ifeval", [other]))
     with pytest.raises(DataError, match="lists of equal length"):
         every(opened("ifeval", [{**row, "kwargs": [{}]}]))
