@@ -20,6 +20,7 @@ from selfimprove.inference.metered import Metered
 from selfimprove.interfaces import Context, Engine, Log, Policy, Remote
 from selfimprove.loop import stages
 from selfimprove.loop.carried import Carried, Gathered
+from selfimprove.loop.given import policy_of
 from selfimprove.loop.origin import began, changes
 from selfimprove.loop.step_files import read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
@@ -203,18 +204,16 @@ class Stored:
     def policy(self, maker: int, number: int, seed: int, log: Log) -> Policy:
         """The policy that round `maker` made, as it is used in round `number`."""
         current = self.at(number)[0]
-        learned = self.learned(maker)
-        return Policy(
-            checkpoint=self.checkpoint(maker),
+        return policy_of(
+            current,
+            self.checkpoint(maker),
+            seed,
+            log,
+            self.learned(maker),
             engine=self._kept("engine", self.recipe.the("engine")),
             copies=None if isinstance(self.recipe.the("engine"), Remote) else self.copies,
             helpers={role: self._kept(role, engine) for role, engine in self.recipe.helpers.items()},
-            chain=tuple(current.refinement.values()),
-            states=tuple(learned.get(name, {}) for name in current.refinement),
             desk=Sessions(current.the("task"), partial(self._rated, current)),
-            answer_of=current.the("task").answer_of,
-            seed=seed,
-            log=log,
         )
 
     def learned(self, maker: int) -> dict[str, dict[str, Any]]:

@@ -20,8 +20,8 @@ from selfimprove.logs import MetricLog
 from selfimprove.loop import controls, lineage, start_model
 from selfimprove.loop import examination as layer
 from selfimprove.loop.examination import Counts
+from selfimprove.loop.given import context_of
 from selfimprove.loop.history import Stored
-from selfimprove.loop.reward_sum import rate
 from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.measures import judge_reliability
 from selfimprove.problems.splits import split_of
@@ -51,32 +51,18 @@ def deterministic() -> None:
 
 def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> Context:
     """What the methods of a step are handed."""
-    current = stored.at(number)[0]
-    task = current.the("task")
-    seed = stored.seed(number, stage)
     before = stored.folder.step(number - 1, stage)
-
-    def problems(n: int | None, of_round: int) -> list[Prompt]:
-        return task.problems("train", n, stored.seed("train", of_round))
-
-    def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return rate(rollouts, current, made)
-
-    made = Context(
-        round=number,
+    made = context_of(
+        stored.at(number)[0],
+        stored.policy(stored.standing(number).incumbent, number, stored.seed(number, stage), log),
+        stored.checkpoint(0),
+        number=number,
         rounds=stored.recipe.rounds,
-        seed=seed,
+        seed=stored.seed(number, stage),
+        train_seed=lambda of_round: stored.seed("train", of_round),
+        selection_seed=stored.seed("selection"),
         folder=folder,
         previous=before if before.exists() else None,
-        policy=stored.policy(stored.standing(number).incumbent, number, seed, log),
-        start=stored.checkpoint(0),
-        problems=problems,
-        selection=lambda n: task.problems("selection", n, stored.seed("selection")),
-        variants=lambda problem, n: task.variants(problem, "same", n, seed),
-        verify=task.verify,
-        answer_of=task.answer_of,
-        roles=task.roles(),
-        reward=reward,
         log=log,
     )
     stored.given = made

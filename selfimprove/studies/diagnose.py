@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfimprove.errors import DataError, MissingError, RecipeError
-from selfimprove.inference.desk import Sessions
-from selfimprove.interfaces import GREEDY, Context, Log, Policy
+from selfimprove.interfaces import GREEDY, Log
 from selfimprove.logs import MetricLog
-from selfimprove.loop import reward_sum, start_model, steps
+from selfimprove.loop import start_model, steps
+from selfimprove.loop.given import context_of, policy_of
 from selfimprove.loop.history import Stored
 from selfimprove.measures.diagnosis import (
     Diagnosis,
@@ -141,31 +141,18 @@ def _sampled(
 ) -> Diagnosis:
     """Draw, reward and mark completions of one model; every model gets the same seed."""
     task = recipe.the("task")
-    policy = Policy(
-        checkpoint=checkpoint,
-        engine=recipe.the("engine"),
-        chain=tuple(recipe.refinement.values()),
-        states=tuple({} for _ in recipe.refinement),
-        desk=Sessions(task),
-        answer_of=task.answer_of,
-        seed=recipe.seed,
-        log=log,
-    )
-    given = Context(
-        round=1,
+    policy = policy_of(recipe, checkpoint, recipe.seed, log)
+    given = context_of(
+        recipe,
+        policy,
+        checkpoint,
+        number=1,
         rounds=recipe.rounds,
         seed=recipe.seed,
+        train_seed=lambda number: number,
+        selection_seed=recipe.seed,
         folder=scratch,
         previous=None,
-        policy=policy,
-        start=checkpoint,
-        problems=lambda n, number: task.problems("train", n, number),
-        selection=lambda n: task.problems("selection", n, recipe.seed),
-        variants=lambda problem, n: task.variants(problem, "same", n, recipe.seed),
-        verify=task.verify,
-        answer_of=task.answer_of,
-        roles=task.roles(),
-        reward=lambda rollouts: reward_sum.rate(rollouts, recipe, given),
         log=log,
     )
     drawn, size = policy.sample(asked, samples), _group_size(recipe, samples)

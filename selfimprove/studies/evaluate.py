@@ -10,8 +10,8 @@ from typing import Any
 
 from selfimprove import registry
 from selfimprove.errors import DataError, MissingError, StorageError
-from selfimprove.inference.desk import Sessions
-from selfimprove.interfaces import Log, Policy
+from selfimprove.interfaces import Log
+from selfimprove.loop.given import policy_of
 from selfimprove.loop.history import Stored
 from selfimprove.recipe import compose
 from selfimprove.recipe.schema import Recipe, Settings
@@ -51,16 +51,7 @@ def examine(
     if out is not None:
         _make(out)  # first, so that a mistake in the name costs nothing
     exam = _exam(recipe)
-    policy = Policy(
-        checkpoint=Checkpoint(path=str(model.resolve())),
-        engine=recipe.the("engine"),
-        chain=tuple(recipe.refinement.values()),
-        states=tuple({} for _ in recipe.refinement),
-        desk=Sessions(recipe.the("task")),
-        answer_of=recipe.the("task").answer_of,
-        seed=recipe.seed,
-        log=log,
-    )
+    policy = policy_of(recipe, Checkpoint(path=str(model.resolve())), recipe.seed, log)
     began = time.time()
     reports = [evaluation.evaluate(policy, exam) for evaluation in recipe.evaluation.values()]
     if out is not None:

@@ -13,7 +13,7 @@ import pytest
 from selfimprove.inference.desk import Sessions
 from selfimprove.interfaces import Ask, Engine, Policy
 from selfimprove.methods.task.chain_sums import ChainSums
-from selfimprove.records import Checkpoint, Message, Rollout
+from selfimprove.records import Message, Rollout
 
 Rule = Callable[[Sequence[Message]], Mapping[str, float]]
 
@@ -86,20 +86,12 @@ def power() -> type[Exception]:
 
 
 @pytest.fixture
-def chained(quiet_log: Any) -> Callable[..., Policy]:
+def chained(make_policy: Callable[..., Policy], quiet_log: Any) -> Callable[..., Policy]:
     """`chained(engine, method, ..., budget=...)`: a policy with a chain of refinements."""
 
     def make(engine: Engine, *chain: Any, seed: int = 0, task: Any = None, **desk: Any) -> Policy:
         task = task or ChainSums()
-        return Policy(
-            checkpoint=Checkpoint(path="nowhere"),
-            engine=engine,
-            chain=chain,
-            states=tuple({} for _ in chain),
-            desk=Sessions(task, **desk),
-            answer_of=task.answer_of,
-            seed=seed,
-            log=quiet_log,
-        )
+        serving = Sessions(task, **desk)
+        return make_policy(engine, *chain, seed=seed, desk=serving, answer_of=task.answer_of, log=quiet_log)
 
     return make

@@ -1,0 +1,90 @@
+"""What a method is handed, made of a recipe: the policy of some weights, and the context around it.
+
+A run, `evaluate` and `diagnose` differ only in what they pass here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfimprove.inference.desk import Sessions
+from selfimprove.interfaces import Context, Log, Policy
+from selfimprove.loop.reward_sum import rate
+from selfimprove.recipe.schema import Recipe
+from selfimprove.records import Checkpoint, Rollout
+
+NOTHING: Mapping[str, dict[str, Any]] = {}
+
+
+def policy_of(
+    recipe: Recipe,
+    checkpoint: Checkpoint,
+    seed: int,
+    log: Log,
+    learned: Mapping[str, dict[str, Any]] = NOTHING,
+    **others: Any,
+) -> Policy:
+    """Weights as a recipe uses them.
+
+    Args:
+        learned: what its refinements learned in `fit`, by name.
+        others: fields of the policy that are not the recipe's own engine and desk.
+    """
+    task = recipe.the("task")
+    fields = {"engine": recipe.the("engine"), "desk": Sessions(task), **others}
+    return Policy(
+        checkpoint=checkpoint,
+        chain=tuple(recipe.refinement.values()),
+        states=tuple(learned.get(name, {}) for name in recipe.refinement),
+        answer_of=task.answer_of,
+        seed=seed,
+        log=log,
+        **fields,
+    )
+
+
+def context_of(
+    recipe: Recipe,
+    policy: Policy,
+    start: Checkpoint,
+    *,
+    number: int,
+    rounds: int,
+    seed: int,
+    train_seed: Callable[[int], int],
+    selection_seed: int,
+    folder: Path,
+    previous: Path | None,
+    log: Log,
+) -> Context:
+    """All that a method may use in round `number`.
+
+    Args:
+        train_seed: the seed that the training problems of a round are drawn with.
+        selection_seed: the seed that the problems to choose by are drawn with.
+    """
+    task = recipe.the("task")
+
+    def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
+        return rate(rollouts, recipe, made)
+
+    made = Context(
+        round=number,
+        rounds=rounds,
+        seed=seed,
+        folder=folder,
+        previous=previous,
+        policy=policy,
+        start=start,
+        problems=lambda n, of_round: task.problems("train", n, train_seed(of_round)),
+        selection=lambda n: task.problems("selection", n, selection_seed),
+        variants=lambda problem, n: task.variants(problem, "same", n, seed),
+        verify=task.verify,
+        answer_of=task.answer_of,
+        roles=task.roles(),
+        reward=reward,
+        log=log,
+    )
+    return made
