@@ -178,7 +178,7 @@ class Policy:
         Raises:
             RecipeError: the engine runs no weights of ours; or there are no rows, or too many copies already.
         """
-        if self.copies is None:
+        if self.copies is None or "copies" not in self.engine.can:
             raise RecipeError(
                 "this engine runs no copies of the weights, so nothing can be adapted: use engine=transformers or vllm"
             )
@@ -549,9 +549,9 @@ class Model(ABC):
         """Write or find a `save_pretrained` folder and return it."""
 
 
-ABILITIES = ("stop", "tops", "shape", "score", "embed", "copies")
+ABILITIES = ("stop", "tops", "shape", "logprobs", "embed", "copies")
 """What engines differ in: stop strings; the likeliest tokens and statistics noted while drawing; a `Shape`; numbers for
-given tokens; embeddings; weights that were made a moment ago."""
+given tokens (`logprobs_of`); embeddings; weights that were made a moment ago."""
 ROLES = ("propose", "hint", "judge", "refine")
 """Roles that a recipe may give to another engine than the one that runs the weights; who solves is what is trained."""
 
@@ -565,7 +565,7 @@ class Engine(ABC):
     portion: ClassVar[int] = 8192
     """Completions asked for at a time: after each portion they are safe from a kill, and the batches run empty once."""
     can: ClassVar[frozenset[str]] = frozenset()
-    """What it has beside plain samples, of `ABILITIES`; `check` compares it with what the methods need."""
+    """What it has beside plain samples, of `ABILITIES`; what is asked for beside that is refused in one line."""
 
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         """The n completions of each ask. Equal asks give equal completions, whatever else is in the call.

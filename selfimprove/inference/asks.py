@@ -35,13 +35,13 @@ class Job:
         self.drawn = [Draw([], 0.0, 0, None) for _ in self.places]
 
 
-def refuse(engine: Engine, asks: Iterable[Ask]) -> None:
+def refuse(engine: Engine, samplings: Iterable[Sampling]) -> None:
     """Before anything is drawn.
 
     Raises:
-        RecipeError: an ask needs what the engine does not have.
+        RecipeError: a sampling needs what the engine does not have.
     """
-    for sampling in {id(ask.sampling): ask.sampling for ask in asks}.values():
+    for sampling in {id(one): one for one in samplings}.values():
         wanted = {"stop": sampling.stop, "tops": sampling.tops or sampling.note, "shape": sampling.shape}
         for ability in (name for name, asked in wanted.items() if asked):
             if ability not in engine.can:

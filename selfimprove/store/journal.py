@@ -135,6 +135,8 @@ class _Kept(Engine):
         total = sum(ask.n for ask in asks)
 
         def draw(portion: Sequence[Ask], before: int) -> list[list[Rollout]]:
+            for path in dict.fromkeys(one.path for ask in portion for one in (ask.checkpoint, *ask.beside.values())):
+                self.journal.needed(path)
             done = sum(ask.n for ask in asks[:before])
             return self.engine.draw(portion, _Part(log, done, total) if len(portion) < len(asks) else log)
 
@@ -193,6 +195,7 @@ class _Kept(Engine):
         return self.journal.portions(asked, rollouts, most, _cuts([1] * len(rollouts), most), score, kept)
 
     def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:
+        self.journal.needed(checkpoint.path)
         return self.engine.embed(checkpoint, texts)  # quicker than to read it again
 
 

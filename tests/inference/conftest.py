@@ -26,7 +26,7 @@ class Power(Exception):
 class Words(Engine):
     """Draws completions from the table that `rule` gives for a prompt; a token is a word, and one more is the end."""
 
-    can: ClassVar[frozenset[str]] = frozenset({"stop", "score"})
+    can: ClassVar[frozenset[str]] = frozenset({"stop", "logprobs"})
     rule: Rule = lambda messages: {"?": 1.0}
     most: int = 16
     die_at: int | None = None

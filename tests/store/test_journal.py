@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.interfaces import Sampling
+from selfimprove.interfaces import Ask, Sampling
 from selfimprove.loop import loop
 from selfimprove.methods.engine.fake import Fake
-from selfimprove.records import Checkpoint, Prompt
+from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.store import journal
 from selfimprove.store.journal import Journal
 
@@ -35,10 +36,14 @@ class Mortal(Fake):
     left: int = -1
     asked: list[str] = field(default_factory=list)
 
-    def sample(self, checkpoint, prompts, n, sampling, seed, log):
+    def draw(self, asks, log):
         self._go_on()
-        self.asked += [prompt.prompt[-1]["content"] for prompt in prompts]
-        return super().sample(checkpoint, prompts, n, sampling, seed, log)
+        self.asked += [ask.prompt.prompt[-1]["content"] for ask in asks]
+        groups = super().draw(asks, log)
+        for ask, group in zip(asks, groups, strict=True):
+            if ask.sampling.note:  # the ids of an engine that runs weights
+                group[:] = [replace(one, ids=[ask.seed, i]) for i, one in enumerate(group, ask.first)]
+        return groups
 
     def logprobs_of(self, checkpoint, rollouts, statistic="logprob"):
         self._go_on()
@@ -86,6 +91,85 @@ def test_a_step_that_ended_anywhere_draws_the_rest_only(open_journal, make_promp
         assert again.reused == sum(1 if asked in "abc" else 4 for asked in before)
     finally:
         (tmp_path / "j").unlink(missing_ok=True)
+
+
+NOTED = Sampling(note=("entropy", "logprob"), tops=2)
+REQUESTS = [(i, 1 + i % 4, i % 3, (NOTED, Sampling(), Sampling(stop=("b",)))[i % 3], i // 5) for i in range(14)]
+"""Problem, number of samples, the first one's number, sampling and seed: portions of 12 completions at most."""
+
+
+def asks_of(make_prompt: Callable[..., Prompt]) -> list[Ask]:
+    """Mixed requests, every fourth of other weights and with a third policy beside."""
+    other, beside = Checkpoint(path="other"), {"start": Checkpoint(path="beside")}
+    return [
+        Ask(
+            checkpoint=HERE if i % 4 else other,
+            prompt=make_prompt(str(i)),
+            n=n,
+            first=first,
+            sampling=sampling,
+            seed=seed,
+            beside={} if i % 4 else beside,
+        )
+        for i, n, first, sampling, seed in REQUESTS
+    ]
+
+
+def noted(groups: Sequence[Sequence[Rollout]]) -> list[list[Any]]:
+    """All that a caller sees of the rollouts, what is in memory only included."""
+    return [[(one, list(one.ids), one.noted, one.tops) for one in group] for group in groups]
+
+
+@given(left=st.integers(0, 6))
+def test_mixed_requests_go_on_with_the_ids_and_notes_of_what_was_drawn(
+    open_journal, make_prompt, quiet_log, left, tmp_path
+) -> None:
+    asks = asks_of(make_prompt)
+
+    def twice(made: tuple[Journal, Mortal]) -> list[Any]:
+        engine = made[0].before("engine", made[1])
+        return [noted(engine.draw(asks, quiet_log)) for _ in range(2)]
+
+    plain = noted(Fake(TABLE).draw(asks, quiet_log))
+    whole, first = twice(open_journal(file="whole")), open_journal(left, file="j")
+    assert [[rollout[0].text for rollout in group] for group in whole[0]] == [
+        [rollout[0].text for rollout in group] for group in plain
+    ]
+    assert whole[0][3][0][1] == [0, 0] and len(whole[0][3][0][3][0]) == 2 and set(whole[0][3][0][2]) == set(NOTED.note)
+    try:
+        with contextlib.suppress(Power):
+            twice(first)
+        again, engine = open_journal(file="j")
+        assert twice((again, engine)) == whole
+        assert len(first[1].asked) + len(engine.asked) == 2 * len(asks), "nothing was asked for twice"
+        sizes = {ask.prompt.prompt[-1]["content"]: ask.n for ask in asks}
+        assert again.reused == sum(sizes[name] for name in first[1].asked)
+    finally:
+        (tmp_path / "j").unlink(missing_ok=True)
+
+
+def test_the_weights_of_a_portion_are_told_of_before_it_and_not_where_it_is_in_the_file(
+    open_journal, make_prompt, quiet_log
+) -> None:
+    told = list[str]()
+
+    def attempt(left: int) -> list[str]:
+        told.clear()
+        kept, engine = open_journal(left)
+        kept.needed = told.append
+        kept.before("engine", engine).draw(asks_of(make_prompt), quiet_log)
+        return told
+
+    with pytest.raises(Power):
+        attempt(2)
+    assert set(told) == {"model", "other", "beside"}
+    once = len(told)
+    assert 0 < len(attempt(-1)) < once, "only the portions that are left"
+    assert attempt(-1) == []
+    kept, engine = open_journal()
+    kept.needed = told.append
+    kept.before("engine", engine).embed(Checkpoint(path="copy"), ["a"])
+    assert told == ["copy"]
 
 
 def test_the_journal_of_another_step_is_thrown_away(open_journal, make_prompt, quiet_log, tmp_path: Path) -> None:

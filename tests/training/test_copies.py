@@ -14,6 +14,7 @@ from selfimprove import training
 from selfimprove.costs import Cost, counted
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Policy
+from selfimprove.methods.engine.fake import Fake
 from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.training import copies
@@ -48,7 +49,7 @@ def test_a_copy_is_better_on_its_rows_and_gone_afterwards(
     plain = [group[0].text for group in policy.sample([row.prompt for row in rollouts], 1, GREEDY)]
     with policy.adapted(rollouts, PLAN) as copy:
         assert likelihood(copy, rollouts) > before + 15
-        assert (copy.refinement, copy.engine) == (policy.refinement, policy.engine)
+        assert (copy.chain, copy.engine) == (policy.chain, policy.engine)
         assert Path(copy.checkpoint.path).is_dir()
         said = [group[0].text for group in copy.sample([row.prompt for row in rollouts], 1, GREEDY)]
     assert said != plain
@@ -149,8 +150,9 @@ def test_large_weights_get_an_adapter_and_small_ones_where_the_schedule_says_so(
 def test_what_cannot_be_adapted(
     policy: Policy, rollouts: list[Rollout], make_policy: Callable[..., Policy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(RecipeError, match="runs no copies of the weights"), make_policy().adapted(rollouts, PLAN):
-        pass
+    for lacking in (make_policy(), make_policy(Fake(), copies=policy.copies)):
+        with pytest.raises(RecipeError, match="runs no copies of the weights"), lacking.adapted(rollouts, PLAN):
+            pass
     with pytest.raises(RecipeError, match="no rows to adapt"), policy.adapted([], PLAN):
         pass
     monkeypatch.setenv("WORLD_SIZE", "2")

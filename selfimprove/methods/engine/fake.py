@@ -30,14 +30,14 @@ from selfimprove.registry import register
 @register("fake")
 @dataclass
 class Fake(Engine):
-    can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "score", "embed"})
+    can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "logprobs", "embed"})
     answers: dict[str, dict[str, float]] = field(default_factory=dict)
     """Prompt text -> {completion: weight}."""
     default: str = "?"
     """The completion of a prompt that is not in the table."""
 
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
-        refuse(self, asks)
+        refuse(self, (ask.sampling for ask in asks))
         groups, done, total = [], 0, sum(ask.n for ask in asks)
         for ask in asks:
             groups.append([self._rollout(ask, self._table(ask), i) for i in range(ask.first, ask.first + ask.n)])

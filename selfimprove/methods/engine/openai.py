@@ -107,7 +107,7 @@ class OpenAI(Remote):
         return self.ask(asks, log, self._answers)
 
     def ask(self, asks: Sequence[Ask], log: Log, answers: MutableMapping[str, Any]) -> list[list[Rollout]]:
-        refuse(self, asks)
+        refuse(self, (ask.sampling for ask in asks))
         bodies = [[self._body(ask, i) for i in _samples(ask)] for ask in asks]
         names = [[digest(body) for body in group] for group in bodies]
         different = dict(zip(chain(*names), chain(*bodies), strict=True))
@@ -197,7 +197,7 @@ class OpenAI(Remote):
         body[self.length_name] = sampling.max_completion_length or self.max_completion_length
         if sampling.stop and self.include_stop_str_in_output:
             body |= {"stop": list(sampling.stop), "include_stop_str_in_output": True}
-        if sampling.tops and not self.logprobs:
+        if (sampling.tops or "logprob" in sampling.note) and not self.logprobs:
             raise RecipeError("engine.openai notes nothing of tokens without log-probabilities: set its logprobs=true")
         for name, default in (("top_p", 1.0), ("top_k", 0), ("min_p", 0.0)):
             if getattr(sampling, name) != default:
@@ -296,9 +296,14 @@ def _rollout(ask: Ask, answer: dict[str, Any]) -> Rollout:
     return Rollout(
         prompt=ask.prompt,
         **fields,
-        noted={"logprob": [one[1] for one in tokens]} if "logprob" in ask.sampling.note else {},
-        tops=[dict(list(one[2].items())[: ask.sampling.tops]) for one in tokens] if ask.sampling.tops else [],
+        noted={"logprob": [one[1] for one in tokens]} if tokens and "logprob" in ask.sampling.note else {},
+        tops=[_likeliest(one[2], ask.sampling.tops) for one in tokens] if ask.sampling.tops else [],
     )
+
+
+def _likeliest(given: dict[str, float], most: int) -> dict[str, float]:
+    """The likeliest tokens first; `/completions` adds the one that was drawn, wherever it stands."""
+    return dict(sorted(given.items(), key=lambda one: -one[1])[:most])
 
 
 def _plain(message: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ KNOWN = 4
 @register("vllm", paper="2309.06180")
 @dataclass
 class Vllm(Engine):
-    can: ClassVar[frozenset[str]] = frozenset({"score", "copies"})
+    can: ClassVar[frozenset[str]] = frozenset({"logprobs", "copies"})
     max_completion_length: int = bounded(512, 1)
     """Tokens per completion, unless the method that samples sets its own limit."""
     tensor_parallel_size: int = 1
@@ -71,12 +71,13 @@ class Vllm(Engine):
         self._difference = 0.0
 
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
-        refuse(self, asks)
+        refuse(self, (ask.sampling for ask in asks))
         return super().draw(asks, log)
 
     def sample(
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
     ) -> list[list[Rollout]]:
+        refuse(self, [sampling])
         process, (_, known) = self._vllm(), self._know(checkpoint)
         rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
         ids = [tuple(one) for one in prompts_ids(known.tokenizer, [prompt.prompt for prompt in prompts])]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from selfimprove import registry
-from selfimprove.interfaces import ROLES
+from selfimprove.interfaces import ABILITIES, ROLES
 from selfimprove.recipe import compose
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "engines.md").read_text(encoding="utf-8")
@@ -25,6 +25,19 @@ def rows(text: str, head: str) -> list[list[str]]:
 
 def test_every_engine_has_a_row() -> None:
     assert sorted(name for [name] in rows(PAGE, "| engine |")) == registry.names("engine")
+
+
+def test_the_table_of_abilities_says_what_the_engines_say_of_themselves() -> None:
+    head, _, *lines = PAGE[PAGE.index("\n| ability |") + 1 :].split("\n\n")[0].splitlines()
+    names = re.findall(r"`(\w+)`", head)
+    told: dict[str, set[str]] = {name: set() for name in names}
+    for line in lines:
+        ability, _, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        assert len(cells) == len(names) and set(cells) <= {"yes", "no"}
+        for name, cell in zip(names, cells, strict=True):
+            told[name] |= {ability.strip("`")} if cell == "yes" else set()
+    assert [line.split("`")[1] for line in lines] == list(ABILITIES)
+    assert told == {name: set(registry.find("engine", name).method.can) for name in registry.names("engine")}
 
 
 @pytest.mark.parametrize("name", ["vllm", "openai"])

@@ -80,6 +80,15 @@ def test_statistics_of_the_whole_table(make_rollout: Callable) -> None:
         engine.logprobs_of(here, rollouts, "surprise")
 
 
+def test_an_embedding_is_the_direction_of_a_text_s_letter_counts() -> None:
+    here = Checkpoint(path="x")
+    listen, silent, aab, xy, empty = Fake().embed(here, ["listen", "silent", "aab", "xy", ""])
+    assert listen.tolist() == silent.tolist() and listen.dtype == "float32"
+    assert (aab[ord("a") % 64], aab[ord("b") % 64]) == pytest.approx((2 / math.sqrt(5), 1 / math.sqrt(5)))
+    assert float(aab @ aab) == pytest.approx(1) and float(aab @ xy) == 0.0 and not empty.any()
+    assert Fake().embed(here, []).shape == (0, 64)
+
+
 def test_progress_counts_samples_up_to_the_whole(make_prompt: Callable, quiet_log: Any) -> None:
     Fake().sample(Checkpoint(path="x"), [make_prompt("1+2"), make_prompt("3+5")], 3, GREEDY, 0, quiet_log)
     assert quiet_log.marks == [(3, 6, "samples"), (6, 6, "samples")]

@@ -14,8 +14,9 @@ import pytest
 
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference import endpoint
-from selfimprove.interfaces import GREEDY, Sampling
+from selfimprove.interfaces import GREEDY, Ask, Sampling
 from selfimprove.loop.loop import Runner
+from selfimprove.methods.engine import openai
 from selfimprove.methods.engine.openai import OpenAI
 from selfimprove.records import Checkpoint
 from selfimprove.store import journal
@@ -211,6 +212,110 @@ def test_no_more_requests_at_a_time_than_asked_for(stub, engine, ask, quiet_log)
     stub.together = threading.Barrier(3)  # no answer before three have asked
     engine(concurrency=3).sample(HERE, [ask(str(i)) for i in range(30)], 1, GREEDY, 0, quiet_log)
     assert stub.most == 3 and len(stub.bodies) == 30
+
+
+# ---- stop strings, notes and embeddings --------------------------------------------------------------------------
+SAID = [("a", -0.5), (";", -0.25), ("b", -1.0), (";c", -2.0)]
+"""The tokens of the answer `a;b;c`."""
+
+
+def spoken(body: dict[str, Any], **choice: Any) -> dict[str, Any]:
+    """An answer of known tokens, in the form of `/chat/completions` or `/completions`; each has its likeliest ones."""
+    made: dict[str, Any] = {"finish_reason": "stop"}
+    if "messages" in body:
+        tops = [{"token": "x", "logprob": -0.1}, {"token": "y", "logprob": -0.2}][: body.get("top_logprobs", 0)]
+        content = [{"token": token, "logprob": value, "top_logprobs": tops} for token, value in SAID]
+        made |= {"message": {"content": "a;b;c"}, "logprobs": {"content": content} if body.get("logprobs") else None}
+    else:
+        drawn = [{token: value, "x": -0.1, "y": -0.2} for token, value in SAID]  # the drawn one beside the likeliest
+        numbers = {"tokens": [one for one, _ in SAID], "token_logprobs": [value for _, value in SAID]}
+        made |= {"text": "a;b;c", "logprobs": numbers | {"top_logprobs": drawn}}
+    return {"choices": [made | choice]}
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize(
+    ("stop", "text", "count"), [((";",), "a;", 2), (("c", "b;"), "a;b;", 4), (("b",), "a;b", 3), (("c",), "a;b;c", 4)]
+)
+def test_an_answer_is_cut_here_behind_its_first_stop_string(stub, engine, ask, quiet_log, chat, stop, text, count):
+    stub.reply = spoken
+    sampling = Sampling(stop=stop, note=("logprob", "entropy"))
+    [[rollout]] = engine(chat=chat, logprobs=True).sample(HERE, [ask("q")], 1, sampling, 0, quiet_log)
+    assert "stop" not in stub.bodies[0] and rollout.text == text
+    assert rollout.info == {"finish_reason": "stop", "stop_string": next(one for one in stop if text.endswith(one))}
+    values = [value for _, value in SAID[:count]]
+    assert rollout.logprobs == {"sum": sum(values), "count": count}, "a token that the cut goes through counts"
+    assert rollout.noted == {"logprob": values} and rollout.ended is False
+
+
+def test_with_and_without_a_stop_string_it_is_one_request_and_no_stop_string_leaves_all(stub, engine, ask, quiet_log):
+    stub.reply = spoken
+    samplings = [Sampling(), Sampling(stop=(";",)), Sampling(stop=("z",))]
+    asks = [Ask(checkpoint=HERE, prompt=ask("q"), sampling=one) for one in samplings]
+    [[whole], [cut], [all_of_it]] = engine().draw(asks, quiet_log)
+    assert len(stub.bodies) == 1 and (whole.text, cut.text, all_of_it.text) == ("a;b;c", "a;", "a;b;c")
+    assert cut.logprobs is None and whole.info == all_of_it.info == {"finish_reason": "stop"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "text", "stopped"),
+    [
+        ({"message": {"content": "a;"}, "stop_reason": ";"}, "a;", ";"),
+        ({"message": {"content": "a"}, "stop_reason": ";"}, "a;", ";"),
+        ({"message": {"content": "a"}, "stop_reason": None}, "a", ""),
+        ({"message": {"content": "a"}, "finish_reason": "length"}, "a", ""),
+    ],
+    ids=["kept", "cut off and named", "its own end", "limit"],
+)
+def test_a_server_that_ends_at_a_stop_string_is_asked_to(stub, engine, ask, quiet_log, choice, text, stopped):
+    stub.reply = lambda body: spoken(body, **choice)
+    served = engine(include_stop_str_in_output=True, retries=0)
+    [[rollout]] = served.sample(HERE, [ask("q")], 1, Sampling(stop=(";", "!")), 0, quiet_log)
+    assert stub.bodies[0]["stop"] == [";", "!"] and stub.bodies[0]["include_stop_str_in_output"] is True
+    assert rollout.text == text and rollout.info.get("stop_string", "") == stopped
+    served.sample(HERE, [ask("q")], 1, Sampling(), 0, quiet_log)
+    assert not {"stop", "include_stop_str_in_output"} & set(stub.bodies[1]), "only where a stop string is wanted"
+
+
+def test_a_server_that_hides_where_it_stopped_is_one_line(stub, engine, ask, quiet_log):
+    stub.reply = lambda body: spoken(body, message={"content": "a"})
+    with pytest.raises(EngineError, match=r"does not say which: set engine.openai.include_stop_str_in_output=false$"):
+        engine(include_stop_str_in_output=True).sample(HERE, [ask("q")], 1, Sampling(stop=(";",)), 0, quiet_log)
+    assert len(stub.bodies) == 1, "another try would not help"
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_the_likeliest_tokens_are_noted_up_to_the_stop_string(stub, engine, ask, quiet_log, chat):
+    stub.reply = spoken
+    sampling = Sampling(stop=(";",), tops=2)
+    [[rollout]] = engine(chat=chat, logprobs=True).sample(HERE, [ask("q")], 1, sampling, 0, quiet_log)
+    assert stub.bodies[0]["top_logprobs" if chat else "logprobs"] == 2
+    assert [list(one.items()) for one in rollout.tops] == [[("x", -0.1), ("y", -0.2)]] * 2 and rollout.noted == {}
+    for wanted in (Sampling(tops=2), Sampling(note=("logprob",))):
+        with pytest.raises(RecipeError, match="set its logprobs=true"):
+            engine(chat=chat).sample(HERE, [ask("q")], 1, wanted, 0, quiet_log)
+    assert len(stub.bodies) == 1
+
+
+def test_embeddings_come_in_the_order_of_the_texts_from_requests_of_a_few(stub, engine, monkeypatch):
+    def embedded(body: dict[str, Any]) -> dict[str, Any]:
+        rows = [{"index": i, "embedding": [float(len(text)), 0.5]} for i, text in enumerate(body["input"])]
+        return {"data": rows[::-1]}
+
+    monkeypatch.setattr(openai, "EMBEDDED", 2)
+    stub.reply, words = embedded, ["a", "bb", "ccc", "dddd", "eeeee"]
+    found = engine(embedding_model="e").embed(HERE, words)
+    assert found.tolist() == [[1.0, 0.5], [2.0, 0.5], [3.0, 0.5], [4.0, 0.5], [5.0, 0.5]] and found.dtype == "float32"
+    assert set(stub.paths) == {"/v1/embeddings"} and {body["model"] for body in stub.bodies} == {"e"}
+    assert sorted(body["input"] for body in stub.bodies) == [["a", "bb"], ["ccc", "dddd"], ["eeeee"]]
+    engine().embed(HERE, ["a"])
+    assert stub.bodies[-1]["model"] == "m" and engine().embed(HERE, []).shape == (0, 0) and len(stub.bodies) == 4
+
+
+def test_fewer_embeddings_than_texts_are_an_answer_that_cannot_be_used(stub, engine):
+    stub.reply = lambda body: {"data": [{"index": 0, "embedding": [1.0]}]}
+    with pytest.raises(EngineError, match="embeddings failed 2 times.*cannot be used"):
+        engine(retries=1).embed(HERE, ["a", "b"])
 
 
 # ---- faults ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import sys
 import threading
 import tomllib
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -26,7 +26,7 @@ from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.inference import agreement, token_scores, vllm_process
 from selfimprove.inference import weights as forward
 from selfimprove.inference.decoding import decode
-from selfimprove.interfaces import GREEDY, Sampling
+from selfimprove.interfaces import GREEDY, Ask, Sampling, Shape
 from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.methods.engine.vllm import Vllm
 from selfimprove.methods.model.tiny import Tiny
@@ -36,6 +36,14 @@ pytestmark = pytest.mark.runs
 
 ROOT = Path(__file__).resolve().parents[3]
 load = functools.cache(lambda folder, dtype: forward.load(folder, "cpu", dtype))
+
+
+@dataclasses.dataclass(frozen=True)
+class Own(Shape):
+    """The policy's own distribution."""
+
+    def apply(self, logprobs: Mapping[str, Any]) -> Any:
+        return logprobs[""]
 
 
 class StandIn:
@@ -274,6 +282,30 @@ def test_every_statistic_is_there_and_one_that_is_not_is_named(vllm, tiny, ask):
     with pytest.raises(RecipeError, match=r"no statistic 'surprise'; it has logprob"):
         mine.logprobs_of(tiny, rollouts, "surprise")
     assert mine.logprobs_of(tiny, []) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"stop": ("#",)}, "stop strings"),
+        ({"note": ("entropy",)}, "notes on tokens"),
+        ({"tops": 2}, "notes on tokens"),
+        ({"shape": Own()}, "shapes"),
+    ],
+    ids=str,
+)
+def test_what_it_does_not_have_is_one_line_by_either_verb_before_anything_starts(
+    vllm, tiny, ask, quiet_log, wanted, said
+):
+    engine, sampling = Vllm(), Sampling(**wanted)
+    plain, odd = (Ask(checkpoint=tiny, prompt=ask("3"), sampling=one) for one in (GREEDY, sampling))
+    for call in (
+        lambda: engine.sample(tiny, [ask("3")], 1, sampling, 0, quiet_log),
+        lambda: engine.draw([plain, odd], quiet_log),
+    ):
+        with pytest.raises(RecipeError, match=f"^engine.vllm has no {said}: use engine=transformers$"):
+            call()
+    assert vllm.started == []
 
 
 # ---- weights -----------------------------------------------------------------------------------------------------
