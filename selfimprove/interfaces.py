@@ -540,6 +540,10 @@ class Model(ABC):
         """Tokens that a prompt and its completion can have together, where that is known before a run begins."""
         return None
 
+    def cpu_threads(self) -> int:
+        """CPU threads that a run computes on; 0 leaves it to torch."""
+        return 0
+
     def weights(self) -> int | None:
         """Bytes of the weights on the disk, where that is known before a run begins."""
         return None
@@ -619,6 +623,10 @@ class Engine(ABC):
     def longest(self) -> int:
         """Tokens of a completion at most where `Sampling` leaves it to the engine: its option of that name, if any."""
         return vars(self).get("max_completion_length", 512)
+
+    def sharing(self) -> int:
+        """GPUs that share one copy of the weights."""
+        return 1
 
     def close(self) -> None:
         """Give memory back."""
@@ -807,6 +815,10 @@ class Gate(ABC):
     """Whether a policy is certified a round after it was accepted; the last one then needs a `confirm`."""
     vetoes: ClassVar[bool] = True
     """Whether an alert of level 2 keeps a candidate from being accepted or certified."""
+
+    def error_rate(self) -> float | None:
+        """The chance of any false certificate in a run that it keeps to, where it keeps to one."""
+        return None
 
     def provisional(self) -> bool:
         """Whether a candidate may be trained from before it is certified: then three policies can stand in an exam."""

@@ -86,7 +86,7 @@ def build(stored: Stored, folder: Path, log: MetricLog) -> None:
 
 def plan(recipe: Recipe) -> memory.Plan:
     """What a recipe does with the weights, as far as memory goes."""
-    sharing, launcher = getattr(recipe.the("engine"), "tensor_parallel_size", 1), recipe.the("launcher")
+    sharing, launcher = recipe.the("engine").sharing(), recipe.the("launcher")
     trained = [(name, method) for name, method in recipe.optimization.items() if isinstance(method, Trained)]
     if not trained or not recipe.rounds:
         return memory.Plan(sharing=sharing)

@@ -33,7 +33,7 @@ from selfimprove.store.seal import draft
 
 def threads(recipe: Recipe) -> None:
     """Compute on as many CPU threads as the model asks for, whether or not torch is loaded already."""
-    wanted = getattr(recipe.the("model"), "threads", 0)
+    wanted = recipe.the("model").cpu_threads()
     if wanted:
         os.environ["OMP_NUM_THREADS"] = str(wanted)
         if "torch" in sys.modules:

@@ -71,7 +71,7 @@ def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
         "candidates": len(rounds),
         **{word: sum(decision.verdict == word for decision in verdicts) for word in VERDICTS},
         "certified": sum(d.certified or d.verdict == "certify" for d in decisions),
-        "alpha": getattr(gate, "alpha", None),
+        "alpha": gate.error_rate(),
         "alpha_spent": sum(d.statistics.get("alpha_r", 0.0) for d in decisions),
         "gate_minus_sealed": sum(seen[0].values()) / len(seen[0]) - champion if seen and seen[0] else None,
         "held_out_dropped": sum(int(stored.counts(number).get("acquisition/held_out_dropped", 0)) for number in rounds),

@@ -11,7 +11,11 @@ from selfimprove.bounds import bounds_of
 from selfimprove.errors import DeviceError, RecipeError
 from selfimprove.interfaces import (
     ROLES,
+    Acquisition,
+    Evaluation,
     Judging,
+    Reward,
+    Selection,
 )
 from selfimprove.measures.judge_reliability import FEWEST, MIXED
 from selfimprove.recipe import option_values
@@ -67,9 +71,9 @@ def check_flow(recipe: Recipe) -> None:
                 bridges = sorted(
                     entry.name
                     for entry in registry.METHODS.values()
-                    if entry.slot in ("acquisition", "selection")
-                    and getattr(entry.method, "consumes", 0) in (kind, Record)
-                    and getattr(entry.method, "produces", 0) is method.consumes
+                    if issubclass(entry.method, Acquisition | Selection)
+                    and entry.method.consumes in (kind, Record)
+                    and entry.method.produces is method.consumes
                 )
                 hint = f" Between them fits: {', '.join(bridges)}" if bridges else ""
                 raise RecipeError(
@@ -151,7 +155,9 @@ def check_engines(recipe: Recipe, path: Path) -> None:
 
 def _asking(role: str) -> list[registry.Entry]:
     registry.discover()
-    return [entry for entry in registry.METHODS.values() if role in getattr(entry.method, "asks", ())]
+    askers = (Acquisition, Reward, Evaluation)
+    kinds = [(entry, entry.method) for entry in registry.METHODS.values()]
+    return [entry for entry, kind in kinds if issubclass(kind, askers) and role in kind.asks]
 
 
 def check_counts(recipe: Recipe, path: Path) -> None:

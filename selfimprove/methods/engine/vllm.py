@@ -106,6 +106,9 @@ class Vllm(Engine):
             for prompt, one in zip(prompts, ids, strict=True)
         ]
 
+    def sharing(self) -> int:
+        return self.tensor_parallel_size
+
     def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:

@@ -35,6 +35,9 @@ class PairedTest(Gate):
     def provisional(self) -> bool:
         return self.accept_alpha > 0
 
+    def error_rate(self) -> float | None:
+        return self.alpha
+
     def decide(
         self,
         champion: Report,

@@ -56,6 +56,9 @@ class Ratchet(Gate):
             if not 0 < value < 1:
                 raise RecipeError(f"gate.ratchet.{name} is {value}; it must lie between 0 and 1")
 
+    def error_rate(self) -> float | None:
+        return self.alpha
+
     def decide(
         self,
         champion: Report,

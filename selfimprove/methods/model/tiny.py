@@ -80,6 +80,9 @@ class Tiny(Model):
     def context(self) -> int | None:
         return self.max_position_embeddings
 
+    def cpu_threads(self) -> int:
+        return self.threads
+
     def weights(self) -> int | None:
         width, inner, words = self.hidden_size, self.intermediate_size, len(ALPHABET) + 3
         layer = 4 * width * width + 3 * width * inner + 2 * width
