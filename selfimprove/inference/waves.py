@@ -191,11 +191,15 @@ def _said(call: Call) -> str:
 
 
 def drawn(engine: Engine, asks: Sequence[Ask], log: Any) -> list[list[Rollout]]:
-    """One call of an engine for all asks; those that differ in the numbers of their samples only are put together."""
-    alike: dict[Any, list[int]] = {}
+    """One call of an engine for all asks; those that differ in the numbers of their samples only are put together.
+
+    Asks that are equal stay apart: it is the engine that draws them once.
+    """
+    alike, seen = dict[Any, list[int]](), dict[Any, int]()
     for i, ask in enumerate(asks):
         key = (ask.seed, ask.prompt.id, ask.checkpoint.path, ask.sampling)
-        alike.setdefault(key, []).append(i)
+        again = seen[key, ask.first] = seen.get((key, ask.first), 0) + 1
+        alike.setdefault((key, again), []).append(i)
     whole = list[Ask]()
     for places in alike.values():
         some = [asks[i] for i in places]

@@ -26,8 +26,9 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Acquisition, Context, Sampling
-from selfimprove.measures.votes import plurality, tally
+from selfimprove.inference.debate import debate
+from selfimprove.interfaces import Acquisition, Context, Sampling, Session
+from selfimprove.measures.votes import plurality
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
 
@@ -69,35 +70,23 @@ class Debate(Acquisition):
         return Flow(records, came.prompts if self.attach == "problem" else records, came.group * self.agents * turns)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        sampling = Sampling(temperature=self.temperature)
-        first = context.policy.sample(records, self.agents, sampling)
-        last = list(first)
-        for _ in range(self.turns - 1):
-            split = [i for i, group in enumerate(last) if not _agreed(group, context)]
-            asked = [self._turn(records[i], last[i], agent, context) for i in split for agent in range(self.agents)]
-            said = [reply for [reply] in context.policy.sample(asked, 1, sampling)] if asked else []
-            for place, i in enumerate(split):
-                last[i] = said[place * self.agents : (place + 1) * self.agents]
-        made: list[Record] = []
-        labels = [_label(group, context) for group in last]
-        for prompt, label, opened, closed in zip(records, labels, first, last, strict=True):
-            later = closed if closed is not opened else []
-            turns = {"last": closed, "first": opened, "both": [*opened, *later]}[self.keep]
-            made.extend(self._scored(reply, prompt, label, context) for reply in turns)
-        changed = sum(label != _label(group, context) for label, group in zip(labels, first, strict=True))
-        context.log.metric("debate/agreed", sum(_agreed(group, context) for group in last) / max(1, len(last)))
-        context.log.metric("debate/label_changed", changed / max(1, len(last)))
-        return made
+        async def argued(prompt: Prompt, session: Session) -> list[list[Rollout]]:
+            sampling, majority = Sampling(temperature=self.temperature), self.show == "majority"
+            return await debate(
+                prompt, session, agents=self.agents, turns=self.turns, sampling=sampling, majority=majority
+            )
 
-    def _turn(self, prompt: Prompt, said: Sequence[Rollout], agent: int, context: Context) -> Prompt:
-        """What one agent is asked, knowing what the others said."""
-        others = [reply for i, reply in enumerate(said) if i != agent]
-        if self.show == "majority":
-            said_by = [context.answer_of(reply.text) for reply in others]
-            ranked = tally(said_by).most_common(1)
-            others = [others[said_by.index(ranked[0][0]) if ranked else 0]]
-        attempts = "\n\n".join(reply.text for reply in others)
-        return replace(prompt, prompt=context.roles.refine(prompt, attempts), parents=(prompt.id,))
+        said = context.run(argued, records, alike=True)
+        made: list[Record] = []
+        labels = [_label(turns[-1], context) for turns in said]
+        for prompt, label, turns in zip(records, labels, said, strict=True):
+            later = turns[-1] if len(turns) > 1 else []
+            kept = {"last": turns[-1], "first": turns[0], "both": [*turns[0], *later]}[self.keep]
+            made.extend(self._scored(reply, prompt, label, context) for reply in kept)
+        changed = sum(label != _label(turns[0], context) for label, turns in zip(labels, said, strict=True))
+        context.log.metric("debate/agreed", sum(_agreed(turns[-1], context) for turns in said) / max(1, len(said)))
+        context.log.metric("debate/label_changed", changed / max(1, len(said)))
+        return made
 
     def _scored(self, reply: Rollout, prompt: Prompt, label: str | None, context: Context) -> Rollout:
         score = None if label is None else float(context.answer_of(reply.text) == label)

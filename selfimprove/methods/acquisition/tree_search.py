@@ -23,52 +23,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.inference.tree import search
+from selfimprove.interfaces import Acquisition, Context, Sampling, Session
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
-from selfimprove.text import prefilled, steps_of
-
-
-@dataclass
-class Node:
-    """A beginning of a solution."""
-
-    text: str = ""
-    above: Node | None = None
-    closed: bool = False
-    """Whether it is a whole solution, or has no open node below."""
-    visits: int = 0
-    total: float = 0.0
-    below: dict[str, Node] = field(default_factory=dict)
-
-    def leaf(self, explore: float) -> Node | None:
-        """The open leaf that is to be tried next; None where all is closed."""
-        node = self
-        while node.below:
-            open_ = [child for child in node.below.values() if not child.closed]
-            if not open_:
-                node.closed = True
-                return None if node.above is None else self.leaf(explore)
-            visits = node.visits
-            node = max(
-                open_,
-                key=lambda one: one.total / one.visits + explore * math.sqrt(math.log(visits) / one.visits),
-            )
-        return None if node.closed else node
-
-    def add(self, step: str, value: float, whole: bool) -> None:
-        """A child with one more simulation of this value."""
-        node: Node | None = self.below.setdefault(step, Node(text=self.text + step, above=self))
-        self.below[step].closed |= whole
-        while node is not None:
-            node.visits, node.total, node = node.visits + 1, node.total + value, node.above
+from selfimprove.text import steps_of
 
 
 @register("tree_search", paper="2406.03816")
@@ -107,36 +73,29 @@ class TreeSearch(Acquisition):
         return Flow(came.records * ends, came.prompts, came.group * ends)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        trees = [Node() for _ in records]
-        found: list[dict[str, Rollout]] = [{} for _ in records]
-        for _ in range(self.iterations):
-            short = [i for i in range(len(records)) if sum(map(_right, found[i].values())) < self.enough]
-            leaves = [(i, leaf) for i in short if (leaf := trees[i].leaf(self.explore)) is not None]
-            if not leaves:
-                break
-            asked = [prefilled(records[i], leaf.text) for i, leaf in leaves]
-            drawn = context.policy.sample(asked, self.samples, Sampling(temperature=self.temperature))
-            whole = [
-                self._whole(end, records[i], leaf)
-                for (i, leaf), ends in zip(leaves, drawn, strict=True)
-                for end in ends
-            ]
-            scored = iter(context.reward(whole))
-            for (i, leaf), ends in zip(leaves, drawn, strict=True):
-                for end in ends:
-                    solution, steps = next(scored), steps_of(end.text, self.separator)
-                    worth = solution.reward if self.value == "rollout" else _sureness(end)
-                    leaf.add(steps[0] if steps else "", worth or 0.0, whole=len(steps) < 2)
-                    found[i].setdefault(solution.text, solution)
-        solved = sum(any(map(_right, own.values())) for own in found)
+        async def solutions(prompt: Prompt, session: Session) -> list[Rollout]:
+            async def value(ends: Sequence[Rollout], whole: Sequence[Rollout]) -> list[tuple[Rollout, float]]:
+                rewarded = await session.rewarded(whole)
+                worth = [one.reward or 0.0 for one in rewarded] if self.value == "rollout" else map(_sureness, ends)
+                return list(zip(rewarded, worth, strict=True))
+
+            return await search(
+                prompt,
+                session,
+                iterations=self.iterations,
+                samples=self.samples,
+                separator=self.separator,
+                explore=self.explore,
+                sampling=Sampling(temperature=self.temperature),
+                value=value,
+                enough=lambda found: sum(map(_right, found)) >= self.enough,
+            )
+
+        found = context.run(solutions, records, alike=True)
+        solved = sum(any(map(_right, own)) for own in found)
         context.log.metric("tree_search/solved", solved / max(1, len(records)))
         context.log.metric("tree_search/solutions", sum(map(len, found)))
-        return [rollout for own in found for rollout in self._valued(list(own.values()))]
-
-    def _whole(self, end: Rollout, prompt: Prompt, leaf: Node) -> Rollout:
-        """The solution that a simulation came to; its parts were drawn one by one, so it has no one probability."""
-        said = [{"role": "assistant", "content": leaf.text + end.text}]
-        return replace(end, prompt=prompt, completion=said, logprobs=None)
+        return [rollout for own in found for rollout in self._valued(own)]
 
     def _valued(self, solutions: Sequence[Rollout]) -> list[Rollout]:
         """The solutions of a problem with the values of their steps."""

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfimprove.errors import RecipeError
-from selfimprove.methods.acquisition.tree_search import Node, TreeSearch
+from selfimprove.inference.tree import Node
+from selfimprove.methods.acquisition.tree_search import TreeSearch
 from selfimprove.records import Rollout
 
 ROOT = "S:3+5+8="

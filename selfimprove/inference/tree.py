@@ -1,0 +1,89 @@
+"""A search for solutions step by step in a tree; for data stages and for answering."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from selfimprove.interfaces import Sampling, Session
+from selfimprove.records import Prompt, Rollout
+from selfimprove.text import prefilled, steps_of
+
+Value = Callable[[Sequence[Rollout], Sequence[Rollout]], Awaitable[Sequence[tuple[Rollout, float]]]]
+"""(ends that were drawn, the solutions that they make) -> the solutions as they are kept, and what each is worth."""
+
+
+@dataclass
+class Node:
+    """A beginning of a solution."""
+
+    text: str = ""
+    above: Node | None = None
+    closed: bool = False
+    """Whether it is a whole solution, or has no open node below."""
+    visits: int = 0
+    total: float = 0.0
+    below: dict[str, Node] = field(default_factory=dict)
+
+    def leaf(self, explore: float) -> Node | None:
+        """The open leaf that is to be tried next; None where all is closed."""
+        node = self
+        while node.below:
+            open_ = [child for child in node.below.values() if not child.closed]
+            if not open_:
+                node.closed = True
+                return None if node.above is None else self.leaf(explore)
+            visits = node.visits
+            node = max(
+                open_,
+                key=lambda one: one.total / one.visits + explore * math.sqrt(math.log(visits) / one.visits),
+            )
+        return None if node.closed else node
+
+    def add(self, step: str, value: float, whole: bool) -> None:
+        """A child with one more simulation of this value."""
+        node: Node | None = self.below.setdefault(step, Node(text=self.text + step, above=self))
+        self.below[step].closed |= whole
+        while node is not None:
+            node.visits, node.total, node = node.visits + 1, node.total + value, node.above
+
+
+async def search(
+    prompt: Prompt,
+    session: Session,
+    *,
+    iterations: int,
+    samples: int,
+    separator: str,
+    explore: float,
+    sampling: Sampling,
+    value: Value,
+    enough: Callable[[Collection[Rollout]], bool],
+) -> list[Rollout]:
+    """The different solutions that a search by upper confidence bounds comes to, in the order in which it found them.
+
+    Args:
+        iterations: leaves that are gone on from at most.
+        samples: completions from each; the first step of each is a child, the rest is its simulation.
+        enough: whether these solutions are enough.
+    """
+    root, found = Node(), dict[str, Rollout]()
+    for _ in range(iterations):
+        leaf = None if enough(found.values()) else root.leaf(explore)
+        if leaf is None:
+            break
+        ends = await session.draw(prefilled(prompt, leaf.text), samples, sampling)
+        for end, (solution, worth) in zip(
+            ends, await value(ends, [_whole(end, prompt, leaf) for end in ends]), strict=True
+        ):
+            steps = steps_of(end.text, separator)
+            leaf.add(steps[0] if steps else "", worth, whole=len(steps) < 2)
+            found.setdefault(solution.text, solution)
+    return list(found.values())
+
+
+def _whole(end: Rollout, prompt: Prompt, leaf: Node) -> Rollout:
+    """The solution that a simulation came to; its parts were drawn one by one, so it has no one probability."""
+    said = [{"role": "assistant", "content": leaf.text + end.text}]
+    return replace(end, prompt=prompt, completion=said, logprobs=None)
