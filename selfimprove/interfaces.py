@@ -150,21 +150,32 @@ class Policy:
         """n raw completions of each prompt, in the order of the prompts. The engine never sees a reference answer.
 
         Args:
-            role: in which of `ROLES` the prompts ask; a recipe may give it to another engine.
+            role: in which of `ROLES` the prompts ask; a recipe may give it to another engine, or to weights of its own.
         """
         seed = self.seed_at(next(self.calls))  # two equal calls in one step draw anew
         blind = [prompt.blind() for prompt in prompts]
         engine = self.helpers.get(role, self.engine)
-        groups = engine.sample(self.checkpoint, blind, n, sampling, seed, self.log)
+        groups = engine.sample(self.checkpoint.of(role), blind, n, sampling, seed, self.log)
         return [
-            [replace(rollout, prompt=prompt) for rollout in group]
+            [replace(rollout, prompt=prompt, role=role) for rollout in group]
             for prompt, group in zip(prompts, groups, strict=True)
         ]
 
     def logprobs_of(self, rollouts: Sequence[Rollout], statistic: str = "logprob") -> list[list[float]]:
-        """What `Engine.logprobs_of` says of these weights. The engine never sees a reference answer."""
+        """What `Engine.logprobs_of` says of these weights, of each rollout those of its role.
+
+        The engine never sees a reference answer.
+        """
         blind = [replace(rollout, prompt=rollout.prompt.blind()) for rollout in rollouts]
-        return self.engine.logprobs_of(self.checkpoint, blind, statistic)
+        if not self.checkpoint.parts:
+            return self.engine.logprobs_of(self.checkpoint, blind, statistic)
+        made: list[list[float]] = [[] for _ in blind]
+        for role in dict.fromkeys(rollout.role for rollout in blind):
+            places = [place for place, rollout in enumerate(blind) if rollout.role == role]
+            found = self.engine.logprobs_of(self.checkpoint.of(role), [blind[place] for place in places], statistic)
+            for place, numbers in zip(places, found, strict=True):
+                made[place] = numbers
+        return made
 
     @contextmanager
     def adapted(self, rows: Sequence[Rollout], schedule: Any) -> Iterator[Policy]:

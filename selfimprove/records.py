@@ -24,6 +24,10 @@ MEMORY: dict[str, Any] = {"compare": False, "repr": False, "metadata": {"kept": 
 """Declares a field that exists in memory only: it is neither in a record's id nor in its JSON line."""
 
 
+SOLVE = "solve"
+"""The role of whoever answers problems; the weights without a part of their own are its."""
+
+
 def digest(value: Any) -> str:
     """The sha256 of a JSON value in its canonical form, as 64 hex digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -80,6 +84,8 @@ class Rollout(Lineage):
     weight: float = 1.0
     logprobs: dict[str, float] | None = None
     """{"sum": log-probability of the completion under its sampler in nats, "count": its tokens}."""
+    role: str = SOLVE
+    """In which role it was said: that part of the weights learns from it, see `Checkpoint.parts`."""
     ids: Sequence[int] = field(default=(), **MEMORY)
     """The completion's tokens as they were drawn, without the end token; () if no engine of this step drew it."""
     noted: dict[str, list[float]] = field(default_factory=dict, **MEMORY)
@@ -112,6 +118,8 @@ class Preference(Lineage):
     chosen: list[Message]
     rejected: list[Message]
     weight: float = 1.0
+    role: str = SOLVE
+    """In which role both were said."""
 
     @classmethod
     def of(cls, chosen: Rollout, rejected: Rollout, *, info: dict[str, Any] | None = None, **fields: Any) -> Preference:
@@ -120,14 +128,15 @@ class Preference(Lineage):
         for side, rollout in (("chosen", chosen), ("rejected", rejected)):
             if rollout.ended is not True:
                 kept[f"{side}_info"] = {name: rollout.info[name] for name in ENDING if name in rollout.info}
-        fields = {"parents": (chosen.id, rejected.id), **fields}
-        return cls(prompt=chosen.prompt, chosen=chosen.completion, rejected=rejected.completion, info=kept, **fields)
+        given = {"prompt": chosen.prompt, "chosen": chosen.completion, "rejected": rejected.completion}
+        lineage = {"role": chosen.role, "parents": (chosen.id, rejected.id), "info": kept}
+        return cls(**{**given, **lineage, **fields})
 
     @property
     def sides(self) -> tuple[Rollout, Rollout]:
         """The chosen and the rejected completion as rollouts, each ending as the original rollout did."""
         chosen, rejected = (
-            Rollout(prompt=self.prompt, completion=said, info=self.info.get(f"{side}_info", {}))
+            Rollout(prompt=self.prompt, completion=said, role=self.role, info=self.info.get(f"{side}_info", {}))
             for side, said in (("chosen", self.chosen), ("rejected", self.rejected))
         )
         return chosen, rejected
@@ -144,6 +153,15 @@ class Checkpoint:
     base: str | None = None
     """The folder that an adapter belongs to."""
     adapter: bool = False
+    parts: dict[str, str] = field(default_factory=dict, hash=False)
+    """The folders of the roles that have weights of their own; all others share `path`."""
+
+    def of(self, role: str) -> Checkpoint:
+        """The weights of a role."""
+        if not self.parts:
+            return self
+        own = self.parts.get(role)
+        return Checkpoint(path=own) if own else replace(self, parts={})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +291,8 @@ def loads(line: str) -> Record:
 def _values(record: Lineage) -> dict[str, Any]:
     """The fields of a record as JSON values; `dataclasses.asdict` copies deeply and is ten times slower."""
     values = {STORED.get(name, name): getattr(record, name) for name in _names(type(record))}
+    if values.get("role") == SOLVE:  # left out, so that records from before there were roles keep their ids
+        del values["role"]
     if isinstance(values.get("prompt"), Prompt):
         values["prompt"] = _values(values["prompt"])
     if not values.get("given", True):

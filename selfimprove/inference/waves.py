@@ -73,9 +73,8 @@ class Waves:
             if n:
                 seed, first = self._place(strand, want, n, number)
                 prompt = want.prompt.blind()
-                ask = Ask(
-                    checkpoint=want.policy.checkpoint, prompt=prompt, n=n, first=first, sampling=sampling, seed=seed
-                )
+                weights = want.policy.checkpoint.of(want.role)
+                ask = Ask(checkpoint=weights, prompt=prompt, n=n, first=first, sampling=sampling, seed=seed)
                 asks.append((strand, engine, ask))
             elif id(want.account) not in held:  # else what its siblings hold may come back
                 strand.value, strand.error = (want.got, None) if want.got else (None, Spent())
@@ -124,7 +123,12 @@ class Waves:
     def _received(self, strand: Strand, ask: Ask, group: list[Rollout]) -> bool:
         """Note what was drawn; whether the request is answered."""
         want: Draw = strand.waits
-        new = [replace(one, prompt=want.prompt) if one.prompt is not want.prompt else one for one in group]
+        new = [
+            one
+            if one.prompt is want.prompt and one.role == want.role
+            else replace(one, prompt=want.prompt, role=want.role)
+            for one in group
+        ]
         want.got += new
         limit = ask.sampling.max_completion_length or 0
         tokens = sum(int((one.logprobs or {}).get("count", limit)) for one in group)

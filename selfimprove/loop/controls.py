@@ -13,11 +13,11 @@ from typing import Any
 
 from selfimprove import registry, training
 from selfimprove.interfaces import Context, Policy
-from selfimprove.loop import lineage
+from selfimprove.loop import lineage, parts
 from selfimprove.loop.history import Stored
 from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.measures import statistics
-from selfimprove.records import Prompt, Record, Report, Rollout, read_records
+from selfimprove.records import SOLVE, Prompt, Record, Report, Rollout, read_records
 
 
 def shuffled(records: Sequence[Record], seed: int) -> list[Record]:
@@ -42,6 +42,7 @@ def null(stored: Stored, given: Context) -> dict[str, float]:
         read_records(stored.folder.step(1, "acquisition") / "output.jsonl"), given.seed
     )
     records = lineage.selected(recipe.selection, records, made)
+    records = [record for record in records if parts.part_of(record, recipe.parts or ()) == SOLVE]
     if records:
         write_checkpoint(training.in_turn(recipe.optimization, records, made), given.folder)
     else:

@@ -272,7 +272,10 @@ class Stored:
 
     def fingerprint(self, before: str, number: int, stage: str) -> str:
         """What a step is recognised by: the options that its result depends on, and the fingerprint before it."""
-        return digest({"before": before, "stage": stage, "options": self._options(number, stage)})
+        content = {"before": before, "stage": stage, "options": self._options(number, stage)}
+        if stages.NAMED[stage].each_part and (parts := self.at(number)[1].get("parts")):
+            content["parts"] = parts
+        return digest(content)
 
     def _options(self, number: int, stage: str) -> Any:
         """The part of the recipe that a step's result depends on."""

@@ -27,6 +27,8 @@ class Stage:
     """It spends alpha, and notes that in the ledger."""
     trains: bool = False
     """It trains a policy, for hours perhaps, so a training that was stopped goes on where it was."""
+    each_part: bool = False
+    """Where the recipe has parts of the weights, it works on one after the other, and its fingerprint names them."""
 
 
 _EXAM = ("gate_problems", "probe_problems", "sealed_problems", "evaluation")
@@ -35,7 +37,7 @@ TABLE = (
     Stage(name="model", when="start"),
     Stage(name="acquisition", when="round", depends=("acquisition", "reward", "task")),
     Stage(name="selection", when="round"),
-    Stage(name="optimization", when="round", trains=True),
+    Stage(name="optimization", when="round", trains=True, each_part=True),
     Stage(name="refinement", when="always"),
     Stage(name="evaluation", when="always", depends=_EXAM, recipe="run", held_out=True),
     Stage(

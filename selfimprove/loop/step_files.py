@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -69,10 +70,17 @@ class Rollouts(Sequence[Rollout]):
 
 
 def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Note where a step's weights are; relative to the step if they lie in it, so that a run can be moved."""
-    path = Path(checkpoint.path)
-    noted = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-    draft(folder / "checkpoint.json", {**asdict(checkpoint), "path": noted})
+    """Note where a step's weights are; relative to the step if they lie in it, so that a run can be moved.
+
+    A part that stays as it was lies in an earlier round of the run.
+    """
+    path, run, noted = Path(checkpoint.path), folder.parent.parent, asdict(checkpoint)
+    noted["path"] = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    for role, own in noted["parts"].items():
+        noted["parts"][role] = os.path.relpath(own, folder) if Path(own).is_relative_to(run) else own
+    if not noted["parts"]:
+        del noted["parts"]
+    draft(folder / "checkpoint.json", noted)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -82,6 +90,9 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         DataError: they would run code; the run may come from a stranger.
     """
     noted = json.loads((folder / "checkpoint.json").read_text())
-    path = (folder / noted["path"]).resolve()
-    check_code(path)
-    return Checkpoint(**{**noted, "path": str(path)})
+    places = {"": noted["path"], **noted.get("parts", {})}
+    paths = {role: (folder / place).resolve() for role, place in places.items()}
+    for path in paths.values():
+        check_code(path)
+    main = str(paths.pop(""))
+    return Checkpoint(**{**noted, "path": main, "parts": {role: str(path) for role, path in paths.items()}})

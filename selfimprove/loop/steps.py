@@ -17,7 +17,7 @@ from selfimprove import training
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Judging, Log
 from selfimprove.logs import MetricLog
-from selfimprove.loop import controls, lineage, start_model
+from selfimprove.loop import controls, lineage, parts, start_model
 from selfimprove.loop import examination as layer
 from selfimprove.loop.examination import Counts
 from selfimprove.loop.given import context_of
@@ -156,9 +156,17 @@ def selection(stored: Stored, given: Context) -> Counts:
 def optimization(stored: Stored, given: Context) -> Counts:
     """Train a candidate on what was selected."""
     records = read_records(stored.folder.step(given.round, "selection") / "output.jsonl")
-    checkpoint = training.in_turn(stored.at(given.round)[0].optimization, records, given)
-    write_checkpoint(checkpoint, given.folder)
-    return {"records": len(records)}
+    recipe = stored.at(given.round)[0]
+    if not recipe.parts:
+        write_checkpoint(training.in_turn(recipe.optimization, records, given), given.folder)
+        return {"records": len(records)}
+    made = parts.optimized(recipe.optimization, recipe.parts, records, given)
+    for folder, own in made.values():
+        if folder != given.folder and folder.exists():
+            write_checkpoint(own, folder)
+    write_checkpoint(parts.joined(made), given.folder)
+    counts = {f"records/{role}": sum(parts.part_of(one, recipe.parts) == role for one in records) for role in made}
+    return {"records": len(records), **counts}
 
 
 def refinement(stored: Stored, given: Context) -> Counts:

@@ -153,6 +153,21 @@ def check_engines(recipe: Recipe, path: Path) -> None:
             taken[role] = name
 
 
+def check_parts(recipe: Recipe, path: Path) -> None:
+    """A part of the weights is for a role that no other engine has, and that the data stages ask in."""
+    methods = [*recipe.acquisition.items(), *recipe.reward.items(), *recipe.evaluation.items()]
+    asked = {role for _, method in methods for role in method.asks}
+    for role in recipe.parts or ():
+        if role not in ROLES:
+            raise RecipeError(f"{path}: parts: no role is called {role!r}.{nearest(role, ROLES)}")
+        if role in recipe.helpers:
+            raise RecipeError(f"{path}: parts: another engine answers in the role {role!r}; give it to one of them")
+        if role not in asked:
+            raise RecipeError(f"{path}: parts: no method of this recipe asks in the role {role!r}")
+        if recipe.parts and recipe.parts.count(role) > 1:
+            raise RecipeError(f"{path}: parts names {role!r} twice")
+
+
 def _asking(role: str) -> list[registry.Entry]:
     registry.discover()
     askers = (Acquisition, Reward, Evaluation)

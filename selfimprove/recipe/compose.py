@@ -20,7 +20,15 @@ from omegaconf.errors import OmegaConfBaseException
 from selfimprove import registry
 from selfimprove.errors import MissingError, RecipeError
 from selfimprove.recipe import yaml_file
-from selfimprove.recipe.checks import check_counts, check_engines, check_flow, check_judges, check_ranges, check_types
+from selfimprove.recipe.checks import (
+    check_counts,
+    check_engines,
+    check_flow,
+    check_judges,
+    check_parts,
+    check_ranges,
+    check_types,
+)
 from selfimprove.recipe.schema import DEFAULTS, Recipe, Settings
 from selfimprove.registry import nearest
 
@@ -109,6 +117,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     assert isinstance(recipe, Recipe)
     check_counts(recipe, path)
     check_engines(recipe, path)
+    check_parts(recipe, path)
     check_judges(recipe, path)
     check_flow(recipe)
     return recipe, settings

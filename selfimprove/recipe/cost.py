@@ -137,7 +137,7 @@ def _training(recipe: Recipe, given: Given) -> Cost:
     cost, flow = NOTHING, given.flow
     for method in recipe.optimization.values():
         cost, flow = cost + method.cost(replace(given, flow=flow)), Flow(1, 1)
-    return cost
+    return cost * (1 + len(recipe.parts or ()))  # each part on its own records, at most all
 
 
 def _part(recipe: Recipe, split: str, wanted: int, places: int = 1) -> int:

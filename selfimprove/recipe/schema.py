@@ -72,6 +72,9 @@ class Recipe:
     """Completions for each of them: as many as the loop drew per sealed problem, and no more than this."""
     null_round: bool = False
     """Whether the first round is trained once more on shuffled rewards, to show how far chance alone moves accuracy."""
+    parts: list[str] | None = None
+    """Roles with weights of their own, of propose, hint, judge and refine: each is trained on what was said in it.
+    null: one model has all roles."""
     task: dict[str, Task] = field(default_factory=dict)
     model: dict[str, Model] = field(default_factory=dict)
     engine: dict[str, Engine] = field(default_factory=dict)

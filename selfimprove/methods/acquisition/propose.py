@@ -15,10 +15,11 @@ Algorithm:
      that states the same problem, never below 0; `invalid` where it states none.
   5. With `grade` (MAE) the model also grades each problem from 1 to 10, read as a tenth of it, 0 where nothing is read.
      The proposal scores (value + grade + 1) / 3, less repetition, and a problem graded below `gate` trains no solver.
-Differs: both papers train with GRPO-like updates inside a step, here the records go to any optimization, and one model
-  plays both roles (R-Zero: two). R-Zero's code trains the solver on 0.3 <= p <= 0.8, which are the defaults, and uses
-  min(p, 1 - p), half of the paper's value; it finds repetitions by BLEU clusters, here they are equal keys. Absolute
-  Zero's code scores proposals of value 0 with -0.5, shows earlier problems to the proposer, and takes no band (0 to 1).
+Differs: both papers train with GRPO-like updates inside a step, here the records go to any optimization. One model
+  plays both roles, as in Absolute Zero; with `parts: [propose]` in the recipe there are two, as in R-Zero. R-Zero's
+  code trains the solver on 0.3 <= p <= 0.8, which are the defaults, and uses min(p, 1 - p), half of the paper's value;
+  it finds repetitions by BLEU clusters, here they are equal keys. Absolute Zero's code scores proposals of value 0 with
+  -0.5, shows earlier problems to the proposer, and takes no band (0 to 1).
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ VALUES: dict[str, Callable[[float, int], float]] = {
 class Propose(Acquisition):
     consumes: ClassVar[Any] = None
     produces: ClassVar[Any] = Rollout
+    asks: ClassVar[tuple[str, ...]] = ("propose",)
     problems: int = 1000
     """Proposals per round; some are invalid, repeated or held out."""
     samples: int = bounded(9, 2)
@@ -166,7 +168,7 @@ class Propose(Acquisition):
         prompts = [Prompt(prompt=context.roles.propose(level), key=_open_key(level), info=role) for level in levels]
         shares = [self.problems // len(levels) + (i < self.problems % len(levels)) for i in range(len(levels))]
         sampling = Sampling(temperature=self.temperature, top_p=self.proposer_top_p)
-        groups = context.policy.sample(prompts, max(shares), sampling)
+        groups = context.policy.sample(prompts, max(shares), sampling, role="propose")
         return [reply for group, share in zip(groups, shares, strict=True) for reply in group[:share]]
 
     def _read(self, reply: Rollout, context: Context) -> Prompt | None:
