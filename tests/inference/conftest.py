@@ -92,6 +92,7 @@ def chained(make_policy: Callable[..., Policy], quiet_log: Any) -> Callable[...,
     def make(engine: Engine, *chain: Any, seed: int = 0, task: Any = None, **desk: Any) -> Policy:
         task = task or ChainSums()
         serving = Sessions(task, **desk)
-        return make_policy(engine, *chain, seed=seed, desk=serving, answer_of=task.answer_of, log=quiet_log)
+        own = {"chain": chain, "states": tuple({} for _ in chain)}  # an empty chain stays one
+        return make_policy(engine, **own, seed=seed, desk=serving, answer_of=task.answer_of, log=quiet_log)
 
     return make
