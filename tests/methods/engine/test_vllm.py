@@ -1,6 +1,6 @@
 """The vLLM engine's care for weights, with a stand-in for `vllm.LLM` that computes with transformers and can go wrong.
 
-What vLLM itself computes is tested in tests/engine/vllm, where it is installed: `make test-vllm`.
+What vLLM itself computes is tested in tests/methods/engine/vllm, where it is installed: `make test-vllm`.
 """
 
 from __future__ import annotations
@@ -518,7 +518,8 @@ def test_on_a_gpu_the_engine_sleeps_between_calls(vllm, small, ask, quiet_log, l
     import torch
 
     monkeypatch.setattr(vllm_process, "_empty_cache", lambda: None)
-    monkeypatch.setattr("selfimprove.inference.weights.load", with_cpu(forward.load))
+    monkeypatch.setattr(vllm_process.memory, "ready_share", lambda what, share: None)  # tests/inference/test_memory.py
+    monkeypatch.setattr(agreement, "load", with_cpu(forward.load))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     engine = Vllm(sleep_level=level)
     greedy(engine, small(seed=0), ask, quiet_log)
