@@ -85,6 +85,16 @@ def test_the_tree_has_the_order_of_the_import_rules() -> None:
     assert places == sorted(places) and set(levels) - {"__main__"} == modules_in(ROOT / "selfimprove")
 
 
+def test_each_change_of_the_contributing_page_touches_at_most_three_files_that_are_there() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    changes = rows(page, "| change | files |")
+    assert len(changes) == 10
+    for change, files in changes:
+        paths = re.findall(r"`?((?:selfimprove/[\w/]+|pyproject)\.\w+)", files)
+        assert 1 <= len(paths) <= 3, change
+        assert all((ROOT / p).exists() or (("NAME" in p or "(new)" in files) and (ROOT / p).parent.is_dir()) for p in paths)
+
+
 def test_the_table_of_slots_is_the_registry() -> None:
     table, said = rows(DESIGN, "| slot | survey |"), re.search(r"A class declares, [^:]*: (.*?)\.", DESIGN)
     assert said
