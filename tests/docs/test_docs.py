@@ -92,7 +92,9 @@ def test_each_change_of_the_contributing_page_touches_at_most_three_files_that_a
     for change, files in changes:
         paths = re.findall(r"`?((?:selfimprove/[\w/]+|pyproject)\.\w+)", files)
         assert 1 <= len(paths) <= 3, change
-        assert all((ROOT / p).exists() or (("NAME" in p or "(new)" in files) and (ROOT / p).parent.is_dir()) for p in paths)
+        assert all(
+            (ROOT / p).exists() or (("NAME" in p or "(new)" in files) and (ROOT / p).parent.is_dir()) for p in paths
+        )
 
 
 def test_the_table_of_slots_is_the_registry() -> None:

@@ -1,0 +1,59 @@
+"""The contract of methods: one abstract class per slot of a recipe, and what a method is handed.
+
+A method is a dataclass: its fields are its options, its one verb is the algorithm. Read this file first.
+Order of a round: acquisition -> reward -> selection -> optimization -> refinement -> evaluation -> gate -> controller.
+"""
+
+from __future__ import annotations
+
+from selfimprove.interfaces.engine import ABILITIES, ROLES, Engine, Remote
+from selfimprove.interfaces.model import Model
+from selfimprove.interfaces.policy import Budget, Context, Copies, Desk, Policy, Refinement, Session, Spent
+from selfimprove.interfaces.requests import GREEDY, REQUIRED, Ask, Log, Sampling, Shape
+from selfimprove.interfaces.stages import (
+    Acquisition,
+    Alarm,
+    Controller,
+    Evaluation,
+    Gate,
+    Judging,
+    Launcher,
+    Optimization,
+    Reward,
+    Selection,
+)
+from selfimprove.interfaces.task import Roles, Task
+
+__all__ = [
+    "ABILITIES",
+    "GREEDY",
+    "REQUIRED",
+    "ROLES",
+    "Acquisition",
+    "Alarm",
+    "Ask",
+    "Budget",
+    "Context",
+    "Controller",
+    "Copies",
+    "Desk",
+    "Engine",
+    "Evaluation",
+    "Gate",
+    "Judging",
+    "Launcher",
+    "Log",
+    "Model",
+    "Optimization",
+    "Policy",
+    "Refinement",
+    "Remote",
+    "Reward",
+    "Roles",
+    "Sampling",
+    "Selection",
+    "Session",
+    "Shape",
+    "Spent",
+    "Task",
+]

@@ -1,0 +1,102 @@
+"""Problems in splits, the rule that marks an answer, and the words for each role."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from selfimprove.episodes import Episode, Question, Tool
+from selfimprove.errors import RecipeError
+from selfimprove.records import (
+    Message,
+    Prompt,
+    Rollout,
+)
+
+
+class Roles(Protocol):
+    """How the task words each role for the model, and how it reads what the model wrote in one.
+
+    A task that lacks a role raises RecipeError.
+    """
+
+    def solve(self, problem: str) -> list[Message]: ...
+    def hint(self, prompt: Prompt, answer: str) -> list[Message]: ...
+    def propose(self, level: int | None) -> list[Message]: ...
+    def judge(self, prompt: Prompt, attempt: str) -> list[Message]: ...
+    def refine(self, prompt: Prompt, attempt: str) -> list[Message]: ...
+
+    def read_judgement(self, text: str) -> float | None:
+        """What a reply to `judge` says of the attempt, in [0, 1]; None where it says nothing that can be read."""
+
+    def read_proposal(self, text: str) -> Prompt | None:
+        """The problem that a reply to `propose` states, with its answer where the task can work it out; None: none."""
+
+    def solution(self, prompt: Prompt) -> str | None:
+        """A worked reference solution of a problem, as the data or the lessons have it; None: there is none."""
+
+
+@dataclass
+class Task(ABC):
+    """Problems in splits, the rule that marks an answer, and the words for each role."""
+
+    @abstractmethod
+    def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
+        """n problems of a split. A generator draws them anew for each seed; a finite set gives part i of k, unmixed."""
+
+    unbounded: ClassVar[int] = 1500
+    """Problems that `problems(split, None, ...)` gives where the task makes as many as are asked for."""
+
+    def size(self, split: str) -> int | None:
+        """How many problems a split has, found without a network; None: as many as are asked for, or nobody knows."""
+        return None
+
+    def published(self) -> str:
+        """The data set whose size comes from a table, because nothing is loaded before a run; "" where none does."""
+        return ""
+
+    @abstractmethod
+    def verify(self, prompt: Prompt, text: str) -> float | None:
+        """How right a completion is, in [0, 1]; None when the reference answer itself cannot be read."""
+
+    @abstractmethod
+    def answer_of(self, text: str) -> str | None:
+        """The final answer in a completion, or None."""
+
+    @abstractmethod
+    def roles(self) -> Roles:
+        """The words of each role."""
+
+    def open(self, problem: Prompt) -> Episode:
+        """The world of a problem; a plain one asks once and marks the reply."""
+        return Question(problem, self.verify)
+
+    def tools(self, problem: Prompt) -> Mapping[str, Tool]:
+        """What a method may call while it answers, by name; made of public facts only, see `Prompt.given`."""
+        return {}
+
+    def probes(self) -> dict[str, Task]:
+        """Tasks beside the training, by name: `probe/...` are abilities to keep, `ood/...` families never trained."""
+        return {}
+
+    def variants(self, prompt: Prompt, kind: str, n: int, seed: int) -> list[Prompt]:
+        """Up to n other forms of a problem, in its split; none where the task knows no way to make them.
+
+        Args:
+            kind: `same` keeps key and answer, `counterfactual` changes the problem so that the answer changes.
+        """
+        return []
+
+    def preflight(self) -> list[str]:
+        """Read what the options name, before a run begins; remarks on it that a user should see.
+
+        Raises:
+            UserError: it cannot be used.
+        """
+        return []
+
+    def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
+        """n worked examples of a role, easy ones first, for tasks that the tiny model can be bootstrapped on."""
+        raise RecipeError("this task has no worked examples to bootstrap a tiny model on; use model=pretrained")
