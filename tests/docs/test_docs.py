@@ -22,7 +22,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from selfimprove import errors, interfaces, records, registry
+from selfimprove import errors, records, registry
 from selfimprove.cli import main
 from selfimprove.loop import stages
 from selfimprove.methods.task.chain_sums import ChainSums
@@ -132,7 +132,7 @@ def test_the_run_folder_and_the_verdicts_are_told_as_they_are() -> None:
     told = re.findall(r"round_00[01]/ +(.*)", folder)
     assert [line.replace("/", "").split() for line in told] == [list(stages.of_round(0)), list(stages.of_round(1))]
     table = [row[0] for row in rows(DESIGN, "| verdict of the gate |")]
-    source = inspect.getsource(interfaces.Decision)
+    source = inspect.getsource(records.Decision)
     assert table == re.findall(r"`(\w+)`", source)
 
 

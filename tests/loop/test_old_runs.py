@@ -103,16 +103,21 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path
 
 
 def as_then(root: Path) -> dict[str, str]:
-    """Every file of a run, without the counts that a step has noted only since."""
+    """Every file of a run, without the counts that a step has noted only since and the words of a gate's reason."""
     found = contents(root)
     for name, data in found.items():
         if name.endswith("step.json"):
             step = json.loads(bytes.fromhex(data))
             step["counts"] = {key: value for key, value in step["counts"].items() if key not in SINCE}
-            found[name] = json.dumps({**step, "sha256": ""})
+            step["files"].pop("decision.json", None)
+            found[name] = json.dumps({**step, "sha256": "", "inputs": ""})
+        elif name.endswith("decision.json"):
+            found[name] = json.dumps({**json.loads(bytes.fromhex(data)), "reason": ""})
         elif name == "metrics.jsonl":
             lines = [json.loads(line) for line in bytes.fromhex(data).splitlines()]
             kept = [{key: line[key] for key in line if key.split("/")[-1] not in SINCE} for line in lines]
+            for line in kept:
+                line["decision"] = {**line.get("decision", {}), "reason": ""}
             found[name] = json.dumps(kept)
     return {name: data for name, data in found.items() if name != "summary.json"}
 
