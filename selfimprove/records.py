@@ -221,45 +221,6 @@ class Alert:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reliability:
-    """The reliability of a judge, measured on labelled attempts. A judgement above 1/2 is a yes; None: no data."""
-
-    right: int
-    """Right attempts with a judgement."""
-    wrong: int
-    """Wrong attempts with a judgement."""
-    unread: int
-    """Labelled attempts without a readable judgement."""
-    mixed: int
-    """Problems with right and wrong attempts."""
-    tpr: float | None
-    """Share of the right attempts that it says yes to."""
-    fpr: float | None
-    """Share of the wrong attempts that it says yes to."""
-    youden: Metric | None
-    """TPR - FPR, Youden's J: 1 for a judge that is always right, 0 for one that guesses."""
-    auc: Metric | None
-    """How often the judge scores a right attempt above a wrong one of the same problem; ties count half."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuditForm:
-    """The test of a judge on audit problems: it decides whether the judge may select data."""
-
-    judge: Reliability
-    start: Reliability
-    """The reliability of the weights of round 0 as judge of the same attempts."""
-    drift: dict[str, Metric]
-    """Change of `youden` and `auc` from `start` to `judge`."""
-    short: bool
-    """Whether there are too few labelled attempts to decide."""
-    fault: str
-    """Why the judge failed; empty if it passed."""
-    binding: bool = True
-    """Whether its scores select data; False for a monitor and for a judge that the recipe trusts untested."""
-
-
 STORED = {"reward": "score"}
 """Fields with another key on disk, so that older run folders stay readable."""
 KINDS: dict[str, type] = {kind.__name__: kind for kind in (Document, Prompt, Rollout, Preference)}

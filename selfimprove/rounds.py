@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from selfimprove.records import (
-    Alert,
-    AuditForm,
-    Checkpoint,
-    Decision,
-    Metric,
-    Prompt,
-    Report,
-    Rollout,
-)
+from selfimprove.records import Alert, Checkpoint, Decision, Metric, Prompt, Report, Rollout
 
 Verify = Callable[[Prompt, str], float | None]
 """The task's rule: (prompt, text) -> mark in [0, 1], or None if the reference cannot be read."""
@@ -35,6 +26,45 @@ class Exam:
 
 Groups = Sequence[Sequence[Rollout]]
 """Samples by problem."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """The reliability of a judge, measured on labelled attempts. A judgement above 1/2 is a yes; None: no data."""
+
+    right: int
+    """Right attempts with a judgement."""
+    wrong: int
+    """Wrong attempts with a judgement."""
+    unread: int
+    """Labelled attempts without a readable judgement."""
+    mixed: int
+    """Problems with right and wrong attempts."""
+    tpr: float | None
+    """Share of the right attempts that it says yes to."""
+    fpr: float | None
+    """Share of the wrong attempts that it says yes to."""
+    youden: Metric | None
+    """TPR - FPR, Youden's J: 1 for a judge that is always right, 0 for one that guesses."""
+    auc: Metric | None
+    """How often the judge scores a right attempt above a wrong one of the same problem; ties count half."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditForm:
+    """The test of a judge on audit problems: it decides whether the judge may select data."""
+
+    judge: Reliability
+    start: Reliability
+    """The reliability of the weights of round 0 as judge of the same attempts."""
+    drift: dict[str, Metric]
+    """Change of `youden` and `auc` from `start` to `judge`."""
+    short: bool
+    """Whether there are too few labelled attempts to decide."""
+    fault: str
+    """Why the judge failed; empty if it passed."""
+    binding: bool = True
+    """Whether its scores select data; False for a monitor and for a judge that the recipe trusts untested."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import itertools
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from selfimprove.errors import EngineError
 from selfimprove.safety.redaction import printable
@@ -25,6 +27,31 @@ LONGEST_BACKOFF = 60.0
 """Seconds between two tries, unless the endpoint asks for more."""
 LONGEST_ASKED = 300.0
 """Seconds that an endpoint's Retry-After is followed for."""
+
+
+HERE = ("localhost", "127.0.0.1", "::1")
+ALLOWED = "SELFIMPROVE_ENDPOINTS"
+"""The environment variable with the other hosts that may be sent prompts and keys: no recipe can allow itself one."""
+
+
+def key_for(url: str, variable: str) -> str:
+    """The key for an endpoint, from the environment; "" where no variable is named.
+
+    Raises:
+        EngineError: the host is not allowed, or the variable is not set.
+    """
+    host = urlsplit(url).hostname or ""
+    if host not in (*HERE, *os.environ.get(ALLOWED, "").replace(",", " ").split()):
+        raise EngineError(
+            f"engine.openai would send prompts and a key to {host!r}, because the recipe says so. Where you trust "
+            f"that host, allow it: {ALLOWED}={host}"
+        )
+    if not variable:
+        return ""
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise EngineError(f"engine.openai: the environment variable {variable} is not set; put the key there")
+    return key
 
 
 @dataclass

@@ -19,8 +19,8 @@ from selfimprove.loop.reward_sum import rate
 from selfimprove.loop.step_files import write_report
 from selfimprove.measures import diagnosis, judge_reliability
 from selfimprove.problems import splits
-from selfimprove.records import Alert, AuditForm, Prompt, Report, Rollout, write_records
-from selfimprove.rounds import Evidence, Exam, Groups
+from selfimprove.records import Alert, Prompt, Report, Rollout, write_records
+from selfimprove.rounds import AuditForm, Evidence, Exam, Groups
 from selfimprove.store.seal import draft
 
 Counts = dict[str, float]

@@ -27,8 +27,8 @@ from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, of_audit
 from selfimprove.recipe import compose
 from selfimprove.recipe.schema import Recipe, Settings
-from selfimprove.records import Alert, AuditForm, Checkpoint, Decision, Prompt, Report, Rollout, digest, read_records
-from selfimprove.rounds import Groups, Round
+from selfimprove.records import Alert, Checkpoint, Decision, Prompt, Report, Rollout, digest, read_records
+from selfimprove.rounds import AuditForm, Groups, Round
 from selfimprove.store.journal import Journal
 from selfimprove.store.ledger import Ledger
 from selfimprove.store.run_folder import RunDir

@@ -28,9 +28,19 @@ WORKERS = tuple(
     f"selfimprove.{room}.{name}".replace("..", ".")
     for room, names in {
         "": ("records", "text"),
-        "inference": ("chat", "decoding", "token_scores", "weights"),
+        "interfaces": ("engine", "requests"),
+        "inference": ("asks", "cache", "chat", "choosing", "decoding", "rows", "stops", "token_scores", "weights"),
         "problems": ("answers", "expressions", "list_language", "splits"),
-        "training": ("best_weights", "lora", "model_io", "options", "trl.resume", "trl.sft", "trl.trainer"),
+        "training": (
+            "best_weights",
+            "generators",
+            "lora",
+            "model_io",
+            "options",
+            "trl.resume",
+            "trl.sft",
+            "trl.trainer",
+        ),
     }.items()
     for name in names
 )

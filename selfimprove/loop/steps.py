@@ -26,8 +26,8 @@ from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.measures import judge_reliability
 from selfimprove.problems.splits import split_of
 from selfimprove.recipe.schema import Recipe
-from selfimprove.records import AuditForm, Document, Preference, Prompt, Record, Rollout, read_records, write_records
-from selfimprove.rounds import Stop
+from selfimprove.records import Document, Preference, Prompt, Record, Rollout, read_records, write_records
+from selfimprove.rounds import AuditForm, Stop
 from selfimprove.store.seal import draft
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from selfimprove.interfaces import Judging
 from selfimprove.measures.attempts import auroc, auroc_within
 from selfimprove.measures.statistics import Z95, mean, proportion
-from selfimprove.records import AuditForm, Metric, Reliability
-from selfimprove.rounds import Groups
+from selfimprove.records import Metric
+from selfimprove.rounds import AuditForm, Groups, Reliability
 
 MIN_YOUDEN = 0.1
 """TPR - FPR must be above this with all of its 95 % interval, unless the judge has an option `min_youden`."""

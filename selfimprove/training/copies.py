@@ -20,9 +20,9 @@ from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Log
 from selfimprove.logs import MetricLog
 from selfimprove.records import Checkpoint, Rollout, digest
+from selfimprove.training.generators import unmoved
 from selfimprove.training.lora import Lora
 from selfimprove.training.options import Schedule
-from selfimprove.training.trl.resume import unmoved
 from selfimprove.training.trl.sft import sft
 
 ALIVE = 4

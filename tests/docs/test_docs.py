@@ -85,6 +85,20 @@ def test_the_tree_has_the_order_of_the_import_rules() -> None:
     assert places == sorted(places) and set(levels) - {"__main__"} == modules_in(ROOT / "selfimprove")
 
 
+def test_every_file_has_at_most_300_lines_but_for_those_that_the_page_explains() -> None:
+    package = ROOT / "selfimprove"
+    long = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if len(path.read_text(encoding="utf-8").splitlines()) > 300
+    }
+    assert long == {file for file, _ in rows(DESIGN, "| file | why it is one file |")} and len(long) <= 5
+
+
+def test_the_root_of_the_package_has_at_most_twelve_modules() -> None:
+    assert len(list((ROOT / "selfimprove").glob("*.py"))) <= 12
+
+
 def test_each_change_of_the_contributing_page_touches_at_most_three_files_that_are_there() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     changes = rows(page, "| change | files |")

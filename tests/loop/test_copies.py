@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from selfimprove import training
-from selfimprove.interfaces import Engine, Policy
+from selfimprove.interfaces import Policy
 from selfimprove.loop import steps
+from selfimprove.methods.engine.fake import Fake
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.store.journal import Journal
@@ -58,10 +59,12 @@ def test_held_out_questions_stand_in_the_ledger_once_and_without_answers(
 
 
 def test_a_step_that_is_done_again_takes_its_answers_and_trains_nothing(
-    tmp_path: Path, quiet_log: Any, make_rollout: Callable, make_engine: Callable, make_policy: Callable, trained: list
+    tmp_path: Path, quiet_log: Any, make_rollout: Callable, make_policy: Callable, trained: list
 ) -> None:
-    engine: Engine = make_engine(default="8")
-    rows, texts = [make_rollout()], []
+    class Copying(Fake):
+        can = Fake.can | {"copies"}
+
+    engine, rows, texts = Copying(default="8"), [make_rollout()], []
     for attempt in range(3):
         journal = Journal(tmp_path / "journal", "this step")
         made, _ = step(tmp_path, journal, quiet_log)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from selfimprove.logs import MetricLog
 from selfimprove.measures.judge_reliability import Marked, corrected, drift, form, parse, reliability
-from selfimprove.records import Reliability
+from selfimprove.rounds import Reliability
 
 Z = 1.959963984540054
 SMALL: Marked = [[(True, 0.8), (False, 0.2)], [(True, 0.3), (True, 0.9), (False, 0.9), (False, None)]]

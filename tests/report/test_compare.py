@@ -232,7 +232,7 @@ def test_settings_that_cannot_be_read_are_refused(make_finished) -> None:
         finished(root)
     for text in ("{", "[]", '{"settings": {}}', '{"settings": {"task": 1}}'):
         (root / "environment.json").write_text(text)
-        with pytest.raises(DataError, match="what its exam was held with cannot be read"):
+        with pytest.raises(DataError, match="the settings of its exam cannot be read"):
             finished(root)
 
 

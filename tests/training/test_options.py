@@ -19,7 +19,7 @@ def test_a_restated_default_keeps_the_inherited_help() -> None:
     plain = {option.name: option for option in registry.options(Grpo)}
     other = {option.name: option for option in registry.options(Scpo)}
     assert (plain["learning_rate"].default, other["learning_rate"].default) == ("1e-06", "5e-06")
-    assert plain["learning_rate"].help == other["learning_rate"].help == "Peak learning rate."
+    assert plain["learning_rate"].help == other["learning_rate"].help == "Peak learning rate. Takes 0 to 100."
     assert "drawn together" in plain["gradient_accumulation_steps"].help
     assert plain["lora"].default == "{r: 0, alpha: 32, dropout: 0.0, target_modules: null, load_in_4bit: false}"
     assert "drawn together" not in other["gradient_accumulation_steps"].help

@@ -19,28 +19,31 @@ Differs: nothing to compare with. A prompt is sent once for each sample, so that
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain, count
+from itertools import chain, count
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from selfimprove.bounds import bounded
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference.asks import refuse
-from selfimprove.inference.endpoint import Endpoint, Tally
-from selfimprove.inference.stops import completed
+from selfimprove.inference.endpoint import Endpoint, Tally, key_for
+from selfimprove.inference.endpoint_answers import (
+    is_detailed,
+    rollout_of,
+    said,
+    samples,
+    seed_of,
+    tokens_of,
+    without_ids,
+)
 from selfimprove.interfaces import REQUIRED, Ask, Log, Remote
-from selfimprove.records import Checkpoint, Prompt, Rollout, digest
+from selfimprove.records import Checkpoint, Rollout, digest
 from selfimprove.registry import register
 from selfimprove.text import plain
 
-HERE = ("localhost", "127.0.0.1", "::1")
-ALLOWED = "SELFIMPROVE_ENDPOINTS"
-"""The environment variable with the other hosts that may be sent prompts and keys: no recipe can allow itself one."""
 EMBEDDED = 256
 """Texts in a request for embeddings."""
 TALLY = "tally"
@@ -108,11 +111,11 @@ class OpenAI(Remote):
 
     def ask(self, asks: Sequence[Ask], log: Log, answers: MutableMapping[str, Any]) -> list[list[Rollout]]:
         refuse(self, (ask.sampling for ask in asks))
-        bodies = [[self._body(ask, i) for i in _samples(ask)] for ask in asks]
+        bodies = [[self._body(ask, i) for i in samples(ask)] for ask in asks]
         names = [[digest(body) for body in group] for group in bodies]
         different = dict(zip(chain(*names), chain(*bodies), strict=True))
         wanted = [name for name in different if name not in answers]
-        detailed = {name for ask, group in zip(asks, names, strict=True) if _is_detailed(ask) for name in group}
+        detailed = {name for ask, group in zip(asks, names, strict=True) if is_detailed(ask) for name in group}
         tally, before = Tally(**answers.get(TALLY, {})), len(different) - len(wanted)
         endpoint = self._endpoint("chat/completions" if self.chat else "completions")
         arrivals = count(before + 1)
@@ -130,7 +133,7 @@ class OpenAI(Remote):
             answers[TALLY] = dict(vars(tally))
             self._report(tally, log)
         return [
-            [_rollout(ask, answers[group[i % len(group)]]) for i in range(ask.n)]
+            [rollout_of(ask, answers[group[i % len(group)]]) for i in range(ask.n)]
             for ask, group in zip(asks, names, strict=True)
         ]
 
@@ -160,39 +163,23 @@ class OpenAI(Remote):
         return numpy.concatenate([found[i] for i in range(len(parts))]) if parts else numpy.zeros((0, 0), "float32")
 
     def preflight(self) -> list[str]:
-        self._key()
+        key_for(self.base_url, self.api_key_env)
         return []
 
     def _endpoint(self, path: str) -> Endpoint:
         return Endpoint(
             url=f"{self.base_url.rstrip('/')}/{path}",
-            key=self._key(),
+            key=key_for(self.base_url, self.api_key_env),
             concurrency=self.concurrency,
             timeout=self.timeout,
             retries=self.retries,
             backoff=self.backoff,
         )
 
-    def _key(self) -> str:
-        host = urlsplit(self.base_url).hostname or ""
-        if host not in (*HERE, *os.environ.get(ALLOWED, "").replace(",", " ").split()):
-            raise EngineError(
-                f"engine.openai would send prompts and a key to {host!r}, because the recipe says so. Where you trust "
-                f"that host, allow it: {ALLOWED}={host}"
-            )
-        if not self.api_key_env:
-            return ""
-        key = os.environ.get(self.api_key_env, "").strip()
-        if not key:
-            raise EngineError(
-                f"engine.openai: the environment variable {self.api_key_env} is not set; put the key there"
-            )
-        return key
-
     def _body(self, ask: Ask, sample: int) -> dict[str, Any]:
         """A request; filters that stand at their default are left out, because not every endpoint knows them."""
         prompt, sampling = ask.prompt, ask.sampling
-        seed = _seed(ask.seed, prompt, sample)
+        seed = seed_of(ask.seed, prompt, sample)
         body: dict[str, Any] = {"model": self.model, "temperature": sampling.temperature, "seed": seed}
         body[self.length_name] = sampling.max_completion_length or self.max_completion_length
         if sampling.stop and self.include_stop_str_in_output:
@@ -203,7 +190,9 @@ class OpenAI(Remote):
             if getattr(sampling, name) != default:
                 body[name] = getattr(sampling, name)
         if self.chat:
-            body |= {"messages": [_plain(one) for one in prompt.prompt]} | ({"logprobs": True} if self.logprobs else {})
+            body |= {"messages": [without_ids(one) for one in prompt.prompt]} | (
+                {"logprobs": True} if self.logprobs else {}
+            )
             body |= {"top_logprobs": sampling.tops} if sampling.tops else {}
             if prompt.prompt[-1]["role"] == "assistant":
                 if not self.continue_final_message:
@@ -224,22 +213,10 @@ class OpenAI(Remote):
             detailed: whether to keep the tokens, each with its log-probability and those of the likeliest ones.
         """
         choice = answer["choices"][0]
-        text = choice["message"]["content"] if self.chat else choice["text"]
-        reason = choice.get("finish_reason") or "stop"
-        if text is None and reason in ("length", "content_filter"):  # cut off while it was thinking, or withheld
-            text = ""
-        if not isinstance(text, str):
-            raise ValueError("no text")
-        if "stop" in body and reason == "stop" and completed(text, body["stop"]) is None:
-            if "stop_reason" not in choice:
-                raise EngineError(
-                    f"{self.base_url} cuts stop strings off and does not say which: "
-                    "set engine.openai.include_stop_str_in_output=false"
-                )
-            text += choice["stop_reason"] if isinstance(choice["stop_reason"], str) else ""
+        text, reason = said(choice, self.chat, body.get("stop"), self.base_url)
         numbers, tokens = None, []
         if self.logprobs:
-            tokens = _tokens(choice.get("logprobs") or {}, self.chat)
+            tokens = tokens_of(choice.get("logprobs") or {}, self.chat)
             if not tokens:
                 raise EngineError(f"{self.base_url} gives no log-probabilities; set engine.openai.logprobs=false")
             numbers = {"sum": round(float(sum(one[1] for one in tokens)), 4), "count": len(tokens)}
@@ -256,61 +233,3 @@ class OpenAI(Remote):
         if self.prompt_price or self.completion_price:
             spent = tally.prompt_tokens * self.prompt_price + tally.completion_tokens * self.completion_price
             log.metric("openai/cost", spent / 1e6)
-
-
-def _samples(ask: Ask) -> range:
-    """The numbers of the samples to ask for; greedy ones of one prompt are equal."""
-    return range(ask.first, ask.first + ask.n) if ask.sampling.temperature > 0 else range(1)
-
-
-def _is_detailed(ask: Ask) -> bool:
-    return bool(ask.sampling.stop or ask.sampling.note or ask.sampling.tops)
-
-
-def _tokens(given: dict[str, Any], chat: bool) -> list[tuple[str, float, dict[str, float]]]:
-    """Each token's text, its log-probability, and the likeliest ones with theirs, by the kind of endpoint."""
-    if chat:
-        lines = given.get("content") or ()
-        tops = [{top["token"]: top["logprob"] for top in one.get("top_logprobs") or ()} for one in lines]
-        return [(one.get("token", ""), one["logprob"], top) for one, top in zip(lines, tops, strict=True)]
-    numbers = given.get("token_logprobs") or []
-    texts = given.get("tokens") or [""] * len(numbers)
-    tops = given.get("top_logprobs") or [{}] * len(numbers)
-    return list(zip(texts, numbers, (top or {} for top in tops), strict=True))
-
-
-def _rollout(ask: Ask, answer: dict[str, Any]) -> Rollout:
-    """What an answer is to this ask: cut behind its first stop string, where the server has gone on."""
-    fields = {name: value for name, value in answer.items() if name != "tokens"}
-    tokens = answer.get("tokens") or []
-    text = answer["completion"][0]["content"]
-    if found := completed(text, ask.sampling.stop):
-        stop, end = found
-        if end < len(text):
-            ends = accumulate(len(token) for token, *_ in tokens)
-            tokens = tokens[: sum(one < end for one in ends) + 1]
-            total = round(float(sum(one[1] for one in tokens)), 4)
-            fields["logprobs"] = {"sum": total, "count": len(tokens)} if tokens else None
-        fields["completion"] = [{"role": "assistant", "content": text[:end]}]
-        fields["info"] = {"finish_reason": "stop", "stop_string": stop}
-    return Rollout(
-        prompt=ask.prompt,
-        **fields,
-        noted={"logprob": [one[1] for one in tokens]} if tokens and "logprob" in ask.sampling.note else {},
-        tops=[_likeliest(one[2], ask.sampling.tops) for one in tokens] if ask.sampling.tops else [],
-    )
-
-
-def _likeliest(given: dict[str, float], most: int) -> dict[str, float]:
-    """The likeliest tokens first; `/completions` adds the one that was drawn, wherever it stands."""
-    return dict(sorted(given.items(), key=lambda one: -one[1])[:most])
-
-
-def _plain(message: dict[str, Any]) -> dict[str, Any]:
-    """A message without the token ids of an answer that has begun: they are of another model."""
-    return {name: value for name, value in message.items() if name != "ids"}
-
-
-def _seed(seed: int, prompt: Prompt, sample: int) -> int:
-    """31 bits that depend on the prompt and the sample; some servers take no more."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{prompt.prompt!r}:{sample}".encode()).digest()[:4], "big") >> 1

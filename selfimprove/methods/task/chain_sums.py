@@ -6,7 +6,7 @@ Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: none; a bench of this project.
 Algorithm:
   1. A problem is a list of digits; its level is their number. The key is the list: another order has other steps.
-  2. The split follows from the sha256 of the key, see text.SPLITS.
+  2. The split follows from the sha256 of the key, see splits.SPLITS.
   3. Problems of a split are drawn level by level in a fixed random order without repetition.
   4. A variant has the digits in another order (same answer) or another digit; its split and use of the gap are equal.
 Differs: nothing to compare with.

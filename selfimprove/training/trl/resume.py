@@ -15,22 +15,21 @@ import contextlib
 import hashlib
 import itertools
 import json
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from selfimprove.errors import DataError, StorageError
 from selfimprove.interfaces import Log
+from selfimprove.training import generators
 from selfimprove.training.best_weights import Peak
+from selfimprove.training.trl import tensor_files
 
 EVERY = 600.0
 """Seconds of training between two checkpoints, which is what a SIGKILL may cost. A training of seconds writes none."""
 SHARE = 0.02
 """Of the time at most this share goes into checkpoints: where writing takes long they come less often."""
-SHARD = 1 << 31
-"""Bytes of tensors in one file; so much is copied from a GPU at once."""
 STATE, TRAINER = "training.json", "trainer_state.json"
 """What we note, and what transformers does, under the name that it looks for."""
 
@@ -133,13 +132,13 @@ class Resumable:
     def pass_begins(self) -> None:
         """The order of the rows is drawn next."""
         if self._from is not None:
-            _set_generators(self._from.values["pass"], self._from.generators("pass"))
-        self._pass = _generators()
+            generators.put_back(self._from.values["pass"], self._from.generators("pass"))
+        self._pass = generators.states()
 
     def step_begins(self) -> None:
         """All rows of the step are there; nothing is computed yet."""
         if self._from is not None:
-            _set_generators(self._from.values["now"], self._from.generators("now"))
+            generators.put_back(self._from.values["now"], self._from.generators("now"))
             self._from = None
         elif self.stop is not None or time.monotonic() - self._last >= max(EVERY, self._cost / SHARE):
             self.save()
@@ -158,13 +157,13 @@ class Resumable:
         self._cost = self._last - began
 
     def _write(self, folder: Path, over: bool) -> None:
-        trainer, now, optimizer = self.trainer, _generators(), self.trainer.optimizer.state_dict()
+        trainer, now, optimizer = self.trainer, generators.states(), self.trainer.optimizer.state_dict()
         passed = self._pass or now
         tensors = {f"model/{name}": weight.detach() for name, weight in _changing(trainer.model).items()}
         for place, values in optimizer["state"].items():
             tensors |= {f"optimizer/{place}/{name}": value for name, value in values.items()}
-        for name, generators in (("now", now), ("pass", passed)):
-            tensors |= {f"{name}/{device}": state for device, state in generators["torch"].items()}
+        for name, states in (("now", now), ("pass", passed)):
+            tensors |= {f"{name}/{device}": state for device, state in states["torch"].items()}
         tensors["loss"] = trainer._tr_loss.detach()
         values = {
             "training": type(trainer).__name__,
@@ -185,7 +184,7 @@ class Resumable:
             tensors |= {f"peak/{name}": weight for name, weight in weights.items()}
         trainer.state.save_to_json(str(folder / TRAINER))
         (folder / STATE).write_text(json.dumps(values), encoding="utf-8")
-        _write_tensors(tensors, folder)
+        tensor_files.write(tensors, folder)
 
     # ---- and back ------------------------------------------------------------------------------------------------
     def _newest(self) -> _Saved | None:
@@ -244,7 +243,7 @@ class _Saved:
         try:
             self.values = json.loads((folder / STATE).read_text(encoding="utf-8"))
             self.state = TrainerState.load_from_json(str(folder / TRAINER))
-            self._files, self._shapes = _headers(folder)
+            self._files, self._shapes = tensor_files.headers(folder)
             if (self.values["training"], self.values["rows"]) != (type(trainer).__name__, rows):
                 raise Unusable("it is of a training on other rows")
             if lacking := {*NOTED, *(["peak"] if peak else [])} - self.values.keys():
@@ -252,7 +251,7 @@ class _Saved:
             if peak and self.values["peak"].keys() - {"cost"} != {"step", "best", "seen"}:
                 raise ValueError("what is noted of its peak")
             for name in ("now", "pass"):
-                _set_generators(self.values[name], self.generators(name), trial=True)
+                generators.put_back(self.values[name], self.generators(name), trial=True)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
             raise Unusable(f"it cannot be read ({str(error)[:80]})") from error
         wanted = {f"model/{name}": list(weight.shape) for name, weight in _changing(trainer.model).items()}
@@ -289,70 +288,3 @@ def _changing(model: Any) -> dict[str, Any]:
     """The weights that are trained, each once, and all buffers."""
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     return trained | dict(model.named_buffers())
-
-
-@contextlib.contextmanager
-def unmoved() -> Iterator[None]:
-    """Leave all random generators as they are now."""
-    before = _generators()
-    try:
-        yield
-    finally:
-        _set_generators(before["plain"], before["torch"])
-
-
-def _generators() -> dict[str, Any]:
-    """The states of all random generators."""
-    import numpy
-    import torch
-
-    kind, keys, *rest = numpy.random.get_state(legacy=True)
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states |= {f"cuda{place}": state for place, state in enumerate(torch.cuda.get_rng_state_all())}
-    return {"plain": {"python": random.getstate(), "numpy": [kind, list(map(int, keys)), *rest]}, "torch": states}
-
-
-def _set_generators(plain: Mapping[str, Any], states: Mapping[str, Any], trial: bool = False) -> None:
-    """Put generators into the states they were in; or only try whether that works."""
-    import numpy
-    import torch
-
-    version, keys, gauss = plain["python"]
-    kind, *rest = plain["numpy"]
-    (random.Random() if trial else random).setstate((version, tuple(keys), gauss))
-    (numpy.random.RandomState() if trial else numpy.random).set_state((kind, *rest))
-    (torch.Generator() if trial else torch.default_generator).set_state(states["cpu"])
-    for device, state in states.items():
-        if device.startswith("cuda") and not trial:
-            torch.cuda.set_rng_state(state, int(device.removeprefix("cuda")))
-
-
-def _write_tensors(tensors: Mapping[str, Any], folder: Path) -> None:
-    """Safetensors files of at most SHARD bytes, or one tensor, each."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    part, size, count = dict[str, Any](), 0, 0
-    try:
-        for name, tensor in tensors.items():
-            if part and size + tensor.nbytes > SHARD:
-                save_file(part, folder / f"tensors-{count:05d}.safetensors")
-                part, size, count = {}, 0, count + 1
-            part[name] = tensor.to("cpu", copy=True).contiguous()
-            size += tensor.nbytes
-        save_file(part, folder / f"tensors-{count:05d}.safetensors")
-    except SafetensorError as error:  # it hides the OSError of a full disk in its text
-        raise StorageError(f"cannot write to {folder}: {error}") from error
-
-
-def _headers(folder: Path) -> tuple[dict[str, Path], dict[str, list[int]]]:
-    """The file and the shape of each tensor."""
-    from safetensors import safe_open
-
-    files, shapes = dict[str, Path](), dict[str, list[int]]()
-    for path in sorted(folder.glob("tensors-*.safetensors")):
-        with safe_open(path, "pt") as file:
-            for name in list(file.keys()):
-                files[name], shapes[name] = path, file.get_slice(name).get_shape()
-    return files, shapes

@@ -12,10 +12,11 @@ from selfimprove.inference import memory
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint
 from selfimprove.training.best_weights import Check, Peak
+from selfimprove.training.generators import unmoved
 from selfimprove.training.lora import merged
 from selfimprove.training.model_io import dtype_of, load, local_rank, save
 from selfimprove.training.options import Schedule, needs_liger
-from selfimprove.training.trl.resume import Resumable, begin, unmoved
+from selfimprove.training.trl.resume import Resumable, begin
 
 
 def dataset(rows: list[dict[str, Any]]) -> Any:

@@ -9,8 +9,8 @@ import pytest
 
 from selfimprove.measures.judge_reliability import form
 from selfimprove.methods.alarm.judge import Judge
-from selfimprove.records import AuditForm, Metric
-from selfimprove.rounds import Evidence
+from selfimprove.records import Metric
+from selfimprove.rounds import AuditForm, Evidence
 
 
 def judged(now: float, start: float, n: int = 100) -> AuditForm:

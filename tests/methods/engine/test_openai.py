@@ -592,7 +592,7 @@ def test_a_recipe_cannot_send_a_key_to_a_host_that_the_environment_does_not_allo
     for allowed in ("", "api.openai.com", "evil.invalid.org", "invalid"):
         monkeypatch.setenv("SELFIMPROVE_ENDPOINTS", allowed)
         with pytest.raises(EngineError, match="allow it: SELFIMPROVE_ENDPOINTS=evil.invalid") as caught:
-            evil._key()
+            evil.preflight()
         assert KEY not in str(caught.value)
     monkeypatch.setenv("SELFIMPROVE_ENDPOINTS", "api.openai.com, evil.invalid")
-    assert evil._key() == KEY
+    assert evil.preflight() == KEY

@@ -139,8 +139,8 @@ def test_log_probabilities_are_those_of_the_engine(live: Callable, questions: li
     turns = made.draw(questions)
     assert len({len(turn.prompt_ids) for turn in turns}) > 3
     with torch.no_grad():
-        together, mask = made.logprobs_of(turns)
-        alone = [made.logprobs_of([turn])[0][0] for turn in turns]
+        together, mask = made.logprobs(turns)
+        alone = [made.logprobs([turn])[0][0] for turn in turns]
     assert mask.sum(-1).tolist() == [len(turn.ids) for turn in turns]
     wanted = Transformers().logprobs_of(small, [turn.rollout for turn in turns])
     for row, own, turn, numbers_ in zip(together, alone, turns, wanted, strict=True):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from selfimprove.methods.engine.fake import Fake
 from selfimprove.methods.reward.p_true import PTrue, _share
-from selfimprove.problems.answers import verdict
+from selfimprove.problems.answers import judgement
 from selfimprove.records import Checkpoint, Rollout
 
 GOOD, BAD = "3+5=8;8+8=6#6", "3+5=9;9+8=7#7"
@@ -61,7 +61,7 @@ def test_a_table_s_own_probability(make_context: Callable, make_rollout: Callabl
 def test_judgements_in_words(make_context: Callable, make_rollout: Callable, said: str, score: float | None) -> None:
     class Roles:
         judge = staticmethod(lambda prompt, attempt: [{"role": "user", "content": attempt}])
-        verdict = staticmethod(verdict)
+        read_judgement = staticmethod(judgement)
 
     seen: list[str] = []
 

@@ -250,7 +250,7 @@ def test_no_draw_is_beyond_what_the_library_was_told_to_prepare(library: None, m
 def test_held_out_problems_are_out_of_reach_while_a_stage_runs(library: None) -> None:
     with splits.closed("acquisition"):
         assert gym().problems("train", 3, 0)
-        with pytest.raises(RecipeError, match="held-out"):
+        with pytest.raises(RecipeError, match="held out"):
             gym().problems("gate", 3, 0)
 
 

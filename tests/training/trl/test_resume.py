@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -179,7 +180,7 @@ def test_the_best_weights_so_far_survive_and_a_look_that_was_cut_off_is_taken_ag
         def measure(step: int, model: Any) -> float:
             if cut and step == stop[0]:
                 raise KeyboardInterrupt("stop")
-            resume.random.random()  # a look leaves the training's generators as they are
+            random.random()  # a look leaves the training's generators as they are
             seen.append(step)
             return scores[step]
 

@@ -1,0 +1,94 @@
+"""What is asked of an OpenAI-compatible endpoint for one ask, and what its answer is to that ask. Pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import accumulate
+from typing import Any
+
+from selfimprove.errors import EngineError
+from selfimprove.inference.stops import completed
+from selfimprove.interfaces import Ask
+from selfimprove.records import Prompt, Rollout
+
+
+def samples(ask: Ask) -> range:
+    """The numbers of the samples to ask for; greedy ones of one prompt are equal."""
+    return range(ask.first, ask.first + ask.n) if ask.sampling.temperature > 0 else range(1)
+
+
+def is_detailed(ask: Ask) -> bool:
+    """Whether the tokens of an answer are needed, not only its text."""
+    return bool(ask.sampling.stop or ask.sampling.note or ask.sampling.tops)
+
+
+def said(choice: dict[str, Any], chat: bool, stop: list[str] | None, url: str) -> tuple[str, str]:
+    """The text of a choice and why it ended; `stop`: the strings that the server was told to keep at the end.
+
+    Raises:
+        EngineError: the server cuts stop strings off and does not say which.
+        ValueError: there is no text.
+    """
+    text = choice["message"]["content"] if chat else choice["text"]
+    reason = choice.get("finish_reason") or "stop"
+    if text is None and reason in ("length", "content_filter"):  # cut off while it was thinking, or withheld
+        text = ""
+    if not isinstance(text, str):
+        raise ValueError("no text")
+    if stop is not None and reason == "stop" and completed(text, stop) is None:
+        if "stop_reason" not in choice:
+            raise EngineError(
+                f"{url} cuts stop strings off and does not say which: "
+                "set engine.openai.include_stop_str_in_output=false"
+            )
+        text += choice["stop_reason"] if isinstance(choice["stop_reason"], str) else ""
+    return text, reason
+
+
+def tokens_of(given: dict[str, Any], chat: bool) -> list[tuple[str, float, dict[str, float]]]:
+    """Each token's text, its log-probability, and the likeliest ones with theirs, by the kind of endpoint."""
+    if chat:
+        lines = given.get("content") or ()
+        tops = [{top["token"]: top["logprob"] for top in one.get("top_logprobs") or ()} for one in lines]
+        return [(one.get("token", ""), one["logprob"], top) for one, top in zip(lines, tops, strict=True)]
+    numbers = given.get("token_logprobs") or []
+    texts = given.get("tokens") or [""] * len(numbers)
+    tops = given.get("top_logprobs") or [{}] * len(numbers)
+    return list(zip(texts, numbers, (top or {} for top in tops), strict=True))
+
+
+def rollout_of(ask: Ask, answer: dict[str, Any]) -> Rollout:
+    """What an answer is to this ask: cut behind its first stop string, where the server has gone on."""
+    fields = {name: value for name, value in answer.items() if name != "tokens"}
+    tokens = answer.get("tokens") or []
+    text = answer["completion"][0]["content"]
+    if found := completed(text, ask.sampling.stop):
+        stop, end = found
+        if end < len(text):
+            ends = accumulate(len(token) for token, *_ in tokens)
+            tokens = tokens[: sum(one < end for one in ends) + 1]
+            total = round(float(sum(one[1] for one in tokens)), 4)
+            fields["logprobs"] = {"sum": total, "count": len(tokens)} if tokens else None
+        fields["completion"] = [{"role": "assistant", "content": text[:end]}]
+        fields["info"] = {"finish_reason": "stop", "stop_string": stop}
+    return Rollout(
+        prompt=ask.prompt,
+        **fields,
+        noted={"logprob": [one[1] for one in tokens]} if tokens and "logprob" in ask.sampling.note else {},
+        tops=[_likeliest(one[2], ask.sampling.tops) for one in tokens] if ask.sampling.tops else [],
+    )
+
+
+def _likeliest(given: dict[str, float], most: int) -> dict[str, float]:
+    """The likeliest tokens first; `/completions` adds the one that was drawn, wherever it stands."""
+    return dict(sorted(given.items(), key=lambda one: -one[1])[:most])
+
+
+def without_ids(message: dict[str, Any]) -> dict[str, Any]:
+    """A message without the token ids of an answer that has begun: they are of another model."""
+    return {name: value for name, value in message.items() if name != "ids"}
+
+
+def seed_of(seed: int, prompt: Prompt, sample: int) -> int:
+    """31 bits that depend on the prompt and the sample; some servers take no more."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{prompt.prompt!r}:{sample}".encode()).digest()[:4], "big") >> 1
