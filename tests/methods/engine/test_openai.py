@@ -14,6 +14,7 @@ import pytest
 
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference import endpoint
+from selfimprove.inference.endpoint import key_for
 from selfimprove.interfaces import GREEDY, Ask, Sampling
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.engine import openai
@@ -595,4 +596,4 @@ def test_a_recipe_cannot_send_a_key_to_a_host_that_the_environment_does_not_allo
             evil.preflight()
         assert KEY not in str(caught.value)
     monkeypatch.setenv("SELFIMPROVE_ENDPOINTS", "api.openai.com, evil.invalid")
-    assert evil.preflight() == KEY
+    assert key_for(evil.base_url, evil.api_key_env) == KEY
