@@ -1,6 +1,6 @@
 """What the run folder costs: the rounds of a recipe against a bare script that makes the same generate and train calls.
 
-Each repeat runs the recipe. Whenever the runner calls `engine.sample` or `training.sft`, the bench makes the same call
+Each repeat runs the recipe. Whenever the runner calls `engine.draw` or `training.sft`, the bench makes the same call
 once more by itself, with an engine of the same options, before the runner's own call or after it in turn, so that a
 machine that slows down for a minute slows both. From that come two sums over the rounds:
   run   everything from the first step of round 1 to the last of the last round, less the bench's own calls: records on
@@ -112,10 +112,10 @@ def run(recipe: str, changes: list[str], folder: Path) -> Twice:
     clock, quiet = Twice(), Silent()
     started = loop.Runner(begin.create(recipe, changes, folder), clock)
     engine, second = started.stored.recipe.the("engine"), compose.load(recipe, changes)[0].the("engine")
-    sample, sft = engine.sample, training.sft
+    draw, sft = engine.draw, training.sft  # `sample` goes through `draw`
 
-    def sampled(*given: Any) -> Any:
-        return clock.call(lambda: sample(*given), lambda: second.sample(*given[:-1], quiet))
+    def drawn(asks: Any, log: Any) -> Any:
+        return clock.call(lambda: draw(asks, log), lambda: second.draw(asks, quiet))
 
     def trained(start: Any, rollouts: Any, place: Path, schedule: Any, log: Any, *check: Any, **how: Any) -> Any:
         other = folder.with_name(f"{folder.name}-again-{clock.made}")
@@ -124,7 +124,7 @@ def run(recipe: str, changes: list[str], folder: Path) -> Twice:
             lambda: sft(start, rollouts, other, schedule, quiet, **how),
         )
 
-    engine.sample, training.sft = sampled, trained
+    engine.draw, training.sft = drawn, trained
     try:
         started.run()
     finally:
