@@ -8,8 +8,8 @@ from typing import Any
 
 from selfimprove.errors import RecipeError
 from selfimprove.loop import provenance, steps
-from selfimprove.loop.origin import began, changed_values
-from selfimprove.recipe import compose
+from selfimprove.loop.origin import as_begun, began, changed_values
+from selfimprove.recipe import compose, yaml_file
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import signed, write_json, write_text
 
@@ -68,7 +68,8 @@ def accept(folder: RunDir) -> list[str]:
     with folder.lock():
         then = began(folder)
         path = folder.root / "recipe.yaml"
-        edited = changed_values(then["settings"], compose.load(path)[1])
+        composed = as_begun(compose.load(path)[1], then["settings"], yaml_file.read(path))
+        edited = changed_values(then["settings"], composed)
         for place, old, new in edited:
             slot, method, _ = [*place.split("."), "", ""][:3]
             if slot not in ACCEPTED or method not in then["settings"][slot] or isinstance(new, dict) or new is None:

@@ -21,11 +21,11 @@ from selfimprove.interfaces import Context, Engine, Log, Policy, Remote
 from selfimprove.loop import stages
 from selfimprove.loop.carried import Carried, Gathered
 from selfimprove.loop.given import policy_of
-from selfimprove.loop.origin import began, changes
+from selfimprove.loop.origin import as_begun, began, changes, nested
 from selfimprove.loop.step_files import read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, of_audit
-from selfimprove.recipe import compose
+from selfimprove.recipe import compose, yaml_file
 from selfimprove.recipe.schema import Recipe, Settings
 from selfimprove.records import Alert, Checkpoint, Decision, Prompt, Report, Rollout, digest, read_records
 from selfimprove.rounds import AuditForm, Groups, Round
@@ -49,7 +49,8 @@ class Stored:
         self.folder = folder
         self.environment = began(folder)
         self.recipe, self.settings = compose.load(folder.root / "recipe.yaml")
-        changed = changes(self.environment["settings"], self.settings)
+        self._then, self._told = self.environment["settings"], yaml_file.read(folder.root / "recipe.yaml")
+        changed = changes(self._then, as_begun(self.settings, self._then, self._told))
         if changed:
             raise RecipeError(
                 f"{folder.root / 'recipe.yaml'} was changed since the run began: {listed(changed)}. Put it back, or "
@@ -268,7 +269,8 @@ class Stored:
 
     def first(self) -> str:
         """What the fingerprint of the first step builds on."""
-        return digest({name: self.settings[name] for name in ("seed", "task", "engine")})
+        settings = as_begun(self.settings, self._then, self._told)
+        return digest({name: settings[name] for name in ("seed", "task", "engine")})
 
     def fingerprint(self, before: str, number: int, stage: str) -> str:
         """What a step is recognised by: the options that its result depends on, and the fingerprint before it."""
@@ -280,7 +282,9 @@ class Stored:
     def _options(self, number: int, stage: str) -> Any:
         """The part of the recipe that a step's result depends on."""
         facts = stages.NAMED[stage]
-        settings = self.settings if facts.recipe == "run" else self.at(1 if facts.recipe == "first" else number)[1]
+        of = 1 if facts.recipe == "first" else number
+        now, said = (self.settings, {}) if facts.recipe == "run" else (self.at(of)[1], nested(self._overrides.at(of)))
+        settings = as_begun(now, self._then, self._told, said)
         return {name: settings[name] for name in facts.depends} if facts.depends else settings[stage]
 
     def inputs(self, number: int, stage: str) -> str:

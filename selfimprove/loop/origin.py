@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from selfimprove.errors import DataError
@@ -26,6 +27,38 @@ def began(folder: RunDir) -> dict[str, Any]:
     if "sha256" in found and not is_signed(found):
         raise DataError(f"{path} is damaged: it is not what was written. Restore the file, or start a new run")
     return found
+
+
+def as_begun(now: Mapping[str, Any], then: Mapping[str, Any], *told: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the options that this program has got since the run began.
+
+    Such an option has its default, with which the program does what it did without it. So a run goes on, and its steps
+    keep their fingerprints. An option that somebody has set is kept.
+
+    Args:
+        then: the settings that the run began with.
+        told: what recipe.yaml and the overrides of a round set, each as nested mappings.
+    """
+    kept = dict[str, Any]()
+    for key, value in now.items():
+        had, said = then.get(key), [one[key] for one in told if key in one]
+        if isinstance(value, dict) and isinstance(had, dict):
+            kept[key] = as_begun(value, had, *(one for one in said if isinstance(one, dict)))
+        elif key in then or said:
+            kept[key] = value
+    return kept
+
+
+def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """{"slot.method.option": value} as nested mappings."""
+    made = dict[str, Any]()
+    for place, value in overrides.items():
+        *above, name = place.split(".")
+        inner = made
+        for part in above:
+            inner = inner.setdefault(part, {})
+        inner[name] = value
+    return made
 
 
 def changes(before: Any, now: Any, where: str = "") -> list[str]:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import yaml
 
 from selfimprove import registry
+from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Engine, Log, Model, Optimization, Sampling, Task
 from selfimprove.loop.begin import machine_now
 from selfimprove.loop.loop import Runner
@@ -150,3 +152,37 @@ def test_what_was_finished_is_not_touched_by_a_resume_verifies_and_compares(
     Runner(RunDir.open(other), quiet_log).run()
     [made] = compare([whole, other])["comparisons"]
     assert (made["paired"], made["n"], made["difference"]) == (True, [8, 8], 0.0)
+
+
+@dataclass
+class Exercise2(Exercise):
+    """The same method in a later version of the program."""
+
+    warmup: int = 0
+    """An option that the old version did not have."""
+
+
+def test_an_option_that_a_method_has_got_since_keeps_no_old_run_from_going_on(
+    old: Callable[[str], Path], quiet_log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = registry.Entry("optimization", "exercise", Exercise2, "")
+    monkeypatch.setitem(registry.METHODS, ("optimization", "exercise"), entry)
+    half, whole = old("half"), old("finished")
+    Runner(RunDir.open(half), quiet_log).run()
+    assert quiet_log.steps[0] == (1, "audit"), "no finished step was done again"
+    made, expected = as_then(half), as_then(whole)
+    assert [name for name in made if made[name] != expected[name]] == []
+
+
+def test_such_an_option_that_somebody_sets_is_a_change(
+    old: Callable[[str], Path], quiet_log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = registry.Entry("optimization", "exercise", Exercise2, "")
+    monkeypatch.setitem(registry.METHODS, ("optimization", "exercise"), entry)
+    half = old("half")
+    recipe = half / "recipe.yaml"
+    said = yaml.safe_load(recipe.read_text())
+    said["optimization"]["exercise"] = {"warmup": 3}
+    recipe.write_text(yaml.safe_dump(said, sort_keys=False))
+    with pytest.raises(RecipeError, match=r"optimization\.exercise\.warmup was None, is 3"):
+        Runner(RunDir.open(half), quiet_log)
