@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from selfimprove.cli import console, main
+from selfimprove.cli import commands, main
 from selfimprove.loop.loop import Runner
 
 pytestmark = pytest.mark.runs
@@ -25,7 +25,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> C
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["selfimprove", *words])
         monkeypatch.setattr(signal, "signal", lambda *_: None)
-        monkeypatch.setattr(console, "out", Console(width=160))
+        monkeypatch.setattr(commands, "out", Console(width=160))
         with pytest.raises(SystemExit) as left:
             main.main()
         shown = capsys.readouterr()

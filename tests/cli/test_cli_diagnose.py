@@ -144,15 +144,15 @@ def test_a_refused_consensus_says_why(small: str, quiet_log: Any) -> None:
     likely = [[Sample(j < 5, "right" if j < 5 else str(j), -1.0, 1) for j in range(8)]] * 20
     refused = replace(found, models={"model": measure(likely, greedy=[True] * 20)}, verdicts=[])
     assert sentences(refused) == [
-        "no verdict: none of the rules of docs/diagnose.md holds",
-        "not CONSENSUS-SAFE: majorities know no more than the greedy answer, maj@8 - greedy accuracy is +0.000 ±0.000",
+        "no verdict: no rule of docs/diagnose.md applies",
+        "not CONSENSUS-SAFE: majorities are not more accurate than greedy answers, maj@8 - greedy accuracy is +0.000 ±0.000",
     ]
 
 
 def test_what_the_rounds_do_not_determine_is_null(small: str, quiet_log: Any) -> None:
     found = replace(diagnose(small, [], 8, 20, quiet_log), fit=Fit(0.9, float("inf"), -0.3, 0.001, 4))
     assert plain(found)["fit"]["error"] is None
-    assert sentences(found)[-1] == "dynamics of 4 rounds: the rounds do not tell where accuracy goes"
+    assert sentences(found)[-1] == "dynamics of 4 rounds: too few rounds to tell where accuracy levels off"
 
 
 @pytest.mark.parametrize(

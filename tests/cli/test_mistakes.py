@@ -232,7 +232,7 @@ TABLE: list[Mistake | Elsewhere] = [
         25,
         "no GPU",
         "a device is looked for with torch, which other mistakes do without",
-        "tests/test_mistakes.py::test_a_device_that_is_not_here_stops_a_run_and_is_a_remark_of_check",
+        "tests/cli/test_mistakes.py::test_a_device_that_is_not_here_stops_a_run_and_is_a_remark_of_check",
     ),
     # ---- data ------------------------------------------------------------------------------------------------------
     Mistake(
@@ -282,7 +282,7 @@ TABLE: list[Mistake | Elsewhere] = [
         36,
         "tests that the reference fails",
         "every reference must pass its own task's rule",
-        "tests/task/test_gold.py::test_a_wrong_reference_is_named_with_what_the_rule_said",
+        "tests/problems/test_gold.py::test_a_wrong_reference_is_named_with_what_the_rule_said",
     ),
     Mistake(
         37,
@@ -349,7 +349,7 @@ TABLE: list[Mistake | Elsewhere] = [
         45,
         "an unknown architecture",
         "transformers says so when it reads the config, before any weight",
-        "tests/model/test_pretrained.py::test_an_architecture_that_does_not_exist_is_one_clear_line",
+        "tests/methods/model/test_pretrained.py::test_an_architecture_that_does_not_exist_is_one_clear_line",
     ),
     Mistake(46, "absurd sizes", lambda d: d.model(hidden_size=10**9), 65, "describes a model of at least 2 EB"),
     Mistake(
@@ -368,7 +368,7 @@ TABLE: list[Mistake | Elsewhere] = [
         50,
         "eval of a run folder",
         "it scores the champion, whose folder heads the table",
-        "tests/test_examine.py::test_a_run_stands_for_its_champion_on_its_own_task_and_for_its_start",
+        "tests/studies/test_evaluate.py::test_a_run_stands_for_its_champion_on_its_own_task_and_for_its_start",
     ),
 ]
 

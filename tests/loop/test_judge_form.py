@@ -108,7 +108,8 @@ def test_a_planted_judge_is_refused_before_it_selects_anything(school: Made, bad
         Runner(folder, log).run()
     text = str(refused.value)
     assert text.startswith(f"reward {bad} may not select data, it did not pass the audit form of round 0: ")
-    assert "\n" not in text and "To go on: swap the reward" in text and "resume" not in text and "trust" not in text
+    assert "\n" not in text and "To go on: swap the reward" in text and "resume" not in text
+    assert text.endswith(f"start anew with reward.{bad}.trust=true to go on anyway")
     told = {"agreeable": "1.00 - 1.00 = 0.00", "longest": "which must be above 0.1; the AUC within a problem is 0.50"}
     assert told.get(bad, "judgements of 0 right and 0 wrong attempts (240 unread)") in text
     assert not (folder.root / "round_001/acquisition").exists()

@@ -67,9 +67,9 @@ def school(folder: Path, worked: Callable[..., str]) -> list[Sampling]:
     class School(Fake):
         batch_size: int = 7
 
-        def sample(self, checkpoint, prompts, n, sampling, seed, log):  # type: ignore[override]
-            asked.append(sampling)
-            return Fake(table).sample(checkpoint, prompts, n, sampling, seed, log)
+        def draw(self, asks, log):
+            asked.extend(dict.fromkeys(ask.sampling for ask in asks))
+            return Fake(table).draw(asks, log)
 
     return asked
 
