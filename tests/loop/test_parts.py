@@ -14,6 +14,7 @@ import pytest
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.loop import parts
+from selfimprove.loop.begin import create
 from selfimprove.loop.history import Stored
 from selfimprove.loop.loop import Runner
 from selfimprove.loop.step_files import read_checkpoint, write_checkpoint
@@ -188,11 +189,9 @@ def test_parts_that_a_recipe_cannot_have(override: str, said: str) -> None:
         compose.load("r_zero", [override])
 
 
-def test_parts_count_in_the_fingerprint_of_what_trains_them_and_of_nothing_before() -> None:
+def test_parts_count_in_the_fingerprint_of_what_trains_them_and_of_nothing_before(tmp_path: Path) -> None:
     def prints(recipe: str, *overrides: str) -> list[str]:
-        stored = object.__new__(Stored)
-        stored.recipe, stored.settings = compose.load(recipe, overrides)
-        stored.at = lambda number: (stored.recipe, stored.settings)  # type: ignore[method-assign]
+        stored = Stored(create(recipe, overrides, tmp_path / f"run{len(overrides)}"))
         return [
             stored.fingerprint("before", 1, stage) for stage in ("acquisition", "selection", "optimization", "gate")
         ]
@@ -218,7 +217,6 @@ SMALL = (
 @pytest.mark.runs
 def test_r_zero_with_two_models(tmp_path: Path, quiet_log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both models change, each by its own records only; the exam is sat by both as one policy."""
-    from selfimprove.loop.begin import create
     from selfimprove.methods.engine.transformers import Transformers
 
     monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
