@@ -122,6 +122,7 @@ def test_root_that_may_not_step_down_is_refused() -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.sweep
 @pytest.mark.parametrize("tier", ["A", "B"])
 @pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
 def test_no_program_takes_more_than_its_share_or_breaks_the_jail(
