@@ -45,6 +45,9 @@ class Entry:
     """arXiv id of the paper, or ""."""
 
 
+Find = Callable[[str, str], Entry]
+"""(slot, name) -> the method of that name; raises RecipeError where there is none."""
+
 MOVED = {
     "metric_log": "logs",
     "statistics": "measures.statistics",

@@ -49,11 +49,12 @@ def main() -> None:
     from selfimprove.trials import rehearsal
 
     rows = list[dict[str, float]]()
-    with tempfile.TemporaryDirectory() as folder, rehearsal.named():
-        recipe = rehearsal.write_recipe(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        recipe, load = rehearsal.write_recipe(Path(folder)), rehearsal.composer()
         for rounds in options.rounds:
             clock = Clock()
-            Runner(create(str(recipe), [f"rounds={rounds}"], Path(folder) / str(rounds)), clock).run()
+            begun = create(str(recipe), [f"rounds={rounds}"], Path(folder) / str(rounds), load=load)
+            Runner(begun, clock, load).run()
             last = clock.rounds[-max(2, rounds // 10) :]
             each = 1000 * statistics.median(last)
             rows.append({"rounds": rounds, "ms": each, "ratio": each / rows[0]["ms"] if rows else 1.0})
@@ -77,13 +78,12 @@ def whole_resume(root: Path) -> float:
 
 
 def resume(root: Path) -> None:
-    """The command `selfimprove resume`, with the methods of the rehearsal at hand."""
-    from selfimprove.cli import main as cli
+    """What the command `selfimprove resume` does, for a recipe with methods of the rehearsal."""
+    from selfimprove.cli import main  # noqa: F401  # the command imports all of it
+    from selfimprove.cli.run import finish
     from selfimprove.trials import rehearsal
 
-    with rehearsal.named():
-        sys.argv = ["selfimprove", "resume", str(root)]
-        cli.main()
+    finish(root, None, load=rehearsal.composer())
 
 
 if __name__ == "__main__":

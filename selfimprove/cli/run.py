@@ -6,12 +6,15 @@ import contextlib
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfimprove.cli.console import Overrides, RecipeName, out, progress_screen, say, threads
 from selfimprove.errors import InterruptedRunError, StoppedError, UserError
+
+if TYPE_CHECKING:
+    from selfimprove.recipe.compose import Load
 
 
 def run(
@@ -44,7 +47,7 @@ def run(
     say(f"run folder {store.root}")
     tier = began(store)["tier"]
     say(f"repeats: {tier}: {TIERS[tier]}")
-    _finish(store.root, None)
+    finish(store.root, None)
 
 
 def resume(
@@ -65,7 +68,7 @@ def resume(
 
         for line in begin.accept(RunDir.open(folder)):
             say(f"accepted: {line}")
-    _finish(folder, rounds, answer)
+    finish(folder, rounds, answer)
 
 
 def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, typer.Option()]) -> None:
@@ -93,16 +96,22 @@ def _last_without_output() -> None:
     keep_going_without_output()
 
 
-def _finish(folder: Path, rounds: int | None, answer: bool | None = None) -> None:
+def finish(folder: Path, rounds: int | None, answer: bool | None = None, load: Load | None = None) -> None:
+    """Carry a run on to its end, and show what came of it.
+
+    Args:
+        load: composes the recipe; None: `compose.load`.
+    """
     threads()
     from selfimprove.loop.loop import Runner
     from selfimprove.loop.stopping import Stopped, Stopping
+    from selfimprove.recipe import compose
     from selfimprove.report.terminal import closing, rounds_table, sealed_table
     from selfimprove.store.run_folder import RunDir
 
     with progress_screen() as screen, Stopping(screen) as watcher:
         try:
-            summary = Runner(RunDir.open(folder), watcher).run(rounds, answer)
+            summary = Runner(RunDir.open(folder), watcher, load or compose.load).run(rounds, answer)
         except (KeyboardInterrupt, UserError) as error:
             if isinstance(error, UserError) and not watcher.number:
                 raise

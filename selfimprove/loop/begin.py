@@ -17,7 +17,13 @@ ACCEPTED = ("acquisition", "reward", "selection", "optimization", "refinement", 
 """Slots whose options may change in the middle of a run: they decide what is learned, not how it is measured."""
 
 
-def create(name: str, overrides: Sequence[str], out: Path | None, deterministic: bool = False) -> RunDir:
+def create(
+    name: str,
+    overrides: Sequence[str],
+    out: Path | None,
+    deterministic: bool = False,
+    load: compose.Load = compose.load,
+) -> RunDir:
     """Make the folder of a new run and write its recipe and environment.
 
     Args:
@@ -25,11 +31,12 @@ def create(name: str, overrides: Sequence[str], out: Path | None, deterministic:
         overrides: changes such as `rounds=5`.
         out: the folder; None makes runs/<recipe>, with a number where that exists.
         deterministic: whether torch is held to its deterministic algorithms.
+        load: what composes the recipe.
 
     Raises:
         UserError: the recipe cannot be used, or the folder is not empty.
     """
-    recipe, settings = compose.load(name, overrides)
+    recipe, settings = load(name, overrides)
     steps.threads(recipe)
     _absolute(settings)
     title = compose.find(name).stem

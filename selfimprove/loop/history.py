@@ -45,10 +45,10 @@ class Standing:
 class Stored:
     """A run on disk."""
 
-    def __init__(self, folder: RunDir) -> None:
-        self.folder = folder
+    def __init__(self, folder: RunDir, load: compose.Load = compose.load) -> None:
+        self.folder, self._load = folder, load
         self.environment = began(folder)
-        self.recipe, self.settings = compose.load(folder.root / "recipe.yaml")
+        self.recipe, self.settings = load(folder.root / "recipe.yaml", ())
         self._then, self._told = self.environment["settings"], yaml_file.read(folder.root / "recipe.yaml")
         changed = changes(self._then, as_begun(self.settings, self._then, self._told))
         if changed:
@@ -84,7 +84,7 @@ class Stored:
             return self.recipe, self.settings
         values = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
         if digest(values) not in self._recipes:
-            changed, settings = compose.load(self.folder.root / "recipe.yaml", values)
+            changed, settings = self._load(self.folder.root / "recipe.yaml", values)
             self._recipes[digest(values)] = replace(changed, engine=self.recipe.engine), settings
         return self._recipes[digest(values)]
 

@@ -22,6 +22,7 @@ from selfimprove.loop.history import Stored
 from selfimprove.loop.summary import in_bytes, summarize
 from selfimprove.loop.tracking import MetricsFile, tensorboard
 from selfimprove.problems import splits
+from selfimprove.recipe import compose
 from selfimprove.records import digest
 from selfimprove.store.journal import Journal
 from selfimprove.store.run_folder import RunDir, storage
@@ -42,9 +43,9 @@ class Watcher(Log, Protocol):
 class Runner:
     """Carries out a run, step by step."""
 
-    def __init__(self, folder: RunDir, watcher: Watcher) -> None:
+    def __init__(self, folder: RunDir, watcher: Watcher, load: compose.Load = compose.load) -> None:
         self.folder, self.watcher = folder, watcher
-        self.stored = Stored(folder)
+        self.stored = Stored(folder, load)
         self._metrics = MetricsFile(folder.root / "metrics.jsonl")
         self._largest = Carried(0, lambda most, past: max(most, folder.size(past) if past else 0), folder.touched)
 

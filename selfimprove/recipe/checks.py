@@ -21,7 +21,7 @@ from selfimprove.measures.judge_reliability import FEWEST, MIXED
 from selfimprove.recipe import option_values
 from selfimprove.recipe.schema import ONE, SOME, Recipe, Settings
 from selfimprove.records import Checkpoint, Record
-from selfimprove.registry import nearest
+from selfimprove.registry import Find, nearest
 
 
 def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
@@ -90,27 +90,27 @@ def _kind(kind: Any) -> str:
     return f"{kind.__name__} records" if isinstance(kind, type) else "any records"
 
 
-def _methods(values: Settings) -> Iterator[tuple[str, type, dict[str, Any]]]:
+def _methods(values: Settings, method: Find) -> Iterator[tuple[str, type, dict[str, Any]]]:
     """The methods that values are given for, with their place: ("task.jsonl.", JsonlTask, {...})."""
     for slot in registry.SLOTS:
         for name, options in values.get(slot, {}).items():
-            yield f"{slot}.{name}.", registry.find(slot, name).method, options
+            yield f"{slot}.{name}.", method(slot, name).method, options
 
 
-def check_types(body: dict[str, Any], path: Path) -> None:
+def check_types(body: dict[str, Any], path: Path, method: Find = registry.find) -> None:
     """Refuse values of the wrong type, all in one message."""
     plain = {key: value for key, value in body.items() if key not in registry.SLOTS}
     faults = option_values.check_types(plain, Recipe)
-    for where, method, options in _methods(body):
-        faults += option_values.check_types(options, method, where)
+    for where, kind, options in _methods(body, method):
+        faults += option_values.check_types(options, kind, where)
     option_values.refuse(faults, path)
 
 
-def check_ranges(settings: Settings, path: Path) -> None:
+def check_ranges(settings: Settings, path: Path, method: Find = registry.find) -> None:
     """Refuse values outside the range of their option, all in one message."""
     faults = option_values.check_ranges(settings, bounds_of(Recipe))
-    for where, method, options in _methods(settings):
-        faults += option_values.check_ranges(options, bounds_of(method), where)
+    for where, kind, options in _methods(settings, method):
+        faults += option_values.check_ranges(options, bounds_of(kind), where)
     option_values.refuse(faults, path)
 
 

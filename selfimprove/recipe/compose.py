@@ -6,7 +6,7 @@ Hydra's `compose` does the merging and the types; `yaml_file` reads the file, be
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,14 @@ from selfimprove.recipe.checks import (
     check_types,
 )
 from selfimprove.recipe.schema import DEFAULTS, Recipe, Settings
-from selfimprove.registry import nearest
+from selfimprove.registry import Find, nearest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """What the file of a recipe may be called, without its ending."""
 
+
+Load = Callable[[str | Path, Sequence[str]], tuple[Recipe, Settings]]
+"""(recipe, overrides) -> its methods and its values, as `load` gives them."""
 
 ConfigStore.instance().store(name="recipe_schema", node=Recipe)
 
@@ -71,10 +74,13 @@ def find(name: str) -> Path:
     raise MissingError(f"no recipe file {name!r} and no shipped recipe of that name.{nearest(path.stem, names)}")
 
 
-def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Settings]:
+def load(name: str | Path, overrides: Sequence[str] = (), method: Find = registry.find) -> tuple[Recipe, Settings]:
     """Compose a recipe: its file, then overrides such as `rounds=5`, `model=pretrained`, `task.jsonl.path=FILE`.
 
     `bench=false` leaves out what the recipe's `bench` block scales down for the tiny model.
+
+    Args:
+        method: finds a method by its name; another one may know methods that are not registered.
 
     Raises:
         RecipeError: anything in it that cannot be used, in one line.
@@ -82,10 +88,10 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     """
     path = find(str(name))
     body = yaml_file.read(path)
-    chosen = _defaults(body.pop("defaults", []), path)
+    chosen = _defaults(body.pop("defaults", []), path, method)
     named = chosen["engine"]
     whole = "bench=false" in overrides  # the recipe's own sizes, with the tiny model too
-    values = [override for override in overrides if override != "bench=false" and not _choose(override, chosen)]
+    values = [override for override in overrides if override != "bench=false" and not _choose(override, chosen, method)]
     bench = body.pop("bench", None) or {}
     if not isinstance(bench, dict):
         raise RecipeError(f"{path}: bench must hold settings for the tiny model, such as `rounds: 2`")
@@ -94,14 +100,14 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
     for key in body:
         if key not in {f.name for f in fields(Recipe)}:
             raise RecipeError(f"{path}: unknown key {key!r}.{nearest(key, [f.name for f in fields(Recipe)])}")
-    _hand_over(body, named, chosen["engine"], values)
+    _hand_over(body, named, chosen["engine"], values, method)
     for slot in registry.SLOTS:
-        _prune(slot, body, chosen[slot], path)
-    check_types(body, path)
+        _prune(slot, body, chosen[slot], path, method)
+    check_types(body, path, method)
     for value in values:
-        _check_override(value, chosen)
+        _check_override(value, chosen, method)
     store = ConfigStore.instance()
-    methods = {slot: {name: registry.find(slot, name).method for name in chosen[slot]} for slot in registry.SLOTS}
+    methods = {slot: {name: method(slot, name).method for name in chosen[slot]} for slot in registry.SLOTS}
     store.store(name="recipe_methods", node=OmegaConf.create(methods))
     store.store(name="recipe", node={"defaults": ["recipe_schema", "recipe_methods", "_self_"], **body})
     try:
@@ -110,7 +116,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, Setti
         plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
         assert isinstance(plain, dict)
         settings: Settings = {str(key): value for key, value in plain.items()}
-        check_ranges(settings, path)
+        check_ranges(settings, path, method)
         recipe = OmegaConf.to_object(config)
     except (HydraException, OmegaConfBaseException) as error:
         raise RecipeError(f"{path}: {_explain(error)}") from error
@@ -136,7 +142,7 @@ def _merge(body: Any, over: Any) -> Any:
     return {**body, **{key: _merge(body[key], value) if key in body else value for key, value in over.items()}}
 
 
-def _defaults(given: Any, path: Path) -> dict[str, list[str]]:
+def _defaults(given: Any, path: Path, method: Find) -> dict[str, list[str]]:
     """The methods of each slot, from a recipe's defaults list."""
     chosen = {slot: list(names) for slot, names in DEFAULTS.items()}
     if not isinstance(given, list):
@@ -147,35 +153,35 @@ def _defaults(given: Any, path: Path) -> dict[str, list[str]]:
         if not isinstance(item, dict) or len(item) != 1:
             raise RecipeError(f"{path}: cannot read {item!r} in defaults; write `- slot: method`")
         [(slot, names)] = item.items()
-        _set_slot(slot, names, chosen)
+        _set_slot(slot, names, chosen, method)
     return chosen
 
 
-def _choose(override: str, chosen: dict[str, list[str]]) -> bool:
+def _choose(override: str, chosen: dict[str, list[str]], method: Find) -> bool:
     """Carry out an override that swaps the methods of a slot, `slot=name` or `slot=[a,b]`; False for any other."""
     match = re.fullmatch(r"(\w+)=(.*)", override)
     if not match or match[1] not in registry.SLOTS:
         return False
     names = [part.strip(" '\"") for part in match[2].strip("[]").split(",") if part.strip()]
-    _set_slot(match[1], names, chosen)
+    _set_slot(match[1], names, chosen, method)
     return True
 
 
-def _set_slot(slot: str, names: Any, chosen: dict[str, list[str]]) -> None:
+def _set_slot(slot: str, names: Any, chosen: dict[str, list[str]], method: Find) -> None:
     if slot not in registry.SLOTS:
         raise RecipeError(f"no slot is called {slot!r}.{nearest(slot, registry.SLOTS)}")
     names = [names] if isinstance(names, str) else [] if names is None else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RecipeError(f"{slot} takes the name of a method or a list of names, not {names!r}")
     for name in names:
-        registry.find(slot, name)
+        method(slot, name)
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise RecipeError(f"{slot} names {twice[0]!r} twice; a method can stand in a slot once")
     chosen[slot] = names
 
 
-def _hand_over(body: dict[str, Any], named: list[str], chosen: list[str], values: list[str]) -> None:
+def _hand_over(body: dict[str, Any], named: list[str], chosen: list[str], values: list[str], method: Find) -> None:
     """Give an engine that was swapped in what the recipe sets for the one swapped out, where both have the option.
 
     Else completions would fall to another length than the recipe trains with. An engine with roles is left as it is.
@@ -187,12 +193,12 @@ def _hand_over(body: dict[str, Any], named: list[str], chosen: list[str], values
     options = {name: given.get(name) or {} for name in (*named, *chosen) if name not in helpers}
     own = {name: said for name, said in options.items() if isinstance(said, dict) and not said.get("roles")}
     for new in own.keys() - set(named):
-        known = registry.option_names(registry.find("engine", new).method)
+        known = registry.option_names(method("engine", new).method)
         for old in own.keys() - set(chosen):
             given[new] = {name: value for name, value in own[old].items() if name in known} | own[new]
 
 
-def _prune(slot: str, body: dict[str, Any], chosen: list[str], path: Path) -> None:
+def _prune(slot: str, body: dict[str, Any], chosen: list[str], path: Path, method: Find) -> None:
     """Drop the options of methods that an override swapped out, and refuse those of methods that do not exist."""
     options = body.get(slot)
     if options is None:
@@ -201,7 +207,7 @@ def _prune(slot: str, body: dict[str, Any], chosen: list[str], path: Path) -> No
     if not isinstance(options, dict):
         raise RecipeError(f"{path}: {slot} must map method names to options; the methods themselves stand in defaults")
     for name in list(options):
-        registry.find(slot, name)
+        method(slot, name)
         if name not in chosen:
             del options[name]
         elif options[name] is None:
@@ -219,7 +225,7 @@ def _quoted(override: str) -> str:
     return f"{key}='{escaped}'"
 
 
-def _check_override(override: str, chosen: dict[str, list[str]]) -> None:
+def _check_override(override: str, chosen: dict[str, list[str]], method: Find) -> None:
     """Refuse a command-line override of something that is not there, with the nearest name."""
     key, equals, _ = override.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
@@ -232,10 +238,10 @@ def _check_override(override: str, chosen: dict[str, list[str]]) -> None:
             raise RecipeError(f"unknown key {key!r}.{nearest(key, [*plain, *registry.SLOTS])}")
         return
     name, _, option = rest.partition(".")
-    registry.find(slot, name)
+    method(slot, name)
     if name not in chosen[slot]:
         raise RecipeError(f"{key}: the recipe does not use {slot} {name!r}; add {slot}={name} to swap it in")
-    known = registry.option_names(registry.find(slot, name).method)
+    known = registry.option_names(method(slot, name).method)
     if option.partition(".")[0] not in known:
         raise RecipeError(f"{slot} {name!r} has no option {option!r}.{nearest(option, known)}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from selfimprove.errors import DataError, MissingError, UserError
 from selfimprove.loop import provenance, stages
 from selfimprove.loop.history import Stored
+from selfimprove.recipe import compose
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import fault, is_signed
 
@@ -24,14 +25,14 @@ class Finding:
     said: str
 
 
-def verify(root: Path) -> list[Finding]:
+def verify(root: Path, load: compose.Load = compose.load) -> list[Finding]:
     """Check everything in a run folder; writes nothing.
 
     Raises:
         MissingError: the folder is not a run folder.
     """
     try:
-        stored = Stored(RunDir.open(root))
+        stored = Stored(RunDir.open(root), load)
     except MissingError:
         raise
     except UserError as error:

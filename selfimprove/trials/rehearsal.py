@@ -24,7 +24,10 @@ from selfimprove.loop.begin import create
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.engine.fake import Fake
 from selfimprove.recipe import compose
+from selfimprove.recipe.compose import Load
+from selfimprove.recipe.schema import Recipe, Settings
 from selfimprove.records import Checkpoint, Record, Rollout, digest
+from selfimprove.registry import Entry
 from selfimprove.store import failpoints
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import TIMES
@@ -109,23 +112,40 @@ class Rehearsal:
     steps: list[str]
     """The kind of step that each of them belongs to, `step_of`."""
     seconds: float
+    load: Load
+    """What composes its recipe."""
 
     def begin(self, root: Path) -> RunDir:
         """A run that has not begun yet."""
-        return create(str(self.scratch / "rehearsal.yaml"), [], root)
+        return create(str(self.scratch / "rehearsal.yaml"), [], root, load=self.load)
+
+    def runner(self, folder: RunDir) -> Runner:
+        """What carries out a run of it."""
+        return Runner(folder, Silent(), self.load)
 
 
-@contextlib.contextmanager
-def named() -> Iterator[None]:
-    """While this is open, a recipe can name the methods of the rehearsal."""
-    methods = {("engine", "rehearsal"): _Student, ("optimization", "rehearsal"): _Practice}
-    for (slot, name), method in methods.items():
-        registry.METHODS[slot, name] = registry.Entry(slot, name, method, "")
-    try:
-        yield
-    finally:
-        for place in methods:
-            del registry.METHODS[place]
+OWN = {"engine": _Student, "optimization": _Practice}
+"""The methods that only a rehearsal can name, by slot."""
+
+
+def method(slot: str, name: str) -> Entry:
+    """A method of the rehearsal, or one that every recipe can name."""
+    if name == "rehearsal" and slot in OWN:
+        return Entry(slot, name, OWN[slot], "")
+    return registry.find(slot, name)
+
+
+def composer() -> Load:
+    """Composes recipes that name methods of the rehearsal, each recipe once only."""
+    composed = dict[str, tuple[Recipe, Settings]]()
+
+    def load(name: str | Path, overrides: Sequence[str]) -> tuple[Recipe, Settings]:
+        key = digest([Path(name).read_text(), list(overrides)])
+        if key not in composed:
+            composed[key] = compose.load(name, overrides, method)
+        return composed[key]
+
+    return load
 
 
 def write_recipe(scratch: Path) -> Path:
@@ -138,33 +158,22 @@ def write_recipe(scratch: Path) -> Path:
 
 @contextlib.contextmanager
 def rehearse(scratch: Path) -> Iterator[Rehearsal]:
-    """The undisturbed run; while this is open, its methods are registered and a recipe is composed once only."""
-    load, composed = compose.load, dict[str, Any]()
-
-    def once(name: str | Path, overrides: Sequence[str] = ()) -> Any:
-        key = digest([Path(name).read_text(), list(overrides)])
-        if key not in composed:
-            composed[key] = load(name, overrides)
-        return composed[key]
-
-    compose.load = once
+    """The undisturbed run; while this is open, the garbage collector leaves alone what was there before."""
+    write_recipe(scratch)
+    made = Rehearsal(scratch, scratch / "whole", {}, [], [], 0.0, composer())
+    with fault("*:-1:kill"):
+        began = time.monotonic()
+        made.runner(made.begin(made.whole)).run()
+        made.seconds = time.monotonic() - began
+        made.operations = list(failpoints.state().seen)
+        made.steps = [step_of(path, made.whole) for path in failpoints.state().places]
+    made.image = contents(made.whole)
+    gc.collect()
+    gc.freeze()  # what is imported stays; going through it in each collection was a third of a run's time
     try:
-        write_recipe(scratch)
-        made = Rehearsal(scratch, scratch / "whole", {}, [], [], 0.0)
-        with named():
-            with fault("*:-1:kill"):
-                began = time.monotonic()
-                Runner(made.begin(made.whole), Silent()).run()
-                made.seconds = time.monotonic() - began
-                made.operations = list(failpoints.state().seen)
-                made.steps = [step_of(path, made.whole) for path in failpoints.state().places]
-            made.image = contents(made.whole)
-            gc.collect()
-            gc.freeze()  # what is imported stays; going through it in each collection was a third of a run's time
-            yield made
+        yield made
     finally:
         gc.unfreeze()
-        compose.load = load
 
 
 @contextlib.contextmanager

@@ -24,8 +24,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from selfimprove.errors import MissingError, UserError
-from selfimprove.logs import Silent
-from selfimprove.loop.loop import Runner
 from selfimprove.records import digest
 from selfimprove.report.verify import verify
 from selfimprove.store import failpoints
@@ -204,7 +202,7 @@ def _broken(given: Rehearsal, kind: str, points: Sequence[int]) -> dict[int, tup
 
     with fault(f"*:-1:{kind}", root):
         failpoints.state().before = branch
-        code, said = _outcome(lambda: Runner(given.begin(root), Silent()).run())
+        code, said = _outcome(lambda: given.runner(given.begin(root)).run())
     if pipe:
         _leave(pipe, code, said)
     shutil.rmtree(root, ignore_errors=True)
@@ -241,7 +239,7 @@ def _resume(given: Rehearsal, root: Path) -> None:
         folder = RunDir.open(root)
     except MissingError:  # it had not begun
         folder = given.begin(root)
-    Runner(folder, Silent()).run()
+    given.runner(folder).run()
 
 
 def _steps(root: Path) -> dict[str, int]:
@@ -337,7 +335,7 @@ def _damaged(given: Rehearsal, case: tuple[str, str]) -> Damage:
         shutil.rmtree(root)
         return Damage(file, damage, False, "harmless", "")
     try:
-        seen = any(finding.fine is False for finding in verify(root))
+        seen = any(finding.fine is False for finding in verify(root, given.load))
     except MissingError:
         seen = True
     ended, said = in_fork(partial(_resume, given, root))

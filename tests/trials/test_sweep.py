@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from selfimprove.logs import Silent
-from selfimprove.loop.loop import Runner
 from selfimprove.report.verify import verify
 from selfimprove.store import failpoints
 from selfimprove.trials import selftest, sweep
@@ -32,9 +31,9 @@ def test_the_rehearsal_goes_through_every_kind_of_step_and_operation(given: Rehe
     assert steps >= {"model", "acquisition", "optimization", "gate", "controller", "confirmation", "null", "sealed"}
     kinds = {name.split(".")[0] for name in given.operations}
     assert kinds == {"mkdir", "write", "append", "remove", "seal", "commit", "link"} and len(given.operations) > 400
-    assert all(finding.fine for finding in verify(given.whole))
+    assert all(finding.fine for finding in verify(given.whole, given.load))
     other = given.begin(given.scratch / "other")
-    Runner(other, Silent()).run()
+    given.runner(other).run()
     assert contents(other.root) == given.image, "two undisturbed runs differ"
 
 
@@ -97,7 +96,7 @@ def test_the_step_of_an_operation(tmp_path: Path) -> None:
 def test_a_sweep_notices_what_is_wrong(given: Rehearsal, tmp_path: Path) -> None:
     """With another run to compare with, every point is a fault, also where the state was resumed before."""
     shutil.copy(given.scratch / "rehearsal.yaml", tmp_path)
-    other = Rehearsal(tmp_path, given.whole, {**given.image, "recipe.yaml": ""}, given.operations, given.steps, 0.0)
+    other = replace(given, scratch=tmp_path, image={**given.image, "recipe.yaml": ""})
     for new in (True, False):
         [row] = sweep.sweep(other, ["kill"], range(0, len(given.operations), 400))
         assert len(row.wrong) == row.points >= 1 and "recipe.yaml differ" in row.wrong[0]
