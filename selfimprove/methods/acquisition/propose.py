@@ -11,8 +11,8 @@ Algorithm:
   2. Solve each new problem `samples` times. Its rate p is the share of samples with the most frequent answer (R-Zero)
      or their mean reward (Absolute Zero).
   3. Solver data: the samples of problems with low <= p <= high.
-  4. Proposer data: each proposal, scored with a value of p (see VALUES) less `repetition` times the share of the batch
-     that states the same problem, never below 0; `invalid` where it states none.
+  4. Proposer data: each proposal, scored with a value of p (`measures/difficulty.py` has them) less `repetition` times
+     the share of the batch that states the same problem, never below 0; `invalid` where it states none.
   5. With `grade` (MAE) the model also grades each problem from 1 to 10, read as a tenth of it, 0 where nothing is read.
      The proposal scores (value + grade + 1) / 3, less repetition, and a problem graded below `gate` trains no solver.
 Differs: both papers train with GRPO-like updates inside a step, here the records go to any optimization. One model
@@ -25,10 +25,9 @@ Differs: both papers train with GRPO-like updates inside a step, here the record
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -36,6 +35,7 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
+from selfimprove.measures.difficulty import VALUES
 from selfimprove.measures.votes import agreement
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record, Rollout
@@ -43,37 +43,6 @@ from selfimprove.registry import register
 from selfimprove.text import beside, quoted
 
 _GRADE = re.compile(r"score\W{1,5}(10|[1-9])(?![\d.]\d)", re.IGNORECASE)
-
-
-def azr_learn(p: float, n: int) -> float:
-    """Absolute Zero: the share of failures, but nothing for a problem that is never or always solved."""
-    return 1.0 - p if 0.0 < p < 1.0 else 0.0
-
-
-def rzero_unc(p: float, n: int) -> float:
-    """R-Zero: 1 where the solver is as unsure as can be, 0 where all samples agree or none does."""
-    return 1.0 - 2.0 * abs(p - 0.5)
-
-
-def spice_var(p: float, n: int) -> float:
-    """SPICE: a bell over the variance of the marks, highest at its largest value, 0.25; the width is our choice."""
-    return math.exp(-((p * (1.0 - p) - 0.25) ** 2) / (2 * 0.01))
-
-
-def drzero_diff(p: float, n: int) -> float:
-    """Dr. Zero: 1 for a problem that one sample solves, less for each further one; nothing for none or all."""
-    return (n - p * n) / (n - 1) if 0.0 < p < 1.0 else 0.0
-
-
-def mae(p: float, n: int) -> float:
-    """MAE: the share of failures, also of a problem that nobody solves; its `grade` has to tell junk from hard."""
-    return 1.0 - p
-
-
-VALUES: dict[str, Callable[[float, int], float]] = {
-    function.__name__: function for function in (azr_learn, rzero_unc, spice_var, drzero_diff, mae)
-}
-"""What a problem is worth to the proposer, by the rate p of n samples."""
 
 
 @register("propose", paper="2508.05004")

@@ -39,13 +39,12 @@ from selfimprove.inference.endpoint_answers import (
     tokens_of,
     without_ids,
 )
+from selfimprove.inference.endpoint_embeddings import embedded
 from selfimprove.interfaces import REQUIRED, Ask, Log, Remote
 from selfimprove.records import Checkpoint, Rollout, digest
 from selfimprove.registry import register
 from selfimprove.text import plain
 
-EMBEDDED = 256
-"""Texts in a request for embeddings."""
 TALLY = "tally"
 """Beside the answers: what all requests of the step have come to, those of former attempts included."""
 
@@ -147,20 +146,7 @@ class OpenAI(Remote):
 
     def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:
         """What the endpoint's `/embeddings` gives for `embedding_model`, whatever it pools; it is not kept."""
-        import numpy
-
-        parts = [list(texts[i : i + EMBEDDED]) for i in range(0, len(texts), EMBEDDED)]
-        found: dict[int, Any] = {}
-
-        def read(place: int, answer: dict[str, Any]) -> Any:
-            rows = sorted(answer["data"], key=lambda one: one["index"])
-            if len(rows) != len(parts[place]):
-                raise ValueError("not as many embeddings as texts")
-            return numpy.array([one["embedding"] for one in rows], dtype=numpy.float32)
-
-        bodies = [{"model": self.embedding_model or self.model, "input": part} for part in parts]
-        self._endpoint("embeddings").ask(bodies, read, Tally(), found.__setitem__)
-        return numpy.concatenate([found[i] for i in range(len(parts))]) if parts else numpy.zeros((0, 0), "float32")
+        return embedded(self._endpoint("embeddings"), self.embedding_model or self.model, texts)
 
     def preflight(self) -> list[str]:
         key_for(self.base_url, self.api_key_env)
@@ -190,9 +176,8 @@ class OpenAI(Remote):
             if getattr(sampling, name) != default:
                 body[name] = getattr(sampling, name)
         if self.chat:
-            body |= {"messages": [without_ids(one) for one in prompt.prompt]} | (
-                {"logprobs": True} if self.logprobs else {}
-            )
+            body |= {"messages": [without_ids(one) for one in prompt.prompt]}
+            body |= {"logprobs": True} if self.logprobs else {}
             body |= {"top_logprobs": sampling.tops} if sampling.tops else {}
             if prompt.prompt[-1]["role"] == "assistant":
                 if not self.continue_final_message:

@@ -29,7 +29,8 @@ from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.inference import agreement, token_scores
 from selfimprove.inference import weights as forward
 from selfimprove.inference.asks import refuse
-from selfimprove.inference.chat import end_of, ending, prompts_ids
+from selfimprove.inference.chat import prompts_ids
+from selfimprove.inference.vllm_answers import answers, unanswered
 from selfimprove.inference.vllm_process import Process, Weights, check, look, parameters, weights_of
 from selfimprove.interfaces import Ask, Engine, Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
@@ -96,9 +97,11 @@ class Vllm(Engine):
         self._serve(checkpoint, log)
         outputs = process.generate([list(one) for one in order], asked, log) if order else []
         process.rest()
-        usual = end_of(known.tokenizer)
-        drawn = {one: _completions(output.outputs, known, usual) for one, output in zip(order, outputs, strict=True)}
-        drawn |= {one: [_unanswered()] * rows for one in full}
+        drawn = {
+            one: answers(output.outputs, known.tokenizer, known.ends)
+            for one, output in zip(order, outputs, strict=True)
+        }
+        drawn |= {one: [unanswered()] * rows for one in full}
         if full:
             log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
         return [
@@ -197,28 +200,6 @@ class Vllm(Engine):
             self._served = path
         if log:
             log.metric("vllm/difference", self._difference)
-
-
-def _completions(outputs: Sequence[Any], known: agreement.Reference, usual: int) -> list[dict[str, Any]]:
-    """The fields of the rollouts of one prompt. The end token is counted and not shown."""
-    lines = [list(output.token_ids) for output in outputs]
-    ended = [bool(line) and line[-1] in known.ends for line in lines]
-    shown = [line[:-1] if end else line for line, end in zip(lines, ended, strict=True)]
-    texts = known.tokenizer.batch_decode(shown, skip_special_tokens=True)
-    return [
-        {
-            "completion": [{"role": "assistant", "content": text}],
-            "logprobs": {"sum": round(output.cumulative_logprob, 4), "count": len(line)},
-            "info": ending(known.tokenizer, usual, line[-1] if end else None),
-        }
-        for output, line, end, text in zip(outputs, lines, ended, texts, strict=True)
-    ]
-
-
-def _unanswered() -> dict[str, Any]:
-    """The fields of the rollout of a prompt that leaves no room for a completion."""
-    said = [{"role": "assistant", "content": ""}]
-    return {"completion": said, "logprobs": {"sum": 0.0, "count": 0}, "info": {"finish_reason": "length"}}
 
 
 def _seed(seed: int, prompt: tuple[int, ...]) -> int:

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from selfimprove.errors import EngineError, RecipeError
-from selfimprove.inference import endpoint
+from selfimprove.inference import endpoint, endpoint_embeddings
 from selfimprove.inference.endpoint import key_for
 from selfimprove.interfaces import GREEDY, Ask, Sampling
 from selfimprove.loop.loop import Runner
-from selfimprove.methods.engine import openai
 from selfimprove.methods.engine.openai import OpenAI
 from selfimprove.records import Checkpoint
 from selfimprove.store import journal
@@ -40,7 +39,8 @@ class Stub(ThreadingHTTPServer):
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.reply: Callable[[dict[str, Any]], Any] = plain
-        self.together: threading.Barrier | None = None
+        self.before: Callable[[int], object] = lambda number: None
+        """Called with the number of a request before it is answered."""
         self.now, self.most = 0, 0
         self.lock = threading.Lock()
 
@@ -70,13 +70,13 @@ class Handler(BaseHTTPRequestHandler):
         stub, body = self.server, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with stub.lock:
             stub.bodies.append(body)
+            number = len(stub.bodies)
             stub.paths.append(self.path)
             stub.headers.append(dict(self.headers))
             fault = stub.script.pop(0) if stub.script else None
             stub.now += 1
             stub.most = max(stub.most, stub.now)
-        if stub.together:
-            stub.together.wait(10)
+        stub.before(number)
         with stub.lock:
             stub.now -= 1
         match fault:
@@ -210,7 +210,8 @@ def test_an_answer_that_was_cut_or_withheld_is_an_answer(stub, engine, ask, quie
 
 
 def test_no_more_requests_at_a_time_than_asked_for(stub, engine, ask, quiet_log):
-    stub.together = threading.Barrier(3)  # no answer before three have asked
+    three = threading.Barrier(3)
+    stub.before = lambda number: three.wait(10)  # no answer before three have asked
     engine(concurrency=3).sample(HERE, [ask(str(i)) for i in range(30)], 1, GREEDY, 0, quiet_log)
     assert stub.most == 3 and len(stub.bodies) == 30
 
@@ -303,7 +304,7 @@ def test_embeddings_come_in_the_order_of_the_texts_from_requests_of_a_few(stub, 
         rows = [{"index": i, "embedding": [float(len(text)), 0.5]} for i, text in enumerate(body["input"])]
         return {"data": rows[::-1]}
 
-    monkeypatch.setattr(openai, "EMBEDDED", 2)
+    monkeypatch.setattr(endpoint_embeddings, "PART", 2)
     stub.reply, words = embedded, ["a", "bb", "ccc", "dddd", "eeeee"]
     found = engine(embedding_model="e").embed(HERE, words)
     assert found.tolist() == [[1.0, 0.5], [2.0, 0.5], [3.0, 0.5], [4.0, 0.5], [5.0, 0.5]] and found.dtype == "float32"
@@ -399,14 +400,29 @@ def attempt(quiet_log: Any, tmp_path: Path) -> Callable[..., Any]:
 @pytest.mark.runs
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("samples", [1, 5])
-def test_a_failing_endpoint_loses_no_answer(stub, engine, ask, quiet_log, attempt, concurrency, samples):
+def test_a_failing_endpoint_loses_no_answer(stub, engine, ask, quiet_log, attempt, concurrency, samples, monkeypatch):
+    """Request 13 is refused, once the others beside it are under way; these are answered when that has been read."""
     prompts = [ask(str(i)) for i in range(25 // samples)]
     whole = engine().sample(HERE, prompts, samples, Sampling(), 7, quiet_log)
-    stub.script, stub.bodies = [*[None] * 12, (400, {})], []
+    beside, first = threading.Barrier(concurrency), 12 + concurrency
+    refused = threading.Event()
+
+    def before(number: int) -> None:
+        if 13 <= number <= first:
+            beside.wait(10)
+        if 13 < number <= first:
+            assert refused.wait(10)
+
+    def read(text: str) -> str:
+        if text.startswith("400"):
+            refused.set()
+        return text
+
+    monkeypatch.setattr(endpoint, "printable", read)
+    stub.script, stub.bodies, stub.before = [*[None] * 12, (400, {})], [], before
     error, spent, _ = attempt(engine(concurrency=concurrency), prompts, samples)
-    first = len(stub.bodies)
-    assert isinstance(error, EngineError)
-    assert first == 13 if concurrency == 1 else 13 <= first < 25  # others go on until the refusal has been read
+    assert isinstance(error, EngineError) and len(stub.bodies) == first
+    stub.before = lambda number: None
     assert spent["openai/requests"] == first and spent["openai/prompt_tokens"] == 10 * (first - 1)
     groups, metrics, reused = attempt(engine(prompt_price=1.0), prompts, samples)
     assert texts(groups) == texts(whole) and reused == first - 1
@@ -445,7 +461,8 @@ def test_an_answer_is_in_the_journal_before_the_call_is_over(stub, engine, ask, 
 def test_requests_in_flight_stay_as_many_as_asked_for(stub, engine, ask, attempt, monkeypatch):
     """No portion runs empty: the server answers four together or none."""
     monkeypatch.setattr(OpenAI, "portion", 2)
-    stub.together = threading.Barrier(4)
+    four = threading.Barrier(4)
+    stub.before = lambda number: four.wait(10)
     groups, _, _ = attempt(engine(concurrency=4, timeout=1.0, retries=0), [ask(str(i)) for i in range(40)])
     assert len(groups) == 40 and stub.most == 4
 
