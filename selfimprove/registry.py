@@ -80,6 +80,8 @@ MOVED = {
     "text.printable": "safety.redaction.printable",
 }
 """Where public modules and functions of version 1 are now; the methods of a slot are in `methods`."""
+DECLARED = {"asks": "Needs(roles=...)", "alone": "Needs(one_process=True)"}
+"""Class variables that methods of version 1 set -> what says it now."""
 METHODS: dict[tuple[str, str], Entry] = {}
 Method = TypeVar("Method", bound=type)
 
@@ -96,6 +98,9 @@ def register(name: str, *, paper: str = "") -> Callable[[Method], Method]:
                 f"refinement {name!r} has answer{inspect.signature(method.answer)}; write "
                 "`async def answer(self, prompt, session)`, which answers one problem and awaits its session"
             )
+        for old, new in DECLARED.items():
+            if old not in option_names(method) and any(old in vars(kind) for kind in method.__mro__):
+                raise TypeError(f"{slot} {name!r} sets {old}; declare it by `def needs(self)`, which returns {new}")
         if (slot, name) in METHODS or (
             name in files(slot) and method.__module__ != f"selfimprove.methods.{slot}.{name}"
         ):

@@ -152,6 +152,17 @@ def test_a_refinement_with_the_old_signature_is_told_the_new_one(monkeypatch: py
     )
 
 
+def test_a_plugin_that_sets_what_needs_says_now_is_told_so() -> None:
+    class Old(Reward):
+        asks = ("judge",)
+
+        def rate(self, groups, context):  # pyright: ignore
+            return []
+
+    with pytest.raises(TypeError, match=r"reward 'old' sets asks; declare it by `def needs\(self\)`.*roles=\.\.\.\)"):
+        registry.register("old")(Old)
+
+
 def test_an_unknown_slot_and_an_unknown_method_name_the_nearest() -> None:
     with pytest.raises(RecipeError, match=r"no slot is called 'selektion'\. Did you mean 'selection'\?"):
         registry.find("selektion", "threshold")

@@ -18,6 +18,7 @@ from selfimprove.errors import RecipeError
 from selfimprove.interfaces.engine import Engine
 from selfimprove.interfaces.requests import Log, Sampling
 from selfimprove.interfaces.task import Roles
+from selfimprove.needs import Needs
 from selfimprove.records import (
     Checkpoint,
     Prompt,
@@ -366,6 +367,10 @@ class Refinement(ABC):
 
     In a chain the last one answers, and the attempts of each are made by those before it.
     """
+
+    def needs(self) -> Needs:
+        """What it uses beside attempts and plain samples."""
+        return Needs()
 
     def cost(self, given: Given) -> Cost:
         """The most that one answer takes; `given.attempt` is one completion, or one answer of what stands before."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.costs import NOTHING, Cost, Flow, Given
 from selfimprove.interfaces.policy import Context, Policy
+from selfimprove.needs import Needs
 from selfimprove.records import (
     Alert,
     Checkpoint,
@@ -28,8 +29,10 @@ class Acquisition(ABC):
 
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any]
-    asks: ClassVar[tuple[str, ...]] = ()
-    """The `ROLES` in which it asks; a recipe may give them to another engine."""
+
+    def needs(self) -> Needs:
+        """What it uses beside plain samples."""
+        return Needs()
 
     def cost(self, given: Given) -> Cost:
         """The most that it takes to deal with the records that come in."""
@@ -51,8 +54,10 @@ class Reward(ABC):
     """Share of this reward in the sum when a recipe names several; 0 makes it a monitor."""
     normalize: bool = False
     """Whether its scores of one prompt get mean 0 and deviation 1 before they are summed (GDPO, arXiv:2601.05242)."""
-    asks: ClassVar[tuple[str, ...]] = ()
-    """The `ROLES` in which it asks; a recipe may give them to another engine."""
+
+    def needs(self) -> Needs:
+        """What it uses beside plain samples."""
+        return Needs()
 
     def cost(self, given: Given) -> Cost:
         """The most that it takes to rate the completions that come in; those of one prompt come together."""
@@ -84,6 +89,10 @@ class Selection(ABC):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
 
+    def needs(self) -> Needs:
+        """What it uses beside plain samples."""
+        return Needs()
+
     def cost(self, given: Given) -> Cost:
         """The most that it takes to deal with the records that come in."""
         return NOTHING
@@ -104,8 +113,10 @@ class Optimization(ABC):
     """
 
     consumes: ClassVar[Any]
-    alone: ClassVar[bool] = False
-    """Whether it trains in one process only."""
+
+    def needs(self) -> Needs:
+        """What it uses beside plain samples."""
+        return Needs()
 
     def preflight(self) -> list[str]:
         """Look for what the options need, before a run begins; remarks on it that a user should see.
@@ -127,8 +138,9 @@ class Optimization(ABC):
 class Evaluation(ABC):
     """Survey section 6: how good the refined model is on problems that no stage has seen."""
 
-    asks: ClassVar[tuple[str, ...]] = ()
-    """The `ROLES` in which it asks; a recipe may give them to another engine."""
+    def needs(self) -> Needs:
+        """What it uses beside plain samples."""
+        return Needs()
 
     def cost(self, given: Given) -> Cost:
         """The most that it takes to examine one policy on the problems that come in."""

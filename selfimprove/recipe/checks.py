@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 from selfimprove import registry
 from selfimprove.bounds import bounds_of
-from selfimprove.errors import DeviceError, RecipeError
+from selfimprove.errors import DeviceError, EngineError, RecipeError, UserError
 from selfimprove.interfaces import (
     ROLES,
     Acquisition,
-    Evaluation,
     Judging,
-    Reward,
     Selection,
 )
 from selfimprove.measures.judge_reliability import FEWEST, MIXED
@@ -22,6 +23,11 @@ from selfimprove.recipe import option_values
 from selfimprove.recipe.schema import ONE, SOME, Recipe, Settings
 from selfimprove.records import Checkpoint, Record
 from selfimprove.registry import Find, nearest
+
+USING = ("acquisition", "reward", "selection", "optimization", "refinement", "evaluation")
+"""Slots whose methods use engines, and declare what they use in `needs`."""
+DRAWING = ("stop", "tops", "shape")
+"""Abilities that a request for completions uses: the engine of its role must have them."""
 
 
 def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
@@ -34,6 +40,7 @@ def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
         UserError: something is not there, or cannot be used.
     """
     _check_together(recipe)
+    _check_needs(recipe)
     launcher, remarks = recipe.the("launcher"), list[str]()
     looked = [launcher, *recipe.engine.values(), recipe.the("model"), recipe.the("task"), *recipe.optimization.values()]
     for method in looked:
@@ -48,13 +55,52 @@ def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
 
 def _check_together(recipe: Recipe) -> None:
     """Several processes that train together need methods that share the work; GPUs are counted where it matters."""
-    alone = [name for name, method in recipe.optimization.items() if method.alone]
+    alone = [name for name, method in recipe.optimization.items() if method.needs().one_process]
     if alone and (size := recipe.the("launcher").together()) > 1:
         [launcher] = recipe.launcher
         raise RecipeError(
             f"optimization.{alone[0]} trains in one process, and launcher.{launcher} starts {size}; "
             f"set launcher.{launcher}.processes=1, or launcher=process"
         )
+
+
+def _check_needs(recipe: Recipe) -> None:
+    """What the methods use has to be there: in the engine that runs the weights or has their role, and in Python.
+
+    Raises:
+        EngineError: it is not.
+    """
+    [own] = (name for name, engine in recipe.engine.items() if not engine.roles)
+    for slot in USING:
+        for name, method in getattr(recipe, slot).items():
+            needs = method.needs()
+            others = {name for name, engine in recipe.engine.items() if set(engine.roles) & set(needs.roles)}
+            for engine in (own, *sorted(others)):
+                lacks = needs.missing(recipe.engine[engine].can)
+                lacks = [one for one in lacks if engine == own or one in DRAWING]
+                if lacks:
+                    raise EngineError(
+                        f"{slot}.{name} needs {' and '.join(lacks)} of its engine, and engine.{engine} has no "
+                        f"{lacks[0]}; engines that have: {', '.join(_able(lacks)) or 'none'}"
+                    )
+            for package in needs.not_installed():
+                raise EngineError(
+                    f"{slot}.{name} needs the package {package}, which is not installed: pip install {_wanted(package)}"
+                )
+
+
+def _able(abilities: Iterable[str]) -> list[str]:
+    """The engines that have all of these abilities."""
+    return [name for name in registry.names("engine") if registry.find("engine", name).method.can >= set(abilities)]
+
+
+def _wanted(package: str) -> str:
+    """What pip is told: the extra of this project that has the package, or the package."""
+    for line in requires("selfimprove") or ():
+        found = re.match(r"""([\w.-]+).*extra == ["']([\w-]+)["']""", line)
+        if found and found[1].replace("-", "_").lower() == package.lower():
+            return f"'selfimprove[{found[2]}]'"
+    return package.replace("_", "-")
 
 
 def check_flow(recipe: Recipe) -> None:
@@ -135,8 +181,7 @@ def check_engines(recipe: Recipe, path: Path) -> None:
             f"{path}: one engine runs the weights, and {some}; say which roles the others answer in, "
             "for example engine.openai.roles=[judge]"
         )
-    methods = [*recipe.acquisition.items(), *recipe.reward.items(), *recipe.evaluation.items()]
-    asked = {role: name for name, method in methods for role in method.asks}
+    asked = _asked(recipe)
     taken: dict[str, str] = {}
     for name, engine in recipe.engine.items():
         for role in engine.roles:
@@ -145,7 +190,7 @@ def check_engines(recipe: Recipe, path: Path) -> None:
             if role in taken:
                 raise RecipeError(f"{path}: the role {role!r} is given to two engines, {taken[role]} and {name}")
             if role not in asked:
-                askers = sorted({entry.name for entry in _asking(role)})
+                askers = sorted(set(_asking(role)))
                 raise RecipeError(
                     f"{path}: engine.{name}.roles: no method of this recipe asks in the role {role!r}; "
                     f"those that do: {', '.join(askers)}"
@@ -155,8 +200,7 @@ def check_engines(recipe: Recipe, path: Path) -> None:
 
 def check_parts(recipe: Recipe, path: Path) -> None:
     """A part of the weights is for a role that no other engine has, and that the data stages ask in."""
-    methods = [*recipe.acquisition.items(), *recipe.reward.items(), *recipe.evaluation.items()]
-    asked = {role for _, method in methods for role in method.asks}
+    asked = _asked(recipe)
     for role in recipe.parts or ():
         if role not in ROLES:
             raise RecipeError(f"{path}: parts: no role is called {role!r}.{nearest(role, ROLES)}")
@@ -168,11 +212,20 @@ def check_parts(recipe: Recipe, path: Path) -> None:
             raise RecipeError(f"{path}: parts names {role!r} twice")
 
 
-def _asking(role: str) -> list[registry.Entry]:
+def _asked(recipe: Recipe) -> set[str]:
+    """The roles in which the methods of a recipe ask."""
+    methods = (method for slot in USING for method in getattr(recipe, slot).values())
+    return {role for method in methods for role in method.needs().roles}
+
+
+def _asking(role: str) -> Iterator[str]:
+    """The methods that ask in a role where their options are left as they are."""
     registry.discover()
-    askers = (Acquisition, Reward, Evaluation)
-    kinds = [(entry, entry.method) for entry in registry.METHODS.values()]
-    return [entry for entry, kind in kinds if issubclass(kind, askers) and role in kind.asks]
+    for entry in registry.METHODS.values():
+        if entry.slot in USING:
+            with contextlib.suppress(UserError):  # it has an option that a recipe has to set
+                if role in entry.method().needs().roles:
+                    yield entry.name
 
 
 def check_counts(recipe: Recipe, path: Path) -> None:

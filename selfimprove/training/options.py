@@ -16,6 +16,7 @@ from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference import vllm_process
 from selfimprove.interfaces import Context
+from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint
 from selfimprove.training.lora import Lora
 
@@ -68,17 +69,10 @@ class Adapted:
     """With `lora.r` above 0, train a low-rank adapter and merge it in the end; beside r there are alpha, dropout,
     target_modules and load_in_4bit. An adapter wants a higher learning rate than the weights themselves."""
 
-    def preflight(self) -> list[str]:
-        """Look for the packages that the options need, before a run begins.
-
-        Raises:
-            EngineError: one is not installed.
-        """
-        if self.use_liger_kernel:
-            needs_liger()
-        if self.lora.r and self.lora.load_in_4bit and find_spec("bitsandbytes") is None:
-            raise EngineError("lora.load_in_4bit needs bitsandbytes, which is not installed: pip install bitsandbytes")
-        return []
+    def needs(self) -> Needs:
+        """The packages that the options need."""
+        bits = ("bitsandbytes",) if self.lora.r and self.lora.load_in_4bit else ()
+        return Needs(packages=(*(("liger_kernel",) if self.use_liger_kernel else ()), *bits))
 
 
 @dataclass
@@ -122,14 +116,14 @@ class Sampled(Adapted, Referenced):
         return online_cost(self, given, again=self.num_iterations, redraw=self.redraw)
 
     def preflight(self) -> list[str]:
-        """Look for the packages that the options need, before a run begins.
+        """Look for vLLM where the options need it, before a run begins.
 
         Raises:
-            EngineError: one is not installed, or not in a version that can be used.
+            EngineError: it is not installed, or not in a version that can be used.
         """
         if self.use_vllm:
             vllm_process.installed(f"optimization.{name_of(self)}.use_vllm", "set use_vllm=false")
-        return super().preflight()
+        return []
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -37,6 +37,7 @@ from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
 from selfimprove.measures.difficulty import VALUES
 from selfimprove.measures.votes import agreement
+from selfimprove.needs import Needs
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
@@ -50,7 +51,6 @@ _GRADE = re.compile(r"score\W{1,5}(10|[1-9])(?![\d.]\d)", re.IGNORECASE)
 class Propose(Acquisition):
     consumes: ClassVar[Any] = None
     produces: ClassVar[Any] = Rollout
-    asks: ClassVar[tuple[str, ...]] = ("propose",)
     problems: int = 1000
     """Proposals per round; some are invalid, repeated or held out."""
     samples: int = bounded(9, 2)
@@ -91,6 +91,9 @@ class Propose(Acquisition):
             if getattr(self, name) not in choices:
                 given = getattr(self, name)
                 raise RecipeError(f"acquisition.propose.{name} is {given!r}; choose from {', '.join(choices)}")
+
+    def needs(self) -> Needs:
+        return Needs(roles=("propose",))
 
     def cost(self, given: Given) -> Cost:
         asked = len(self.levels) or 1

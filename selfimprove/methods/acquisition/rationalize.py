@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
 
@@ -28,11 +29,13 @@ from selfimprove.registry import register
 class Rationalize(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
-    asks: ClassVar[tuple[str, ...]] = ("hint",)
     samples: int = bounded(1, 1)
     """Rationales drawn per failed prompt."""
     temperature: float = bounded(0.0, 0, 100)
     """Sampling temperature; 0 is greedy."""
+
+    def needs(self) -> Needs:
+        return Needs(roles=("hint",))
 
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.prompts * self.samples)

@@ -25,6 +25,7 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.needs import Needs
 from selfimprove.records import Record, Rollout
 from selfimprove.registry import register
 
@@ -34,7 +35,6 @@ from selfimprove.registry import register
 class Refine(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
-    asks: ClassVar[tuple[str, ...]] = ("refine",)
     samples: int = bounded(1, 1)
     """Second attempts drawn to each first one."""
     temperature: float = bounded(1.0, 0, 100)
@@ -51,6 +51,9 @@ class Refine(Acquisition):
     def __post_init__(self) -> None:
         if self.keep not in ("improved", "not_worse") or self.attach not in ("attempt", "problem"):
             raise RecipeError("acquisition.refine takes keep: improved or not_worse, and attach: attempt or problem")
+
+    def needs(self) -> Needs:
+        return Needs(roles=("refine",))
 
     def cost(self, given: Given) -> Cost:
         came = given.flow

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.needs import Needs
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record
 from selfimprove.registry import register
@@ -37,7 +38,6 @@ from selfimprove.text import quoted
 class SelfInstruct(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Prompt
-    asks: ClassVar[tuple[str, ...]] = ("propose",)
     problems: int = bounded(2000, 1)
     """Problems that the model is asked for in a round; some state nothing, or nothing new."""
     levels: list[int] = field(default_factory=list)
@@ -52,6 +52,9 @@ class SelfInstruct(Acquisition):
     """Keep the answer that the task works out itself, for the label precision and for a reward that looks at it."""
     seeds: bool = True
     """Give on the problems that came in."""
+
+    def needs(self) -> Needs:
+        return Needs(roles=("propose",))
 
     def cost(self, given: Given) -> Cost:
         asked = len(self.levels) or 1

@@ -26,6 +26,7 @@ from selfimprove.bounds import bounded
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import REQUIRED, Evaluation, Policy
 from selfimprove.measures.statistics import Z95
+from selfimprove.needs import Needs
 from selfimprove.problems.splits import canonical, split_of
 from selfimprove.records import Metric, Report
 from selfimprove.registry import register
@@ -58,6 +59,9 @@ class LmEval(Evaluation):
             raise RecipeError("evaluation.lm_eval.tasks is empty; name at least one, for example [arc_easy]")
         if self.include_path is not None:
             self.include_path = str(Path(self.include_path).resolve())
+
+    def needs(self) -> Needs:
+        return Needs(packages=("lm_eval",))
 
     def evaluate(self, policy: Policy, exam: Exam) -> Report:
         trusted = [str(Path(part).resolve()) for part in os.environ.get(TRUSTED, "").split(os.pathsep) if part]

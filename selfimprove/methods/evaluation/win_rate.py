@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
@@ -30,6 +29,7 @@ from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Evaluation, Policy, Sampling
 from selfimprove.measures.judge_reliability import preferred
 from selfimprove.measures.statistics import mean, proportion
+from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Prompt, Report
 from selfimprove.registry import register
 from selfimprove.rounds import Exam
@@ -39,7 +39,6 @@ from selfimprove.text import beside, quoted
 @register("win_rate", paper="2306.05685")
 @dataclass
 class WinRate(Evaluation):
-    asks: ClassVar[tuple[str, ...]] = ("judge",)
     against: str = "start"
     """The opponent: `start` (one sample of the weights of round 0) or `reference` (the reply in the data)."""
     temperature: float = bounded(1.0, high=100, above=0)
@@ -50,6 +49,9 @@ class WinRate(Evaluation):
     def __post_init__(self) -> None:
         if self.against not in ("start", "reference"):
             raise RecipeError(f"evaluation.win_rate.against takes start or reference, not {self.against!r}")
+
+    def needs(self) -> Needs:
+        return Needs(roles=("judge",))
 
     def cost(self, given: Given) -> Cost:
         n = given.flow.records

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 from selfimprove import training
 from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Optimization
+from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
 
@@ -34,7 +35,6 @@ from selfimprove.registry import register
 @dataclass
 class Dnpo(training.Adapted, training.Referenced, Optimization):
     consumes: ClassVar[Any] = Preference
-    alone: ClassVar[bool] = True
     beta: float = 0.1
     """Strength of the pull to the reference."""
     bound: float = bounded(1.0, 0, 100)
@@ -43,6 +43,9 @@ class Dnpo(training.Adapted, training.Referenced, Optimization):
     """Weight of the noise's mean variance in what the noise minimizes."""
     noise_learning_rate: float = 1e-3
     """Learning rate of the noise."""
+
+    def needs(self) -> Needs:
+        return super().needs() + Needs(one_process=True)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         noise = Noise(self.bound, self.noise_learning_rate, context.seed)

@@ -26,6 +26,7 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
+from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Preference, Rollout
 from selfimprove.registry import register
 
@@ -43,6 +44,9 @@ class Rspo(training.Adapted, training.Referenced, Optimization):
     reference: str = "base"
     """What the divergences are measured from: `base` (round 0) or `start` (where training starts)."""
     learning_rate: float = bounded(5e-7, 0, 100)
+
+    def needs(self) -> Needs:
+        return super().needs() + Needs(statistics=("logprob",))
 
     def cost(self, given: Given) -> Cost:
         scored = 2 * given.flow.records if self.reference == "base" else 0

@@ -24,6 +24,7 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import Context, Refinement, Sampling, Session
+from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 
@@ -43,6 +44,9 @@ class BestOfN(Refinement):
     def __post_init__(self) -> None:
         if self.scorer not in ("model", "verifier"):
             raise RecipeError(f"refinement.best_of_n.scorer takes model or verifier, not {self.scorer!r}")
+
+    def needs(self) -> Needs:
+        return Needs(statistics=("logprob",)) if self.scorer == "verifier" else Needs()
 
     def cost(self, given: Given) -> Cost:
         return self.samples * given.attempt + Cost(scored=self.samples if self.scorer == "verifier" else 0)

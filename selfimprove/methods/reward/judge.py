@@ -20,12 +20,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Judging, Sampling
+from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import beside, quoted
@@ -36,7 +36,6 @@ _POINTS = re.compile(r"score\W{1,5}([0-5])(?![\d.])", re.IGNORECASE)
 @register("judge", paper="2305.14483")
 @dataclass
 class Judge(Judging):
-    asks: ClassVar[tuple[str, ...]] = ("judge",)
     scale: str = "verdict"
     """What is asked: the task's `verdict`, right or wrong, or `points`, none to five by a rubric."""
     samples: int = bounded(3, 1)
@@ -47,6 +46,9 @@ class Judge(Judging):
     def __post_init__(self) -> None:
         if self.scale not in ("verdict", "points"):
             raise RecipeError(f"reward.judge.scale is {self.scale!r}; it must be verdict or points")
+
+    def needs(self) -> Needs:
+        return Needs(roles=("judge",))
 
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.records * self.samples)

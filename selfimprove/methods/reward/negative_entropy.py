@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Context, Reward
+from selfimprove.needs import Needs
 from selfimprove.records import Rollout
 from selfimprove.registry import register
 
@@ -29,6 +30,9 @@ from selfimprove.registry import register
 class NegativeEntropy(Reward):
     last_share: float = bounded(1.0, high=1, above=0)
     """Share of the tokens, counted from the end, that the mean is taken over."""
+
+    def needs(self) -> Needs:
+        return Needs(statistics=("entropy",))
 
     def cost(self, given: Given) -> Cost:
         return Cost(scored=given.flow.records)

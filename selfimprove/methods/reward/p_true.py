@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 
 from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import GREEDY, Context, Judging
+from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 
@@ -30,6 +31,9 @@ _MARK = re.compile(r"(.*#)([yn])", re.DOTALL | re.IGNORECASE)
 @register("p_true", paper="2207.05221")
 @dataclass
 class PTrue(Judging):
+    def needs(self) -> Needs:
+        return Needs(statistics=("logprob",))
+
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.records) + Cost(scored=2 * given.flow.records)
 

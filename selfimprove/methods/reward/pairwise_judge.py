@@ -21,12 +21,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Context, Judging, Sampling
 from selfimprove.measures.judge_reliability import preferred
+from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import beside, quoted
@@ -38,11 +38,13 @@ Battle = tuple[str, str, str]
 @register("pairwise_judge", paper="2405.00675")
 @dataclass
 class PairwiseJudge(Judging):
-    asks: ClassVar[tuple[str, ...]] = ("judge",)
     samples: int = bounded(1, 1)
     """Replies to each pair and order."""
     temperature: float = bounded(0.0, 0, 100)
     """Sampling temperature of the replies; 0 is greedy, where one sample is enough."""
+
+    def needs(self) -> Needs:
+        return Needs(roles=("judge",))
 
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.records * (given.flow.group - 1) * self.samples)

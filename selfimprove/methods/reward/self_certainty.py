@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Context, Reward
+from selfimprove.needs import Needs
 from selfimprove.records import Rollout
 from selfimprove.registry import register
 
@@ -25,6 +26,9 @@ from selfimprove.registry import register
 @register("self_certainty", paper="2505.19590")
 @dataclass
 class SelfCertainty(Reward):
+    def needs(self) -> Needs:
+        return Needs(statistics=("self_certainty",))
+
     def cost(self, given: Given) -> Cost:
         return Cost(scored=given.flow.records)
 

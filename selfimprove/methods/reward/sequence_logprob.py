@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward
+from selfimprove.needs import Needs
 from selfimprove.records import Rollout
 from selfimprove.registry import register
 
@@ -36,6 +37,9 @@ class SequenceLogprob(Reward):
     def __post_init__(self) -> None:
         if self.scorer not in ("start", "current"):
             raise RecipeError(f"reward.sequence_logprob.scorer is {self.scorer!r}; it must be start or current")
+
+    def needs(self) -> Needs:
+        return Needs(statistics=("logprob",))
 
     def cost(self, given: Given) -> Cost:
         return Cost(scored=given.flow.records)

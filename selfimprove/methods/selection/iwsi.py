@@ -23,6 +23,7 @@ from typing import Any
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.interfaces import Context, Selection
+from selfimprove.needs import Needs
 from selfimprove.records import Record, Rollout
 from selfimprove.registry import register
 
@@ -36,6 +37,9 @@ class Iwsi(Selection):
     """Validation problems, of the selection split."""
     samples: int = bounded(4, 1)
     """Completions of each validation problem; the right ones count."""
+
+    def needs(self) -> Needs:
+        return Needs(statistics=("logprob",))
 
     def cost(self, given: Given) -> Cost:
         drawn = min(self.problems, given.selection) * self.samples

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given, count
@@ -22,6 +22,7 @@ from selfimprove.inference.chat import end_of, ending, prompts_ids
 from selfimprove.inference.decoding import decode
 from selfimprove.inference.rows import rows_of, turns_of
 from selfimprove.interfaces import Context, Sampling
+from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
 from selfimprove.training.model_io import dtype_of, load, save
 from selfimprove.training.native.turns import Turn, batches, passes
@@ -35,8 +36,6 @@ Item = TypeVar("Item")
 class Drawn(Referenced):
     """Of every method whose completions `Live` draws as it goes on."""
 
-    alone: ClassVar[bool] = True
-
     per_device_train_batch_size: int = bounded(8, 1)
     """Rows per batch and device. A row is one completion, or all replies of one conversation."""
     gradient_accumulation_steps: int = bounded(1, 1)
@@ -47,6 +46,10 @@ class Drawn(Referenced):
     """Temperature of the completions."""
     max_completion_length: int = bounded(512, 1)
     """Tokens per completion."""
+
+    def needs(self) -> Needs:
+        """One process: `Live` shares its weights with no other."""
+        return Needs(one_process=True)
 
     def cost(self, given: Given) -> Cost:
         """Steps, completions and what rates them."""

@@ -7,6 +7,7 @@ import pytest
 
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.methods.optimization.sft import Sft
+from selfimprove.recipe import checks, compose
 from selfimprove.records import Checkpoint, write_records
 from selfimprove.training import Lora
 
@@ -145,11 +146,11 @@ def test_a_model_that_mixes_rows_is_refused_before_it_trains(setting, questions,
     ],
 )
 def test_a_package_that_is_missing_is_named_before_the_run(monkeypatch, package, options, message):
-    assert Sft().preflight() == []
-    monkeypatch.setattr("selfimprove.training.options.find_spec", lambda name: None if name == package else name)
-    monkeypatch.setattr("selfimprove.training.options.find_spec", lambda name: None if name == package else name)
+    composed, _ = compose.load("quickstart")
+    checks.preflight(composed)
+    monkeypatch.setattr("selfimprove.needs.find_spec", lambda name: None if name == package else name)
     with pytest.raises(EngineError, match=message):
-        Sft(**options).preflight()
+        checks.preflight(replace(composed, optimization={"sft": Sft(**options)}))
 
 
 def test_liger_without_a_gpu_is_refused(monkeypatch, setting, questions, say):

@@ -1,0 +1,89 @@
+"""What a method uses beside data: declared before a run, compared with what is there, and held to while it works."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from selfimprove.errors import Refused
+from selfimprove.records import SOLVE
+
+SAID = {
+    "roles": "the role",
+    "tools": "the tool",
+    "policies": "the policy",
+    "engine": "the engine's",
+    "statistics": "the statistic",
+}
+"""Field of `Needs` -> how a message says it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """Names of all that a method uses; whoever uses more is refused. Needs add up."""
+
+    roles: tuple[str, ...] = ()
+    """The `interfaces.ROLES` in which it asks; a recipe may give them to another engine, or to weights of their own."""
+    tools: tuple[str, ...] = ()
+    """Tools of the task that it calls."""
+    policies: tuple[str, ...] = ()
+    """Other policies of the run that it draws from: `start`, the weights of round 0."""
+    engine: tuple[str, ...] = ()
+    """What it asks of the engine beside plain samples, of `interfaces.ABILITIES`."""
+    statistics: tuple[str, ...] = ()
+    """Numbers for given tokens that it asks for, as `Engine.logprobs_of` names them."""
+    packages: tuple[str, ...] = ()
+    """Packages beside those that are always installed, by the name that imports them."""
+    one_process: bool = False
+    """Whether it trains in one process only."""
+
+    def __add__(self, other: Needs) -> Needs:
+        return Needs(**{name: operator.add(one, vars(other)[name]) for name, one in vars(self).items()})
+
+    def missing(self, can: Iterable[str]) -> list[str]:
+        """What an engine lacks of it that has these abilities, in the order of the declaration."""
+        wanted = [*self.engine, *(["logprobs"] if self.statistics else [])]
+        return [name for name in dict.fromkeys(wanted) if name not in set(can)]
+
+    def not_installed(self) -> list[str]:
+        """The packages of it that cannot be imported."""
+        return [name for name in self.packages if find_spec(name) is None]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Holds a method to its needs while it works."""
+
+    method: str
+    needs: Needs
+
+    @classmethod
+    def of(cls, method: Any) -> Hold:
+        """The hold on a method of a recipe."""
+        return cls(called(method), method.needs())
+
+    def use(self, kind: str, *names: str) -> None:
+        """Note that the method uses these.
+
+        Args:
+            kind: a field of `Needs`.
+
+        Raises:
+            Refused: it has not declared one of them.
+        """
+        declared = vars(self.needs)[kind]
+        for name in names:
+            if name not in declared and (kind, name) != ("roles", SOLVE):
+                raise Refused(
+                    f"{self.method} uses {SAID[kind]} {name!r} and does not declare it: its needs() must return "
+                    f"Needs({kind}=({name!r},))"
+                )
+
+
+def called(method: Any) -> str:
+    """A method's place in a recipe, such as `reward.judge`; of one that is not in a method's file its class."""
+    parts = type(method).__module__.split(".")
+    return ".".join(parts[-2:]) if parts[:2] == ["selfimprove", "methods"] else type(method).__name__

@@ -1,0 +1,60 @@
+"""What the methods of a recipe declare is compared with engines and packages before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from selfimprove.errors import EngineError
+from selfimprove.methods.engine.openai import OpenAI
+from selfimprove.methods.engine.transformers import Transformers
+from selfimprove.methods.engine.vllm import Vllm
+from selfimprove.methods.evaluation.lm_eval import LmEval
+from selfimprove.methods.refinement.greedy import Greedy
+from selfimprove.needs import Needs
+from selfimprove.recipe import checks, compose
+
+
+class Stops(Greedy):
+    def needs(self) -> Needs:
+        return Needs(engine=("stop",), roles=("judge",))
+
+
+def judging(**engines: Any) -> Any:
+    """The default loop with a refinement that needs stop strings and asks a judge."""
+    return replace(compose.load("quickstart")[0], engine=engines, refinement={"stops": Stops()})
+
+
+def refused(recipe: Any) -> str:
+    with pytest.raises(EngineError) as caught:
+        checks.preflight(recipe)
+    return str(caught.value)
+
+
+def test_an_ability_that_the_engine_lacks_is_said_before_the_engine_is_looked_at() -> None:
+    said = "refinement.stops needs stop of its engine, and engine.vllm has no stop; engines that have: "
+    assert refused(judging(vllm=Vllm())).startswith(said)
+    assert "transformers" in refused(judging(vllm=Vllm()))
+    checks.preflight(judging(transformers=Transformers(device="cpu")))
+    assert EngineError.code == 69
+
+
+def test_the_engine_of_a_role_must_have_what_its_requests_use() -> None:
+    own = Transformers(device="cpu")
+    assert "engine.vllm has no stop" in refused(judging(transformers=own, vllm=Vllm(roles=["judge"])))
+    plain = compose.load("quickstart", ["reward=sequence_logprob"])[0]
+    remote = OpenAI(base_url="http://127.0.0.1:9", model="x")
+    said = refused(replace(plain, engine={"openai": remote}))
+    assert said.startswith("reward.sequence_logprob needs logprobs of its engine, and engine.openai has no logprobs")
+    checks.preflight(replace(judging(transformers=own, other=replace(own, roles=["judge"])), reward={}))
+
+
+def test_a_package_of_an_extra_is_named_with_it(monkeypatch: pytest.MonkeyPatch, make_recipe: Callable) -> None:
+    monkeypatch.setattr("selfimprove.needs.find_spec", lambda name: None)
+    recipe = replace(compose.load("quickstart")[0], evaluation={"lm_eval": LmEval(tasks=["x"])})
+    assert refused(recipe) == (
+        "evaluation.lm_eval needs the package lm_eval, which is not installed: pip install 'selfimprove[eval]'"
+    )
