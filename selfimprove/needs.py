@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from selfimprove.costs import NOTHING, Cost
 from selfimprove.errors import Refused
 from selfimprove.records import SOLVE
 
@@ -65,6 +66,11 @@ class Hold:
         """The hold on a method of a recipe."""
         return cls(called(method), method.needs())
 
+    def use_all(self, needs: Needs) -> None:
+        """Note that the method uses all of this, but for packages."""
+        for kind in SAID:
+            self.use(kind, *vars(needs)[kind])
+
     def use(self, kind: str, *names: str) -> None:
         """Note that the method uses these.
 
@@ -81,6 +87,32 @@ class Hold:
                     f"{self.method} uses {SAID[kind]} {name!r} and does not declare it: its needs() must return "
                     f"Needs({kind}=({name!r},))"
                 )
+
+
+@dataclass
+class Tab:
+    """What a method has spent on one problem, held to what it declares; methods inside of it count for it as well."""
+
+    method: str
+    most: Cost
+    above: Tab | None = None
+    spent: Cost = NOTHING
+
+    def pay(self, cost: Cost) -> None:
+        """Add to what is spent.
+
+        Raises:
+            Refused: it is more than the method declares.
+        """
+        self.spent += cost
+        for name, spent in vars(self.spent).items():
+            if spent > (most := vars(self.most)[name]):
+                raise Refused(
+                    f"{self.method} takes {spent} {name} for one problem and declares at most {most}: its cost(given) "
+                    "must return the most that an answer takes"
+                )
+        if self.above is not None:
+            self.above.pay(cost)
 
 
 def called(method: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, TypeVar
 
+from selfimprove.costs import Cost, Given
 from selfimprove.episodes import Episode, Played
 from selfimprove.errors import RecipeError
 from selfimprove.inference.play import play
@@ -48,7 +49,7 @@ class Sessions:
         """See `Context.run`."""
         waves = Waves(policy, next(policy.calls), self.rewards, context, alike)
         drive, seen, strands = Drive(waves.serve), dict[str, int](), list[Strand]()
-        roles = self.task.roles()
+        roles, declared = self.task.roles(), _declared(policy)
         for root, item in enumerate(items):
             name = _name(item)
             account = Account()
@@ -62,6 +63,7 @@ class Sessions:
                 tools=self.task.tools(item) if isinstance(item, Prompt) else {},
                 others=self.others,
                 context=context,
+                declared=declared,
             )
             strands.append(Strand(routine(item, seat), account, root, (name, seen.get(name, 0))))
             seen[name] = seen.get(name, 0) + 1
@@ -90,7 +92,7 @@ class Sessions:
         """
         waves = Waves(policy, next(policy.calls), self.rewards)
         drive, strands = Drive(waves.serve), list[Strand]()
-        roles, accounts = self.task.roles(), list[Account]()
+        roles, accounts, declared = self.task.roles(), list[Account](), _declared(policy)
         for problem in problems:
             splits.check_problem(problem.key)
             blind = problem.blind()
@@ -105,6 +107,7 @@ class Sessions:
                     tools=self.task.tools(blind),
                     others=self.others,
                     sampling=sampling,
+                    declared=declared,
                 )
                 opened = (world or self.task.open)(problem)
                 work = _episode(opened, blind, seat, turns, opponents or {})
@@ -114,8 +117,19 @@ class Sessions:
         return [_settled(one, problems[i // n], accounts[i], keep) for i, one in enumerate(made)]
 
 
+def _declared(policy: Policy) -> list[Cost]:
+    """The most that one answer takes, as each method of the chain declares it."""
+    given = Given(length=max(engine.longest() for engine in (policy.engine, *policy.helpers.values())))
+    attempt, made = given.draw(), list[Cost]()
+    for method in policy.chain:  # the attempts of each are made by those before it
+        attempt = method.cost(replace(given, attempt=attempt))
+        made.append(attempt)
+    return made
+
+
 async def _episode(world: Episode, problem: Prompt, seat: Seat, turns: int, opponents: Mapping[str, Policy]) -> Played:
-    beside = replace(seat, account=Account())  # what an opponent draws is not the policy's to pay
+    # What an opponent draws is not the policy's to pay, and it plays in whatever role the world gives it.
+    beside = replace(seat, account=Account(), policy=replace(seat.policy, hold=None))
 
     async def speak(talk: Prompt, player: str) -> Rollout:
         if player in opponents:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from selfimprove.costs import Cost
 from selfimprove.episodes import Episode, Played, Tool
 from selfimprove.errors import RecipeError, Refused
 from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, All, Call, Draw, Drive, Logprobs, Rate
 from selfimprove.interfaces import Budget, Context, Policy, Roles, Sampling, Spent
+from selfimprove.needs import Needs, Tab, called
 from selfimprove.records import Prompt, Rollout
 
 T = TypeVar("T")
@@ -35,6 +37,10 @@ class Seat:
     sampling: Sampling = Sampling()
     """How an attempt is drawn where no method says it."""
     best: Rollout | None = None
+    declared: Sequence[Cost] = ()
+    """The most that one answer takes, by each method of the chain."""
+    tab: Tab | None = None
+    """Of the method that answers; None where an item is no problem to be answered."""
 
     # ---- to be awaited --------------------------------------------------------------------------------------------
     async def attempts(self, prompt: Prompt, n: int = 1, sampling: Sampling = Sampling()) -> list[Rollout]:
@@ -59,6 +65,7 @@ class Seat:
         of: Policy | None = None,
     ) -> list[Rollout]:
         """See `Session.draw`."""
+        self._use(Needs(roles=(role,)))
         return await self._drawn(prompt, n, sampling, role, of)
 
     async def tops(
@@ -72,8 +79,10 @@ class Seat:
         self, rollouts: Sequence[Rollout], statistic: str = "logprob", *, of: Policy | None = None
     ) -> list[list[float]]:
         """See `Session.logprobs_of`."""
+        self._use(Needs(statistics=(statistic,)))
         if of is None and rollouts and all(statistic in one.noted for one in rollouts):
             return [one.noted[statistic] for one in rollouts]
+        self._pay(Cost(scored=len(rollouts)))
         return await Logprobs(rollouts, statistic, of or self.policy)
 
     async def rate(self, rollouts: Sequence[Rollout], by: str) -> list[float | None]:
@@ -88,13 +97,15 @@ class Seat:
         """See `Session.call`."""
         if tool not in self.tools:
             raise Refused(f"the task has no tool {tool!r} for this problem; it has {', '.join(self.tools) or 'none'}")
+        self._use(Needs(tools=(tool,)))
+        self._pay(Cost(calls=1))
         return await Call(lambda: self.tools[tool].call(text))
 
     async def play(self, world: Episode, turns: int = 16, sampling: Sampling = Sampling()) -> Played:
         """See `Session.play`."""
 
         async def speak(talk: Prompt, player: str) -> Rollout:
-            [reply] = await self.draw(talk, 1, sampling, role=player)
+            [reply] = await self._drawn(talk, 1, sampling, player, None)
             return reply
 
         return await play(world, turns, speak)
@@ -117,6 +128,7 @@ class Seat:
 
     def other(self, name: str) -> Policy:
         """See `Session.other`."""
+        self._use(Needs(policies=(name,)))
         if self.others is None:
             raise Refused(f"there is no policy {name!r} beside the one that answers here")
         return self.others(name)
@@ -156,16 +168,41 @@ class Seat:
                 return (await self._drawn(prompt, 1, self.sampling, "solve", None, stream=True))[0]
             except Spent:
                 return None
-        place = self.before - 1
-        inner = replace(self, before=place, state=self.policy.states[place], best=None, context=None)
+        place, method = self.before - 1, self.policy.chain[self.before - 1]
+        inner = replace(
+            self,
+            policy=self.policy.held(method),
+            before=place,
+            state=self.policy.states[place],
+            tab=Tab(called(method), self.declared[place], self.tab),
+            best=None,
+            context=None,
+        )
         try:
-            return await self.policy.chain[place].answer(prompt.blind(), inner)
+            return await method.answer(prompt.blind(), inner)
         except Spent:
             return inner.best
 
-    def _drawn(
+    async def _drawn(
         self, prompt: Prompt, n: int, sampling: Sampling, role: str, of: Policy | None, stream: bool = False
-    ) -> Awaitable[list[Rollout]]:
+    ) -> list[Rollout]:
         if n < 1:
             raise Refused(f"{n} completions were asked for; ask for at least one")
-        return Draw(prompt, n, sampling, role, of or self.policy, self.account, stream)
+        self._use(sampling.needs())
+        ahead = self.account.budget.unlimited  # else some of them may not come
+        self._pay(Cost(completions=n if ahead else 0))
+        policy = of or self.policy
+        got = await Draw(prompt, n, sampling, role, policy, self.account, stream)
+        most = sampling.max_completion_length or policy.helpers.get(role, policy.engine).longest()
+        tokens = sum(min(most, int((one.logprobs or {}).get("count", 0))) for one in got)
+        self._pay(Cost(completions=0 if ahead else len(got), tokens=tokens))
+        return got
+
+    # ---- what the method declared ---------------------------------------------------------------------------------
+    def _use(self, needs: Needs) -> None:
+        if self.policy.hold is not None:
+            self.policy.hold.use_all(needs)
+
+    def _pay(self, cost: Cost) -> None:
+        if self.tab is not None:
+            self.tab.pay(cost)

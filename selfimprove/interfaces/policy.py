@@ -18,7 +18,7 @@ from selfimprove.errors import RecipeError
 from selfimprove.interfaces.engine import Engine
 from selfimprove.interfaces.requests import Log, Sampling
 from selfimprove.interfaces.task import Roles
-from selfimprove.needs import Needs
+from selfimprove.needs import Hold, Needs
 from selfimprove.records import (
     Checkpoint,
     Prompt,
@@ -58,7 +58,13 @@ class Policy:
     """Who trains copies of the weights; None where the engine runs no weights of ours."""
     helpers: Mapping[str, Engine] = field(default_factory=dict)
     """Engines that answer in a role instead, by role; they see no checkpoint of the run where they have their own."""
+    hold: Hold | None = None
+    """Holds the method that uses it to what the method declares; None: the program itself uses it."""
     calls: Iterator[int] = field(default_factory=itertools.count, compare=False, repr=False)
+
+    def held(self, method: Any) -> Policy:
+        """The same policy in the hands of a method, which is refused what its `needs` do not name."""
+        return replace(self, hold=Hold.of(method))
 
     def seed_at(self, *place: Any) -> int:
         """The seed of a place in the step; it follows from the place alone."""
@@ -71,7 +77,13 @@ class Policy:
 
         Args:
             role: in which of `ROLES` the prompts ask; a recipe may give it to another engine, or to weights of its own.
+
+        Raises:
+            Refused: the method has not declared what it uses.
         """
+        if self.hold is not None:
+            self.hold.use("roles", role)
+            self.hold.use_all(sampling.needs())
         seed = self.seed_at(next(self.calls))  # two equal calls in one step draw anew
         blind = [prompt.blind() for prompt in prompts]
         engine = self.helpers.get(role, self.engine)
@@ -86,6 +98,8 @@ class Policy:
 
         The engine never sees a reference answer.
         """
+        if self.hold is not None:
+            self.hold.use("statistics", statistic)
         blind = [replace(rollout, prompt=rollout.prompt.blind()) for rollout in rollouts]
         if not self.checkpoint.parts:
             return self.engine.logprobs_of(self.checkpoint, blind, statistic)
@@ -109,6 +123,8 @@ class Policy:
         Raises:
             RecipeError: the engine runs no weights of ours; or there are no rows, or too many copies already.
         """
+        if self.hold is not None:
+            self.hold.use("engine", "copies")
         if self.copies is None or "copies" not in self.engine.can:
             raise RecipeError(
                 "this engine runs no copies of the weights, so nothing can be adapted: use engine=transformers or vllm"
@@ -164,6 +180,10 @@ class Context:
     """In `Refinement.fit`: what the method had learned for the weights that these were trained from."""
     place: int = 0
     """In `Refinement.fit`: how many refinements stand before the method; they make the attempts of its sessions."""
+
+    def held(self, method: Any) -> Context:
+        """The same in the hands of a method, which is refused what its `needs` do not name."""
+        return replace(self, policy=self.policy.held(method))
 
     def run(
         self, routine: Callable[[Any, Session], Coroutine[Any, Any, T]], items: Sequence[Any], alike: bool = False

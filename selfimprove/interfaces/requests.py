@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from selfimprove.needs import Needs
 from selfimprove.records import (
     Checkpoint,
     Prompt,
 )
 
+PLAIN = Needs()
 REQUIRED: Any = "???"
 """The default of an option that a recipe has to set; OmegaConf's mark for it."""
 
@@ -35,6 +37,14 @@ class Sampling:
     """How many of the likeliest tokens to note at each place, in `Rollout.tops`."""
     shape: Shape | None = None
     """What makes the distribution that is drawn from; None: the policy's own."""
+
+    def needs(self) -> Needs:
+        """What a method that draws like this has to declare."""
+        if not (self.stop or self.note or self.tops or self.shape):
+            return PLAIN
+        wanted = {"stop": self.stop, "tops": self.tops or self.note, "shape": self.shape}
+        beside = self.shape.beside if self.shape else ()
+        return Needs(engine=tuple(name for name, one in wanted.items() if one), statistics=self.note, policies=beside)
 
 
 GREEDY = Sampling(temperature=0.0)

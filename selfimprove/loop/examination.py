@@ -113,7 +113,7 @@ def _examine(
         for name, maker in who.items():
             if maker not in done:
                 policy = stored.policy(maker, given.round, given.seed, given.log)
-                done[maker] = _join([e.evaluate(policy, exam) for e in recipe.evaluation.values()])
+                done[maker] = _join([e.evaluate(policy.held(e), exam) for e in recipe.evaluation.values()])
                 if problems and not done[maker].scores:
                     raise DataError(
                         f"none of the {len(problems)} {split} problems could be marked, so no gain can be measured: "
@@ -198,7 +198,7 @@ def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> 
         }
         for maker in (0 if reward.frozen else given.round, 0):
             if maker not in scores:
-                policy = stored.policy(maker, given.round, given.seed, given.log)
+                policy = stored.policy(maker, given.round, given.seed, given.log).held(reward)
                 scores[maker] = reward.rate(groups, replace(given, policy=policy, log=MetricLog(given.log)))
         forms[name] = judge_reliability.form_of(reward, audited, scores[0 if reward.frozen else given.round], scores[0])
         for key, value in judge_reliability.numbers(forms[name]).items():

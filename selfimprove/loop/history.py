@@ -229,7 +229,8 @@ class Stored:
         """What a reward of the recipe says while a problem is answered; it sees the context of the step."""
         if name not in recipe.reward or self.given is None:
             raise RecipeError(f"a refinement asks for the reward {name!r}.{registry.nearest(name, recipe.reward)}")
-        return recipe.reward[name].rate(groups, replace(self.given, policy=policy))
+        reward = recipe.reward[name]
+        return reward.rate(groups, replace(self.given, policy=policy.held(reward)))
 
     def _kept(self, name: str, engine: Engine) -> Engine:
         return Metered(self.journal.before(name, engine) if self.journal else engine)

@@ -18,12 +18,12 @@ from selfimprove.records import Preference, Record, Rollout
 
 def acquired(methods: Mapping[str, Acquisition], given: Context) -> Sequence[Record]:
     """What a chain of acquisitions made, each of the records of the one before it."""
-    return _chained({name: method.acquire for name, method in methods.items()}, [], given)
+    return _chained({name: (method, method.acquire) for name, method in methods.items()}, [], given)
 
 
 def selected(methods: Mapping[str, Selection], records: Sequence[Record], given: Context) -> Sequence[Record]:
     """What a chain of selections left of records, or made of them."""
-    return _chained({name: method.select for name, method in methods.items()}, records, given)
+    return _chained({name: (method, method.select) for name, method in methods.items()}, records, given)
 
 
 def signed(records: Sequence[Record], method: str, number: int) -> list[Record]:
@@ -32,10 +32,12 @@ def signed(records: Sequence[Record], method: str, number: int) -> list[Record]:
 
 
 def _chained(
-    chain: Mapping[str, Callable[[Sequence[Any], Context], Sequence[Record]]], records: Sequence[Record], given: Context
+    chain: Mapping[str, tuple[Any, Callable[[Sequence[Any], Context], Sequence[Record]]]],
+    records: Sequence[Record],
+    given: Context,
 ) -> Sequence[Record]:
-    for name, method in chain.items():
-        records = signed(method(records, given), name, given.round)
+    for name, (method, verb) in chain.items():
+        records = signed(verb(records, given.held(method)), name, given.round)
     return records
 
 

@@ -27,7 +27,7 @@ def rate(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Ro
     totals: list[float | None] = [0.0 if recipe.reward else None] * len(rollouts)
     parts: list[dict[str, float | None]] = [{} for _ in rollouts]
     for name, reward in recipe.reward.items():
-        marks = reward.rate(groups, given)
+        marks = reward.rate(groups, given.held(reward))
         counted = [standardized(row) for row in marks] if reward.normalize else marks
         for place, mark, counts in zip(order, itertools.chain(*marks), itertools.chain(*counted), strict=True):
             parts[place][name] = mark

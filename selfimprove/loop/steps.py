@@ -177,7 +177,7 @@ def refinement(stored: Stored, given: Context) -> Counts:
     newest = stored.policy(given.round, given.round, given.seed, given.log)
     for place, method in enumerate(chain.values()):
         policy = replace(newest, states=tuple(states))
-        states[place] = method.fit(replace(given, policy=policy, state=states[place], place=place))
+        states[place] = method.fit(replace(given, policy=policy.held(method), state=states[place], place=place))
     draft(given.folder / "state.json", states if len(states) > 1 else states[0])
     return {}
 

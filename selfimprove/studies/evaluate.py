@@ -53,7 +53,7 @@ def examine(
     exam = _exam(recipe)
     policy = policy_of(recipe, Checkpoint(path=str(model.resolve())), recipe.seed, log)
     began = time.time()
-    reports = [evaluation.evaluate(policy, exam) for evaluation in recipe.evaluation.values()]
+    reports = [evaluation.evaluate(policy.held(evaluation), exam) for evaluation in recipe.evaluation.values()]
     if out is not None:
         layout = Layout(str(model), settings, reports, policy.answer_of)
         results = layout.results(began, time.time() - began, len(exam.problems))

@@ -41,7 +41,7 @@ def in_turn(methods: Mapping[str, Optimization], records: Sequence[Any], context
 def _optimized(name: str, method: Optimization, records: Sequence[Any], context: Context) -> Checkpoint:
     try:
         with _swept():
-            return method.optimize(records, context)
+            return method.optimize(records, context.held(method))
     except RuntimeError as error:
         import torch
 
