@@ -391,7 +391,7 @@ def trained(sizes: Sizes, folder: Path) -> Iterator[Row]:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     log = Quiet()
-    training.sft(start, rollouts, folder / "out", plan, log)
+    training.sft(training.Job(start, folder / "out", plan, log), rollouts)
     seconds = (log.times[-1] - log.times[2]) / (len(log.times) - 3)  # the first steps compile and allocate
     tokens, shape = sizes.rows * sizes.length, sizes.shape
     attention = shape["num_attention_heads"] * shape["head_dim"] * shape["num_hidden_layers"]

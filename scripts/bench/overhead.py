@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,11 @@ def run(recipe: str, changes: list[str], folder: Path) -> Twice:
     def drawn(asks: Any, log: Any) -> Any:
         return clock.call(lambda: draw(asks, log), lambda: second.draw(asks, quiet))
 
-    def trained(start: Any, rollouts: Any, place: Path, schedule: Any, log: Any, *check: Any, **how: Any) -> Any:
+    def trained(job: training.Job, rollouts: Any, *check: Any, **how: Any) -> Any:
         other = folder.with_name(f"{folder.name}-again-{clock.made}")
         return clock.call(
-            lambda: sft(start, rollouts, place, schedule, log, *check, **how),
-            lambda: sft(start, rollouts, other, schedule, quiet, **how),
+            lambda: sft(job, rollouts, *check, **how),
+            lambda: sft(replace(job, folder=other, log=quiet), rollouts, **how),
         )
 
     engine.draw, training.sft = drawn, trained

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from selfimprove.training.best_weights import Check, Peak
 from selfimprove.training.copies import Copies
+from selfimprove.training.job import Job, job_of
 from selfimprove.training.lora import Lora
 from selfimprove.training.model_io import blend, load, save
 from selfimprove.training.native.loop import Drawn, Live
@@ -33,9 +34,6 @@ from selfimprove.training.options import (
     one_of,
     online_cost,
     planned_steps,
-    reference_of,
-    schedule_of,
-    start_of,
 )
 from selfimprove.training.replay import replayed
 from selfimprove.training.sequence import in_turn
@@ -52,6 +50,7 @@ __all__ = [
     "Copies",
     "Drawn",
     "Draws",
+    "Job",
     "Live",
     "Lora",
     "Pairs",
@@ -69,6 +68,7 @@ __all__ = [
     "dpo",
     "generalized_advantages",
     "in_turn",
+    "job_of",
     "kto",
     "lead",
     "load",
@@ -79,15 +79,12 @@ __all__ = [
     "passes",
     "planned_steps",
     "policy_gradient",
-    "reference_of",
     "reinforce",
     "replayed",
     "resumable",
     "save",
     "saves_soon",
-    "schedule_of",
     "sft",
-    "start_of",
     "to_go",
     "whiten",
 ]

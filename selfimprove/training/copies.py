@@ -21,6 +21,7 @@ from selfimprove.interfaces import Log
 from selfimprove.logs import MetricLog
 from selfimprove.records import Checkpoint, Rollout, digest
 from selfimprove.training.generators import unmoved
+from selfimprove.training.job import Job
 from selfimprove.training.lora import Lora
 from selfimprove.training.options import Schedule
 from selfimprove.training.trl.sft import sft
@@ -86,7 +87,7 @@ class Copies:
 
     def _train(self, start: Checkpoint, rows: Sequence[Rollout], path: Path, plan: Schedule) -> None:
         with counted(), unmoved():
-            made = sft(start, rows, self.folder / f"{path.name}.begun", plan, MetricLog(self.log), kept=False)
+            made = sft(Job(start, self.folder / f"{path.name}.begun", plan, MetricLog(self.log)), rows, kept=False)
         Path(made.path).rename(path)
 
 

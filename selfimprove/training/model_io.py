@@ -44,9 +44,12 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def frozen(reference: Checkpoint, start: Checkpoint, lora: Lora) -> Any:
-    """The reference model for a trainer; None where the model in training is the reference without its adapter."""
-    return None if lora.r and reference == start else load(reference)[0]
+def frozen(reference: Checkpoint | None, start: Checkpoint, lora: Lora) -> Any:
+    """The reference model for a trainer.
+
+    None where there is none, and where the model in training is the reference without its adapter.
+    """
+    return None if reference is None or (lora.r and reference == start) else load(reference)[0]
 
 
 def dtype_of(checkpoint: Checkpoint) -> Any:

@@ -27,10 +27,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[list[Rollout]]:
     """The rows of each training, which only makes a folder here."""
     seen: list[list[Rollout]] = []
 
-    def sft(start: Checkpoint, rows: Any, folder: Path, *_: Any, **__: Any) -> Checkpoint:
+    def sft(job: training.Job, rows: Any, **_: Any) -> Checkpoint:
         seen.append(list(rows))
-        folder.mkdir(parents=True)
-        return Checkpoint(path=str(folder))
+        job.folder.mkdir(parents=True)
+        return Checkpoint(path=str(job.folder))
 
     monkeypatch.setattr(copies, "sft", sft)
     return seen

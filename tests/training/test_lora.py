@@ -41,10 +41,10 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def test_an_untrained_adapter_changes_nothing(start, rollouts, couples, tmp_path, quiet_log) -> None:
     idle, how = plan(learning_rate=0.0, max_steps=2), {"loss_type": ["sigmoid"], "loss_weights": None, "beta": 0.1}
     made = [
-        training.sft(start, rollouts, tmp_path / "sft", idle, quiet_log),
-        training.sft(start, rollouts, tmp_path / "weighted", idle, quiet_log, weights=[1.0, 2.0, 3.0]),
-        training.dpo(start, couples, tmp_path / "dpo", idle, quiet_log, reference=start, **how),
-        training.kto(start, rollouts, [True, False, True], tmp_path / "kto", idle, quiet_log, reference=start),
+        training.sft(training.Job(start, tmp_path / "sft", idle, quiet_log), rollouts),
+        training.sft(training.Job(start, tmp_path / "weighted", idle, quiet_log), rollouts, weights=[1.0, 2.0, 3.0]),
+        training.dpo(training.Job(start, tmp_path / "dpo", idle, quiet_log, start), couples, **how),
+        training.kto(training.Job(start, tmp_path / "kto", idle, quiet_log, start), rollouts, [True, False, True]),
     ]
     assert all(same(tensors(one), tensors(start)) for one in made)
 
@@ -54,7 +54,7 @@ def test_what_is_trained_is_an_update_of_that_rank_and_saved_as_whole_weights(
 ) -> None:
     import torch
 
-    made = training.sft(start, rollouts, tmp_path / "out", plan(), quiet_log)
+    made = training.sft(training.Job(start, tmp_path / "out", plan(), quiet_log), rollouts)
     old, new = tensors(start), tensors(made)
     assert old.keys() == new.keys() and not list(Path(made.path).glob("adapter*"))
     ranks = {name: int(torch.linalg.matrix_rank(new[name] - old[name], rtol=1e-3)) for name in old if "proj" in name}
@@ -66,7 +66,7 @@ def test_what_is_trained_is_an_update_of_that_rank_and_saved_as_whole_weights(
 
 def test_only_the_layers_that_are_named_get_an_adapter(start, rollouts, tmp_path, quiet_log) -> None:
     lora = replace(LORA, target_modules=["q_proj"])
-    made = training.sft(start, rollouts, tmp_path / "out", plan(lora=lora, max_steps=2), quiet_log)
+    made = training.sft(training.Job(start, tmp_path / "out", plan(lora=lora, max_steps=2), quiet_log), rollouts)
     old, new = tensors(start), tensors(made)
     assert {name.split(".")[-2] for name in old if not bool((new[name] == old[name]).all())} == {"q_proj"}
 
@@ -78,7 +78,11 @@ def test_the_seed_decides_the_adapter_whatever_was_drawn_before(start, rollouts,
     made = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         torch.rand(len(made))
-        made.append(tensors(training.sft(start, rollouts, tmp_path / name, plan(seed=seed, max_steps=2), quiet_log)))
+        made.append(
+            tensors(
+                training.sft(training.Job(start, tmp_path / name, plan(seed=seed, max_steps=2), quiet_log), rollouts)
+            )
+        )
     assert same(made[0], made[1]) and not same(made[0], made[2])
 
 
@@ -107,10 +111,10 @@ def test_without_its_adapter_the_model_is_its_own_reference(start, couples, tmp_
         margins.append(float(gains.detach().abs().max()))
         return -gains
 
-    training.pairs(start, couples, tmp_path / "own", plan(max_steps=3), quiet_log, loss, reference=start)
+    training.pairs(training.Job(start, tmp_path / "own", plan(max_steps=3), quiet_log, start), couples, loss)
     assert margins[0] == pytest.approx(0, abs=1e-4) and margins[2] > 0.01
-    how = {"loss_type": ["sigmoid"], "loss_weights": None, "beta": 0.1, "reference": start}
-    training.dpo(start, couples, tmp_path / "trl", plan(learning_rate=0.0), quiet_log, **how)
+    how = {"loss_type": ["sigmoid"], "loss_weights": None, "beta": 0.1}
+    training.dpo(training.Job(start, tmp_path / "trl", plan(learning_rate=0.0), quiet_log, start), couples, **how)
     assert quiet_log.metrics["train/loss"] == pytest.approx(math.log(2), abs=1e-4)
 
 
@@ -144,8 +148,10 @@ def test_a_reference_that_the_adapter_does_not_hide_is_refused() -> None:
 @pytest.mark.runs
 def test_the_peak_of_an_adapter_is_kept(start, rollouts, tmp_path, quiet_log) -> None:
     peak = training.Peak(lambda step, _: 1.0 - abs(step - 2) / 100, n=10)
-    kept = training.sft(start, rollouts, tmp_path / "a", plan(max_steps=6), quiet_log, peak, check_every=2)
-    plain = training.sft(start, rollouts, tmp_path / "b", plan(max_steps=2), quiet_log)
+    kept = training.sft(
+        training.Job(start, tmp_path / "a", plan(max_steps=6), quiet_log), rollouts, peak, check_every=2
+    )
+    plain = training.sft(training.Job(start, tmp_path / "b", plan(max_steps=2), quiet_log), rollouts)
     assert same(tensors(kept), tensors(plain))
 
 
@@ -157,8 +163,8 @@ def test_a_model_in_training_can_be_saved_and_trains_on(start, rollouts, tmp_pat
         looks.append(training.save(model, tokenizer, tmp_path / str(step)))
         return False
 
-    end = training.sft(start, rollouts, tmp_path / "a", plan(max_steps=4), quiet_log, look, check_every=2)
-    plain = training.sft(start, rollouts, tmp_path / "b", plan(max_steps=4), quiet_log)
+    end = training.sft(training.Job(start, tmp_path / "a", plan(max_steps=4), quiet_log), rollouts, look, check_every=2)
+    plain = training.sft(training.Job(start, tmp_path / "b", plan(max_steps=4), quiet_log), rollouts)
     assert same(tensors(end), tensors(plain)) and same(tensors(looks[1]), tensors(end))
     assert not same(tensors(looks[0]), tensors(start)) and not same(tensors(looks[0]), tensors(end))
 
@@ -166,7 +172,7 @@ def test_a_model_in_training_can_be_saved_and_trains_on(start, rollouts, tmp_pat
 def test_four_bits_without_a_gpu_are_refused(start, rollouts, tmp_path, quiet_log, monkeypatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(EngineError, match="load_in_4bit needs a CUDA GPU"):
-        training.sft(start, rollouts, tmp_path, plan(lora=replace(LORA, load_in_4bit=True)), quiet_log)
+        training.sft(training.Job(start, tmp_path, plan(lora=replace(LORA, load_in_4bit=True)), quiet_log), rollouts)
 
 
 def test_a_recipe_sets_the_parts_of_an_adapter() -> None:
@@ -185,7 +191,11 @@ def test_activations_that_are_computed_twice_change_no_bit_and_bfloat16_little(
 ) -> None:
     whole = training.Lora()
     made = {
-        name: tensors(training.sft(start, rollouts, tmp_path / name, plan(lora=whole, max_steps=3, **how), quiet_log))
+        name: tensors(
+            training.sft(
+                training.Job(start, tmp_path / name, plan(lora=whole, max_steps=3, **how), quiet_log), rollouts
+            )
+        )
         for name, how in (("plain", {}), ("twice", {"gradient_checkpointing": True}), ("coarse", {"bf16": True}))
     }
     assert same(made["plain"], made["twice"])
@@ -199,7 +209,7 @@ def test_activations_that_are_computed_twice_change_no_bit_and_bfloat16_little(
 @pytest.mark.parametrize("name", ["fsdp_config", "deepspeed"])
 def test_a_config_file_that_is_not_there_is_named(start, rollouts, tmp_path, quiet_log, name) -> None:
     with pytest.raises(MissingError, match=f"{name} names nowhere.json"):
-        training.sft(start, rollouts, tmp_path, plan(**{name: "nowhere.json"}), quiet_log)
+        training.sft(training.Job(start, tmp_path, plan(**{name: "nowhere.json"}), quiet_log), rollouts)
 
 
 @pytest.mark.parametrize("lora", [training.Lora(), LORA], ids=["whole", "adapter"])

@@ -102,14 +102,14 @@ def hand(start: Checkpoint) -> ByHand:
 
 @pytest.mark.parametrize("way", [{}, {"padding_free": True}, {"packing": True, "max_length": 200}])
 def test_sft(way: dict[str, Any], start: Any, talks: Any, tmp_path: Any, quiet_log: Any, stepped: Any, hand: ByHand):
-    training.sft(start, talks, tmp_path / "out", schedule(), quiet_log, **way)
+    training.sft(training.Job(start, tmp_path / "out", schedule(), quiet_log), talks, **way)
     hand.compare(-torch.cat([hand.learned(row) for row in hand.rows(talks)]).mean(), stepped[0])
 
 
 @pytest.mark.parametrize("average", ["token", "sequence"])
 def test_weighted_sft(average: str, start: Any, talks: Any, tmp_path: Any, quiet_log: Any, stepped: Any, hand: ByHand):
     weights = [1.0, 0.5, 2.0]
-    training.sft(start, talks, tmp_path / "out", schedule(), quiet_log, weights=weights, average=average)
+    training.sft(training.Job(start, tmp_path / "out", schedule(), quiet_log), talks, weights=weights, average=average)
     parts = [hand.learned(row) for row in hand.rows(talks)]
     sums: list[Any] = [part.sum() if average == "token" else part.mean() for part in parts]
     total: Any = sum(
@@ -120,8 +120,8 @@ def test_weighted_sft(average: str, start: Any, talks: Any, tmp_path: Any, quiet
 
 def test_dpo(start: Any, disputes: Any, tmp_path: Any, quiet_log: Any, stepped: Any, hand: ByHand):
     """Where the policy is its own reference, the loss falls by beta / 2 for each nat of the margin."""
-    given = {"loss_type": ["sigmoid"], "loss_weights": None, "beta": 0.1, "reference": start}
-    training.dpo(start, disputes, tmp_path / "out", schedule(), quiet_log, **given)
+    given = {"loss_type": ["sigmoid"], "loss_weights": None, "beta": 0.1}
+    training.dpo(training.Job(start, tmp_path / "out", schedule(), quiet_log, start), disputes, **given)
     sides = [[hand.learned(row).sum() for row in hand.rows(pair.sides)] for pair in disputes]
     hand.compare(-0.1 / 2 * sum(chosen - rejected for chosen, rejected in sides) / 3, stepped[0])
 
@@ -132,7 +132,7 @@ def test_losses_of_pairs(start: Any, disputes: Any, tmp_path: Any, quiet_log: An
     def loss(pairs: training.Pairs) -> Any:
         return -(pairs.chosen / pairs.chosen_tokens - 0.5 * pairs.rejected / pairs.rejected_tokens)
 
-    training.pairs(start, disputes, tmp_path / "out", schedule(), quiet_log, loss, reference=None)
+    training.pairs(training.Job(start, tmp_path / "out", schedule(), quiet_log), disputes, loss)
     sides = [[hand.learned(row).mean() for row in hand.rows(pair.sides)] for pair in disputes]
     hand.compare(-sum(chosen - 0.5 * rejected for chosen, rejected in sides) / 3, stepped[0])
 
@@ -144,15 +144,16 @@ def test_the_reference_at_the_places_of_the_rejected_is_masked_too(start: Any, d
         seen.append(pairs.places.mask.sum(-1).tolist())
         return -pairs.chosen
 
-    given = {"reference": start, "places": True}
-    training.pairs(start, disputes, tmp_path / "out", schedule(), quiet_log, loss, **given)
+    training.pairs(training.Job(start, tmp_path / "out", schedule(), quiet_log, start), disputes, loss, places=True)
     rows = joined(training.load(start)[1], [pair.sides[1] for pair in disputes])
     assert sorted(seen[0]) == sorted(sum(row.said) for row in rows)
 
 
 def test_kto(start: Any, talks: Any, tmp_path: Any, quiet_log: Any, stepped: Any, hand: ByHand):
     """At the start all ratios are 1 and z is 0: a good completion gains beta / 4 a nat, a bad one loses as much."""
-    training.kto(start, talks, [True, False, True], tmp_path / "out", schedule(), quiet_log, reference=start, beta=0.1)
+    training.kto(
+        training.Job(start, tmp_path / "out", schedule(), quiet_log, start), talks, [True, False, True], beta=0.1
+    )
     good, bad, other = (hand.learned(row).sum() for row in hand.rows(talks))
     hand.compare(-0.1 / 4 * (good - bad + other) / 3, stepped[0])
 
@@ -167,7 +168,7 @@ def test_the_divergence_of_kto_is_of_what_was_said(start: Any, talks: Any, tmp_p
         return plain(self, model, batch)
 
     monkeypatch.setattr(KTOTrainer, "_compute_kl_logps", spy)
-    training.kto(start, talks, [True, False, True], tmp_path / "out", schedule(), quiet_log, reference=start)
+    training.kto(training.Job(start, tmp_path / "out", schedule(), quiet_log, start), talks, [True, False, True])
     rows = joined(training.load(start)[1], talks)
     assert sorted(masks[0]) == sorted(sum(row.said) for row in rows)
 
@@ -181,7 +182,8 @@ def live(start: Checkpoint, make_context: Callable[..., Any]) -> Callable[..., L
     def make(method: Any = None) -> Live:
         given = make_context()
         given = replace(given, policy=replace(given.policy, checkpoint=start), start=start)
-        return Live(method or Ppo(max_completion_length=6, max_steps=2), given, 1)
+        method = method or Ppo(max_completion_length=6, max_steps=2)
+        return Live(training.job_of(method, given), 1, method)
 
     return make
 
@@ -224,7 +226,7 @@ def test_policy_gradient(start: Any, talks: Any, make_context: Callable, stepped
         live.schedule.max_grad_norm = math.inf
         yield live.turns(scored)
 
-    training.reinforce(method, given, 3, play, advantages)
+    training.reinforce(training.job_of(method, given), 3, method, play, advantages)
     rows = hand.rows(talks)
     for row, rewards, score in zip(rows, seen[0].rewards.tolist(), earned, strict=True):
         last = max(place for place, own in enumerate(row.said) if own)

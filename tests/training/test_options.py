@@ -12,7 +12,7 @@ from selfimprove.methods.optimization.grpo import Grpo
 from selfimprove.methods.optimization.scpo import Scpo
 from selfimprove.methods.optimization.sft import Sft
 from selfimprove.records import Checkpoint
-from selfimprove.training import reference_of, start_of
+from selfimprove.training import job_of
 
 
 def test_a_restated_default_keeps_the_inherited_help() -> None:
@@ -39,8 +39,9 @@ def test_where_training_starts_and_what_holds_it(
 ) -> None:
     policy = make_policy(checkpoint=Checkpoint(path="newest"))
     given = make_context(policy=policy, start=Checkpoint(path="first"))
-    method = Scpo(restart=restart, reference=reference)
-    assert (start_of(method, given).path, reference_of(method, given).path) == (start, frozen)
+    job = job_of(Scpo(restart=restart, reference=reference), given)
+    assert job.reference is not None and (job.start.path, job.reference.path) == (start, frozen)
+    assert job_of(Sft(restart=restart), given).reference is None
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_completion_and_end_tokens(start, 
     assert losses == pytest.approx(
         [-x for score in Transformers().logprobs_of(start, rollouts) for x in score], abs=1e-3
     )
-    training.sft(start, rollouts, tmp_path / "out", schedule(learning_rate=0.0), quiet_log)
+    training.sft(training.Job(start, tmp_path / "out", schedule(learning_rate=0.0), quiet_log), rollouts)
     assert quiet_log.metrics["train/loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-3)
 
 
@@ -84,7 +84,7 @@ def test_what_is_trained_ends_as_the_template_ends_a_turn(two_ends, tmp_path, qu
             logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
         losses += [-float(logprobs[place - 1, ids[place]]) for place in range(len(ids) - 4, len(ids))]
     assert abs(losses[3] - losses[7]) > 0.1, "else the test shows nothing"
-    training.sft(two_ends, rows, tmp_path / "out", schedule(learning_rate=0.0), quiet_log)
+    training.sft(training.Job(two_ends, tmp_path / "out", schedule(learning_rate=0.0), quiet_log), rows)
     assert quiet_log.metrics["train/loss"] == pytest.approx(sum(losses) / 8, abs=1e-3)
 
 
@@ -94,7 +94,8 @@ def test_a_model_whose_template_ends_its_turns_otherwise_stops_there_once_it_is_
     template = (folder / "chat_template.jinja").read_text().replace("<|end|>", "<|system|>")
     (folder / "chat_template.jinja").write_text(template)
     trained = training.sft(
-        Checkpoint(path=str(folder)), [rollout(*SUMS[0])], tmp_path / "out", schedule(max_steps=1), quiet_log
+        training.Job(Checkpoint(path=str(folder)), tmp_path / "out", schedule(max_steps=1), quiet_log),
+        [rollout(*SUMS[0])],
     )
     ends = json.loads((Path(trained.path) / "generation_config.json").read_text())["eos_token_id"]
     assert sorted(ends) == [1, training.load(trained)[1].convert_tokens_to_ids("<|system|>")]
@@ -104,7 +105,7 @@ def test_sft_raises_the_log_probability_of_its_targets(start, tmp_path, quiet_lo
     rollouts = [rollout(*pair) for pair in SUMS]
     engine = Transformers()
     before = [sum(score) for score in engine.logprobs_of(start, rollouts)]
-    trained = training.sft(start, rollouts, tmp_path / "out", schedule(max_steps=20), quiet_log)
+    trained = training.sft(training.Job(start, tmp_path / "out", schedule(max_steps=20), quiet_log), rollouts)
     after = [sum(score) for score in engine.logprobs_of(trained, rollouts)]
     assert all(new > old + 5 for new, old in zip(after, before, strict=True)), "by e^5 at least"
     assert quiet_log.metrics["train/steps"] == 20
@@ -114,7 +115,7 @@ def test_sft_raises_the_log_probability_of_its_targets(start, tmp_path, quiet_lo
 def test_epochs_and_accumulation_count_as_the_names_say(start, tmp_path, quiet_log):
     rollouts = [rollout(str(i), "8") for i in range(8)]
     plan = schedule(max_steps=-1, num_train_epochs=3, per_device_train_batch_size=2, gradient_accumulation_steps=2)
-    training.sft(start, rollouts, tmp_path / "out", plan, quiet_log)
+    training.sft(training.Job(start, tmp_path / "out", plan, quiet_log), rollouts)
     assert quiet_log.metrics["train/steps"] == 3 * 8 / (2 * 2)
 
 
@@ -126,7 +127,7 @@ def test_a_check_can_stop_the_training(start, tmp_path, quiet_log):
         return step >= 4
 
     rows = [rollout(*pair) for pair in SUMS]
-    training.sft(start, rows, tmp_path / "out", schedule(), quiet_log, check, check_every=2)
+    training.sft(training.Job(start, tmp_path / "out", schedule(), quiet_log), rows, check, check_every=2)
     assert asked == [(2, False), (4, False)]
     assert quiet_log.metrics["train/steps"] == 4
 
@@ -135,7 +136,7 @@ def test_the_saved_folder_is_one_that_transformers_loads(start, tmp_path, quiet_
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     rows = [rollout(*pair) for pair in SUMS]
-    trained = training.sft(start, rows, tmp_path / "out", schedule(max_steps=2), quiet_log)
+    trained = training.sft(training.Job(start, tmp_path / "out", schedule(max_steps=2), quiet_log), rows)
     assert trained == Checkpoint(path=str(tmp_path / "out"))
     model, tokenizer = AutoModelForCausalLM.from_pretrained(trained.path), AutoTokenizer.from_pretrained(trained.path)
     old = AutoTokenizer.from_pretrained(start.path)
@@ -161,7 +162,9 @@ def test_a_bfloat16_model_learns_as_its_float32_copy_over_rounds_and_stays_bfloa
         policy = training.save(model, tokenizer, tmp_path / name)
         for number in range(3):
             folder = tmp_path / f"{name}-{number}"
-            policy = training.sft(policy, rows, folder, schedule(learning_rate=1e-6, max_steps=2), quiet_log)
+            policy = training.sft(
+                training.Job(policy, folder, schedule(learning_rate=1e-6, max_steps=2), quiet_log), rows
+            )
         ends[name] = training.load(policy)[0].state_dict()
         ran, _ = weights.load(policy.path, "cpu", "auto")
         assert str(ran.dtype) == f"torch.{name}", "engines run it as they ran the start"
@@ -178,7 +181,7 @@ def test_a_published_generation_config_survives_training(start, tmp_path, quiet_
     published = {**json.loads(path.read_text()), "eos_token_id": [1, 70], "temperature": 0.6, "do_sample": False}
     path.write_text(json.dumps(published))
     rows = [rollout(*pair) for pair in SUMS]
-    training.sft(Checkpoint(path=str(folder)), rows, tmp_path / "out", schedule(max_steps=1), quiet_log)
+    training.sft(training.Job(Checkpoint(path=str(folder)), tmp_path / "out", schedule(max_steps=1), quiet_log), rows)
     saved = json.loads((tmp_path / "out" / "generation_config.json").read_text())
     assert (sorted(saved["eos_token_id"]), saved["temperature"]) == ([1, 70], 0.6)
 
@@ -187,7 +190,9 @@ def test_a_published_generation_config_survives_training(start, tmp_path, quiet_
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(start, tmp_path, quiet_log):
     rows = [rollout(f"what is {i} + 5?", f"Answer: {i + 5}.") for i in range(12)]
     made = {
-        name: weights(training.sft(start, rows, tmp_path / name, schedule(max_steps=4, seed=seed), quiet_log))
+        name: weights(
+            training.sft(training.Job(start, tmp_path / name, schedule(max_steps=4, seed=seed), quiet_log), rows)
+        )
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     }
     assert made["a"] == made["b"] != made["c"]
@@ -198,7 +203,10 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(start, tmp_path
 def test_a_loss_that_is_no_number_saves_nothing(learning_rate, steps, start, tmp_path, quiet_log):
     rows = [rollout(*pair) for pair in SUMS]
     with pytest.raises(DataError, match="learning_rate") as caught:
-        training.sft(start, rows, tmp_path / "out", schedule(learning_rate=learning_rate, max_steps=steps), quiet_log)
+        training.sft(
+            training.Job(start, tmp_path / "out", schedule(learning_rate=learning_rate, max_steps=steps), quiet_log),
+            rows,
+        )
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.glob("out/*.safetensors"))
 
@@ -211,7 +219,9 @@ def test_infinite_weights_to_start_from_save_nothing(start, tmp_path, quiet_log)
         model.get_input_embeddings().weight.fill_(torch.inf)
     broken = training.save(model, tokenizer, tmp_path / "broken")
     with pytest.raises(DataError):
-        training.sft(broken, [rollout(*pair) for pair in SUMS], tmp_path / "out", schedule(max_steps=2), quiet_log)
+        training.sft(
+            training.Job(broken, tmp_path / "out", schedule(max_steps=2), quiet_log), [rollout(*pair) for pair in SUMS]
+        )
     assert not list(tmp_path.glob("out/*.safetensors"))
 
 
@@ -225,15 +235,11 @@ PAIRS = [
 
 def run_dpo(start, folder, quiet_log, reference=None, **changes) -> Checkpoint:
     return training.dpo(
-        start,
+        training.Job(start, folder, schedule(**changes), quiet_log, reference or start),
         PAIRS,
-        folder,
-        schedule(**changes),
-        quiet_log,
         loss_type=["sigmoid"],
         loss_weights=None,
         beta=0.1,
-        reference=reference or start,
     )
 
 
@@ -332,7 +338,9 @@ def test_sft_saves_the_weights_of_the_peak(start, tmp_path, quiet_log):
     rows = [rollout(*pair) for pair in SUMS]
     plan = {"lr_scheduler_type": "constant"}
     peak = training.Peak(lambda step, _: 1.0 - abs(step - 2) / 100, n=10)
-    with_peak = training.sft(start, rows, tmp_path / "a", schedule(max_steps=6, **plan), quiet_log, peak, check_every=2)
+    with_peak = training.sft(
+        training.Job(start, tmp_path / "a", schedule(max_steps=6, **plan), quiet_log), rows, peak, check_every=2
+    )
     assert quiet_log.metrics["train/peak_step"] == 2
-    plain = training.sft(start, rows, tmp_path / "b", schedule(max_steps=2, **plan), quiet_log)
+    plain = training.sft(training.Job(start, tmp_path / "b", schedule(max_steps=2, **plan), quiet_log), rows)
     assert weights(with_peak) == weights(plain)

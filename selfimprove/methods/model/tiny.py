@@ -116,7 +116,7 @@ class Tiny(Model):
             train_sampling_strategy="sequential",
             seed=seed,
         )
-        checkpoint = training.sft(start, examples, folder, schedule, log, reached, self.check_every)
+        checkpoint = training.sft(training.Job(start, folder, schedule, log), examples, reached, self.check_every)
         shutil.rmtree(folder / "scratch")
         return checkpoint
 

@@ -59,16 +59,7 @@ class Dnpo(training.Adapted, training.Referenced, Optimization):
                 noise.step(logsigmoid(self.beta * (gains.detach() + held)).mean() + self.alpha * variance)
             return -logsigmoid(self.beta * (gains + held.detach()))
 
-        made = training.pairs(
-            training.start_of(self, context),
-            records,
-            context.folder / "model",
-            training.schedule_of(self, context.seed),
-            context.log,
-            loss,
-            reference=training.reference_of(self, context),
-            places=True,
-        )
+        made = training.pairs(training.job_of(self, context), records, loss, places=True)
         context.log.metric("dnpo/variance_first", noise.variances[0])
         context.log.metric("dnpo/variance_last", noise.variances[-1])
         return made

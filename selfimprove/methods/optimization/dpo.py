@@ -38,13 +38,9 @@ class Dpo(training.Adapted, training.Referenced, Optimization):
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         return training.dpo(
-            training.start_of(self, context),
+            training.job_of(self, context),
             records,
-            context.folder / "model",
-            training.schedule_of(self, context.seed),
-            context.log,
             loss_type=self.loss_type,
             loss_weights=self.loss_weights,
             beta=self.beta,
-            reference=training.reference_of(self, context),
         )

@@ -54,10 +54,11 @@ class Grpo(training.Sampled, Optimization):
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         return training.policy_gradient(
-            "grpo",
-            self,
+            training.job_of(self, context),
             records,
-            context,
+            self,
+            context.reward,
+            "grpo",
             loss_type=self.loss_type,
             scale_rewards=self.scale_rewards,
             importance_sampling_level=self.importance_sampling_level,

@@ -58,13 +58,9 @@ class Kto(training.Adapted, training.Referenced, Optimization):
             up, down = max(1.0, 1 / ratio), max(1.0, ratio)
         context.log.metric("train/good", sum(good) / len(good))
         return training.kto(
-            training.start_of(self, context),
+            training.job_of(self, context),
             rows,
             good,
-            context.folder / "model",
-            training.schedule_of(self, context.seed),
-            context.log,
-            reference=training.reference_of(self, context),
             loss_type=self.loss_type,
             beta=self.beta,
             desirable_weight=up,

@@ -43,12 +43,4 @@ class Orpo(training.Adapted, training.Trained, Optimization):
             odds = (chosen - complement[0]) - (rejected - complement[1])
             return -chosen - self.odds_weight * logsigmoid(odds)
 
-        return training.pairs(
-            training.start_of(self, context),
-            records,
-            context.folder / "model",
-            training.schedule_of(self, context.seed),
-            context.log,
-            loss,
-            reference=None,
-        )
+        return training.pairs(training.job_of(self, context), records, loss)

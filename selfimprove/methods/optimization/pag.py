@@ -60,7 +60,9 @@ class Pag(training.Clipped, Optimization):
 
         rows = len(records) * self.num_generations
         rate = self.critic_learning_rate
-        return training.reinforce(self, context, rows, play, advantages, critic_learning_rate=rate)
+        return training.reinforce(
+            training.job_of(self, context), rows, self, play, advantages, critic_learning_rate=rate
+        )
 
     def _conversation(self, problems: Sequence[Prompt], live: Live, context: Context) -> list[Turn]:
         """Attempts, verdicts on them and revisions of some of them, each with its reward."""

@@ -49,9 +49,9 @@ class Ppo(training.Clipped, Optimization):
             return training.whiten(gains, draws.known)
 
         return training.reinforce(
-            self,
-            context,
+            training.job_of(self, context),
             len(records) * self.num_generations,
+            self,
             training.answers(self, records, context),
             advantages,
             penalty=self.beta,

@@ -59,7 +59,7 @@ class ReinforcePlusPlus(training.Clipped, Optimization):
             return training.whiten(training.to_go(draws.rewards), draws.known)
 
         rows = len(records) * self.num_generations
-        return training.reinforce(self, context, rows, play, advantages, penalty=self.beta)
+        return training.reinforce(training.job_of(self, context), rows, self, play, advantages, penalty=self.beta)
 
     def _centred(self, turns: Sequence[Turn]) -> list[Turn]:
         """The rewards less the mean of their group."""

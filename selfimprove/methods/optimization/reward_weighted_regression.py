@@ -45,10 +45,5 @@ class RewardWeightedRegression(training.Adapted, training.Trained, Optimization)
         kept = [(one, weight) for one, weight in zip(rows, weights, strict=True) if weight > 1e-6]
         context.log.metric("train/effective_rows", sum(weights) ** 2 / sum(weight**2 for weight in weights))
         return training.sft(
-            training.start_of(self, context),
-            [one for one, _ in kept],
-            context.folder / "model",
-            training.schedule_of(self, context.seed),
-            context.log,
-            weights=[weight for _, weight in kept],
+            training.job_of(self, context), [one for one, _ in kept], weights=[weight for _, weight in kept]
         )

@@ -42,10 +42,11 @@ class Rloo(training.Sampled, Optimization):
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         return training.policy_gradient(
-            "rloo",
-            self,
+            training.job_of(self, context),
             records,
-            context,
+            self,
+            context.reward,
+            "rloo",
             beta=self.beta,
             normalize_advantages=self.normalize_advantages,
             epsilon=self.epsilon,

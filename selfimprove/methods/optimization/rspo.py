@@ -53,8 +53,8 @@ class Rspo(training.Adapted, training.Referenced, Optimization):
         return super().cost(given) + Cost(scored=scored)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
-        start = training.start_of(self, context)
-        same = training.reference_of(self, context) == start
+        job = training.job_of(self, context)
+        same = job.reference == job.start
         known = [[*_wins(pair)] for pair in records]
         if not same:
             chosen, rejected = (_scored(side, context) for side in zip(*(pair.sides for pair in records), strict=True))
@@ -73,9 +73,7 @@ class Rspo(training.Adapted, training.Referenced, Optimization):
                     total = total + self.reverse_kl * weight * (gap.exp() * (gap - 1) + 1)
             return total
 
-        schedule = training.schedule_of(self, context.seed)
-        folder = context.folder / "model"
-        return training.pairs(start, records, folder, schedule, context.log, loss, reference=start, numbers=known)
+        return training.pairs(replace(job, reference=job.start), records, loss, numbers=known)
 
 
 def _wins(pair: Preference) -> tuple[float, float]:

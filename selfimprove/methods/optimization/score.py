@@ -76,7 +76,9 @@ class Score(training.Clipped, Optimization):
         def advantages(draws: Draws) -> Any:
             return training.to_go(draws.rewards)
 
-        return training.reinforce(self, context, len(records) * self.num_generations, play, advantages, beta=1.0)
+        return training.reinforce(
+            training.job_of(self, context), len(records) * self.num_generations, self, play, advantages, beta=1.0
+        )
 
     def credit(self, r1: float | None, r2: float | None, early: bool) -> tuple[float | None, float | None]:
         """What the first and the second attempt are credited with, for rewards r1 and r2; None: not known."""

@@ -50,12 +50,5 @@ class Scpo(training.Adapted, training.Referenced, Optimization):
             return -pairs.numbers[:, 0] * (logsigmoid(self.beta * gains) + self.alpha * likelihood)
 
         return training.pairs(
-            training.start_of(self, context),
-            records,
-            context.folder / "model",
-            training.schedule_of(self, context.seed),
-            context.log,
-            loss,
-            reference=training.reference_of(self, context),
-            numbers=[[pair.weight] for pair in records],
+            training.job_of(self, context), records, loss, numbers=[[pair.weight] for pair in records]
         )

@@ -63,7 +63,7 @@ class SelfDistillation(training.Drawn, Optimization):
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         each = self.num_generations
-        live = Live(self, context, len(records) * each)
+        live = Live(training.job_of(self, context), len(records) * each, self)
         teacher = live.model if self.teacher == "last" else deepcopy(live.model).eval().requires_grad_(False)
         taught, drawn = 0, 0
         for problems in islice(live.copies(records, each), live.steps):

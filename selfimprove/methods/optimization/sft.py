@@ -83,14 +83,12 @@ class Sft(training.Adapted, training.Trained, Optimization):
         steps = self.max_steps
         if steps > 0:
             steps = round(steps * self.max_steps_growth ** (context.round - 1))
-        schedule = replace(training.schedule_of(self, context.seed), max_steps=steps)
+        job = training.job_of(self, context)
+        job = replace(job, schedule=replace(job.schedule, max_steps=steps))
         peak = self._peak(context) if self.peak_every else None
         return training.sft(
-            training.start_of(self, context),
+            job,
             rows,
-            context.folder / "model",
-            schedule,
-            context.log,
             peak,
             self.peak_every,
             loss_type=self.loss_type,

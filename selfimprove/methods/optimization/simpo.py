@@ -41,12 +41,4 @@ class Simpo(training.Adapted, training.Trained, Optimization):
             lead = pairs.chosen / pairs.chosen_tokens - pairs.rejected / pairs.rejected_tokens
             return -logsigmoid(self.beta * lead - self.gamma)
 
-        return training.pairs(
-            training.start_of(self, context),
-            records,
-            context.folder / "model",
-            training.schedule_of(self, context.seed),
-            context.log,
-            loss,
-            reference=None,
-        )
+        return training.pairs(training.job_of(self, context), records, loss)

@@ -44,16 +44,7 @@ class Sppo(training.Adapted, training.Referenced, Optimization):
             down = pairs.rejected - pairs.rejected_reference - (pairs.numbers[:, 1] - 0.5) / self.beta
             return (up**2 + down**2) / 2
 
-        return training.pairs(
-            training.start_of(self, context),
-            records,
-            context.folder / "model",
-            training.schedule_of(self, context.seed),
-            context.log,
-            loss,
-            reference=training.reference_of(self, context),
-            numbers=wins,
-        )
+        return training.pairs(training.job_of(self, context), records, loss, numbers=wins)
 
     def _wins(self, pair: Preference) -> tuple[float, float]:
         if self.hard:

@@ -48,7 +48,7 @@ class TrrPlusPlus(training.Clipped, Optimization):
         def advantages(draws: Draws) -> Any:
             return training.whiten(training.to_go(draws.rewards), draws.known, draws.buckets)
 
-        return training.reinforce(self, context, len(records), play, advantages)
+        return training.reinforce(training.job_of(self, context), len(records), self, play, advantages)
 
     def _bucket(self, rollout: Rollout) -> str:
         return "/".join(str(rollout.prompt.info.get(name, "")) for name in self.by).strip("/")

@@ -76,8 +76,7 @@ class Vstar(training.Adapted, training.Trained, Optimization):
         good = [one for group in groups.values() for one in group.values() if self._right(one)]
         if not good:
             raise DataError(f"vstar: none of {len(rows)} rollouts has a score of {self.right:g} or more")
-        schedule, folder = training.schedule_of(self, context.seed), context.folder / "model"
-        made = training.sft(training.start_of(self, context), good, folder, schedule, context.log)
+        made = training.sft(training.job_of(self, context), good)
         self._verifier(self._pairs(groups, context), context)
         return made
 
@@ -99,20 +98,13 @@ class Vstar(training.Adapted, training.Trained, Optimization):
         if not pairs:
             context.log.note("vstar: no problem has right and wrong solutions, so there is no verifier in this round")
             return
-        schedule = replace(
-            training.schedule_of(self, context.seed),
-            learning_rate=self.verifier_learning_rate,
-            max_steps=self.verifier_max_steps,
-            num_train_epochs=1.0,
-        )
-        training.dpo(
-            context.start,
-            pairs,
-            context.folder / "model" / "verifier",
-            schedule,
-            MetricLog(context.log),
-            loss_type=["sigmoid"],
-            loss_weights=None,
-            beta=self.beta,
+        job = training.job_of(self, context)
+        rates = {"learning_rate": self.verifier_learning_rate, "max_steps": self.verifier_max_steps}
+        job = training.Job(
+            start=context.start,
+            folder=job.folder / "verifier",
+            schedule=replace(job.schedule, **rates, num_train_epochs=1.0),
+            log=MetricLog(context.log),
             reference=context.start,
         )
+        training.dpo(job, pairs, loss_type=["sigmoid"], loss_weights=None, beta=self.beta)

@@ -47,11 +47,5 @@ class WeightedSft(training.Adapted, training.Trained, Optimization):
         if not rows:
             raise DataError(f"all {len(records)} completions have weight 0; nothing to train on")
         return training.sft(
-            training.start_of(self, context),
-            rows,
-            context.folder / "model",
-            training.schedule_of(self, context.seed),
-            context.log,
-            weights=[one.weight for one in rows],
-            average=self.average,
+            training.job_of(self, context), rows, weights=[one.weight for one in rows], average=self.average
         )

@@ -21,12 +21,13 @@ from selfimprove.errors import RecipeError
 from selfimprove.inference.chat import end_of, ending, prompts_ids
 from selfimprove.inference.decoding import decode
 from selfimprove.inference.rows import rows_of, turns_of
-from selfimprove.interfaces import Context, Sampling
+from selfimprove.interfaces import Sampling
 from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
+from selfimprove.training.job import Job
 from selfimprove.training.model_io import dtype_of, load, save
 from selfimprove.training.native.turns import Turn, batches, passes
-from selfimprove.training.options import Referenced, name_of, online_cost, schedule_of, start_of
+from selfimprove.training.options import Referenced, name_of, online_cost
 from selfimprove.training.trl.trainer import arguments, diverged
 
 Item = TypeVar("Item")
@@ -71,11 +72,12 @@ class Drawn(Referenced):
 class Live:
     """The weights in training."""
 
-    def __init__(self, method: Drawn, context: Context, rows: int, again: int = 1) -> None:
-        """Load the weights that the method starts from.
+    def __init__(self, job: Job, rows: int, method: Drawn, again: int = 1) -> None:
+        """Load the weights that the job starts from.
 
         Args:
             rows: of one pass over the data, which decide the number of steps where max_steps is -1.
+            method: its options say how completions are drawn.
             again: steps that are taken with the same rows.
 
         Raises:
@@ -86,16 +88,15 @@ class Live:
 
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise RecipeError(f"optimization.{name_of(method)} trains in one process; set launcher=inline or process")
-        self.start, self.folder, self.log = start_of(method, context), context.folder / "model", context.log
-        self.schedule = schedule_of(method, context.seed)
+        self.job, self.schedule = job, job.schedule
         self.batch = self.schedule.per_device_train_batch_size
         self.rows_per_step = self.batch * self.schedule.gradient_accumulation_steps
         passed = max(1, math.ceil(rows * method.num_train_epochs / self.rows_per_step)) * again
         self.steps, self.done = method.max_steps if method.max_steps > 0 else passed, 0
         self.sampling = Sampling(temperature=method.temperature, max_completion_length=method.max_completion_length)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model, self.tokenizer = load(self.start)
-        settings = arguments(self.folder, self.schedule, self.model)
+        self.model, self.tokenizer = load(job.start)
+        settings = arguments(job.folder, job.schedule, self.model)
         self.half, checkpointing = settings["bf16"], settings["gradient_checkpointing"]
         if checkpointing:
             self.model.gradient_checkpointing_enable()
@@ -272,10 +273,10 @@ class Live:
         self.optimizer.step()
         self._scheduler.step()
         self.losses.append(total)
-        self.log.progress(self.done, self.steps, "steps")
+        self.job.log.progress(self.done, self.steps, "steps")
 
     def save(self) -> Checkpoint:
-        """Write the weights to the folder.
+        """Write the weights to the job's folder.
 
         Raises:
             DataError: they are not finite.
@@ -283,7 +284,7 @@ class Live:
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
             raise diverged("the weights are no longer finite", self.done, self.schedule)
         recent = self.losses[-10:]
-        self.log.metric("train/loss", sum(recent) / max(1, len(recent)))
-        self.log.metric("train/steps", self.done)
+        self.job.log.metric("train/loss", sum(recent) / max(1, len(recent)))
+        self.job.log.metric("train/steps", self.done)
         count(Cost(steps=self.done))
-        return save(self.model, self.tokenizer, self.folder, dtype_of(self.start))
+        return save(self.model, self.tokenizer, self.job.folder, dtype_of(self.job.start))

@@ -16,9 +16,10 @@ from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Log
 from selfimprove.records import Checkpoint, Prompt
+from selfimprove.training.job import Job
 from selfimprove.training.native.loop import Drawn, Live
 from selfimprove.training.native.turns import Turn, batches
-from selfimprove.training.options import name_of, online_cost, reference_of
+from selfimprove.training.options import name_of, online_cost
 
 
 @dataclass
@@ -208,9 +209,9 @@ def lead(rewards: Sequence[float | None], each: int) -> list[float | None]:
 
 
 def reinforce(
-    method: Clipped,
-    context: Context,
+    job: Job,
     rows: int,
+    method: Clipped,
     play: Play,
     advantages: Callable[[Draws], Any],
     *,
@@ -218,10 +219,11 @@ def reinforce(
     penalty: float = 0.0,
     critic_learning_rate: float | None = None,
 ) -> Checkpoint:
-    """Clipped policy gradient, each token of a draw weighing the same; saves to the context's folder.
+    """Clipped policy gradient, each token of a draw weighing the same; saves to `job.folder`.
 
     Args:
         rows: of one pass over the data, which decide the number of steps where max_steps is -1.
+        method: its options say how completions are drawn and how far a step goes.
         advantages: of a draw, a number for each token. Turns without a reward get 0, whatever it says.
         beta: weight of the divergence from the reference in the loss; each turn's `anchor` is a factor on it.
         penalty: weight of the log-ratio to the reference in the rewards.
@@ -230,9 +232,9 @@ def reinforce(
     Raises:
         DataError: no data, or the loss is not a number.
     """
-    live = Live(method, context, rows, method.num_iterations)
+    live = Live(job, rows, method, method.num_iterations)
     critic = None if critic_learning_rate is None else Critic(live, critic_learning_rate)
-    anchor = live.beside(reference_of(method, context)) if beta or penalty else None
+    anchor = live.beside(job.reference) if job.reference and (beta or penalty) else None
     high, seen = method.epsilon if method.epsilon_high is None else method.epsilon_high, _Seen()
 
     def losses(turns: Sequence[Turn], draws: Draws, gains: Any, mask: Any) -> Iterator[Any]:
@@ -260,7 +262,7 @@ def reinforce(
             live.update(losses(turns, draws, gains, mask))
         if live.done >= live.steps:
             break
-    seen.report(context.log)
+    seen.report(job.log)
     return live.save()
 
 

@@ -5,31 +5,24 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from selfimprove.inference.rows import joined
-from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Rollout
+from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import frozen, load
-from selfimprove.training.options import Schedule
 from selfimprove.training.trl.masks import sides, unmark, without_needless
 from selfimprove.training.trl.trainer import configured, dataset, report, train
 
 
 def kto(
-    checkpoint: Checkpoint,
+    job: Job,
     rollouts: Sequence[Rollout],
     good: Sequence[bool],
-    folder: Path,
-    schedule: Schedule,
-    log: Log,
-    *,
-    reference: Checkpoint,
     **options: Any,
 ) -> Checkpoint:
-    """KTO on single completions, each good or bad, with TRL's KTO trainer; saves to `folder`.
+    """KTO on single completions, each good or bad, with TRL's KTO trainer; saves to `job.folder`.
 
     Args:
         options: fields of TRL's KTOConfig.
@@ -55,10 +48,10 @@ def kto(
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
 
-    model, tokenizer = load(checkpoint, schedule.lora)
+    model, tokenizer = load(job.start, job.schedule.lora)
     told = joined(tokenizer, rollouts)
-    order = random.Random(schedule.seed).sample(range(len(told)), len(told))
-    rows, size = [], schedule.per_device_train_batch_size
+    order = random.Random(job.schedule.seed).sample(range(len(told)), len(told))
+    rows, size = [], job.schedule.per_device_train_batch_size
     for first in range(0, len(order), size):
         batch = order[first : first + size]
         for place, before in zip(batch, [batch[-1], *batch[:-1]], strict=True):
@@ -68,11 +61,10 @@ def kto(
             rows.append({"prompt_ids": own.prompt, "label": bool(good[place]), **said})
     trainer = TokenizedKTOTrainer(
         model=model,
-        ref_model=frozen(reference, checkpoint, schedule.lora),
+        ref_model=frozen(job.reference, job.start, job.schedule.lora),
         args=configured(
             KTOConfig,
-            folder,
-            replace(schedule, train_sampling_strategy="sequential"),
+            replace(job, schedule=replace(job.schedule, train_sampling_strategy="sequential")),
             model,
             max_length=None,
             **options,
@@ -80,8 +72,8 @@ def kto(
         data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
         train_dataset=dataset(without_needless(rows)),
         processing_class=tokenizer,
-        peft_config=adapter(schedule.lora, schedule.seed),
+        peft_config=adapter(job.schedule.lora, job.schedule.seed),
     )
-    trained = train(trainer, tokenizer, folder, log, checkpoint)
-    report(trainer, log, {"kl": "kl", "rewards/chosen": "reward_good", "rewards/rejected": "reward_bad"})
+    trained = train(trainer, tokenizer, job)
+    report(trainer, job.log, {"kl": "kl", "rewards/chosen": "reward_good", "rewards/rejected": "reward_bad"})
     return trained

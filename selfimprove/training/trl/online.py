@@ -9,18 +9,19 @@ import itertools
 import math
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from selfimprove.costs import Cost, count
 from selfimprove.errors import DataError
 from selfimprove.inference.chat import end_of, ending, prompts_ids
-from selfimprove.interfaces import Context, Log
+from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import load
-from selfimprove.training.options import Sampled, reference_of, schedule_of, start_of
+from selfimprove.training.options import Sampled
 from selfimprove.training.trl.trainer import configured, dataset, diverged, report, train
 
 
@@ -79,6 +80,7 @@ def _equal(scores: Sequence[float | None]) -> bool:
     return len({score for score in scores if score is not None}) < 2
 
 
+Reward = Callable[[Sequence[Rollout]], list[Rollout]]
 GIVEN = (
     *("num_generations", "num_iterations", "temperature", "max_completion_length", "mask_truncated_completions"),
     *("use_vllm", "vllm_gpu_memory_utilization"),
@@ -87,13 +89,15 @@ GIVEN = (
 
 
 def policy_gradient(
-    algorithm: str, method: Sampled, prompts: Sequence[Prompt], context: Context, **options: Any
+    job: Job, prompts: Sequence[Prompt], method: Sampled, reward: Reward, algorithm: str, **options: Any
 ) -> Checkpoint:
-    """Policy gradient on the model's own samples with TRL's GRPO or RLOO trainer; saves to the context's folder.
+    """Policy gradient on the model's own samples with TRL's GRPO or RLOO trainer; saves to `job.folder`.
 
     The reward is asked once for each batch of completions, with the groups of all of its prompts whole.
 
     Args:
+        method: its options say how completions are drawn.
+        reward: the recipe's, see `Context.reward`.
         algorithm: `grpo` or `rloo`.
         options: fields of TRL's GRPOConfig or RLOOConfig beside those that all methods have.
 
@@ -101,13 +105,12 @@ def policy_gradient(
         DataError: too few prompts for a batch, or the loss is not a number.
     """
     config, base = _trl(algorithm)
-    schedule, log, folder = schedule_of(method, context.seed), context.log, context.folder / "model"
-    checkpoint, each = start_of(method, context), method.num_generations
+    schedule, each = job.schedule, method.num_generations
     together = int(os.environ.get("WORLD_SIZE", "1"))
     wanted = schedule.per_device_train_batch_size * schedule.gradient_accumulation_steps * together // each
     if len(prompts) < wanted:
         raise DataError(f"{len(prompts)} prompts are too few: one optimizer step of {algorithm} takes {wanted}")
-    model, tokenizer = load(checkpoint, method.lora)
+    model, tokenizer = load(job.start, schedule.lora)
     ids, tally = prompts_ids(tokenizer, [prompt.prompt for prompt in prompts]), Tally()
     usual = end_of(tokenizer)
     spare = itertools.cycle(random.Random(schedule.seed).sample(range(len(prompts)), len(prompts)))
@@ -171,26 +174,24 @@ def policy_gradient(
                 )
                 for place, text, one, end in zip(places, texts, drawn, ended, strict=True)
             ]
-            return [rollout.reward for rollout in context.reward(rollouts)]
+            return [rollout.reward for rollout in reward(rollouts)]
 
     def recipe_reward(**_: Any) -> list[float | None]:
         return trainer.scores
 
     options |= {name: getattr(method, name) for name in GIVEN}
-    model.config._name_or_path = reference_of(
-        method, context
-    ).path  # from here TRL loads its reference, where beta asks for one
+    assert job.reference is not None, "a method that draws its samples says what its reference is"
+    model.config._name_or_path = job.reference.path  # from here TRL loads it, where beta asks for one
     trainer = Online(
         model=model,
         reward_funcs=[recipe_reward],
-        args=configured(config, folder, schedule, model, **options),
+        args=configured(config, job, model, **options),
         train_dataset=dataset([{"prompt": str(place)} for place in range(len(prompts))]),
         processing_class=tokenizer,
         peft_config=adapter(schedule.lora, schedule.seed),
     )
-    trained = train(trainer, tokenizer, folder, log, checkpoint, kept=False)
-    tally.report(log, together)
-    report(
-        trainer, log, {"entropy": "entropy", "kl": "kl", "sampling/sampling_logp_difference/mean": "vllm_difference"}
-    )
+    trained = train(trainer, tokenizer, job, kept=False)
+    tally.report(job.log, together)
+    told = {"entropy": "entropy", "kl": "kl", "sampling/sampling_logp_difference/mean": "vllm_difference"}
+    report(trainer, job.log, told)
     return trained

@@ -5,33 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError
 from selfimprove.inference.rows import joined
-from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Preference
+from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import frozen, load
-from selfimprove.training.options import Schedule
 from selfimprove.training.trl.masks import sides, unmark, without_needless
 from selfimprove.training.trl.trainer import configured, dataset, report, train
 
 
 def dpo(
-    checkpoint: Checkpoint,
+    job: Job,
     preferences: Sequence[Preference],
-    folder: Path,
-    schedule: Schedule,
-    log: Log,
     *,
     loss_type: Sequence[str],
     loss_weights: Sequence[float] | None,
     beta: float,
-    reference: Checkpoint,
 ) -> Checkpoint:
-    """Preference optimization with any of TRL's DPO losses against a frozen reference; saves to `folder`.
+    """Preference optimization with any of TRL's DPO losses against the frozen `job.reference`; saves to `job.folder`.
 
     Raises:
         DataError: the loss is not a number, or no pair has two answers.
@@ -51,11 +45,10 @@ def dpo(
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
 
-    model, tokenizer = load(checkpoint, schedule.lora)
+    model, tokenizer = load(job.start, job.schedule.lora)
     config = configured(
         DPOConfig,
-        folder,
-        schedule,
+        job,
         model,
         loss_type=list(loss_type),
         loss_weights=list(loss_weights) if loss_weights else None,
@@ -64,14 +57,14 @@ def dpo(
     )
     trainer = TokenizedDPOTrainer(
         model=model,
-        ref_model=frozen(reference, checkpoint, schedule.lora),
+        ref_model=frozen(job.reference, job.start, job.schedule.lora),
         args=config,
         data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
         train_dataset=dataset(pair_rows(tokenizer, preferences)),
         processing_class=tokenizer,
-        peft_config=adapter(schedule.lora, schedule.seed),
+        peft_config=adapter(job.schedule.lora, job.schedule.seed),
     )
-    return train(trainer, tokenizer, folder, log, checkpoint)
+    return train(trainer, tokenizer, job)
 
 
 @dataclass(frozen=True)
@@ -106,22 +99,17 @@ class Pairs:
 
 
 def pairs(
-    checkpoint: Checkpoint,
+    job: Job,
     preferences: Sequence[Preference],
-    folder: Path,
-    schedule: Schedule,
-    log: Log,
     loss: Callable[[Pairs], Any],
     *,
-    reference: Checkpoint | None,
     numbers: Sequence[Sequence[float]] | None = None,
     places: bool = False,
 ) -> Checkpoint:
-    """Preference optimization with a loss of one's own, by TRL's DPO trainer; saves to `folder`.
+    """Preference optimization with a loss of one's own, by TRL's DPO trainer; saves to `job.folder`.
 
     Args:
         loss: of a batch, one number for each pair; their mean is trained on.
-        reference: None trains without one, and no second model is loaded.
         numbers: what `loss` needs to know of each pair beside its completions.
         places: whether `loss` needs the reference's states and logits at the rejected completions.
 
@@ -163,7 +151,7 @@ def pairs(
             given |= {"labels": inputs["input_ids"].masked_fill(mask == 0, -100), "use_cache": False}
             sums = model(**given, fused_lm_head=True).log_probs.sum(-1)
             held = torch.zeros_like(sums)
-            if reference is not None:
+            if job.reference is not None:
                 with torch.no_grad(), self._frozen(model) as frozen:
                     held = frozen(**given, fused_lm_head=True).log_probs.sum(-1)
             seen = None
@@ -189,23 +177,21 @@ def pairs(
             )
             return loss(batch).mean()
 
-    model, tokenizer = load(checkpoint, schedule.lora)
+    model, tokenizer = load(job.start, job.schedule.lora)
     known = [[]] * len(preferences) if numbers is None else numbers
     rows = pair_rows(tokenizer, preferences, known)
     trainer = PairTrainer(
         model=model,
-        ref_model=None if reference is None else frozen(reference, checkpoint, schedule.lora),
-        args=configured(
-            DPOConfig, folder, schedule, model, max_length=None, precompute_ref_log_probs=reference is None
-        ),
+        ref_model=frozen(job.reference, job.start, job.schedule.lora),
+        args=configured(DPOConfig, job, model, max_length=None, precompute_ref_log_probs=job.reference is None),
         data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
         train_dataset=dataset(rows),
         processing_class=tokenizer,
-        peft_config=adapter(schedule.lora, schedule.seed),
+        peft_config=adapter(job.schedule.lora, job.schedule.seed),
     )
     # what a loss itself learns at the places is in no checkpoint, so such a training is done again from its start
-    trained = train(trainer, tokenizer, folder, log, checkpoint, kept=not places)
-    report(trainer, log, {"margin": "margin", "chosen": "chosen_logprob"})
+    trained = train(trainer, tokenizer, job, kept=not places)
+    report(trainer, job.log, {"margin": "margin", "chosen": "chosen_logprob"})
     return trained
 
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import RecipeError
 from selfimprove.inference.rows import rows_of
-from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.training.best_weights import Check
+from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import load
-from selfimprove.training.options import Schedule
 from selfimprove.training.trl.trainer import configured, dataset, train
 
 
 def sft(
-    checkpoint: Checkpoint,
+    job: Job,
     rollouts: Sequence[Rollout],
-    folder: Path,
-    schedule: Schedule,
-    log: Log,
     check: Check | None = None,
     check_every: int = 0,
     *,
@@ -34,7 +29,7 @@ def sft(
     max_length: int = 1024,
     kept: bool = True,
 ) -> Checkpoint:
-    """Supervised fine-tuning on completions, the loss on what the assistant said only; saves to `folder`.
+    """Supervised fine-tuning on completions, the loss on what the assistant said only; saves to `job.folder`.
 
     `check` is asked every `check_every` steps whether to stop; of a `Peak` the best weights are saved, not the last.
 
@@ -78,13 +73,12 @@ def sft(
             loss = -(outputs.log_probs.sum(-1) * weight).sum() / num_items_in_batch
             return loss * self.accelerator.num_processes  # gradients are averaged over processes
 
-    model, tokenizer = load(checkpoint, schedule.lora)
+    model, tokenizer = load(job.start, job.schedule.lora)
     told = rows_of(tokenizer, rollouts)
     rows = [{"input_ids": row.ids, "labels": row.labels, "length": len(row.ids)} for several in told for row in several]
     config = configured(
         SFTConfig,
-        folder,
-        schedule,
+        job,
         model,
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
@@ -104,16 +98,16 @@ def sft(
     if packing:
         longest = max(max_length, *(row["length"] for row in rows))  # so that none is cut
         given = pack_dataset(given.select_columns(["input_ids", "labels"]), longest)
-        log.metric("train/packed_rows", len(given))
+        job.log.metric("train/packed_rows", len(given))
     trainer = (SFTTrainer if weights is None else WeightedSFTTrainer)(
         model=model,
         args=config,
         train_dataset=given,
         data_collator=collator,
         processing_class=tokenizer,
-        peft_config=adapter(schedule.lora, schedule.seed),
+        peft_config=adapter(job.schedule.lora, job.schedule.seed),
     )
-    return train(trainer, tokenizer, folder, log, checkpoint, check, check_every, kept)
+    return train(trainer, tokenizer, job, check, check_every, kept)
 
 
 def _keeps_apart(model: Any, collator: Any, ids: list[int]) -> None:

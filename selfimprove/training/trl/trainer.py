@@ -13,6 +13,7 @@ from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint
 from selfimprove.training.best_weights import Check, Peak
 from selfimprove.training.generators import unmoved
+from selfimprove.training.job import Job
 from selfimprove.training.lora import merged
 from selfimprove.training.model_io import dtype_of, load, local_rank, save
 from selfimprove.training.options import Schedule, needs_liger
@@ -81,13 +82,13 @@ def _bytes(schedule: Schedule, model: Any) -> float:
     return (memory.FROZEN if schedule.lora.r else memory.TRAINED) * model.num_parameters()
 
 
-def configured(kind: type, folder: Path, schedule: Schedule, model: Any, **options: Any) -> Any:
+def configured(kind: type, job: Job, model: Any, **options: Any) -> Any:
     """A trainer's config of TRL: what is the same for all methods, and the method's own fields.
 
     Raises:
         UserError: as `arguments` does.
     """
-    made = kind(**arguments(folder, schedule, model), **options)
+    made = kind(**arguments(job.folder, job.schedule, model), **options)
     made._n_gpu = min(made.n_gpu, 1)  # else one process that sees several GPUs would multiply the batch by their number
     return made
 
@@ -149,14 +150,12 @@ def diverged(what: str, step: int, args: Any) -> DataError:
 def train(
     trainer: Any,
     tokenizer: Any,
-    folder: Path,
-    log: Log,
-    start: Checkpoint,
+    job: Job,
     check: Check | None = None,
     check_every: int = 0,
     kept: bool = True,
 ) -> Checkpoint:
-    """Train, note the numbers, and save to `folder`: weights in float32, to be run in the number type of the start.
+    """Train, note the numbers, and save to `job.folder`: weights in float32, to be run in the number type of the start.
 
     `check` is asked every `check_every` steps whether to stop; of a `Peak` the best weights are saved, not the last.
 
@@ -170,28 +169,28 @@ def train(
 
     peak = check if isinstance(check, Peak) else None
     trainer.remove_callback(PrinterCallback)
-    going = begin(trainer, peak, log) if kept else None
-    trainer.add_callback(_progress(log, check, check_every, going))
+    going = begin(trainer, peak, job.log) if kept else None
+    trainer.add_callback(_progress(job.log, check, check_every, going))
     if going:
         going.run(lambda: check is not None and look(check, trainer.state.global_step, trainer.model))
     else:
         trainer.train()
-    model = _gathered(trainer, start)
+    model = _gathered(trainer, job.start)
     if not trainer.accelerator.is_main_process:
-        return Checkpoint(path=str(folder))  # the first process writes it
+        return Checkpoint(path=str(job.folder))  # the first process writes it
     if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
         raise diverged("the weights are no longer finite", trainer.state.global_step, trainer.args)
     if peak is not None:
         peak.restore(trainer.state.global_step, model.eval())
-        log.metric("train/peak_step", peak.step)
-        log.metric("train/peak_score", peak.best)
+        job.log.metric("train/peak_step", peak.step)
+        job.log.metric("train/peak_score", peak.best)
     history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if history:
-        log.metric("train/loss", history[-1])
-    log.metric("train/steps", trainer.state.global_step)
+        job.log.metric("train/loss", history[-1])
+    job.log.metric("train/steps", trainer.state.global_step)
     count(Cost(steps=trainer.state.global_step) + (NOTHING if peak is None else peak.cost))
-    whole = load(start)[0] if getattr(model, "is_loaded_in_4bit", False) else None
-    return save(merged(model, whole), tokenizer, folder, dtype_of(start))
+    whole = load(job.start)[0] if getattr(model, "is_loaded_in_4bit", False) else None
+    return save(merged(model, whole), tokenizer, job.folder, dtype_of(job.start))
 
 
 def _gathered(trainer: Any, start: Checkpoint) -> Any:

@@ -159,7 +159,7 @@ rows = [loads(line) for line in Path(data).read_text().splitlines()]
 plan = training.Schedule(learning_rate=1e-3, max_steps=2, per_device_train_batch_size=int(size),
                          lr_scheduler_type="constant", train_sampling_strategy="sequential")
 weights = [0.5 + i for i in range(len(rows))] if weighted == "yes" else None
-training.sft(Checkpoint(path=start), rows, Path(out), plan, Silent(), weights=weights)
+training.sft(training.Job(Checkpoint(path=start), Path(out), plan, Silent()), rows, weights=weights)
 """
 
 

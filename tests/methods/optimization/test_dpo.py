@@ -16,9 +16,9 @@ from selfimprove.records import Checkpoint, Preference
 def test_start_and_reference(monkeypatch, make_context, restart, reference):
     calls = []
 
-    def dpo(start, preferences, folder, schedule, log, **options):
-        calls.append((start, options["reference"], options["beta"], options["loss_type"]))
-        return Checkpoint(path=str(folder))
+    def dpo(job, preferences, **options):
+        calls.append((job.start, job.reference, options["beta"], options["loss_type"]))
+        return Checkpoint(path=str(job.folder))
 
     monkeypatch.setattr("selfimprove.training.dpo", dpo)
     given = make_context()

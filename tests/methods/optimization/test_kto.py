@@ -42,9 +42,9 @@ def test_labels_and_weights(
 ) -> None:
     seen: list[Any] = []
 
-    def kto(start: Any, rollouts: Any, labels: Any, folder: Any, schedule: Any, log: Any, **how: Any) -> Checkpoint:
+    def kto(job: Any, rollouts: Any, labels: Any, **how: Any) -> Checkpoint:
         seen.append(([one.text for one in rollouts], labels, (how["desirable_weight"], how["undesirable_weight"])))
-        return Checkpoint(path=str(folder))
+        return Checkpoint(path=str(job.folder))
 
     monkeypatch.setattr("selfimprove.training.kto", kto)
     given = make_context()

@@ -128,7 +128,8 @@ def live(setting: Callable) -> Callable[..., Live]:
     """`live(seed=3)`: the small model in training, by the options of `ppo`."""
 
     def make(**changes: Any) -> Live:
-        return Live(Ppo(max_completion_length=6, max_steps=2), setting(f"live{len(changes)}", **changes), 1)
+        method = Ppo(max_completion_length=6, max_steps=2)
+        return Live(training.job_of(method, setting(f"live{len(changes)}", **changes)), 1, method)
 
     return make
 
@@ -152,7 +153,8 @@ def test_log_probabilities_are_those_of_the_engine(live: Callable, questions: li
 def test_a_turn_ends_with_the_token_that_was_drawn(setting: Callable, questions: list[Prompt], two_ends: Any) -> None:
     given = setting()
     given = replace(given, start=two_ends, policy=replace(given.policy, checkpoint=two_ends))
-    made = Live(Ppo(max_completion_length=40, max_steps=2), given, 1)
+    method = Ppo(max_completion_length=40, max_steps=2)
+    made = Live(training.job_of(method, given), 1, method)
     turns = [turn for turn in made.draw(questions * 4) if not turn.rollout.truncated]
     ends = {turn.ids[-1]: turn.rollout.info.get("stop_token") for turn in turns}
     assert ends == {made.tokenizer.convert_tokens_to_ids("~"): None, made.tokenizer.eos_token_id: "<eos>"}

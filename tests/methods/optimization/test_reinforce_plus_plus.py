@@ -85,7 +85,7 @@ def test_the_return_of_a_token_is_the_score_less_the_divergence_to_come(
     monkeypatch.setattr(training.Live, "draw", draw)
     method.optimize(questions, given)
     ((values, mask, made),) = spied
-    live = training.Live(method, replace(given, folder=given.folder / "other"), 1)
+    live = training.Live(training.job_of(method, given), 1, method)
     for row, turn in enumerate(drawn):
         if row == 2:
             assert not mask[row].any() and not made[row].any(), "no score, nothing learned"

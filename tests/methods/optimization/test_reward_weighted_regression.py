@@ -21,9 +21,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list:
     """What the trainer is called with, instead of training."""
     seen = []
 
-    def sft(start: Any, rows: Any, folder: Any, schedule: Any, log: Any, **options: Any) -> Checkpoint:
-        seen.append((start, [one.text for one in rows], options["weights"]))
-        return Checkpoint(path=str(folder))
+    def sft(job: Any, rows: Any, **options: Any) -> Checkpoint:
+        seen.append((job.start, [one.text for one in rows], options["weights"]))
+        return Checkpoint(path=str(job.folder))
 
     monkeypatch.setattr("selfimprove.training.sft", sft)
     return seen

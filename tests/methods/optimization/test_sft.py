@@ -17,9 +17,9 @@ def trained(monkeypatch):
     """Records the calls to the trainer instead of training."""
     calls = []
 
-    def sft(start, rows, folder, schedule, log, *peak, **options):
-        calls.append((start, list(rows), schedule))
-        return Checkpoint(path=str(folder))
+    def sft(job, rows, *peak, **options):
+        calls.append((job.start, list(rows), job.schedule))
+        return Checkpoint(path=str(job.folder))
 
     monkeypatch.setattr("selfimprove.training.sft", sft)
     return calls

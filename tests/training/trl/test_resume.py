@@ -81,19 +81,19 @@ def trains(start: Checkpoint, many: list[Rollout]) -> dict[str, Train]:
     lora = replace(SCHEDULE, lora=training.Lora(r=2, dropout=0.3))
 
     def sft(folder: Path, log: Any) -> Checkpoint:
-        return training.sft(start, many, folder, SCHEDULE, log)
+        return training.sft(training.Job(start, folder, SCHEDULE, log), many)
 
     def weighted(folder: Path, log: Any) -> Checkpoint:
-        return training.sft(start, many, folder, lora, log, weights=[one.weight for one in many])
+        return training.sft(training.Job(start, folder, lora, log), many, weights=[one.weight for one in many])
 
     def dpo(folder: Path, log: Any) -> Checkpoint:
         return training.dpo(
-            start, pairs, folder, SCHEDULE, log, loss_type=["sigmoid"], loss_weights=None, beta=0.1, reference=start
+            training.Job(start, folder, SCHEDULE, log, start), pairs, loss_type=["sigmoid"], loss_weights=None, beta=0.1
         )
 
     def kto(folder: Path, log: Any) -> Checkpoint:
         good = [bool(i % 2) for i in range(len(many))]
-        return training.kto(start, many, good, folder, SCHEDULE, log, reference=start)
+        return training.kto(training.Job(start, folder, SCHEDULE, log, start), many, good)
 
     def longer(folder: Path, log: Any) -> Checkpoint:
         schedule = replace(SCHEDULE, num_train_epochs=6.0)
@@ -101,7 +101,7 @@ def trains(start: Checkpoint, many: list[Rollout]) -> dict[str, Train]:
         def loss(batch: training.Pairs) -> Any:
             return (batch.rejected - batch.chosen).sigmoid()
 
-        return training.pairs(start, pairs, folder, schedule, log, loss, reference=None)
+        return training.pairs(training.Job(start, folder, schedule, log), pairs, loss)
 
     return {"sft": sft, "weighted lora": weighted, "dpo": dpo, "kto": kto, "24 steps": longer}
 
@@ -184,7 +184,7 @@ def test_the_best_weights_so_far_survive_and_a_look_that_was_cut_off_is_taken_ag
             seen.append(step)
             return scores[step]
 
-        return training.sft(start, many, folder, SCHEDULE, log, training.Peak(measure, 100), 2)
+        return training.sft(training.Job(start, folder, SCHEDULE, log), many, training.Peak(measure, 100), 2)
 
     whole, log = Stops(), Stops()
     wanted = outcome(train(tmp_path / "whole", whole), whole)

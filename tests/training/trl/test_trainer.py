@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 
 from selfimprove import training
+from selfimprove.logs import Silent
 from selfimprove.records import Checkpoint
 from selfimprove.training.trl.trainer import arguments, configured
 
 SMALL: Any = SimpleNamespace(num_parameters=lambda: 6, dtype=None)
+
+
+def job(folder: Path, plan: training.Schedule) -> training.Job:
+    return training.Job(Checkpoint(path="start"), folder, plan, Silent())
 
 
 def test_a_process_that_sees_several_gpus_trains_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +30,7 @@ def test_a_process_that_sees_several_gpus_trains_on_one(tmp_path: Path, monkeypa
     plain = TrainingArguments(output_dir=str(tmp_path), per_device_train_batch_size=8)
     assert (plain.n_gpu, plain.train_batch_size) == (4, 32), "what transformers makes of them"
     plan = training.Schedule(learning_rate=1.0, per_device_train_batch_size=8)
-    made = configured(TrainingArguments, tmp_path, plan, SMALL, eval_steps=7)
+    made = configured(TrainingArguments, job(tmp_path, plan), SMALL, eval_steps=7)
     assert (made.n_gpu, made.train_batch_size, made.eval_steps) == (1, 8, 7)
     AcceleratorState._reset_state(reset_partial_state=True)  # it holds on to a GPU that is not there
 
@@ -33,7 +38,7 @@ def test_a_process_that_sees_several_gpus_trains_on_one(tmp_path: Path, monkeypa
 def test_a_process_without_a_gpu_trains_on_the_cpu(tmp_path: Path) -> None:
     from transformers import TrainingArguments
 
-    made = configured(TrainingArguments, tmp_path, training.Schedule(learning_rate=1.0), SMALL)
+    made = configured(TrainingArguments, job(tmp_path, training.Schedule(learning_rate=1.0)), SMALL)
     assert made.n_gpu == 0 and made.device.type == "cpu"
 
 
