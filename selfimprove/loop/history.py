@@ -64,6 +64,7 @@ class Stored:
         self.given: Context | None = None
         """What the methods of the step in progress are handed."""
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
+        self._depends: dict[str, Any] = {}
         self._standings = Carried(Standing(), self._decide, folder.touched)
         self._overrides = Carried(dict[str, Any](), self._override, folder.touched)
         self._examined = Gathered(self._asked, folder.touched)
@@ -284,9 +285,14 @@ class Stored:
         """The part of the recipe that a step's result depends on."""
         facts = stages.NAMED[stage]
         of = 1 if facts.recipe == "first" else number
-        now, said = (self.settings, {}) if facts.recipe == "run" else (self.at(of)[1], nested(self._overrides.at(of)))
-        settings = as_begun(now, self._then, self._told, said)
-        return {name: settings[name] for name in facts.depends} if facts.depends else settings[stage]
+        overrides = {} if facts.recipe == "run" else self._overrides.at(of)
+        place = f"{stage} {json.dumps(overrides)}"  # many rounds have the same
+        if place not in self._depends:
+            now = self.at(of)[1] if overrides else self.settings
+            settings = as_begun(now, self._then, self._told, nested(overrides))
+            chosen = {name: settings[name] for name in facts.depends} if facts.depends else settings[stage]
+            self._depends[place] = chosen
+        return self._depends[place]
 
     def inputs(self, number: int, stage: str) -> str:
         """The content of the finished step before this one; a step counts only together with what it was made from."""

@@ -29,6 +29,9 @@ from selfimprove.store.run_folder import RunDir, storage
 from selfimprove.store.seal import signed, write_json
 from selfimprove.store.training_checkpoints import Unfinished
 
+SHOWN = 20
+"""Rounds that a resume shows again, the last of those that are finished."""
+
 
 class Watcher(Log, Protocol):
     """What shows a run while it goes."""
@@ -111,6 +114,9 @@ class Runner:
         fingerprint = ended = self.stored.first()
         heard = {e["round"] for e in self.stored.ledger.entries() if e.get("step") == "confirmation" and "alpha" in e}
         stopped, last = "", 0
+        skipped = next((n for n in range(rounds) if not self._followed(n)), rounds) - SHOWN
+        if skipped > 0:
+            self.watcher.note(f"rounds 0 to {skipped - 1} were finished before; metrics.jsonl has them")
         for number in range(rounds + 1):
             if number and stages.of_round(number)[-1] not in self.folder.finished(number):
                 self._room(number, rounds)
@@ -127,10 +133,8 @@ class Runner:
             last, ended = number, fingerprint
             if number in heard:  # whoever counts from here on follows from this decision too
                 self._step(number, "confirmation", ended)
-            self._publish(
-                number,
-                replayed=number < rounds and self.folder.step(number + 1, stages.of_round(number + 1)[0]).exists(),
-            )
+            if number >= skipped:
+                self._publish(number, replayed=number < rounds and self._followed(number))
             self._wait()
             if number:
                 stopped = self.stored.after(number).get("stop", "")
@@ -148,6 +152,10 @@ class Runner:
         summary = summarize(self.stored, last, stopped)
         write_json(self.folder.root / "summary.json", signed(summary))
         return summary
+
+    def _followed(self, number: int) -> bool:
+        """Whether the round after a round has begun."""
+        return self.folder.step(number + 1, stages.of_round(number + 1)[0]).exists()
 
     def _answer(self, approved: bool) -> None:
         waiting = self.stored.waiting()

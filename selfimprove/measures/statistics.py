@@ -132,9 +132,11 @@ def discordant(new: Sequence[float], old: Sequence[float]) -> tuple[int, int]:
 
 def mcnemar(better: int, worse: int) -> float:
     """Exact one-sided McNemar test that the new policy is better: P(Bin(better + worse, 1/2) >= better)."""
-    from scipy.stats import binom
-
-    return float(binom.sf(better - 1, better + worse, 0.5)) if better + worse else 1.0
+    n = better + worse
+    ways, reached = math.comb(n, better), 0
+    for k in range(better, n + 1):
+        reached, ways = reached + ways, ways * (n - k) // (k + 1)
+    return reached / 2**n  # whole numbers up to here: exact, and without the import of scipy.stats
 
 
 def mcnemar_two_sided(better: int, worse: int) -> float:
