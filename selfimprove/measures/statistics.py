@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 from selfimprove.records import Metric
 
@@ -70,31 +68,6 @@ def difference(new: Sequence[float], old: Sequence[float]) -> Metric:
 def clustered_difference(new: Sequence[float], old: Sequence[float], clusters: Sequence[Hashable]) -> Metric:
     """`difference` for problems that share a template: Miller, arXiv:2411.00640, paired and clustered."""
     return clustered_mean(_differences(new, old), clusters, (-1.0, 1.0))
-
-
-def bootstrap_difference(
-    new: Sequence[float], old: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0
-) -> Metric:
-    """`difference` with a bootstrap interval over clusters: Efron (1987), BCa, or percentiles where BCa fails."""
-    from scipy.stats import bootstrap
-
-    totals = _totals(_differences(new, old), clusters)
-    if len(totals) < 2:
-        return clustered_mean(_differences(new, old), [0] * len(new), (-1.0, 1.0))
-    sums, sizes = zip(*totals, strict=True)
-
-    def ratio(sums: Any, sizes: Any, axis: int) -> Any:
-        return sums.sum(axis=axis) / sizes.sum(axis=axis)
-
-    for method in ("BCa", "percentile"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the degenerate samples that the second method is for
-            found = bootstrap(
-                (sums, sizes), ratio, paired=True, n_resamples=2000, method=method, rng=seed, batch=200
-            ).confidence_interval
-        if not math.isnan(found.low + found.high):
-            break
-    return Metric(value=math.fsum(sums) / len(new), low=float(found.low), high=float(found.high), n=len(new))
 
 
 def lower_bound(new: Sequence[float], old: Sequence[float], confidence: float = 0.95) -> float:
@@ -173,15 +146,6 @@ def e_value(better: int, worse: int) -> float:
     logs = [better * math.log1p(bet) + worse * math.log1p(-bet) for bet in BETS]
     most = max(logs)
     return _exp(most + math.log(sum(math.exp(log - most) for log in logs) / len(logs)))
-
-
-def e_value_uniform(better: int, worse: int) -> float:
-    """`e_value` with a uniform prior on [1/2, 1] in closed form: weaker, a cross-check; Robbins (1970)."""
-    from scipy.stats import binom
-
-    n = better + worse
-    choose = math.lgamma(n + 1) - math.lgamma(better + 1) - math.lgamma(worse + 1)
-    return _exp((n + 1) * math.log(2) - math.log(n + 1) - choose + float(binom.logcdf(better, n + 1, 0.5)))
 
 
 def z_test(new: Sequence[float], old: Sequence[float], margin: float = 0.0) -> float:
