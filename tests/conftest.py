@@ -103,14 +103,21 @@ class Given(Engine):
     """An engine that hands out groups of rollouts that a test has prepared, one for each prompt in order."""
 
     groups: list[list[Rollout]] = field(default_factory=list)
+    says: Callable[[Ask], str] | None = None
+    """What it says to a request instead."""
 
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
-        return [group[:n] for group in self.groups[: len(prompts)]]
+    def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
+        if self.says is not None:
+            return [[said(ask.prompt, self.says(ask)) for _ in range(ask.n)] for ask in asks]
+        return [group[: ask.n] for ask, group in zip(asks, self.groups, strict=False)]
 
     def logprobs_of(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
         return [[(rollout.logprobs or {}).get("sum", 0.0)] for rollout in rollouts]
+
+
+def said(prompt: Prompt, text: str) -> Rollout:
+    completion = [{"role": "assistant", "content": text}]
+    return Rollout(prompt=prompt, completion=completion, logprobs={"sum": -1.0, "count": 1})
 
 
 def work(digits: Sequence[int], slip: int | None = None) -> str:
@@ -123,18 +130,16 @@ def work(digits: Sequence[int], slip: int | None = None) -> str:
     return f"{';'.join(steps)}#{total}"
 
 
-def solutions_of(prompts: Sequence[Prompt], right: float) -> dict[str, dict[str, float]]:
-    """Answers of the fake engine: problems of the sums task are solved rightly with probability `right`."""
-    answers = {}
-    for prompt in prompts:
-        digits = [int(digit) for digit in prompt.key.split("+")]
-        answers[prompt.prompt[-1]["content"]] = {work(digits): right, work(digits, slip=0): 1 - right}
-    return answers
+def solution_of(prompt: Prompt, right: float) -> dict[str, float]:
+    """What is said to a problem of the sums task that is solved rightly with probability `right`."""
+    digits = [int(digit) for digit in prompt.key.split("+")]
+    return {work(digits): right, work(digits, slip=0): 1 - right}
 
 
 def table_of(prompts: Sequence[Prompt], right: float = 0.6) -> dict[str, dict[str, float]]:
     """The same for every role of the sums task: solve, hint, judge, refine and propose."""
-    roles, answers = ChainSums().roles(), solutions_of(prompts, right)
+    roles = ChainSums().roles()
+    answers = {prompt.prompt[-1]["content"]: solution_of(prompt, right) for prompt in prompts}
     for prompt in prompts:
         digits = [int(digit) for digit in prompt.key.split("+")]
         good, bad = work(digits), work(digits, slip=0)
@@ -249,7 +254,10 @@ def make_engine() -> Callable[..., Watched]:
 
 @pytest.fixture
 def given_engine() -> Callable[..., Given]:
-    """`given_engine(groups)`: an engine that hands out prepared groups of rollouts, whatever it is asked."""
+    """`given_engine(groups)`: an engine that hands out prepared groups of rollouts, whatever it is asked.
+
+    `given_engine(says=...)` says to each request what that makes of it.
+    """
     return Given
 
 
@@ -415,22 +423,16 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     """
     from selfimprove.loop import begin
     from selfimprove.store.run_folder import RunDir
+    from selfimprove.trials import rehearsal
 
     registry.discover()
     monkeypatch.setattr(registry, "METHODS", dict(registry.METHODS))
 
     @registry.register("student")
     @dataclass
-    class Student(Engine):
-        def sample(
-            self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-        ) -> list[list[Rollout]]:
-            skill = json.loads((Path(checkpoint.path) / "config.json").read_text())["skill"]
-            drawn = replace(sampling, temperature=1.0)  # greedy answers would be all right or all wrong
-            return Fake(solutions_of(prompts, skill)).sample(checkpoint, prompts, n, drawn, seed, log)
-
-        def logprobs_of(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
-            return [[-1.0] for _ in rollouts]
+    class Student(rehearsal.Student):
+        def table(self, prompt: Prompt, checkpoint: Checkpoint) -> dict[str, float]:
+            return solution_of(prompt, rehearsal.skill_of(checkpoint))
 
     @registry.register("practice")
     @dataclass
@@ -440,7 +442,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
         """What a round adds to the probability of a right answer."""
 
         def optimize(self, records: Sequence[Record], context: Context) -> Checkpoint:
-            skill = json.loads((Path(context.policy.checkpoint.path) / "config.json").read_text())["skill"]
+            skill = rehearsal.skill_of(context.policy.checkpoint)
             return weights(context.folder / "model", min(1.0, skill + self.gain))
 
     def weights(folder: Path, skill: float) -> Checkpoint:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfimprove.costs import Cost, count
-from selfimprove.interfaces import Ask, Engine, Log, Sampling
-from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.interfaces import Ask, Engine, Log
+from selfimprove.records import Checkpoint, Rollout
 
 
 class Metered(Engine):
@@ -19,24 +19,16 @@ class Metered(Engine):
 
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         groups = self.engine.draw(asks, log)
-        different: dict[str, Rollout] = {}
+        different: dict[Any, dict[int, Rollout]] = {}
         for ask, group in zip(asks, groups, strict=True):
             greedy = ask.sampling.temperature == 0
-            call = repr((ask.checkpoint.path, ask.prompt.prompt, ask.sampling, 0 if greedy else ask.seed))
-            for sample, rollout in enumerate(group[:1] if greedy else group, 0 if greedy else ask.first):
-                different[f"{sample} {call}"] = rollout
-        tokens = sum(int((one.logprobs or {}).get("count", 0)) for one in different.values())
-        count(Cost(completions=len(different), tokens=tokens))
-        return groups
-
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
-        groups = self.engine.sample(checkpoint, prompts, n, sampling, seed, log)
-        rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
-        different = {repr(prompt.prompt): group[:rows] for prompt, group in zip(prompts, groups, strict=True)}
-        tokens = sum(int((one.logprobs or {}).get("count", 0)) for group in different.values() for one in group)
-        count(Cost(completions=sum(map(len, different.values())), tokens=tokens))
+            prompt = ask.checkpoint.path, repr(ask.prompt.prompt), ask.sampling, 0 if greedy else ask.seed
+            different.setdefault(prompt, {}).update(
+                enumerate(group[:1] if greedy else group, 0 if greedy else ask.first)
+            )
+        drawn = [one for group in different.values() for one in group.values()]
+        tokens = sum(int((one.logprobs or {}).get("count", 0)) for one in drawn)
+        count(Cost(completions=len(drawn), tokens=tokens))
         return groups
 
     def logprobs_of(

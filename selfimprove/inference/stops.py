@@ -18,6 +18,15 @@ def completed(text: str, stops: Sequence[str]) -> tuple[str, int] | None:
     return stops[place], end
 
 
+def first_stop(tokenizer: Any, tokens: Sequence[int], stops: tuple[str, ...]) -> tuple[int, str]:
+    """How many of the tokens there are up to the first that completes a stop string, and which; all and "": none."""
+    watch = Watch(tokenizer, {0: stops})
+    for place, token in enumerate(tokens):
+        if watch.step([0], [token]):
+            return place + 1, watch.found[0]
+    return len(tokens), ""
+
+
 class Watch:
     """Rows that are being drawn, watched for their stop strings.
 

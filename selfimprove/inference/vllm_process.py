@@ -157,6 +157,8 @@ class Process:
         """The largest rank of adapters that the process was started for."""
         self.adapters: dict[str, int] = {}
         self.asleep = 0
+        self.text = False
+        """Whether it is started with a tokenizer."""
 
     def load(self, weights: Weights, anew: bool) -> bool:
         """Have these weights in vLLM; False where that took no new process.
@@ -180,6 +182,12 @@ class Process:
                 return True
         self.held = weights
         return False
+
+    def reads_text(self) -> None:
+        """Have it look for stop strings from the next `load` on."""
+        if not self.text:
+            self.close()
+            self.text = True
 
     def generate(self, prompts: Sequence[list[int]], asked: Any, log: Log | None) -> list[Any]:
         """vLLM's outputs for prompts of token ids, with the weights that were loaded last.
@@ -260,7 +268,7 @@ class Process:
         self.llm = importlib.import_module("vllm").LLM(
             model=weights.base,
             dtype=weights.dtype,
-            skip_tokenizer_init=True,  # token ids go in and come out
+            skip_tokenizer_init=not self.text,  # token ids go in and come out
             generation_config="vllm",  # not the folder's: its temperature and its penalties are not the recipe's
             load_format="safetensors",
             trust_remote_code=False,

@@ -33,30 +33,18 @@ class Engine(ABC):
     can: ClassVar[frozenset[str]] = frozenset()
     """What it has beside plain samples, of `ABILITIES`; what is asked for beside that is refused in one line."""
 
+    @abstractmethod
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         """The n completions of each ask. Equal asks give equal completions, whatever else is in the call.
-
-        An engine defines this verb. One that defines `sample` only is asked once for each sampling and seed.
 
         Raises:
             RecipeError: an ask needs what this engine does not have.
         """
-        calls: dict[str, list[int]] = {}
-        for i, ask in enumerate(asks):
-            calls.setdefault(repr((ask.checkpoint.path, ask.sampling, ask.seed)), []).append(i)
-        groups: list[list[Rollout]] = [[] for _ in asks]
-        for places in calls.values():
-            some, one = [asks[i] for i in places], asks[places[0]]
-            n = max(ask.first + ask.n for ask in some)
-            drawn = self.sample(one.checkpoint, [ask.prompt for ask in some], n, one.sampling, one.seed, log)
-            for i, ask, group in zip(places, some, drawn, strict=True):
-                groups[i] = group[ask.first : ask.first + ask.n]
-        return groups
 
     def sample(
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
     ) -> list[list[Rollout]]:
-        """n completions of each prompt, all drawn in one way: the same prompt and seed give the same in any batch."""
+        """n completions of each prompt, all drawn in one way: a plain call of `draw`, which no engine overrides."""
         asks = [Ask(checkpoint=checkpoint, prompt=one, n=n, sampling=sampling, seed=seed) for one in prompts]
         return self.draw(asks, log)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selfimprove.interfaces import Ask, Engine, Log, Remote, Sampling
-from selfimprove.records import Checkpoint, Prompt, Rollout, digest, dumps, loads
+from selfimprove.records import Checkpoint, Rollout, digest, dumps, loads
 from selfimprove.store import durable
 from selfimprove.store.seal import is_signed, signed
 
@@ -148,35 +148,13 @@ class _Kept(Engine):
                 for ask, group in zip(portion, groups, strict=True)
             ]
 
-        asked = [self.name, "draw", [_asked(ask) for ask in asks]]
+        named = {id(ask.sampling): _named(ask.sampling) for ask in asks}
+        asked = [self.name, "draw", [_asked(ask, named[id(ask.sampling)]) for ask in asks]]
         most = self.engine.portion
         return self.journal.portions(asked, asks, most, _cuts([ask.n for ask in asks], most), draw, kept)
 
     def longest(self) -> int:
         return self.engine.longest()
-
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
-        if isinstance(self.engine, Remote):
-            return super().sample(checkpoint, prompts, n, sampling, seed, log)
-
-        def draw(portion: Sequence[Prompt], before: int) -> list[list[Rollout]]:
-            self.journal.needed(checkpoint.path)
-            part = _Part(log, before * n, len(prompts) * n) if len(portion) < len(prompts) else log
-            return self.engine.sample(checkpoint, portion, n, sampling, seed, part)
-
-        def kept(portion: Sequence[Prompt], lines: list[list[Any]]) -> list[list[Rollout]]:
-            self.journal.reused += sum(map(len, lines))
-            groups = [[_rollout(line) for line in group] for group in lines]
-            return [
-                [replace(rollout, prompt=prompt) for rollout in group]
-                for prompt, group in zip(portion, groups, strict=True)
-            ]
-
-        asked = [self.name, "sample", checkpoint.path, [one.prompt for one in prompts], n, _named(sampling), seed]
-        most = self.engine.portion
-        return self.journal.portions(asked, prompts, max(1, most // n), _cuts([n] * len(prompts), most), draw, kept)
 
     def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
@@ -223,10 +201,10 @@ def _named(sampling: Sampling) -> dict[str, Any]:
     return values
 
 
-def _asked(ask: Ask) -> list[Any]:
+def _asked(ask: Ask, sampling: dict[str, Any]) -> list[Any]:
     """How an ask is told from others."""
     beside = {name: one.path for name, one in ask.beside.items()}
-    return [ask.checkpoint.path, ask.prompt.prompt, ask.n, ask.first, _named(ask.sampling), ask.seed, beside]
+    return [ask.checkpoint.path, ask.prompt.prompt, ask.n, ask.first, sampling, ask.seed, beside]
 
 
 def _cuts(sizes: Sequence[int], most: int) -> list[int]:

@@ -26,7 +26,7 @@ from selfimprove.methods.engine.fake import Fake
 from selfimprove.recipe import compose
 from selfimprove.recipe.compose import Load
 from selfimprove.recipe.schema import Recipe, Settings
-from selfimprove.records import Checkpoint, Record, Rollout, digest
+from selfimprove.records import Checkpoint, Prompt, Record, Rollout, digest
 from selfimprove.registry import Entry
 from selfimprove.store import failpoints
 from selfimprove.store.run_folder import RunDir
@@ -53,17 +53,18 @@ PUT_ASIDE = ("quarantine", "tensorboard")
 
 
 @dataclass
-class _Student(Engine):
-    """Answers rightly with the chance that the checkpoint holds."""
+class Student(Engine):
+    """Answers rightly with the chance that the checkpoint holds; greedy too, or all answers would be of one kind."""
 
     can: ClassVar[frozenset[str]] = Fake.can - {"embed"}
 
+    def table(self, prompt: Prompt, checkpoint: Checkpoint) -> dict[str, float]:
+        """What may be said after a prompt, with its chances."""
+        right, skill = sum(int(digit) for digit in prompt.key.split("+")) % 10, skill_of(checkpoint)
+        return {f"#{right}": skill, f"#{(right + 1) % 10}": 1 - skill}
+
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
-        answers = dict[str, dict[str, float]]()
-        for ask in asks:
-            skill, digits = _skill(ask.checkpoint), [int(digit) for digit in ask.prompt.key.split("+")]
-            said = ask.prompt.prompt[-1]["content"]
-            answers[said] = {f"#{sum(digits) % 10}": skill, f"#{(sum(digits) + 1) % 10}": 1 - skill}
+        answers = {ask.prompt.prompt[-1]["content"]: self.table(ask.prompt, ask.checkpoint) for ask in asks}
         warm = [replace(ask, sampling=replace(ask.sampling, temperature=1.0)) for ask in asks]
         return Fake(answers).draw(warm, log)
 
@@ -80,11 +81,12 @@ class _Practice(Optimization):
     consumes: ClassVar[Any] = Rollout
 
     def optimize(self, records: Sequence[Record], context: Context) -> Checkpoint:
-        skill = _skill(context.policy.checkpoint) + 0.25
+        skill = skill_of(context.policy.checkpoint) + 0.25
         return _weights(context.folder / "model", min(1.0, skill), context.seed)
 
 
-def _skill(checkpoint: Checkpoint) -> float:
+def skill_of(checkpoint: Checkpoint) -> float:
+    """The chance of a right answer that a checkpoint holds."""
     return json.loads((Path(checkpoint.path) / "config.json").read_text())["skill"]
 
 
@@ -124,7 +126,7 @@ class Rehearsal:
         return Runner(folder, Silent(), self.load)
 
 
-OWN = {"engine": _Student, "optimization": _Practice}
+OWN = {"engine": Student, "optimization": _Practice}
 """The methods that only a rehearsal can name, by slot."""
 
 

@@ -43,10 +43,6 @@ class Words(Engine):
         self.drawn += sum(ask.n for ask in asks)
         return [[self._one(ask, number) for number in range(ask.first, ask.first + ask.n)] for ask in asks]
 
-    def sample(self, checkpoint, prompts, n, sampling, seed, log):
-        asks = [Ask(checkpoint=checkpoint, prompt=one, n=n, sampling=sampling, seed=seed) for one in prompts]
-        return self.draw(asks, log)
-
     def logprobs_of(self, checkpoint, rollouts, statistic="logprob"):
         self._call()
         return [[math.log(self.rule(one.prompt.prompt)[one.text])] for one in rollouts]

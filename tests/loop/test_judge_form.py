@@ -13,9 +13,8 @@ import pytest
 
 from selfimprove import registry
 from selfimprove.errors import DataError, RecipeError
-from selfimprove.interfaces import Context, Engine, Judging, Log, Sampling
+from selfimprove.interfaces import Context, Judging
 from selfimprove.loop.loop import Runner
-from selfimprove.methods.engine.fake import Fake
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.trials import rehearsal
 
@@ -34,30 +33,20 @@ def school(make_run: Made, classroom: Callable, task: Any) -> Made:
 
     @registry.register("pupil")
     @dataclass
-    class Pupil(Engine):
+    class Pupil(rehearsal.Student):
         tpr: float = 0.9
         fpr: float = 0.2
         worse: float = 0.0
         asked: list[str] = field(default_factory=list)
 
-        def sample(
-            self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-        ) -> list[list[Rollout]]:
-            skill = json.loads((Path(checkpoint.path) / "config.json").read_text())["skill"]
-            solving = [prompt for prompt in prompts if prompt.prompt[-1]["content"].startswith("S:")]
-            answers = {p.prompt[-1]["content"]: classroom([p], skill)[p.prompt[-1]["content"]] for p in solving}
-            for prompt in prompts:
-                text = prompt.prompt[-1]["content"]
-                if text.startswith("J:"):
-                    attempt = text.removesuffix("|")
-                    right = task.answer_of(attempt) == str(sum(map(int, prompt.key.split("+"))) % 10)
-                    yes = self.tpr if right else min(1.0, self.fpr + self.worse * round((skill - 0.5) / 0.1))
-                    answers[text] = {"#y": yes, "#n": 1 - yes}
-                    self.asked.append(Path(checkpoint.path).name)
-            return Fake(answers).sample(checkpoint, prompts, n, Sampling(), seed, log)
-
-        def logprobs_of(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout]) -> list[list[float]]:
-            return [[-1.0] for _ in rollouts]
+        def table(self, prompt: Prompt, checkpoint: Checkpoint) -> dict[str, float]:
+            skill, text = rehearsal.skill_of(checkpoint), prompt.prompt[-1]["content"]
+            if not text.startswith("J:"):
+                return classroom([prompt], skill)[text]
+            right = task.answer_of(text.removesuffix("|")) == str(sum(map(int, prompt.key.split("+"))) % 10)
+            yes = self.tpr if right else min(1.0, self.fpr + self.worse * round((skill - 0.5) / 0.1))
+            self.asked.append(Path(checkpoint.path).name)
+            return {"#y": yes, "#n": 1 - yes}
 
     def planted(name: str, score: Callable[[Rollout], float | None]) -> None:
         @registry.register(name)

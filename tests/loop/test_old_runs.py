@@ -1,8 +1,8 @@
 """Run folders that an older version made still resume, verify, report and compare, to the same bytes.
 
-`old_runs/` was made at commit 3f0b9c4, when all modules lay side by side, from the recipe `old.yaml` and the three
-methods below: `finished` ran to its end, `half` was killed at the commit of the audit of round 1. Only `LOCK` was
-taken out. Nothing in there is to be written again.
+`old_runs/` was made at commit 3f0b9c4, when all modules lay side by side, from the recipe `old.yaml`, the two
+methods below and an engine that is now the student of the rehearsal: `finished` ran to its end, `half` was killed at
+the commit of the audit of round 1. Only `LOCK` was taken out. Nothing in there is to be written again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,16 +19,15 @@ import yaml
 
 from selfimprove import registry
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Context, Engine, Log, Model, Optimization, Sampling, Task
+from selfimprove.interfaces import Context, Engine, Log, Model, Optimization, Task
 from selfimprove.loop.begin import machine_now
 from selfimprove.loop.loop import Runner
-from selfimprove.methods.engine.fake import Fake
-from selfimprove.records import Checkpoint, Prompt, Record, Rollout
+from selfimprove.records import Checkpoint, Record, Rollout
 from selfimprove.report.compare import compare
 from selfimprove.report.verify import verify
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import signed, write_json
-from selfimprove.trials.rehearsal import contents
+from selfimprove.trials.rehearsal import Student, contents, skill_of
 
 OLD = Path(__file__).with_name("old_runs")
 
@@ -41,29 +40,6 @@ def weights(folder: Path, skill: float) -> Checkpoint:
     return Checkpoint(path=str(folder))
 
 
-def skill(checkpoint: Checkpoint) -> float:
-    return json.loads((Path(checkpoint.path) / "config.json").read_text())["skill"]
-
-
-@dataclass
-class Pupil(Engine):
-    """Answers rightly with the chance that the checkpoint holds."""
-
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
-        sure, answers = skill(checkpoint), dict[str, dict[str, float]]()
-        for prompt in prompts:
-            total = sum(int(digit) for digit in prompt.key.split("+"))
-            answers[prompt.prompt[-1]["content"]] = {f"#{total % 10}": sure, f"#{(total + 1) % 10}": 1 - sure}
-        return Fake(answers).sample(checkpoint, prompts, n, replace(sampling, temperature=1.0), seed, log)
-
-    def logprobs_of(
-        self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
-    ) -> list[list[float]]:
-        return [[-1.0] for _ in rollouts]
-
-
 @dataclass
 class Exercise(Optimization):
     """Each round adds to the chance of a right answer."""
@@ -71,7 +47,7 @@ class Exercise(Optimization):
     consumes: ClassVar[Any] = Rollout
 
     def optimize(self, records: Sequence[Record], context: Context) -> Checkpoint:
-        return weights(context.folder / "model", min(1.0, skill(context.policy.checkpoint) + 0.25))
+        return weights(context.folder / "model", min(1.0, skill_of(context.policy.checkpoint) + 0.25))
 
 
 @dataclass
@@ -84,7 +60,7 @@ class Unschooled(Model):
 
 SINCE = ("completions", "drawn_tokens", "scored", "steps")
 """Counts of steps that the old version did not note."""
-METHODS = {("engine", "pupil"): Pupil, ("optimization", "exercise"): Exercise, ("model", "unschooled"): Unschooled}
+METHODS = {("engine", "pupil"): Student, ("optimization", "exercise"): Exercise, ("model", "unschooled"): Unschooled}
 
 
 @pytest.fixture

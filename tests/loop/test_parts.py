@@ -63,9 +63,9 @@ def test_a_policy_draws_and_scores_with_the_part_of_the_role(make_engine: Callab
     asked: list[tuple[str, str, int]] = []
 
     class Spy(type(make_engine())):  # type: ignore[misc]
-        def sample(self, checkpoint: Checkpoint, prompts: Any, *rest: Any) -> Any:
-            asked.append(("sample", checkpoint.path, len(prompts)))
-            return super().sample(checkpoint, prompts, *rest)
+        def draw(self, asks: Any, log: Any) -> Any:
+            asked.append(("draw", asks[0].checkpoint.path, len(asks)))
+            return super().draw(asks, log)
 
         def logprobs_of(self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob") -> Any:
             asked.append(("score", checkpoint.path, len(rollouts)))
@@ -77,7 +77,7 @@ def test_a_policy_draws_and_scores_with_the_part_of_the_role(make_engine: Callab
     [[proposed]] = policy.sample(problems[:1], role="propose")
     assert [one.role for one in (solved, proposed)] == ["solve", "propose"]
     assert policy.logprobs_of([other, proposed, solved]) == [[2.0], [1.0], [1.0]], "in the order given"
-    assert asked == [("sample", "main", 2), ("sample", "own", 1), ("score", "main", 2), ("score", "own", 1)]
+    assert asked == [("draw", "main", 2), ("draw", "own", 1), ("score", "main", 2), ("score", "own", 1)]
 
 
 def test_a_checkpoint_is_noted_so_that_a_run_can_be_moved_and_old_ones_load(tmp_path: Path) -> None:

@@ -229,17 +229,17 @@ def test_a_run_that_is_stopped_in_a_stage_ends_as_if_it_had_not_been(
     undisturbed, log = make_run("rounds=1", name="undisturbed")
     student = type(loop.Runner(undisturbed, log).stored.recipe.the("engine"))
     monkeypatch.setattr(student, "portion", 20)
-    plain, now, asked, allowed = student.sample, [""], list[tuple[str, int]](), [3]
+    plain, now, asked, allowed = student.draw, [""], list[tuple[str, int]](), [3]
 
-    def mortal(self: Any, checkpoint: Any, prompts: Any, n: int, *rest: Any) -> Any:
+    def mortal(self: Any, asks: Any, log: Any) -> Any:
         if now[0] == stage and allowed[0] == 0:
             allowed[0] = -1
             raise KeyboardInterrupt
         allowed[0] -= now[0] == stage
-        asked.append((now[0], n * len(prompts)))
-        return plain(self, checkpoint, prompts, n, *rest)
+        asked.append((now[0], sum(ask.n for ask in asks)))
+        return plain(self, asks, log)
 
-    monkeypatch.setattr(student, "sample", mortal)
+    monkeypatch.setattr(student, "draw", mortal)
     monkeypatch.setattr(type(log), "step", lambda self, number, name: now.__setitem__(0, name if number else ""))
     allowed[0] = -1
     loop.Runner(undisturbed, log).run()

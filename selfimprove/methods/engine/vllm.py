@@ -10,7 +10,9 @@ Algorithm:
      that is loaded: serve it with the next requests. Anything else: a new process.
   3. Score the texts with vLLM. A difference past the bound: a new process; if that differs too, EngineError. Numbers of
      a process that went on which are not clearly nearer to the new weights than to those before: a new process.
-  4. Sample by token ids. Each prompt has a seed that follows from (seed, prompt); vLLM counts it up over the samples.
+  4. All asks to the same weights are one call, each different prompt, sampling and seed once. Sample by token ids; a
+     prompt has a seed that follows from (seed, prompt), which vLLM counts up over the samples.
+  5. The first request with stop strings starts vLLM anew with its tokenizer: without, it has no text to look at.
 Differs: the random numbers of a completion follow from (seed, prompt, sample), but the last bits of the logits depend
   on the batch: where two tokens are nearly equal, a completion can change with its neighbours. Measured on vLLM's CPU
   build only; on a GPU neither sleep mode nor tensor parallelism was run, and the bound for 16 bits is our guess.
@@ -18,7 +20,6 @@ Differs: the random numbers of a completion follow from (seed, prompt, sample), 
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,14 +27,13 @@ from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.errors import DataError, EngineError, RecipeError
-from selfimprove.inference import agreement, token_scores
+from selfimprove.inference import agreement, embeddings, token_scores
 from selfimprove.inference import weights as forward
-from selfimprove.inference.asks import refuse
-from selfimprove.inference.chat import prompts_ids
-from selfimprove.inference.vllm_answers import answers, unanswered
+from selfimprove.inference.asks import answers, jobs_of, policies, refuse
 from selfimprove.inference.vllm_process import Process, Weights, check, look, parameters, weights_of
-from selfimprove.interfaces import Ask, Engine, Log, Sampling
-from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.inference.vllm_requests import RIVALS, draw_of, requests_of
+from selfimprove.interfaces import Ask, Engine, Log
+from selfimprove.records import Checkpoint, Rollout
 from selfimprove.registry import register
 
 ROWS = 128
@@ -45,7 +45,7 @@ KNOWN = 4
 @register("vllm", paper="2309.06180")
 @dataclass
 class Vllm(Engine):
-    can: ClassVar[frozenset[str]] = frozenset({"logprobs", "copies"})
+    can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "logprobs", "embed", "copies"})
     max_completion_length: int = bounded(512, 1)
     """Tokens per completion, unless the method that samples sets its own limit."""
     tensor_parallel_size: int = 1
@@ -73,41 +73,39 @@ class Vllm(Engine):
 
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         refuse(self, (ask.sampling for ask in asks))
-        return super().draw(asks, log)
+        if any(ask.sampling.tops > RIVALS for ask in asks):
+            raise RecipeError(f"engine.vllm notes the {RIVALS} likeliest tokens at most: use engine=transformers")
+        groups: list[list[Rollout]] = [[] for _ in asks]
+        for places in policies(asks):
+            for i, group in zip(places, self._drawn([asks[i] for i in places], log), strict=True):
+                groups[i] = group
+        return groups
 
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
-        refuse(self, [sampling])
-        process, (_, known) = self._vllm(), self._know(checkpoint)
-        rows = n if sampling.temperature > 0 else 1  # greedy samples of one prompt are equal
-        ids = [tuple(one) for one in prompts_ids(known.tokenizer, [prompt.prompt for prompt in prompts])]
+    def _drawn(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
+        """The completions of asks to the same weights, all by one call of vLLM."""
+        checkpoint, process = asks[0].checkpoint, self._vllm()
+        _, known = self._know(checkpoint)
         context = min(known.context, self.max_model_len or known.context)
-        full = {one for one in ids if len(one) >= context}  # a judge's prompt with an attempt that ran on and on
-        order = sorted(set(ids) - full)
-        if full and not order:
-            raise DataError(
-                f"every prompt fills the model's context of {context} tokens: {min(map(len, full))} or more"
-            )
-        limit = sampling.max_completion_length or self.max_completion_length
-        options: dict[str, Any] = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "min_p")}
-        options |= {"n": rows, "stop_token_ids": known.ends, "logprobs": 0, "detokenize": False, "flat_logprobs": True}
-        room = [min(limit, context - len(one)) for one in order]
-        asked = [parameters(**options, seed=_seed(seed, o), max_tokens=m) for o, m in zip(order, room, strict=True)]
+        mine, jobs = jobs_of(asks, known.tokenizer, self.max_completion_length)
+        full = [job for job in jobs if len(job.prompt) >= context]  # a judge's prompt with an attempt that ran on
+        short = sorted((job for job in jobs if len(job.prompt) < context), key=lambda job: job.prompt)
+        if full and not short:
+            least = min(len(job.prompt) for job in full)
+            raise DataError(f"every prompt fills the model's context of {context} tokens: {least} or more")
+        wanted = [request for job in short for request in requests_of(job)]
+        asked = [parameters(**one.options(known, context - len(one.job.prompt))) for one in wanted]
+        if any(one.sampling.stop for one in wanted):
+            process.reads_text()
         self._serve(checkpoint, log)
-        outputs = process.generate([list(one) for one in order], asked, log) if order else []
+        outputs = process.generate([list(one.job.prompt) for one in wanted], asked, log) if wanted else []
         process.rest()
-        drawn = {
-            one: answers(output.outputs, known.tokenizer, known.ends)
-            for one, output in zip(order, outputs, strict=True)
-        }
-        drawn |= {one: [unanswered()] * rows for one in full}
+        for one, output in zip(wanted, outputs, strict=True):
+            one.keep([draw_of(each, one.sampling, known) for each in output.outputs])
+        for job in full:
+            job.leave()
         if full:
             log.note(f"{len(full)} prompts fill the model's context of {context} tokens and stay unanswered")
-        return [
-            [Rollout(prompt=prompt, **drawn[one][i % rows]) for i in range(n)]
-            for prompt, one in zip(prompts, ids, strict=True)
-        ]
+        return answers(asks, mine, known.tokenizer, self.max_completion_length)
 
     def sharing(self) -> int:
         return self.tensor_parallel_size
@@ -133,6 +131,13 @@ class Vllm(Engine):
             model, _ = forward.load(checkpoint.path, "auto", weights.dtype)
             long = iter(token_scores.score(model, there, statistic, ROWS))
         return [next(short) if fit else next(long) for fit in fits]
+
+    def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:
+        """By a forward pass in transformers, while vLLM sleeps."""
+        self._vllm().rest()
+        weights, known = self._know(checkpoint)
+        model, _ = forward.load(checkpoint.path, "auto", weights.dtype)
+        return embeddings.embed(model, known.tokenizer, texts)
 
     def close(self) -> None:
         if self._process is not None:
@@ -200,8 +205,3 @@ class Vllm(Engine):
             self._served = path
         if log:
             log.metric("vllm/difference", self._difference)
-
-
-def _seed(seed: int, prompt: tuple[int, ...]) -> int:
-    """The seed of a prompt's first sample; the next samples have the next numbers."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{prompt}".encode()).digest()[:7], "big")

@@ -69,13 +69,13 @@ def play(make_context: Callable, given_engine: Callable) -> Callable[..., Any]:
             return Rollout(prompt=PROBLEM, completion=[{"role": "assistant", "content": text}])
 
         engine, said = given_engine([]), iter([[of(f"#{p}") for p in programs], [of(t) for t in tests]])
-        plain = engine.sample
+        plain = engine.draw
 
-        def sample(*given: Any) -> Any:
+        def draw(*given: Any) -> Any:
             engine.groups = [next(said)]
             return plain(*given)
 
-        engine.sample = sample
+        engine.draw = draw
         context = make_context(engine, verify=TASK.verify, answer_of=TASK.answer_of, roles=TASK.roles())
         method = CodeAndTests(samples=len(programs), tests=len(tests), **options)
         made: list[Any] = list(method.acquire([PROBLEM], context))

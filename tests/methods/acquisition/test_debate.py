@@ -24,9 +24,9 @@ class Scripted(Engine):
     def __init__(self, *script: str) -> None:
         self.script, self.seen = list(script), list[Prompt]()
 
-    def sample(self, checkpoint: Any, prompts: Any, n: int, sampling: Any, seed: int, log: Any) -> list[list[Rollout]]:
-        self.seen.extend(prompts)
-        return [[self._next(prompt) for _ in range(n)] for prompt in prompts]
+    def draw(self, asks: Any, log: Any) -> list[list[Rollout]]:
+        self.seen.extend(ask.prompt for ask in asks)
+        return [[self._next(ask.prompt) for _ in range(ask.n)] for ask in asks]
 
     def _next(self, prompt: Prompt) -> Rollout:
         said = [{"role": "assistant", "content": self.script.pop(0)}]

@@ -62,17 +62,17 @@ def court(make_context: Callable, make_engine: Callable, make_rollout: Callable)
         answers: dict[str, dict[str, float]], prefer: Callable[[str, str], str], **options: Any
     ) -> tuple[list, Any]:
         engine = make_engine(dict(answers), "lost")
-        plain = engine.sample
+        plain = engine.draw
 
-        def sample(checkpoint: Any, prompts: Any, *rest: Any) -> Any:
-            for prompt in prompts:
-                said = prompt.prompt[-1]["content"]
+        def draw(asks: Any, log: Any) -> Any:
+            for ask in asks:
+                said = ask.prompt.prompt[-1]["content"]
                 if said.startswith("Two judgements"):
                     first, second = (said.split(f"<judgement_{i}>\n")[1].split("\n</")[0] for i in (1, 2))
                     engine.answers[said] = {prefer(first, second): 1.0}
-            return plain(checkpoint, prompts, *rest)
+            return plain(asks, log)
 
-        engine.sample = sample
+        engine.draw = draw
         context = make_context(engine, round=options.pop("round", 1))
         attempts = [make_rollout(GOOD), make_rollout(GOOD), make_rollout(BAD)]
         made = list(MetaJudge(**{"samples": 12, "temperature": 1.0, **options}).acquire(attempts, context))

@@ -87,7 +87,7 @@ def test_a_problem_without_a_reference_has_no_pair(
 
 
 def test_the_reward_says_which_one_is_better(
-    make_context: Callable, make_engine: Callable, make_prompt: Callable, worked: Callable
+    make_context: Callable, given_engine: Callable, make_prompt: Callable, worked: Callable
 ) -> None:
     """3+5+8: the own sample is right and the reference is not, both are right, and the other way round."""
     right, wrong, other = worked([3, 5, 8]), worked([3, 5, 8], slip=0), "#6"
@@ -99,15 +99,7 @@ def test_the_reward_says_which_one_is_better(
         def solution(self, prompt: Any) -> str:
             return references[prompt.info["case"]]
 
-    context = make_context(make_engine(default="?"), roles=Roles())
-    plain = context.policy.engine.sample
-
-    def sample(checkpoint: Any, asked: Any, *given: Any) -> Any:
-        groups = plain(checkpoint, asked, *given)
-        said = [[{"role": "assistant", "content": next(own)}] for _ in asked]
-        return [[replace(one, completion=text)] for [one], text in zip(groups, said, strict=True)]
-
-    context.policy.engine.sample = sample
+    context = make_context(given_engine(says=lambda ask: next(own)), roles=Roles())
     pairs: list[Any] = list(Opponent(label="reward").acquire(prompts, context))
     assert [(p.chosen[-1]["content"], p.rejected[-1]["content"]) for p in pairs] == [(right, wrong), (right, wrong)]
     assert [p.prompt.info["case"] for p in pairs] == [0, 2]  # both right: neither is better

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from selfimprove import registry
 from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Ask
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.acquisition import propose
 from selfimprove.methods.acquisition.propose import VALUES, Propose
-from selfimprove.methods.engine.fake import Fake
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Rollout, read_records
 
@@ -143,14 +143,12 @@ def test_the_runner_drops_a_held_out_problem_whoever_lets_it_through(make_run: C
     changes = ("acquisition=propose", "acquisition.propose.problems=20", "acquisition.propose.train=solver")
     folder, log = make_run(*changes, "reward=random")
     student = registry.find("engine", "student").method
-    answer = student.sample
+    usual = student.table
 
-    def sample(self: Any, checkpoint: Any, prompts: Sequence[Prompt], *rest: Any) -> Any:
-        if all(prompt.prompt[-1]["content"] in table for prompt in prompts):
-            return Fake(table).sample(checkpoint, prompts, *rest)
-        return answer(self, checkpoint, prompts, *rest)
+    def said(self: Any, prompt: Prompt, checkpoint: Any) -> dict[str, float]:
+        return table.get(prompt.prompt[-1]["content"]) or usual(self, prompt, checkpoint)
 
-    monkeypatch.setattr(student, "sample", sample)
+    monkeypatch.setattr(student, "table", said)
     Runner(folder, log).run()
     made = read_records(folder.root / "round_001/acquisition/output.jsonl")
     assert {r.prompt.key for r in made if isinstance(r, Rollout)} == {HALF}
@@ -174,17 +172,17 @@ def graded(play: Callable, make_engine: Callable, monkeypatch: Any) -> Callable[
     """`graded(gate=0.5)`: a round of `play` whose model grades its problems as GRADES says."""
 
     def run(**options: Any) -> Any:
-        plain = make_engine.sample
+        plain = make_engine.draw
 
-        def sample(self: Any, checkpoint: Any, prompts: Sequence[Prompt], *rest: Any) -> Any:
-            for prompt in prompts:
-                said = prompt.prompt[-1]["content"]
+        def draw(self: Any, asks: Sequence[Ask], log: Any) -> Any:
+            for ask in asks:
+                said = ask.prompt.prompt[-1]["content"]
                 if said.startswith("Grade"):
                     [key] = [key for key in GRADES if f"S:{key}=" in said]
                     self.answers[said] = {GRADES[key]: 1.0}
-            return plain(self, checkpoint, prompts, *rest)
+            return plain(self, asks, log)
 
-        monkeypatch.setattr(make_engine, "sample", sample)
+        monkeypatch.setattr(make_engine, "draw", draw)
         return play(value="mae", rate="reward", answers=True, repetition=0.0, low=0.0, high=1.0, grade=True, **options)
 
     return run

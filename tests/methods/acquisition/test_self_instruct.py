@@ -94,10 +94,10 @@ def test_a_reply_that_was_cut_off_states_nothing(
     make_context: Callable, make_engine: Callable, monkeypatch: Any
 ) -> None:
     engine = make_engine({"P:|": {NEW: 1.0}})
-    plain = engine.sample
+    plain = engine.draw
 
     def cut(*given: Any) -> Any:
         return [[replace(r, info={"finish_reason": "length"}) for r in group] for group in plain(*given)]
 
-    monkeypatch.setattr(engine, "sample", cut)
+    monkeypatch.setattr(engine, "draw", cut)
     assert list(SelfInstruct(problems=3).acquire([], make_context(engine))) == []

@@ -9,9 +9,9 @@ import pytest
 
 from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Sampling
+from selfimprove.interfaces import Ask
 from selfimprove.methods.acquisition.structured_paths import StructuredPaths, _guidelines
-from selfimprove.records import Prompt, Rollout
+from selfimprove.records import Rollout
 
 
 @pytest.fixture
@@ -19,17 +19,18 @@ def echo(given_engine: Callable) -> tuple[Any, list[list[str]]]:
     """An engine that numbers its replies, and the texts of each call."""
     engine, calls = given_engine([]), list[list[str]]()
 
-    def sample(checkpoint: Any, prompts: Sequence[Prompt], n: int, sampling: Sampling, *_: Any) -> list[list[Rollout]]:
-        calls.append([prompt.prompt[-1]["content"] for prompt in prompts])
-        assert (sampling.temperature, sampling.top_p, sampling.max_completion_length) == (1.2, 0.9, 48)
+    def draw(asks: Sequence[Ask], log: Any) -> list[list[Rollout]]:
+        calls.append([ask.prompt.prompt[-1]["content"] for ask in asks])
+        for how in (ask.sampling for ask in asks):
+            assert (how.temperature, how.top_p, how.max_completion_length) == (1.2, 0.9, 48)
 
         def reply(i: int, k: int) -> Rollout:
             said = [{"role": "assistant", "content": f"reply {len(calls)}.{i}.{k}"}]
-            return Rollout(prompt=prompts[i], completion=said, logprobs={"sum": -1.0, "count": 1})
+            return Rollout(prompt=asks[i].prompt, completion=said, logprobs={"sum": -1.0, "count": 1})
 
-        return [[reply(i, k) for k in range(n)] for i in range(len(prompts))]
+        return [[reply(i, k) for k in range(ask.n)] for i, ask in enumerate(asks)]
 
-    engine.sample = sample
+    engine.draw = draw
     return engine, calls
 
 
@@ -58,14 +59,14 @@ def test_the_system_message_of_the_task_is_for_the_path_alone(
 ) -> None:
     engine, calls = echo
     seen: list[list[str]] = []
-    plain = engine.sample
+    plain = engine.draw
 
-    def sample(checkpoint: Any, prompts: Sequence[Prompt], *rest: Any) -> Any:
-        seen.append([message["role"] for message in prompts[0].prompt])
-        assert {prompt.answer for prompt in prompts} == {None}
-        return plain(checkpoint, prompts, *rest)
+    def draw(asks: Sequence[Ask], log: Any) -> Any:
+        seen.append([message["role"] for message in asks[0].prompt.prompt])
+        assert {ask.prompt.answer for ask in asks} == {None}
+        return plain(asks, log)
 
-    engine.sample = sample
+    engine.draw = draw
     talk = [{"role": "system", "content": "Box it."}, {"role": "user", "content": "3+5+8?"}]
     method = StructuredPaths(single=2, picked=0, max_completion_length=48)
     method.acquire([make_prompt("3+5+8", prompt=talk)], make_context(engine))

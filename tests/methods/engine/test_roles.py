@@ -22,14 +22,14 @@ def test_the_judge_is_asked_there_and_the_solver_here(
     asked: dict[str, list[str]] = {"student": [], "fake": []}
 
     def note(name: str, engine: Any) -> None:
-        plain = type(engine).sample
+        plain = type(engine).draw
 
-        def sample(self: Any, checkpoint: Any, prompts: Any, *rest: Any) -> Any:
+        def draw(self: Any, asks: Any, log: Any) -> Any:
             if self is engine:
-                asked[name] += [prompt.prompt[-1]["content"] for prompt in prompts]
-            return plain(self, checkpoint, prompts, *rest)
+                asked[name] += [ask.prompt.prompt[-1]["content"] for ask in asks]
+            return plain(self, asks, log)
 
-        monkeypatch.setattr(type(engine), "sample", sample)
+        monkeypatch.setattr(type(engine), "draw", draw)
 
     folder, log = make_run(*JUDGED, "engine=[student,fake]", "engine.fake.roles=[judge]", 'engine.fake.default="#y"')
     run = loop.Runner(folder, log)

@@ -16,6 +16,7 @@ import tomllib
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -58,6 +59,8 @@ class StandIn:
     digits = 9
     """Of its log-probabilities behind the point: few are the noise of 16 bits."""
     fails = ""
+    deaf = False
+    """Whether it overhears stop strings, as with another tokenizer than the checkpoint's."""
     dies = ""
     """The call in which the process is killed: its client goes on waiting."""
 
@@ -130,21 +133,36 @@ class StandIn:
         )
         outputs = []
         for line, one in zip(ids, asked, strict=True):
-            sampling = Sampling(temperature=one.temperature, max_completion_length=one.max_tokens)
-            [draws] = decode(model, tokenizer, [tuple(line)], one.n, sampling, 512, one.seed)
-            outputs.append(
-                SimpleNamespace(
-                    outputs=[
-                        SimpleNamespace(
-                            token_ids=draw.tokens + ([] if draw.end is None else [draw.end]),
-                            cumulative_logprob=draw.logprob,
-                        )
-                        for draw in draws
-                    ]
-                )
+            assert one.detokenize <= (not self.options["skip_tokenizer_init"]), "vLLM has no text without a tokenizer"
+            stop = () if self.deaf else tuple(vars(one).get("stop", ()))
+            sampling = Sampling(
+                temperature=one.temperature,
+                max_completion_length=one.max_tokens,
+                stop=stop,
+                note=("logprob",),
+                tops=one.logprobs,
             )
+            # vLLM's sample k has the seed + k; the decoder's own random numbers stand for those of that seed.
+            draws = [
+                decode(model, tokenizer, [tuple(line)], 1, sampling, 512, one.seed + k)[0][0] for k in range(one.n)
+            ]
+            outputs.append(SimpleNamespace(outputs=[self.output(draw) for draw in draws]))
             bar and bar.update(one.n)
         return outputs
+
+    def output(self, draw: Any) -> SimpleNamespace:
+        """The sampled token first and then the likeliest ones, at each place."""
+        tokens = draw.tokens + ([] if draw.end is None else [draw.end])
+        numbers = [
+            {token: x, **dict(draw.tops[i] if draw.tops else ())}
+            for i, (token, x) in enumerate(zip(tokens, draw.noted["logprob"], strict=True))
+        ]
+        return SimpleNamespace(
+            token_ids=tokens,
+            cumulative_logprob=draw.logprob,
+            stop_reason=draw.stop or None,
+            logprobs=[{token: SimpleNamespace(logprob=x) for token, x in place.items()} for place in numbers],
+        )
 
 
 @pytest.fixture
@@ -287,10 +305,8 @@ def test_every_statistic_is_there_and_one_that_is_not_is_named(vllm, tiny, ask):
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({"stop": ("#",)}, "stop strings"),
-        ({"note": ("entropy",)}, "notes on tokens"),
-        ({"tops": 2}, "notes on tokens"),
-        ({"shape": Own()}, "shapes"),
+        ({"shape": Own()}, "engine.vllm has no shapes: use engine=transformers"),
+        ({"tops": 21}, "engine.vllm notes the 20 likeliest tokens at most: use engine=transformers"),
     ],
     ids=str,
 )
@@ -303,9 +319,76 @@ def test_what_it_does_not_have_is_one_line_by_either_verb_before_anything_starts
         lambda: engine.sample(tiny, [ask("3")], 1, sampling, 0, quiet_log),
         lambda: engine.draw([plain, odd], quiet_log),
     ):
-        with pytest.raises(RecipeError, match=f"^engine.vllm has no {said}: use engine=transformers$"):
+        with pytest.raises(RecipeError, match=f"^{said}$"):
             call()
     assert vllm.started == []
+
+
+def ask_for(checkpoint: Checkpoint, prompt: Any, **changes: Any) -> Ask:
+    return Ask(checkpoint=checkpoint, prompt=prompt, **changes)
+
+
+def test_one_call_takes_asks_of_all_kinds_and_draws_each_thing_once(vllm, tiny, ask, quiet_log):
+    cold, warm = Sampling(temperature=0.5, max_completion_length=3), Sampling(max_completion_length=2)
+    asks = [
+        ask_for(tiny, ask("3"), n=2, sampling=warm, seed=1),
+        ask_for(tiny, ask("3"), n=2, first=2, sampling=warm, seed=1),
+        ask_for(tiny, ask("3"), n=2, first=9, sampling=warm, seed=1),
+        ask_for(tiny, ask("3"), sampling=cold, seed=1),
+        ask_for(tiny, ask("a"), n=3, sampling=replace(GREEDY, max_completion_length=4)),
+        ask_for(tiny, ask("3"), n=2, sampling=warm, seed=1),
+    ]
+    engine = Vllm()
+    groups = engine.draw(asks, quiet_log)
+    [llm] = vllm.started
+    ids, asked, _ = llm.asked[-1]
+    base = {tuple(line): one.seed for line, one in zip(ids, asked, strict=True) if one.max_tokens == 2 and one.n == 4}
+    [first] = base.values()
+    assert sorted((one.n, one.temperature, one.max_tokens) for one in asked) == [
+        *((1, 0.0, 4), (1, 0.5, 3), (2, 1.0, 2), (4, 1.0, 2)),
+    ]
+    assert {one.seed - first for one in asked if one.temperature == 1.0} == {0, 9}
+    alone = [engine.draw([one], quiet_log)[0] for one in asks]
+    assert texts(groups) == texts(alone) and texts([groups[0]]) == texts([groups[5]])
+    [four] = engine.draw([ask_for(tiny, ask("3"), n=4, sampling=warm, seed=1)], quiet_log)
+    assert texts([four]) == texts([[*groups[0], *groups[1]]])
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_stop_string_ends_a_draw_with_its_last_token_whoever_notices(vllm, tiny, ask, quiet_log, deaf):
+    how = Sampling(stop=tuple("0123456789aeiou"), note=("logprob", "entropy"), tops=3, max_completion_length=40)
+    asks = [ask_for(tiny, ask("S:3+5="), n=6, sampling=one, seed=2) for one in (replace(how, stop=()), how)]
+    engine, vllm.deaf = Vllm(), deaf
+    (plain, stopped), found = engine.draw(asks, quiet_log), 0
+    assert [llm.options["skip_tokenizer_init"] for llm in vllm.started] == [False]
+    for whole, cut in zip(plain, stopped, strict=True):
+        places = [whole.text.index(one) for one in how.stop if one in whole.text]
+        found += bool(places)
+        if not places:
+            assert (cut.text, cut.info, cut.logprobs) == (whole.text, whole.info, whole.logprobs)
+            continue
+        assert cut.text == whole.text[: min(places) + 1]
+        assert cut.info == {"finish_reason": "stop", "stop_string": cut.text[-1]} and not cut.ended
+        assert list(cut.ids) == list(whole.ids)[: len(cut.text)] and set(cut.noted) == {"logprob"}
+        assert cut.logprobs["count"] == len(cut.tops) == len(cut.noted["logprob"]) == len(cut.text)
+        assert cut.logprobs["sum"] == pytest.approx(sum(cut.noted["logprob"]), abs=1e-3)
+        assert all(len(top) <= 3 and list(top.values()) == sorted(top.values())[::-1] for top in cut.tops)
+    assert found >= 3, "most of them have one of 15 characters"
+    engine.draw([ask_for(tiny, ask("3"))], quiet_log)
+    assert len(vllm.started) == 1, "what reads text goes on"
+
+
+def test_stop_strings_take_a_process_that_reads_text(vllm, tiny, ask, quiet_log):
+    engine = Vllm(max_completion_length=4)
+    engine.draw([ask_for(tiny, ask("3"))], quiet_log)
+    engine.draw([ask_for(tiny, ask("3"), sampling=Sampling(stop=("#",)))], quiet_log)
+    assert vllm.events == ["start", "end", "start"]
+    assert [llm.options["skip_tokenizer_init"] for llm in vllm.started] == [True, False]
+
+
+def test_embeddings_are_those_of_transformers(vllm, tiny):
+    words = ["3+5", "abc"]
+    assert Vllm().embed(tiny, words).tolist() == Transformers().embed(tiny, words).tolist() and vllm.started == []
 
 
 # ---- weights -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import GREEDY, Engine, Log, Sampling
+from selfimprove.interfaces import GREEDY, Ask, Engine, Log, Sampling
 from selfimprove.measures.statistics import mean
 from selfimprove.methods.evaluation.win_rate import WinRate
 from selfimprove.records import Checkpoint, Metric, Prompt, Rollout, measured
@@ -28,23 +28,18 @@ class Stage(Engine):
     rule: Any = None
     calls: list[tuple[str, str, Sampling]] = field(default_factory=list)
 
-    def sample(
-        self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
-    ) -> list[list[Rollout]]:
-        texts = []
-        for prompt in prompts:
-            asked = prompt.prompt[-1]["content"]
-            if "<reply_1>" in asked:
-                self.calls.append(("judge", checkpoint.path, sampling))
-                first, second = (asked.split(f"<reply_{i}>\n")[1].split(f"\n</reply_{i}>")[0] for i in (1, 2))
-                texts.append(f"I compared them.\n{self.rule(first, second)}")
-            else:
-                self.calls.append(("solve", checkpoint.path, sampling))
-                texts.append(self.says[asked] if checkpoint == NEW else "old")
-        return [
-            [Rollout(prompt=p, completion=[{"role": "assistant", "content": t}])]
-            for p, t in zip(prompts, texts, strict=True)
-        ]
+    def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
+        said = [[{"role": "assistant", "content": self._said(ask)}] for ask in asks]
+        return [[Rollout(prompt=ask.prompt, completion=one)] for ask, one in zip(asks, said, strict=True)]
+
+    def _said(self, ask: Ask) -> str:
+        asked = ask.prompt.prompt[-1]["content"]
+        if "<reply_1>" in asked:
+            self.calls.append(("judge", ask.checkpoint.path, ask.sampling))
+            first, second = (asked.split(f"<reply_{i}>\n")[1].split(f"\n</reply_{i}>")[0] for i in (1, 2))
+            return f"I compared them.\n{self.rule(first, second)}"
+        self.calls.append(("solve", ask.checkpoint.path, ask.sampling))
+        return self.says[asked] if ask.checkpoint == NEW else "old"
 
     def logprobs_of(
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"

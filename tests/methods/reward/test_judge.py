@@ -61,8 +61,8 @@ def test_who_judges(
     path: str,
 ) -> None:
     engine, used = make_engine({}, "#y"), []
-    plain = engine.sample
-    engine.sample = lambda checkpoint, *rest: used.append(checkpoint.path) or plain(checkpoint, *rest)
+    plain = engine.draw
+    engine.draw = lambda asks, log: used.extend(ask.checkpoint.path for ask in asks) or plain(asks, log)
     context = make_context(
         policy=make_policy(engine, checkpoint=Checkpoint(path="now")), start=Checkpoint(path="start")
     )
