@@ -79,7 +79,7 @@ class Sessions:
         turns: int = 16,
         sampling: Sampling = Sampling(),
         opponents: Mapping[str, Policy] | None = None,
-        keep: bool = False,
+        training: bool = False,
     ) -> list[Played]:
         """n episodes with each problem, those of a problem side by side; see `Policy.play`.
 
@@ -88,7 +88,7 @@ class Sessions:
             turns: times that players may speak, all together.
             sampling: how plain samples are drawn, where no refinement says it.
             opponents: other policies that speak for some players, outside of the budget.
-            keep: whether `Played.drawn` is wanted.
+            training: whether a data stage plays: without the budget of an answer, and `Played.drawn` is wanted.
         """
         waves = Waves(policy, next(policy.calls), self.rewards)
         drive, strands = Drive(waves.serve), list[Strand]()
@@ -97,7 +97,7 @@ class Sessions:
             splits.check_problem(problem.key)
             blind = problem.blind()
             for episode in range(n):
-                account = Account(self.budget)
+                account = Account(Budget() if training else self.budget)
                 seat = Seat(
                     policy=policy,
                     roles=roles,
@@ -114,7 +114,7 @@ class Sessions:
                 strands.append(Strand(work, account, len(strands), (blind.id, episode)))
                 accounts.append(account)
         made = drive.run(strands)
-        return [_settled(one, problems[i // n], accounts[i], keep) for i, one in enumerate(made)]
+        return [_settled(one, problems[i // n], accounts[i], training) for i, one in enumerate(made)]
 
 
 def _declared(policy: Policy) -> list[Cost]:
@@ -148,8 +148,8 @@ def _settled(played: Played, problem: Prompt, account: Account, keep: bool) -> P
     """An episode with what it took, its first transcript as an answer to the problem."""
     spent = {name: value for name, value in asdict(account.spent).items() if value}
     note: dict[str, Any] = {}
-    if account.spent.completions != 1 or account.cut or account.budget != Budget():
-        note = {"spent": {**spent, **({"cut": account.cut} if account.cut else {})}}
+    if account.spent.completions != 1 or not account.budget.unlimited:
+        note = {"spent": spent if account.budget.unlimited else {**spent, "cut": account.cut}}
     said = dict[str, Rollout]()
     for number, (who, rollout) in enumerate(played.said.items()):
         own = (

@@ -25,15 +25,18 @@ class Account:
     budget: Budget = Budget()
     spent: Cost = NOTHING
     cut: int = 0
-    """Completions that were cut short because the budget ended."""
+    """How often the budget ended something: completions cut short, requests that were not answered in full."""
     drawn: list[tuple[tuple[Any, ...], Rollout]] = field(default_factory=list)
     """Every completion drawn for it, with the place where it was asked for."""
 
     @property
     def left(self) -> Budget:
         """What is left of the budget."""
-        tokens, completions = self.spent.tokens, self.spent.completions
-        return Budget(tokens=self.budget.tokens - tokens, completions=self.budget.completions - completions)
+        return Budget(
+            tokens=self.budget.tokens - self.spent.tokens,
+            completions=self.budget.completions - self.spent.completions,
+            calls=self.budget.calls - self.spent.calls,
+        )
 
 
 # ---- requests: all that may be awaited ----------------------------------------------------------------------------

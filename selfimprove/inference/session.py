@@ -98,6 +98,10 @@ class Seat:
         if tool not in self.tools:
             raise Refused(f"the task has no tool {tool!r} for this problem; it has {', '.join(self.tools) or 'none'}")
         self._use(Needs(tools=(tool,)))
+        if self.left.calls < 1:
+            self.account.cut += 1
+            raise Spent
+        self.account.spent += Cost(calls=1)
         self._pay(Cost(calls=1))
         return await Call(lambda: self.tools[tool].call(text))
 

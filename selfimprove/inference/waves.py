@@ -66,10 +66,14 @@ class Waves:
         if self.alike and number is None:
             number = next(self.policy.calls)
         asks, done, held = list[tuple[Strand, Engine, Ask]](), list[Strand](), dict[int, Cost]()
+        shortened = set[int]()
         for strand in strands:
             want: Draw = strand.waits
             engine = want.policy.helpers.get(want.role, want.policy.engine)
             n, sampling = self._affordable(want, engine, held)
+            usual = want.sampling.max_completion_length or engine.longest()
+            if (sampling.max_completion_length or usual) < usual:
+                shortened.add(id(strand))
             if n:
                 seed, first = self._place(strand, want, n, number)
                 prompt = want.prompt.blind()
@@ -78,11 +82,14 @@ class Waves:
                 asks.append((strand, engine, ask))
             elif id(want.account) not in held:  # else what its siblings hold may come back
                 strand.value, strand.error = (want.got, None) if want.got else (None, Spent())
+                want.account.cut += 1
                 done.append(strand)
         for engine in {id(engine): engine for _, engine, _ in asks}.values():
             mine = [(strand, ask) for strand, own, ask in asks if own is engine]
             groups = drawn(engine, [ask for _, ask in mine], self.policy.log)
-            done += [s for (s, ask), group in zip(mine, groups, strict=True) if self._received(s, ask, group)]
+            for (strand, ask), group in zip(mine, groups, strict=True):
+                strand.waits.account.cut += id(strand) in shortened and group[-1].truncated
+                done += [strand] if self._received(strand, ask, group) else []
         return done
 
     def _affordable(self, want: Draw, engine: Engine, held: dict[int, Cost]) -> tuple[int, Sampling]:
@@ -96,7 +103,7 @@ class Waves:
         few = account.left.completions - taken.completions
         n = int(min(n, few, tokens // limit))
         if n < 1 and not taken.tokens and few >= 1 and tokens >= 1:
-            n, limit, account.cut = 1, int(tokens), account.cut + 1
+            n, limit = 1, int(tokens)
         if n < 1:
             return 0, want.sampling
         held[id(account)] = taken + Cost(completions=n, tokens=n * limit)
@@ -181,7 +188,6 @@ class Waves:
         with ThreadPoolExecutor(min(len(strands), os.cpu_count() or 1)) as threads:
             for strand, said in zip(strands, threads.map(lambda strand: _said(strand.waits), strands), strict=True):
                 strand.value = said
-                strand.account.spent += Cost(calls=1)
         return strands
 
 

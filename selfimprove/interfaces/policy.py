@@ -216,7 +216,7 @@ class Context:
             RecipeError: a problem is held out, and a data stage runs.
         """
         policy = self.policy.plain()
-        return self.policy.desk.play(policy, problems, n, world=world, turns=turns, sampling=sampling, keep=True)
+        return self.policy.desk.play(policy, problems, n, world=world, turns=turns, sampling=sampling, training=True)
 
 
 class Session(Protocol):
@@ -282,7 +282,11 @@ class Session(Protocol):
         ...
 
     async def call(self, tool: str, text: str) -> str:
-        """What a tool says; a tool that breaks says `error: ...`."""
+        """What a tool says; a tool that breaks says `error: ...`.
+
+        Raises:
+            Spent: the budget pays for no call.
+        """
         ...
 
     async def play(self, world: Episode, turns: int = 16, sampling: Sampling = Sampling()) -> Played:
@@ -335,11 +339,13 @@ class Budget:
     tokens: float = math.inf
     """Tokens of all completions drawn for it."""
     completions: float = math.inf
+    calls: float = math.inf
+    """Calls of tools."""
 
     @property
     def unlimited(self) -> bool:
         """Whether it bounds nothing."""
-        return self.tokens == self.completions == math.inf
+        return self.tokens == self.completions == self.calls == math.inf
 
 
 class Spent(Exception):
@@ -370,13 +376,13 @@ class Desk(Protocol):
         turns: int = 16,
         sampling: Sampling = Sampling(),
         opponents: Mapping[str, Policy] | None = None,
-        keep: bool = False,
+        training: bool = False,
     ) -> list[Played]:
         """See `Policy.play` and `Context.play`.
 
         Args:
             opponents: other policies, by the player for which they speak; what they draw counts for no budget.
-            keep: whether `Played.drawn` is wanted.
+            training: whether a data stage plays: without the budget of an answer, and `Played.drawn` is wanted.
         """
         ...
 

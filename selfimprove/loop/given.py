@@ -33,7 +33,7 @@ def policy_of(
         others: fields of the policy that are not the recipe's own engine and desk.
     """
     task = recipe.the("task")
-    fields = {"engine": recipe.the("engine"), "desk": Sessions(task), **others}
+    fields = {"engine": recipe.the("engine"), "desk": Sessions(task, budget=recipe.budget), **others}
     return Policy(
         checkpoint=checkpoint,
         chain=tuple(recipe.refinement.values()),

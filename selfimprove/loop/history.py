@@ -215,7 +215,7 @@ class Stored:
             engine=self._kept("engine", self.recipe.the("engine")),
             copies=None if isinstance(self.recipe.the("engine"), Remote) else self.copies,
             helpers={role: self._kept(role, engine) for role, engine in self.recipe.helpers.items()},
-            desk=Sessions(current.the("task"), partial(self._rated, current)),
+            desk=Sessions(current.the("task"), partial(self._rated, current), self.recipe.budget),
         )
 
     def learned(self, maker: int) -> dict[str, dict[str, Any]]:
@@ -290,8 +290,8 @@ class Stored:
         if place not in self._depends:
             now = self.at(of)[1] if overrides else self.settings
             settings = as_begun(now, self._then, self._told, nested(overrides))
-            chosen = {name: settings[name] for name in facts.depends} if facts.depends else settings[stage]
-            self._depends[place] = chosen
+            chosen = {name: settings[name] for name in facts.depends if settings.get(name) is not None}
+            self._depends[place] = chosen if facts.depends else settings[stage]
         return self._depends[place]
 
     def inputs(self, number: int, stage: str) -> str:

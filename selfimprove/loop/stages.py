@@ -31,7 +31,7 @@ class Stage:
     """Where the recipe has parts of the weights, it works on one after the other, and its fingerprint names them."""
 
 
-_EXAM = ("gate_problems", "probe_problems", "sealed_problems", "evaluation")
+_EXAM = ("gate_problems", "probe_problems", "sealed_problems", "evaluation", "answer_tokens", "answer_calls")
 
 TABLE = (
     Stage(name="model", when="start"),

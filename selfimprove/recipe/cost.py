@@ -69,7 +69,7 @@ def estimate(recipe: Recipe) -> Estimate:
     exam += given.draw(marked * min(recipe.control_samples, drawn))
     if recipe.null_round and rounds:
         exam += _selection(recipe, replace(given, flow=first[0]))[1]
-        exam += _training(recipe, replace(given, flow=first[1])) + marked * given.attempt
+        exam += _training(recipe, replace(given, flow=first[1])) + marked * _answer(recipe, given).attempt
     made.parts["exam"] = exam
     _remarks(recipe, made)
     weights = recipe.the("model").weights()
@@ -105,6 +105,14 @@ def _given(recipe: Recipe) -> Given:
     for method in recipe.refinement.values():  # the attempts of each are made by those before it
         attempt = method.cost(replace(bare, attempt=attempt))
     return replace(bare, attempt=attempt)
+
+
+def _answer(recipe: Recipe, given: Given) -> Given:
+    """The same where answers are given: the budget bounds one; a completion takes a token at least."""
+    most, attempt = recipe.budget, given.attempt
+    tokens = int(min(attempt.tokens, most.tokens))
+    completions, calls = int(min(attempt.completions, most.tokens)), int(min(attempt.calls, most.calls))
+    return replace(given, attempt=replace(attempt, tokens=tokens, completions=completions, calls=calls))
 
 
 def _rate(recipe: Recipe, given: Given, flow: Flow) -> Cost:
@@ -155,7 +163,7 @@ def _probes(recipe: Recipe, split: str) -> int:
 def _exam(recipe: Recipe, given: Given, split: str, wanted: int, places: int) -> Cost:
     """What it takes to examine one policy."""
     n = _part(recipe, split, wanted, places)
-    now = replace(given, flow=Flow(n, n), probes=_probes(recipe, split))
+    now = replace(_answer(recipe, given), flow=Flow(n, n), probes=_probes(recipe, split))
     return sum((method.cost(now) for method in recipe.evaluation.values()), NOTHING)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from selfimprove.bounds import bounded
 from selfimprove.interfaces import (
     Acquisition,
     Alarm,
+    Budget,
     Controller,
     Engine,
     Evaluation,
@@ -70,6 +72,10 @@ class Recipe:
     """Of these, the first so many are also answered by the start with self-consistency; 0 leaves that out."""
     control_samples: int = bounded(16, 1)
     """Completions for each of them: as many as the loop drew per sealed problem, and no more than this."""
+    answer_tokens: int | None = bounded(None, 1)
+    """Tokens that the refinements may draw for one answer, of an exam or a probe; null: as many as they ask for."""
+    answer_calls: int | None = bounded(None, 0)
+    """Calls of tools that they may make for one answer; null: as many as they ask for."""
     null_round: bool = False
     """Whether the first round is trained once more on shuffled rewards, to show how far chance alone moves accuracy."""
     parts: list[str] | None = None
@@ -93,6 +99,12 @@ class Recipe:
         """The one method of a slot that takes one; the engine that runs the weights."""
         [method] = (method for method in getattr(self, slot).values() if slot != "engine" or not method.roles)
         return method
+
+    @property
+    def budget(self) -> Budget:
+        """What one answer may take."""
+        tokens, calls = (math.inf if most is None else most for most in (self.answer_tokens, self.answer_calls))
+        return Budget(tokens=tokens, calls=calls)
 
     @property
     def helpers(self) -> dict[str, Engine]:

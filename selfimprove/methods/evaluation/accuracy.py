@@ -6,7 +6,8 @@ Paper: arXiv:2411.00640 (Adding Error Bars to Evals), Miller, 2024.
 Algorithm:
   1. Answer each problem once with the recipe's refinement.
   2. Mark it; problems whose reference cannot be read are left out.
-  3. Mean with its 95 % Wilson interval; the share of truncated completions beside it.
+  3. Mean with its 95 % Wilson interval; the share of truncated completions beside it, and of answers that the
+     budget of an answer ended, where the recipe has one.
   4. Where problems have levels, the gate guards each level as a part of its own.
 Differs: the paper's interval is by the central limit theorem; Wilson's holds near 0 and 1 as well.
 """
@@ -36,6 +37,9 @@ class Accuracy(Evaluation):
             "accuracy": proportion(sum(scores.values()), len(scores)),
             "truncated": proportion(sum(rollout.truncated for rollout in marked), len(marked)),
         }
+        ended = [rollout.info["spent"]["cut"] > 0 for rollout in marked if "cut" in rollout.info.get("spent", {})]
+        if ended:  # the recipe has a budget for an answer
+            metrics["over_budget"] = proportion(sum(ended), len(ended))
         levels: dict[str, dict[str, float]] = {}
         for rollout in marked:
             if rollout.reward is not None and "level" in rollout.prompt.info:
