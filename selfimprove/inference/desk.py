@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, TypeVar
 
-from selfimprove.costs import Cost, Given
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.episodes import Episode, Played
-from selfimprove.errors import RecipeError
+from selfimprove.errors import RecipeError, Refused
 from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, Drive, Strand
 from selfimprove.inference.session import Seat
 from selfimprove.inference.waves import Waves
-from selfimprove.interfaces import Budget, Context, Policy, Sampling, Session, Task
+from selfimprove.interfaces import Budget, Context, Playing, Policy, Session, Task
+from selfimprove.needs import Tab, called
 from selfimprove.problems import splits
 from selfimprove.records import Prompt, Rollout, digest
 
@@ -69,35 +71,23 @@ class Sessions:
             seen[name] = seen.get(name, 0) + 1
         return drive.run(strands)
 
-    def play(
-        self,
-        policy: Policy,
-        problems: Sequence[Prompt],
-        n: int = 1,
-        *,
-        world: Callable[[Prompt], Episode] | None = None,
-        turns: int = 16,
-        sampling: Sampling = Sampling(),
-        opponents: Mapping[str, Policy] | None = None,
-        training: bool = False,
-    ) -> list[Played]:
-        """n episodes with each problem, those of a problem side by side; see `Policy.play`.
+    def play(self, policy: Policy, problems: Sequence[Prompt], how: Playing) -> list[Played]:
+        """See `Policy.play`."""
+        for problem in problems:
+            splits.check_problem(problem.key)
+        if problems and any(method.joint for method in policy.chain):
+            with self._together(policy, problems) as adapted:
+                return self._play(adapted, problems, how)
+        return self._play(policy, problems, how)
 
-        Args:
-            world: what opens a problem; None: the task.
-            turns: times that players may speak, all together.
-            sampling: how plain samples are drawn, where no refinement says it.
-            opponents: other policies that speak for some players, outside of the budget.
-            training: whether a data stage plays: without the budget of an answer, and `Played.drawn` is wanted.
-        """
+    def _play(self, policy: Policy, problems: Sequence[Prompt], how: Playing) -> list[Played]:
         waves = Waves(policy, next(policy.calls), self.rewards)
         drive, strands = Drive(waves.serve), list[Strand]()
         roles, accounts, declared = self.task.roles(), list[Account](), _declared(policy)
         for problem in problems:
-            splits.check_problem(problem.key)
             blind = problem.blind()
-            for episode in range(n):
-                account = Account(Budget() if training else self.budget)
+            for episode in range(how.n):
+                account = Account(Budget() if how.training else self.budget)
                 seat = Seat(
                     policy=policy,
                     roles=roles,
@@ -106,15 +96,66 @@ class Sessions:
                     before=len(policy.chain),
                     tools=self.task.tools(blind),
                     others=self.others,
-                    sampling=sampling,
+                    sampling=how.sampling,
                     declared=declared,
                 )
-                opened = (world or self.task.open)(problem)
-                work = _episode(opened, blind, seat, turns, opponents or {})
+                opened = (how.world or self.task.open)(problem)
+                work = _episode(opened, blind, seat, how)
                 strands.append(Strand(work, account, len(strands), (blind.id, episode)))
                 accounts.append(account)
         made = drive.run(strands)
-        return [_settled(one, problems[i // n], accounts[i], training) for i, one in enumerate(made)]
+        return [_settled(one, problems[i // how.n], accounts[i], how.training) for i, one in enumerate(made)]
+
+    @contextmanager
+    def _together(self, policy: Policy, problems: Sequence[Prompt]) -> Iterator[Policy]:
+        """The policy with the weights that the joint methods of its chain have for this set of problems."""
+        known = {blind.id: blind for blind in (problem.blind() for problem in problems)}
+        asked = [known[name] for name in sorted(known)]
+        drive = Drive(Waves(policy, next(policy.calls), self.rewards).serve)
+        account, held, declared = Account(), AsyncExitStack(), _declared(policy)
+        given = Given(length=policy.engine.longest(), flow=Flow(len(asked), len(asked)))
+
+        async def around() -> Policy:
+            now = policy
+            async with AsyncExitStack() as stack:
+                for place, method in enumerate(policy.chain):
+                    if method.joint:
+                        before = declared[place - 1] if place else given.draw()
+                        seat = Seat(
+                            policy=now.held(method),
+                            roles=self.task.roles(),
+                            drive=drive,
+                            account=account,
+                            before=place,
+                            state=policy.states[place],
+                            others=self.others,
+                            declared=declared,
+                            tab=Tab(called(method), method.together_cost(replace(given, attempt=before))),
+                        )
+                        made = await stack.enter_async_context(method.together(asked, seat))
+                        now = replace(policy, checkpoint=made.checkpoint)
+                held.push_async_exit(stack.pop_all())
+            return now
+
+        [adapted] = drive.run([Strand(around(), account, 0, (digest([*sorted(known)]), 0))])
+        try:
+            yield adapted
+        finally:
+            _finish(held.aclose())
+
+
+def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Run what has nothing to wait for.
+
+    Raises:
+        Refused: it waits.
+    """
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    work.close()
+    raise Refused("a joint method cannot await its session once its problems are answered")
 
 
 def _declared(policy: Policy) -> list[Cost]:
@@ -127,13 +168,13 @@ def _declared(policy: Policy) -> list[Cost]:
     return made
 
 
-async def _episode(world: Episode, problem: Prompt, seat: Seat, turns: int, opponents: Mapping[str, Policy]) -> Played:
+async def _episode(world: Episode, problem: Prompt, seat: Seat, how: Playing) -> Played:
     # What an opponent draws is not the policy's to pay, and it plays in whatever role the world gives it.
     beside = replace(seat, account=Account(), policy=replace(seat.policy, hold=None))
 
     async def speak(talk: Prompt, player: str) -> Rollout:
-        if player in opponents:
-            [reply] = await beside.draw(talk, 1, role=player, of=opponents[player])
+        if player in how.opponents:
+            [reply] = await beside.draw(talk, 1, role=player, of=how.opponents[player])
             return reply
         asked = problem if talk.prompt == problem.prompt else replace(problem, prompt=talk.prompt)
         reply = await seat.answered(asked)
@@ -141,7 +182,7 @@ async def _episode(world: Episode, problem: Prompt, seat: Seat, turns: int, oppo
             prompt=asked, completion=[{"role": "assistant", "content": ""}], info={"finish_reason": "length"}
         )
 
-    return await play(world, turns, speak)
+    return await play(world, how.turns, speak)
 
 
 def _settled(played: Played, problem: Prompt, account: Account, keep: bool) -> Played:

@@ -7,7 +7,7 @@ served together, a wave; then all go on. There is no asyncio: `await` only says 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from selfimprove.costs import NOTHING, Cost
 from selfimprove.episodes import Episode
 from selfimprove.errors import Refused, UserError
 from selfimprove.interfaces import Budget, Policy, Sampling, Spent
-from selfimprove.records import Message, Prompt, Rollout
+from selfimprove.records import Checkpoint, Message, Prompt, Rollout
 
 
 @dataclass
@@ -57,6 +57,8 @@ class Draw(Request):
     role: str
     policy: Policy
     account: Account
+    beside: Mapping[str, Checkpoint] = field(default_factory=dict)
+    """Weights that run in step, by their names in the sampling's shape."""
     stream: bool = False
     """Whether they are the next ones of the prompt's stream; else they are drawn for this place only."""
     got: list[Rollout] = field(default_factory=list)
@@ -93,6 +95,15 @@ class Call(Request):
     """What a tool says."""
 
     work: Callable[[], str]
+
+
+@dataclass(eq=False)
+class Adapt(Request):
+    """A copy of a policy, trained on rows; it comes with the function that lets it go."""
+
+    rows: Sequence[Rollout]
+    schedule: Any
+    policy: Policy
 
 
 @dataclass(eq=False)
@@ -178,6 +189,11 @@ class Drive:
                 if waiting:
                     self.waves += 1
                     ready, waiting = self.serve(sorted(waiting, key=lambda strand: strand.order))
+                    if not ready and all(isinstance(strand.waits, Adapt) for strand in waiting):
+                        raise Refused(
+                            "a routine that holds an adapted copy of the weights asks for another one, and no more may "
+                            "exist: leave one before the next is made"
+                        )
                     for strand in ready:
                         strand.waits = None
             return [strand.value for strand in strands]

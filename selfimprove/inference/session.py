@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from selfimprove.costs import Cost
 from selfimprove.episodes import Episode, Played, Tool
 from selfimprove.errors import RecipeError, Refused
 from selfimprove.inference.play import play
-from selfimprove.inference.routines import Account, All, Call, Draw, Drive, Logprobs, Rate
+from selfimprove.inference.routines import Account, Adapt, All, Call, Draw, Drive, Logprobs, Rate
 from selfimprove.interfaces import Budget, Context, Policy, Roles, Sampling, Spent
 from selfimprove.needs import Needs, Tab, called
 from selfimprove.records import Prompt, Rollout
@@ -114,6 +115,20 @@ class Seat:
 
         return await play(world, turns, speak)
 
+    @asynccontextmanager
+    async def adapted(
+        self, rows: Sequence[Rollout], schedule: Any, *, of: Policy | None = None
+    ) -> AsyncIterator[Policy]:
+        """See `Session.adapted`."""
+        self._use(Needs(engine=("copies",)))
+        self._pay(Cost(copies=1))
+        self.account.spent += Cost(copies=1)
+        copy, let_go = await Adapt(rows, schedule, of or self.policy)
+        try:
+            yield copy
+        finally:
+            let_go()
+
     async def all(self, routines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         """See `Session.all`."""
         return await All(routines)
@@ -196,7 +211,9 @@ class Seat:
         ahead = self.account.budget.unlimited  # else some of them may not come
         self._pay(Cost(completions=n if ahead else 0))
         policy = of or self.policy
-        got = await Draw(prompt, n, sampling, role, policy, self.account, stream)
+        shape = sampling.shape
+        beside = {name: self.other(name).checkpoint.of(role) for name in shape.beside} if shape else {}
+        got = await Draw(prompt, n, sampling, role, policy, self.account, beside, stream)
         most = sampling.max_completion_length or policy.helpers.get(role, policy.engine).longest()
         tokens = sum(min(most, int((one.logprobs or {}).get("count", 0))) for one in got)
         self._pay(Cost(completions=0 if ahead else len(got), tokens=tokens))

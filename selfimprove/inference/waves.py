@@ -10,12 +10,13 @@ import itertools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from selfimprove.costs import Cost
 from selfimprove.errors import Refused, UserError
-from selfimprove.inference.routines import Call, Draw, Logprobs, Rate, Request, Step, Strand
+from selfimprove.inference.routines import Adapt, Call, Draw, Logprobs, Rate, Request, Step, Strand
 from selfimprove.interfaces import Ask, Context, Engine, Policy, Sampling, Spent
 from selfimprove.records import Rollout
 
@@ -36,6 +37,7 @@ class Waves:
 
     def __post_init__(self) -> None:
         self._number: int | None = self.call
+        self._alive = 0
 
     def serve(self, waiting: list[Strand]) -> tuple[list[Strand], list[Strand]]:
         """Answer what strands wait for: (those that were answered, those that have to wait on).
@@ -49,6 +51,7 @@ class Waves:
             Rate: self._rates,
             Step: self._steps,
             Call: self._calls,
+            Adapt: self._adapts,
         }
         for kind, work in kinds.items():
             mine = [strand for strand in waiting if isinstance(strand.waits, kind)]
@@ -79,7 +82,7 @@ class Waves:
                 prompt = want.prompt.blind()
                 weights = want.policy.checkpoint.of(want.role)
                 ask = Ask(checkpoint=weights, prompt=prompt, n=n, first=first, sampling=sampling, seed=seed)
-                asks.append((strand, engine, ask))
+                asks.append((strand, engine, replace(ask, beside=want.beside) if want.beside else ask))
             elif id(want.account) not in held:  # else what its siblings hold may come back
                 strand.value, strand.error = (want.got, None) if want.got else (None, Spent())
                 want.account.cut += 1
@@ -184,6 +187,24 @@ class Waves:
                 strand.value = turn
         return strands
 
+    def _adapts(self, strands: list[Strand]) -> list[Strand]:
+        """As many copies as may exist; whoever gets none waits until one is let go."""
+        done = list[Strand]()
+        for strand in strands:
+            want: Adapt = strand.waits
+            if want.policy.copies is not None and self._alive >= want.policy.copies.most:
+                continue
+            kept = ExitStack()
+            copy = kept.enter_context(want.policy.adapted(want.rows, want.schedule))
+            self._alive += 1
+            kept.callback(self._gone)
+            strand.value = copy, kept.close
+            done.append(strand)
+        return done
+
+    def _gone(self) -> None:
+        self._alive -= 1
+
     def _calls(self, strands: list[Strand]) -> list[Strand]:
         with ThreadPoolExecutor(min(len(strands), os.cpu_count() or 1)) as threads:
             for strand, said in zip(strands, threads.map(lambda strand: _said(strand.waits), strands), strict=True):
@@ -207,7 +228,8 @@ def drawn(engine: Engine, asks: Sequence[Ask], log: Any) -> list[list[Rollout]]:
     """
     alike, seen = dict[Any, list[int]](), dict[Any, int]()
     for i, ask in enumerate(asks):
-        key = (ask.seed, ask.prompt.id, ask.checkpoint.path, ask.sampling)
+        beside = tuple((name, one.path) for name, one in sorted(ask.beside.items())) if ask.beside else ()
+        key = (ask.seed, ask.prompt.id, ask.checkpoint.path, beside, ask.sampling)
         again = seen[key, ask.first] = seen.get((key, ask.first), 0) + 1
         alike.setdefault((key, again), []).append(i)
     whole = list[Ask]()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from selfimprove.interfaces.engine import ABILITIES, ROLES, Engine, Remote
 from selfimprove.interfaces.model import Model
-from selfimprove.interfaces.policy import Budget, Context, Copies, Desk, Policy, Refinement, Session, Spent
+from selfimprove.interfaces.policy import Budget, Context, Copies, Desk, Playing, Policy, Refinement, Session, Spent
 from selfimprove.interfaces.requests import GREEDY, REQUIRED, Ask, Log, Sampling, Shape
 from selfimprove.interfaces.stages import (
     Acquisition,
@@ -45,6 +45,7 @@ __all__ = [
     "Log",
     "Model",
     "Optimization",
+    "Playing",
     "Policy",
     "Refinement",
     "Remote",

@@ -6,11 +6,11 @@ import itertools
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from selfimprove.costs import NOTHING, Cost, Given
 from selfimprove.episodes import Episode, Played, Tool
@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 class Copies(Protocol):
     """Who trains copies of weights that are used for a moment, see `Policy.adapted`."""
+
+    most: int
+    """Copies that may exist at a time."""
 
     def trained(
         self, start: Checkpoint, rows: Sequence[Rollout], schedule: Any
@@ -137,7 +140,7 @@ class Policy:
 
         Equal problems get equal answers. The refinements never see a reference answer.
         """
-        return self.desk.play(self, problems, n)
+        return self.desk.play(self, problems, Playing(n=n))
 
     def answer(self, prompts: Sequence[Prompt]) -> list[Rollout]:
         """One refined answer to each problem; its reward is the mark that the task's world gave."""
@@ -216,7 +219,8 @@ class Context:
             RecipeError: a problem is held out, and a data stage runs.
         """
         policy = self.policy.plain()
-        return self.policy.desk.play(policy, problems, n, world=world, turns=turns, sampling=sampling, training=True)
+        how = Playing(n=n, world=world, turns=turns, sampling=sampling, training=True)
+        return self.policy.desk.play(policy, problems, how)
 
 
 class Session(Protocol):
@@ -297,8 +301,23 @@ class Session(Protocol):
         """Several at once for the same item; results in the order given."""
         ...
 
+    def adapted(
+        self, rows: Sequence[Rollout], schedule: Any, *, of: Policy | None = None
+    ) -> AbstractAsyncContextManager[Policy]:
+        """`async with session.adapted(rows, schedule) as copy`: what `Policy.adapted` gives, as soon as one may exist.
+
+        Raises:
+            Refused: a routine that holds a copy asks for another one, and no more may exist.
+        """
+        ...
+
     def other(self, name: str) -> Policy:
-        """Another policy of the run: `start`, the weights of round 0."""
+        """Another policy of the run, of plain samples.
+
+        Args:
+            name: `start`, the weights of round 0; `champion`, the best that were certified before this round; `before`,
+                those that the session's own were trained from.
+        """
         ...
 
     def words(self, role: str, prompt: Prompt, *parts: str) -> Prompt:
@@ -352,6 +371,24 @@ class Spent(Exception):
     """The budget buys nothing more. A method need not catch it: its answer is then `session.best`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Playing:
+    """How the worlds of problems are played in."""
+
+    n: int = 1
+    """Episodes with each problem, those of a problem side by side."""
+    world: Callable[[Prompt], Episode] | None = None
+    """What opens a problem; None: the task."""
+    turns: int = 16
+    """Times that the players speak at most, all together."""
+    sampling: Sampling = Sampling()
+    """How plain samples are drawn, where no refinement says it."""
+    opponents: Mapping[str, Policy] = field(default_factory=dict)
+    """Other policies, by the player for which they speak; what they draw counts for no budget."""
+    training: bool = False
+    """Whether a data stage plays: without the budget of an answer, and `Played.drawn` is wanted."""
+
+
 class Desk(Protocol):
     """Serves the sessions of routines; `inference.desk` has the one."""
 
@@ -366,24 +403,8 @@ class Desk(Protocol):
         """See `Context.run`."""
         ...
 
-    def play(
-        self,
-        policy: Policy,
-        problems: Sequence[Prompt],
-        n: int = 1,
-        *,
-        world: Callable[[Prompt], Episode] | None = None,
-        turns: int = 16,
-        sampling: Sampling = Sampling(),
-        opponents: Mapping[str, Policy] | None = None,
-        training: bool = False,
-    ) -> list[Played]:
-        """See `Policy.play` and `Context.play`.
-
-        Args:
-            opponents: other policies, by the player for which they speak; what they draw counts for no budget.
-            training: whether a data stage plays: without the budget of an answer, and `Played.drawn` is wanted.
-        """
+    def play(self, policy: Policy, problems: Sequence[Prompt], how: Playing) -> list[Played]:
+        """See `Policy.play` and `Context.play`."""
         ...
 
 
@@ -393,6 +414,10 @@ class Refinement(ABC):
 
     In a chain the last one answers, and the attempts of each are made by those before it.
     """
+
+    joint: ClassVar[bool] = False
+    """Whether it sees all problems of a set before it answers the first, see `together`. The verdict of a run says so:
+    its exam then measures a model that was adapted on the exam's questions, without answers."""
 
     def needs(self) -> Needs:
         """What it uses beside attempts and plain samples."""
@@ -412,6 +437,19 @@ class Refinement(ABC):
         What is learned belongs to the new weights: `context.state` is what belonged to those that they came from.
         """
         return {}
+
+    @asynccontextmanager
+    async def together(self, prompts: Sequence[Prompt], session: Session) -> AsyncIterator[Policy]:
+        """Around all answers to a set of problems: other weights to give them with. Only a joint method has one.
+
+        Args:
+            prompts: all problems of the set, without reference answers, sorted by id.
+        """
+        yield session.policy
+
+    def together_cost(self, given: Given) -> Cost:
+        """The most that `together` takes, for `given.flow.records` problems."""
+        return NOTHING
 
     @abstractmethod
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:

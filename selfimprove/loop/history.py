@@ -206,6 +206,14 @@ class Stored:
     def policy(self, maker: int, number: int, seed: int, log: Log) -> Policy:
         """The policy that round `maker` made, as it is used in round `number`."""
         current = self.at(number)[0]
+
+        def others(name: str) -> Policy:
+            makers = {"start": 0, "champion": self.standing(number).champion}
+            makers["before"] = self.standing(maker).incumbent if maker else 0
+            if name not in makers:
+                raise RecipeError(f"no policy of a run is called {name!r}.{registry.nearest(name, makers)}")
+            return self.policy(makers[name], number, seed, log).plain()
+
         return policy_of(
             current,
             self.checkpoint(maker),
@@ -215,7 +223,7 @@ class Stored:
             engine=self._kept("engine", self.recipe.the("engine")),
             copies=None if isinstance(self.recipe.the("engine"), Remote) else self.copies,
             helpers={role: self._kept(role, engine) for role, engine in self.recipe.helpers.items()},
-            desk=Sessions(current.the("task"), partial(self._rated, current), self.recipe.budget),
+            desk=Sessions(current.the("task"), partial(self._rated, current), self.recipe.budget, others),
         )
 
     def learned(self, maker: int) -> dict[str, dict[str, Any]]:

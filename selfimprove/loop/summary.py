@@ -27,6 +27,7 @@ def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
         "champion_round": stored.standing(last + 1).champion,
         "reads": len(list(stored.folder.root.glob("round_*/sealed"))),
         "controls": stored.controls(last),
+        **({"adapted": True} if _adapted(stored) else {}),
     }
     lines = [{**stored.line(number), "seconds": stored.seconds(number)} for number in range(last + 1)]
     exams = [step for step in ("confirmation", "null", "sealed") if stored.folder.step(last, step).exists()]
@@ -79,10 +80,17 @@ def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
     }
 
 
+def _adapted(stored: Stored) -> bool:
+    """Whether weights were adapted on the questions of the sealed exam."""
+    joint = any(method.joint for method in stored.recipe.refinement.values())
+    return joint or any("adapted" in entry and entry["split"] == "sealed" for entry in stored.ledger.entries())
+
+
 def verdict(sealed: dict[str, Any]) -> str:
     """The outcome of the sealed exam in one sentence."""
     measure = sealed.get("measure", "accuracy").replace("_", " ")
     again = f", sealed problems read {sealed['reads']} times" if sealed["reads"] > 1 else ""
+    again += ", adapted on the exam's questions, without answers" if sealed.get("adapted") else ""
     if sealed["champion_round"] == 0:
         share = f"{measure} {sealed['start']:.2f} (n = {sealed['n']}{again})"
         return f"no significant gain: the start stays champion, {share}"

@@ -164,7 +164,10 @@ def _exam(recipe: Recipe, given: Given, split: str, wanted: int, places: int) ->
     """What it takes to examine one policy."""
     n = _part(recipe, split, wanted, places)
     now = replace(_answer(recipe, given), flow=Flow(n, n), probes=_probes(recipe, split))
-    return sum((method.cost(now) for method in recipe.evaluation.values()), NOTHING)
+    cost = sum((method.cost(now) for method in recipe.evaluation.values()), NOTHING)
+    sets = [Flow(n, n)] + ([Flow(now.probes, now.probes)] if now.probes else [])  # each is answered together
+    joint = [method.together_cost(replace(given, flow=flow)) for method in recipe.refinement.values() for flow in sets]
+    return cost + sum(joint, NOTHING)
 
 
 def _audits(recipe: Recipe, given: Given) -> Cost:

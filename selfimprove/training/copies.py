@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -48,7 +49,9 @@ class Copies:
         self, folder: Path, log: Log, waits: bool = False, saw: Callable[[Sequence[Rollout]], None] = lambda rows: None
     ) -> None:
         self.folder, self.log, self.waits, self.saw = folder, log, waits, saw
+        self.most = ALIVE
         self._alive: dict[str, Callable[[], None]] = {}
+        self._users = Counter[str]()
 
     @contextmanager
     def trained(self, start: Checkpoint, rows: Sequence[Rollout], schedule: Schedule) -> Iterator[Checkpoint]:
@@ -64,21 +67,24 @@ class Copies:
         plan = _plan(start, blind, schedule)
         name = digest([start.path, [[row.id, row.ended] for row in blind], asdict(plan)])[:16]
         path = self.folder / name
-        if str(path) in self._alive:  # the same copy inside of itself
-            yield replace(start, path=str(path))
-            return
-        if len(self._alive) >= ALIVE:
-            raise RecipeError(f"{ALIVE} adapted copies of the weights are alive; leave one before the next is made")
-        self.saw(blind)
-        count(Cost(copies=1, steps=plan.max_steps))
-        self._alive[str(path)] = lambda: self._train(start, blind, path, plan)
+        if str(path) not in self._alive:  # else somebody has the same copy already
+            if len(self._alive) >= self.most:
+                raise RecipeError(
+                    f"{self.most} adapted copies of the weights are alive; leave one before the next is made"
+                )
+            self.saw(blind)
+            count(Cost(copies=1, steps=plan.max_steps))
+            self._alive[str(path)] = lambda: self._train(start, blind, path, plan)
+        self._users[str(path)] += 1
         try:
             if not self.waits:
                 self.needed(str(path))
             yield replace(start, path=str(path))
         finally:
-            del self._alive[str(path)]
-            shutil.rmtree(path if self._alive else self.folder, ignore_errors=True)
+            self._users[str(path)] -= 1
+            if not self._users[str(path)]:
+                del self._alive[str(path)]
+                shutil.rmtree(path if self._alive else self.folder, ignore_errors=True)
 
     def needed(self, path: str) -> None:
         """Train the copy that is to lie here, if there is one and it does not yet."""

@@ -11,6 +11,7 @@ import pytest
 
 from selfimprove.episodes import Episode, Turn
 from selfimprove.errors import RecipeError
+from selfimprove.interfaces import Playing
 from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.problems import splits
 from selfimprove.records import Message, Prompt
@@ -105,7 +106,7 @@ def test_each_player_sees_its_own_talk_and_the_transcript_says_who_spoke(words: 
 def test_an_opponent_speaks_with_its_own_weights_and_is_not_paid_for(words: Any, chained: Callable) -> None:
     ours, theirs = words(rule=strategy(EQUILIBRIUM)), words(rule=lambda messages: {"pass": 1.0})
     policy, rival = chained(ours, task=Cards()), chained(theirs, task=Cards())
-    played = policy.desk.play(policy, deals(1), opponents={"second": rival})
+    played = policy.desk.play(policy, deals(1), Playing(opponents={"second": rival}))
     assert theirs.drawn == 6 and ours.drawn == 6
     assert all("spent" not in one.rollout.info for one in played)
 
@@ -113,7 +114,7 @@ def test_an_opponent_speaks_with_its_own_weights_and_is_not_paid_for(words: Any,
 def test_turns_that_run_out_leave_the_world_open(words: Any, chained: Callable) -> None:
     engine = words(rule=strategy(EQUILIBRIUM))
     policy = chained(engine, task=Cards())
-    played = policy.desk.play(policy, deals(1), turns=1)
+    played = policy.desk.play(policy, deals(1), Playing(turns=1))
     assert not any(one.over for one in played) and all(one.rollout.reward is None for one in played)
     assert all(list(one.said) == ["first"] for one in played)
 
