@@ -1,19 +1,22 @@
 """A recipe: one YAML file that names a method for each slot. Load, override, check the flow, save a runnable copy.
 
-OmegaConf does the merging and the types, Hydra's grammar reads the values of overrides; `yaml_file` reads the file,
-because recipes may come from strangers.
+Hydra's `compose` does the merging and the types; `yaml_file` reads the file, because recipes may come from strangers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, flag_override
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from hydra import compose, initialize
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from selfimprove import registry
 from selfimprove.errors import MissingError, RecipeError
@@ -36,6 +39,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 Load = Callable[[str | Path, Sequence[str]], tuple[Recipe, Settings]]
 """(recipe, overrides) -> its methods and its values, as `load` gives them."""
+
+ConfigStore.instance().store(name="recipe_schema", node=Recipe)
 
 
 def shipped() -> Path:
@@ -102,16 +107,19 @@ def load(name: str | Path, overrides: Sequence[str] = (), method: Find = registr
     check_types(body, path, method)
     for value in values:
         _check_override(value, chosen, method)
+    store = ConfigStore.instance()
     methods = {slot: {name: method(slot, name).method for name in chosen[slot]} for slot in registry.SLOTS}
+    store.store(name="recipe_methods", node=OmegaConf.create(methods))
+    store.store(name="recipe", node={"defaults": ["recipe_schema", "recipe_methods", "_self_"], **body})
     try:
-        config = _merged(methods, body)
-        _override(config, values, path)
+        with initialize(config_path=None, version_base="1.3"), _lists_are_whole(values, path):
+            config = compose("recipe", overrides=[_quoted(value) for value in values])
         plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
         assert isinstance(plain, dict)
         settings: Settings = {str(key): value for key, value in plain.items()}
         check_ranges(settings, path, method)
         recipe = OmegaConf.to_object(config)
-    except OmegaConfBaseException as error:
+    except (HydraException, OmegaConfBaseException) as error:
         raise RecipeError(f"{path}: {_explain(error)}") from error
     assert isinstance(recipe, Recipe)
     check_counts(recipe, path)
@@ -122,51 +130,23 @@ def load(name: str | Path, overrides: Sequence[str] = (), method: Find = registr
     return recipe, settings
 
 
+@contextmanager
+def _lists_are_whole(values: Sequence[str], path: Path) -> Iterator[None]:
+    """Refuse an override such as `model.tiny.roles.x=a`: OmegaConf reads its x as a number, a place in the list."""
+    try:
+        yield
+    except ValueError as error:
+        inner = [key for key in (value.partition("=")[0] for value in values) if key.count(".") > 2]
+        if not inner:
+            raise
+        whole = inner[0].rpartition(".")[0]
+        raise RecipeError(f"{path}: {inner[0]}: {whole} is a list; write {whole}=[a,b]") from error
+
+
 def runnable(settings: Settings) -> str:
     """The resolved recipe as YAML that `load` reads."""
     defaults = [{slot: list(settings[slot])} for slot in registry.SLOTS]
     return yaml_file.dump({"defaults": defaults, **settings})
-
-
-def _merged(methods: dict[str, dict[str, type]], body: dict[str, Any]) -> DictConfig:
-    """The defaults of a recipe and of its methods, with the values of the body; closed for keys that it has not."""
-    config = OmegaConf.structured(Recipe)
-    with flag_override(config, "no_deepcopy_set_nodes", True):  # they are used nowhere else
-        for slot, named in methods.items():
-            for name, one in named.items():
-                config[slot][name] = one
-        config.merge_with(body)
-    OmegaConf.set_struct(config, True)
-    return config
-
-
-def _override(config: DictConfig, values: Sequence[str], path: Path) -> None:
-    """Carry out overrides such as `rounds=5`, whose values may be anything that Hydra's grammar has.
-
-    Raises:
-        RecipeError: a value cannot be read, is a sweep over several, or does not fit.
-    """
-    if not values:
-        return
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        read = OverridesParser.create().parse_overrides([_quoted(value) for value in values])
-    except HydraException as error:
-        raise RecipeError(f"{path}: {_explain(error)}") from error
-    for one in read:
-        if one.is_sweep_override():
-            raise RecipeError(f"{path}: {one.input_line!r} names several values; write key=[a,b] for a list")
-        try:
-            OmegaConf.update(config, one.key_or_group, one.value(), merge=True)
-        except (ConfigAttributeError, ConfigKeyError) as error:
-            raise RecipeError(f"{path}: Could not override '{one.key_or_group}': {_first_line(error)}") from error
-        except OmegaConfBaseException as error:
-            raise RecipeError(f"{path}: {_first_line(one.input_line)}: {_first_line(error)}") from error
-        except ValueError as error:
-            whole = one.key_or_group.rpartition(".")[0]
-            raise RecipeError(f"{path}: {one.key_or_group}: {whole} is a list; write {whole}=[a,b]") from error
 
 
 def _merge(body: Any, over: Any) -> Any:
@@ -281,7 +261,7 @@ def _check_override(override: str, chosen: dict[str, list[str]], method: Find) -
 
 
 def _explain(error: Exception) -> str:
-    """OmegaConf's or Hydra's message in one line, with the nearest valid name where an option is unknown."""
+    """Hydra's message in one line, with the nearest valid name where an option is unknown."""
     text = str(error)
     unknown = re.search(r"Key '(\w+)' not in '(\w+)'", text)
     if unknown:
@@ -292,8 +272,7 @@ def _explain(error: Exception) -> str:
     where = re.search(r"full_key: (\S+)", text)
     if "missing mandatory value" in text and where:
         return f"{where[1]} is required: add {where[1]}=VALUE"
-    return f"{where[1] + ': ' if where else ''}{_first_line(error)}"
-
-
-def _first_line(said: object) -> str:
-    return str(said).splitlines()[0].strip()
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("In 'recipe'")]
+    first = lines[0].removeprefix("Error merging override ")
+    cause = f": {str(error.__cause__).splitlines()[0].strip()}" if error.__cause__ else ""
+    return f"{where[1] + ': ' if where else ''}{first}{cause}"

@@ -402,10 +402,6 @@ def test_what_stands_in_a_list_is_not_overridden_by_name() -> None:
     assert "model.tiny.roles is a list; write model.tiny.roles=[a,b]" in refused("quickstart", "model.tiny.roles.x=a")
 
 
-def test_several_values_are_refused() -> None:
-    assert "names several values; write key=[a,b]" in refused("quickstart", "parts=[judge],[hint]")
-
-
 def test_no_override_reads_the_environment(secret: str) -> None:
     for key in ("seed", "optimization.sft.lr_scheduler_type"):
         assert secret not in refused("quickstart", f"{key}=${{oc.env:SELFIMPROVE_TEST_SECRET}}")
