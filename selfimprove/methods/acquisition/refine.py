@@ -24,7 +24,8 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.inference.revise import revised
+from selfimprove.interfaces import Acquisition, Context, Sampling, Session
 from selfimprove.needs import Needs
 from selfimprove.records import Record, Rollout
 from selfimprove.registry import register
@@ -68,11 +69,13 @@ class Refine(Acquisition):
         return Flow(records, came.prompts * self.first + came.records, max(came.group * self.first, self.samples))
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        sampling = Sampling(temperature=self.temperature)
+
+        async def again(first: Rollout, session: Session) -> list[Rollout]:
+            return await revised(first.prompt, first.text, session, sampling, self.samples)
+
         before = context.reward(records)
-        shown = [
-            replace(r.prompt, prompt=context.roles.refine(r.prompt, r.text), parents=(r.prompt.id,)) for r in records
-        ]
-        groups = context.policy.sample(shown, self.samples, Sampling(temperature=self.temperature), role="refine")
+        groups = context.run(again, records, alike=True)
         # The reward marks a second attempt as an answer to the problem, whatever it will be stored with.
         after = iter(
             context.reward(

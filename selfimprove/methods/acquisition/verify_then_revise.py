@@ -25,8 +25,9 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Acquisition, Context, Sampling
-from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.inference.revise import judged, revised
+from selfimprove.interfaces import Acquisition, Context, Sampling, Session
+from selfimprove.records import SOLVE, Record, Rollout
 from selfimprove.registry import register
 
 TURNS = ("attempts", "verdicts", "revisions")
@@ -60,21 +61,25 @@ class VerifyThenRevise(Acquisition):
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         attempts = [r for r in context.reward(records) if r.reward is not None]
-        asked = [
-            replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None, info=_noted(r, "judge"))
-            for r in attempts
-        ]
-        judged = self._draw(asked, attempts, context)  # without a reference: the task's rule does not mark verdicts
-        said = [context.roles.read_judgement(reply.text) for reply in judged]
+        sampling = Sampling(temperature=self.temperature)
+
+        async def verdict(attempt: Rollout, session: Session) -> tuple[Rollout, float | None]:
+            return await judged(attempt.prompt, attempt.text, session, sampling, role=SOLVE)
+
+        async def again(attempt: Rollout, session: Session) -> Rollout:
+            return (await revised(attempt.prompt, attempt.text, session, sampling, role=SOLVE))[0]
+
+        said = context.run(verdict, attempts, alike=True)
         verdicts = [
-            replace(reply, reward=float(word is not None and (word > 0.5) == ((one.reward or 0.0) > self.threshold)))
-            for reply, word, one in zip(judged, said, attempts, strict=True)
+            replace(
+                _about(one, reply, "judge", answer=None),  # without a reference: the task's rule does not mark verdicts
+                reward=float(word is not None and (word > 0.5) == ((one.reward or 0.0) > self.threshold)),
+            )
+            for (reply, word), one in zip(said, attempts, strict=True)
         ]
-        doubted = [one for one, word in zip(attempts, said, strict=True) if word is not None and word <= 0.5]
-        shown = [
-            replace(r.prompt, prompt=context.roles.refine(r.prompt, r.text), info=_noted(r, "refine")) for r in doubted
-        ]
-        redone = self._draw(shown, doubted, context)
+        doubted = [one for one, (_, word) in zip(attempts, said, strict=True) if word is not None and word <= 0.5]
+        rewritten = context.run(again, doubted, alike=True)
+        redone = [_about(one, reply, "refine") for one, reply in zip(doubted, rewritten, strict=True)]
         marked = context.reward([replace(r, prompt=one.prompt) for r, one in zip(redone, doubted, strict=True)])
         changes = [(r, m.reward, one.reward) for r, m, one in zip(redone, marked, doubted, strict=True)]
         known = [(r, after, after - (before or 0.0)) for r, after, before in changes if after is not None]
@@ -88,12 +93,9 @@ class VerifyThenRevise(Acquisition):
         turns = dict(zip(TURNS, (attempts, verdicts, revisions), strict=True))
         return [rollout for name in TURNS if name in self.train for rollout in turns[name]]
 
-    def _draw(self, prompts: Sequence[Prompt], about: Sequence[Rollout], context: Context) -> list[Rollout]:
-        """One reply to each prompt, made from a first attempt."""
-        groups = context.policy.sample(prompts, 1, Sampling(temperature=self.temperature))
-        return [replace(reply, parents=(one.prompt.id, one.id)) for [reply], one in zip(groups, about, strict=True)]
 
-
-def _noted(about: Rollout, role: str) -> dict[str, Any]:
-    """The notes of a problem, with the role that a prompt made of it plays."""
-    return {**about.prompt.info, "role": role}
+def _about(attempt: Rollout, reply: Rollout, role: str, **changes: Any) -> Rollout:
+    """A reply as a record made from a first attempt: its prompt has the notes of the problem, and the role it plays."""
+    of = attempt.prompt
+    prompt = replace(reply.prompt, parents=of.parents, info={**of.info, "role": role}, **changes)
+    return replace(reply, prompt=prompt, parents=(of.id, attempt.id))
