@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import product
 from typing import Any
 
 from selfimprove import registry, training
@@ -17,7 +18,8 @@ from selfimprove.loop import lineage, parts
 from selfimprove.loop.history import Stored
 from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.measures import statistics
-from selfimprove.records import SOLVE, Prompt, Record, Report, Rollout, read_records
+from selfimprove.recipe.legs import legs_of
+from selfimprove.records import Prompt, Record, Report, Rollout, read_records
 
 
 def shuffled(records: Sequence[Record], seed: int) -> list[Record]:
@@ -35,19 +37,29 @@ def shuffled(records: Sequence[Record], seed: int) -> list[Record]:
 
 
 def null(stored: Stored, given: Context) -> dict[str, float]:
-    """The null round: the first round's selection and training, from the start, on shuffled scores."""
+    """The null round: the first round's selection and training, from the start, on shuffled scores.
+
+    All parts of the weights are trained, leg by leg, as in a round.
+    """
     recipe = stored.at(1)[0]
     made = replace(given, round=1, previous=None, policy=stored.policy(0, given.round, given.seed, given.log))
-    records: Sequence[Record] = shuffled(
-        read_records(stored.folder.step(1, "acquisition") / "output.jsonl"), given.seed
-    )
-    records = lineage.selected(recipe.selection, records, made)
-    records = [record for record in records if parts.part_of(record, recipe.parts or ()) == SOLVE]
-    if records:
-        write_checkpoint(training.in_turn(recipe.optimization, records, made), given.folder)
+    kept, weights = 0, made.policy.checkpoint
+    for leg in legs_of(recipe):
+        acquired = read_records(stored.folder.step(1, leg.step("acquisition")) / "output.jsonl")
+        made = replace(made, policy=replace(made.policy, checkpoint=weights))
+        records = lineage.selected(recipe.selection, leg.own(shuffled(acquired, given.seed)), made)
+        kept += len(records)
+        if not records:
+            continue
+        if recipe.parts:
+            weights = parts.joined(weights, parts.optimized(recipe.optimization, leg, records, made))
+        else:
+            weights = training.in_turn(recipe.optimization, records, made)
+    if kept:
+        write_checkpoint(weights, given.folder)
     else:
         given.log.note("selection kept nothing of the shuffled records: there is no null round")
-    return {"kept": len(records)}
+    return {"kept": kept}
 
 
 def compare(stored: Stored, given: Context, problems: Sequence[Prompt], reports: dict[str, Report]) -> dict[str, Any]:
@@ -86,10 +98,13 @@ def compare(stored: Stored, given: Context, problems: Sequence[Prompt], reports:
 
 def _drawn(stored: Stored, last: int) -> int:
     """Completions that the loop has drawn for training, those of an optimization that samples as it trains included."""
-    rounds = range(1, last + 1)
-    online = (stored.folder.manifest(number, "optimization")["metrics"] for number in rounds)
-    drawn = sum(int(stored.counts(number).get("acquisition/records", 0)) for number in rounds)
-    return drawn + sum(int(metrics.get("train/completions", 0)) for metrics in online)
+    drawn = 0
+    for number, leg in product(range(1, last + 1), legs_of(stored.recipe)):
+        acquired, trained = (leg.step(stage) for stage in ("acquisition", "optimization"))
+        drawn += int(stored.counts(number).get(f"{acquired}/records", 0))
+        online = stored.folder.manifest(number, trained)["metrics"]
+        drawn += int(online.get(f"{leg.name}/train/completions" if leg.name else "train/completions", 0))
+    return drawn
 
 
 def _marks(policy: Policy, problems: Sequence[Prompt]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from selfimprove.loop.step_files import read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, of_audit
 from selfimprove.recipe import compose, yaml_file
+from selfimprove.recipe.legs import legs_of
 from selfimprove.recipe.schema import Recipe, Settings
 from selfimprove.records import Alert, Checkpoint, Decision, Prompt, Report, Rollout, digest, read_records
 from selfimprove.rounds import AuditForm, Groups, Round
@@ -65,6 +66,7 @@ class Stored:
         """What the methods of the step in progress are handed."""
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
         self._depends: dict[str, Any] = {}
+        self._legs = [leg.name for leg in legs_of(self.recipe)[:-1]]
         self._standings = Carried(Standing(), self._decide, folder.touched)
         self._overrides = Carried(dict[str, Any](), self._override, folder.touched)
         self._examined = Gathered(self._asked, folder.touched)
@@ -191,6 +193,18 @@ class Stored:
             now = _after(now, decision, past) if decision else now
         return now
 
+    def steps(self, number: int) -> tuple[str, ...]:
+        """The names of the steps of a round, in order."""
+        return stages.of_round(number, self._legs)
+
+    def newest(self, number: int, step: str) -> Checkpoint:
+        """The weights that a step of a leg works with: the incumbent's, and the parts that earlier legs have made."""
+        names = self.steps(number)
+        before = [name for name in names[: names.index(step)] if stages.stage_of(name).trains]
+        if before:
+            return self._checkpoint(number, before[-1])
+        return self.checkpoint(self.standing(number).incumbent)
+
     def checkpoint(self, number: int) -> Checkpoint:
         """The weights that a round made."""
         return self._checkpoint(number, "optimization" if number else "model")
@@ -203,8 +217,8 @@ class Stored:
     def _checkpoint(self, number: int, stage: str) -> Checkpoint:
         return self.folder.once(number, stage, "checkpoint", read_checkpoint)
 
-    def policy(self, maker: int, number: int, seed: int, log: Log) -> Policy:
-        """The policy that round `maker` made, as it is used in round `number`."""
+    def policy(self, maker: int, number: int, seed: int, log: Log, weights: Checkpoint | None = None) -> Policy:
+        """The policy that round `maker` made, as it is used in round `number`; with other weights, if there are any."""
         current = self.at(number)[0]
 
         def others(name: str) -> Policy:
@@ -216,7 +230,7 @@ class Stored:
 
         return policy_of(
             current,
-            self.checkpoint(maker),
+            weights or self.checkpoint(maker),
             seed,
             log,
             self.learned(maker),
@@ -257,7 +271,7 @@ class Stored:
         return self.folder.once(number, "", "past", lambda _: self._past(number))
 
     def _past(self, number: int) -> Round:
-        done = [stage for stage in stages.of_round(1) if stage in self.folder.finished(number)]
+        done = [stage for stage in self.steps(1) if stage in self.folder.finished(number)]
         return Round(
             round=number,
             rounds=self.recipe.rounds,
@@ -285,13 +299,16 @@ class Stored:
     def fingerprint(self, before: str, number: int, stage: str) -> str:
         """What a step is recognised by: the options that its result depends on, and the fingerprint before it."""
         content = {"before": before, "stage": stage, "options": self._options(number, stage)}
-        if stages.NAMED[stage].each_part and (parts := self.at(number)[1].get("parts")):
-            content["parts"] = parts
+        facts, now = stages.stage_of(stage), self.at(number)[1]
+        if facts.trains and now.get("parts"):
+            content["parts"] = now["parts"]
+        if (facts.trains or facts.each_part) and now.get("legs"):
+            content["legs"] = now["legs"]
         return digest(content)
 
     def _options(self, number: int, stage: str) -> Any:
         """The part of the recipe that a step's result depends on."""
-        facts = stages.NAMED[stage]
+        facts = stages.stage_of(stage)
         of = 1 if facts.recipe == "first" else number
         overrides = {} if facts.recipe == "run" else self._overrides.at(of)
         place = f"{stage} {json.dumps(overrides)}"  # many rounds have the same
@@ -299,15 +316,15 @@ class Stored:
             now = self.at(of)[1] if overrides else self.settings
             settings = as_begun(now, self._then, self._told, nested(overrides))
             chosen = {name: settings[name] for name in facts.depends if settings.get(name) is not None}
-            self._depends[place] = chosen if facts.depends else settings[stage]
+            self._depends[place] = chosen if facts.depends else settings[facts.name]
         return self._depends[place]
 
     def inputs(self, number: int, stage: str) -> str:
         """The content of the finished step before this one; a step counts only together with what it was made from."""
-        names = stages.of_round(number)
+        names = self.steps(number)
         earlier = names[: names.index(stage)] if stage in names else names
         if number and not earlier:
-            number, earlier = number - 1, stages.of_round(number - 1)
+            number, earlier = number - 1, self.steps(number - 1)
         finished = self.folder.finished(number)
         before = next((name for name in reversed(earlier) if name in finished), "")
         return self.folder.content(number, before) if before else ""
@@ -327,7 +344,7 @@ class Stored:
         """The counts of a round's finished steps, as `stage/name`."""
         return {
             f"{stage}/{name}": value
-            for stage in stages.of_round(number)
+            for stage in self.steps(number)
             if stage in self.folder.finished(number)
             for name, value in self.folder.manifest(number, stage)["counts"].items()
         }
@@ -346,13 +363,13 @@ class Stored:
         line["alerts"] = [asdict(alert) for alert in self.alerts(number)]
         line["diagnosis"] = self._json(number, "audit", "diagnosis.json")
         line |= self.counts(number)
-        for stage in stages.of_round(number):
+        for stage in self.steps(number):
             line |= self.folder.manifest(number, stage)["metrics"]
         return line
 
     def seconds(self, number: int) -> dict[str, float]:
         """How long each step of a finished round took."""
-        return {stage: self.folder.seconds(number, stage) for stage in stages.of_round(number)}
+        return {stage: self.folder.seconds(number, stage) for stage in self.steps(number)}
 
     def _json(self, number: int, stage: str, name: str) -> Any:
         return self.folder.once(number, stage, name, lambda step: json.loads((step / name).read_text()))

@@ -118,9 +118,9 @@ class Runner:
         if skipped > 0:
             self.watcher.note(f"rounds 0 to {skipped - 1} were finished before; metrics.jsonl has them")
         for number in range(rounds + 1):
-            if number and stages.of_round(number)[-1] not in self.folder.finished(number):
+            if number and self.stored.steps(number)[-1] not in self.folder.finished(number):
                 self._room(number, rounds)
-            for stage in stages.of_round(number):
+            for stage in self.stored.steps(number):
                 fingerprint = self._step(number, stage, fingerprint)
                 if stage == "evaluation" and not self.folder.manifest(number, stage)["counts"]["problems"]:
                     stopped = f"no gate problem is left unread for round {number}: nothing can be decided any more"
@@ -155,7 +155,7 @@ class Runner:
 
     def _followed(self, number: int) -> bool:
         """Whether the round after a round has begun."""
-        return self.folder.step(number + 1, stages.of_round(number + 1)[0]).exists()
+        return self.folder.step(number + 1, self.stored.steps(number + 1)[0]).exists()
 
     def _answer(self, approved: bool) -> None:
         waiting = self.stored.waiting()
@@ -186,7 +186,7 @@ class Runner:
             command = ["step", str(self.folder.root), str(number), stage, "--fingerprint", fingerprint]
             self.stored.recipe.the("launcher").launch(lambda: self.perform(number, stage, fingerprint), command)
             self.folder.reread(number, stage)  # another process may have made it
-        if stages.NAMED[stage].trains:
+        if stages.stage_of(stage).trains:
             Unfinished(self.folder, number, stage).clear()
         return fingerprint
 
@@ -202,7 +202,7 @@ class Runner:
         steps.threads(self.stored.recipe)
         if self.stored.environment.get("deterministic"):
             steps.deterministic()
-        journal, facts = None, stages.NAMED[stage]
+        journal, facts = None, stages.stage_of(stage)
         if stage != "model" and not facts.trains:  # the weights behind a path change while it trains
             journal = Journal(self.folder.journal(number, stage), f"{fingerprint} {inputs}")
         self.stored.journal = journal
@@ -233,7 +233,7 @@ class Runner:
 
     def _kept(self, number: int, stage: str, fingerprint: str) -> AbstractContextManager[None]:
         """Where the step trains, its trainings go on where a former attempt at this very step stopped."""
-        if not stages.NAMED[stage].trains:
+        if not stages.stage_of(stage).trains:
             return nullcontext()
         bound = digest([fingerprint, self.stored.inputs(number, stage), provenance.environment(self.stored.settings)])
         return training.resumable(Unfinished(self.folder, number, stage, bound, self.watcher.note))

@@ -1,4 +1,4 @@
-"""Models by role: one optimization for each part of the weights in a round, on what was said in its role.
+"""Models by role: one optimization for each part of the weights in a leg of a round, on what was said in its role.
 
 A recipe names the roles that have weights of their own: `parts: [propose]`. All begin as the weights of round 0. The
 rest of a round sees one policy, whose roles are answered by their parts. It is evaluated, audited and judged as a
@@ -13,24 +13,25 @@ from pathlib import Path
 
 from selfimprove import training
 from selfimprove.interfaces import Context, Log, Optimization
-from selfimprove.records import SOLVE, Checkpoint, Preference, Record, Rollout
+from selfimprove.recipe.legs import Leg
+from selfimprove.records import SOLVE, Checkpoint, Record
 
 FOLDER = "parts"
 """Within a step, the folder with a folder for each part but the first."""
 
 
 def optimized(
-    methods: Mapping[str, Optimization], roles: Sequence[str], records: Sequence[Record], given: Context
+    methods: Mapping[str, Optimization], leg: Leg, records: Sequence[Record], given: Context
 ) -> dict[str, tuple[Path, Checkpoint]]:
-    """The new weights of each role with the folder of its training; who solves comes last.
+    """The new weights of each role that learns in a leg, with the folder of its training.
 
     Each is trained on its own records, from its own weights, and meets the others as they are by then. Where nothing
     was said in a role, its weights stay.
     """
-    now = {role: given.policy.checkpoint.of(role) for role in (*roles, SOLVE)}
+    now = {role: given.policy.checkpoint.of(role) for role in leg.parts}
     made: dict[str, tuple[Path, Checkpoint]] = {}
-    for role in now:
-        own = [record for record in records if part_of(record, roles) == role]
+    for role in leg.roles:
+        own = [record for record in records if leg.part_of(record) == role]
         folder, before = _place(given.folder, role), given.previous and _place(given.previous, role)
         if own:
             folder.mkdir(parents=True, exist_ok=True)
@@ -50,16 +51,11 @@ def optimized(
     return made
 
 
-def part_of(record: Record, roles: Sequence[str]) -> str:
-    """The part of the weights that learns from a record."""
-    role = record.role if isinstance(record, Rollout | Preference) else SOLVE
-    return role if role in roles else SOLVE
-
-
-def joined(made: Mapping[str, tuple[Path, Checkpoint]]) -> Checkpoint:
-    """One checkpoint of all parts."""
+def joined(before: Checkpoint, made: Mapping[str, tuple[Path, Checkpoint]]) -> Checkpoint:
+    """One checkpoint of all parts: those that were trained, and the others as they were before."""
     parts = {role: one.path for role, (_, one) in made.items() if role != SOLVE}
-    return replace(made[SOLVE][1], parts=parts)
+    solve = made[SOLVE][1] if SOLVE in made else before
+    return replace(solve, parts={**before.parts, **parts})
 
 
 def _place(folder: Path, role: str) -> Path:

@@ -5,8 +5,11 @@ What a stage does stands in `steps.WORK`, under its name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from selfimprove.recipe.legs import step_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +31,15 @@ class Stage:
     trains: bool = False
     """It trains a policy, for hours perhaps, so a training that was stopped goes on where it was."""
     each_part: bool = False
-    """Where the recipe has parts of the weights, it works on one after the other, and its fingerprint names them."""
+    """It is done once in each leg of a round, see `recipe/legs.py`: `acquisition.propose`, then `acquisition`."""
 
 
 _EXAM = ("gate_problems", "probe_problems", "sealed_problems", "evaluation", "answer_tokens", "answer_calls")
 
 TABLE = (
     Stage(name="model", when="start"),
-    Stage(name="acquisition", when="round", depends=("acquisition", "reward", "task")),
-    Stage(name="selection", when="round"),
+    Stage(name="acquisition", when="round", depends=("acquisition", "reward", "task"), each_part=True),
+    Stage(name="selection", when="round", each_part=True),
     Stage(name="optimization", when="round", trains=True, each_part=True),
     Stage(name="refinement", when="always"),
     Stage(name="evaluation", when="always", depends=_EXAM, recipe="run", held_out=True),
@@ -68,6 +71,18 @@ END = tuple(stage.name for stage in TABLE if stage.when == "end")
 """The names of the stages that come after the last round; each that there is builds on the round, not on another."""
 
 
-def of_round(number: int) -> tuple[str, ...]:
-    """The names of the stages of a round, in order; those of `END` are not among them."""
-    return _ROUND if number else _START
+def of_round(number: int, legs: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names of the steps of a round, in order; those of `END` are not among them.
+
+    Args:
+        legs: the names of the legs before the last one.
+    """
+    if not number:
+        return _START
+    each = [name for name in _ROUND if NAMED[name].each_part]
+    return (*(step_of(name, leg) for leg in legs for name in each), *_ROUND)
+
+
+def stage_of(step: str) -> Stage:
+    """The stage of a step: of `acquisition.propose` it is acquisition."""
+    return NAMED[step.partition(".")[0]]

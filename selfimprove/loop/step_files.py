@@ -76,6 +76,8 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """
     path, run, noted = Path(checkpoint.path), folder.parent.parent, asdict(checkpoint)
     noted["path"] = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    if noted["parts"] and path.is_relative_to(run):
+        noted["path"] = os.path.relpath(path, folder)
     for role, own in noted["parts"].items():
         noted["parts"][role] = os.path.relpath(own, folder) if Path(own).is_relative_to(run) else own
     if not noted["parts"]:

@@ -1,7 +1,8 @@
 """What each step of a round does: reads what earlier steps wrote, calls the recipe's methods, writes in its folder.
 
-Each step is a function (stored run, context) -> counts; the runner commits the folder. Those of the evaluation layer
-are in examination.py, the first weights come from start_model.py.
+Each step is a function (stored run, context) -> counts; where a round does the stage in legs, the leg is its third
+argument. The runner commits the folder. Steps of the evaluation layer are in examination.py, the first weights come
+from start_model.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from selfimprove import training
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Judging, Log
 from selfimprove.logs import MetricLog
-from selfimprove.loop import controls, lineage, parts, start_model
+from selfimprove.loop import controls, lineage, parts, stages, start_model
 from selfimprove.loop import examination as layer
 from selfimprove.loop.examination import Counts
 from selfimprove.loop.given import context_of
@@ -25,6 +26,7 @@ from selfimprove.loop.history import Stored
 from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.measures import judge_reliability
 from selfimprove.problems.splits import split_of
+from selfimprove.recipe.legs import Leg, legs_of
 from selfimprove.recipe.schema import Recipe
 from selfimprove.records import Document, Preference, Prompt, Record, Rollout, read_records, write_records
 from selfimprove.rounds import AuditForm, Stop
@@ -51,14 +53,15 @@ def deterministic() -> None:
 
 def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> Context:
     """What the methods of a step are handed."""
-    before = stored.folder.step(number - 1, stage)
+    before, seed = stored.folder.step(number - 1, stage), stored.seed(number, stage)
+    newest = stored.newest(number, stage) if stages.stage_of(stage).each_part else None
     made = context_of(
         stored.at(number)[0],
-        stored.policy(stored.standing(number).incumbent, number, stored.seed(number, stage), log),
+        stored.policy(stored.standing(number).incumbent, number, seed, log, newest),
         stored.checkpoint(0),
         number=number,
         rounds=stored.recipe.rounds,
-        seed=stored.seed(number, stage),
+        seed=seed,
         train_seed=lambda of_round: stored.seed("train", of_round),
         selection_seed=stored.seed("selection"),
         folder=folder,
@@ -69,10 +72,10 @@ def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> 
     return made
 
 
-def acquisition(stored: Stored, given: Context) -> Counts:
+def acquisition(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Run the chain, drop records of held-out problems, score what is left."""
     forms = _admitted(stored, given)
-    records = lineage.acquired(stored.at(given.round)[0].acquisition, given)
+    records = lineage.acquired(leg.acquisition, given)
     clean = [record for record in records if _trainable(record)]
     dropped = len(records) - len(clean)
     if dropped:
@@ -134,9 +137,9 @@ def untested(stored: Stored, number: int) -> str:
     return ""
 
 
-def selection(stored: Stored, given: Context) -> Counts:
+def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Run the chain; as a monitor, mark what was kept by the task's own rule: the label precision."""
-    offered = read_records(stored.folder.step(given.round, "acquisition") / "output.jsonl")
+    offered = leg.own(read_records(stored.folder.step(given.round, leg.step("acquisition")) / "output.jsonl"))
     records = lineage.selected(stored.at(given.round)[0].selection, offered, given)
     clean = [record for record in records if _trainable(record)]  # a selection may make records of its own
     if len(clean) < len(records):
@@ -153,19 +156,19 @@ def selection(stored: Stored, given: Context) -> Counts:
     return counts | ({"label_precision": sum(known) / len(known)} if known else {})
 
 
-def optimization(stored: Stored, given: Context) -> Counts:
+def optimization(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Train a candidate on what was selected."""
-    records = read_records(stored.folder.step(given.round, "selection") / "output.jsonl")
+    records = read_records(stored.folder.step(given.round, leg.step("selection")) / "output.jsonl")
     recipe = stored.at(given.round)[0]
     if not recipe.parts:
         write_checkpoint(training.in_turn(recipe.optimization, records, given), given.folder)
         return {"records": len(records)}
-    made = parts.optimized(recipe.optimization, recipe.parts, records, given)
+    made = parts.optimized(recipe.optimization, leg, records, given)
     for folder, own in made.values():
         if folder != given.folder and folder.exists():
             write_checkpoint(own, folder)
-    write_checkpoint(parts.joined(made), given.folder)
-    counts = {f"records/{role}": sum(parts.part_of(one, recipe.parts) == role for one in records) for role in made}
+    write_checkpoint(parts.joined(given.policy.checkpoint, made), given.folder)
+    counts = {f"records/{role}": sum(leg.part_of(one) == role for one in records) for role in made}
     return {"records": len(records), **counts}
 
 
@@ -198,7 +201,7 @@ def controller(stored: Stored, given: Context) -> Counts:
     return {}
 
 
-WORK: dict[str, Callable[[Stored, Context], Counts]] = {
+WORK: dict[str, Callable[..., Counts]] = {
     "acquisition": acquisition,
     "selection": selection,
     "optimization": optimization,
@@ -220,7 +223,13 @@ def carry_out(stored: Stored, number: int, stage: str, folder: Path, log: Metric
         start_model.build(stored, folder, log)
         return {}
     stored.copies = _copies(stored, number, stage, folder, log)
-    return WORK[stage](stored, context(stored, number, stage, folder, log))
+    given, facts = context(stored, number, stage, folder, log), stages.stage_of(stage)
+    if not facts.each_part:
+        return WORK[stage](stored, given)
+    leg = next(leg for leg in legs_of(stored.at(number)[0]) if leg.step(facts.name) == stage)
+    if leg.name and not facts.trains:  # the trainings of a part name its metrics themselves
+        given = replace(given, log=parts.PartLog(log, leg.name))
+    return WORK[facts.name](stored, given, leg)
 
 
 def _copies(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> training.Copies:

@@ -7,6 +7,7 @@ from typing import Any
 
 from selfimprove.loop.history import Stored
 from selfimprove.measures import statistics
+from selfimprove.recipe.legs import legs_of
 from selfimprove.records import VERDICTS, Report
 
 
@@ -75,7 +76,11 @@ def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
         "alpha": gate.error_rate(),
         "alpha_spent": sum(d.statistics.get("alpha_r", 0.0) for d in decisions),
         "gate_minus_sealed": sum(seen[0].values()) / len(seen[0]) - champion if seen and seen[0] else None,
-        "held_out_dropped": sum(int(stored.counts(number).get("acquisition/held_out_dropped", 0)) for number in rounds),
+        "held_out_dropped": sum(
+            int(stored.counts(number).get(f"{leg.step('acquisition')}/held_out_dropped", 0))
+            for number in rounds
+            for leg in legs_of(stored.recipe)
+        ),
         "alerts": [{"round": number, **asdict(alert)} for number in rounds for alert in stored.alerts(number)],
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from selfimprove.interfaces import (
 )
 from selfimprove.measures.judge_reliability import FEWEST, MIXED
 from selfimprove.recipe import option_values
+from selfimprove.recipe.legs import legs_of
 from selfimprove.recipe.schema import ONE, SOME, Recipe, Settings
-from selfimprove.records import Checkpoint, Record
+from selfimprove.records import SOLVE, Checkpoint, Record
 from selfimprove.registry import Find, nearest
 
 USING = ("acquisition", "reward", "selection", "optimization", "refinement", "evaluation")
@@ -109,9 +110,17 @@ def check_flow(recipe: Recipe) -> None:
     Raises:
         RecipeError: two neighbours do not fit; the message says what would fit between them.
     """
+    for leg in legs_of(recipe):
+        _check_chain(
+            {"acquisition": leg.acquisition, "selection": recipe.selection, "optimization": recipe.optimization}
+        )
+
+
+def _check_chain(chain: Mapping[str, Mapping[str, Any]]) -> None:
+    """What `check_flow` says of the methods that one leg of a round goes through, by slot."""
     giver, kind = "the start of the chain", None
-    for slot in ("acquisition", "selection", "optimization"):
-        for name, method in getattr(recipe, slot).items():
+    for slot, methods in chain.items():
+        for name, method in methods.items():
             if method.consumes not in (kind, Record):
                 registry.discover()
                 bridges = sorted(
@@ -210,6 +219,24 @@ def check_parts(recipe: Recipe, path: Path) -> None:
             raise RecipeError(f"{path}: parts: no method of this recipe asks in the role {role!r}")
         if recipe.parts and recipe.parts.count(role) > 1:
             raise RecipeError(f"{path}: parts names {role!r} twice")
+    _check_legs(recipe, path)
+
+
+def _check_legs(recipe: Recipe, path: Path) -> None:
+    """A leg is that of a part, and has acquisitions of the recipe; each of them belongs to one."""
+    if recipe.legs is None:
+        return
+    known = [*(recipe.parts or ()), SOLVE]
+    for leg in recipe.legs:
+        role, _, name = leg.partition(".")
+        if role not in known:
+            raise RecipeError(f"{path}: legs: {role!r} of {leg!r} has no weights of its own.{nearest(role, known)}")
+        if name not in recipe.acquisition:
+            said = nearest(name, recipe.acquisition)
+            raise RecipeError(f"{path}: legs: the recipe has no acquisition {name!r} for {leg!r}.{said}")
+    idle = [name for name in recipe.acquisition if not any(leg.endswith(f".{name}") for leg in recipe.legs)]
+    if idle:
+        raise RecipeError(f"{path}: legs: no leg has the acquisition {idle[0]!r}; add {SOLVE}.{idle[0]}")
 
 
 def _asked(recipe: Recipe) -> set[str]:

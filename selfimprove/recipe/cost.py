@@ -15,6 +15,7 @@ from typing import Any
 
 from selfimprove.costs import NOTHING, Cost, Flow, Given
 from selfimprove.interfaces import Judging
+from selfimprove.recipe.legs import Leg, legs_of
 from selfimprove.recipe.schema import Recipe
 from selfimprove.records import Rollout
 
@@ -46,15 +47,24 @@ def estimate(recipe: Recipe) -> Estimate:
     made, rounds, task = Estimate(), recipe.rounds, recipe.the("task")
     given, later = _given(recipe), _turned_up(recipe, made)
     made.parts["start"] = recipe.the("model").cost(given)
-    data, training, records = NOTHING, NOTHING, 0
-    first = (Flow(), Flow())
+    data, trained, records, first = NOTHING, dict[str, Cost](), 0, NOTHING
     for number in range(1, rounds + 1):
         current = later if number > 1 else recipe
-        acquired, selected, taken = _data(current, replace(_given(current), round=number))
-        first = (acquired, selected) if number == 1 else first
-        data, records = data + taken, records + acquired.records
-        training += _training(current, replace(_given(current), round=number, flow=selected))
+        now = replace(_given(current), round=number)
+        for leg in legs_of(current):
+            acquired, selected, taken = _data(current, leg, now)
+            data, records = data + taken, records + acquired.records
+            each = _training(current, replace(now, flow=selected))  # each part on its own records, at most all
+            for role in leg.roles:
+                trained[role] = trained.get(role, NOTHING) + each
+            if number == 1:  # what the null round does again
+                first += _selection(recipe, replace(given, flow=acquired))[1]
+                first += len(leg.roles) * _training(recipe, replace(given, flow=selected))
+    training = sum(trained.values(), NOTHING)
     made.parts |= {"data": data, "training": training}
+    if recipe.parts:
+        told = ", ".join(f"{role} {cost.steps:,}" for role, cost in trained.items())
+        made.remarks.append(f"training steps of each part, at most: {told}")
     fitted = (rounds + 1) * sum((method.fit_cost(given) for method in recipe.refinement.values()), NOTHING)
     provisional = recipe.the("gate").provisional() and recipe.autonomy > 0
     policies = 1 + sum(3 if provisional and number > 1 else 2 for number in range(1, rounds + 1))
@@ -68,14 +78,14 @@ def estimate(recipe: Recipe) -> Estimate:
     drawn = (records + training.completions) // max(1, sealed)
     exam += given.draw(marked * min(recipe.control_samples, drawn))
     if recipe.null_round and rounds:
-        exam += _selection(recipe, replace(given, flow=first[0]))[1]
-        exam += _training(recipe, replace(given, flow=first[1])) + marked * _answer(recipe, given).attempt
+        exam += first + marked * _answer(recipe, given).attempt
     made.parts["exam"] = exam
     _remarks(recipe, made)
     weights = recipe.the("model").weights()
     if weights is not None:
         kept = made.run.completions * RECORD + made.run.tokens
-        made.disk = weights * (rounds + 1 + (recipe.null_round and rounds > 0)) + kept
+        trains = rounds + (recipe.null_round and rounds > 0)
+        made.disk = weights * (1 + trains * (1 + len(recipe.parts or ()))) + kept
     if task.published():
         made.bound = False
     return made
@@ -120,10 +130,10 @@ def _rate(recipe: Recipe, given: Given, flow: Flow) -> Cost:
     return sum((reward.cost(replace(given, flow=flow)) for reward in recipe.reward.values()), NOTHING)
 
 
-def _data(recipe: Recipe, given: Given) -> tuple[Flow, Flow, Cost]:
-    """What a round's acquisition gives, what its selection keeps of it, and what both take."""
+def _data(recipe: Recipe, leg: Leg, given: Given) -> tuple[Flow, Flow, Cost]:
+    """What acquisition gives in a leg of a round, what selection keeps of it, and what both take."""
     flow, cost, kind = Flow(), NOTHING, None
-    for method in recipe.acquisition.values():
+    for method in leg.acquisition.values():
         now = replace(given, flow=flow)
         cost, flow, kind = cost + method.cost(now), method.gives(now), method.produces
     if kind is Rollout:  # what has no score yet is rated
@@ -141,11 +151,11 @@ def _selection(recipe: Recipe, given: Given) -> tuple[Flow, Cost]:
 
 
 def _training(recipe: Recipe, given: Given) -> Cost:
-    """What a round's optimizations take; all but the first are given one checkpoint."""
+    """What the optimizations of one part take in a round; all but the first are given one checkpoint."""
     cost, flow = NOTHING, given.flow
     for method in recipe.optimization.values():
         cost, flow = cost + method.cost(replace(given, flow=flow)), Flow(1, 1)
-    return cost * (1 + len(recipe.parts or ()))  # each part on its own records, at most all
+    return cost
 
 
 def _part(recipe: Recipe, split: str, wanted: int, places: int = 1) -> int:

@@ -81,6 +81,11 @@ class Recipe:
     parts: list[str] | None = None
     """Roles with weights of their own, of propose, hint, judge and refine: each is trained on what was said in it.
     null: one model has all roles."""
+    legs: list[str] | None = None
+    """Acquisitions of parts that acquire data for themselves, as ROLE.ACQUISITION, for example
+    `[propose.propose, solve.propose]`. In each round those parts acquire, select and train one after the other, with
+    the newest weights of the others; `solve` comes last. null: all acquisitions run once, and each part learns from
+    what was said in its role."""
     task: dict[str, Task] = field(default_factory=dict)
     model: dict[str, Model] = field(default_factory=dict)
     engine: dict[str, Engine] = field(default_factory=dict)

@@ -39,12 +39,13 @@ def taken(folder: Path) -> dict[str, Part]:
     run, parts = RunDir.open(folder), dict.fromkeys(PARTS.values(), Part())
     for step in sorted(folder.glob("round_*/[!.]*/step.json")):
         stage, number = step.parent.name, int(step.parent.parent.name.removeprefix("round_"))
-        if stage not in PARTS:
+        part = PARTS.get(stage.partition(".")[0])
+        if part is None:
             continue
-        counts, before = run.manifest(number, stage)["counts"], parts[PARTS[stage]]
+        counts, before = run.manifest(number, stage)["counts"], parts[part]
         names = {"completions": "completions", "tokens": "drawn_tokens", "scored": "scored", "steps": "steps"}
         cost = Cost(**{name: int(counts.get(key, 0)) for name, key in names.items()})
-        parts[PARTS[stage]] = Part(before.cost + cost, before.seconds + run.seconds(number, stage))
+        parts[part] = Part(before.cost + cost, before.seconds + run.seconds(number, stage))
     if not any(part.cost.completions for part in parts.values()):
         raise DataError(f"no step in {folder} says what it drew; name a run that this version has made")
     return parts

@@ -55,7 +55,7 @@ def _steps(stored: Stored) -> Iterator[Finding]:
         if name != f"round_{number:03d}":
             yield Finding(f"round_{number:03d}", False, f"missing, but there is {name}")
             return
-        known = (*stages.of_round(number), *stages.END)
+        known = (*stored.steps(number), *stages.END)
         for path in sorted((folder.root / name).iterdir()):
             if path.name not in known and not path.name.startswith("."):
                 yield Finding(f"{name}/{path.name}", False, "does not belong to the run")
@@ -131,7 +131,7 @@ def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
 
 
 def _whole(stored: Stored, number: int) -> bool:
-    return all(stored.folder.step(number, stage).exists() for stage in stages.of_round(number))
+    return all(stored.folder.step(number, stage).exists() for stage in stored.steps(number))
 
 
 def _summary(path: Path) -> Finding:

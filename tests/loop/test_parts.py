@@ -12,16 +12,18 @@ from typing import Any, ClassVar
 import pytest
 
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Context, Optimization
+from selfimprove.interfaces import Acquisition, Context, Gate, Optimization
 from selfimprove.loop import parts
 from selfimprove.loop.begin import create
 from selfimprove.loop.history import Stored
 from selfimprove.loop.loop import Runner
 from selfimprove.loop.step_files import read_checkpoint, write_checkpoint
+from selfimprove.needs import Needs
 from selfimprove.recipe import compose
+from selfimprove.recipe.legs import Leg
 from selfimprove.records import (
     Checkpoint,
-    Document,
+    Decision,
     Preference,
     Prompt,
     Record,
@@ -30,7 +32,10 @@ from selfimprove.records import (
     loads,
     read_records,
 )
+from selfimprove.registry import Entry
+from selfimprove.report.verify import verify
 from selfimprove.store.run_folder import RunDir
+from selfimprove.trials import rehearsal
 
 
 # ---- records and checkpoints -------------------------------------------------------------------------------------
@@ -134,12 +139,13 @@ def test_each_part_is_trained_on_what_was_said_in_its_role_and_meets_the_newest_
     before = tmp_path / "before"
     (before / "parts" / "propose").mkdir(parents=True)
     given = replace(given, policy=replace(given.policy, checkpoint=old), previous=before)
+    leg = Leg("", {}, ["judge", "propose", "solve"], ["judge", "propose", "solve"])
     rows: list[Record] = [
         *(make_rollout(text) for text in ("a", "b")),
         make_rollout("p", role="propose"),
         make_rollout("r", role="refine"),
     ]
-    made = parts.optimized({"noting": Noting()}, ["judge", "propose"], rows, given)
+    made = parts.optimized({"noting": Noting()}, leg, rows, given)
     assert list(made) == ["judge", "propose", "solve"]
     seen = {
         role: json.loads((Path(one.path) / "given.json").read_text())
@@ -159,20 +165,13 @@ def test_each_part_is_trained_on_what_was_said_in_its_role_and_meets_the_newest_
         "others": {"solve": "old", "propose": proposer, "judge": "old"},
         "previous": "before",
     }
-    whole = parts.joined(made)
+    whole = parts.joined(old, made)
     assert whole == Checkpoint(path=str(given.folder / "model"), parts={"judge": "old", "propose": proposer}), (
         "nothing was said by the judge"
     )
     log: Any = given.log
     assert (log.metrics["propose/train/rows"], log.metrics["train/rows"]) == (1, 3)
     assert log.notes == ["nothing was said in the role judge: its weights stay as they are"]
-
-
-def test_whose_record_it_is(make_rollout: Callable[..., Rollout], make_prompt: Callable[..., Prompt]) -> None:
-    said = make_rollout(role="propose")
-    assert parts.part_of(said, ["propose"]) == "propose" and parts.part_of(said, ["judge"]) == "solve"
-    assert parts.part_of(Preference.of(said, said), ["propose"]) == "propose"
-    assert parts.part_of(make_prompt(), ["propose"]) == parts.part_of(Document(text="x"), ["propose"]) == "solve"
 
 
 # ---- recipes -----------------------------------------------------------------------------------------------------
@@ -189,7 +188,7 @@ def test_parts_that_a_recipe_cannot_have(override: str, said: str) -> None:
         compose.load("r_zero", [override])
 
 
-def test_parts_count_in_the_fingerprint_of_what_trains_them_and_of_nothing_before(tmp_path: Path) -> None:
+def test_parts_and_legs_count_in_the_fingerprint_of_what_they_change_and_of_nothing_before(tmp_path: Path) -> None:
     def prints(recipe: str, *overrides: str) -> list[str]:
         stored = Stored(create(recipe, overrides, tmp_path / f"run{len(overrides)}"))
         return [
@@ -198,6 +197,119 @@ def test_parts_count_in_the_fingerprint_of_what_trains_them_and_of_nothing_befor
 
     one, two = prints("r_zero"), prints("r_zero", "parts=[propose]")
     assert [a == b for a, b in zip(one, two, strict=True)] == [True, True, False, True]
+    legs = prints("r_zero", "parts=[propose]", "legs=[propose.propose,solve.propose]")
+    assert [a == b for a, b in zip(two, legs, strict=True)] == [False, False, False, True]
+
+
+# ---- a run without a model ---------------------------------------------------------------------------------------
+@dataclass
+class Both(Acquisition):
+    """What was said in two roles; the text names the weights that each role has by then."""
+
+    consumes: ClassVar[Any] = None
+    produces: ClassVar[Any] = Rollout
+    problems: int = 4
+
+    def needs(self) -> Needs:
+        return Needs(roles=("propose",))
+
+    def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        weights = context.policy.checkpoint
+        return [
+            Rollout(
+                prompt=problem,
+                completion=[{"role": "assistant", "content": "/".join(Path(weights.of(one).path).parts[-5:])}],
+                role=role,
+                reward=1.0,
+                info={"of": one},
+            )
+            for problem in context.problems(self.problems, context.round)
+            for role in ("propose", "solve")
+            for one in ("propose", "solve")
+        ]
+
+
+@dataclass
+class Second(Gate):
+    """Takes the candidate of round 2 only."""
+
+    def decide(self, champion: Any, incumbent: Any, candidate: Any, alerts: Any, history: Any, rounds: int) -> Decision:
+        return Decision(verdict="certify" if len(history) == 2 else "reject", reason="by its number")
+
+
+@pytest.fixture
+def two_models(tmp_path: Path, quiet_log: Any) -> Callable[..., Runner]:
+    """A run of the rehearsal's kind in which two roles have weights of their own."""
+    own = {("acquisition", "both"): Both, ("gate", "second"): Second}
+
+    def method(slot: str, name: str) -> Entry:
+        return Entry(slot, name, own[slot, name], "") if (slot, name) in own else rehearsal.method(slot, name)
+
+    def load(name: str | Path, overrides: Sequence[str]) -> Any:
+        return compose.load(name, overrides, method)
+
+    def make(*overrides: str) -> Runner:
+        changes = ("acquisition=[both]", "gate=second", "rounds=2", "parts=[propose]", *overrides)
+        recipe = rehearsal.write_recipe(tmp_path)
+        return Runner(create(str(recipe), changes, tmp_path / "run", load=load), quiet_log, load)
+
+    return make
+
+
+def _skill(path: str) -> float:
+    return json.loads((Path(path) / "config.json").read_text())["skill"]
+
+
+def test_a_rejected_round_takes_all_parts_back(two_models: Callable[..., Runner]) -> None:
+    """Each training adds .25 to the skill of .2: after a rejected round both parts begin at .2 again."""
+    run = two_models()
+    run.run()
+    stored = run.stored
+    start = stored.checkpoint(0)
+    for number in (1, 2):
+        made = stored.checkpoint(number)
+        assert [_skill(made.of(role).path) for role in ("solve", "propose")] == [0.45, 0.45]
+        assert made.of("propose").path != made.path and f"round_00{number}" in Path(made.of("propose").path).parts
+    assert stored.standing(2).incumbent == 0 and stored.standing(3).incumbent == 2
+    said = read_records(stored.folder.step(2, "acquisition") / "output.jsonl")
+    assert {one.text for one in said if isinstance(one, Rollout)} == {"/".join(Path(start.path).parts[-5:])}
+    untrained = stored.null(2)
+    assert untrained is not None and untrained.parts, "the null round trains all parts"
+    assert [_skill(untrained.of(role).path) for role in ("solve", "propose")] == [0.45, 0.45]
+    assert all("null" in Path(untrained.of(role).path).parts for role in ("solve", "propose"))
+
+
+def test_each_leg_meets_the_newest_weights_of_the_others(two_models: Callable[..., Runner]) -> None:
+    run = two_models("legs=[propose.both,solve.both]")
+    folder, stored = run.folder, run.stored
+    run.run()
+    assert stored.steps(1)[:6] == (
+        *("acquisition.propose", "selection.propose", "optimization.propose"),
+        *("acquisition", "selection", "optimization"),
+    )
+    first, last = (read_records(folder.step(1, step) / "output.jsonl") for step in stored.steps(1)[:4:3])
+    start, proposer = stored.checkpoint(0).path, stored.checkpoint(1).parts["propose"]
+    told = [{one.info["of"]: one.text for one in said if isinstance(one, Rollout)} for said in (first, last)]
+    ends = {place: "/".join(Path(place).parts[-5:]) for place in (start, proposer)}
+    assert told == [
+        {"propose": ends[start], "solve": ends[start]},
+        {"propose": ends[proposer], "solve": ends[start]},
+    ], "the solver answers the trained proposer"
+    assert "optimization.propose" in Path(proposer).parts
+    for step, role in (("selection.propose", "propose"), ("selection", "solve")):
+        kept = read_records(folder.step(1, step) / "output.jsonl")
+        assert {one.role for one in kept if isinstance(one, Rollout)} == {role}
+    assert stored.standing(2).incumbent == 0 and stored.newest(2, "acquisition.propose").parts == {}
+    counts = stored.counts(1)
+    assert counts["optimization.propose/records"] == counts["optimization/records"] == 8
+    untrained = stored.null(2)
+    assert untrained is not None and _skill(untrained.path) == _skill(untrained.parts["propose"]) == 0.45
+    assert all(finding.fine for finding in verify(folder.root, stored._load))
+    moved = folder.root.rename(folder.root.with_name("moved"))
+    again = Runner(RunDir.open(moved), run.watcher, stored._load)
+    before = rehearsal.contents(moved)
+    again.run()
+    assert rehearsal.contents(moved) == before, "a finished run stays as it is, wherever it lies"
 
 
 # ---- a run -------------------------------------------------------------------------------------------------------
@@ -222,7 +334,7 @@ def test_r_zero_with_two_models(tmp_path: Path, quiet_log: Any, monkeypatch: pyt
     monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
 
     def run(name: str, *overrides: str) -> tuple[RunDir, Stored]:
-        folder = create("r_zero_two_models", [*SMALL, *overrides], tmp_path / name)
+        folder = create("r_zero_two_models", [*SMALL, "legs=null", *overrides], tmp_path / name)
         Runner(folder, quiet_log).run()
         return folder, Stored(folder)
 
