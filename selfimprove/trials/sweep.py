@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from selfimprove.errors import MissingError, UserError
 from selfimprove.records import digest
@@ -35,6 +35,8 @@ CHUNK = 40
 """Points that one run is broken at, each time in a fork of it."""
 SHARES = 4
 """A share takes each fourth point and damage."""
+_HELD = list[Rehearsal]()
+T = TypeVar("T")
 
 
 def _state(root: Path) -> str:
@@ -119,14 +121,24 @@ def sweep(
     """Try each kind of fault at each of these durable operations, by default at all of them."""
     points = range(len(given.operations)) if points is None else points
     chunks = [points[i : i + CHUNK] for i in range(0, len(points), CHUNK)]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+    with _forks(given, jobs) as pool:
         for kind in kinds:
             began, row = time.monotonic(), Row(kind)
-            for wrong, redone, new in itertools.chain.from_iterable(pool.map(partial(_trials, given, kind), chunks)):
+            for wrong, redone, new in itertools.chain.from_iterable(pool.map(partial(_there, _trials, kind), chunks)):
                 row.points, row.resumed, row.redone = row.points + 1, row.resumed + new, row.redone + redone
                 row.wrong += [wrong] if wrong else []
             row.seconds = time.monotonic() - began
             yield row
+
+
+def _forks(given: Rehearsal, jobs: int) -> ProcessPoolExecutor:
+    """Processes that have this rehearsal from their beginning: nothing of it is sent to them with each trial."""
+    return ProcessPoolExecutor(jobs, get_context("fork"), initializer=_HELD.append, initargs=(given,))
+
+
+def _there(work: Callable[..., T], *arguments: Any) -> T:
+    """In such a process."""
+    return work(_HELD[-1], *arguments)
 
 
 def _trials(given: Rehearsal, kind: str, points: Sequence[int]) -> list[tuple[str, int, bool]]:
@@ -316,8 +328,8 @@ def share_of_cases(given: Rehearsal, share: int) -> list[tuple[str, str]]:
 
 def damages(given: Rehearsal, chosen: Sequence[tuple[str, str]] | None = None, jobs: int = 2) -> Iterator[Damage]:
     """Damage a file of the undisturbed run and resume it, for each of these cases, by default for all of them."""
-    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
-        yield from pool.map(partial(_damaged, given), cases(given) if chosen is None else chosen, chunksize=4)
+    with _forks(given, jobs) as pool:
+        yield from pool.map(partial(_there, _damaged), cases(given) if chosen is None else chosen, chunksize=4)
 
 
 def _damaged(given: Rehearsal, case: tuple[str, str]) -> Damage:
