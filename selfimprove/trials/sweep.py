@@ -104,15 +104,17 @@ class Row:
 
 
 def share_of_points(given: Rehearsal, share: int) -> list[int]:
-    """Of each kind of operation in each kind of step one point, and every fourth of all; another `share`, other points.
+    """Every fourth point, and one of each kind of operation in each kind of step that has none of these.
 
-    Four shares in a row take every point.
+    Another `share` takes other points; four in a row take all.
     """
     groups = dict[tuple[str, str], list[int]]()
     for point, kind in enumerate(zip(given.steps, given.operations, strict=True)):
         groups.setdefault(kind, []).append(point)
-    fourth = range(share % SHARES, len(given.operations), SHARES)
-    return sorted({*fourth, *(points[share % len(points)] for points in groups.values())})
+    fourth = {*range(share % SHARES, len(given.operations), SHARES)}
+    return sorted(
+        fourth.union(*({points[share % len(points)]} for points in groups.values() if not fourth & {*points}))
+    )
 
 
 def sweep(
