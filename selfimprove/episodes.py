@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from selfimprove.records import Message, Prompt, Rollout
 
@@ -20,13 +20,16 @@ class Turn:
     """What that player is told since it spoke last."""
     rewards: Mapping[str, float] = field(default_factory=dict)
     """What players earned since the last turn. No player sees it."""
+    noted: Mapping[str, Any] = field(default_factory=dict)
+    """What the method that opened the world may know beside it, as plain values. No player sees it."""
 
 
 class Episode(ABC):
     """A world, opened for one problem. It may know the reference answer; who plays in it sees messages only."""
 
     slow: ClassVar[bool] = False
-    """Whether a step takes long enough that steps of several worlds are taken at a time, in threads."""
+    """Whether a step takes long enough that steps of several worlds are taken at a time, in threads, and that what it
+    said is kept: a killed step does not take it twice."""
 
     @abstractmethod
     def step(self, said: Message | None) -> Turn:
@@ -57,8 +60,8 @@ class Played:
     the sum of what the player earned (None: nothing), `info["earned"]` what it earned after each time it spoke."""
     over: bool
     """Whether the world came to its end; False: the turns ran out."""
-    world: Episode
-    """The world as it was left, for the method that opened it; it may know the reference answer."""
+    noted: Mapping[str, Any] = field(default_factory=dict)
+    """What the world noted, see `Turn.noted`; where it noted something again, the last of it."""
     drawn: Sequence[Rollout] = ()
     """Every completion that was drawn on the way, where that was asked for."""
 

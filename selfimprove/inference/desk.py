@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, TypeVar
 
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.episodes import Episode, Played
 from selfimprove.errors import RecipeError, Refused
+from selfimprove.inference.outside import Kept
 from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, Drive, Strand
 from selfimprove.inference.session import Seat
@@ -33,12 +34,15 @@ class Sessions:
     Args:
         rewards: (name of one of the recipe's rewards, groups, policy) -> its scores, without reference answers.
         budget: what answering one problem may take.
+        others: (name) -> another policy of the run.
+        kept: what tools and slow worlds have said in the step; a former attempt's are there as well.
     """
 
     task: Task
     rewards: Callable[[str, Sequence[Sequence[Rollout]], Policy], list[list[float | None]]] = _no_rewards
     budget: Budget = Budget()
     others: Callable[[str], Policy] | None = None
+    kept: Kept = field(default_factory=dict)
 
     def run(
         self,
@@ -49,7 +53,7 @@ class Sessions:
         alike: bool = False,
     ) -> list[T]:
         """See `Context.run`."""
-        waves = Waves(policy, next(policy.calls), self.rewards, context, alike)
+        waves = Waves(policy, next(policy.calls), self.rewards, context, alike, self.kept)
         drive, seen, strands = Drive(waves.serve), dict[str, int](), list[Strand]()
         roles, declared = self.task.roles(), _declared(policy)
         for root, item in enumerate(items):
@@ -81,7 +85,7 @@ class Sessions:
         return self._play(policy, problems, how)
 
     def _play(self, policy: Policy, problems: Sequence[Prompt], how: Playing) -> list[Played]:
-        waves = Waves(policy, next(policy.calls), self.rewards)
+        waves = Waves(policy, next(policy.calls), self.rewards, kept=self.kept)
         drive, strands = Drive(waves.serve), list[Strand]()
         roles, accounts, declared = self.task.roles(), list[Account](), _declared(policy)
         for problem in problems:
@@ -111,7 +115,7 @@ class Sessions:
         """The policy with the weights that the joint methods of its chain have for this set of problems."""
         known = {blind.id: blind for blind in (problem.blind() for problem in problems)}
         asked = [known[name] for name in sorted(known)]
-        drive = Drive(Waves(policy, next(policy.calls), self.rewards).serve)
+        drive = Drive(Waves(policy, next(policy.calls), self.rewards, kept=self.kept).serve)
         account, held, declared = Account(), AsyncExitStack(), _declared(policy)
         given = Given(length=policy.engine.longest(), flow=Flow(len(asked), len(asked)))
 

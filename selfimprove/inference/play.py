@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 from selfimprove.episodes import Episode, Played, Turn
+from selfimprove.inference.outside import Told
 from selfimprove.inference.routines import Step
 from selfimprove.records import Message, Prompt, Rollout
 
@@ -21,9 +23,12 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
     """
     asked, talks = dict[str, Prompt](), dict[str, list[Message]]()
     replies, earned = dict[str, list[Rollout]](), dict[str, list[float]]()
-    rewards, said, turn = dict[str, float](), None, Turn(None)
+    rewards, noted, said, turn = dict[str, float](), dict[str, Any](), None, Turn(None)
+    heard = Told(world)
     for number in range(turns + 1):
-        turn = await Step(world, said) if world.slow else world.step(said)
+        heard.said.append(said)
+        turn = await Step(heard) if world.slow else world.step(said)
+        noted |= turn.noted
         for name, value in turn.rewards.items():
             rewards[name] = rewards.get(name, 0.0) + value
             if name in earned:
@@ -54,4 +59,4 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
             logprobs=last.logprobs if same else None,
             info={**last.info, "earned": earned[who]} if several else last.info,
         )
-    return Played(said=made, over=turn.player is None, world=world)
+    return Played(said=made, over=turn.player is None, noted=noted)

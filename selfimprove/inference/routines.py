@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selfimprove.costs import NOTHING, Cost
-from selfimprove.episodes import Episode
+from selfimprove.episodes import Tool
 from selfimprove.errors import Refused, UserError
 from selfimprove.interfaces import Budget, Policy, Sampling, Spent
-from selfimprove.records import Checkpoint, Message, Prompt, Rollout
+from selfimprove.records import Checkpoint, Prompt, Rollout
 
 
 @dataclass
@@ -84,17 +84,18 @@ class Rate(Request):
 
 @dataclass(eq=False)
 class Step(Request):
-    """A turn of a slow world."""
+    """The turn of a slow world, see `outside.Told`, after the last message."""
 
-    world: Episode
-    said: Message | None
+    told: Any
 
 
 @dataclass(eq=False)
 class Call(Request):
-    """What a tool says."""
+    """What a tool says to a text."""
 
-    work: Callable[[], str]
+    name: str
+    tool: Tool
+    text: str
 
 
 @dataclass(eq=False)

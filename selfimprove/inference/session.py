@@ -104,7 +104,7 @@ class Seat:
             raise Spent
         self.account.spent += Cost(calls=1)
         self._pay(Cost(calls=1))
-        return await Call(lambda: self.tools[tool].call(text))
+        return await Call(tool, self.tools[tool], text)
 
     async def play(self, world: Episode, turns: int = 16, sampling: Sampling = Sampling()) -> Played:
         """See `Session.play`."""

@@ -7,15 +7,14 @@ rewards see have no reference answer.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from selfimprove.costs import Cost
-from selfimprove.errors import Refused, UserError
+from selfimprove.errors import Refused
+from selfimprove.inference import outside
 from selfimprove.inference.routines import Adapt, Call, Draw, Logprobs, Rate, Request, Step, Strand
 from selfimprove.interfaces import Ask, Context, Engine, Policy, Sampling, Spent
 from selfimprove.records import Rollout
@@ -34,6 +33,8 @@ class Waves:
     """That of the data stage or `fit` which runs them; None: problems are answered."""
     alike: bool = False
     """Whether equal draws of a wave are drawn once, under the next number of `Policy.sample`."""
+    kept: outside.Kept = field(default_factory=dict)
+    """What tools and slow worlds have said in the step, those of a former attempt at it included."""
 
     def __post_init__(self) -> None:
         self._number: int | None = self.call
@@ -181,10 +182,11 @@ class Waves:
         return strands
 
     def _steps(self, strands: list[Strand]) -> list[Strand]:
-        with ThreadPoolExecutor(min(len(strands), os.cpu_count() or 1)) as threads:
-            turns = threads.map(lambda strand: strand.waits.world.step(strand.waits.said), strands)
-            for strand, turn in zip(strands, turns, strict=True):
-                strand.value = turn
+        outside.steps(strands, self.kept, self.call)
+        return strands
+
+    def _calls(self, strands: list[Strand]) -> list[Strand]:
+        outside.calls(strands, self.kept, self.call)
         return strands
 
     def _adapts(self, strands: list[Strand]) -> list[Strand]:
@@ -204,21 +206,6 @@ class Waves:
 
     def _gone(self) -> None:
         self._alive -= 1
-
-    def _calls(self, strands: list[Strand]) -> list[Strand]:
-        with ThreadPoolExecutor(min(len(strands), os.cpu_count() or 1)) as threads:
-            for strand, said in zip(strands, threads.map(lambda strand: _said(strand.waits), strands), strict=True):
-                strand.value = said
-        return strands
-
-
-def _said(call: Call) -> str:
-    try:
-        return call.work()
-    except UserError:
-        raise
-    except Exception as error:  # a tool that breaks costs its call, never the run
-        return f"error: {error}"
 
 
 def drawn(engine: Engine, asks: Sequence[Ask], log: Any) -> list[list[Rollout]]:

@@ -237,7 +237,13 @@ class Stored:
             engine=self._kept("engine", self.recipe.the("engine")),
             copies=None if isinstance(self.recipe.the("engine"), Remote) else self.copies,
             helpers={role: self._kept(role, engine) for role, engine in self.recipe.helpers.items()},
-            desk=Sessions(current.the("task"), partial(self._rated, current), self.recipe.budget, others),
+            desk=Sessions(
+                current.the("task"),
+                partial(self._rated, current),
+                self.recipe.budget,
+                others,
+                {} if self.journal is None else self.journal.answers("sessions"),
+            ),
         )
 
     def learned(self, maker: int) -> dict[str, dict[str, Any]]:

@@ -28,8 +28,6 @@ class ProgramTalk(Episode):
     """The first so many tests are told about; the writer never hears of the others."""
     turns: int
     limits: Limits
-    passed: bool = False
-    """Whether the last program passes the public tests."""
     slow: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -41,11 +39,12 @@ class ProgramTalk(Episode):
             return Turn("solve", self.problem.prompt)
         program, self._left = program_of(said["content"]) or "", self._left - 1
         found = self._run(program, self.checks.part(0, self.public))
-        self.passed = found.status == "ok"
-        if self._left and not self.passed:
-            return Turn("solve", [{"role": "user", "content": _feedback(found, bool(program))}])
-        solved = self.passed and self._run(program, self.checks.part(self.public, len(self.checks))).status == "ok"
-        return Turn(None, rewards={"solve": float(solved)})
+        passed = found.status == "ok"
+        noted = {"passed": passed}  # the public tests, by the last program
+        if self._left and not passed:
+            return Turn("solve", [{"role": "user", "content": _feedback(found, bool(program))}], noted=noted)
+        solved = passed and self._run(program, self.checks.part(self.public, len(self.checks))).status == "ok"
+        return Turn(None, rewards={"solve": float(solved)}, noted=noted)
 
     def _run(self, program: str, checks: Checks) -> Grade:
         """Without a program nothing is run."""

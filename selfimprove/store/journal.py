@@ -115,7 +115,7 @@ class _Answers(UserDict[str, Any]):
         self.journal, self.place = journal, f"{engine} keeps "
         found = journal.found.items()
         self.data = {name.removeprefix(self.place): value for name, value in found if name.startswith(self.place)}
-        journal.reused += sum("completion" in value for value in self.data.values())
+        journal.reused += sum(isinstance(value, dict) and "completion" in value for value in self.data.values())
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.data[name] = value

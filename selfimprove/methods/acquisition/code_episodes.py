@@ -73,7 +73,7 @@ class CodeEpisodes(Acquisition):
         sampling = Sampling(temperature=self.temperature)
         played = context.play(fit, self.samples, world=self._open, turns=self.turns, sampling=sampling)
         solved = [one.rollout.reward == 1.0 for one in played]
-        passed = [isinstance(one.world, ProgramTalk) and one.world.passed for one in played]
+        passed = [bool(one.noted.get("passed")) for one in played]
         context.log.metric("code_episodes/solved", sum(solved) / len(played))
         context.log.metric("code_episodes/public_only", (sum(passed) - sum(solved)) / len(played))
         context.log.metric("code_episodes/turns", sum(len(one.drawn) for one in played) / len(played))

@@ -1,0 +1,119 @@
+"""What is no model: tools and slow worlds. They are asked in threads, and what they said is kept for a repeated step.
+
+A killed step runs its routines again. A call that is kept is not made again; a world that came to its end is not
+stepped in again, and an unfinished one is first told again what was said in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfimprove.episodes import Episode, Turn
+from selfimprove.errors import Refused, UserError
+from selfimprove.inference.routines import Call, Step, Strand
+from selfimprove.records import Message, digest
+
+Kept = MutableMapping[str, Any]
+"""Plain values by name, those of a former attempt at the step included."""
+
+
+@dataclass(eq=False)
+class Told:
+    """A slow world with all that was said in it, which it hears when it is really asked."""
+
+    world: Episode
+    said: list[Message | None] = field(default_factory=list)
+    turns: list[Any] = field(default_factory=list)
+    """What it said so far, as plain values."""
+    heard: int = 0
+    """How many messages the world itself has got."""
+
+    def catch_up(self) -> Turn:
+        """Its turn after the last message.
+
+        Raises:
+            Refused: it answers an earlier message in another way than before.
+        """
+        while True:
+            turn = self.world.step(self.said[self.heard])
+            self.heard += 1
+            if self.heard == len(self.said):
+                return turn
+            if _plain(turn) != self.turns[self.heard - 1]:
+                raise Refused(
+                    f"{type(self.world).__name__} answers the same messages in another way than before the "
+                    "interruption: an episode's turns may depend on its problem and on what was said only"
+                )
+
+
+def steps(strands: Sequence[Strand], kept: Kept, run: int) -> None:
+    """Take the steps of worlds that strands wait for.
+
+    Args:
+        run: number of the run of routines in the step.
+    """
+
+    def name(strand: Strand) -> str:
+        said = [one and {"role": one["role"], "content": one["content"]} for one in strand.waits.told.said]
+        return digest(["step", run, *_place(strand), said])
+
+    def turn(strand: Strand) -> Any:
+        waits: Step = strand.waits
+        return _plain(waits.told.catch_up())
+
+    for strand, value in zip(strands, _asked(strands, kept, name, turn), strict=True):
+        strand.waits.told.turns.append(value)
+        strand.value = Turn(**value)
+
+
+def calls(strands: Sequence[Strand], kept: Kept, run: int) -> None:
+    """Make the calls of tools that strands wait for; a tool that breaks costs its call, never the run.
+
+    Args:
+        run: number of the run of routines in the step.
+    """
+
+    def name(strand: Strand) -> str:
+        waits: Call = strand.waits
+        return digest(["call", run, *_place(strand), waits.name, waits.text])
+
+    def said(strand: Strand) -> str:
+        waits: Call = strand.waits
+        try:
+            return waits.tool.call(waits.text)
+        except UserError:
+            raise
+        except Exception as error:
+            return f"error: {error}"
+
+    for strand, value in zip(strands, _asked(strands, kept, name, said), strict=True):
+        strand.value = value
+
+
+def _asked(
+    strands: Sequence[Strand], kept: Kept, name: Callable[[Strand], str], work: Callable[[Strand], Any]
+) -> Iterable[Any]:
+    """What each strand gets: what is kept, or what work makes of it in a thread, kept in the order of the strands."""
+    names = [name(strand) for strand in strands]
+    new = [strand for strand, known in zip(strands, names, strict=True) if known not in kept]
+    with ThreadPoolExecutor(max(1, min(len(new), os.cpu_count() or 1))) as threads:
+        made = threads.map(work, new)
+        for known in names:
+            if known not in kept:
+                kept[known] = next(made)
+            yield kept[known]
+
+
+def _place(strand: Strand) -> list[Any]:
+    return [*strand.item, strand.path, strand.count]
+
+
+def _plain(turn: Turn) -> Any:
+    """A turn as JSON has it."""
+    values = {"player": turn.player, "news": [*turn.news], "rewards": dict(turn.rewards), "noted": dict(turn.noted)}
+    return json.loads(json.dumps(values))
