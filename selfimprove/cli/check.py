@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from selfimprove.cli.console import Json, Overrides, RecipeName, out, say
+from selfimprove.cli.console import Json, Overrides, RecipeName, out, progress_screen, say, threads
+from selfimprove.errors import RecipeError
 from selfimprove.safety.redaction import dumps
+
+if TYPE_CHECKING:
+    from selfimprove.recipe.cost import Estimate
+    from selfimprove.report.pace import Expected
 
 
 def check(
@@ -20,25 +25,33 @@ def check(
         Path | None,
         typer.Option(help="A run of the same recipe on this machine, one round or more: hours go by its pace."),
     ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Draw and train here for at most a minute: hours go by that.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compose a recipe, check that its stages fit, and say what it will take; loads no model."""
+    """Compose a recipe, check that its stages fit, and say what it will take; loads a model to calibrate only."""
     from selfimprove import registry
     from selfimprove.recipe import checks, compose, cost
 
+    if calibrate and like is not None:
+        raise RecipeError("--calibrate and --like both say how fast it goes; give one of them")
     composed, _ = compose.load(recipe, overrides or [])
-    remarks = checks.preflight(composed, elsewhere=True)  # what a login node checks, a node with a GPU may run
+    remarks = checks.preflight(composed, elsewhere=not calibrate)  # what a login node checks, a node with a GPU may run
     price = cost.estimate(composed)
     remarks += price.remarks
-    hours = None
+    pace, measured = None, dict[str, float]()
     if like is not None:
-        from selfimprove.report.pace import hours as paced
+        from selfimprove.report import pace as paces
 
-        hours = paced(price, like, compose.find(recipe).stem)
+        pace = paces.like(price, like, compose.find(recipe).stem)
+    elif calibrate:
+        pace, measured = _calibrated(recipe, overrides or [], price)
     methods = {slot: list(getattr(composed, slot)) for slot in registry.SLOTS}
     if as_json:
         found: dict[str, Any] = {"recipe": recipe, "rounds": composed.rounds, "seed": composed.seed}
-        found |= {"methods": methods, "remarks": remarks, "at_most": price.bound, "hours": hours, "disk": price.disk}
+        found |= {"methods": methods, "remarks": remarks, "at_most": price.bound, "disk": price.disk}
+        found |= {"hours": pace and pace.hours, "tokens_expected": pace and pace.tokens, "measured": measured}
         print(dumps(found | {"parts": {name: asdict(part) for name, part in price.parts.items()}}))
         return
     table = Table(title=f"{recipe}: {composed.rounds} rounds, seed {composed.seed}", show_header=False)
@@ -57,7 +70,35 @@ def check(
     run, most = price.run, "at most" if price.bound else "about"
     scored = f", {run.scored:,} of them scored again" if run.scored else ""
     say(
-        f"{most} {run.completions:,} completions{scored}, {run.tokens:,} tokens, {run.steps:,} training steps; "
+        f"{most} {run.completions:,} completions{scored}, {run.tokens:,} tokens if each is as long as it may be, "
+        f"{run.steps:,} training steps; "
         + (f"about {price.disk / 1e6:,.0f} MB on the disk" if price.disk else "disk: see the size of the model's files")
-        + (f"; about {hours:.2f} hours by the pace of {like}" if hours is not None else "")
     )
+    if measured:
+        say(
+            f"measured here: {measured['tokens_per_completion']:.1f} tokens per completion, "
+            f"{measured['completions_per_second']:.1f} completions/s"
+            + (f", {measured['steps_per_second']:.2f} training steps/s" if "steps_per_second" in measured else "")
+        )
+    if pace is not None:
+        by = f"the pace of {like}" if like else "what was measured"
+        time = f"{pace.hours:.1f} hours" if pace.hours >= 1 else f"{60 * pace.hours:.1f} minutes"
+        say(f"about {pace.tokens:,} tokens and {time} by {by}")
+
+
+def _calibrated(recipe: str, overrides: list[str], price: Estimate) -> tuple[Expected, dict[str, float]]:
+    """What an estimate comes to by a calibration, and what that measured."""
+    threads()
+    from selfimprove.report.pace import expected
+    from selfimprove.studies.calibrate import calibrate
+
+    with progress_screen() as screen:
+        parts = calibrate(recipe, overrides, price, screen)
+    drawn, trained = parts["data"], parts.get("training")
+    said = {
+        "tokens_per_completion": drawn.cost.tokens / max(1, drawn.cost.completions),
+        "completions_per_second": drawn.cost.completions / drawn.seconds,
+    }
+    if trained:
+        said["steps_per_second"] = trained.cost.steps / trained.seconds
+    return expected(price, parts), said

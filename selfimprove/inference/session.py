@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from selfimprove.costs import Cost
+from selfimprove.costs import Cost, count
 from selfimprove.episodes import Episode, Played, Tool
 from selfimprove.errors import RecipeError, Refused
 from selfimprove.inference.play import play
@@ -103,6 +103,7 @@ class Seat:
             self.account.cut += 1
             raise Spent
         self.account.spent += Cost(calls=1)
+        count(Cost(calls=1))
         self._pay(Cost(calls=1))
         return await Call(tool, self.tools[tool], text)
 

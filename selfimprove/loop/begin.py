@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import RecipeError
-from selfimprove.loop import provenance, steps
+from selfimprove.interfaces import Log
+from selfimprove.logs import MetricLog
+from selfimprove.loop import provenance, start_model, steps
+from selfimprove.loop.history import Stored
 from selfimprove.loop.origin import as_begun, began, changed_values
 from selfimprove.recipe import compose, yaml_file
 from selfimprove.store.run_folder import RunDir
@@ -54,6 +57,23 @@ def create(
     }
     write_json(folder.root / "environment.json", signed(found))
     return folder
+
+
+def started(name: str, overrides: Sequence[str], folder: Path, log: Log) -> Stored:
+    """A run in a folder that is thrown away: of it there is only the start model, built or from the cache as in any.
+
+    Raises:
+        UserError: the recipe cannot be used, or its model cannot be built.
+    """
+    _, settings = compose.load(name, overrides)
+    run = RunDir.create(folder)
+    write_text(run.root / "recipe.yaml", compose.runnable(settings))
+    write_json(run.root / "environment.json", {"settings": settings})
+    stored = Stored(run)
+    steps.threads(stored.recipe)
+    start_model.build(stored, run.begin(0, "model"), MetricLog(log))
+    run.commit(0, "model", {})
+    return stored
 
 
 def _absolute(settings: dict[str, Any]) -> None:

@@ -269,5 +269,7 @@ def _taken(meter: Meter) -> dict[str, int]:
         "drawn_tokens": cost.tokens,
         "scored": cost.scored,
         "steps": cost.steps,
+        "calls": cost.calls,
+        "copies": cost.copies,
     }
     return {name: number for name, number in found.items() if number}

@@ -142,6 +142,11 @@ def _data(recipe: Recipe, leg: Leg, given: Given) -> tuple[Flow, Flow, Cost]:
     return flow, kept, cost + taken
 
 
+def acquired(recipe: Recipe) -> Flow:
+    """The most that a round's acquisition gives."""
+    return _data(recipe, _given(recipe))[0]
+
+
 def _selection(recipe: Recipe, given: Given) -> tuple[Flow, Cost]:
     flow, cost = given.flow, NOTHING
     for method in recipe.selection.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from rich.table import Table
@@ -43,7 +43,7 @@ def _plain(value: Any) -> Any:
         return [_plain(inner) for inner in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return _plain(vars(value)) if hasattr(value, "__dataclass_fields__") else value
+    return _plain(vars(value)) if is_dataclass(value) else value
 
 
 def tables(findings: Findings) -> list[Table]:

@@ -1,8 +1,11 @@
-"""What the steps of a run took: completions, scores and training steps as they noted them, and seconds."""
+"""What the steps of a run took: completions, scores and training steps as they noted them, and seconds; and what an
+estimate comes to at that pace.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,29 +46,53 @@ def taken(folder: Path) -> dict[str, Part]:
         if part is None:
             continue
         counts, before = run.manifest(number, stage)["counts"], parts[part]
-        names = {"completions": "completions", "tokens": "drawn_tokens", "scored": "scored", "steps": "steps"}
-        cost = Cost(**{name: int(counts.get(key, 0)) for name, key in names.items()})
+        cost = Cost(
+            **{name: int(counts.get("drawn_tokens" if name == "tokens" else name, 0)) for name in vars(NOTHING)}
+        )
         parts[part] = Part(before.cost + cost, before.seconds + run.seconds(number, stage))
     if not any(part.cost.completions for part in parts.values()):
         raise DataError(f"no step in {folder} says what it drew; name a run that this version has made")
     return parts
 
 
-def hours(price: Estimate, folder: Path, recipe: str) -> float:
-    """Hours that an estimate comes to, each part at the pace of a run of the same recipe.
+@dataclass(frozen=True)
+class Expected:
+    """What an estimate comes to where its parts go as others went."""
+
+    tokens: int
+    """Tokens of all completions, each part's as long as it was measured."""
+    hours: float
+
+
+def expected(price: Estimate, measured: Mapping[str, Part]) -> Expected:
+    """The tokens and hours of an estimate, each part at the pace that was measured for it."""
+    tokens = seconds = 0.0
+    for name, part in measured.items():
+        planned, done = price.parts[name], part.cost
+        seconds += part.seconds * (_scale(name, planned, done) or 0.0)
+        tokens += planned.completions * done.tokens / max(1, done.completions)
+    return Expected(round(tokens), seconds / 3600)
+
+
+def _scale(name: str, planned: Cost, done: Cost) -> float | None:
+    """How many times what was done is planned; None where nothing was done of what is planned."""
+    pairs = [(planned.steps, done.steps), (planned.completions, done.completions)]
+    pairs = pairs if name == "training" else pairs[1:]
+    found = next((wanted / took for wanted, took in pairs if took), None)
+    return 1.0 if found is None and not any(wanted for wanted, _ in pairs) else found
+
+
+def like(price: Estimate, folder: Path, recipe: str) -> Expected:
+    """What an estimate comes to, each part at the pace of a run of the same recipe.
 
     Raises:
         UserError: the run is of another recipe, or says nothing of a part.
     """
-    made, seconds = json.loads((RunDir.open(folder).root / "environment.json").read_text())["recipe"], 0.0
+    made = json.loads((RunDir.open(folder).root / "environment.json").read_text())["recipe"]
     if made != recipe:
         raise DataError(f"{folder} is a run of {made}, not of {recipe}; its pace says nothing")
-    for name, part in taken(folder).items():
-        planned = price.parts[name]
-        pairs = [(planned.steps, part.cost.steps), (planned.completions, part.cost.completions)]
-        pairs = pairs if name == "training" else pairs[1:]
-        scale = next((wanted / done for wanted, done in pairs if done), None)
-        if scale is None and any(wanted for wanted, _ in pairs):
+    done = taken(folder)
+    for name, part in done.items():
+        if _scale(name, price.parts[name], part.cost) is None:
             raise DataError(f"{folder} has finished no step of {name}; finish it: selfimprove resume {folder}")
-        seconds += part.seconds * (scale or 1.0)
-    return seconds / 3600
+    return expected(price, done)

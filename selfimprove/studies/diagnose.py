@@ -11,8 +11,7 @@ from pathlib import Path
 
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.interfaces import GREEDY, Log
-from selfimprove.logs import MetricLog
-from selfimprove.loop import start_model, steps
+from selfimprove.loop import begin, steps
 from selfimprove.loop.given import context_of, policy_of
 from selfimprove.loop.history import Stored
 from selfimprove.measures.diagnosis import (
@@ -25,11 +24,11 @@ from selfimprove.measures.diagnosis import (
 )
 from selfimprove.measures.diagnosis.findings import Findings
 from selfimprove.recipe import compose
+from selfimprove.recipe.cost import acquired
 from selfimprove.recipe.schema import Recipe
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.safety.model_files import check_folder
 from selfimprove.store.run_folder import RunDir
-from selfimprove.store.seal import write_json, write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +94,8 @@ def diagnose(target: str, overrides: Sequence[str], samples: int, problems: int,
 def _subject(target: str, overrides: Sequence[str], scratch: Path, log: Log) -> _Subject:
     folder = Path(target)
     if not folder.is_dir():
-        return _start(target, overrides, scratch, log)
+        stored = begin.started(target, overrides, scratch / "run", log)
+        return _Subject(recipe=stored.recipe, models={"model": stored.checkpoint(0)})
     if (folder / "recipe.yaml").is_file():
         return _run(folder, overrides)
     if (folder / "champion").exists():
@@ -103,18 +103,6 @@ def _subject(target: str, overrides: Sequence[str], scratch: Path, log: Log) -> 
     check_folder(folder, thorough=True)
     recipe, _ = compose.load("quickstart", ["reward=[]", *overrides])
     return _Subject(recipe=recipe, models={"model": Checkpoint(path=str(folder.resolve()))})
-
-
-def _start(name: str, overrides: Sequence[str], scratch: Path, log: Log) -> _Subject:
-    """The start model of a run of the recipe, built or taken from the cache as in a run."""
-    _, settings = compose.load(name, overrides)
-    run = RunDir.create(scratch / "run")
-    write_text(run.root / "recipe.yaml", compose.runnable(settings))
-    write_json(run.root / "environment.json", {"settings": settings})
-    stored = Stored(run)
-    start_model.build(stored, run.begin(0, "model"), MetricLog(log))
-    run.commit(0, "model", {})
-    return _Subject(recipe=stored.recipe, models={"model": stored.checkpoint(0)})
 
 
 def _run(folder: Path, overrides: Sequence[str]) -> _Subject:
@@ -173,6 +161,6 @@ def _sampled(
 
 
 def _group_size(recipe: Recipe, samples: int) -> int:
-    """As many completions per problem as a run draws: 8 votes agree by chance more often than 32."""
-    drawn = [getattr(method, "samples", 0) for method in recipe.acquisition.values()]
-    return min([size for size in drawn if size > 1] + [samples])
+    """As many completions per problem as a run rewards together: 8 votes agree by chance more often than 32."""
+    size = acquired(recipe).group
+    return min(size, samples) if size > 1 else samples

@@ -93,7 +93,7 @@ class Sampled(Adapted, Referenced):
 
     gradient_accumulation_steps: int = bounded(1, 1)
     """Batches summed up for one optimizer step; their completions are drawn together."""
-    num_generations: int = 8
+    num_generations: int = bounded(8, 2)
     """Completions of each prompt."""
     num_iterations: int = bounded(1, 1)
     """Updates on the same completions."""
@@ -133,10 +133,10 @@ class Sampled(Adapted, Referenced):
                 "where training starts; set reference: start, or restart: base"
             )
         rows = self.per_device_train_batch_size * self.gradient_accumulation_steps
-        if self.num_generations < 2 or rows % self.num_generations:
+        if rows % self.num_generations:
             raise RecipeError(
                 f"optimization.{name_of(self)}: {rows} completions per step (batch size times accumulation) must be a "
-                f"multiple of num_generations, which is {self.num_generations} and must be at least 2"
+                f"multiple of num_generations, which is {self.num_generations}"
             )
 
 
@@ -237,8 +237,9 @@ class Schedule:
 
 def schedule_of(options: Any, seed: int) -> Schedule:
     """The schedule in a method's options of the same names; what the method does not offer keeps its default."""
-    names = (one.name for one in fields(Schedule) if one.name != "seed")
-    return Schedule(**{name: getattr(options, name) for name in names if hasattr(options, name)}, seed=seed)
+    offered = {one.name for one in fields(options)}
+    shared = [one.name for one in fields(Schedule) if one.name in offered - {"seed"}]
+    return Schedule(**{name: getattr(options, name) for name in shared}, seed=seed)
 
 
 def needs_liger() -> None:

@@ -15,6 +15,7 @@ from selfimprove.errors import EngineError
 from selfimprove.inference import memory
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint
+from selfimprove.training.options import Adapted, Trained
 
 
 def in_turn(methods: Mapping[str, Optimization], records: Sequence[Any], context: Context) -> Checkpoint:
@@ -74,11 +75,11 @@ def _swept() -> Iterator[None]:
 
 def _savings(method: Any) -> list[str]:
     """The options of a method that lower what it takes, from the cheapest on."""
-    ways, rows = list[str](), getattr(method, "per_device_train_batch_size", 1)
+    ways, rows = list[str](), method.per_device_train_batch_size if isinstance(method, Trained) else 1
     if rows > 1 and rows % 2 == 0:
         summed = 2 * method.gradient_accumulation_steps
         ways.append(f"per_device_train_batch_size={rows // 2} with gradient_accumulation_steps={summed}")
-    if hasattr(method, "lora"):
+    if isinstance(method, Adapted):
         ways += [] if method.gradient_checkpointing else ["gradient_checkpointing=true"]
         ways += [] if method.lora.r else ["lora.r=16"]
         ways += [] if method.lora.r and method.lora.load_in_4bit else ["lora.load_in_4bit=true with lora.r"]

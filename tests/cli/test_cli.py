@@ -11,6 +11,8 @@ import pytest
 
 from selfimprove import errors
 from selfimprove.cli import main
+from selfimprove.costs import Cost
+from selfimprove.report.pace import Part
 
 
 @pytest.fixture
@@ -102,6 +104,20 @@ def test_check_says_the_same_to_machines(command):
     found = json.loads(out)
     assert code == 0 and found["at_most"] and found["hours"] is None and found["methods"]["optimization"] == ["sft"]
     assert sum(part["completions"] for name, part in found["parts"].items() if name != "start") == 42300
+
+
+def test_a_calibration_says_how_fast_it_goes_and_what_that_comes_to(command, monkeypatch):
+    drawn = Part(Cost(completions=400, tokens=10_000), 2.0)
+    parts = {"data": drawn, "audit": drawn, "evaluation": drawn, "exam": drawn, "training": Part(Cost(steps=10), 4.0)}
+    monkeypatch.setattr("selfimprove.studies.calibrate.calibrate", lambda *_: parts)
+    code, out, _ = command("check", "quickstart", "--calibrate")
+    said = "measured here: 25.0 tokens per completion, 200.0 completions/s, 2.50 training steps/s"
+    assert code == 0 and said in out
+    assert "about 1,057,500 tokens and 4.9 minutes by what was measured" in out  # 42300 * 25; 211.5 s and 80 s
+    found = json.loads(command("check", "quickstart", "--calibrate", "--json")[1])
+    assert found["tokens_expected"] == 1_057_500 and found["measured"]["steps_per_second"] == 2.5
+    code, _, err = command("check", "quickstart", "--calibrate", "--like", "runs/one")
+    assert code == 2 and "give one of them" in err
 
 
 def test_show_has_the_options_with_their_help(command):

@@ -45,14 +45,8 @@ class Budget(Controller):
     """How much larger than foreseen the next round may turn out."""
 
     def __post_init__(self) -> None:
-        for name in ("hours", "money", "price_per_hour", "tokens", "training_steps"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise RecipeError(f"controller.budget.{name} is {value}; it must be above 0, or null for no limit")
         if self.money is not None and self.price_per_hour is None:
             raise RecipeError("controller.budget.money needs controller.budget.price_per_hour")
-        if not 1 <= self.margin < math.inf:
-            raise RecipeError(f"controller.budget.margin is {self.margin}; it must be 1 or more")
 
     def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
         for name in ("hours", "money", "tokens", "training_steps"):

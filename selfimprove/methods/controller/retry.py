@@ -78,8 +78,6 @@ class Retry(Controller):
     """One-sided level at which a candidate counts as harmed."""
 
     def __post_init__(self) -> None:
-        if self.autonomy not in (0, 1, 2, 3):
-            raise RecipeError(f"controller.retry.autonomy is {self.autonomy}; there are 0 observe to 3 adapt")
         for knob, limit in self.bounds.items():
             if knob not in LIMITS:
                 raise RecipeError(f"controller.retry.bounds has no {knob!r}.{nearest(knob, LIMITS)}")

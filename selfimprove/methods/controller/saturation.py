@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfimprove.bounds import bounded
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Controller
 from selfimprove.measures.statistics import lower_bound
 from selfimprove.registry import register
@@ -41,11 +40,6 @@ class Saturation(Controller):
     """Rejected or rolled back candidates in a row after which the run ends."""
     max_alarms: int = bounded(2, 1)
     """Rounds in a row with an alert of level 2 after which the run ends."""
-
-    def __post_init__(self) -> None:
-        for name in ("rounds", "max_rejects", "max_alarms"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"controller.saturation.{name} is {getattr(self, name)}; it must be at least 1")
 
     def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
         judged = [past for past in history if past.decision is not None]

@@ -76,17 +76,17 @@ class OpenAI(Remote):
     """Ask for log-probabilities; not every endpoint gives them."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of each request, for example {reasoning_effort: low}."""
-    concurrency: int = 16
+    concurrency: int = bounded(16, 1)
     """Requests at a time."""
-    timeout: float = 120.0
+    timeout: float = bounded(120.0, above=0)
     """Seconds that an answer may take."""
-    retries: int = 6
+    retries: int = bounded(6, 0)
     """Further tries of a request that failed."""
-    backoff: float = 1.0
+    backoff: float = bounded(1.0, above=0)
     """Seconds before the first further try; each next one waits twice as long, up to a minute."""
-    prompt_price: float = 0.0
+    prompt_price: float = bounded(0.0, 0)
     """Price of a million prompt tokens."""
-    completion_price: float = 0.0
+    completion_price: float = bounded(0.0, 0)
     """Price of a million completion tokens; where both are 0, no cost is reported."""
 
     def __post_init__(self) -> None:
@@ -98,8 +98,6 @@ class OpenAI(Remote):
         address = urlsplit(self.base_url)
         if self.base_url != REQUIRED and (address.scheme not in ("http", "https") or address.username):
             raise RecipeError("engine.openai.base_url must be an http or https address, without a name or password")
-        if min(self.concurrency, self.retries + 1, self.timeout, self.backoff) <= 0:
-            raise RecipeError("engine.openai needs concurrency, timeout and backoff above 0, and retries of 0 or more")
         self._log: Log | None = None
         self._answers: MutableMapping[str, Any] = {}
 

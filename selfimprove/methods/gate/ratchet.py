@@ -19,11 +19,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Gate
 from selfimprove.measures.statistics import detectable_effect, difference, discordant, holm, lower_bound, mcnemar
 from selfimprove.records import Alert, Decision, Report
@@ -35,13 +34,13 @@ from selfimprove.rounds import Round
 @dataclass
 class Ratchet(Gate):
     lagged: ClassVar[bool] = True
-    alpha: float = 0.05
+    alpha: float = bounded(0.05, above=0, below=1)
     """Probability of any false certificate in the whole run."""
-    provisional_alpha: float = bounded(0.2, 0, 1)
+    provisional_alpha: float = bounded(0.2, above=0, below=1)
     """One-sided level at which training goes on from a candidate."""
-    rollback_alpha: float = bounded(0.05, 0, 1)
+    rollback_alpha: float = bounded(0.05, above=0, below=1)
     """One-sided level at which a policy counts as worse than the champion."""
-    veto_alpha: float = bounded(0.01, 0, 1)
+    veto_alpha: float = bounded(0.01, above=0, below=1)
     """One-sided level, Holm-corrected over the guards, at which a fall of a guard vetoes."""
     probe_margin: float = 0.03
     """Loss that `probe/...` and `pass@k` guards may hide; a certificate says which could not be shown to lose less."""
@@ -49,12 +48,6 @@ class Ratchet(Gate):
     """The same for `ood/...` and `level/...` guards."""
     delta_min: float = 0.02
     """A smaller gain is not worth a round: an undecided candidate that could still have it is held, not rejected."""
-
-    def __post_init__(self) -> None:
-        levels = {name: value for name, value in asdict(self).items() if name.endswith("alpha")}
-        for name, value in levels.items():
-            if not 0 < value < 1:
-                raise RecipeError(f"gate.ratchet.{name} is {value}; it must lie between 0 and 1")
 
     def error_rate(self) -> float | None:
         return self.alpha

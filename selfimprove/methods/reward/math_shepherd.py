@@ -5,7 +5,7 @@ Idea: a wrong step shows in that nothing right comes after it. So the steps of a
 Survey: process rewards, section 4.3.2.
 Paper: arXiv:2312.08935 (Math-Shepherd), Wang et al., 2023.
 Algorithm:
-  1. Cut a completion into steps behind each `separator`.
+  1. Cut a completion into steps behind each `separator`; with `most_steps` the first so many have a value.
   2. From each beginning of it but the whole, draw `samples` completions; the value of the step is the share of them
      that the task marks right (`soft`), or 1 where any is (`hard`). The value of the last step is its own mark.
   3. The score is the lowest value (`min`), the product or the mean of them; None where the reference cannot be read.
@@ -35,6 +35,8 @@ from selfimprove.text import prefilled, steps_of
 class MathShepherd(Reward):
     separator: str = "\n"
     """What ends a step; `;` in the tiny tasks."""
+    most_steps: int | None = bounded(None, 1)
+    """Steps of a solution, from its first on, whose beginnings are finished; null: all of them but the last."""
     samples: int = bounded(4, 1)
     """Completions that finish each beginning."""
     temperature: float = bounded(1.0, 0, 100)
@@ -54,7 +56,8 @@ class MathShepherd(Reward):
             raise RecipeError("reward.math_shepherd needs a separator")
 
     def cost(self, given: Given) -> Cost:
-        return given.draw(given.flow.records * (given.length - 1) * self.samples)  # each token may end a step
+        begins = given.length - 1 if self.most_steps is None else min(self.most_steps, given.length - 1)
+        return given.draw(given.flow.records * begins * self.samples)  # each token may end a step
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         marks = [[context.verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]
@@ -83,8 +86,8 @@ class MathShepherd(Reward):
         ]
 
     def _begins(self, rollout: Rollout) -> list[str]:
-        """The solution up to the end of each step but the last."""
-        return list(accumulate(steps_of(rollout.text, self.separator)))[:-1]
+        """The solution up to the end of each step but the last, of the first `most_steps`."""
+        return list(accumulate(steps_of(rollout.text, self.separator)))[:-1][: self.most_steps]
 
     def _value(self, ends: Sequence[float]) -> float:
         return max(ends) if self.estimate == "hard" else sum(ends) / len(ends)

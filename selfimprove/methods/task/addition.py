@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Task
 from selfimprove.problems import splits
@@ -39,37 +40,31 @@ from selfimprove.registry import register
 @register("addition", paper="2502.01612")
 @dataclass
 class Addition(Task):
-    min_length: int = 3
+    min_length: int = bounded(3, 1)
     """Digits of each number in the shortest held-out problems; one and two digits give too few problems."""
-    max_length: int = 8
+    max_length: int = bounded(8, 1)
     """Digits of each number in the longest problems."""
-    level: int | None = None
+    level: int | None = bounded(None, 1)
     """Digits of this round's training problems; null mixes all lengths. The one dial that a curriculum turns."""
-    easier_share: float = 0.0
+    easier_share: float = bounded(0.0, 0, below=1)
     """Share of the training problems at a level that have fewer digits, from one on, so that they are not forgotten."""
-    taught_length: int = 4
+    taught_length: int = bounded(4, 1)
     """Digits of the longest problems in the worked examples of the bootstrap, which start at one digit."""
-    shift: int | None = 7
+    shift: int | None = bounded(7, 0)
     """Places by which numbers are moved in their fields of max_length, if so many are free; null leaves out fields."""
-    base: int = 10
+    base: int = bounded(10, 2, 10)
     """Base of the number system (2 to 10); a smaller one has a smaller addition table, which is learned sooner."""
     padded: bool = False
     """Whether every answer has one digit more than the numbers, as in the paper: a 0 where the last place has no carry.
     So the length of an answer does not depend on the digits."""
 
     def __post_init__(self) -> None:
-        if not 2 <= self.base <= 10:
-            raise RecipeError(f"task.addition.base is {self.base}; it must be 2 to 10")
-        if not 1 <= self.min_length <= self.max_length:
-            raise RecipeError("task.addition needs 1 <= min_length <= max_length")
+        if self.min_length > self.max_length:
+            raise RecipeError("task.addition needs min_length <= max_length")
         for name in ("level", "taught_length"):
             value = getattr(self, name)
-            if value is not None and not 1 <= value <= self.max_length:
+            if value is not None and value > self.max_length:
                 raise RecipeError(f"task.addition.{name} is {value}; it must be 1 to max_length ({self.max_length})")
-        if not 0 <= self.easier_share < 1:
-            raise RecipeError(f"task.addition.easier_share is {self.easier_share}; it must be at least 0 and below 1")
-        if self.shift is not None and self.shift < 0:
-            raise RecipeError(f"task.addition.shift is {self.shift}; it must be null or at least 0")
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         splits.check(split)

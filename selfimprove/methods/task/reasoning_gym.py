@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import Roles, Task
 from selfimprove.problems import splits
@@ -58,11 +59,11 @@ class ReasoningGym(Task):
     """Shares of the families, in their order and relative to each other; none given: equal shares."""
     config: dict[str, Any] = field(default_factory=dict)
     """By family, settings of the library that are laid over those of the level: `{chain_sum: {max_terms: 3}}`."""
-    min_level: int = 1
+    min_level: int = bounded(1, 0)
     """Level of the easiest problems; level 0 is the library's easiest, which often has few problems."""
-    max_level: int = 3
+    max_level: int = bounded(3, 0)
     """Level of the hardest problems."""
-    level: int | None = None
+    level: int | None = bounded(None, 0)
     """Level of this round's training problems; null mixes all levels. The one dial that a curriculum turns."""
     system_prompt: str | None = "Think step by step. Then write the final answer alone between <answer> and </answer>."
     """A system message in front of each problem."""
@@ -73,8 +74,8 @@ class ReasoningGym(Task):
             raise RecipeError(f"task.reasoning_gym.families: {unfit[0]!r} cannot be used: {why}")
         if self.weights and (len(self.weights) != len(self.families) or min(self.weights) <= 0):
             raise RecipeError("task.reasoning_gym.weights must have a number above 0 for each of the families")
-        if not 0 <= self.min_level <= self.max_level or (self.level or 0) < 0:
-            raise RecipeError("task.reasoning_gym needs 0 <= min_level <= max_level, and a level of at least 0")
+        if self.min_level > self.max_level:
+            raise RecipeError("task.reasoning_gym needs min_level <= max_level")
         self._rules: dict[tuple[str, int], Any] = {}
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:

@@ -41,9 +41,9 @@ class Drawn(Referenced):
     """Rows per batch and device. A row is one completion, or all replies of one conversation."""
     gradient_accumulation_steps: int = bounded(1, 1)
     """Batches summed up for one optimizer step; their rows are drawn together."""
-    num_generations: int = 1
+    num_generations: int = bounded(1, 1)
     """Rows of each prompt."""
-    temperature: float = bounded(1.0, 0, 100)
+    temperature: float = bounded(1.0, above=0, high=100)
     """Temperature of the completions."""
     max_completion_length: int = bounded(512, 1)
     """Tokens per completion."""
@@ -59,14 +59,11 @@ class Drawn(Referenced):
     def __post_init__(self) -> None:
         super().__post_init__()
         rows = self.per_device_train_batch_size * self.gradient_accumulation_steps
-        name = name_of(self)
-        if self.num_generations < 1 or rows % self.num_generations:
+        if rows % self.num_generations:
             raise RecipeError(
-                f"optimization.{name}: {rows} rows per step (batch size times accumulation) must be a multiple of "
-                f"num_generations, which is {self.num_generations}"
+                f"optimization.{name_of(self)}: {rows} rows per step (batch size times accumulation) must be a "
+                f"multiple of num_generations, which is {self.num_generations}"
             )
-        if not self.temperature > 0:
-            raise RecipeError(f"optimization.{name}.temperature is {self.temperature}; it must be above 0")
 
 
 class Live:

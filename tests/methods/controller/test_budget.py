@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -98,19 +97,9 @@ def test_without_a_limit_it_never_stops_and_the_tightest_limit_counts() -> None:
     assert isinstance(Budget(hours=1e9, money=1, price_per_hour=1).next(history, SETTINGS), Stop)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"hours": 0}, "controller.budget.hours is 0"),
-        ({"tokens": -5}, "controller.budget.tokens is -5"),
-        ({"hours": math.nan}, "controller.budget.hours is nan"),
-        ({"money": 5}, "controller.budget.money needs controller.budget.price_per_hour"),
-        ({"margin": 0.9}, "controller.budget.margin is 0.9"),
-    ],
-)
-def test_limits_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
-        Budget(**options)
+def test_money_without_a_price_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"controller\.budget\.money needs controller\.budget\.price_per_hour"):
+        Budget(money=5)
 
 
 def test_a_replay_says_the_same_whatever_was_noted_since() -> None:

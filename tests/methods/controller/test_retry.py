@@ -220,7 +220,6 @@ def test_below_level_3_nothing_changes(make_history: Callable, autonomy: int) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"autonomy": 4}, "controller.retry.autonomy is 4"),
         ({"bounds": {"step": 2.0}}, "Did you mean 'steps'"),
         ({"bounds": {"steps": 0.5}}, "controller.retry.bounds.steps is 0.5"),
     ],

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from selfimprove.errors import RecipeError
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.controller.saturation import Saturation
 from selfimprove.rounds import Stop
@@ -99,12 +98,6 @@ def test_alarms_that_the_next_round_does_not_resolve_end_the_run(make_round: Cal
     assert after((one,), ()) == {} and after((one,), (), (one,)) == {} and after((one,), (mild,)) == {}
     told = "failed safe: alarms of level 2 in 2 rounds in a row (entropy, length)"
     assert after((one,), (mild, other)) == Stop(reason=told)
-
-
-@pytest.mark.parametrize("option", ["rounds", "max_rejects", "max_alarms"])
-def test_an_option_below_one_is_refused(option: str) -> None:
-    with pytest.raises(RecipeError, match=f"controller.saturation.{option} is 0"):
-        Saturation(**{option: 0})
 
 
 @pytest.mark.runs

@@ -569,14 +569,6 @@ def test_an_address_that_cannot_be_used_is_refused(url):
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("option", ["concurrency", "timeout", "backoff"])
-def test_options_that_would_ask_nothing_are_refused(option):
-    with pytest.raises(RecipeError, match="above 0"):
-        OpenAI(base_url="http://x/v1", model="m", **{option: 0})
-    with pytest.raises(RecipeError, match="retries of 0 or more"):
-        OpenAI(base_url="http://x/v1", model="m", retries=-1)
-
-
 def test_tokens_and_money_add_up_over_the_calls_of_a_step(stub, engine, ask, quiet_log):
     priced = engine(prompt_price=2.0, completion_price=10.0)
     stub.script = [(503, {}), b'{"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 1}}']

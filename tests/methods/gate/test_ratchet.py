@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.errors import RecipeError
 from selfimprove.measures.statistics import mcnemar
 from selfimprove.methods.gate.ratchet import Ratchet, accept, certify, spent
 from selfimprove.records import Alert, Decision, Report
@@ -152,10 +151,3 @@ def test_the_order_of_the_problems_does_not_matter(order: list[int]) -> None:
     mixed = [Report(metrics={}, scores={str(i): scores[str(i)] for i in order}) for scores in reports]
     history = [Round(round=0, rounds=3, champion=plain[0])] * 2
     assert Ratchet().decide(*plain, [], history, 3) == Ratchet().decide(*mixed, [], history, 3)
-
-
-@pytest.mark.parametrize("option", ["alpha", "provisional_alpha", "rollback_alpha", "veto_alpha"])
-@pytest.mark.parametrize("value", [0.0, 1.0, -0.1])
-def test_levels_lie_between_0_and_1(option: str, value: float) -> None:
-    with pytest.raises(RecipeError, match=option):
-        Ratchet(**{option: value})

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Sampling
 from selfimprove.methods.reward.math_shepherd import MathShepherd
@@ -75,6 +76,15 @@ def test_a_problem_without_a_reference_has_no_score(
 
 def test_a_solution_of_one_step_is_its_mark(finish: Callable, make_rollout: Callable) -> None:
     assert value(finish({}), "#6", make_rollout) == 1.0 and value(finish({}), "#5", make_rollout) == 0.0
+
+
+def test_only_the_first_steps_are_finished_where_the_recipe_says_so(finish: Callable, make_rollout: Callable) -> None:
+    long, context = make_rollout("3+5=8;8+8=6;6+0=6#6"), finish({})
+    method = MathShepherd(separator=";", samples=3, most_steps=1)
+    method.rate([[long]], context)
+    assert [asked.prompt[-1]["content"] for asked in context.policy.engine.seen] == ["3+5=8;"]
+    assert method.cost(Given(flow=Flow(5, 5), length=20)).completions == 5 * 3
+    assert MathShepherd().cost(Given(flow=Flow(5, 5), length=20)).completions == 5 * 19 * 4
 
 
 @pytest.mark.parametrize("options", [{"estimate": "vague"}, {"combine": "sum"}, {"separator": ""}])
