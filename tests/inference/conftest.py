@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
+from selfimprove.costs import Cost, Given
 from selfimprove.inference.desk import Sessions
-from selfimprove.interfaces import Ask, Engine, Policy
+from selfimprove.interfaces import Ask, Engine, Policy, Refinement, Session
+from selfimprove.methods.refinement.greedy import Greedy
+from selfimprove.methods.refinement.self_consistency import SelfConsistency
 from selfimprove.methods.task.chain_sums import ChainSums
-from selfimprove.records import Message, Rollout
+from selfimprove.needs import Needs
+from selfimprove.records import Message, Prompt, Rollout
 
 Rule = Callable[[Sequence[Message]], Mapping[str, float]]
 
@@ -92,3 +98,110 @@ def chained(make_policy: Callable[..., Policy], quiet_log: Any) -> Callable[...,
         return make_policy(engine, **own, seed=seed, desk=serving, answer_of=task.answer_of, log=quiet_log)
 
     return make
+
+
+# ---- methods that ask more than once -----------------------------------------------------------------------------
+def surely_ahead(first: int, second: int) -> float:
+    """P(p > 1/2) under Beta(first + 1, second + 1)."""
+    n = first + second + 1
+    return sum(math.comb(n, j) for j in range(first + 1)) / 2**n
+
+
+@dataclass
+class AdaptiveVote(Refinement):
+    """Adaptive consistency: draws by portions until the leader surely leads."""
+
+    samples: int = 16
+    portion: int = 4
+    sure: float = 0.95
+
+    def cost(self, given: Given) -> Cost:
+        return self.samples * given.attempt
+
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        drawn: list[Rollout] = []
+        while len(drawn) < self.samples:
+            drawn += await session.attempts(prompt, min(self.portion, self.samples - len(drawn)))
+            votes = Counter(map(session.answer_of, drawn)).most_common(2)
+            session.best = next(one for one in drawn if session.answer_of(one) == votes[0][0])
+            (_, first), (_, second) = [*votes, ("", 0)][:2]
+            if surely_ahead(first, second) >= self.sure:
+                break
+        assert session.best is not None
+        return session.best
+
+
+@dataclass
+class Debate(Refinement):
+    """Answers see each other and are given again, all agents of a turn at once."""
+
+    agents: int = 3
+    turns: int = 2
+
+    def needs(self) -> Needs:
+        return Needs(roles=("refine",))
+
+    def cost(self, given: Given) -> Cost:
+        return self.agents * (given.attempt + given.draw(self.turns - 1))
+
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        said = await session.attempts(prompt, self.agents)
+        for _ in range(self.turns - 1):
+            if len(set(map(session.answer_of, said))) == 1:
+                break
+            said = await session.all([self._again(prompt, said, i, session) for i in range(len(said))])
+        return said[session.random.randrange(len(said))]
+
+    async def _again(self, prompt: Prompt, said: Sequence[Rollout], agent: int, session: Session) -> Rollout:
+        others = ", ".join(one.text for i, one in enumerate(said) if i != agent)
+        [reply] = await session.draw(session.words("refine", prompt, others), role="refine")
+        return reply
+
+
+CHAINS: list[tuple[Refinement, ...]] = [
+    (),
+    (Greedy(),),
+    (AdaptiveVote(),),
+    (Debate(),),
+    (Debate(), SelfConsistency(samples=3)),
+    (AdaptiveVote(), Debate()),
+]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with the argument `chain` runs with each of these chains of refinements."""
+    if "chain" in metafunc.fixturenames:
+        names = ["-".join(type(one).__name__ for one in chain) or "plain" for chain in CHAINS]
+        metafunc.parametrize("chain", CHAINS, ids=names)
+
+
+@pytest.fixture
+def methods() -> SimpleNamespace:
+    """Refinements that are not in the package: `AdaptiveVote`, `Debate`; `surely_ahead` is when such a vote stops."""
+    return SimpleNamespace(AdaptiveVote=AdaptiveVote, Debate=Debate, surely_ahead=surely_ahead)
+
+
+@pytest.fixture
+def problems() -> Callable[..., list[Prompt]]:
+    """`problems(3, "1")`: problems q0, q1, q2 with this answer and with notes."""
+
+    def make(n: int, answer: str = "1") -> list[Prompt]:
+        notes = {"of": "REFERENCE"}
+        asked = ([{"role": "user", "content": f"q{i}"}] for i in range(n))
+        return [Prompt(prompt=one, answer=answer, key=f"q{i}", info=notes) for i, one in enumerate(asked)]
+
+    return make
+
+
+@pytest.fixture
+def coin() -> Callable[[float], Rule]:
+    """`coin(0.6)`: a rule of the engine `words` that says 1 so often, else 0."""
+    return lambda p: lambda messages: {"so it is #1": p, "#0": 1 - p}
+
+
+@pytest.fixture
+def answers() -> Callable[..., dict[str, Any]]:
+    """`answers(policy, problems)`: what came of each problem, by its key."""
+    return lambda policy, asked: {
+        one.prompt.key: (one.completion, one.reward, one.info) for one in policy.answer(asked)
+    }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from selfimprove.costs import Cost, Given
 from selfimprove.episodes import Tool
@@ -87,3 +90,19 @@ def test_check_counts_with_it_and_a_run_keeps_to_it(make_run: Callable) -> None:
     report = run.stored.report(0, "champion")
     assert {one.info["spent"]["completions"] for one in report.rollouts} == {3}
     assert report.metrics["over_budget"].value == 1.0
+
+
+@given(tokens=st.integers(0, 100), completions=st.sampled_from([1, 3, math.inf]))
+@settings(max_examples=25)
+def test_a_budget_is_never_overrun_and_leaves_an_answer(
+    words: Any, chained: Callable, chain: Any, tokens: int, completions: float, problems: Callable, coin: Callable
+) -> None:
+    engine = words(rule=coin(0.5))
+    budget = Budget(tokens=tokens, completions=completions)
+    made = chained(engine, *chain, budget=budget).answer(problems(4))
+    for rollout in made:
+        spent = rollout.info["spent"]
+        assert spent.get("tokens", 0) <= tokens and spent.get("completions", 0) <= completions
+        assert bool(spent.get("completions")) == (tokens >= 1)
+        if not tokens:
+            assert rollout.text == "" and rollout.truncated
