@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, TypeVar
 
-from selfimprove.costs import Cost, Flow, Given
+from selfimprove.costs import Flow, Given
 from selfimprove.episodes import Episode, Played
 from selfimprove.errors import RecipeError, Refused
 from selfimprove.inference.outside import Kept
 from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, Drive, Strand
-from selfimprove.inference.session import Seat
+from selfimprove.inference.session import Seat, chain_of
 from selfimprove.inference.waves import Waves
 from selfimprove.interfaces import Budget, Context, Playing, Policy, Session, Task
 from selfimprove.needs import Tab, called
@@ -55,7 +55,7 @@ class Sessions:
         """See `Context.run`."""
         waves = Waves(policy, next(policy.calls), self.rewards, context, alike, self.kept)
         drive, seen, strands = Drive(waves.serve), dict[str, int](), list[Strand]()
-        roles, declared = self.task.roles(), _declared(policy)
+        roles, chain = self.task.roles(), chain_of(policy)
         for root, item in enumerate(items):
             name = _name(item)
             account = Account()
@@ -69,7 +69,7 @@ class Sessions:
                 tools=self.task.tools(item) if isinstance(item, Prompt) else {},
                 others=self.others,
                 context=context,
-                declared=declared,
+                chain=chain,
             )
             strands.append(Strand(routine(item, seat), account, root, (name, seen.get(name, 0))))
             seen[name] = seen.get(name, 0) + 1
@@ -87,7 +87,7 @@ class Sessions:
     def _play(self, policy: Policy, problems: Sequence[Prompt], how: Playing) -> list[Played]:
         waves = Waves(policy, next(policy.calls), self.rewards, kept=self.kept)
         drive, strands = Drive(waves.serve), list[Strand]()
-        roles, accounts, declared = self.task.roles(), list[Account](), _declared(policy)
+        roles, accounts, chain = self.task.roles(), list[Account](), chain_of(policy)
         for problem in problems:
             blind = problem.blind()
             for episode in range(how.n):
@@ -101,7 +101,7 @@ class Sessions:
                     tools=self.task.tools(blind),
                     others=self.others,
                     sampling=how.sampling,
-                    declared=declared,
+                    chain=chain,
                 )
                 opened = (how.world or self.task.open)(problem)
                 work = _episode(opened, blind, seat, how)
@@ -116,7 +116,7 @@ class Sessions:
         known = {blind.id: blind for blind in (problem.blind() for problem in problems)}
         asked = [known[name] for name in sorted(known)]
         drive = Drive(Waves(policy, next(policy.calls), self.rewards, kept=self.kept).serve)
-        account, held, declared = Account(), AsyncExitStack(), _declared(policy)
+        account, held, chain = Account(), AsyncExitStack(), chain_of(policy)
         given = Given(length=policy.engine.longest(), flow=Flow(len(asked), len(asked)))
 
         async def around() -> Policy:
@@ -124,7 +124,7 @@ class Sessions:
             async with AsyncExitStack() as stack:
                 for place, method in enumerate(policy.chain):
                     if method.joint:
-                        before = declared[place - 1] if place else given.draw()
+                        before = chain[place - 1].most if place else given.draw()
                         seat = Seat(
                             policy=now.held(method),
                             roles=self.task.roles(),
@@ -133,7 +133,7 @@ class Sessions:
                             before=place,
                             state=policy.states[place],
                             others=self.others,
-                            declared=declared,
+                            chain=chain,
                             tab=Tab(called(method), method.together_cost(replace(given, attempt=before))),
                         )
                         made = await stack.enter_async_context(method.together(asked, seat))
@@ -162,22 +162,10 @@ def _finish(work: Coroutine[Any, Any, None]) -> None:
     raise Refused("a joint method cannot await its session once its problems are answered")
 
 
-def _declared(policy: Policy) -> list[Cost]:
-    """The most that one answer takes, as each method of the chain declares it."""
-    given = Given(length=max(engine.longest() for engine in (policy.engine, *policy.helpers.values())))
-    attempt, made = given.draw(), list[Cost]()
-    for method in policy.chain:  # the attempts of each are made by those before it
-        attempt = method.cost(replace(given, attempt=attempt))
-        made.append(attempt)
-    return made
-
-
 async def _episode(world: Episode, problem: Prompt, seat: Seat, how: Playing) -> Played:
-    # What an opponent draws is not the policy's to pay, and it plays in whatever role the world gives it.
-    beside = replace(seat, account=Account(), policy=replace(seat.policy, hold=None))
-
     async def speak(talk: Prompt, player: str) -> Rollout:
-        if player in how.opponents:
+        if player in how.opponents:  # what it draws is not the policy's to pay, in whatever role the world gives it
+            beside = replace(seat, account=Account(), policy=replace(seat.policy, hold=None))
             [reply] = await beside.draw(talk, 1, role=player, of=how.opponents[player])
             return reply
         asked = problem if talk.prompt == problem.prompt else replace(problem, prompt=talk.prompt)
@@ -191,7 +179,7 @@ async def _episode(world: Episode, problem: Prompt, seat: Seat, how: Playing) ->
 
 def _settled(played: Played, problem: Prompt, account: Account, keep: bool) -> Played:
     """An episode with what it took, its first transcript as an answer to the problem."""
-    spent = {name: value for name, value in asdict(account.spent).items() if value}
+    spent = {name: value for name, value in vars(account.spent).items() if value}
     note: dict[str, Any] = {}
     if account.spent.completions != 1 or not account.budget.unlimited:
         note = {"spent": spent if account.budget.unlimited else {**spent, "cut": account.cut}}
@@ -204,7 +192,7 @@ def _settled(played: Played, problem: Prompt, account: Account, keep: bool) -> P
         )
         said[who] = replace(rollout, prompt=own, info={**rollout.info, **note})
     drawn = [one for _, one in sorted(account.drawn, key=lambda pair: pair[0])] if keep else ()
-    return replace(played, said=said, drawn=drawn)
+    return Played(said=said, over=played.over, noted=played.noted, drawn=drawn)
 
 
 def _name(item: Any) -> str:

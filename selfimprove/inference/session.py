@@ -8,16 +8,39 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from selfimprove.costs import Cost, count
+from selfimprove.costs import Cost, Given, count
 from selfimprove.episodes import Episode, Played, Tool
 from selfimprove.errors import RecipeError, Refused
 from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, Adapt, All, Call, Draw, Drive, Logprobs, Rate
-from selfimprove.interfaces import Budget, Context, Policy, Roles, Sampling, Spent
+from selfimprove.interfaces import Budget, Context, Policy, Refinement, Roles, Sampling, Spent
 from selfimprove.needs import Needs, Tab, called
 from selfimprove.records import Prompt, Rollout
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A method of a chain, and what it is handed for each problem."""
+
+    method: Refinement
+    name: str
+    policy: Policy
+    """Held to what the method declares."""
+    state: Mapping[str, Any]
+    most: Cost
+    """What one answer takes at most, as it declares."""
+
+
+def chain_of(policy: Policy) -> list[Link]:
+    """The chain of a policy."""
+    given = Given(length=max(engine.longest() for engine in (policy.engine, *policy.helpers.values())))
+    attempt, made = given.draw(), list[Link]()
+    for method, state in zip(policy.chain, policy.states, strict=True):
+        attempt = method.cost(replace(given, attempt=attempt))  # its attempts are made by those before it
+        made.append(Link(method, called(method), policy.held(method), state, attempt))
+    return made
 
 
 @dataclass
@@ -38,8 +61,8 @@ class Seat:
     sampling: Sampling = Sampling()
     """How an attempt is drawn where no method says it."""
     best: Rollout | None = None
-    declared: Sequence[Cost] = ()
-    """The most that one answer takes, by each method of the chain."""
+    chain: Sequence[Link] = ()
+    """The methods of the policy's chain."""
     tab: Tab | None = None
     """Of the method that answers; None where an item is no problem to be answered."""
 
@@ -188,18 +211,23 @@ class Seat:
                 return (await self._drawn(prompt, 1, self.sampling, "solve", None, stream=True))[0]
             except Spent:
                 return None
-        place, method = self.before - 1, self.policy.chain[self.before - 1]
-        inner = replace(
-            self,
-            policy=self.policy.held(method),
+        place = self.before - 1
+        link = self.chain[place]
+        inner = Seat(
+            policy=link.policy,
+            roles=self.roles,
+            drive=self.drive,
+            account=self.account,
             before=place,
-            state=self.policy.states[place],
-            tab=Tab(called(method), self.declared[place], self.tab),
-            best=None,
-            context=None,
+            state=link.state,
+            tools=self.tools,
+            others=self.others,
+            sampling=self.sampling,
+            chain=self.chain,
+            tab=Tab(link.name, link.most, self.tab),
         )
         try:
-            return await method.answer(prompt.blind(), inner)
+            return await link.method.answer(prompt.blind(), inner)
         except Spent:
             return inner.best
 
