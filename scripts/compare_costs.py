@@ -10,19 +10,20 @@ and of steps beyond them are lowered; `check` is asked for the same recipe, as i
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from selfimprove.costs import NOTHING
 from selfimprove.errors import UserError
 from selfimprove.recipe import compose
 from selfimprove.recipe.cost import estimate
-from selfimprove.report.finished import summary_of
-from selfimprove.report.pace import taken
+from selfimprove.report.pace import expected, taken
 
 SMALL = {
     "rounds": 2,
@@ -79,29 +80,49 @@ class Line:
         """How often what was taken goes into what was said."""
         return self.said / self.took
 
+    @property
+    def low(self) -> bool:
+        """Whether a run took more than the most that was said."""
+        return self.said < self.took and self.what != AS_LONG
+
+
+AS_LONG = "tokens as long as they were"
+"""Tokens if each completion of a part is as long as those of the run: what is expected, no bound."""
+WHOLE = ("completions", "scored", "steps", "tokens", AS_LONG)
+PARTS = ("data", "training", "evaluation", "audit", "exam")
+
 
 def compare(folder: Path) -> Iterator[Line]:
     """The numbers of a finished run that are not 0: of the whole run, and the completions of its parts.
 
-    What a run did not come to is left out: it is compared by the rounds that it has.
+    What a run did not come to is left out: it is compared by the rounds that it has begun.
     """
-    summary = summary_of(folder)
-    price = estimate(compose.load(folder / "recipe.yaml", [f"rounds={summary['rounds']}"])[0])
+    rounds = sum((begun / "acquisition").exists() for begun in folder.glob("round_*"))
+    price = estimate(compose.load(folder / "recipe.yaml", [f"rounds={rounds}"])[0])
     parts = taken(folder)
     total = sum((part.cost for part in parts.values()), NOTHING)
-    for what in ("completions", "tokens", "scored", "steps"):
-        said, took = getattr(price.run, what), getattr(total, what)
-        if took or said:
+    found = [(what, getattr(price.run, what), getattr(total, what)) for what in WHOLE if what != AS_LONG]
+    found.append((AS_LONG, expected(price, parts).tokens, total.tokens))
+    found += [(name, price.parts[name].completions, part.cost.completions) for name, part in parts.items()]
+    for what, said, took in found:
+        if said or took:
             yield Line(folder.name, what, said, took)
-    for name, part in parts.items():
-        said, took = price.parts[name].completions, part.cost.completions
-        if took or said:
-            yield Line(folder.name, name, said, took)
+
+
+def middle(lines: Sequence[Line], what: str) -> float | None:
+    """The median of a column; None where no run took anything of it."""
+    ratios = [line.ratio for line in lines if line.what == what and line.took]
+    return median(ratios) if ratios else None
+
+
+def worst(lines: Sequence[Line], what: str) -> Line | None:
+    """The number of a column that was said farthest too high."""
+    return max((line for line in lines if line.what == what and line.took), key=lambda one: one.ratio, default=None)
 
 
 def table(lines: Sequence[Line]) -> str:
     """A row for each recipe with what was said over what was taken; medians below; what was said too low in words."""
-    names = ("completions", "steps", "scored", "tokens", "data", "training", "evaluation", "audit", "exam")
+    names = (*WHOLE, *PARTS)
     rows: dict[str, dict[str, Line]] = {}
     for line in lines:
         rows.setdefault(line.recipe, {})[line.what] = line
@@ -109,11 +130,27 @@ def table(lines: Sequence[Line]) -> str:
     for recipe, own in rows.items():
         cells = (f"{own[name].ratio:.2f}" if name in own and own[name].took else "-" for name in names)
         said.append(f"| {recipe} | {own['completions'].took:,} | {' | '.join(cells)} |")
-    found = {name: [own[name].ratio for own in rows.values() if name in own and own[name].took] for name in names}
-    cells = (f"{median(ratios):.2f}" if ratios else "-" for ratios in found.values())
+    medians = {name: middle(lines, name) for name in names}
+    cells = ("-" if value is None else f"{value:.2f}" for value in medians.values())
     said.append(f"| median of {len(rows)} | | {' | '.join(cells)} |")
-    low = [f"{one.recipe}: {one.what}: said {one.said}, took {one.took}" for one in lines if one.said < one.took]
+    low = [f"{one.recipe}: {one.what}: said {one.said}, took {one.took}" for one in lines if one.low]
     return "\n".join([*said, "", *(low or ["nothing was said too low"])])
+
+
+def figures(lines: Sequence[Line]) -> dict[str, Any]:
+    """What docs/results/costs.json holds."""
+    columns = [what for what in (*WHOLE, *PARTS) if middle(lines, what) is not None]
+    return {
+        "command": "python scripts/compare_costs.py --runs FOLDER --run",
+        "recipes": len({line.recipe for line in lines}),
+        "too_low": [f"{one.recipe}: {one.what}" for one in lines if one.low],
+        "columns": [
+            {"what": what, "median": round(middle(lines, what) or 0, 3), "worst": round(far.ratio, 3), "of": far.recipe}
+            for what in columns
+            if (far := worst(lines, what)) is not None
+        ],
+        "rows": [asdict(line) for line in lines],
+    }
 
 
 def main() -> None:
@@ -121,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True, help="folder of the run folders")
     parser.add_argument("--run", nargs="*", metavar="RECIPE", help="run these recipes first; none named: all")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to this file")
     given = parser.parse_args()
     given.runs.mkdir(parents=True, exist_ok=True)
     for name in (given.run or recipes()) if given.run is not None else ():
@@ -133,7 +171,9 @@ def main() -> None:
             print(f"{folder.name}: left out: {error}")
     if lines:
         print(table(lines))
-    sys.exit(any(line.said < line.took for line in lines))
+    if given.json and lines:
+        given.json.write_text(json.dumps(figures(lines), indent=1) + "\n")
+    sys.exit(any(line.low for line in lines))
 
 
 if __name__ == "__main__":

@@ -46,8 +46,10 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
     refused = found.get("controls", {}).get("guarded", [None])[0]
     quickstart = found.get("quickstart_seeds")
     readme = {"results": results(found), "quickstart": recorded(quickstart), "refused": recorded(refused)}
+    costs = RESULTS / "costs.json"
     return {
         ROOT / "README.md": readme,
+        ROOT / "docs" / "cost.md": {"costs": compared(json.loads(costs.read_text()) if costs.exists() else None)},
         ROOT / "docs" / "leaderboard.md": {"leaderboard": "\n".join(leaderboard.table(ranked))},
     }
 
@@ -69,6 +71,16 @@ def recorded(measured: dict[str, Any] | None) -> str:
     return (
         f"```text\n{measured['output'].strip()}\n```" if measured else "Nothing is recorded yet; `make bench` does it."
     )
+
+
+def compared(measured: dict[str, Any] | None) -> str:
+    """What `check` says over what runs took, as scripts/compare_costs.py found it."""
+    if measured is None:
+        return "Nothing is compared yet; `python scripts/compare_costs.py --runs FOLDER --run` does it."
+    rows = [(one["what"], f"{one['median']:.2f}", f"{one['worst']:.2f} (`{one['of']}`)") for one in measured["columns"]]
+    low = ", ".join(measured["too_low"]) or "nothing"
+    head = f"Of {measured['recipes']} recipes, by `{measured['command']}`. Said too low: {low}.\n\n"
+    return head + table(("what", "median of said over taken", "farthest above"), rows)
 
 
 def points(share: float) -> str:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from selfimprove.report.pace import Expected
 
 
+SELDOM = {"calls": "tool calls", "copies": "copies of the weights"}
+"""What has a column in the table only where a recipe takes some of it."""
+
+
 def check(
     recipe: RecipeName,
     overrides: Overrides = None,
@@ -59,11 +63,13 @@ def check(
         table.add_row(slot, ", ".join(names) or "-")
     out.print(table)
     table = Table(title="what it takes, at most" if price.bound else "what it takes, about")
-    for column in ("part", "completions", "tokens", "scored", "training steps"):
-        table.add_column(column, justify="left" if column == "part" else "right")
+    shown = {"completions": "completions", "tokens": "tokens", "scored": "scored", "steps": "training steps"}
+    shown |= {name: title for name, title in SELDOM.items() if getattr(price.run, name)}
+    table.add_column("part")
+    for title in shown.values():
+        table.add_column(title, justify="right")
     for name, part in [*price.parts.items(), ("run", price.run)]:
-        numbers = (part.completions, part.tokens, part.scored, part.steps)
-        table.add_row(name, *(f"{number:,}" for number in numbers))
+        table.add_row(name, *(f"{getattr(part, kind):,}" for kind in shown))
     out.print(table)
     for remark in remarks:
         say(remark)
