@@ -71,6 +71,8 @@ class Given:
     """Problems of all probes of an exam together."""
     attempt: Cost = NOTHING
     """One answer by the recipe's refinement."""
+    replies: int = 1
+    """The most times that the model speaks in the world of a problem."""
     rate: Callable[[Flow], Cost] = lambda flow: NOTHING
     """The cost of the recipe's rewards for so many completions."""
     round: int = 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from selfimprove.errors import DataError, RecipeError
-from selfimprove.inference.chat import completions_ids, prompts_ids
+from selfimprove.inference.rows import rows_of
 from selfimprove.inference.weights import context_of
 from selfimprove.records import Rollout
 
@@ -19,12 +19,19 @@ Pair = tuple[list[int], list[int]]
 """Token ids of a prompt and of its completion."""
 
 
-def pairs_of(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[Pair]:
-    """The token ids of each rollout; the end token stands after a completion that came to its end."""
-    asked = prompts_ids(tokenizer, [rollout.prompt.prompt for rollout in rollouts])
-    ended = [rollout.ended for rollout in rollouts]
-    said = completions_ids(tokenizer, [rollout.completion for rollout in rollouts], ended)
-    return list(zip(asked, said, strict=True))
+def of_replies(
+    tokenizer: Any, rollouts: Sequence[Rollout], score_pairs: Callable[[list[Pair]], Sequence[Sequence[float]]]
+) -> list[list[float]]:
+    """A number for each token that the assistant said, the end token included where a reply came to its end.
+
+    Args:
+        score_pairs: gives a number for each token of each pair's completion.
+    """
+    told = rows_of(tokenizer, rollouts)
+    numbers = iter(score_pairs([(row.prompt, row.completion) for rows in told for row in rows]))
+    return [
+        [number for row in rows for number, own in zip(next(numbers), row.said, strict=True) if own] for rows in told
+    ]
 
 
 def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[list[float]]:

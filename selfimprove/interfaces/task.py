@@ -73,6 +73,10 @@ class Task(ABC):
         """The world of a problem; a plain one asks once and marks the reply."""
         return Question(problem, self.verify)
 
+    def replies(self) -> int:
+        """The most times that the model speaks in the world of a problem."""
+        return 1
+
     def tools(self, problem: Prompt) -> Mapping[str, Tool]:
         """What a method may call while it answers, by name; made of public facts only, see `Prompt.given`."""
         return {}

@@ -108,6 +108,7 @@ def _given(recipe: Recipe) -> Given:
         selection=sys.maxsize if selection is None else selection,
         probes=_probes(recipe, "gate"),
         rounds=recipe.rounds,
+        replies=task.replies(),
         processes=recipe.the("launcher").together(),
     )
     bare = replace(bare, rate=partial(_rate, recipe, bare))
@@ -118,8 +119,8 @@ def _given(recipe: Recipe) -> Given:
 
 
 def _answer(recipe: Recipe, given: Given) -> Given:
-    """The same where answers are given: the budget bounds one; a completion takes a token at least."""
-    most, attempt = recipe.budget, given.attempt
+    """The same where problems are answered, each in its world and within the budget; a completion takes a token."""
+    most, attempt = recipe.budget, given.attempt * given.replies
     tokens = int(min(attempt.tokens, most.tokens))
     completions, calls = int(min(attempt.completions, most.tokens)), int(min(attempt.calls, most.calls))
     return replace(given, attempt=replace(attempt, tokens=tokens, completions=completions, calls=calls))
@@ -192,7 +193,7 @@ def _audits(recipe: Recipe, given: Given) -> Cost:
         return NOTHING
     n = _part(recipe, "audit", recipe.audit_problems, recipe.rounds + 1)
     flow = Flow(n * recipe.audit_samples, n, recipe.audit_samples)
-    cost = (recipe.rounds + 1) * (given.draw(flow.records) + given.rate(flow))
+    cost = (recipe.rounds + 1) * (given.draw(flow.records * given.replies) + given.rate(flow))
     for reward in judges:
         if not reward.frozen:  # the candidate's and the start's own words; in round 1 the start has judged already
             cost += max(0, 2 * recipe.rounds - 1) * reward.cost(replace(given, flow=flow))

@@ -10,6 +10,7 @@ import pytest
 
 from selfimprove import training
 from selfimprove.inference.rows import Row, joined
+from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.methods.optimization.ppo import Ppo
 from selfimprove.records import Checkpoint, Message, Preference, Prompt, Rollout
 from selfimprove.training.native.loop import Live
@@ -98,6 +99,12 @@ class ByHand:
 def hand(start: Checkpoint) -> ByHand:
     """What a trainer is compared with."""
     return ByHand(start)
+
+
+def test_an_engine_gives_numbers_for_what_the_assistant_said_only(start: Any, talks: Any, hand: ByHand):
+    found = Transformers().logprobs_of(start, talks)
+    for row, numbers in zip(hand.rows(talks), found, strict=True):
+        assert numbers == pytest.approx(hand.learned(row).tolist(), abs=1e-4)
 
 
 @pytest.mark.parametrize("way", [{}, {"padding_free": True}, {"packing": True, "max_length": 200}])

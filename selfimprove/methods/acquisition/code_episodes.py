@@ -8,6 +8,7 @@ Algorithm:
   1. The first `public` tests of a problem are public, the others private. A problem without both is left out.
   2. Begin `samples` episodes with each problem. In a turn the model writes a program, which is run on the public tests;
      where one fails, the model is told which, what it gave and what was right, and has the next turn, up to `turns`.
+     With `turns: 0` the task opens its own world instead, the one in which problems are answered in exams.
   3. The last program of an episode is run on the private tests: +1 where it passes all, public ones too, else -1.
      A turn without a program costs 0.2.
   4. Give on every turn as the completion of the conversation before it; its score is the sum of what follows.
@@ -44,8 +45,8 @@ class CodeEpisodes(Acquisition):
     produces: ClassVar[Any] = Rollout
     samples: int = bounded(4, 1)
     """Episodes with each problem."""
-    turns: int = bounded(3, 1)
-    """Programs that the model may write in an episode."""
+    turns: int = bounded(3, 0)
+    """Programs that the model may write in an episode; 0 leaves turns, public tests and limits to the task."""
     public: int = bounded(1, 1)
     """Tests of each problem whose outcomes the model is told."""
     temperature: float = bounded(1.0, 0, 100)
@@ -56,22 +57,25 @@ class CodeEpisodes(Acquisition):
     """Memory of a program."""
 
     def cost(self, given: Given) -> Cost:
-        episodes = given.flow.records * self.samples
-        return given.draw(episodes * self.turns) + Cost(calls=episodes * (self.turns + 1))
+        episodes, turns = given.flow.records * self.samples, self.turns or given.replies
+        return given.draw(episodes * turns) + Cost(calls=episodes * (turns + 1))
 
     def gives(self, given: Given) -> Flow:
-        turns = given.flow.records * self.samples * self.turns
+        turns = given.flow.records * self.samples * (self.turns or given.replies)
         return Flow(turns, turns, self.samples)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        fit = [one for one in records if (checks := checks_of(one.answer)) is not None and len(checks) > self.public]
+        public = self.public if self.turns else 1
+        fit = [one for one in records if (checks := checks_of(one.answer)) is not None and len(checks) > public]
         if not fit:
             raise RecipeError(
                 "acquisition.code_episodes takes problems with more tests than are public: task=code, and "
-                f"acquisition.code_episodes.public below {self.public + 1}"
+                f"acquisition.code_episodes.public below {public + 1}"
             )
-        sampling = Sampling(temperature=self.temperature)
-        played = context.play(fit, self.samples, world=self._open, turns=self.turns, sampling=sampling)
+        how = {"world": self._open, "turns": self.turns} if self.turns else {}
+        played = context.play(fit, self.samples, sampling=Sampling(temperature=self.temperature), **how)
+        if not any(isinstance(one.world, ProgramTalk) for one in played):
+            raise RecipeError("acquisition.code_episodes.turns is 0, and the task asks once: set task.code.turns=3")
         solved = [one.rollout.reward == 1.0 for one in played]
         passed = [bool(one.noted.get("passed")) for one in played]
         context.log.metric("code_episodes/solved", sum(solved) / len(played))

@@ -139,7 +139,9 @@ class Transformers(Engine):
     ) -> list[list[float]]:
         model, tokenizer = self._load(checkpoint)
         rows = max(1, self.batch_size // 8)  # scoring holds the logits of all positions at once
-        return token_scores.score(model, token_scores.pairs_of(tokenizer, rollouts), statistic, rows)
+        return token_scores.of_replies(
+            tokenizer, rollouts, lambda pairs: token_scores.score(model, pairs, statistic, rows)
+        )
 
     def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:
         return embeddings.embed(*self._load(checkpoint), texts)

@@ -114,8 +114,13 @@ class Vllm(Engine):
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         """vLLM gives `logprob`; transformers other statistics, texts that fill the context, and all with adapters."""
+        known = self._know(checkpoint)[1]
+        return token_scores.of_replies(
+            known.tokenizer, rollouts, lambda pairs: self._scored(checkpoint, pairs, statistic)
+        )
+
+    def _scored(self, checkpoint: Checkpoint, pairs: Sequence[token_scores.Pair], statistic: str) -> list[list[float]]:
         process, (weights, known) = self._vllm(), self._know(checkpoint)
-        pairs = token_scores.pairs_of(known.tokenizer, rollouts)
         context = min(known.context, self.max_model_len or known.context)
         mine = statistic == "logprob" and not weights.rank
         fits = [mine and len(prompt) + len(said) < context for prompt, said in pairs]

@@ -9,7 +9,9 @@ Algorithm:
   2. Run each row's own solution: one that fails its tests is a bad row, and so are tests that a function without a
      body passes. Where an assertion was made stricter than it was written, and the solution fails it, it is taken back.
   3. The program of a completion is its last block of Python, else all of it.
-  4. It is right if it passes all tests. Calls are compared outside of the sandbox and with their types, output line by
+  4. With `turns` above 1 a problem is a world: a program that fails the first `public` tests is answered with what it
+     gave and what was right, and the next one may be better. The last program counts.
+  5. It is right if it passes all tests. Calls are compared outside of the sandbox and with their types, output line by
      line; assertions run in a second jail, see `sandbox.grading`.
 Differs: HumanEval completes the text of a function, here the model writes the whole program. LiveCodeBench takes a
   tuple for a list, here it is none. Tests that look at an argument after the call see it as it was.
@@ -23,10 +25,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from selfimprove.bounds import bounded
+from selfimprove.episodes import Episode
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
 from selfimprove.problems.code_rows import Problem, checks_of, program_of, read, reference
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, led
+from selfimprove.problems.program_talk import ProgramTalk
 from selfimprove.problems.splits import canonical
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
@@ -50,6 +54,10 @@ class CodeTask(Task):
     """Computing time of a program; twice as much may pass on the clock."""
     memory_mb: int = bounded(512, 128)
     """Memory of a program."""
+    turns: int = bounded(1, 1, 16)
+    """Programs that the model may write to a problem; after each but the last it is told which public tests fail."""
+    public: int = bounded(1, 1)
+    """With `turns` above 1, tests of a problem whose outcomes the model is told; one test at least stays private."""
     skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read or their own solution fails; one more is an error."""
 
@@ -70,6 +78,15 @@ class CodeTask(Task):
             return 1.0  # the reference of a problem without a solution is its tests
         program = program_of(text)
         return float(program is not None and grade(shared(self._limits()), program, checks).status == "ok")
+
+    def open(self, problem: Prompt) -> Episode:
+        checks = checks_of(problem.answer)
+        if self.turns == 1 or checks is None or len(checks) < 2:
+            return super().open(problem)
+        return ProgramTalk(problem, checks, min(self.public, len(checks) - 1), self.turns, self._limits())
+
+    def replies(self) -> int:
+        return self.turns
 
     def answer_of(self, text: str) -> str | None:
         program = program_of(text)

@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import DataError, EngineError
+from selfimprove.episodes import Question
+from selfimprove.errors import DataError, EngineError, RecipeError
+from selfimprove.inference.desk import Sessions
+from selfimprove.methods.acquisition.code_episodes import CodeEpisodes
+from selfimprove.methods.evaluation.accuracy import Accuracy
 from selfimprove.methods.task.code import CodeTask
 from selfimprove.problems.gold import check_gold
-from selfimprove.problems.splits import SPLITS
-from selfimprove.records import Prompt
+from selfimprove.problems.splits import SPLITS, canonical, closed, split_of
+from selfimprove.recipe import compose
+from selfimprove.recipe.cost import estimate
+from selfimprove.records import Prompt, Rollout
+from selfimprove.rounds import Exam
 from selfimprove.safety.sandbox.open import shared
 
 SQUARE = {
@@ -139,3 +146,73 @@ def test_a_file_is_checked_once(write: Callable, monkeypatch: pytest.MonkeyPatch
     every(task)
     monkeypatch.setattr("selfimprove.methods.task.code.grade", None)
     assert len(every(CodeTask(path=task.path))) == 1
+
+
+# ---- the world of a problem --------------------------------------------------------------------------------------
+def test_with_turns_a_problem_is_a_world_that_tells_of_public_tests_only(write: Callable) -> None:
+    task = write(SQUARE, turns=2, public=1)
+    [square] = every(task).values()
+    assert task.replies() == 2 and write(SQUARE).replies() == 1
+    world = task.open(square)
+    assert world.step(None).news == square.prompt
+    told = world.step({"role": "assistant", "content": fenced("def f(x):\n    return x")})
+    assert told.player == "solve" and not told.rewards
+    assert "fails 1 of 1 tests.\nf(0) must give 1: 0\n" in told.news[0]["content"], "the other three stay private"
+    ended = world.step({"role": "assistant", "content": fenced(SQUARE["solution"])})
+    assert (ended.player, ended.rewards) == (None, {"solve": 1.0})
+    assert isinstance(write(SQUARE).open(square), Question), "by default it is asked once"
+    alone = {**SQUARE, "tests": SQUARE["tests"][:1]}
+    single = write(alone, turns=2)
+    assert isinstance(single.open(*every(single).values()), Question), "its one test has to stay private"
+
+
+def test_data_exams_and_audits_play_in_the_same_world(
+    write: Callable, make_engine: Callable, make_policy: Callable, make_context: Callable
+) -> None:
+    """The engine is wrong at first and right after the feedback, so that one turn would be worth nothing."""
+    task = write(SQUARE, turns=2, public=1)
+    [square] = every(task).values()
+    wrong, right = fenced("def f(x):\n    return x"), fenced(SQUARE["solution"])
+    feedback = "The program fails 1 of 1 tests.\nf(0) must give 1: 0\nCorrect it: write the whole program in one"
+    engine = make_engine({f"{feedback} ```python block.": {right: 1.0}}, wrong)
+    policy = make_policy(engine, desk=Sessions(task))
+    exam = Exam(problems=[square], verify=task.verify, probes={}, start=policy.checkpoint)
+    report = Accuracy().evaluate(policy, exam)
+    assert report.metrics["accuracy"].value == 1.0 and report.scores == {square.key: 1.0}
+    [answer] = report.rollouts
+    assert [message["role"] for message in answer.completion] == ["assistant", "user", "assistant"]
+    [sample] = policy.plain().play([square])
+    assert sample.rollout.reward == task.verify(square, sample.rollout.text) == 1.0, "as an audit plays and marks it"
+    context = make_context(policy=policy)
+    turns = CodeEpisodes(samples=1, turns=0).acquire([square], context)
+    assert [turn.reward for turn in turns if isinstance(turn, Rollout)] == [1.0, 1.0]
+    with pytest.raises(RecipeError, match="the task asks once: set task.code.turns=3"):
+        CodeEpisodes(samples=1, turns=0).acquire([square], make_context(engine))
+
+
+@pytest.mark.parametrize("split", ["train", "gate", "audit", "sealed"])
+def test_a_data_stage_opens_no_world_of_a_held_out_problem(
+    write: Callable, make_engine: Callable, make_policy: Callable, make_context: Callable, split: str
+) -> None:
+    text = next(f"Write f{i}." for i in range(1000) if split_of(canonical(f"Write f{i}.")) == split)
+    task = write({**SQUARE, "prompt": text}, turns=2)
+    [problem] = every(task).values()
+    context = make_context(policy=make_policy(make_engine(), desk=Sessions(task)))
+    with closed("acquisition"):
+        if split == "train":
+            assert CodeEpisodes(samples=1, turns=0).acquire([problem], context)
+        else:
+            with pytest.raises(RecipeError, match=f"opened an episode with a problem of the {split} split"):
+                CodeEpisodes(samples=1, turns=0).acquire([problem], context)
+
+
+def test_check_counts_the_turns_of_a_world(write: Callable) -> None:
+    rows = ({**SQUARE, "prompt": f"Write f{i}."} for i in range(25))
+    path = f"task.code.path={write(*rows).path}"
+    one, three = (
+        estimate(compose.load("quickstart", ["task=code", path, *changes])[0])
+        for changes in ([], ["task.code.turns=3"])
+    )
+    for part in ("evaluation", "audit"):
+        assert three.parts[part].completions == 3 * one.parts[part].completions > 0
+    assert three.parts["data"] == one.parts["data"], "rejection sampling asks once"
