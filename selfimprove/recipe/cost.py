@@ -144,8 +144,8 @@ def _data(recipe: Recipe, leg: Leg, given: Given) -> tuple[Flow, Flow, Cost]:
 
 
 def acquired(recipe: Recipe) -> Flow:
-    """The most that a round's acquisition gives."""
-    return _data(recipe, _given(recipe))[0]
+    """The most that acquisition gives in the leg of a round where the solver learns."""
+    return _data(recipe, legs_of(recipe)[-1], _given(recipe))[0]
 
 
 def _selection(recipe: Recipe, given: Given) -> tuple[Flow, Cost]:

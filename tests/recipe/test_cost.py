@@ -15,7 +15,7 @@ from selfimprove.interfaces import Acquisition
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.controller.retry import LIMITS
 from selfimprove.recipe import compose
-from selfimprove.recipe.cost import Estimate, estimate
+from selfimprove.recipe.cost import Estimate, acquired, estimate
 from selfimprove.records import Prompt, Rollout
 from selfimprove.report.pace import taken
 
@@ -45,6 +45,12 @@ def test_the_quickstart_by_hand() -> None:
     assert found.parts["exam"].completions == 2 * (1000 + 200) + 200 * 16  # votes of the start beside
     assert found.run.completions == sum(part.completions for name, part in found.parts.items() if name != "start")
     assert found.bound and found.remarks == []
+
+
+def test_what_is_acquired_says_how_many_completions_of_a_prompt_are_rewarded_together() -> None:
+    assert acquired(compose.load("quickstart", CHAIN)[0]) == Flow(500 * 8, 500, 8)
+    assert acquired(compose.load("dr_grpo")[0]).group == 1  # it draws while it trains
+    assert acquired(compose.load("r_zero_two_models")[0]).group > 1  # of the solver's leg
 
 
 def test_where_only_certified_policies_are_trained_from_two_are_examined() -> None:
