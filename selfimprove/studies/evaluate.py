@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from selfimprove import registry
+from selfimprove import registry, training
 from selfimprove.errors import DataError, MissingError, StorageError
-from selfimprove.interfaces import Log
+from selfimprove.interfaces import Log, Remote
 from selfimprove.loop.given import policy_of
 from selfimprove.loop.history import Stored
 from selfimprove.recipe import compose
@@ -51,9 +52,11 @@ def examine(
     if out is not None:
         _make(out)  # first, so that a mistake in the name costs nothing
     exam = _exam(recipe)
-    policy = policy_of(recipe, Checkpoint(path=str(model.resolve())), recipe.seed, log)
-    began = time.time()
-    reports = [evaluation.evaluate(policy.held(evaluation), exam) for evaluation in recipe.evaluation.values()]
+    began, weights = time.time(), Checkpoint(path=str(model.resolve()))
+    with TemporaryDirectory(prefix="selfimprove-") as scratch:
+        copies = None if isinstance(recipe.the("engine"), Remote) else training.Copies(Path(scratch) / "copies", log)
+        policy = policy_of(recipe, weights, recipe.seed, log, copies=copies)
+        reports = [evaluation.evaluate(policy.held(evaluation), exam) for evaluation in recipe.evaluation.values()]
     if out is not None:
         layout = Layout(str(model), settings, reports, policy.answer_of)
         results = layout.results(began, time.time() - began, len(exam.problems))

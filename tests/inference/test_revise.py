@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from selfimprove.costs import Cost, Given
-from selfimprove.inference.revise import judged, revised
-from selfimprove.interfaces import GREEDY, Refinement, Session
-from selfimprove.needs import Needs
-from selfimprove.records import Prompt, Rollout
+from selfimprove.interfaces import Refinement
+
+PAGE = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
-@dataclass
-class Doubt(Refinement):
-    """Revises what it calls wrong, once."""
-
-    def needs(self) -> Needs:
-        return Needs(roles=("judge", "refine"))
-
-    def cost(self, given: Given) -> Cost:
-        return given.attempt + given.draw(2)
-
-    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
-        [first] = await session.attempts(prompt, 1, GREEDY)
-        _, word = await judged(prompt, first.text, session, GREEDY)
-        if word is None or word > 0.5:
-            return first
-        return (await revised(prompt, first.text, session, GREEDY))[0]
+def second_look() -> Refinement:
+    """The refinement that CONTRIBUTING.md shows."""
+    [code] = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "SecondLook" in block]
+    scope: dict[str, Any] = {}
+    exec(code.replace('@register("second_look")\n', ""), scope)  # noqa: S102  # the page's own code
+    return scope["SecondLook"]()
 
 
 def test_only_what_is_called_wrong_is_written_anew(
@@ -38,7 +27,7 @@ def test_only_what_is_called_wrong_is_written_anew(
     engine: Any = make_engine(classroom(asked, right=0.9))
     wrong = worked([1, 2], slip=0)
     engine.answers["S:1+2="] = {wrong: 1.0}
-    made = chained(engine, Doubt()).answer(asked)
+    made = chained(engine, second_look()).answer(asked)
     assert [one.text for one in made] == [worked([3, 5, 8]), worked([1, 2])] and {one.reward for one in made} == {1.0}
     said = [prompt.prompt[-1]["content"] for prompt in engine.seen]
     assert said == ["S:3+5+8=", "S:1+2=", f"J:3+5+8={worked([3, 5, 8])}|", f"J:1+2={wrong}|", f"R:1+2={wrong}|"]
