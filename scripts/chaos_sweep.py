@@ -2,6 +2,9 @@
 
 The run is that of `selfimprove.trials.rehearsal`: three rounds without a model. After each fault it is resumed and
 compared file by file with a run that nothing happened to. Ends with exit code 1 if one promise was broken.
+
+    python scripts/chaos_sweep.py --json docs/results/faults.json
+    python scripts/chaos_sweep.py --recorded docs/results/faults.json    # was that made with the store as it is now?
 """
 
 from __future__ import annotations
@@ -20,9 +23,18 @@ from rich.console import Console
 from rich.table import Table
 
 from selfimprove.store import failpoints
-from selfimprove.trials import sweep
+from selfimprove.trials import store_code, sweep
 from selfimprove.trials.rehearsal import rehearse
 from selfimprove.trials.selftest import MEMORY
+
+
+def holds(path: Path) -> bool:
+    """Whether these are the numbers of a whole sweep in which the store, as it is now, kept every promise."""
+    if not path.exists():
+        return False
+    numbers = json.loads(path.read_text())
+    whole = numbers["every"] == 1 and {row["kind"] for row in numbers["faults"]} == {*failpoints.KINDS}
+    return whole and not numbers["broken"] and numbers["store"] == store_code.code()
 
 
 def main() -> None:
@@ -32,7 +44,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--scratch", type=Path, default=MEMORY if MEMORY.is_dir() else None, help="where the runs go")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
+    parser.add_argument("--recorded", type=Path, help="try nothing: exit code 0 if these numbers are of this store")
     given = parser.parse_args()
+    if given.recorded:
+        sys.exit(not holds(given.recorded))
     began, out, broken = time.monotonic(), Console(), list[str]()
     with tempfile.TemporaryDirectory(dir=given.scratch) as folder, rehearse(Path(folder)) as rehearsal:
         faults = Table("fault", "points", "states resumed", "runs that differ or fail", "steps done again", "seconds")
@@ -61,7 +76,8 @@ def main() -> None:
     for line in broken:
         out.print(line, markup=False)
     if given.json:
-        numbers = {"operations": len(rehearsal.operations), "faults": rows, "seconds": seconds, "broken": broken}
+        numbers = {"store": store_code.code(), "every": given.every, "operations": len(rehearsal.operations)}
+        numbers |= {"faults": rows, "seconds": seconds, "broken": broken}
         numbers["damages"] = dict(Counter(f"{one.damage}: {one.ended}" for one in found))
         given.json.write_text(json.dumps(numbers, indent=1) + "\n")
     sys.exit(bool(broken))

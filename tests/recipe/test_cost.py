@@ -173,7 +173,13 @@ def test_published_sizes_come_from_a_table(monkeypatch: pytest.MonkeyPatch) -> N
     assert not found.bound and any("openai/gsm8k has about 4484" in said for said in found.remarks)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in compose.shipped().glob("*.yaml")))
+SHIPPED = [
+    pytest.param(path.stem, marks=[pytest.mark.recipes, pytest.mark.share(number)])
+    for number, path in enumerate(sorted(compose.shipped().glob("*.yaml")))
+]
+
+
+@pytest.mark.parametrize("name", ["rest_em", *SHIPPED])
 def test_every_shipped_recipe_has_an_estimate(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = estimate(compose.load(name)[0])
