@@ -12,6 +12,9 @@ from selfimprove.costs import NOTHING, Cost
 from selfimprove.errors import Refused
 from selfimprove.records import SOLVE
 
+OTHERS = ("start", "champion", "before")
+"""Policies of a run beside the one in use: the weights of round 0; the best that were certified before this round;
+those that the weights in use were trained from."""
 SAID = {
     "roles": "the role",
     "tools": "the tool",
@@ -31,7 +34,7 @@ class Needs:
     tools: tuple[str, ...] = ()
     """Tools of the task that it calls."""
     policies: tuple[str, ...] = ()
-    """Other policies of the run that it draws from: `start`, the weights of round 0."""
+    """Other policies of the run that it draws from, of `OTHERS`."""
     engine: tuple[str, ...] = ()
     """What it asks of the engine beside plain samples, of `interfaces.ABILITIES`."""
     statistics: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from selfimprove.loop.origin import as_begun, began, changes, nested
 from selfimprove.loop.step_files import read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, of_audit
+from selfimprove.needs import OTHERS
 from selfimprove.recipe import compose, yaml_file
 from selfimprove.recipe.legs import legs_of
 from selfimprove.recipe.schema import Recipe, Settings
@@ -222,10 +223,10 @@ class Stored:
         current = self.at(number)[0]
 
         def others(name: str) -> Policy:
-            makers = {"start": 0, "champion": self.standing(number).champion}
-            makers["before"] = self.standing(maker).incumbent if maker else 0
-            if name not in makers:
-                raise RecipeError(f"no policy of a run is called {name!r}.{registry.nearest(name, makers)}")
+            if name not in OTHERS:
+                raise RecipeError(f"no policy of a run is called {name!r}.{registry.nearest(name, OTHERS)}")
+            before = self.standing(maker).incumbent if maker else 0
+            makers = dict(zip(OTHERS, (0, self.standing(number).champion, before), strict=True))
             return self.policy(makers[name], number, seed, log).plain()
 
         return policy_of(

@@ -19,6 +19,7 @@ from selfimprove.interfaces import (
     Selection,
 )
 from selfimprove.measures.judge_reliability import FEWEST, MIXED
+from selfimprove.needs import OTHERS
 from selfimprove.recipe import option_values
 from selfimprove.recipe.legs import legs_of
 from selfimprove.recipe.schema import ONE, SOME, Recipe, Settings
@@ -75,6 +76,11 @@ def _check_needs(recipe: Recipe) -> None:
     for slot in USING:
         for name, method in getattr(recipe, slot).items():
             needs = method.needs()
+            for policy in needs.policies:
+                if policy not in OTHERS:
+                    raise RecipeError(
+                        f"{slot}.{name} draws from {policy!r}, and a run has no such policy; it has {', '.join(OTHERS)}"
+                    )
             others = {name for name, engine in recipe.engine.items() if set(engine.roles) & set(needs.roles)}
             for engine in (own, *sorted(others)):
                 lacks = needs.missing(recipe.engine[engine].can)

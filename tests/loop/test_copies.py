@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import pytest
 
 from selfimprove import training
-from selfimprove.interfaces import Policy
+from selfimprove.costs import Cost, Given
+from selfimprove.interfaces import Policy, Refinement, Session
 from selfimprove.loop import steps
 from selfimprove.methods.engine.fake import Fake
+from selfimprove.needs import Needs
 from selfimprove.problems.splits import split_of
-from selfimprove.records import Checkpoint, Rollout
+from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.store import journal
 from selfimprove.store.journal import Journal
 from selfimprove.store.ledger import Ledger
 from selfimprove.training import copies
@@ -77,3 +81,52 @@ def test_a_step_that_is_done_again_takes_its_answers_and_trains_nothing(
         assert not (tmp_path / "partial").exists() or not list((tmp_path / "partial").iterdir())
     assert texts[0] == texts[1] == texts[2]
     assert len(trained) == 2, "the first attempt and the one that asks for more"
+
+
+@dataclass
+class Learner(Refinement):
+    """Answers each problem with a copy that has learned its question."""
+
+    def needs(self) -> Needs:
+        return Needs(engine=("copies",))
+
+    def cost(self, given: Given) -> Cost:
+        return given.attempt + Cost(copies=1)
+
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        row = Rollout(prompt=prompt, completion=[{"role": "assistant", "content": prompt.key}])
+        async with session.adapted([row], PLAN) as copy:
+            return (await session.draw(prompt, of=copy))[0]
+
+
+def test_a_session_trains_what_it_draws_from_and_a_repeated_step_only_what_is_missing(
+    tmp_path: Path, quiet_log: Any, make_policy: Callable, make_prompt: Callable, trained: list, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(journal, "SECONDS", 0.0)
+    asked = [make_prompt(f"{i}+1") for i in range(6)]
+
+    class Copying(Fake):
+        can = Fake.can | {"copies"}
+        left = 2
+
+        def draw(self, asks: Any, log: Any) -> Any:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return super().draw(asks, log)
+
+    def answer(engine: Copying) -> list[str]:
+        kept = Journal(tmp_path / "journal", "this step")
+        made, _ = step(tmp_path, kept, quiet_log)
+        engine = kept.before("engine", engine)  # type: ignore[assignment]
+        policy = make_policy(engine, Learner(), checkpoint=Checkpoint(path="s"), copies=made)
+        return [one.text for one in policy.answer(asked)]
+
+    engine = Copying(default="8")
+    engine.left = 1
+    with pytest.raises(KeyboardInterrupt):  # of six problems four have a copy at a time
+        answer(engine)
+    assert len(trained) == 6
+    engine.left = 9
+    assert answer(engine) == ["8"] * 6 and len(trained) == 6 + 2, "the last two were not in the journal"
+    assert answer(engine) == ["8"] * 6 and len(trained) == 8

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import EngineError
+from selfimprove.errors import EngineError, RecipeError
 from selfimprove.methods.engine.openai import OpenAI
 from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.methods.engine.vllm import Vllm
@@ -18,14 +18,14 @@ from selfimprove.needs import Needs
 from selfimprove.recipe import checks, compose
 
 
-class Stops(Greedy):
+class Shaped(Greedy):
     def needs(self) -> Needs:
-        return Needs(engine=("stop",), roles=("judge",))
+        return Needs(engine=("shape",), roles=("judge",))
 
 
 def judging(**engines: Any) -> Any:
-    """The default loop with a refinement that needs stop strings and asks a judge."""
-    return replace(compose.load("quickstart")[0], engine=engines, refinement={"stops": Stops()})
+    """The default loop with a refinement that needs a shape and asks a judge."""
+    return replace(compose.load("quickstart")[0], engine=engines, refinement={"shaped": Shaped()})
 
 
 def refused(recipe: Any) -> str:
@@ -35,7 +35,7 @@ def refused(recipe: Any) -> str:
 
 
 def test_an_ability_that_the_engine_lacks_is_said_before_the_engine_is_looked_at() -> None:
-    said = "refinement.stops needs stop of its engine, and engine.vllm has no stop; engines that have: "
+    said = "refinement.shaped needs shape of its engine, and engine.vllm has no shape; engines that have: "
     assert refused(judging(vllm=Vllm())).startswith(said)
     assert "transformers" in refused(judging(vllm=Vllm()))
     checks.preflight(judging(transformers=Transformers(device="cpu")))
@@ -44,12 +44,23 @@ def test_an_ability_that_the_engine_lacks_is_said_before_the_engine_is_looked_at
 
 def test_the_engine_of_a_role_must_have_what_its_requests_use() -> None:
     own = Transformers(device="cpu")
-    assert "engine.vllm has no stop" in refused(judging(transformers=own, vllm=Vllm(roles=["judge"])))
+    assert "engine.vllm has no shape" in refused(judging(transformers=own, vllm=Vllm(roles=["judge"])))
     plain = compose.load("quickstart", ["reward=sequence_logprob"])[0]
     remote = OpenAI(base_url="http://127.0.0.1:9", model="x")
     said = refused(replace(plain, engine={"openai": remote}))
     assert said.startswith("reward.sequence_logprob needs logprobs of its engine, and engine.openai has no logprobs")
     checks.preflight(replace(judging(transformers=own, other=replace(own, roles=["judge"])), reward={}))
+
+
+def test_a_policy_that_no_run_has_is_refused() -> None:
+    class Elsewhere(Greedy):
+        def needs(self) -> Needs:
+            return Needs(policies=("start", "teacher"))
+
+    recipe = replace(compose.load("quickstart")[0], refinement={"elsewhere": Elsewhere()})
+    said = "refinement.elsewhere draws from 'teacher', and a run has no such policy; it has start, champion, before"
+    with pytest.raises(RecipeError, match=said):
+        checks.preflight(recipe)
 
 
 def test_a_package_of_an_extra_is_named_with_it(monkeypatch: pytest.MonkeyPatch, make_recipe: Callable) -> None:

@@ -135,6 +135,18 @@ def test_prompts_up_to_the_context(engine, taught, ask, quiet_log):
     assert apart(engine.logprobs_of(taught, [full]), SHORT.logprobs_of(taught, [full])) < 1e-3
 
 
+def test_stop_strings_and_notes_are_those_of_transformers(fresh, taught, problems, quiet_log):
+    how = Sampling(temperature=0.0, stop=(";", "#"), note=("logprob",), tops=3)
+    engine = fresh(max_completion_length=60)
+    mine = engine.sample(taught, problems[:40], 1, how, 0, quiet_log)
+    theirs = SHORT.sample(taught, problems[:40], 1, how, 0, quiet_log)
+    assert [g[0].info for g in mine] == [g[0].info for g in theirs]
+    assert texts(mine) == texts(theirs) and {g[0].info.get("stop_string") for g in mine} >= {";"}
+    for [one], [two] in zip(mine, theirs, strict=True):
+        assert list(one.ids) == list(two.ids) and one.noted["logprob"] == pytest.approx(two.noted["logprob"], abs=1e-3)
+        assert [max(top, key=top.__getitem__) for top in one.tops] == [next(iter(top)) for top in two.tops]
+
+
 def test_another_architecture(fresh, small, ask, quiet_log):
     checkpoint, prompts = small("gpt2", template=True, **WIDE), [ask(text) for text in ("3", "what is 12 - 7?", "a")]
     mine = texts(fresh(max_completion_length=20).sample(checkpoint, prompts, 1, GREEDY, 0, quiet_log))
