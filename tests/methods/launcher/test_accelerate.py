@@ -120,7 +120,7 @@ def test_who_trains_in_one_process_is_known() -> None:
     registry.discover()
     own = [entry for entry in registry.METHODS.values() if entry.slot == "optimization"]
     assert {entry.name for entry in own if entry.method().needs().one_process} == set(ALONE)
-    named = re.search(r"Those with a loop of their own \((.*?)\)", SCALING)
+    named = re.search(r"Those with their own training loop \((.*?)\)", SCALING)
     assert named and tuple(re.findall(r"`(\w+)`", named[1])) == ALONE
     looping = {entry.name for entry in own if re.search(r"\bLive\b|training\.reinforce\(", source(entry))}
     assert looping == set(ALONE) - {"dnpo"}, "its noise is trained beside the policy, in TRL's loop"
