@@ -23,6 +23,7 @@ from selfimprove.errors import EngineError
 from selfimprove.interfaces import Context, Log
 from selfimprove.loop import begin, lineage, steps
 from selfimprove.recipe.cost import Estimate
+from selfimprove.recipe.legs import legs_of
 from selfimprove.recipe.schema import Recipe
 from selfimprove.records import Preference, Prompt, Record, Rollout
 from selfimprove.report.pace import Part
@@ -90,7 +91,8 @@ def calibrate(name: str, overrides: Sequence[str], price: Estimate, log: Log) ->
             ) from None
         watch, work = Watch(log, now + LIMIT), Path(scratch) / "work"
         work.mkdir()
-        given = steps.context(stored, 1, "optimization", work, watch)
+        first, *_ = legs_of(stored.recipe)  # later ones meet weights that earlier ones have made
+        given = steps.context(stored, 1, first.step("optimization"), work, watch)
         groups: list[list[Rollout]] = []
 
         def data(prompts: Sequence[Prompt]) -> None:

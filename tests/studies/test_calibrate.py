@@ -54,6 +54,13 @@ def test_a_sample_of_each_part_is_timed(small: str) -> None:
     assert "training" not in calibrate(small, [], price(small), Silent())  # `practice` declares no steps
 
 
+def test_parts_that_learn_in_legs_of_their_own_are_measured_on_the_start(small: str) -> None:
+    overrides = ["parts=[propose]", "legs=[propose.propose,solve.seed_prompts,solve.rejection_sampling]"]
+    overrides += ["acquisition=[propose,seed_prompts,rejection_sampling]", "optimization=drill", "selection=[]"]
+    made = calibrate(small, overrides, price(small, *overrides), Silent())
+    assert made["data"].cost.completions == 16 * 8 and made["training"].cost.steps == 10
+
+
 def test_time_that_does_not_suffice_ends_with_one_line(small: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "LIMIT", -1.0)
     with pytest.raises(EngineError, match="do not suffice for a sample of .*: finish a round, and give its run to --l"):
