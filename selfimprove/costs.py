@@ -27,7 +27,14 @@ class Cost:
     """Optimizer steps."""
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*map(operator.add, vars(self).values(), vars(other).values()))
+        return Cost(
+            self.completions + other.completions,
+            self.tokens + other.tokens,
+            self.scored + other.scored,
+            self.calls + other.calls,
+            self.copies + other.copies,
+            self.steps + other.steps,
+        )
 
     def __mul__(self, n: int) -> Cost:
         return Cost(*(n * one for one in vars(self).values()))

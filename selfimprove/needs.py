@@ -108,12 +108,12 @@ class Tab:
             Refused: it is more than the method declares.
         """
         self.spent += cost
-        for name, spent in vars(self.spent).items():
-            if spent > (most := vars(self.most)[name]):
-                raise Refused(
-                    f"{self.method} takes {spent} {name} for one problem and declares at most {most}: its cost(given) "
-                    "must return the most that an answer takes"
-                )
+        if not self.spent.within(self.most):
+            name, spent = next((name, n) for name, n in vars(self.spent).items() if n > vars(self.most)[name])
+            raise Refused(
+                f"{self.method} takes {spent} {name} for one problem and declares at most {vars(self.most)[name]}: its "
+                "cost(given) must return the most that an answer takes"
+            )
         if self.above is not None:
             self.above.pay(cost)
 

@@ -28,9 +28,13 @@ SOLVE = "solve"
 """The role of whoever answers problems; the weights without a part of their own are its."""
 
 
+CANONICAL: dict[str, Any] = {"sort_keys": True, "separators": (",", ":")}
+"""How json.dumps writes a value in its canonical form: equal values in equal bytes."""
+
+
 def digest(value: Any) -> str:
     """The sha256 of a JSON value in its canonical form, as 64 hex digits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, **CANONICAL).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

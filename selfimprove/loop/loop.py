@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -66,7 +68,7 @@ class Runner:
             StorageError: there is no room for the rounds that are left.
         """
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts: repeatable products
-        with self.folder.lock():
+        with self.folder.lock(), _rare_collections():
             self._compare()
             self.stored.ledger.check(self.stored.noted_steps())
             if answer is not None:
@@ -259,6 +261,20 @@ class Runner:
             self.folder.point("champion", Path(champion.path))
         if not again:
             self.watcher.round({**line, "seconds": self.stored.seconds(number)})
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """While a run goes, look for garbage in cycles a seventieth as often: records are many, live long and form none.
+
+    What forms them, a trainer with its optimizer, is collected where it ends (`training/sequence.py`).
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _taken(meter: Meter) -> dict[str, int]:

@@ -36,9 +36,12 @@ def shown(text: str) -> str:
     return printable(redact(text))
 
 
-def dumps(value: Any, indent: int | None = None) -> str:
-    """A value as JSON that any reader takes: null for a number that is none, and no secrets."""
-    return redact(json.dumps(_finite(value), indent=indent, allow_nan=False))
+def dumps(value: Any, **how: Any) -> str:
+    """A value as JSON that any reader takes: null for NaN and infinity, and no secrets; `how` is for json.dumps."""
+    try:
+        return redact(json.dumps(value, allow_nan=False, **how))
+    except ValueError:  # a number that JSON does not have
+        return redact(json.dumps(_finite(value), allow_nan=False, **how))
 
 
 def _finite(value: Any) -> Any:

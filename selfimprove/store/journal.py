@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from selfimprove.interfaces import Ask, Engine, Log, Remote, Sampling
 from selfimprove.records import Checkpoint, Rollout, digest, dumps, loads
 from selfimprove.store import durable
-from selfimprove.store.seal import is_signed, signed
+from selfimprove.store.seal import is_signed, signed_line
 
 SECONDS = 5.0
 """So much of an engine's work may be in memory only, beside the portion that it is at; short steps write nothing."""
@@ -70,8 +70,7 @@ class Journal:
         """Make durable what is in memory only."""
         if set(self._unwritten) - {"step"}:
             entries = ({"name": name, "value": _plain(made)} for name, made in self._unwritten.items())
-            lines = [json.dumps(signed(entry)) for entry in entries]
-            durable.append(self.file, "".join(line + "\n" for line in lines).encode())
+            durable.append(self.file, "".join(signed_line(entry) + "\n" for entry in entries).encode())
             self._unwritten = {}
         self._written = time.monotonic()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.records import digest
+from selfimprove.records import CANONICAL, digest
 from selfimprove.safety.redaction import dumps, redact
 from selfimprove.store import durable
 from selfimprove.store.durable import FULL as FULL
@@ -122,6 +122,12 @@ def signed(values: dict[str, Any]) -> dict[str, Any]:
     """The same values with the sha256 over them, which shows a later change."""
     plain = {name: value for name, value in json.loads(dumps(values)).items() if name != "sha256"}
     return {**plain, "sha256": digest(plain)}
+
+
+def signed_line(values: dict[str, Any]) -> str:
+    """The same values, signed, as one line of JSON; of many values this is written several times as fast."""
+    line = dumps(values, **CANONICAL)
+    return f'{{"sha256":"{hashlib.sha256(line.encode()).hexdigest()}",{line[1:]}'
 
 
 def is_signed(values: dict[str, Any]) -> bool:
