@@ -19,6 +19,9 @@ from selfimprove.training.model_io import dtype_of, load, local_rank, save
 from selfimprove.training.options import Schedule, needs_liger
 from selfimprove.training.trl.resume import Resumable, begin
 
+LOGGED = 10
+"""Training steps of which the log has one mean loss."""
+
 
 def dataset(rows: list[dict[str, Any]]) -> Any:
     """Rows as a trainer takes them."""
@@ -63,7 +66,7 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
         "output_dir": str(folder),
         "save_strategy": "no",
         "logging_strategy": "steps",
-        "logging_steps": 10,
+        "logging_steps": LOGGED,
         "logging_nan_inf_filter": False,  # else a loss that is no number is logged as the mean of the others
         "report_to": "none",
         "disable_tqdm": True,

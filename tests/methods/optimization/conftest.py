@@ -105,3 +105,12 @@ def margins_of(scores_of: Callable) -> Callable[..., list[float]]:
         return [sum(one) - sum(other) for one, other in zip(*scores_of(pairs, checkpoint), strict=True)]
 
     return margins
+
+
+@pytest.fixture
+def one_step(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """`Dpo(**one_step)`: a training of one step that changes nothing, and logs its loss."""
+    from selfimprove.training.trl import trainer
+
+    monkeypatch.setattr(trainer, "LOGGED", 1)
+    return {"learning_rate": 0.0, "max_steps": 1}

@@ -43,14 +43,14 @@ def test_unknown_choices_are_refused(options):
         ("discopop", 0.05, 0.5 * math.log(2) + 0.5),
     ],
 )
-def test_the_first_loss_against_the_model_itself(setting, couples, loss_type, beta, loss):
+def test_the_first_loss_against_the_model_itself(setting, couples, loss_type, beta, loss, one_step: dict):
     """All log-ratios are 0 at first, so each loss is a number that can be worked out."""
     given = setting()
-    Dpo(loss_type=[loss_type], beta=beta, learning_rate=0.0, max_steps=10).optimize(couples, given)
+    Dpo(loss_type=[loss_type], beta=beta, **one_step).optimize(couples, given)
     assert given.log.metrics["train/loss"] == pytest.approx(loss, rel=1e-4)
 
 
-def test_completions_that_were_cut_off_are_not_taught_an_end(setting, small, cut):
+def test_completions_that_were_cut_off_are_not_taught_an_end(setting, small, cut, one_step: dict):
     """TRL's loss by its formula, of a policy that has moved away from the reference, which is round 0."""
     pairs, engine = [Preference.of(*sides) for sides in cut], Transformers()
     moved = Dpo(learning_rate=1e-3, max_steps=3).optimize(pairs, setting("moved"))
@@ -61,7 +61,7 @@ def test_completions_that_were_cut_off_are_not_taught_an_end(setting, small, cut
     assert min(map(abs, gains)) > 0.1, "else the test shows nothing"
     given = setting("given")
     given = replace(given, policy=replace(given.policy, checkpoint=moved))
-    Dpo(reference="base", beta=0.5, learning_rate=0.0, max_steps=10).optimize(pairs, given)
+    Dpo(reference="base", beta=0.5, **one_step).optimize(pairs, given)
     wanted = sum(math.log1p(math.exp(-0.5 * gain)) for gain in gains) / 4
     assert given.log.metrics["train/loss"] == pytest.approx(wanted, abs=1e-3)
 

@@ -22,9 +22,9 @@ def rows(questions: list, say: Callable) -> list:
 
 
 @pytest.mark.parametrize("loss_type", ["kto", "apo_zero_unpaired"])
-def test_the_first_loss_is_one_half(rows: list, setting: Callable, loss_type: str) -> None:
+def test_the_first_loss_is_one_half(rows: list, setting: Callable, loss_type: str, one_step: dict) -> None:
     given = setting()
-    Kto(loss_type=loss_type, balance=False, learning_rate=0.0, max_steps=10).optimize(rows, given)
+    Kto(loss_type=loss_type, balance=False, **one_step).optimize(rows, given)
     assert given.log.metrics["train/loss"] == pytest.approx(0.5, abs=1e-4)
 
 

@@ -11,13 +11,13 @@ from selfimprove.errors import RecipeError
 from selfimprove.methods.optimization.orpo import Orpo
 
 
-def test_the_loss_by_hand(couples: list, scores_of: Callable, setting: Callable) -> None:
+def test_the_loss_by_hand(couples: list, scores_of: Callable, setting: Callable, one_step: dict) -> None:
     chosen, rejected = ([sum(score) / len(score) for score in side] for side in scores_of(couples))
     odds = [[math.exp(x) / (1 - math.exp(x)) for x in side] for side in (chosen, rejected)]
     ratios = [one / other for one, other in zip(*odds, strict=True)]
     wanted = sum(-x + 0.6 * math.log(1 + 1 / ratio) for x, ratio in zip(chosen, ratios, strict=True)) / 4
     given = setting()
-    Orpo(odds_weight=0.6, learning_rate=0.0, max_steps=10).optimize(couples, given)
+    Orpo(odds_weight=0.6, **one_step).optimize(couples, given)
     assert given.log.metrics["train/loss"] == pytest.approx(wanted, abs=1e-3)
 
 

@@ -65,7 +65,7 @@ def test_unknown_choices_are_refused(options):
         Sft(**options)
 
 
-def test_dft_multiplies_the_loss_of_a_token_by_its_probability(setting, questions, say, small):
+def test_dft_multiplies_the_loss_of_a_token_by_its_probability(setting, questions, say, small, one_step: dict):
     """Of -log p and -p log p: at a learning rate of 0 both losses follow from the scores of the engine."""
     import math
 
@@ -76,7 +76,7 @@ def test_dft_multiplies_the_loss_of_a_token_by_its_probability(setting, question
     wanted = {"nll": -sum(scores), "dft": -sum(score * math.exp(score) for score in scores)}
     for loss_type, total in wanted.items():
         given = setting(loss_type)
-        Sft(loss_type=loss_type, learning_rate=0.0, max_steps=10).optimize(rows, given)
+        Sft(loss_type=loss_type, **one_step).optimize(rows, given)
         assert given.log.metrics["train/loss"] == pytest.approx(total / len(scores), abs=1e-3)
 
 

@@ -16,16 +16,18 @@ from selfimprove.records import Preference
 from selfimprove.training.trl import pairs as preference
 
 
-def test_the_loss_by_hand(couples: list, scores_of: Callable, setting: Callable) -> None:
+def test_the_loss_by_hand(couples: list, scores_of: Callable, setting: Callable, one_step: dict) -> None:
     chosen, rejected = ([sum(score) / len(score) for score in side] for side in scores_of(couples))
     leads = [2.5 * (one - other) - 0.8 for one, other in zip(chosen, rejected, strict=True)]
     given = setting()
-    Simpo(beta=2.5, gamma=0.8, learning_rate=0.0, max_steps=10).optimize(couples, given)
+    Simpo(beta=2.5, gamma=0.8, **one_step).optimize(couples, given)
     wanted = sum(math.log1p(math.exp(-lead)) for lead in leads) / 4
     assert given.log.metrics["train/loss"] == pytest.approx(wanted, abs=1e-3)
 
 
-def test_completions_that_were_cut_off_are_not_taught_an_end(cut: list, small: Any, setting: Callable) -> None:
+def test_completions_that_were_cut_off_are_not_taught_an_end(
+    cut: list, small: Any, setting: Callable, one_step: dict
+) -> None:
     """A loss of our own; beside it a pair whose rejected side is an unanswered prompt, which has no token at all."""
     engine, leads = Transformers(), list[float]()
     for chosen, rejected in cut:
@@ -34,7 +36,7 @@ def test_completions_that_were_cut_off_are_not_taught_an_end(cut: list, small: A
     empty = replace(cut[0][1], completion=[{"role": "assistant", "content": ""}])
     pairs = [Preference.of(cut[0][0], empty), *(Preference.of(*sides) for sides in cut)]
     given = setting()
-    Simpo(beta=2.5, gamma=0.8, learning_rate=0.0, max_steps=10).optimize(pairs, given)
+    Simpo(beta=2.5, gamma=0.8, **one_step).optimize(pairs, given)
     wanted = sum(math.log1p(math.exp(-lead)) for lead in leads) / 4
     assert given.log.metrics["train/loss"] == pytest.approx(wanted, abs=1e-3)
     with pytest.raises(DataError, match="none of 1 pairs has two answers"):

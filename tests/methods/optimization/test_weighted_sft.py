@@ -27,7 +27,7 @@ def rows(questions: list, say: Callable) -> Callable[..., list]:
 
 
 @pytest.mark.parametrize("average", ["token", "sequence"])
-def test_the_loss_by_hand(rows: Callable, setting: Callable, small: Any, average: str) -> None:
+def test_the_loss_by_hand(rows: Callable, setting: Callable, small: Any, average: str, one_step: dict) -> None:
     scores = Transformers().logprobs_of(small, rows(WEIGHTS))
     if average == "token":
         top = sum(w * -sum(score) for w, score in zip(WEIGHTS, scores, strict=True))
@@ -38,7 +38,7 @@ def test_the_loss_by_hand(rows: Callable, setting: Callable, small: Any, average
     for name, batch, accumulated in (("whole", 4, 1), ("in parts", 2, 2)):
         given = setting(name)
         plan: dict[str, Any] = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulated}
-        WeightedSft(average=average, learning_rate=0.0, max_steps=10, **plan).optimize(rows(WEIGHTS), given)
+        WeightedSft(average=average, **one_step, **plan).optimize(rows(WEIGHTS), given)
         assert given.log.metrics["train/loss"] == pytest.approx(top / bottom, abs=1e-3)
 
 
