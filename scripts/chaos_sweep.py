@@ -79,6 +79,7 @@ def main() -> None:
         numbers = {"store": store_code.code(), "every": given.every, "operations": len(rehearsal.operations)}
         numbers |= {"faults": rows, "seconds": seconds, "broken": broken}
         numbers["damages"] = dict(Counter(f"{one.damage}: {one.ended}" for one in found))
+        numbers["seen"] = dict(Counter(one.damage for one in found if one.seen))
         given.json.write_text(json.dumps(numbers, indent=1) + "\n")
     sys.exit(bool(broken))
 

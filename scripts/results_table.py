@@ -19,6 +19,15 @@ from methods_table import ROOT, fill, table
 from selfimprove.report import leaderboard, plots
 
 RESULTS = ROOT / "docs" / "results"
+FAULTS = {
+    "kill": "SIGKILL",
+    "power": "power cut, all that was not fsynced is lost",
+    "torn": "power cut, names kept, data torn",
+    "eio": "input/output error once, exit code 74 or 0",
+    "enospc": "no space once",
+    "eio+": "input/output errors from then on",
+    "enospc+": "no space from then on",
+}
 Row = tuple[str, str, str]
 """What was measured, the goal, the figure."""
 
@@ -46,8 +55,9 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
     refused = found.get("controls", {}).get("guarded", [None])[0]
     quickstart = found.get("quickstart_seeds")
     readme = {"results": results(found), "quickstart": recorded(quickstart), "refused": recorded(refused)}
-    costs = RESULTS / "costs.json"
-    return {
+    costs, faults = RESULTS / "costs.json", RESULTS / "faults.json"
+    swept = {ROOT / "docs" / "reliability.md": broken(json.loads(faults.read_text()))} if faults.exists() else {}
+    return swept | {
         ROOT / "README.md": readme,
         ROOT / "docs" / "cost.md": {"costs": compared(json.loads(costs.read_text()) if costs.exists() else None)},
         ROOT / "docs" / "leaderboard.md": {"leaderboard": "\n".join(leaderboard.table(ranked))},
@@ -71,6 +81,27 @@ def recorded(measured: dict[str, Any] | None) -> str:
     return (
         f"```text\n{measured['output'].strip()}\n```" if measured else "Nothing is recorded yet; `make bench` does it."
     )
+
+
+def broken(swept: dict[str, Any]) -> dict[str, str]:
+    """What became of a run that was broken at every durable operation, and of damages to its files."""
+    heads = ("fault", "points", "new states resumed", "runs that differ or fail", "finished steps done again")
+    rows = [
+        (FAULTS[row["kind"]], *map(str, (row["points"], row["resumed"], len(row["wrong"]), row["redone"])))
+        for row in swept["faults"]
+    ]
+    minutes = f"{swept['operations']} operations, {swept['seconds'] / 60:.0f} min with the damages below:"
+    ends = {"redone": "step repeated", "mended": "file written again", "refused": "refused", "harmless": "harmless"}
+    damages = dict.fromkeys(name.rpartition(": ")[0] for name in swept["damages"])
+    counts = {damage: [swept["damages"].get(f"{damage}: {end}", 0) for end in (*ends, "SILENT")] for damage in damages}
+    lines = [
+        (damage, *map(str, (sum(every), *every, swept["seen"].get(damage, 0)))) for damage, every in counts.items()
+    ]
+    named = ("damage", "files", *ends.values(), "used silently", "found by `verify`")
+    return {
+        "faults": f"{minutes}\n\n{table(heads, rows)}",
+        "damages": table(named, lines),
+    }
 
 
 def compared(measured: dict[str, Any] | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -48,3 +49,23 @@ def test_a_whole_sweep_without_a_fault_of_this_code(
 
 def test_nothing_on_record_is_no_sweep(script: ModuleType, tmp_path: Path) -> None:
     assert not script.holds(tmp_path / "faults.json")
+
+
+def test_the_tables_of_a_sweep() -> None:
+    spec = importlib.util.spec_from_file_location("faults_results_table", SCRIPT.with_name("results_table.py"))
+    assert spec and spec.loader
+    tables = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(SCRIPT.parent))
+    try:
+        spec.loader.exec_module(tables)
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
+    fault = {"kind": "kill", "points": 511, "resumed": 248, "wrong": [], "redone": 0}
+    damages = {"bit flip: redone": 106, "bit flip: refused": 3, "deleted: mended": 2, "deleted: SILENT": 1}
+    swept = {"operations": 511, "seconds": 420.0, "faults": [fault], "damages": damages, "seen": {"bit flip": 109}}
+    blocks = tables.broken(swept)
+    assert blocks["faults"].startswith("511 operations, 7 min with the damages below:\n\n| fault |")
+    assert blocks["faults"].endswith("| SIGKILL | 511 | 248 | 0 | 0 |\n")
+    assert (
+        "| bit flip | 109 | 106 | 0 | 3 | 0 | 0 | 109 |\n| deleted | 3 | 0 | 2 | 0 | 0 | 1 | 0 |" in blocks["damages"]
+    )
