@@ -305,6 +305,7 @@ def make_context(tmp_path: Path, make_policy: Callable[..., Policy]) -> Callable
             "problems": lambda n, number: task.problems("train", n, number),
             "selection": lambda n: task.problems("selection", n, 0),
             "variants": lambda problem, n: task.variants(problem, "same", n, 7),
+            "world": task.open,
             "verify": task.verify,
             "answer_of": task.answer_of,
             "roles": task.roles(),

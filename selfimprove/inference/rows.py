@@ -74,10 +74,10 @@ def joined(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[Row]:
     for prompt, (_, replies, news) in zip(asked, talks, strict=True):
         ids, learned = list[int](), list[int]()
         for place in range(len(replies)):
-            between = _between(tokenizer, news[place - 1]) if place else []
+            heard = between(tokenizer, news[place - 1]) if place else []
             own = next(said)
-            ids += [*between, *own]
-            learned += [*[0] * len(between), *[1] * len(own)]
+            ids += [*heard, *own]
+            learned += [*[0] * len(heard), *[1] * len(own)]
         rows.append(Row(prompt, ids, learned))
     return rows
 
@@ -122,8 +122,8 @@ def _talk(completion: Sequence[Message]) -> tuple[list[Message], list[list[Messa
     return before, [run for own, run in runs if own], [run for own, run in runs if not own]
 
 
-def _between(tokenizer: Any, news: Sequence[Message]) -> list[int]:
-    """The tokens after a reply's end token, up to where the assistant speaks again."""
+def between(tokenizer: Any, news: Sequence[Message]) -> list[int]:
+    """What others say in tokens: those after a reply's end token, up to where the assistant speaks again."""
     if not tokenizer.chat_template:
         return tokenizer("\n\n" + plain(news), add_special_tokens=False)["input_ids"]
     talk: list[Message] = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SAID}]

@@ -172,6 +172,8 @@ class Context:
     """`selection(n)`: problems to choose by, never to train on; a score on them is too high, see docs/evaluation.md."""
     variants: Callable[[Prompt, int], list[Prompt]]
     """`variants(problem, n)`: up to n other wordings of a problem, with its key and its answer."""
+    world: Callable[[Prompt], Episode]
+    """Opens the world of a problem, for a method that lets its own weights play; `play` does all of it."""
     verify: Verify
     answer_of: Callable[[str], str | None]
     """The task's answer extraction: the final answer in a completion, or None."""

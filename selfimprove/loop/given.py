@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from selfimprove.episodes import Episode
 from selfimprove.inference.desk import Sessions
 from selfimprove.interfaces import Context, Log, Policy
 from selfimprove.loop.reward_sum import rate
+from selfimprove.problems import splits
 from selfimprove.recipe.schema import Recipe
-from selfimprove.records import Checkpoint, Rollout
+from selfimprove.records import Checkpoint, Prompt, Rollout
 
 NOTHING: Mapping[str, dict[str, Any]] = {}
 
@@ -70,6 +72,10 @@ def context_of(
     def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
         return rate(rollouts, recipe, made)
 
+    def world(problem: Prompt) -> Episode:
+        splits.check_problem(problem.key)
+        return task.open(problem)
+
     made = Context(
         round=number,
         rounds=rounds,
@@ -81,6 +87,7 @@ def context_of(
         problems=lambda n, of_round: task.problems("train", n, train_seed(of_round)),
         selection=lambda n: task.problems("selection", n, selection_seed),
         variants=lambda problem, n: task.variants(problem, "same", n, seed),
+        world=world,
         verify=task.verify,
         answer_of=task.answer_of,
         roles=task.roles(),

@@ -9,7 +9,9 @@ Algorithm:
   2. The advantage is the score minus the group's mean, over the group's deviation unless `scale_rewards` is none;
      a completion without a score has none and does not count for the mean.
   3. Clipped policy gradient, with beta times the divergence from the reference where beta is not 0.
-  4. Groups with equal scores teach nothing: they are counted, or with `redraw` replaced by groups of other prompts.
+  4. With `turns` above 1 each row is an episode in the world of its problem. What the world says between two replies
+     has no part in the loss; the score is what the world gives, or else the recipe's reward for the transcript.
+  5. Groups with equal scores teach nothing: they are counted, or with `redraw` replaced by groups of other prompts.
 Differs: the options' values are TRL's; the paper is reported to use 64 completions, rate 1e-6 and beta 0.04. Dr. GRPO's
   loss is loss_type dr_grpo with scale_rewards none, GSPO's importance_sampling_level sequence with grpo, DAPO's
   dapo with epsilon_high 0.28, mask_truncated_completions and redraw. Samples are drawn by TRL's `generate`, or by vLLM
@@ -23,6 +25,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
+from selfimprove.bounds import bounded
+from selfimprove.costs import Cost, Given
+from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Prompt
 from selfimprove.registry import register
@@ -46,11 +51,21 @@ class Grpo(training.Sampled, Optimization):
     """How far the probability ratio may fall below 1; also how far above, where epsilon_high is null."""
     epsilon_high: float | None = None
     """How far the probability ratio may rise above 1; for cispo the highest ratio itself."""
+    turns: int = bounded(1, 1, 64)
+    """Replies of the model in a row at most; above 1 a row is an episode in the world that the task opens."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         training.one_of(self, loss_type=LOSSES, scale_rewards=("group", "batch", "none"))
         training.one_of(self, importance_sampling_level=("token", "sequence"))
+        if self.turns > 1:
+            others = {"use_vllm": self.use_vllm, "redraw": self.redraw, "fsdp_config": self.fsdp_config}
+            for name in (name for name, value in {**others, "deepspeed": self.deepspeed}.items() if value):
+                raise RecipeError(f"optimization.grpo.turns above 1 does not go with {name}; leave one of them out")
+
+    def cost(self, given: Given) -> Cost:
+        again, turns = self.num_iterations, self.turns
+        return training.online_cost(self, given, again=again, turns=turns, redraw=self.redraw)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         return training.policy_gradient(
@@ -59,6 +74,8 @@ class Grpo(training.Sampled, Optimization):
             self,
             context.reward,
             "grpo",
+            context.world if self.turns > 1 else None,
+            self.turns,
             loss_type=self.loss_type,
             scale_rewards=self.scale_rewards,
             importance_sampling_level=self.importance_sampling_level,

@@ -10,7 +10,8 @@ Algorithm:
      none and is in nobody's mean.
   4. Policy gradient on whole completions, with a clipped probability ratio.
   5. Groups with equal scores teach nothing: they are counted, or with `redraw` replaced by groups of other prompts.
-Differs: the paper does not clip; with one update on the same completions, the default, clipping does nothing.
+Differs: rows are single replies: TRL's trainer has no mask for what a world says, which `grpo` has (`turns`). The paper
+  does not clip; with one update on the same completions, the default, clipping does nothing.
   `normalize_advantages` comes near to REINFORCE++, arXiv:2501.03262, without its token-wise penalty. Samples are drawn
   by TRL's `generate` whatever engine the recipe names, and carry no log-probabilities; a reward that asks the model
   asks the last checkpoint.

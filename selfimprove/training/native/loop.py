@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -19,11 +18,11 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given, count
 from selfimprove.errors import RecipeError
 from selfimprove.inference.chat import end_of, ending, prompts_ids
-from selfimprove.inference.decoding import decode
 from selfimprove.inference.rows import rows_of, turns_of
 from selfimprove.interfaces import Sampling
 from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
+from selfimprove.training.drawing import draw_each
 from selfimprove.training.job import Job
 from selfimprove.training.model_io import dtype_of, load, save
 from selfimprove.training.native.turns import Turn, batches, passes
@@ -128,19 +127,8 @@ class Live:
         if not prompts:
             return []
         asked = [tuple(ids) for ids in prompts_ids(self.tokenizer, [prompt.prompt for prompt in prompts])]
-        counts, drawn = Counter(asked), dict[tuple[int, ...], list[Any]]()
         seed = int(digest([self.schedule.seed, "draw", next(self._seeds)])[:8], 16)
-        training = self.model.training
-        self.model.eval()
-        for rows in sorted(set(counts.values())):
-            alike = sorted((one for one in counts if counts[one] == rows), key=lambda one: (len(one), one))
-            for part in batches(alike, max(1, 8 * self.batch // rows)):  # without gradients more rows fit
-                with self.mixed():
-                    groups = decode(self.model, self.tokenizer, part, rows, self.sampling, 512, seed)
-                drawn.update(zip(part, groups, strict=True))
-        self.model.train(training)
-        left = {one: iter(group) for one, group in drawn.items()}
-        made = [next(left[one]) for one in asked]
+        made = draw_each(self.model, self.tokenizer, asked, self.sampling, self.batch, seed, self.mixed)
         count(Cost(completions=len(made), tokens=sum(draw.count for draw in made)))
         texts = self.tokenizer.batch_decode([draw.tokens for draw in made], skip_special_tokens=True)
         usual = end_of(self.tokenizer)

@@ -9,6 +9,7 @@ import itertools
 import math
 import os
 import random
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +17,13 @@ from typing import Any
 from selfimprove.costs import Cost, count
 from selfimprove.errors import DataError
 from selfimprove.inference.chat import end_of, ending, prompts_ids
-from selfimprove.interfaces import Log
+from selfimprove.interfaces import Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import load
 from selfimprove.training.options import Sampled
+from selfimprove.training.trl.talks import World, rollout_func
 from selfimprove.training.trl.trainer import configured, dataset, diverged, report, train
 
 
@@ -89,7 +91,14 @@ GIVEN = (
 
 
 def policy_gradient(
-    job: Job, prompts: Sequence[Prompt], method: Sampled, reward: Reward, algorithm: str, **options: Any
+    job: Job,
+    prompts: Sequence[Prompt],
+    method: Sampled,
+    reward: Reward,
+    algorithm: str,
+    world: World | None = None,
+    turns: int = 1,
+    **options: Any,
 ) -> Checkpoint:
     """Policy gradient on the model's own samples with TRL's GRPO or RLOO trainer; saves to `job.folder`.
 
@@ -99,6 +108,9 @@ def policy_gradient(
         method: its options say how completions are drawn.
         reward: the recipe's, see `Context.reward`.
         algorithm: `grpo` or `rloo`.
+        world: for grpo, opens a problem; rows are then episodes. Their reward is what the world gives, and where it
+            gives none the recipe's. None: rows are single completions.
+        turns: replies in an episode at most.
         options: fields of TRL's GRPOConfig or RLOOConfig beside those that all methods have.
 
     Raises:
@@ -179,17 +191,30 @@ def policy_gradient(
     def recipe_reward(**_: Any) -> list[float | None]:
         return trainer.scores
 
+    def scored(trainer: Any, rollouts: list[Rollout]) -> None:
+        bare = iter(reward([one for one in rollouts if one.reward is None]))
+        trainer.scores = [next(bare).reward if one.reward is None else one.reward for one in rollouts]
+        tally.add([trainer.scores[start : start + each] for start in range(0, len(rollouts), each)])
+
+    episodes = {}
+    if world is not None:
+        sampling = Sampling(temperature=method.temperature, max_completion_length=method.max_completion_length)
+        play = rollout_func(prompts, world, turns, tokenizer, sampling, scored, schedule.seed)
+        episodes = {"rollout_func": play}
     options |= {name: getattr(method, name) for name in GIVEN}
     assert job.reference is not None, "a method that draws its samples says what its reference is"
     model.config._name_or_path = job.reference.path  # from here TRL loads it, where beta asks for one
-    trainer = Online(
-        model=model,
-        reward_funcs=[recipe_reward],
-        args=configured(config, job, model, **options),
-        train_dataset=dataset([{"prompt": str(place)} for place in range(len(prompts))]),
-        processing_class=tokenizer,
-        peft_config=adapter(schedule.lora, schedule.seed),
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*rollout_func")  # TRL calls it experimental; the version is pinned
+        trainer = Online(
+            model=model,
+            reward_funcs=[recipe_reward],
+            args=configured(config, job, model, **options),
+            train_dataset=dataset([{"prompt": str(place)} for place in range(len(prompts))]),
+            processing_class=tokenizer,
+            peft_config=adapter(schedule.lora, schedule.seed),
+            **episodes,
+        )
     trained = train(trainer, tokenizer, job, kept=False)
     tally.report(job.log, together)
     told = {"entropy": "entropy", "kl": "kl", "sampling/sampling_logp_difference/mean": "vllm_difference"}

@@ -200,7 +200,7 @@ def test_too_few_prompts_are_refused(setting: Callable, questions: list[Prompt])
     "options",
     [
         *({"restart": "best"}, {"loss_type": "ppo"}, {"scale_rewards": "yes"}, {"reference": "last"}),
-        *({"num_generations": 1}, {"num_generations": 3}, {"importance_sampling_level": "word"}),
+        *({"num_generations": 3}, {"importance_sampling_level": "word"}),
     ],
 )
 def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
