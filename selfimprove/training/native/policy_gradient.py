@@ -13,13 +13,12 @@ from typing import Any
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Log
 from selfimprove.records import Checkpoint, Prompt
 from selfimprove.training.job import Job
 from selfimprove.training.native.loop import Drawn, Live
 from selfimprove.training.native.turns import Turn, batches
-from selfimprove.training.options import name_of, online_cost
+from selfimprove.training.options import online_cost
 
 
 @dataclass
@@ -36,11 +35,6 @@ class Clipped(Drawn):
     def cost(self, given: Given) -> Cost:
         """Steps, completions and what rates them."""
         return online_cost(self, given, again=self.num_iterations)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_iterations < 1:
-            raise RecipeError(f"optimization.{name_of(self)}.num_iterations must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

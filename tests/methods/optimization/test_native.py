@@ -191,7 +191,8 @@ def test_passes_go_over_all_items_before_any_comes_again() -> None:
         next(training.passes([], 3, seed=1))
 
 
-@pytest.mark.parametrize("options", [{"num_generations": 3}, {"num_iterations": 0}])
-def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match="optimization.ppo"):
-        Ppo(**options)
+def test_rows_that_make_no_whole_groups_are_refused() -> None:
+    with pytest.raises(
+        RecipeError, match=r"optimization\.ppo: 8 rows per step .* multiple of num_generations, which is 3"
+    ):
+        Ppo(num_generations=3)
