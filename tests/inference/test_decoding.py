@@ -78,6 +78,7 @@ def as_on_a_gpu() -> Any:
     return OnGpu()
 
 
+@pytest.mark.runs
 def test_float32_weights_draw_under_autocast_what_a_forward_pass_of_all_tokens_says():
     import torch
 

@@ -51,6 +51,7 @@ def planned(*overrides: str) -> Plan:
     return start_model.plan(compose.load("quickstart", overrides)[0])
 
 
+@pytest.mark.runs
 def test_what_a_recipe_does_with_the_weights_is_read_from_it(tmp_path: Path) -> None:
     sft, lora = "optimization.sft", "optimization.sft.lora.r=8"
     assert planned() == Plan(trainer=sft)

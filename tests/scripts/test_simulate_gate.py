@@ -38,6 +38,7 @@ def source() -> np.random.Generator:
 
 
 # ---- the two key facts -----------------------------------------------------------------------------------------------
+@pytest.mark.runs
 def test_the_ratchet_keeps_its_promise_and_one_test_for_both_does_not(script: ModuleType) -> None:
     right, wrong = (
         script.share(script.ratchet(np.random.default_rng(3), script.NULL, lagged=lagged, **SHAPE).false)

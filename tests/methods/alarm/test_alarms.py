@@ -56,6 +56,7 @@ def test_one_problem_with_one_sample_is_no_evidence(
         assert alarm().check(make_evidence(start=one, candidate=other)) == []
 
 
+@pytest.mark.runs
 def test_all_alarms_together_veto_one_calm_round_in_fifty_at_most_and_show_something_in_one_of_eight(
     calm_levels: Callable[..., list[int]],
 ) -> None:

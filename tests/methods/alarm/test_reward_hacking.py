@@ -26,6 +26,7 @@ def exact(make_rollout: Callable) -> Callable[[int, int], list[list[Rollout]]]:
     ]
 
 
+@pytest.mark.runs
 def test_it_is_silent_where_nothing_changes(false_alarms: Callable) -> None:
     shown, vetoed = false_alarms(RewardHacking)
     assert shown <= 10 and vetoed <= 2

@@ -124,6 +124,7 @@ def test_the_alpha_of_all_tests_stays_within_the_run_s(tests: list[bool]) -> Non
         assert last.statistics["alpha_r"] == pytest.approx(0.05 / max(1, rounds))
 
 
+@pytest.mark.runs
 def test_no_certificate_when_nothing_improves(make_report: Callable[..., Report]) -> None:
     """200 runs of 5 rounds in which every policy is a redraw of the same skill: at most 5 % certify anything."""
     draw, false = random.Random(0), 0

@@ -55,6 +55,7 @@ def test_each_draw_is_another_and_the_seed_decides_it(places: Places) -> None:
     assert Noise(1, 0, 4).reference(places)[0].tolist() != draws[0][0]
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize(("bound", "same"), [(0.0, True), (1.0, False)])
 def test_without_noise_it_is_dpo(couples: list, setting: Callable, bound: float, same: bool) -> None:
     import torch

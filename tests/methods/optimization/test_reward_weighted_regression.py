@@ -48,6 +48,7 @@ def test_a_low_temperature_keeps_the_best_and_large_scores_do_no_harm(
     assert calls[0][1:] == ([TEXTS[0], TEXTS[2]], [1.0, 1.0])
 
 
+@pytest.mark.runs
 def test_a_high_temperature_is_sft(questions: list, say: Callable, setting: Callable) -> None:
     import torch
     from safetensors.torch import load_file

@@ -41,6 +41,7 @@ def test_the_divergences_by_hand(couples: list, setting: Callable, scores_of: Ca
     assert here.log.metrics["train/loss"] == pytest.approx(game + wanted / len(couples), rel=1e-3)
 
 
+@pytest.mark.runs
 def test_without_divergences_it_is_sppo(couples: list, setting: Callable, scores_of: Callable) -> None:
     plan: dict[str, Any] = {"beta": 0.5, "learning_rate": 1e-3, "max_steps": 5}
     ours = Rspo(forward_kl=0.0, reverse_kl=0.0, **plan).optimize(winning(couples), setting("ours"))

@@ -30,6 +30,7 @@ def test_the_first_loss_by_hand(couples: list, scores_of: Callable, setting: Cal
     assert given.log.metrics["train/loss"] == pytest.approx(wanted, abs=1e-3)
 
 
+@pytest.mark.runs
 def test_the_loss_away_from_the_reference(
     couples: list, scores_of: Callable, margins_of: Callable, setting: Callable
 ) -> None:

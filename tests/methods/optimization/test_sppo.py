@@ -27,6 +27,7 @@ def test_the_first_loss_by_hand(couples: list, setting: Callable, chosen: float,
     assert given.log.metrics["train/loss"] == pytest.approx(wanted, abs=1e-4)
 
 
+@pytest.mark.runs
 def test_hard_is_half_of_trl_s_sppo_hard(couples: list, setting: Callable) -> None:
     moved = Dpo(learning_rate=1e-3, max_steps=3).optimize(couples, setting("moved"))
     losses = []

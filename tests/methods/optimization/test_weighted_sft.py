@@ -42,6 +42,7 @@ def test_the_loss_by_hand(rows: Callable, setting: Callable, small: Any, average
         assert given.log.metrics["train/loss"] == pytest.approx(top / bottom, abs=1e-3)
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("weight", [1.0, 7.0])
 def test_equal_weights_are_sft(rows: Callable, setting: Callable, weight: float) -> None:
     import torch
@@ -65,6 +66,7 @@ def test_weight_0_is_as_if_the_row_were_not_there(rows: Callable, setting: Calla
     assert made[0] == made[1]
 
 
+@pytest.mark.runs
 def test_the_heavier_completion_wins(questions: list, say: Callable, setting: Callable, small: Any) -> None:
     """Two contradicting completions of one prompt: the model comes to say the one with nine times the weight."""
     pair = [say(questions[0], "yes", weight=0.9), say(questions[0], "no!", weight=0.1)]

@@ -54,6 +54,7 @@ def test_runs_by_hand(program: str, given: str, out: str | None) -> None:
     assert run(program, given) == out == run(program, given)
 
 
+@pytest.mark.runs
 @given(programs | st.text(max_size=20), st.text("0123456789", max_size=8))
 @settings(max_examples=300)
 def test_every_run_ends_within_its_limit(program: str, given: str) -> None:
