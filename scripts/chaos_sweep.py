@@ -59,7 +59,7 @@ def main() -> None:
             cells = (row.points, row.resumed, len(row.wrong), row.redone, f"{row.seconds:.0f}")
             faults.add_row(row.kind, *map(str, cells))
         out.print(faults)
-        ends = ("redone", "refused", "mended", "harmless", "SILENT")
+        ends = ("redone", "refused", "rewritten", "harmless", "SILENT")
         found = list(sweep.damages(rehearsal, sweep.cases(rehearsal)[:: given.every], given.jobs))
         damages = Table("damage", "files", *ends, "seen by verify")
         for damage in sweep.DAMAGES:

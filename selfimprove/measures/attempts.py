@@ -1,6 +1,6 @@
-"""What several attempts at one problem say: pass@k, maj@k, the best of k by a score, and what such a score knows.
+"""Measures of several attempts at one problem: pass@k, maj@k, best-of-k by a score, and the AUC of such a score.
 
-Every function is pure, names its source, and gives the same for any order of the attempts.
+Every function is pure, names its source, and does not depend on the order of the attempts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def pass_at_k(n: int, right: int, k: int) -> float:
     """The unbiased probability that at least one of k completions is right, from `right` of n: 1 - C(n-c,k)/C(n,k).
 
     Raises:
-        ValueError: k is larger than n, so nothing unbiased can be said.
+        ValueError: k is larger than n, so there is no unbiased estimate.
     """
     _enough(n, k, "pass")
     return 1.0 - math.prod((n - right - i) / (n - i) for i in range(k)) if n - right >= k else 1.0
@@ -29,10 +29,10 @@ def pass_at_k(n: int, right: int, k: int) -> float:
 def majority_at_k(
     answers: Sequence[str | None], right: Sequence[bool], k: int, draws: int = 200, seed: int = 0
 ) -> float:
-    """How often the majority of k of the stored answers is right; Wang et al., arXiv:2203.11171. No answer, no vote.
+    """The probability that the majority of k of the answers is right; Wang et al., arXiv:2203.11171.
 
-    All subsets are counted where there are at most `draws`, else that many random ones. Of t tied answers the right
-    one counts 1 / t.
+    None does not vote. Counts all subsets if there are at most `draws`, otherwise `draws` random ones. The right one of
+    t tied answers counts 1 / t.
     """
     votes = sorted(zip(answers, right, strict=True), key=repr)
     _enough(len(votes), k, "maj")
@@ -44,7 +44,7 @@ def majority_at_k(
 
 
 def best_of_k(right: Sequence[float], scores: Sequence[float], k: int) -> float:
-    """How right the best-scored of k completions is, over all subsets: the order statistics behind pass@k, exact."""
+    """The exact accuracy of the best-scored of k completions over all subsets, by the order statistics of pass@k."""
     n = len(right)
     _enough(n, k, "best")
     blocks: dict[float, list[float]] = defaultdict(list)
@@ -68,18 +68,18 @@ def auroc(right: Sequence[bool], scores: Sequence[float]) -> float | None:
 
 
 def auroc_within(groups: Sequence[tuple[Sequence[bool], Sequence[float]]]) -> Metric:
-    """The mean `auroc` inside a prompt, over prompts with both kinds: what best-of-n can use of a score."""
+    """The mean `auroc` within a prompt, over prompts with right and wrong completions; best-of-n depends on it."""
     found = [auroc(right, scores) for right, scores in groups]
     return mean([value for value in found if value is not None])
 
 
 def standardized(values: Sequence[float | None]) -> list[float | None]:
-    """Values with mean 0 and deviation 1 (Bessel's); all 0 where they are equal. None stays None and counts nowhere."""
+    """Values with mean 0 and standard deviation 1 (Bessel's); 0 if all are equal. None stays None and is ignored."""
     known = [value for value in values if value is not None]
     middle, spread = sum(known) / max(1, len(known)), 0.0
     if len(known) > 1:
         spread = math.sqrt(math.fsum((value - middle) ** 2 for value in known) / (len(known) - 1))
-    if spread < 1e-12:  # rounding leaves a little where all are equal
+    if spread < 1e-12:  # rounding error of equal values
         return [None if value is None else 0.0 for value in values]
     return [None if value is None else (value - middle) / spread for value in values]
 

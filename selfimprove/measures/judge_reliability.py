@@ -84,8 +84,8 @@ def drift(now: Marked, then: Marked) -> dict[str, Metric]:
 def corrected(yes: int, n: int, found: Reliability) -> Metric | None:
     """The share of right attempts behind `yes` of n judgements: Rogan and Gladen (1978), with delta interval.
 
-    p = (share - FPR) / (TPR - FPR), cut to [0, 1]; None for a judge that tells nothing. The interval takes attempts
-    for independent.
+    p = (share - FPR) / (TPR - FPR), clipped to [0, 1]; None for a judge whose TPR and FPR are equal. The interval
+    assumes independent attempts.
     """
     if found.tpr is None or found.fpr is None or found.tpr <= found.fpr or not n:
         return None
@@ -157,8 +157,8 @@ def form_of(reward: Judging, attempts: Groups, now: Scores, start: Scores) -> Au
 
     Args:
         attempts: samples of audit problems with the task's mark in `info["truth"]`; those without one are left out.
-        now: what the judge scored them.
-        start: what the weights of round 0 score them.
+        now: the judge's scores of them.
+        start: the scores by the weights of round 0.
     """
     bounds = reward.min_youden, reward.min_auc
     found = form(_labelled(attempts, now), _labelled(attempts, start), *bounds)

@@ -81,7 +81,7 @@ def lower_bound(new: Sequence[float], old: Sequence[float], confidence: float = 
     n, average = len(differences), math.fsum(differences) / len(differences)
     moved, k = math.fsum(value * value for value in differences) / n, _z(1 - confidence) ** 2 / n
     low = (average - math.sqrt(max(0.0, k * ((1 + k) * moved - average**2)))) / (1 + k)
-    if -low > moved or not moved:  # a loss so large needs more changes than were seen: it brings its own variance
+    if -low > moved or not moved:  # a loss this large implies more changes than observed, hence more variance
         low = -(k - 2 * average + math.sqrt(max(0.0, k * (k - 4 * average * (1 + average))))) / (2 * (1 + k))
     return low
 
@@ -219,7 +219,7 @@ def expected_max(k: int) -> float:
 
 
 def shrunken(delta: float, n: int, discordance: float, candidates: int, prior_sd: float = 0.03) -> float:
-    """What is left of the best of several measured gains: shrunk to 0 (Efron and Morris, 1973), less its winner's luck.
+    """The best of several measured gains, shrunk to 0 (Efron and Morris, 1973), minus the expected luck of the best.
 
     Args:
         delta: the gain of the candidate that did best on the n selection problems.
@@ -250,7 +250,7 @@ def _interval(average: float, error: float | None, n: int, bounds: tuple[float, 
 
 
 def _variance(values: Sequence[float]) -> float:
-    """Of values in [-1, 1], at least 3 / n: where n show no change, a share of 3 / n may still (rule of three)."""
+    """At least 3 / n, for values in [-1, 1]: even if n show no change, a share of 3 / n may (rule of three)."""
     n, average = len(values), math.fsum(values) / len(values)
     return max(math.fsum((value - average) ** 2 for value in values) / max(1, n - 1), 3 / n)
 

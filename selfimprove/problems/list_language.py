@@ -18,7 +18,7 @@ OPERATIONS: dict[str, Callable[[list[int]], list[int]]] = {
 }
 """Reverse, sort, drop the first, drop the last, double, keep even, keep odd, running sums; +k and *k modulo 10."""
 LIMIT = 60
-"""Most values that an execution may produce in all."""
+"""Most values that an execution may produce in total."""
 
 
 def run(program: str, given: str) -> str | None:

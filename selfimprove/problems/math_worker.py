@@ -1,6 +1,6 @@
 """Parses and compares mathematical answers with math_verify, in a disposable process.
 
-Some inputs keep a symbolic program busy for ever, and no exception can stop it. So `ask` starts this file as a program
+Some inputs keep a symbolic program busy forever, and no exception can stop it. So `ask` starts this file as a program
 and keeps it running: a question is one line of JSON, ["parse", text] or ["equal", gold, text], and so is the answer. A
 timer of the operating system kills the process if a question takes too much CPU time.
 """
@@ -130,10 +130,10 @@ def serve(seconds: float) -> None:
     for late in _LATE:
         signal.signal(late, signal.SIG_DFL)
     canonical("\\frac{2}{4}")
-    equal("1", "2/2")  # now everything is loaded that would count as time of the first question
+    equal("1", "2/2")  # loads everything, so that the first question does not pay for it
     answers.write("ready\n")
     for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # computing time: a busy machine makes no answer wrong
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # CPU time, so that a busy machine does not fail an answer
         signal.setitimer(signal.ITIMER_REAL, 20 * seconds)
         try:
             kind, *texts = json.loads(line)

@@ -28,14 +28,14 @@ ROWS = {
     ("databricks/databricks-dolly-15k", "train"): 15011,
     ("cruxeval-org/cruxeval", "test"): 800,
 }
-"""Rows of published data sets, as their pages say: (hub id, split) -> rows."""
+"""Rows of published data sets, according to their pages: (hub id, split) -> rows."""
 
 
 @dataclass
 class Published(Task):
-    """The options of every task whose problems are a table that `datasets` can read, for it to inherit.
+    """Base class with the options of tasks whose problems are a table that `datasets` can read.
 
-    A task with another default restates the field; the help is inherited.
+    A task with another default repeats the field; it inherits the help.
     """
 
     path: str = REQUIRED
@@ -47,12 +47,12 @@ class Published(Task):
     revision: str | None = None
     """Commit or tag on the hub; a commit pins the problems."""
     system_prompt: str | None = None
-    """A system message in front of each problem that brings none."""
+    """A system message before each problem that has none."""
     per_row: ClassVar[int] = 1
-    """Problems that a row may become."""
+    """Most problems made from one row."""
 
     def size(self, split: str) -> int | None:
-        """Problems of a split: counted where the data lie here, by the table of known sizes where they do not."""
+        """Number of problems in a split: counted if the data is on disk, else from the table of known sizes."""
         if not is_id(self.path):
             return len(self.problems(split, None, 0))
         parts = [ROWS.get((self.path, part)) for part in self.split.split("+")]
@@ -61,7 +61,7 @@ class Published(Task):
         return math.ceil(sum(rows or 0 for rows in parts) * self.per_row * splits.share(split))
 
     def published(self) -> str:
-        """The hub id, where the data do not lie here."""
+        """The hub id if the data is not on disk, else ""."""
         return self.path if is_id(self.path) else ""
 
 
@@ -92,7 +92,7 @@ class ProblemSet:
         sizes = {split: len(self.problems(split, None, 0)) for split in SPLITS}
         if not all(size for split, size in sizes.items() if split != "audit"):
             told = ", ".join(f"{size} {split}" for split, size in sizes.items())
-            raise DataError(f"{option}: {path} is too small: {told}; it takes a few hundred problems in all")
+            raise DataError(f"{option}: {path} is too small: {told}; a run needs a few hundred problems in all")
         return []
 
 

@@ -1,4 +1,4 @@
-"""The world of a programming problem: a program is run on public tests, and the writer is told which of them fail."""
+"""The environment of a programming problem: it runs a program on public tests and reports which of them fail."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _FAILED = (
 
 @dataclass
 class ProgramTalk(Episode):
-    """Is over when a program passes the public tests, or after so many turns; hidden tests say what that was worth."""
+    """Ends when a program passes the public tests, or after `turns` turns; the mark comes from all tests."""
 
     problem: Prompt
     checks: Checks
     public: int
-    """The first so many tests are told about; the writer never hears of the others."""
+    """The number of public tests, the first ones; the writer never sees the others."""
     turns: int
     limits: Limits
     slow: ClassVar[bool] = True
@@ -34,7 +34,7 @@ class ProgramTalk(Episode):
         self._left = self.turns
 
     def step(self, said: Message | None) -> Turn:
-        """The problem at first; then what the public tests say, and in the end 1 or 0 for all tests together."""
+        """First the problem, then the results of the public tests, at the end 1 or 0 for all tests together."""
         if said is None:
             return Turn("solve", self.problem.prompt)
         program, self._left = program_of(said["content"]) or "", self._left - 1
@@ -47,12 +47,12 @@ class ProgramTalk(Episode):
         return Turn(None, rewards={"solve": float(solved)}, noted=noted)
 
     def _run(self, program: str, checks: Checks) -> Grade:
-        """Without a program nothing is run."""
+        """A reply without a program; nothing is run."""
         return grade(shared(self.limits), program, checks) if program else Grade((), "error:no program")
 
 
 def _feedback(found: Grade, program: bool) -> str:
-    """What the writer is told of a program."""
+    """The message about a program's failed tests."""
     if not program:
         return _NO_PROGRAM
     failed = [told for told, passed in zip(found.told, found.passed, strict=True) if not passed]

@@ -24,7 +24,7 @@ UNCERTAIN = 0.1
 
 # ---- what a person and a machine see -----------------------------------------------------------------------------
 def plain(findings: Findings) -> dict[str, Any]:
-    """The findings for `--json`: plain values, with null where a number is not finite."""
+    """The findings for `--json`: plain values, null for a number that is not finite."""
     models = {
         name: {
             **{key: value for key, value in vars(model).items() if key not in ("groups", "keys")},
@@ -124,7 +124,7 @@ def sentences(findings: Findings) -> list[str]:
         told = f"accuracy approaches {fit.ceiling:.3f} ±{fit.error:.3f} and is within {EPS} of it from round "
         told += f"{math.ceil(fit.rounds_to(EPS))} on"
         if fit.error > UNCERTAIN:
-            told = "too few rounds to tell where accuracy levels off"
+            told = "too few rounds to estimate where accuracy levels off"
         lines.append(f"dynamics of {fit.rounds} rounds: {told}")
     return lines
 

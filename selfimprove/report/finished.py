@@ -24,15 +24,15 @@ MACHINE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A finished run, as a comparison reads it."""
+    """A finished run, as `compare` uses it."""
 
     folder: Path
     row: dict[str, Any]
-    """Its line of the table."""
+    """The row of the run in the table."""
     contract: dict[str, Any]
     """The settings that the sealed exam depends on, by dotted name."""
     scores: dict[str, float]
-    """The champion's, by sealed problem."""
+    """The champion's scores, by sealed problem."""
     worded: dict[str, tuple[list[Message], str | None]]
     """The messages of each sealed problem, and its reference answer."""
 
@@ -50,7 +50,7 @@ def summary_of(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
         if not isinstance(found, dict):
-            raise ValueError("it does not hold a mapping")
+            raise ValueError("it is not a mapping")
         if "sha256" in found and not is_signed(found):
             raise ValueError("its checksum is wrong")
         return found
@@ -103,7 +103,7 @@ def _row(folder: Path) -> dict[str, Any]:
 
 
 def _contract(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that decide what the sealed score of a policy means."""
+    """The settings that the sealed score of a policy depends on."""
     slots = {slot: settings[slot] for slot in ("task", "refinement", "engine", "evaluation")}
     slots["engine"] = {
         name: {option: value for option, value in options.items() if option not in MACHINE}

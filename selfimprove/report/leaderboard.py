@@ -22,7 +22,7 @@ def row_of(name: str, summaries: Sequence[dict[str, Any]], failed: Sequence[int]
     """The leaderboard's row for the finished runs of a recipe.
 
     Returns:
-        gain: the mean over seeds with Student's 95 % interval; for one seed, that of its exam; None without a run.
+        gain: the mean over seeds with Student's 95 % interval; for one seed, the gain of its exam; None without a run.
     """
     row: dict[str, Any] = {
         "recipe": Path(name).stem,

@@ -18,13 +18,13 @@ from selfimprove.store.seal import write_json, write_text
 from selfimprove.text import plain
 
 SPLIT = "selection"
-"""What is looked at here; gate, audit and sealed problems stay unread."""
+"""The split that `eval` uses; gate, audit and sealed problems stay unread."""
 LOWER_IS_BETTER = ("truncated",)
-"""Metrics of evaluations that a better model has less of."""
+"""Metrics that are lower for a better model."""
 
 
 class Layout:
-    """Reports as lm-eval 0.4 writes them: what reads its files reads these."""
+    """Reports in the format of lm-eval 0.4, for programs that read its files."""
 
     def __init__(
         self, model: str, settings: Settings, reports: Sequence[Report], answer_of: Callable[[str], str | None]
@@ -34,14 +34,14 @@ class Layout:
         self.metrics = {name: metric for report in reports for name, metric in report.metrics.items() if metric.n}
         scored = next((report for report in reports if report.scores), reports[0])
         self.main = next(iter(scored.metrics))
-        """The metric that the scores belong to: the first of their report."""
+        """The metric whose scores are kept by problem: the first of the report."""
         self.scores = scored.scores
         self.values: dict[str, list[float]] = {
             self.main: [*scored.scores.values()],
             "truncated": [float(rollout.truncated) for rollout in scored.rollouts],
             **{name: [*part.values()] for report in reports for name, part in report.parts.items()},
         }
-        """What each metric is the mean of, where an evaluation keeps it."""
+        """The values behind the mean of each metric, if the evaluation keeps them."""
         self.samples = [self._sample(number, rollout, answer_of) for number, rollout in enumerate(scored.rollouts)]
 
     def results(self, began: float, seconds: float, asked: int) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Layout:
 
 
 def _error(metric: Metric, values: Sequence[float]) -> float | str:
-    """The standard error by the central limit theorem; of a metric without values, from its interval."""
+    """The standard error by the central limit theorem, or from the interval if a metric has no values."""
     if metric.n < 2:
         return "N/A"  # as lm-eval writes it
     measured = statistics.mean(values) if values else metric

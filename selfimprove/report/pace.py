@@ -1,5 +1,5 @@
-"""What the steps of a run took: completions, scores and training steps as they noted them, and seconds; and what an
-estimate comes to at that pace.
+"""The cost of the steps of a run (completions, scores, training steps and seconds, from `step.json`), and an estimate's
+tokens and hours at that pace.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ PARTS = {
     "audit": "audit",
     **dict.fromkeys(("null", "sealed"), "exam"),
 }
-"""Stage -> the part of an estimate that it belongs to."""
+"""Stage -> its part of an estimate."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a part of a run took."""
+    """The cost of one part of a run."""
 
     cost: Cost = NOTHING
     seconds: float = 0.0
 
 
 def taken(folder: Path) -> dict[str, Part]:
-    """What each part of a run took so far, in all of its finished rounds.
+    """The cost of each part of a run, over all finished rounds.
 
     Raises:
         MissingError: there is no run in the folder.
-        DataError: no step of it noted what it drew, or a step is damaged.
+        DataError: no step recorded its completions, or a step is damaged.
     """
     run, parts = RunDir.open(folder), dict.fromkeys(PARTS.values(), Part())
     for step in sorted(folder.glob("round_*/[!.]*/step.json")):
@@ -51,21 +51,21 @@ def taken(folder: Path) -> dict[str, Part]:
         )
         parts[part] = Part(before.cost + cost, before.seconds + run.seconds(number, stage))
     if not any(part.cost.completions for part in parts.values()):
-        raise DataError(f"no step in {folder} says what it drew; name a run that this version has made")
+        raise DataError(f"no step in {folder} recorded its completions; name a run made with this version")
     return parts
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What an estimate comes to where its parts go as others went."""
+    """An estimate in tokens and hours, at the pace of a measured run."""
 
     tokens: int
-    """Tokens of all completions, each part's as long as it was measured."""
+    """Tokens of all completions, with the measured length in each part."""
     hours: float
 
 
 def expected(price: Estimate, measured: Mapping[str, Part]) -> Expected:
-    """The tokens and hours of an estimate, each part at the pace that was measured for it."""
+    """The tokens and hours of an estimate, each part at its measured pace."""
     tokens = seconds = 0.0
     for name, part in measured.items():
         planned, done = price.parts[name], part.cost
@@ -75,7 +75,7 @@ def expected(price: Estimate, measured: Mapping[str, Part]) -> Expected:
 
 
 def _scale(name: str, planned: Cost, done: Cost) -> float | None:
-    """How many times what was done is planned; None where nothing was done of what is planned."""
+    """Planned work divided by measured work; None if planned work was not measured."""
     pairs = [(planned.steps, done.steps), (planned.completions, done.completions)]
     pairs = pairs if name == "training" else pairs[1:]
     found = next((wanted / took for wanted, took in pairs if took), None)
@@ -83,14 +83,14 @@ def _scale(name: str, planned: Cost, done: Cost) -> float | None:
 
 
 def like(price: Estimate, folder: Path, recipe: str) -> Expected:
-    """What an estimate comes to, each part at the pace of a run of the same recipe.
+    """The tokens and hours of an estimate, each part at the pace of a run of the same recipe.
 
     Raises:
-        UserError: the run is of another recipe, or says nothing of a part.
+        UserError: the run is of another recipe, or has not finished some part.
     """
     made = json.loads((RunDir.open(folder).root / "environment.json").read_text())["recipe"]
     if made != recipe:
-        raise DataError(f"{folder} is a run of {made}, not of {recipe}; its pace says nothing")
+        raise DataError(f"{folder} is a run of {made}, not of {recipe}; name a run of the same recipe")
     done = taken(folder)
     for name, part in done.items():
         if _scale(name, price.parts[name], part.cost) is None:

@@ -23,16 +23,16 @@ WORDS = {
     "reject": "not better",
     "rollback": "rolled back",
 }
-"""Verdict as it is stored -> what became of the candidate, in words for the screen."""
+"""Stored verdict -> what happened to the candidate, in words for the screen."""
 
 
 def short(metric: dict[str, Any] | None) -> str:
-    """`0.693 ±0.029`, for narrow columns: half the width of the interval; or a dash."""
+    """`0.693 ±0.029`, with half the width of the interval, for narrow columns; a dash for None."""
     return f"{metric['value']:.3f} ±{(metric['high'] - metric['low']) / 2:.3f}" if metric else "-"
 
 
 def verdict(decision: dict[str, Any], alerts: Sequence[dict[str, Any]] = ()) -> str:
-    """What became of the candidate, in a word; a veto names the alarms and guards behind it."""
+    """What happened to the candidate, in one or two words; a veto names its alarms and guards."""
     vetoes = [alert["alarm"] for alert in alerts if alert["level"] >= 2]
     vetoes += decision["statistics"].get("fallen", [])
     if vetoes and decision["verdict"] in ("rollback", "reject"):
@@ -41,9 +41,9 @@ def verdict(decision: dict[str, Any], alerts: Sequence[dict[str, Any]] = ()) -> 
 
 
 def outcome(line: dict[str, Any]) -> str:
-    """What a round decided, each verdict with its reason: of the model on trial if it was certified, of the candidate.
+    """The decisions of a round with their reasons: on the model on trial if it was certified, then on the candidate.
 
-    The reason is the number of problems gained and lost in the test; p and its level are in `gate/decision.json`.
+    The reason is the number of problems gained and lost in the test; `gate/decision.json` has p and its level.
     """
     decision = line["decision"]
     numbers = decision["statistics"]
@@ -60,14 +60,14 @@ def _counts(pair: dict[str, Any]) -> str:
 
 
 class _Clock:
-    """The rate of each unit of a step: a step may train and sample in turn, and each unit counts its own time."""
+    """The rate of each unit of a step. A step may train and sample by turns, so each unit counts its own time."""
 
     def __init__(self) -> None:
         self.began, self.done, self.seconds = dict[str, int](), dict[str, int](), dict[str, float]()
         self.last = time.monotonic()
 
     def rate(self, done: int, unit: str, now: float) -> float:
-        """Units per second since this unit's count last restarted; 0 at its first report."""
+        """Units per second since the count of this unit last restarted; 0 at its first report."""
         if done <= self.done.get(unit, done):
             self.began[unit], self.seconds[unit] = done, 0.0
         else:
@@ -77,7 +77,7 @@ class _Clock:
 
 
 class Screen:
-    """Shows a run while it runs; made for a terminal, readable in a log file."""
+    """Shows a run as it progresses, on a terminal or in a log file."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -110,7 +110,7 @@ class Screen:
         self.task = self.bar.add_task(self.label, total=None, rate="")
 
     def progress(self, done: int, total: int, unit: str = "") -> None:
-        """The step has done so many of its units."""
+        """The step has finished `done` of `total` units."""
         now = time.monotonic()
         speed = self.clock.rate(done, unit, now)
         rate = f"{speed:.0f} {unit}/s" if speed else ""
@@ -122,10 +122,10 @@ class Screen:
             self._say(f"{self.label}: {done}/{total} {unit}{left}")
 
     def metric(self, name: str, value: float) -> None:
-        """A number of the step; it goes to the files, not to the screen."""
+        """A metric of the step; it is written to the files, not to the screen."""
 
     def note(self, text: str) -> None:
-        """A remark, on a line of its own."""
+        """A note, on its own line."""
         self._say(f"{self.label}: {text}" if self.label else text)
 
     def round(self, line: dict[str, Any]) -> None:
@@ -137,7 +137,7 @@ class Screen:
         number, champion = line["round"], measured(line, "champion")
         seconds = f"{sum(line['seconds'].values()):.1f} s"
         if number == 0:
-            n = f" on {champion['n']} new problems, as each round tests with" if champion else ""
+            n = f" on {champion['n']} new problems, as many as each round uses" if champion else ""
             return f"round 0: start {short(champion)}{n}; {seconds}"
         kept = f"kept {line['selection/kept']} of {line['selection/given']} samples"
         precision = line.get("selection/label_precision")
@@ -184,7 +184,7 @@ def rounds_table(summary: dict[str, Any]) -> Table:
 
 
 def sealed_table(summary: dict[str, Any]) -> Table:
-    """What was measured on the sealed problems, start beside champion."""
+    """The metrics of start and champion on the sealed problems."""
     table = Table(title="sealed problems")
     for column in ("metric", "start", "champion"):
         table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
@@ -195,11 +195,11 @@ def sealed_table(summary: dict[str, Any]) -> Table:
 
 
 def closing(summary: dict[str, Any]) -> list[str]:
-    """What the loop did, its alarms, and what the certificate covers."""
+    """The decisions of the loop, its alarms, and what the certificate covers."""
     loop, lines = summary["loop"], list[str]()
     counts = ", ".join(f"{loop[word]} {WORDS[word]}" for word in VERDICTS if loop[word])
     spent = f"; alpha {loop['alpha_spent']:.3g} of {loop['alpha']:.3g} spent" if loop["alpha"] is not None else ""
-    certified = f"{loop['certified']} certified, the test after the last round included{spent}"
+    certified = f"{loop['certified']} certified, including the test after the last round{spent}"
     lines.append(f"{loop['candidates']} candidates: {counts or 'none'}; {certified}")
     if loop["gate_minus_sealed"] is not None:
         lines.append(
@@ -212,17 +212,17 @@ def closing(summary: dict[str, Any]) -> list[str]:
         lines.append(f"round {alert['round']}, {what} {alert['alarm']}: {alert['text']}")
     if loop["alpha"] is not None:
         lines.append(
-            f"the chance of any false certificate in this run is at most {loop['alpha']:g}, for new problems of this "
-            "task; docs/evaluation.md says what this does not cover"
+            f"the probability of any false certificate in this run is at most {loop['alpha']:g}, for new problems of "
+            "this task; docs/evaluation.md says what this does not cover"
         )
     return lines
 
 
 def _controls(found: dict[str, Any]) -> list[str]:
-    """What the gain is compared with."""
+    """The controls that the gain is compared with."""
     if not found:
         return []
-    votes = f"the start by majority of {found['samples']} samples a problem (training drew {found['drawn']})"
+    votes = f"the start, by majority vote of {found['samples']} samples a problem (training drew {found['drawn']}),"
     lines = [
         f"equal compute: {votes} scores {short(found['votes'])}, the champion {short(found['champion'])}: "
         f"{_points(found['over_votes'])} (n = {found['problems']})"
@@ -233,6 +233,6 @@ def _controls(found: dict[str, Any]) -> list[str]:
 
 
 def _points(metric: dict[str, Any]) -> str:
-    """A difference of accuracies in points, with its interval."""
+    """A difference of accuracies in percentage points, with its interval."""
     value, low, high = (100 * metric[name] for name in ("value", "low", "high"))
     return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"

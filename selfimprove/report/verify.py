@@ -12,7 +12,7 @@ from selfimprove.loop import provenance, stages
 from selfimprove.loop.history import Stored
 from selfimprove.recipe import compose
 from selfimprove.store.run_folder import RunDir
-from selfimprove.store.seal import fault, is_signed
+from selfimprove.store.seal import damage, is_signed
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def verify(root: Path, load: compose.Load = compose.load) -> list[Finding]:
 
 
 def _steps(stored: Stored) -> Iterator[Finding]:
-    """Check the steps in the order in which they were made, up to the first bad one: later ones depend on it."""
+    """Check the steps in the order in which they ran, up to the first bad one, because later ones depend on it."""
     folder, fingerprint = stored.folder, stored.first()
     names = sorted(path.name for path in folder.root.glob("round_*"))
     for number, name in enumerate(names):
@@ -63,7 +63,7 @@ def _steps(stored: Stored) -> Iterator[Finding]:
         for stage in known:
             if not folder.step(number, stage).exists():
                 if stage not in stages.END and number < len(names) - 1:
-                    yield Finding(f"{name}/{stage}", False, "missing, but the run went on")
+                    yield Finding(f"{name}/{stage}", False, "missing, but later steps exist")
                     return
                 continue
             made = stored.fingerprint(fingerprint if stage not in stages.END else before, number, stage)
@@ -71,7 +71,7 @@ def _steps(stored: Stored) -> Iterator[Finding]:
             files = "" if wrong else f"{len(folder.manifest(number, stage)['files'])} files"
             yield Finding(f"{name}/{stage}", not wrong, wrong or files)
             if wrong and stage not in stages.END:
-                yield Finding("later steps", None, "not checked: resume first repeats what is damaged")
+                yield Finding("later steps", None, "not checked: resume repeats the damaged step first")
                 return
             if stage not in stages.END:
                 fingerprint = before = made
@@ -81,7 +81,7 @@ def _wrong(stored: Stored, number: int, stage: str, fingerprint: str) -> str:
     folder = stored.folder.step(number, stage)
     if any(path.is_symlink() for path in (folder, folder.parent)):
         return "a symlink is in its place"
-    wrong = fault(folder)
+    wrong = damage(folder)
     if wrong:
         return wrong
     manifest = stored.folder.manifest(number, stage)
@@ -92,8 +92,8 @@ def _wrong(stored: Stored, number: int, stage: str, fingerprint: str) -> str:
 
 def _ledger(stored: Stored) -> Finding:
     try:
-        stored.ledger.check(stored.noted_steps(), mend=False)
-        return Finding("ledger.jsonl", True, f"{len(stored.ledger.entries(mend=False))} lines in one chain")
+        stored.ledger.check(stored.noted_steps(), repair=False)
+        return Finding("ledger.jsonl", True, f"{len(stored.ledger.entries(repair=False))} lines in one chain")
     except DataError as error:
         return Finding("ledger.jsonl", False, str(error))
 
@@ -112,10 +112,10 @@ def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
     written = metrics.read_text(errors="replace") if metrics.exists() else ""
     same = written == "".join(lines)
     if metrics.is_symlink():
-        yield Finding("metrics.jsonl", False, "a symlink is in its place; resume makes it again")
+        yield Finding("metrics.jsonl", False, "a symlink is in its place; resume writes it again")
     elif ended:
         yield Finding(
-            "metrics.jsonl", same, f"{len(lines)} rounds" if same else "differs from the steps; resume makes it again"
+            "metrics.jsonl", same, f"{len(lines)} rounds" if same else "differs from the steps; resume writes it again"
         )
     else:
         yield Finding(
@@ -145,4 +145,4 @@ def _summary(path: Path) -> Finding:
         wrong = "missing"
     except (ValueError, AttributeError, TypeError):
         wrong = "damaged"
-    return Finding("summary.json", not wrong, f"{wrong}; resume makes it again" if wrong else "as it was written")
+    return Finding("summary.json", not wrong, f"{wrong}; resume writes it again" if wrong else "as it was written")

@@ -1,1 +1,1 @@
-"""What strangers send: programs, model folders, chat templates, and text that is shown."""
+"""Checks of untrusted input: programs, model folders, chat templates, and text for the screen."""

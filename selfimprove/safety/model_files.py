@@ -1,7 +1,7 @@
-"""Whether a model folder from a stranger can be loaded: read from its files, without running what they say.
+"""Checks whether a model folder from a stranger can be loaded, by reading its files without running code.
 
-Only safetensors are weights: a pickle can run code. Of the other files only what names code, another place or an absurd
-size is refused, so that new architectures still load.
+Weights must be safetensors, because a pickle can run code. Other files are refused only if they name code, a place
+outside the folder or an absurd size, so that new architectures still load.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from selfimprove.safety.weight_files import CONFIG, Tensor, check_numbers, in_by
 TOKENIZER = 500_000_000
 """Bytes of the largest tokenizer."""
 SPARE = 16
-"""How many times more numbers a config may describe than there are: shared layers, packed low-bit weights."""
+"""Largest ratio of the weights that a config describes to those present: layers may be shared, weights packed."""
 FEW = 0.01
-"""Share of a tokenizer's tokens that a model may lack: some published ones have marks for images that it never sees."""
+"""Share of a tokenizer's tokens that a model may lack: some published tokenizers have extra tokens for images."""
 _CODE = ("auto_map", "trust_remote_code", "custom_pipelines", "custom_generate", "use_kernels", "kernel_config")
 _COUNTS = re.compile(r"(?:num|n)_\w*(?:layers?|heads?|experts?)\w*")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
@@ -34,7 +34,7 @@ def check_folder(folder: Path, thorough: bool = False) -> None:
     """Make sure that a folder can be loaded as a model, without loading it.
 
     Args:
-        thorough: also read all weights and look for numbers that are none; about a second per gigabyte.
+        thorough: also read all weights and look for NaN and infinity; about a second per gigabyte.
 
     Raises:
         DataError: it cannot; the message says why, and what to do.
@@ -59,10 +59,10 @@ def check_folder(folder: Path, thorough: bool = False) -> None:
 
 
 def check_code(folder: Path) -> None:
-    """Make sure that loading a folder would run no code and read no file outside: the part that is quick.
+    """The quick part of the check: loading the folder must run no code and read no file outside.
 
     Raises:
-        DataError: it would.
+        DataError: it would run code or read such a file.
     """
     _check_links(folder)
     for path in sorted(folder.glob("*.json")):
@@ -82,7 +82,7 @@ def _check_links(folder: Path) -> None:
 
 
 def _check_config(values: dict[str, Any], path: Path) -> None:
-    """Refuse what makes transformers run code of the folder or of a repository, and numbers that are absurd."""
+    """Refuse settings that make transformers run code from the folder or a repository, and absurd numbers."""
     stack: list[tuple[str, Any]] = list(values.items())
     while stack:
         key, value = stack.pop()
@@ -100,7 +100,7 @@ def _check_config(values: dict[str, Any], path: Path) -> None:
 
 # ---- what belongs together ---------------------------------------------------------------------------------------
 def _check_sizes(config: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> None:
-    """The config must describe the weights that are there, and the tokenizer must have no token beyond them."""
+    """The config must match the weights, and every token of the tokenizer must have an embedding."""
     text = config["text_config"] if isinstance(config.get("text_config"), dict) else config
 
     def number(*names: str) -> int:
@@ -145,7 +145,7 @@ def _rows(tensors: dict[str, Tensor], pattern: re.Pattern[str]) -> int:
 
 
 def _token_ids(path: Path) -> list[int]:
-    """The token ids of tokenizer.json; none where there is no such file."""
+    """The token ids of tokenizer.json; empty if the file does not exist."""
     if not path.is_file():
         return []
     values = mapping(path, TOKENIZER)
@@ -159,14 +159,14 @@ def _token_ids(path: Path) -> list[int]:
 
 
 def _check_templates(folder: Path) -> None:
-    """Try every chat template of the folder."""
+    """Test every chat template of the folder."""
     for path, text in _templates(folder):
         if wrong := objection(text):
             raise DataError(f"{path}: the chat template {wrong}; refused")
 
 
 def has_template(folder: Path) -> bool:
-    """Whether the folder says how its model is talked to."""
+    """Whether the folder has a chat template."""
     return bool(_templates(folder))
 
 

@@ -1,6 +1,6 @@
-"""Secrets out of whatever is shown or written: values of variables that are named like secrets, and the forms of keys.
+"""Removes secrets from output: values of variables whose names look secret, and strings in the form of a key.
 
-Nothing here logs or returns a secret. A recipe that holds one is refused, everything else is cleaned.
+Nothing here logs or returns a secret. A recipe with a secret is refused; all other text is redacted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 SHORTEST = 12
-"""Characters of a variable's value that is worth hiding; shorter ones are words such as `true`."""
+"""Shortest value of a variable that is redacted, in characters; shorter ones are words such as `true`."""
 _NAMED = re.compile(r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 _FORMS = re.compile(
     r"(?<![A-Za-z0-9])(?:"
@@ -32,12 +32,12 @@ _FORMS = re.compile(
 
 
 def shown(text: str) -> str:
-    """Foreign text as a person may see it: no secrets, and nothing that steers a terminal."""
+    """Foreign text for the screen: without secrets and without terminal control sequences."""
     return printable(redact(text))
 
 
 def dumps(value: Any, **how: Any) -> str:
-    """A value as JSON that any reader takes: null for NaN and infinity, and no secrets; `how` is for json.dumps."""
+    """A value as standard JSON: null for NaN and infinity, and without secrets; `how` goes to json.dumps."""
     try:
         return redact(json.dumps(value, allow_nan=False, **how))
     except ValueError:  # a number that JSON does not have
@@ -53,12 +53,12 @@ def _finite(value: Any) -> Any:
 
 
 def holds_key(text: str) -> bool:
-    """Whether a text holds something in the form of a key."""
+    """Whether a text contains a string in the form of a key."""
     return _FORMS.search(text) is not None
 
 
 def redact(text: str) -> str:
-    """A text with `***` for each key, and `***NAME***` for each value of a variable of the environment."""
+    """A text with `***` in place of each key, and `***NAME***` for each secret value of an environment variable."""
     for name, value in _known(tuple(os.environb.items())):  # bytes: a list of methods asks a thousand times
         for form in {value, json.dumps(value)[1:-1]}:  # as it is, and as JSON and YAML quote it
             text = text.replace(form, f"***{name}***")
@@ -67,7 +67,7 @@ def redact(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _known(environment: tuple[tuple[bytes, bytes], ...]) -> list[tuple[str, str]]:
-    """The secrets of the environment, long ones first: one may be part of another."""
+    """The secrets in the environment, long ones first, because one may be part of another."""
     found = [
         (name, value)
         for name, value in ((os.fsdecode(name), os.fsdecode(value)) for name, value in environment)

@@ -1,7 +1,7 @@
-"""Tries a stranger's chat template on short conversations, in a process of its own with little memory and time.
+"""Tests an untrusted chat template on short conversations, in a separate process with little memory and time.
 
-A chat template is a program. jinja's sandbox keeps it from Python; the limits here keep it from filling the memory or
-never ending. What it does with other conversations than these is not known.
+A chat template is a program. jinja's sandbox blocks access to Python; the limits here stop a template that uses too
+much memory or does not end. Its behaviour in other conversations stays untested.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 SECONDS, MEMORY, LONGEST = 2, 1 << 30, 200_000
-"""Limits of one template: seconds of computing, bytes of memory, characters of its output."""
+"""Limits of one template: seconds of CPU time, bytes of memory, characters of output."""
 _USER = {"role": "user", "content": "What is 3 + 5?"}
 _TALKS: list[list[dict[str, str]]] = [
     [_USER],
@@ -29,7 +29,7 @@ _GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 
 
 def objection(template: str) -> str:
-    """What is wrong with a chat template; "" where it can be used."""
+    """What is wrong with a chat template, in words; "" if it can be used."""
     command = [sys.executable, "-P", str(Path(__file__))]
     quiet = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
     try:
@@ -65,7 +65,7 @@ def _try(template: str) -> str:
                     return f"makes more than {LONGEST} characters of a short conversation"
             problems.append("")
         except SecurityError as error:
-            return f"reaches for what it must not: {error}"
+            return f"uses something that it must not: {error}"
         except MemoryError:
             return f"takes more than {MEMORY >> 30} GiB"
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:

@@ -34,7 +34,7 @@ EXPONENTS = {
 HEADER, CONFIG = 100_000_000, 10_000_000
 """Bytes of the largest header, and of the largest JSON file beside it."""
 _IDENTITY = re.compile(r"(?:o_proj|down_proj|out_proj|c_proj|dense|dense_4h_to_h|lora_B)\b")
-"""Matrices that are zero on purpose in blocks that were added as identities."""
+"""Matrices that may be all zeros: those of blocks that are added as identities."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ def _indexed(index: Path, shards: dict[str, str]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for name in sorted(set(shards.values())):
         if Path(name).name != name:
-            raise DataError(f"{index} names {name[:80]!r}, which is no file of this folder")
+            raise DataError(f"{index} names {name[:80]!r}, which is not a file of this folder")
         if not (index.parent / name).is_file():
-            raise DataError(f"{index} names {name!r}, which is not there; fetch it")
+            raise DataError(f"{index} names {name!r}, which is missing; fetch it")
         found |= _header(index.parent / name)
     lost = [name for name in shards if name not in found]
     if lost:
@@ -95,7 +95,7 @@ def _header(path: Path) -> Iterator[tuple[str, Tensor]]:
             raise DataError(f"{path} is a Git LFS pointer ({size} bytes), not the weights; run: git lfs pull")
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length > min(size - 8, HEADER):
-            raise DataError(f"{path} is no safetensors file, or it was cut off: {size} bytes. Fetch it again")
+            raise DataError(f"{path} is truncated or not a safetensors file: {size} bytes. Fetch it again")
         raw = file.read(length)
     try:
         entries = json.loads(raw)
@@ -125,7 +125,7 @@ def _offsets(entry: dict[str, Any]) -> tuple[int, int]:
 
 
 def check_numbers(tensors: dict[str, Tensor], at_once: int = 1 << 24) -> None:
-    """No tensor holds NaN or infinity, and no matrix is nothing but zeros, which is what a crash leaves of a file."""
+    """Refuse a tensor with NaN or infinity, and a matrix of zeros only, which a crash may leave in a file."""
     import numpy
 
     wrong: dict[str, list[str]] = {}
@@ -151,7 +151,7 @@ def check_numbers(tensors: dict[str, Tensor], at_once: int = 1 << 24) -> None:
 
 # ---- files -------------------------------------------------------------------------------------------------------
 def mapping(path: Path, largest: int = CONFIG) -> dict[str, Any]:
-    """What a JSON file of a model folder holds; refused where it is larger than so many bytes."""
+    """The mapping in a JSON file of a model folder; a file larger than `largest` bytes is refused."""
     if path.stat().st_size > largest:
         raise DataError(f"{path} is larger than {in_bytes(largest)}")
     try:
@@ -159,12 +159,12 @@ def mapping(path: Path, largest: int = CONFIG) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {str(error)[:80]}") from error
     if not isinstance(values, dict):
-        raise DataError(f"{path} holds no mapping")
+        raise DataError(f"{path} is not a mapping")
     return values
 
 
 def in_bytes(number: int) -> str:
-    """A number of bytes as one reads it: 1.5 GB."""
+    """A number of bytes for people: 1.5 GB."""
     value, units = float(number), ("bytes", "KB", "MB", "GB", "TB", "PB", "EB")
     place = min(len(units) - 1, int(math.log10(number) // 3) if number else 0)
     return f"{value / 1000**place:.3g} {units[place]}"

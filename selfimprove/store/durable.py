@@ -1,8 +1,8 @@
-"""The only way in which a run folder is written: each operation is all or nothing, and survives a power cut.
+"""All writes to a run folder go through here: each operation is atomic and survives a power cut.
 
-A file is written beside its place, fsynced and renamed over it, then its folder is fsynced; without the last two a new
-name may be lost. A failed fsync is never tried again: the kernel forgets the pages that it could not write, so a second
-one that succeeds proves nothing. Each operation is a point where `failpoints` can make a test fail.
+A file is written under a temporary name, fsynced and renamed, then its folder is fsynced; without the last fsync a
+power cut may lose the new name. A failed fsync is never retried: the kernel drops the pages that it could not write, so
+a second fsync may succeed although data is lost. Tests can inject a fault at each operation with `failpoints`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from selfimprove.errors import StorageError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.ESTALE, errno.ELOOP, errno.EMFILE}
 _FOREIGN = ("No space left on device", "Disk quota exceeded", "Input/output error", "File too large")
-"""How safetensors and tokenizers word the errors of a disk, which they do not raise as OSError."""
+"""Messages of disk errors that safetensors and tokenizers raise as other types than OSError."""
 
 
 @contextlib.contextmanager
 def storage() -> Iterator[None]:
-    """Turn the errors of a full or failing disk into a StorageError."""
+    """Raise the errors of a full or failing disk as a StorageError."""
     try:
         yield
     except OSError as error:
         if error.errno in FULL or isinstance(error, PermissionError):
             where = f" ({error.filename})" if error.filename else ""
             raise StorageError(
-                f"cannot write{where}: {error.strerror}. Finished steps are kept; mend it, then: selfimprove resume"
+                f"cannot write{where}: {error.strerror}. Finished steps are kept; fix this, then: selfimprove resume"
             ) from error
         raise
     except Exception as error:
@@ -38,12 +38,12 @@ def storage() -> Iterator[None]:
         if not said or isinstance(error, StorageError):
             raise
         raise StorageError(
-            f"cannot write: {said}. Finished steps are kept; mend it, then: selfimprove resume"
+            f"cannot write: {said}. Finished steps are kept; fix this, then: selfimprove resume"
         ) from error
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file so that it is either the old one or the whole new one."""
+    """Write a file atomically: afterwards it has either the old content or all of the new."""
     with storage():
         fresh = path.with_name(f".{path.name}.new")
         _put(fresh, os.O_CREAT | os.O_TRUNC, data, "write")
@@ -52,7 +52,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Add to a file with one write. A kill may leave a part of it, without its line end."""
+    """Append to a file with one write. A kill may leave part of the data, without its line end."""
     with storage():
         fresh = not path.exists()
         _put(path, os.O_CREAT | os.O_APPEND, data, "append")
@@ -61,7 +61,7 @@ def append(path: Path, data: bytes) -> None:
 
 
 def truncate(path: Path, size: int) -> None:
-    """Cut a file."""
+    """Truncate a file."""
     with storage():
         _point("truncate.cut", path)
         with path.open("r+b") as file:
@@ -70,7 +70,7 @@ def truncate(path: Path, size: int) -> None:
 
 
 def mkdir(path: Path) -> None:
-    """Make a folder and those above it."""
+    """Create a folder and its parents."""
     with storage():
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         for folder in reversed(missing):
@@ -80,7 +80,7 @@ def mkdir(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all that is in it, if it exists; a kill may leave a part."""
+    """Remove a file or a folder with its content, if it exists; a kill may leave part of it."""
     with storage():
         _point("remove.entries", path)
         if path.is_dir() and not path.is_symlink():
@@ -90,14 +90,14 @@ def remove(path: Path) -> None:
 
 
 def rename(source: Path, target: Path, what: str) -> None:
-    """Move a file or folder to its place at once; a file that is there is replaced."""
+    """Move a file or folder atomically; an existing file is replaced."""
     with storage():
         _point(f"{what}.rename", target)
         source.replace(target)
 
 
 def link(path: Path, target: str) -> None:
-    """Let a symlink point somewhere; there is no moment without it."""
+    """Point a symlink at a target atomically; the link exists at every moment."""
     with storage():
         fresh = path.with_name(f".{path.name}.new")
         fresh.unlink(missing_ok=True)
@@ -118,7 +118,7 @@ def fsync(path: Path, what: str) -> None:
 
 
 def _put(path: Path, flags: int, data: bytes, what: str) -> None:
-    """Open without following a symlink that somebody planted, write and fsync."""
+    """Open without following a planted symlink, write and fsync."""
     _point(f"{what}.open", path)
     handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | flags, 0o644)
     try:
@@ -141,7 +141,7 @@ def _sync(handle: int, path: Path, what: str) -> None:
 
 
 def _point(name: str, path: Path, handle: int | None = None, data: bytes = b"") -> None:
-    """Where a test may let an operation fail."""
+    """A point where a test may inject a fault."""
     if "SELFIMPROVE_FAILPOINT" in os.environ:
         from selfimprove.store import failpoints
 

@@ -1,15 +1,15 @@
-"""Faults on purpose, for the tests of crash safety: die, lose power or fail at the n-th durable operation of a process.
+"""Injected faults for tests of crash safety: die, lose power or fail at the n-th durable operation of a process.
 
-Nothing here runs unless SELFIMPROVE_FAILPOINT is set, to `NAME:N:KIND`: the n-th operation (from 0) whose name fits the
-pattern NAME, for example `commit.rename:3:kill` or `*:17:enospc+`. Kinds:
+Active only if SELFIMPROVE_FAILPOINT is set to `NAME:N:KIND`: the n-th operation (from 0) whose name matches the pattern
+NAME, for example `commit.rename:3:kill` or `*:17:enospc+`. Kinds:
 
     kill    SIGKILL
-    power   the folder SELFIMPROVE_FAILPOINT_ROOT as a power cut leaves it: what was not fsynced is lost; then SIGKILL
-    torn    the same, but all names have reached the disk and the data half
-    eio     the operation fails with an input/output error; `eio+` from then on
-    enospc  no space is left; `enospc+` from then on
+    power   leave the folder SELFIMPROVE_FAILPOINT_ROOT as after a power cut: without what was not fsynced; then SIGKILL
+    torn    the same, but all names and half of the data have reached the disk
+    eio     the operation fails with an input/output error; `eio+`: this and all later ones
+    enospc  the disk is full; `enospc+`: from now on
 
-A write that fails leaves half of its data.
+A failed write leaves half of its data.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ KINDS = ("kill", "power", "torn", *ERRORS, *(f"{name}+" for name in ERRORS))
 
 
 class Disk:
-    """What of a folder a power cut would leave: the names and the data that were fsynced. All is, to begin with."""
+    """The names and data of a folder that a power cut would leave: those that were fsynced; at first, everything."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.names: dict[int, dict[str, tuple[int, str]]] = {}
-        """Inode of a folder -> its durable entries: inode and, of a symlink, where it points."""
+        """Inode of a folder -> its durable entries: the inode and, for a symlink, its target."""
         self.data: dict[int, bytes] = {}
         """Inode of a file -> its durable content."""
         self._held: dict[int, int] = {}
@@ -48,7 +48,7 @@ class Disk:
                 self.synced(Path(folder) / name)
 
     def synced(self, path: Path) -> None:
-        """An fsync of this file or folder has come back."""
+        """Note that an fsync of this file or folder returned."""
         if not path.is_relative_to(self.root) or path.is_symlink():
             return
         inode = self._hold(path)
@@ -61,7 +61,7 @@ class Disk:
             }
 
     def cut(self, names: bool) -> None:
-        """Leave the folder as a power cut does; with `names` every name has reached the disk, synced or not."""
+        """Put the folder into the state after a power cut; with `names` every name is durable, fsynced or not."""
         if not self.root.exists():
             return
         now = {path.lstat().st_ino: path for path in self.root.rglob("*")}
@@ -88,7 +88,7 @@ class Disk:
                 self._write(folder / name, entry, now.get(entry))
 
     def _write(self, target: Path, inode: int, source: Path | None) -> None:
-        """Durable data whole; of what was written since, half and then zeros."""
+        """The durable data, then half of the data written since, then zeros."""
         durable = self.data.get(inode, b"")
         written = source.read_bytes() if source else durable
         if not written.startswith(durable):
@@ -97,7 +97,7 @@ class Disk:
         target.write_bytes(written if len(durable) == len(written) else written[:half].ljust(len(written), b"\0"))
 
     def follow(self, old: Path) -> None:
-        """This folder is a copy of `old` from now on, which is what it was until now."""
+        """Track this folder from now on; it is a copy of `old`, which was tracked until now."""
         new = {path.lstat().st_ino: self._hold(self.root / path.relative_to(old)) for path in (old, *old.rglob("*"))}
         self.data = {new.get(inode, inode): data for inode, data in self.data.items()}
         self.names = {
@@ -106,7 +106,7 @@ class Disk:
         }
 
     def _hold(self, path: Path) -> int:
-        """The inode of a path, kept open so that its number is not given to another file."""
+        """The inode of a path, kept open so that the kernel does not reuse its number."""
         inode = path.lstat().st_ino
         if inode not in self._held:
             self._held[inode] = os.open(path, os.O_PATH | os.O_NOFOLLOW)
@@ -115,7 +115,7 @@ class Disk:
 
 @dataclass
 class State:
-    """How far this process is."""
+    """The operations of this process so far."""
 
     spec: str
     root: str
@@ -129,14 +129,14 @@ class State:
     seen: list[str] = field(default_factory=list)
     """The names of all operations so far."""
     places: list[Path] = field(default_factory=list)
-    """What each of them was about to change."""
+    """The path that each of them changes."""
 
 
 _state: State | None = None
 
 
 def state() -> State:
-    """The state for the present values of SELFIMPROVE_FAILPOINT and its ROOT; new values begin anew."""
+    """The state for the current values of SELFIMPROVE_FAILPOINT and its ROOT; new values start a new state."""
     global _state
     spec, root = os.environ.get(SWITCH, ""), os.environ.get(ROOT, "")
     if _state is None or (_state.spec, _state.root) != (spec, root):
@@ -149,7 +149,7 @@ def state() -> State:
 
 
 def hit(name: str, path: Path, handle: int | None = None, data: bytes = b"") -> None:
-    """A durable operation is about to happen; `data` is what it would write to `handle`."""
+    """Called before each durable operation; `data` is what it will write to `handle`."""
     now = state()
     now.seen.append(name)
     now.places.append(path)
@@ -172,7 +172,7 @@ def hit(name: str, path: Path, handle: int | None = None, data: bytes = b"") -> 
 
 
 def synced(path: Path) -> None:
-    """An fsync has come back."""
+    """Called after each fsync."""
     disk = state().disk
     if disk:
         disk.synced(path.absolute())

@@ -1,8 +1,8 @@
-"""What an engine has drawn and scored in a step that is not finished, so that a resume does not do it again.
+"""The completions and scores of an unfinished step, so that a resume does not draw them again.
 
-The engine is asked for one portion of the prompts at a time, always cut in the same places: a resumed step draws the
-batches that an undisturbed one draws, and takes a portion that is in the journal from there. An engine that pays for
-each answer keeps every single one here instead.
+The engine draws one portion of the prompts at a time, always cut at the same places. So a resumed step draws the same
+batches as an undisturbed one, and takes finished portions from the journal. For an engine whose answers cost money,
+each answer is stored on its own instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from selfimprove.store import durable
 from selfimprove.store.seal import is_signed, signed_line
 
 SECONDS = 5.0
-"""So much of an engine's work may be in memory only, beside the portion that it is at; short steps write nothing."""
+"""Finished portions stay in memory for at most this many seconds; shorter steps write nothing."""
 _PLAIN, _OLD = Sampling(), ("temperature", "top_p", "top_k", "min_p", "max_completion_length")
 Item = TypeVar("Item")
 
@@ -32,17 +32,17 @@ class Journal:
     """The finished portions of a step.
 
     Args:
-        file: where they are kept. A line that a kill cut short, or that was changed, counts as not there.
-        step: a name for the step and its inputs; the journal of another step is thrown away.
+        file: the journal. A truncated or changed line is ignored.
+        step: a name for the step and its inputs; the journal of another step is removed.
     """
 
     def __init__(self, file: Path, step: str) -> None:
         self.file, self.step = file, step
         self.found = _read(file, step)
         self.needed: Callable[[str], None] = lambda path: None
-        """Told of the weights that an engine is to run, before each portion that is not here."""
+        """Called with the path of the weights before each portion that the engine has to compute."""
         self.reused = 0
-        """Completions and scores that were taken from it."""
+        """Completions and scores taken from the journal."""
         self._unwritten: dict[str, Any] = {} if self.found else {"step": step}
         self._calls: dict[str, int] = {}
         self._answers: dict[str, _Answers] = {}
@@ -51,23 +51,23 @@ class Journal:
             durable.remove(file)
 
     def before(self, name: str, engine: Engine) -> Engine:
-        """The same engine, whose finished portions are kept here under this name."""
+        """The engine, with its finished portions stored here under this name."""
         return _Kept(self, name, engine)
 
     def answers(self, engine: str) -> _Answers:
-        """The single answers of an engine that pays for each, with those that were kept before."""
+        """The stored answers of an engine whose answers cost money; a new entry is stored too."""
         if engine not in self._answers:
             self._answers[engine] = _Answers(self, engine)
         return self._answers[engine]
 
     def keep(self, name: str, value: Any) -> None:
-        """Have it in the journal, at the latest after a few seconds."""
+        """Store a value; it is durable after `SECONDS` at the latest."""
         self._unwritten[name] = value
         if time.monotonic() - self._written >= SECONDS:
             self.write()
 
     def write(self) -> None:
-        """Make durable what is in memory only."""
+        """Write the values that are in memory only."""
         if set(self._unwritten) - {"step"}:
             entries = ({"name": name, "value": _plain(made)} for name, made in self._unwritten.items())
             durable.append(self.file, "".join(signed_line(entry) + "\n" for entry in entries).encode())
@@ -83,17 +83,17 @@ class Journal:
         work: Callable[[Sequence[Item], int], list[Any]],
         kept: Callable[[Sequence[Item], Any], list[Any]],
     ) -> list[Any]:
-        """What `work` makes of all items, portion by portion; `kept` brings back what was made before.
+        """The results of `work` for all items, portion by portion; `kept` restores stored results.
 
         Args:
-            asked: what tells this call from others.
-            size: the most that a portion may have; another size makes other portions.
-            cuts: items of each portion, one after the other.
-            work: (portion, how many came before it) -> what is made of it.
-            kept: (portion, what was written of it) -> what was made of it.
+            asked: identifies this call.
+            size: the largest portion; another size means other portions.
+            cuts: the number of items in each portion, in order.
+            work: (portion, number of items before it) -> its results.
+            kept: (portion, its stored value) -> its results.
         """
         call = digest(asked)
-        self._calls[call] = self._calls.get(call, 0) + 1  # equal calls have names of their own
+        self._calls[call] = self._calls.get(call, 0) + 1  # number equal calls
         done: list[Any] = []
         for start, wide in zip(accumulate(cuts, initial=0), cuts, strict=False):
             portion, name = items[start : start + wide], f"{call} {self._calls[call]} {start} {size}"
@@ -107,7 +107,7 @@ class Journal:
 
 
 class _Answers(UserDict[str, Any]):
-    """What an engine keeps of its own in a journal; a value may be kept anew."""
+    """The values that an engine stores in a journal itself; a new value replaces the old one."""
 
     def __init__(self, journal: Journal, engine: str) -> None:
         super().__init__()
@@ -122,11 +122,11 @@ class _Answers(UserDict[str, Any]):
 
 
 class _Kept(Engine):
-    """An engine before which a journal stands."""
+    """An engine that stores its results in a journal."""
 
     def __init__(self, journal: Journal, name: str, engine: Engine) -> None:
         self.journal, self.name, self.engine = journal, name, engine
-        self.can = engine.can  # pyright: ignore[reportAttributeAccessIssue]  # its class stands for any engine
+        self.can = engine.can  # pyright: ignore[reportAttributeAccessIssue]  # it wraps any engine
 
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         if isinstance(self.engine, Remote):
@@ -173,11 +173,11 @@ class _Kept(Engine):
 
     def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:
         self.journal.needed(checkpoint.path)
-        return self.engine.embed(checkpoint, texts)  # quicker than to read it again
+        return self.engine.embed(checkpoint, texts)  # faster than reading it again
 
 
 class _Part:
-    """Progress of a portion, shown as progress of the whole."""
+    """Reports the progress of a portion as progress of the whole call."""
 
     def __init__(self, log: Log, before: int, total: int) -> None:
         self.log, self.before, self.total = log, before, total
@@ -193,7 +193,7 @@ class _Part:
 
 
 def _named(sampling: Sampling) -> dict[str, Any]:
-    """How a call is told from others: what it sets, so that an option that is new changes no older name."""
+    """The options that identify a call: those that it sets, so that a new option does not change existing names."""
     values = {name: value for name, value in vars(sampling).items() if name in _OLD or value != getattr(_PLAIN, name)}
     if sampling.shape is not None:
         values["shape"] = repr(sampling.shape)
@@ -201,13 +201,13 @@ def _named(sampling: Sampling) -> dict[str, Any]:
 
 
 def _asked(ask: Ask, sampling: dict[str, Any]) -> list[Any]:
-    """How an ask is told from others."""
+    """The values that identify an ask."""
     beside = {name: one.path for name, one in ask.beside.items()}
     return [ask.checkpoint.path, ask.prompt.prompt, ask.n, ask.first, sampling, ask.seed, beside]
 
 
 def _cuts(sizes: Sequence[int], most: int) -> list[int]:
-    """How many items each portion has, of items of these sizes: as many as are not above `most`, at least one."""
+    """Number of items in each portion: as many as fit into `most` by their sizes, at least one."""
     cuts, sum_of = list[int](), 0
     for size in sizes:
         if cuts and sum_of + size <= most:
@@ -218,14 +218,14 @@ def _cuts(sizes: Sequence[int], most: int) -> list[int]:
 
 
 def _plain(made: Any) -> Any:
-    """Groups of rollouts as lines; all else as it is."""
+    """Groups of rollouts as lines; other values unchanged."""
     if not isinstance(made, list):
         return made
     return [[_line(one) if isinstance(one, Rollout) else one for one in group] for group in made]
 
 
 def _line(rollout: Rollout) -> str | list[Any]:
-    """A rollout with what is otherwise in memory only: a resumed step goes on from the same tokens."""
+    """A rollout with its fields that records keep in memory only, so that a resumed step has the same tokens."""
     noted = [list(rollout.ids), rollout.noted, rollout.tops]
     return [dumps(rollout), *noted] if any(noted) else dumps(rollout)
 
@@ -238,7 +238,7 @@ def _rollout(line: str | list[Any]) -> Rollout:
 
 
 def _read(file: Path, step: str) -> dict[str, Any]:
-    """The whole lines of a journal of this step, by name; none of another's."""
+    """The intact lines of a journal by name; empty if the journal belongs to another step."""
     if file.is_symlink() or not file.is_file():
         return {}
     found = dict[str, Any]()

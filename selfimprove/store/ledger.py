@@ -1,7 +1,7 @@
 """The ledger of a run: one line for every read of held-out problems and every share of alpha spent, in a hash chain.
 
-Each line names the sha256 of the line before, so a line that is changed, removed or put in later breaks the chain.
-A read is noted before the problems are scored. A step that is done again after a kill notes nothing new.
+Each line contains the sha256 of the previous line, so changing, removing or inserting a line breaks the chain. A read
+is recorded before the problems are scored. A step that is repeated after a kill adds no line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ START = "0" * 64
 class Ledger:
     """`ledger.jsonl` of a run folder.
 
-    All lines are read and checked once, and again when the file is not as this object left it.
+    All lines are read and checked once, and again if something else changed the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,33 +29,33 @@ class Ledger:
         self._forget()
 
     def read(self, number: int, step: str, split: str, problems: Sequence[Prompt]) -> None:
-        """Note that a step reads held-out problems."""
+        """Record that a step reads held-out problems."""
         keys = digest(sorted(problem.key for problem in problems))
         self._note({"round": number, "step": step, "split": split, "n": len(problems), "keys": keys})
 
     def adapted(self, number: int, step: str, split: str, problems: Sequence[Prompt]) -> None:
-        """Note that weights were adapted to held-out questions, without their answers."""
+        """Record that weights were adapted to held-out questions, without their answers."""
         keys = digest(sorted(problem.key for problem in problems))
         self._note({"round": number, "step": step, "split": split, "adapted": len(problems), "keys": keys})
 
     def spend(self, number: int, step: str, alpha: float) -> None:
-        """Note that a decision spent alpha."""
+        """Record that a decision spent alpha."""
         self._note({"round": number, "step": step, "alpha": alpha})
 
     def answer(self, number: int, step: str, approved: bool) -> None:
-        """Note what a person said to a proposal."""
+        """Record a person's answer to a proposal."""
         self._note({"round": number, "step": step, "approved": approved})
 
     def answers(self) -> dict[tuple[int, str], bool]:
-        """What a person said to the proposal of each step that was answered."""
+        """The person's answer to the proposal of each answered step."""
         found = (entry for entry in self.entries() if "approved" in entry)
         return {(entry["round"], entry["step"]): entry["approved"] for entry in found}
 
-    def entries(self, mend: bool = True) -> list[dict[str, Any]]:
+    def entries(self, repair: bool = True) -> list[dict[str, Any]]:
         """All lines, checked.
 
         Args:
-            mend: whether a torn last line is cut off.
+            repair: remove a truncated last line from the file.
 
         Raises:
             DataError: the chain is broken.
@@ -68,13 +68,13 @@ class Ledger:
             self._forget()
             self._read()
             self._state = state
-        if self._torn and mend:  # a kill or a full disk cut the last line; what it announced did not begin
+        if self._torn and repair:  # truncated by a kill or a full disk; the read that it records did not begin
             durable.truncate(self.path, self._size)
             self._state, self._torn = _state(self.path), False
         return self._entries
 
     def _forget(self) -> None:
-        """Begin at the first line again."""
+        """Forget all lines, to read the file again."""
         self._entries, self._noted = list[dict[str, Any]](), set[str]()
         self._state: tuple[int, int, int] | None = None
         self._size, self._torn = 0, False
@@ -88,8 +88,8 @@ class Ledger:
                 place = len(self._entries) + 1
                 self._forget()
                 raise DataError(
-                    f"{self.path}, line {place}: the ledger was changed, so what was read of the held-out problems is "
-                    "not known any more. Restore the file, or start a new run"
+                    f"{self.path}, line {place}: the ledger was changed, so its record of held-out reads is incomplete."
+                    " Restore the file, or start a new run"
                 )
             self._add(entry)
         self._size = len(whole + end)
@@ -99,20 +99,20 @@ class Ledger:
         self._entries.append(entry)
         self._noted.add(_content(entry))
 
-    def check(self, steps: Sequence[tuple[int, str]], mend: bool = True) -> None:
-        """Every finished step that reads held-out problems or spends alpha must stand in the ledger.
+    def check(self, steps: Sequence[tuple[int, str]], repair: bool = True) -> None:
+        """Check that the ledger has every finished step that reads held-out problems or spends alpha.
 
         Args:
-            mend: whether a torn last line is cut off.
+            repair: remove a truncated last line from the file.
 
         Raises:
             DataError: the chain is broken, or a step is missing.
         """
-        known = {(entry["round"], entry["step"]) for entry in self.entries(mend)}
+        known = {(entry["round"], entry["step"]) for entry in self.entries(repair)}
         for number, step in steps:
             if (number, step) not in known:
                 raise DataError(
-                    f"{self.path} does not mention the {step} of round {number}: lines were removed. "
+                    f"{self.path} has no line for step {step} of round {number}: lines were removed. "
                     "Restore the file, or start a new run"
                 )
 
@@ -130,7 +130,7 @@ class Ledger:
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
-    """What tells one content of a file from another without reading it; None where there is none."""
+    """Metadata that changes with the content of a file; None if the file does not exist."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -139,12 +139,12 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 
 def _content(entry: dict[str, Any]) -> str:
-    """What a line notes, without its place in the chain."""
+    """The content of a line, without its place in the chain."""
     return json.dumps({name: value for name, value in entry.items() if name not in ("before", "hash")}, sort_keys=True)
 
 
 def _parsed(line: str) -> dict[str, Any]:
-    """A line as it was written, or nothing where it is none."""
+    """A line as a mapping; empty if it is not valid."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):

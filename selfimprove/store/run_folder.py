@@ -1,7 +1,7 @@
 """The run folder: one folder per finished step, committed so that a kill or a power cut loses no finished work.
 
-A step is written in `.<stage>.partial`, every file is fsynced, `step.json` with the sha256 of all files comes last,
-then the folder is renamed and its parent fsynced. A valid folder is the only proof that a step is done.
+A step is written in `.<stage>.partial`. To commit it, every file is fsynced, `step.json` with the sha256 of all files
+is written last, then the folder is renamed and its parent fsynced. Only a valid folder proves that a step is finished.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from selfimprove.store.seal import MANIFEST, TIMES, draft, inspect, read_manifes
 
 Read = TypeVar("Read")
 BEGUN = {"recipe.yaml", ".recipe.yaml.new", ".environment.json.new"}
-"""What a kill may leave of a run that had not begun: without environment.json there is no run yet."""
+"""Files that a kill may leave before the run begins; without environment.json there is no run yet."""
 
 
 class RunDir:
@@ -35,18 +35,18 @@ class RunDir:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.touched: list[int] = []
-        """The round of every step that was made, moved away or looked through again, in order: what was worked out from
-        that round before has to be worked out again."""
+        """The round of every step that was committed, quarantined or read again, in order: values cached from that
+        round are out of date."""
         self._name = str(root)
         self._places: dict[tuple[int, str], Path] = {}
         self._known: dict[tuple[int, str], dict[str, Any]] = {}
 
     @staticmethod
     def create(root: Path) -> RunDir:
-        """Make the folder of a new run.
+        """Create the folder of a new run.
 
         Raises:
-            StorageError: the folder exists and is not empty, or cannot be made.
+            StorageError: the folder exists and is not empty, or cannot be created.
         """
         with storage():
             try:
@@ -66,7 +66,7 @@ class RunDir:
 
         Raises:
             MissingError: there is no run in the folder.
-            DataError: one of its files is behind a symlink, where nobody watches it, or a folder is none of a run.
+            DataError: one of its files is a symlink, whose target no checksum covers; or a folder is foreign.
         """
         for name in ("recipe.yaml", "environment.json", "ledger.jsonl"):
             if (root / name).is_symlink():
@@ -77,12 +77,12 @@ class RunDir:
             )
         odd = [path.name for path in root.glob("round_*") if not re.fullmatch(r"round_\d{3,6}", path.name)]
         if odd:
-            raise DataError(f"{root / odd[0]} does not belong to a run; take it out")
+            raise DataError(f"{root / odd[0]} does not belong to a run; move it elsewhere")
         return RunDir(root)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process; the kernel lets go when the process ends, however it ends.
+        """Lock the run for this process; the kernel releases the lock when the process ends, for whatever reason.
 
         Raises:
             BusyError: another process holds it.
@@ -112,7 +112,7 @@ class RunDir:
             return True
 
     def step(self, number: int, stage: str) -> Path:
-        """Where a finished step of a round lies."""
+        """The folder of a finished step."""
         if (number, stage) not in self._places:
             self._places[number, stage] = Path(f"{self._name}/round_{number:03d}/{stage}")
         return self._places[number, stage]
@@ -125,17 +125,17 @@ class RunDir:
         inputs: str = "",
         say: Callable[[str], None] = lambda text: None,
     ) -> bool:
-        """Whether the step is finished with this fingerprint, from these inputs, and its files are as they were.
+        """Whether the step is finished with this fingerprint and these inputs, and its files are intact.
 
-        A damaged step is moved to quarantine/ and counts as not done; so does one that was made from another content
-        of the step before.
+        A damaged step, or one made from another result of the previous step, is moved to quarantine/ and counts as
+        unfinished.
 
         Raises:
-            DataError: the step was made with other options, or a symlink is in its place.
+            DataError: the step was made with other options, or its folder is a symlink.
         """
         folder = self.step(number, stage)
         if self._known.pop((number, stage), None):
-            self.reread(number, stage)  # what is read from here on is what is looked through here
+            self.reread(number, stage)  # values read from now on come from the files that are checked here
         for path in (folder.parent, folder):
             if path.is_symlink():
                 raise DataError(f"{path} is a symlink, not a folder of the run; put the folder in its place")
@@ -147,11 +147,11 @@ class RunDir:
                 f"{folder} was made with other options or from other inputs; remove it to redo the run from there"
             )
         if not wrong and manifest.get("inputs", "") != inputs:
-            wrong = "a step before it was done again, with another result"
+            wrong = "an earlier step was repeated with another result"
         self._known[number, stage] = {MANIFEST: manifest}
         if wrong:
             kept = self._quarantine(folder, number, stage)
-            say(f"{folder} is done again: {wrong}. What was there is kept in {kept}")
+            say(f"{folder} is repeated: {wrong}. The old folder is now {kept}")
         return not wrong
 
     def manifest(self, number: int, stage: str) -> dict[str, Any]:
@@ -159,9 +159,9 @@ class RunDir:
         return self.once(number, stage, MANIFEST, read_manifest)
 
     def once(self, number: int, stage: str, name: str, read: Callable[[Path], Read]) -> Read:
-        """What `read` makes of the folder of a finished step, or of a round where `stage` is empty.
+        """The result of `read` for the folder of a finished step, or of a round if `stage` is empty.
 
-        Read once, and again when that step, or any step of that round, was made, moved away or looked through again.
+        The result is cached until that step, or any step of that round, is committed, quarantined or read again.
         """
         known = self._known.setdefault((number, stage), {})
         if name not in known:
@@ -169,7 +169,7 @@ class RunDir:
         return known[name]
 
     def reread(self, number: int, stage: str) -> None:
-        """Read again what is known of a step and of its round: the step may be another."""
+        """Drop the cached results of a step and of its round, because the step may have changed."""
         self._known.pop((number, stage), None)
         self._known.pop((number, ""), None)
         self.touched.append(number)
@@ -179,12 +179,12 @@ class RunDir:
         return self.once(number, "", "finished", _visible)
 
     def content(self, number: int, stage: str) -> str:
-        """The sha256 of what a finished step wrote, and of what it was made from."""
+        """The sha256 over the files and the inputs of a finished step."""
         manifest = self.manifest(number, stage)
         return digest([manifest.get("inputs", ""), manifest["files"]])
 
     def seconds(self, number: int, stage: str) -> float:
-        """How long a finished step took; 0 where that is not known."""
+        """Seconds that a finished step took; 0 if unknown."""
         return self.once(number, stage, TIMES, _seconds)
 
     def size(self, number: int) -> int:
@@ -199,15 +199,15 @@ class RunDir:
         return partial
 
     def partial(self, number: int, stage: str) -> Path:
-        """Where a step is written."""
+        """The folder where a step is written."""
         return self.step(number, f".{stage}.partial")
 
     def journal(self, number: int, stage: str) -> Path:
-        """Where a step that is not finished notes what it has drawn; it outlives what is written."""
+        """The journal of an unfinished step; it survives when the partial folder is removed."""
         return self.step(number, f".{stage}.journal")
 
     def commit(self, number: int, stage: str, notes: dict[str, Any], seconds: float = 0.0) -> Path:
-        """Make what was written since `begin` the finished step; `notes` go into step.json."""
+        """Commit the files written since `begin` as the finished step; `notes` go into step.json."""
         folder, partial = self.step(number, stage), self.partial(number, stage)
         with storage():
             draft(partial / TIMES, {"seconds": seconds})
@@ -220,12 +220,12 @@ class RunDir:
         return folder
 
     def discard(self, number: int, stage: str) -> None:
-        """Remove what an unfinished step left behind."""
+        """Remove the files of an unfinished step."""
         with contextlib.suppress(StorageError):
             durable.remove(self.partial(number, stage))
 
     def point(self, name: str, target: Path) -> None:
-        """Let the symlink `name` point to a finished folder, atomically."""
+        """Point the symlink `name` at a finished folder, atomically."""
         wanted = os.path.relpath(target, self.root)
         path = self.root / name
         if not (path.is_symlink() and str(path.readlink()) == wanted):
@@ -250,7 +250,7 @@ def _seconds(folder: Path) -> float:
 
 
 def _visible(folder: Path) -> frozenset[str]:
-    """The names in a folder that do not begin with a dot; none where it is missing."""
+    """The names in a folder that do not begin with a dot; empty if the folder is missing."""
     try:
         return frozenset(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Manifests and signatures: whether a file is what was written."""
+"""Manifests and signatures: they show whether a file is still as it was written."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from selfimprove.store import durable
 from selfimprove.store.durable import FULL as FULL
 
 MANIFEST, TIMES = "step.json", "timing.json"
-"""What is said of a step, with the sha256 of its files; and how long it took, which no two runs share."""
+"""The manifest of a step with the sha256 of its files; the seconds it took, which differ from run to run."""
 
 WHOLE = 1 << 16
-"""Bytes up to which a file is read at once; for more, hashlib's own buffer of 256 KiB is quicker."""
+"""Files of at most this many bytes are read at once; for larger ones hashlib's own buffer of 256 KiB is faster."""
 
 
 def seal(folder: Path, notes: dict[str, Any]) -> None:
     """Make a folder durable: fsync every file in it, then write step.json with `notes` and the sha256 of the files.
 
     Raises:
-        DataError: there is a symlink in it, whose target nobody would watch.
+        DataError: the folder holds a symlink, whose target no checksum would cover.
     """
     files, folders = dict[str, Any](), list[Path]()
     for path in sorted(folder.rglob("*")):
@@ -49,15 +49,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return json.loads(file.read())
 
 
-def fault(folder: Path) -> str:
-    """What is wrong with the files of a sealed folder; empty where they are as they were."""
+def damage(folder: Path) -> str:
+    """What is wrong with the files of a sealed folder, in words; empty if they are intact."""
     return inspect(folder)[1]
 
 
 def inspect(folder: Path) -> tuple[dict[str, Any], str]:
-    """step.json of a sealed folder, and what is wrong with its files; empty where they are as they were.
+    """step.json of a sealed folder, and what is wrong with its files; empty if they are intact.
 
-    Every file is read. A run of a thousand rounds has some 40,000, so this goes by names instead of paths.
+    Reads every file. A run of a thousand rounds has some 40,000 files, so this uses strings instead of `Path`.
     """
     try:
         manifest = read_manifest(folder)
@@ -73,7 +73,7 @@ def inspect(folder: Path) -> tuple[dict[str, Any], str]:
 
 
 def _difference(folder: str, files: dict[str, tuple[int, str]]) -> str:
-    """How the files of a folder differ from these, by name in the folder: size and sha256; empty where they do not."""
+    """The first difference between a folder and `files` (name -> size and sha256), in words; empty if there is none."""
     plain, links = set[str](), list[str]()
     _names(folder, "", plain, links)
     if links:
@@ -103,8 +103,8 @@ def _names(folder: str, before: str, plain: set[str], links: list[str]) -> None:
 
 
 def _hashed(path: str, size: int = -1) -> tuple[int, str]:
-    """The size of a file and its sha256; one that should have another size is not read."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a Path would take as long as the reading
+    """The size of a file and its sha256; a file whose size is not `size` is not read."""
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  building a Path takes as long as reading
         found = os.fstat(file.fileno()).st_size
         if size not in (-1, found):
             return found, ""
@@ -114,12 +114,12 @@ def _hashed(path: str, size: int = -1) -> tuple[int, str]:
 
 
 def intact(folder: Path) -> bool:
-    """Whether the files of a sealed folder are as they were."""
-    return not fault(folder)
+    """Whether the files of a sealed folder are unchanged."""
+    return not damage(folder)
 
 
 def signed(values: dict[str, Any]) -> dict[str, Any]:
-    """The same values with the sha256 over them, which shows a later change."""
+    """The values with their sha256, which reveals a later change."""
     plain = {name: value for name, value in json.loads(dumps(values)).items() if name != "sha256"}
     return {**plain, "sha256": digest(plain)}
 
@@ -131,24 +131,24 @@ def signed_line(values: dict[str, Any]) -> str:
 
 
 def is_signed(values: dict[str, Any]) -> bool:
-    """Whether the values are those that were signed."""
+    """Whether the values match their sha256."""
     plain = {name: value for name, value in values.items() if name != "sha256"}
     said = values.get("sha256")
-    return digest(plain) == said or signed(plain)["sha256"] == said  # the second: they hold a secret of today
+    return digest(plain) == said or signed(plain)["sha256"] == said  # a secret set since then
 
 
 def draft(path: Path, value: Any) -> None:
-    """Write JSON into a step that is not finished; `commit` makes it durable with all else in there."""
+    """Write JSON into an unfinished step; `commit` makes it durable together with the step's other files."""
     path.write_text(dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
+    """Write JSON atomically: afterwards the file has either the old content or all of the new."""
     write_text(path, dumps(value, indent=1) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text so that the file is either the old one or the whole new one; one that has it already is left alone."""
+    """Write text atomically; a file that already has this content stays untouched."""
     data = redact(text).encode("utf-8")
     if path.is_symlink() or not path.is_file() or path.read_bytes() != data:
         durable.write(path, data)

@@ -1,8 +1,8 @@
-"""Checkpoints of the trainings inside a step that is not finished, beside its partial folder: `.<stage>.training`.
+"""Training checkpoints of an unfinished step, in `.<stage>.training` beside its partial folder.
 
-Each is a folder that was sealed like a step and renamed to its place, so a kill while it is written leaves the former
-one. It is bound to what the step is made from; one of other options, inputs or versions, or a damaged one, is thrown
-away. When the step is finished, all of them are.
+Each checkpoint is a folder that is sealed like a step and then renamed, so a kill during writing leaves the previous
+one. It is bound to the step's options, inputs and versions; a checkpoint with others, or a damaged one, is removed.
+Finishing the step removes them all.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ from pathlib import Path
 from selfimprove.store import durable
 from selfimprove.store.durable import storage
 from selfimprove.store.run_folder import RunDir
-from selfimprove.store.seal import fault, read_manifest, seal
+from selfimprove.store.seal import damage, read_manifest, seal
 
 
 class Unfinished:
-    """The checkpoints of one step's trainings. What they hold is the business of `training.resume`."""
+    """The checkpoints of a step, by training run (a step may train more than once). `trl.resume` writes them."""
 
     def __init__(
         self, run: RunDir, number: int, stage: str, bound: str = "", say: Callable[[str], None] = print
     ) -> None:
         """Args:
-        bound: what the step is recognised by; a checkpoint with another is not used.
+        bound: identifies the step; a checkpoint with another value is not used.
         """
         self.folder = run.step(number, stage).with_name(f".{stage}.training")
         self.bound, self.say = bound, say
 
     def newest(self, training: int) -> Path | None:
-        """The newest whole checkpoint of the n-th training of this very step."""
+        """The newest intact checkpoint of the step's n-th training run."""
         if self.folder.is_symlink():
             self.drop(self.folder, "a symlink is in its place")
         for path in sorted(self.folder.glob(f"{training:02d}-*"), reverse=True):
-            wrong = "a symlink is in its place" if path.is_symlink() else fault(path)
+            wrong = "a symlink is in its place" if path.is_symlink() else damage(path)
             if not wrong and read_manifest(path)["bound"] != self.bound:
-                wrong = "the step is made with other options, inputs or versions now"
+                wrong = "the options, inputs or versions of the step have changed"
             if not wrong:
                 return path
             self.drop(path, wrong)
         return None
 
     def keep(self, training: int, step: int, write: Callable[[Path], None]) -> None:
-        """Have a checkpoint written; it takes the place of the former one when it is whole.
+        """Write a checkpoint with `write`; once it is complete, it replaces the previous one.
 
         Raises:
-            StorageError: there is no room, or the disk fails; the former one is still there.
+            StorageError: the disk is full or fails; the previous checkpoint is kept.
         """
         name, fresh = f"{training:02d}-{step:08d}", self.folder / f".{training:02d}.new"
         if (self.folder / name).exists():
@@ -66,11 +66,11 @@ class Unfinished:
                 durable.remove(former)
 
     def drop(self, checkpoint: Path, reason: str) -> None:
-        """Throw a checkpoint away that cannot be used."""
+        """Remove a checkpoint that cannot be used."""
         durable.remove(checkpoint)
-        self.say(f"the training begins anew, its checkpoint {checkpoint.name} is thrown away: {reason}")
+        self.say(f"training starts over; its checkpoint {checkpoint.name} cannot be used and is removed: {reason}")
 
     def clear(self) -> None:
-        """The step is finished: nothing goes on from here any more."""
+        """Remove all checkpoints of the finished step."""
         if self.folder.exists() or self.folder.is_symlink():
             durable.remove(self.folder)

@@ -34,9 +34,9 @@ def bench(
     """Run each recipe with each seed, and keep `leaderboard.md`, `.json` and, with matplotlib, `.svg` up to date.
 
     Args:
-        minutes: every run stops before a round that would take it beyond this time; None lets all planned rounds run.
-        jobs: runs at a time.
-        launch: how a run is started; by default as a process of its own.
+        minutes: each run stops before a round that would exceed this time; None runs all planned rounds.
+        jobs: number of runs at the same time.
+        launch: how to start a run; by default in a new process.
 
     Yields:
         (name of the run, its verdict or why it failed) when a run ends.

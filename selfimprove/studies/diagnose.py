@@ -46,14 +46,14 @@ def diagnose(target: str, overrides: Sequence[str], samples: int, problems: int,
     """Sample the selection problems of a task and measure what a loop can gain; the other splits stay unread.
 
     Args:
-        target: a recipe, whose model of round 0 and reward are diagnosed; a model folder, with the quickstart's task
-            unless an override swaps it; or a run folder: its start, and what it trains from now.
-        samples: completions of each problem.
-        problems: problems at most; a finite task may have fewer.
+        target: a recipe, to diagnose its start model and reward; a model folder, with the quickstart's task unless an
+            override swaps it; or a run folder, to diagnose its start and the models that it trained from last.
+        samples: completions per problem.
+        problems: most problems to use; a finite task may have fewer.
 
     Raises:
         RecipeError: there would be too few samples or problems.
-        MissingError: there is neither a recipe nor a folder of that name, or the run has no finished round.
+        MissingError: there is no recipe or folder of that name, or the run has no finished round.
         DataError: the folder is not a model, or the task has fewer than two selection problems that can be marked.
     """
     if samples < 4:
@@ -161,6 +161,6 @@ def _sampled(
 
 
 def _group_size(recipe: Recipe, samples: int) -> int:
-    """As many completions per problem as a run rewards together: 8 votes agree by chance more often than 32."""
+    """Completions per problem that a run rewards together; 8 votes agree by chance more often than 32."""
     size = acquired(recipe).group
     return min(size, samples) if size > 1 else samples

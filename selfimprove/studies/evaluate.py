@@ -21,7 +21,7 @@ from selfimprove.report.lm_eval import SPLIT, Layout, write_samples
 from selfimprove.rounds import Exam
 from selfimprove.safety.model_files import check_folder
 from selfimprove.store.run_folder import RunDir, storage
-from selfimprove.store.seal import MANIFEST, fault
+from selfimprove.store.seal import MANIFEST, damage
 
 
 def examine(
@@ -36,11 +36,11 @@ def examine(
     """Score a checkpoint on the selection problems of a task.
 
     Args:
-        folder: a `save_pretrained` folder, or a run folder, which stands for its champion.
-        task: the name of a task, or a recipe whose task, engine and evaluations to use; None takes the run's own
-            recipe, and of a model folder chain_sums.
+        folder: a `save_pretrained` folder, or a run folder, whose champion is scored.
+        task: the name of a task, or a recipe whose task, engine and evaluations to use. None means the run's own
+            recipe, or chain_sums for a model folder.
         start: score the model that the run started from.
-        out: where to write results and samples as lm-eval does.
+        out: folder for results and samples in lm-eval's format.
 
     Raises:
         MissingError: the folder does not exist.
@@ -78,7 +78,7 @@ def _model(folder: Path, start: bool) -> Path:
     elif (folder / "champion").exists():
         run, folder = folder, (folder / "champion").resolve()
         for step in (folder, folder.parent):
-            if (step / MANIFEST).exists() and (wrong := fault(step)):
+            if (step / MANIFEST).exists() and (wrong := damage(step)):
                 raise DataError(f"{step} is damaged: {wrong}. Redo it: selfimprove resume {run}")
     check_folder(folder, thorough=True)
     return folder

@@ -1,1 +1,1 @@
-"""Breaking runs on purpose, to see that nothing is lost."""
+"""Breaks runs on purpose to check that nothing is lost."""

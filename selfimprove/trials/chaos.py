@@ -1,4 +1,4 @@
-"""A recipe under random kills: whatever the moment, the run has to end with the bytes of one that was left alone."""
+"""A recipe under random kills: whenever it is killed, the run must end with the same bytes as an undisturbed run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from selfimprove.store.seal import MANIFEST
 from selfimprove.trials.rehearsal import contents
 
 MARK = "SELFIMPROVE_CHAOS"
-"""The variable that marks every process of a trial, so that one that outlives it is found."""
+"""The environment variable that marks every process of a trial, to find processes that survive a kill."""
 SETTLE = 2.0
-"""Seconds that a process may take to follow the one that was killed."""
+"""Seconds that other processes may take to end after the kill."""
 
 
 @dataclass(frozen=True)
@@ -31,33 +31,33 @@ class Kill:
 
     run: int
     after: float
-    """Seconds since the process had been started."""
+    """Seconds since the process started."""
     finished: int
-    """Steps that were finished by then."""
+    """Steps finished by then."""
     writing: str
-    """The step that was being written."""
+    """The step in progress."""
     orphans: int
-    """Processes that were still there two seconds later."""
+    """Processes that still existed two seconds later."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that came to its end."""
+    """A run that finished."""
 
     run: int
     starts: int
-    """Processes that it took."""
+    """Processes started until it finished."""
     differs: list[str]
-    """Files that are not those of the undisturbed run."""
+    """Files that differ from the undisturbed run."""
 
 
 def chaos(name: str, overrides: Sequence[str], kills: int, folder: Path, seed: int = 0) -> Iterator[Kill | Ended]:
-    """Run a recipe undisturbed, then under so many kills, each at a random moment of a run's length.
+    """Run a recipe undisturbed, then again under `kills` kills, each at a random moment of a run's duration.
 
-    A run that ends before its kill counts, and the next one begins. The last one is left to come to its end.
+    If a run finishes before its kill, it is compared and a new run begins. After the last kill the run may finish.
 
     Raises:
-        DataError: a run ended in another way than by its kill.
+        DataError: a run ended for another reason than its kill.
         StorageError: the folder is not empty.
     """
     RunDir.create(folder)
@@ -83,17 +83,17 @@ def chaos(name: str, overrides: Sequence[str], kills: int, folder: Path, seed: i
                     continue
             _finish(child, root)
             break
-        if starts == 1:  # the machine is faster than it was: keep the kills within a run
+        if starts == 1:  # the machine became faster: keep the kills within the run
             length = min(length, time.monotonic() - began)
         now = contents(root)
         yield Ended(run, starts, sorted(n for n in now.keys() | image.keys() if now.get(n) != image.get(n)))
 
 
 def _start(name: str, overrides: Sequence[str], root: Path) -> subprocess.Popen[bytes]:
-    """Begin a run, or go on with it, as the leader of its own process group."""
+    """Start or resume a run as the leader of its own process group."""
     begun = (root / "environment.json").exists()
     words = ["resume", str(root)] if begun else ["run", name, *overrides, "--out", str(root)]
-    cache = str(root.with_name(f"{root.name}.cache"))  # a run of its own makes its model by itself
+    cache = str(root.with_name(f"{root.name}.cache"))  # each run builds its own start model
     environment = {**os.environ, "SELFIMPROVE_CACHE": cache, MARK: f"{os.getpid()}-{root.name}-{secrets.token_hex(8)}"}
     with root.with_name(f"{root.name}.log").open("ab") as log:
         return subprocess.Popen(
@@ -111,7 +111,7 @@ def _finish(child: subprocess.Popen[bytes], root: Path) -> None:
     if code:
         log = root.with_name(f"{root.name}.log")
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        raise DataError(f"{root} ended with exit code {code}: {lines[-1] if lines else 'it said nothing'}; see {log}")
+        raise DataError(f"{root} ended with exit code {code}: {lines[-1] if lines else 'no output'}; see {log}")
 
 
 def _seen(run: int, after: float, root: Path) -> Kill:
@@ -125,7 +125,7 @@ def _seen(run: int, after: float, root: Path) -> Kill:
 
 
 def processes(mark: str) -> list[int]:
-    """The processes that carry a mark in their environment; none are found where there is no /proc."""
+    """The processes with this mark in their environment; empty on a system without /proc."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):

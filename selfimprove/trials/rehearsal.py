@@ -1,7 +1,7 @@
-"""A whole run of three rounds without a model, to try out what a run folder survives.
+"""A whole run of three rounds without a model, to test what a run folder survives.
 
-A checkpoint is one number, the chance of a right answer; an engine answers with that chance, and training adds to it.
-All else is the code of any run.
+A checkpoint is one number, the probability of a right answer. The engine answers with that probability, and training
+raises it. Everything else is the code of an ordinary run.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ acquisition: {seed_prompts: {problems: 10}, rejection_sampling: {samples: 2}}
 model: {pretrained: {path: START}}
 """
 NOT_COMPARED = ("LOCK", TIMES)
-"""Files that two equal runs do not share: who holds the run, and how long a step took."""
+"""Files that differ between equal runs: the holder of the lock, and the seconds of a step."""
 PUT_ASIDE = ("quarantine", "tensorboard")
 """Folders beside the run's own."""
 
 
 @dataclass
 class Student(Engine):
-    """Answers rightly with the chance that the checkpoint holds; greedy too, or all answers would be of one kind."""
+    """Answers correctly with the probability in the checkpoint, greedily too, to give both kinds of answers."""
 
     can: ClassVar[frozenset[str]] = Fake.can - {"embed"}
 
@@ -76,7 +76,7 @@ class Student(Engine):
 
 @dataclass
 class _Practice(Optimization):
-    """Each round adds to the chance of a right answer."""
+    """Raises the probability of a right answer each round."""
 
     consumes: ClassVar[Any] = Rollout
 
@@ -118,11 +118,11 @@ class Rehearsal:
     """What composes its recipe."""
 
     def begin(self, root: Path) -> RunDir:
-        """A run that has not begun yet."""
+        """A new run that has not started."""
         return create(str(self.scratch / "rehearsal.yaml"), [], root, load=self.load)
 
     def runner(self, folder: RunDir) -> Runner:
-        """What carries out a run of it."""
+        """The runner for a run of this rehearsal."""
         return Runner(folder, Silent(), self.load)
 
 

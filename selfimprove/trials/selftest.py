@@ -1,4 +1,4 @@
-"""What this program promises of a run, tried out on this machine: `selfimprove selftest`."""
+"""Test the promises about runs on this machine: `selfimprove selftest`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from selfimprove.trials import sweep
 from selfimprove.trials.rehearsal import Rehearsal, rehearse
 
 MEMORY = Path("/dev/shm")
-"""Where the rehearsals are kept if it is there: a faked power cut needs no disk, and is faster without."""
+"""Folder for the rehearsals, if it exists: a simulated power cut needs no disk and is faster in memory."""
 PROMISES = {
     "kill": "killed at any moment: no finished step is lost, the run ends with the same bytes",
-    "power": "power cut, what was not fsynced is lost: the same",
-    "torn": "power cut, names on the disk and data not: the same",
-    "eio": "a device error once: exit code 74, then the same",
-    "enospc": "no space once: exit code 74, then the same",
-    "eio+": "a device that stays broken: exit code 74, then the same",
-    "enospc+": "a disk that stays full: exit code 74, then the same",
+    "power": "power cut that loses what was not fsynced: no step lost, same bytes",
+    "torn": "power cut that keeps names and tears data: no step lost, same bytes",
+    "eio": "one device error: exit code 74, then no step lost, same bytes",
+    "enospc": "no space once: exit code 74, then no step lost, same bytes",
+    "eio+": "permanent device errors: exit code 74, then no step lost, same bytes",
+    "enospc+": "a disk that stays full: exit code 74, then no step lost, same bytes",
 }
 
 
@@ -40,23 +40,23 @@ class Result:
 
 
 def selftest(full: bool = False, share: int | None = None, jobs: int = 2) -> Iterator[Result]:
-    """Try every promise: at every point, at those of a share, or else at a few, in half a minute or so."""
+    """Test every promise: at every point, at those of a share, or at a few points in about half a minute."""
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=place) as folder, rehearse(Path(folder)) as given:
         points, damaged = _chosen(given, full, share)
         for row in sweep.sweep(given, failpoints.KINDS, points, jobs):
-            failed = row.wrong + [f"{row.redone} finished steps were done again"] * bool(row.redone)
+            failed = row.wrong + [f"{row.redone} finished steps were repeated"] * bool(row.redone)
             tried = f"{row.points} of {len(given.operations)} durable operations, {row.resumed} new states"
             yield Result(PROMISES[row.kind], tried, failed, row.seconds)
         yield _timed(
-            "a damaged file is found: refused, done again, or made anew", lambda: _damages(given, damaged, jobs)
+            "a damaged file is found: refused, or its step or file made again", lambda: _damages(given, damaged, jobs)
         )
         yield _timed("one process at a time works on a run, and no lock is left behind", lambda: lock(given, full))
-    yield _timed("a program of the model reaches no file, network or process", _sandbox)
+    yield _timed("a program from the model cannot reach files, network or processes", _sandbox)
 
 
 def _chosen(given: Rehearsal, full: bool, share: int | None) -> tuple[list[int], list[tuple[str, str]]]:
-    """The points and the damages that are tried."""
+    """The fault points and the damages to test."""
     if share is not None:
         return sweep.share_of_points(given, share), sweep.share_of_cases(given, share)
     every = list(range(len(given.operations)))
@@ -77,7 +77,7 @@ def _damages(given: Rehearsal, chosen: list[tuple[str, str]], jobs: int) -> tupl
 
 
 def _sandbox() -> tuple[str, list[str]]:
-    """Start the sandbox as a run would; it tries its own attacks. Where none can be had, a run refuses such tasks."""
+    """Start the sandbox as a run does, with its self-test of attacks. If it does not start, runs refuse such tasks."""
     from selfimprove.errors import EngineError
     from selfimprove.safety.sandbox.open import open_sandbox
 
@@ -89,7 +89,7 @@ def _sandbox() -> tuple[str, list[str]]:
 
 
 def lock(given: Rehearsal, full: bool) -> tuple[str, list[str]]:
-    """Two processes take the lock of a run over and over; who has it notes the other's presence."""
+    """Two processes take the lock of a run repeatedly; the holder detects if the other one is inside as well."""
     rounds = 1000 if full else 50
     folder, inside = RunDir(given.whole), given.scratch / "inside"
 
@@ -98,7 +98,7 @@ def lock(given: Rehearsal, full: bool) -> tuple[str, list[str]]:
         while had < rounds:
             try:
                 with folder.lock():
-                    handle = os.open(inside, os.O_CREAT | os.O_EXCL)  # fails where the other is in here
+                    handle = os.open(inside, os.O_CREAT | os.O_EXCL)  # fails if the other process is inside
                     os.close(handle)
                     inside.unlink()
                     had += 1

@@ -1,8 +1,8 @@
-"""What a run folder survives, tried out: a rehearsal is broken at every durable operation, and every file damaged.
+"""Tests what a run folder survives: breaks a rehearsal at every durable operation, and damages every file.
 
-Each trial happens in a fork of this process. Afterwards the run is resumed without a fault, and the folder has to be
-equal, file by file, to that of a run that nothing happened to. What a fault left behind decides how a resume ends, so
-folders that are equal to the last byte are resumed once: several faults often leave the same.
+Each trial runs in a fork of this process. Then the run is resumed without a fault, and its folder must equal, file by
+file, that of an undisturbed run. How a resume ends depends only on what the fault left behind, so folders that are
+equal to the last byte are resumed once; several faults often leave the same folder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from selfimprove.store.seal import MANIFEST, TIMES
 from selfimprove.trials.rehearsal import Rehearsal, contents, fault
 
 CHUNK = 40
-"""Points that one run is broken at, each time in a fork of it."""
+"""Points at which one run is broken, each in a fork of it."""
 SHARES = 4
 """A share takes each fourth point and damage."""
 _HELD = list[Rehearsal]()
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 def _state(root: Path) -> str:
-    """What a resume finds: `contents` with the folders, and with files of times that are damaged."""
+    """The state that a resume starts from: `contents`, the folders, and damaged files of times."""
     found = contents(root)
     for path in root.rglob("*"):
         name = str(path.relative_to(root))
@@ -56,7 +56,7 @@ def _state(root: Path) -> str:
 
 
 def in_fork(work: Callable[[], object]) -> tuple[int, str]:
-    """Do something in a fork; returns its exit code, or minus the signal that ended it, and the error that it met."""
+    """Run a function in a fork; returns its exit code, or minus the signal that ended it, and its error message."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -66,7 +66,7 @@ def in_fork(work: Callable[[], object]) -> tuple[int, str]:
 
 
 def _outcome(work: Callable[[], object]) -> tuple[int, str]:
-    """The exit code and the error: a UserError has its own code, as on the command line, any other error 1."""
+    """The exit code and the message of an error: a UserError's own code, as on the command line; otherwise 1."""
     try:
         work()
     except UserError as error:
@@ -95,18 +95,18 @@ class Row:
     kind: str
     points: int = 0
     resumed: int = 0
-    """Different states that the fault left behind, and that no fault before it had."""
+    """New states: different from each other and from those of earlier faults."""
     redone: int = 0
-    """Finished steps that were done again although they had been committed."""
+    """Committed steps that were repeated."""
     wrong: list[str] = field(default_factory=list)
-    """Where a fault ended otherwise than promised."""
+    """The faults that broke a promise."""
     seconds: float = 0.0
 
 
 def share_of_points(given: Rehearsal, share: int) -> list[int]:
-    """Every fourth point, and one of each kind of operation in each kind of step that has none of these.
+    """Every fourth point, and one for each kind of operation in each kind of step that these do not cover.
 
-    Another `share` takes other points; four in a row take all.
+    Another `share` takes other points; four consecutive shares cover all.
     """
     groups = dict[tuple[str, str], list[int]]()
     for point, kind in enumerate(zip(given.steps, given.operations, strict=True)):
@@ -120,7 +120,7 @@ def share_of_points(given: Rehearsal, share: int) -> list[int]:
 def sweep(
     given: Rehearsal, kinds: Sequence[str] = failpoints.KINDS, points: Sequence[int] | None = None, jobs: int = 2
 ) -> Iterator[Row]:
-    """Try each kind of fault at each of these durable operations, by default at all of them."""
+    """Test each kind of fault at each of these durable operations, by default at all of them."""
     points = range(len(given.operations)) if points is None else points
     chunks = [points[i : i + CHUNK] for i in range(0, len(points), CHUNK)]
     with _forks(given, jobs) as pool:
@@ -144,10 +144,10 @@ def _there(work: Callable[..., T], *arguments: Any) -> T:
 
 
 def _trials(given: Rehearsal, kind: str, points: Sequence[int]) -> list[tuple[str, int, bool]]:
-    """A fault at each of these operations, then a resume.
+    """Inject a fault at each of these operations, then resume.
 
     Returns:
-        Of each what went wrong, how many finished steps were redone, and whether the state was resumed here first.
+        For each operation: what went wrong, the number of repeated steps, and whether its state was new.
     """
     ended = _broken(given, kind, points)
     found = []
@@ -160,7 +160,7 @@ def _trials(given: Rehearsal, kind: str, points: Sequence[int]) -> list[tuple[st
         root = _left(given, kind, point)
         known = given.scratch / f"resumed-{_state(root)}"
         new = not known.exists()
-        if new:  # of two processes that come here together, both resume it
+        if new:  # two processes that get here at the same time both resume it
             noted = given.scratch / f"noted-{kind}-{point}"
             noted.write_text(json.dumps(_resumed(given, root)))
             noted.rename(known)
@@ -175,14 +175,14 @@ def _left(given: Rehearsal, kind: str, point: int) -> Path:
 
 
 class _Enough(BaseException):
-    """The run has come to the last point."""
+    """The run reached the last point."""
 
 
 def _broken(given: Rehearsal, kind: str, points: Sequence[int]) -> dict[int, tuple[int, str]]:
-    """Carry out one run; before each of these operations a fork of it goes on, with a copy of the folder and the fault.
+    """Run once; before each of these operations a fork continues with a copy of the folder and the fault.
 
     Returns:
-        How each fork ended; the folder that it left behind is `_left`.
+        Exit code and message of each fork; `_left` names the folder that it leaves behind.
     """
     root, kept = (given.scratch / f"{kind}-from-{points[0]}{suffix}" for suffix in ("", ".kept"))
     ended, pipe = dict[int, tuple[int, str]](), 0
@@ -192,7 +192,7 @@ def _broken(given: Rehearsal, kind: str, points: Sequence[int]) -> dict[int, tup
         if number not in points:
             return
         exists = root.exists()
-        if exists:  # this process keeps the files that it has opened
+        if exists:  # this process keeps its open files
             root.rename(kept)
             shutil.copytree(kept, root, symlinks=True)
         read, write = os.pipe()
@@ -220,14 +220,14 @@ def _broken(given: Rehearsal, kind: str, points: Sequence[int]) -> dict[int, tup
     if pipe:
         _leave(pipe, code, said)
     shutil.rmtree(root, ignore_errors=True)
-    return {point: ended.get(point, (1, f"before it came there: {said}")) for point in points}
+    return {point: ended.get(point, (1, f"before it got there: {said}")) for point in points}
 
 
 def _follow(old: Path, new: Path) -> None:
-    """Let every file that this process has open in one folder be the file in its copy, at the same place."""
+    """Redirect every open file of this process from one folder to its copy, at the same offset."""
     for entry in list(Path("/proc/self/fd").iterdir()):
         handle = int(entry.name)
-        with contextlib.suppress(OSError):  # of the listing itself, which is closed by now
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself is closed by now
             path, flags = entry.readlink(), fcntl.fcntl(handle, fcntl.F_GETFL)
             if path.is_relative_to(old) and path.exists() and not flags & os.O_PATH:
                 copy = os.open(new / path.relative_to(old), flags)
@@ -237,7 +237,7 @@ def _follow(old: Path, new: Path) -> None:
 
 
 def _resumed(given: Rehearsal, root: Path) -> tuple[str, int]:
-    """Resume a run; returns what went wrong, and how many finished steps were redone."""
+    """Resume a run; returns what went wrong, and the number of repeated steps."""
     before = _steps(root)
     ended, said = in_fork(partial(_resume, given, root))
     if ended:
@@ -251,13 +251,13 @@ def _resumed(given: Rehearsal, root: Path) -> tuple[str, int]:
 def _resume(given: Rehearsal, root: Path) -> None:
     try:
         folder = RunDir.open(root)
-    except MissingError:  # it had not begun
+    except MissingError:  # the run had not begun
         folder = given.begin(root)
     given.runner(folder).run()
 
 
 def _steps(root: Path) -> dict[str, int]:
-    """The committed steps, with what shows that they are still the same ones."""
+    """The committed steps with metadata that shows whether they are still the same."""
     found = root.glob(f"round_*/[!.]*/{MANIFEST}")
     return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in found}
 
@@ -305,31 +305,31 @@ class Damage:
     file: str
     damage: str
     seen: bool
-    """Whether `verify` named something."""
+    """Whether `verify` found it."""
     ended: str
-    """What resume did: `refused`, `redone` (quarantine), `mended` (a derived file), `harmless`, or `SILENT`."""
+    """What resume did: `refused`, `redone` (quarantine), `rewritten` (a derived file), `harmless`, or `SILENT`."""
     said: str
 
     @property
     def held(self) -> bool:
-        """Whether the promise was kept: what is no longer what it was is seen, and never used."""
+        """Whether the promise was kept: changed content is detected and never used."""
         return self.ended == "harmless" or (self.ended != "SILENT" and self.seen)
 
 
 def cases(given: Rehearsal) -> list[tuple[str, str]]:
-    """Each file of the undisturbed run, with each damage."""
+    """Every file of the undisturbed run with every damage."""
     files = [name for name in given.image if not given.image[name].startswith("->")]
     return [(file, damage) for file in [*files, "champion"] for damage in DAMAGES]
 
 
 def share_of_cases(given: Rehearsal, share: int) -> list[tuple[str, str]]:
-    """A fourth of the cases: two damages of each file, other ones in each share, and each damage of a fourth of all."""
+    """A fourth of the cases: two damages of each file, different ones in each share, and each damage for a fourth."""
     places = {case: divmod(number, len(DAMAGES)) for number, case in enumerate(cases(given))}
     return [case for case, (file, damage) in places.items() if (file + damage) % SHARES == share % SHARES]
 
 
 def damages(given: Rehearsal, chosen: Sequence[tuple[str, str]] | None = None, jobs: int = 2) -> Iterator[Damage]:
-    """Damage a file of the undisturbed run and resume it, for each of these cases, by default for all of them."""
+    """Damage a file of the undisturbed run and resume it, for each of these cases, by default for all."""
     with _forks(given, jobs) as pool:
         yield from pool.map(partial(_there, _damaged), cases(given) if chosen is None else chosen, chunksize=4)
 
@@ -358,4 +358,4 @@ def _damaged(given: Rehearsal, case: tuple[str, str]) -> Damage:
     shutil.rmtree(root)
     if ended in (0, 1) and not (ended == 0 and same):
         return Damage(file, damage, seen, "SILENT", said)
-    return Damage(file, damage, seen, "refused" if ended else "redone" if aside else "mended", said)
+    return Damage(file, damage, seen, "refused" if ended else "redone" if aside else "rewritten", said)

@@ -152,7 +152,7 @@ def test_a_refused_consensus_says_why(small: str, quiet_log: Any) -> None:
 def test_what_the_rounds_do_not_determine_is_null(small: str, quiet_log: Any) -> None:
     found = replace(diagnose(small, [], 8, 20, quiet_log), fit=Fit(0.9, float("inf"), -0.3, 0.001, 4))
     assert plain(found)["fit"]["error"] is None
-    assert sentences(found)[-1] == "dynamics of 4 rounds: too few rounds to tell where accuracy levels off"
+    assert sentences(found)[-1] == "dynamics of 4 rounds: too few rounds to estimate where accuracy levels off"
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ TABLE: list[Mistake | Elsewhere] = [
     Mistake(
         28, "a column", lambda d: d.data([{"prmpt": "a", "answer": 1}]), 65, "no column 'prompt'. Did you mean 'prmpt'?"
     ),
-    Mistake(29, "too few", lambda d: d.data([row("a"), row("b")]), 65, "it takes a few hundred problems"),
+    Mistake(29, "too few", lambda d: d.data([row("a"), row("b")]), 65, "a run needs a few hundred problems"),
     Mistake(30, "a type", lambda d: d.data([row("a", [1])]), 65, "'answer' must be a text or a number, not [1]"),
     Mistake(30, "null", lambda d: d.data([row(None)]), 65, "'prompt' is empty"),
     Mistake(30, "null answers", lambda d: d.data([row("q", None)], fill=99), 0, "1 problems without an answer"),
@@ -307,11 +307,11 @@ TABLE: list[Mistake | Elsewhere] = [
         "a missing shard",
         lambda d: d.model(files={"model.safetensors.index.json": '{"weight_map": {"a": "model-2.safetensors"}}'}),
         65,
-        "names 'model-2.safetensors', which is not there; fetch it",
+        "names 'model-2.safetensors', which is missing; fetch it",
     ),
     Mistake(
         40,
-        "cut off",
+        "truncated or not a safetensors file",
         lambda d: d.model(files={"model.safetensors": b"\x99\0\0\0\0\0\0\0{"}),
         65,
         "or it was cut off: 9 bytes",

@@ -445,7 +445,7 @@ def test_two_rounds_without_a_gap_are_saturated() -> None:
     assert "twice" in verdict.because and "a true reward could still bring +0." in verdict.advice
     for rounds in ((blind, None, knowing), (knowing, None, blind), (blind, None, None)):
         assert "SATURATED" not in found(*rounds)
-    assert "take harder problems" in found(measure([C] * 10), None, measure([C] * 10))["SATURATED"].advice
+    assert "use harder problems" in found(measure([C] * 10), None, measure([C] * 10))["SATURATED"].advice
 
 
 def test_a_reached_ceiling_is_saturated() -> None:

@@ -255,5 +255,5 @@ def test_a_changed_ledger_is_refused(make_finished) -> None:
     with pytest.raises(DataError, match="the ledger was changed"):
         finished(root)
     ledger.unlink()
-    with pytest.raises(DataError, match="does not mention the sealed of round 1"):
+    with pytest.raises(DataError, match="has no line for step sealed of round 1"):
         finished(root)

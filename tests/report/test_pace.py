@@ -45,7 +45,7 @@ def test_what_was_not_done_yet_has_no_pace(monkeypatch: pytest.MonkeyPatch, make
     monkeypatch.setattr(pace, "taken", lambda _: {"exam": Part()})
     with pytest.raises(DataError, match="has finished no step of exam"):
         like(Estimate(parts={"exam": Cost(completions=1)}), folder.root, "small")
-    with pytest.raises(DataError, match="says what it drew"):
+    with pytest.raises(DataError, match="recorded its completions"):
         taken(folder.root)
 
 

@@ -41,7 +41,7 @@ def test_a_round_says_what_became_of_both_models_and_why() -> None:
 def test_round_0_says_how_precise_the_scores_of_all_rounds_are() -> None:
     line = {"round": 0, "champion/accuracy": line_of("hold")["champion/accuracy"], "seconds": {"model": 20.0}}
     said = Screen(Console()).describe(line)
-    assert said == "round 0: start 0.500 ±0.040 on 500 new problems, as each round tests with; 20.0 s"
+    assert said == "round 0: start 0.500 ±0.040 on 500 new problems, as many as each round uses; 20.0 s"
 
 
 def test_a_gate_that_counts_no_pairs_gives_its_own_reason() -> None:

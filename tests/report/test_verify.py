@@ -37,7 +37,7 @@ def test_a_finished_run_is_fine_and_each_damage_is_named(finished: RunDir, tmp_p
     texts = {
         "metrics.jsonl": ("metrics.jsonl", "", "differs from the steps"),
         "summary.json": ("summary.json", "{}", "damaged"),
-        "ledger.jsonl": ("ledger.jsonl", ledger.rpartition("{")[0], "does not mention the sealed of round 1"),
+        "ledger.jsonl": ("ledger.jsonl", ledger.rpartition("{")[0], "has no line for step sealed of round 1"),
         "environment.json": ("recipe and environment", "{}", "is damaged"),
         "round_001/gate/decision.json": ("round_001/gate", "{}", "has another length"),
     }
@@ -52,7 +52,7 @@ def test_a_finished_run_is_fine_and_each_damage_is_named(finished: RunDir, tmp_p
 def test_what_resume_makes_again_is_missed_when_it_is_gone_or_behind_a_symlink(finished: RunDir) -> None:
     for name in ("metrics.jsonl", "summary.json"):
         away = (finished.root / name).rename(finished.root.with_name(name))
-        assert "resume makes it" in wrong(finished.root)[name]
+        assert "resume writes it" in wrong(finished.root)[name]
         (finished.root / name).symlink_to(away)
         assert "a symlink is in its place" in wrong(finished.root)[name]
         (finished.root / name).unlink()

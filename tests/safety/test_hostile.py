@@ -193,8 +193,8 @@ MODELS: dict[str, tuple[dict[str, Any], str]] = {
         {"files": {"config.json": None, "adapter_config.json": '{"base_model_name_or_path": "evil/base"}'}},
         "is an adapter of 'evil/base'",
     ),
-    "no header": (weights(b""), "or it was cut off: 0 bytes"),
-    "long header": (weights(struct.pack("<Q", 1 << 60) + b"{}"), "or it was cut off"),
+    "no header": (weights(b""), "is truncated or not a safetensors file: 0 bytes"),
+    "long header": (weights(struct.pack("<Q", 1 << 60) + b"{}"), "is truncated or not a safetensors file"),
     "header is a list": (weights(struct.pack("<Q", 2) + b"[]"), "damaged header"),
     "deep header": (weights(struct.pack("<Q", 90_000) + b"[" * 90_000), "damaged header"),
     "overlap": (weights(tensors(a=entry(0, 64), b=entry(0, 64))), "does not fit its bytes"),
@@ -207,7 +207,7 @@ MODELS: dict[str, tuple[dict[str, Any], str]] = {
     "cut off": (weights(tensors(a=entry(0, 128, [32]))), "has 64 bytes of weights, its header describes 128"),
     "shard elsewhere": (
         {"files": {"model.safetensors.index.json": '{"weight_map": {"a": "../../secret.safetensors"}}'}},
-        "which is no file of this folder",
+        "which is not a file of this folder",
     ),
     "index of nothing": ({"files": {"model.safetensors.index.json": '{"weight_map": [1]}'}}, "has no weight_map"),
     "index of a tensor that is not there": (

@@ -138,7 +138,7 @@ def test_the_errors_of_other_libraries_about_a_disk_are_storage_errors() -> None
         assert error.value.code == 74 and "\n" not in str(error.value)
     with pytest.raises(ZeroDivisionError), durable.storage():
         raise ZeroDivisionError
-    with pytest.raises(StorageError, match="mend it"), durable.storage():
+    with pytest.raises(StorageError, match="fix this"), durable.storage():
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 

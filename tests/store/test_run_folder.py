@@ -19,7 +19,7 @@ from selfimprove.loop.begin import create
 from selfimprove.loop.loop import Runner
 from selfimprove.store import run_folder
 from selfimprove.store.run_folder import RunDir
-from selfimprove.store.seal import fault, intact, is_signed, seal, signed, write_json, write_text
+from selfimprove.store.seal import damage, intact, is_signed, seal, signed, write_json, write_text
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_step_is_redone_when_what_it_was_made_from_was_redone(folder: RunDir) 
         said: list[str] = []
         assert folder.done(1, "selection", "f1", inputs, said.append) and not said
         assert not folder.done(1, "selection", "f1", "other", said.append)
-        assert len(said) == 1 and "a step before it was done again" in said[0] and "quarantine" in said[0]
+        assert len(said) == 1 and "an earlier step was repeated" in said[0] and "quarantine" in said[0]
 
 
 def test_the_content_of_a_step_is_its_files_and_what_they_were_made_from(folder: RunDir) -> None:
@@ -193,13 +193,13 @@ def test_signed_values_show_a_change() -> None:
 
 def test_a_fault_is_named(folder: RunDir) -> None:
     step = make_step(folder)
-    assert fault(step) == ""
+    assert damage(step) == ""
     (step / "output.jsonl").write_text("contenT")
-    assert fault(step) == "output.jsonl was changed"
+    assert damage(step) == "output.jsonl was changed"
     (step / "output.jsonl").write_text("conten")
-    assert fault(step) == "output.jsonl has another length"
+    assert damage(step) == "output.jsonl has another length"
     (step / "extra").write_text("")
-    assert fault(step) == "extra does not belong to it"
+    assert damage(step) == "extra does not belong to it"
 
 
 def test_what_is_read_of_a_step_is_read_again_when_it_is_looked_through_or_done_again(folder: RunDir) -> None:

@@ -62,7 +62,7 @@ def test_a_damaged_one_is_thrown_away(shelf: Unfinished, tmp_path: Path, reason:
     said = list[str]()
     shelf.keep(0, 7, write)
     DAMAGES[reason](shelf.folder / "00-00000007")
-    assert again(tmp_path, said=said).newest(0) is None and reason in said[0] and "begins anew" in said[0]
+    assert again(tmp_path, said=said).newest(0) is None and reason in said[0] and "starts over" in said[0]
     assert not (shelf.folder / "00-00000007").exists() and not (shelf.folder / "00-00000007").is_symlink()
 
 
@@ -70,7 +70,10 @@ def test_one_of_other_options_or_inputs_is_thrown_away(shelf: Unfinished, tmp_pa
     said = list[str]()
     shelf.keep(0, 7, write)
     assert again(tmp_path).newest(0)
-    assert again(tmp_path, "other", said).newest(0) is None and "other options, inputs or versions" in said[0]
+    assert (
+        again(tmp_path, "other", said).newest(0) is None
+        and "options, inputs or versions of the step have changed" in said[0]
+    )
 
 
 def test_a_planted_symlink_in_place_of_all_is_taken_away(shelf: Unfinished, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def majority_of(groups: Groups, k: int) -> list[float]:
 
 
 def gap(groups: Groups, weights: Sequence[Sequence[float]]) -> Gap:
-    """What accuracy gains when each completion counts by its weight; a prompt without weight counts unfiltered."""
+    """The gain in accuracy when each completion counts by its weight; a prompt without weight counts unfiltered."""
     single = single_of(groups)
     gained, wrong = _minus(_filtered(groups, weights), single), [1 - before for before in single]
     relative = [gain / left if left else 0.0 for gain, left in zip(gained, wrong, strict=True)]
@@ -115,7 +115,7 @@ def auroc(groups: Groups, scores: Scores) -> Estimate | None:
 
 
 def by_threshold(name: str, groups: Groups, scores: Scores, *thresholds: float) -> Score:
-    """A score as a filter; several thresholds go by turns to the prompts."""
+    """A score as a filter; several thresholds are assigned to the prompts in turn."""
     weights = [_kept(row, thresholds[place % len(thresholds)]) for place, row in enumerate(scores)]
     return Score(name, gap(groups, weights), auroc(groups, scores), thresholds)
 

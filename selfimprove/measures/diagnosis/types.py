@@ -64,13 +64,13 @@ class Ladder:
     any: Estimate
     """pass@k: the reference chooses."""
     consensus: Estimate
-    """maj@k - pass@1: what training on majorities can bring in."""
+    """maj@k - pass@1: what training on majorities can gain."""
     judged: dict[str, Estimate]
-    """best-of-k - pass@1: what the model's own score can bring in."""
+    """best-of-k - pass@1: what the model's own score can gain."""
     oracle: Estimate
-    """pass@k - pass@1: what a true reward can bring in."""
+    """pass@k - pass@1: what a true reward can gain."""
     efficiency: dict[str, Estimate | None]
-    """(best-of-k - pass@1) / (pass@k - pass@1); None where a true reward brings nothing in."""
+    """(best-of-k - pass@1) / (pass@k - pass@1); None if a true reward gains nothing."""
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,9 @@ def _promises(now: Diagnosis) -> list[Verdict]:
                 Verdict(
                     "POSSIBLE",
                     score.name,
-                    f"what it keeps is right more often by {_signed(score.gap.absolute)}, and within a prompt it ranks "
-                    f"right above wrong with AUROC {score.auroc}",
-                    "Train on what it keeps: the gap, less what training loses, is what a round can add to pass@1.",
+                    f"the completions it keeps are right more often by {_signed(score.gap.absolute)}, and within a "
+                    f"prompt it ranks right above wrong with AUROC {score.auroc}",
+                    "Train on them: a round can add at most this gap to pass@1, minus what training loses.",
                     {
                         "gap": score.gap.absolute.value,
                         "gap_error": score.gap.absolute.error,
@@ -116,7 +116,7 @@ def _promises(now: Diagnosis) -> list[Verdict]:
                 "NO-SIGNAL",
                 "",
                 f"{now.unsolved.value:.0%} of {now.problems} prompts have no right completion among {now.samples}",
-                "Take easier problems, give hints, or bring in data from elsewhere.",
+                "Use easier problems, hints, or data from elsewhere.",
                 {"unsolved": now.unsolved.value},
             )
         )
@@ -136,14 +136,14 @@ def _saturated(now: Diagnosis, previous: Diagnosis, fit: Fit | None) -> list[Ver
         if abs(fit.ceiling - current) < now.ladder.single.error:
             reasons.append(f"the fitted ceiling {fit.ceiling:.3f} is within 1 standard error of {current:.3f}")
     oracle = now.ladder.oracle
-    advice = f"More rounds of the same bring little; a true reward could still bring {_signed(oracle)} in."
+    advice = f"More rounds of the same gain little; a true reward could still gain {_signed(oracle)}."
     if not oracle.above(0):
-        advice = "More rounds of the same bring little; take harder problems."
+        advice = "More rounds of the same gain little; use harder problems."
     return [Verdict("SATURATED", "", "; ".join(reasons), advice, numbers)] if reasons else []
 
 
 def _collapsing(now: Diagnosis, first: Diagnosis) -> list[Verdict]:
-    """COLLAPSING: the model agrees with itself more and more, but is not right more often."""
+    """COLLAPSING: the model agrees with itself more than at the start, but is not right more often."""
     k = min(now.samples, first.samples)
     accuracy, agreement = change(now, first, single_of), change(now, first, agreements)
     labelled = change(now, first, lambda groups: majority_of(groups, k))
@@ -169,7 +169,7 @@ def _collapsing(now: Diagnosis, first: Diagnosis) -> list[Verdict]:
             return [sum(s.answer == answer for s in group) / len(group) for group in groups]
 
         risen = change(now, first, of_answer)
-        if risen.above(0.1):  # where a task has few answers, one of them is frequent from the start
+        if risen.above(0.1):  # if a task has few answers, one is frequent from the start
             reasons.append(f"one answer, {answer[:20]!r}, is {share:.0%} of all, {_signed(risen)} since the start")
             numbers["top_answer"] = share
     advice = "Stop, go back to the champion, and use a reward that looks at the reference, or frozen labels."

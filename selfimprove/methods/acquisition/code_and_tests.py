@@ -1,21 +1,21 @@
-"""The model writes programs and tests for the same problem; running each program on each test marks both.
+"""The model writes programs and tests for the same problem; running each program on each test rewards both.
 
-Idea: a test is good if it tells right programs from wrong ones, a program if it passes good tests. One table of runs
-  shows both, so a model can become its own tester, and each role can learn from the other.
+Idea: a test is good if it tells correct programs from wrong ones, a program if it passes good tests. Running every
+  program on every test measures both, so each role can learn from the other.
 Survey: environment interaction, section 2.3; interaction-based generation, section 2.4.3.
 Paper: arXiv:2506.03136 (CURE), Wang et al., 2025; without right answers arXiv:2502.14948 (Sol-Ver), Lin et al., 2025.
 Algorithm:
   1. Draw `samples` programs and `tests` tests for each problem; a test is an input and its output, `27=72`.
   2. Run each program on each test's input; it passes if it returns the output.
-  3. With `gold` (CURE) a program scores the task's own mark. Problems where all programs are right or all are wrong are
-     dropped. A test that all right programs pass scores the share of the wrong ones that fail it; any other test scores
-     minus the share of the wrong ones that pass it.
-  4. Without (Sol-Ver) a program scores the share of the tests that it passes, a test the share of the programs that
-     pass it. A program that cannot be read scores 0. So does a test, or with `gold` what rule 3 says: it fails all.
-  5. Give on programs and tests, each with its own prompt, or those that `train` names.
-Differs: problems are inductions of the task list_programs, whose interpreter needs no sandbox. The paper's programs
-  score the share of the right tests that they pass, here the task marks them right or wrong. CURE trains by PPO with
-  16 of each, Sol-Ver by fine-tuning and DPO on pairs that agree; here the records go to any optimization.
+  3. With `gold` (CURE) the reward of a program is the task's mark. Problems whose programs are all right or all wrong
+     are dropped. A test that all right programs pass gets the share of wrong programs that fail it; any other test gets
+     minus the share of wrong programs that pass it.
+  4. Without `gold` (Sol-Ver) a program gets the share of tests that it passes, a test the share of programs that pass
+     it. An unreadable program gets 0. So does an unreadable test; with `gold` step 3 applies, as if all programs failed.
+  5. Return programs and tests, each with its own prompt, or only those that `train` names.
+Differs: problems are inductions of the task list_programs, whose interpreter needs no sandbox. The paper rewards a
+  program by the share of right tests that it passes; here the task marks it right or wrong. CURE trains with PPO and 16
+  of each, Sol-Ver with SFT and DPO on pairs that agree; here the records go to any optimization.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class CodeAndTests(Acquisition):
     temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of both."""
     gold: bool = True
-    """Whether the task's own rule says which programs are right; else programs and tests mark each other."""
+    """Mark programs by the task's own rule; otherwise programs and tests reward each other."""
     train: list[str] = field(default_factory=lambda: ["programs", "tests"])
-    """What is given on: programs, tests."""
+    """Records to return: programs, tests."""
 
     def __post_init__(self) -> None:
         if not self.train or set(self.train) - {"programs", "tests"}:
@@ -110,13 +110,13 @@ def _user(text: str) -> list[Message]:
 
 
 def _passes(program: str, test: str) -> bool:
-    """Whether a program returns a test's output for its input; False where either cannot be read."""
+    """Whether a program returns a test's output for its input; False if either cannot be read."""
     stated = _TEST.fullmatch(test.strip())
     return stated is not None and run(program, stated[1]) == stated[2]
 
 
 def _discernment(passed: Sequence[bool], right: Sequence[bool]) -> float:
-    """What a test is worth, by who passed it: the reward of CURE. There are right and wrong programs."""
+    """CURE's reward of a test, from the programs that pass it; needs both right and wrong programs."""
     fooled = [done for done, good in zip(passed, right, strict=True) if not good]
     if all(done for done, good in zip(passed, right, strict=True) if good):
         return 1 - sum(fooled) / len(fooled)

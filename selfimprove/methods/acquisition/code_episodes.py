@@ -1,20 +1,20 @@
-"""The model writes a program, is told which tests it fails, and tries again; hidden tests decide what that was worth.
+"""The model writes a program, sees which public tests fail, and tries again; private tests decide the reward.
 
-Idea: a program that is run says what is wrong with it. A model can learn to use that, if its reward depends on tests
-  that it was not told about.
+Idea: running a program shows what is wrong with it. A model can learn to use this feedback if its reward depends on
+  tests that it does not see.
 Survey: environment interaction, section 2.3.
 Paper: arXiv:2410.02089 (RLEF), Gehring et al., 2024.
 Algorithm:
   1. The first `public` tests of a problem are public, the others private. A problem without both is left out.
-  2. Begin `samples` episodes with each problem. In a turn the model writes a program, which is run on the public tests;
-     where one fails, the model is told which, what it gave and what was right, and has the next turn, up to `turns`.
-     With `turns: 0` the task opens its own world instead, the one in which problems are answered in exams.
-  3. The last program of an episode is run on the private tests: +1 where it passes all, public ones too, else -1.
+  2. Start `samples` episodes for each problem. In each turn the model writes a program, which runs on the public tests.
+     If one fails, the model sees it with the actual and the expected result and takes another turn, up to `turns`.
+     With `turns: 0` the task opens its own environment instead, the one used in exams.
+  3. The last program of an episode runs on the private tests: +1 if it passes all tests, public ones too, else -1.
      A turn without a program costs 0.2.
-  4. Give on every turn as the completion of the conversation before it; its score is the sum of what follows.
-Differs: the paper trains by PPO with a value for each turn and a KL penalty for each token; here turns are records with
-  a score, for any optimization that takes them. Its problems say which tests are public, here it is the first ones. The
-  wording is ours. A turn without a program is told so.
+  4. Return every turn as a completion of the conversation before it; its reward is the sum of this and later rewards.
+Differs: the paper trains with PPO, a value per turn and a KL penalty per token; here turns are records with a reward,
+  for any optimization that takes them. Its problems name the public tests; here they are the first ones. The wording is
+  ours. After a turn without a program the model is told so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from selfimprove.registry import register
 from selfimprove.safety.sandbox.jail_process import Limits
 
 _UNREADABLE = 0.2
-"""What a turn without a program costs, from the paper."""
+"""Reward of a turn without a program, from the paper."""
 
 
 @register("code_episodes", paper="2410.02089")
@@ -44,17 +44,17 @@ class CodeEpisodes(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Rollout
     samples: int = bounded(4, 1)
-    """Episodes with each problem."""
+    """Episodes for each problem."""
     turns: int = bounded(3, 0)
-    """Programs that the model may write in an episode; 0 leaves turns, public tests and limits to the task."""
+    """Most programs in an episode; 0 leaves turns, public tests and limits to the task."""
     public: int = bounded(1, 1)
-    """Tests of each problem whose outcomes the model is told."""
+    """Public tests of each problem, whose outcomes the model sees."""
     temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature."""
     cpu_seconds: int = bounded(2, 1)
-    """Computing time of a program; twice as much may pass on the clock."""
+    """CPU time of a program in seconds; the limit of wall time is twice as long."""
     memory_mb: int = bounded(512, 128)
-    """Memory of a program."""
+    """Memory of a program in MB."""
 
     def cost(self, given: Given) -> Cost:
         episodes, turns = given.flow.records * self.samples, self.turns or given.replies

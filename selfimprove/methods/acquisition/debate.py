@@ -1,17 +1,17 @@
-"""Several answers to one problem see each other and are given again; what they end up agreeing on is the label.
+"""Several agents answer a problem, see each other's answers and answer again; their final agreement is the label.
 
-Idea: a vote counts opinions as they are; a debate lets them change first, in the hope that right answers hold out
-against wrong ones better than they outnumber them. The way to the agreement is then worth imitating.
+Idea: a vote counts answers as they are. A debate lets agents change them first, because right answers may persuade
+better than wrong ones even if they are fewer. The turns that lead to the agreement are training data.
 Survey: interaction-based generation, section 2.4.3.
 Paper: arXiv:2501.05707 (Multiagent Finetuning), Subramaniam et al., 2025; arXiv:2505.15734 (Debate, Train, Evolve),
   Srivastava et al., 2025.
 Algorithm:
   1. `agents` samples of each prompt are the first turn.
-  2. In each further turn every agent is shown what the others said last, in the role `refine`, and answers anew. A
-     problem whose agents all agree is left alone from then on.
-  3. The label is the most frequent answer of the last turn; without a single most frequent one, nothing is scored.
-  4. A rollout scores 1 if it ends in the label, else 0. Given on are the last turns, the first ones, or `both`: first
-     turns train those who propose answers, later ones those who criticize.
+  2. In each further turn every agent sees the others' last answers, in the role `refine`, and answers again. The debate
+     of a problem ends when all agents agree.
+  3. The label is the most frequent answer of the last turn; a tie gives no label and no reward.
+  4. The reward of a rollout is 1 if its answer is the label, else 0. Return the last turns, the first ones, or `both`:
+     first turns train agents to propose answers, later ones to criticize.
 Differs: agents are samples of one model; the paper trains one model for each agent and role, which keeps them diverse.
   With `show: majority` an agent sees one attempt with the others' most frequent answer, where the papers show all of
   them or a summary. DTE anneals the temperature of small models; here it is constant.
@@ -39,17 +39,17 @@ class Debate(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Rollout
     agents: int = bounded(3, 2)
-    """Answers to each problem that take part."""
+    """Agents in each debate."""
     turns: int = bounded(3, 1)
-    """Times that an agent speaks at most; 1 is a plain vote."""
+    """Most turns of each agent; 1 is a plain vote."""
     temperature: float = bounded(0.7, 0, 100)
     """Sampling temperature of all turns."""
     show: str = "all"
-    """What an agent sees of the others: `all` they said last, or one attempt with their `majority` answer."""
+    """What an agent sees of the others: `all` last answers, or one attempt with their `majority` answer."""
     keep: str = "last"
-    """Turns that are given on: `last`, `first` or `both`."""
+    """Turns to return: `last`, `first` or `both`."""
     attach: str = "problem"
-    """Prompt that a later turn is stored with: `problem`, or `debate`, which shows what the others had said."""
+    """Prompt of a stored later turn: `problem`, or `debate`, which shows the others' answers."""
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -109,5 +109,5 @@ def _agreed(group: Sequence[Rollout], context: Context) -> bool:
 
 
 def _label(group: Sequence[Rollout], context: Context) -> str | None:
-    """What most agents say; None where there is a tie or no answer."""
+    """The most frequent answer; None if there is a tie or no answer."""
     return plurality(context.answer_of(reply.text) for reply in group)

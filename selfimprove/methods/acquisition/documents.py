@@ -1,21 +1,21 @@
-"""The model writes problems from documents and answers them without; the documents, not the model, say what is right.
+"""The model writes problems from documents and answers them without; the documents, not the model, give the answers.
 
-Idea: a model that makes up both problem and answer learns what it believes already. Who writes with a document in view
-  knows more than who answers without it, so the answers bring in something from outside.
+Idea: a model that invents both problem and answer learns what it already believes. A writer that sees a document knows
+  more than a solver that does not, so the answers add information from outside.
 Survey: interaction-based generation, section 2.4.3; synthesis from documents, section 2.4.1.
 Paper: arXiv:2510.24684 (SPICE), Liu et al., 2025.
 Algorithm:
-  1. Documents are the records of `path`: a .jsonl file with a `text` column, or a text file cut at empty lines. Without
-     a path they are worked solutions of training problems, as far as the task's own rule finds them right.
-  2. Show one in `words` and draw a reply: a problem, and behind the last #### its answer. Without such a line the
-     answer is the one that the document ends in. A reply that states no problem or has no answer is invalid; one of a
-     problem held out for tests is thrown away.
-  3. Draw `samples` answers to each problem, without the document, and mark them by the recipe's reward against that
+  1. Documents are the records of `path`: a .jsonl file with a `text` column, or a text file split at empty lines.
+     Without a path they are worked solutions of training problems that the task's own rule marks right.
+  2. Show one in `words` and draw a reply: a problem, and its answer after the last ####. Without such a line the answer
+     is the final answer of the document. A reply without a problem or an answer is invalid; a held-out problem is
+     dropped.
+  3. Draw `samples` answers to each problem, without the document, and reward them by the recipe's reward against that
      answer.
-  4. The writer's score is exp(-(p (1 - p) - 1/4)^2 / (2 * 0.01)) for the mean mark p, `invalid` for an invalid reply.
-  5. Give on the answers, the writer's replies with the prompt that shows the document, or both, as `train` says.
+  4. The writer's reward is exp(-(p (1 - p) - 1/4)^2 / (2 * 0.01)) for the mean reward p; `invalid` for invalid replies.
+  5. Return the answers, the writer's replies with the prompt that shows the document, or both, depending on `train`.
 Differs: the paper trains both roles with Dr. GRPO, each centred in its own groups; here the records go to any
-  optimization. The width of the bell and the score of invalid replies are not published in what we could read: our
+  optimization. We did not find the width of the bell curve or the reward of invalid replies published; they are our
   choice. The paper also writes multiple-choice questions.
 """
 
@@ -40,7 +40,7 @@ from selfimprove.registry import register
 from selfimprove.text import beside
 
 WIDTH = 0.01
-"""The variance of the bell over the variance of the marks."""
+"""The variance of the bell curve over the variance of the rewards."""
 
 
 @register("documents", paper="2510.24684")
@@ -49,19 +49,19 @@ class Documents(Acquisition):
     consumes: ClassVar[Any] = None
     produces: ClassVar[Any] = Rollout
     path: str | None = None
-    """File with documents; null takes worked solutions of the task."""
+    """File with documents; null uses worked solutions of the task."""
     problems: int = bounded(500, 1)
-    """Documents that are shown in a round, one reply to each."""
+    """Documents per round, with one reply to each."""
     samples: int = bounded(8, 2)
     """Answers drawn to each problem."""
     temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of both roles."""
     words: str | None = None
-    """What the writer is asked, with {document} in it; null takes the text beside this file."""
+    """The writer's prompt, with {document} in it; null uses the text beside this file."""
     train: str = "both"
-    """Whose records are given on: `solver`, `writer` or `both`."""
+    """Whose records to return: `solver`, `writer` or `both`."""
     invalid: float = -0.1
-    """The score of a reply that states no problem with an answer."""
+    """Reward of a reply that states no problem with an answer."""
 
     def __post_init__(self) -> None:
         if self.train not in ("solver", "writer", "both"):
@@ -116,14 +116,14 @@ class Documents(Acquisition):
         return [*solver, *(written if self.train != "solver" else [])]
 
     def _worth(self, problem: Prompt | None, rates: dict[str, float | None]) -> float | None:
-        """What a reply is worth; None where its problem could not be marked."""
+        """The reward of a reply; None if the answers to its problem have none."""
         if problem is None:
             return self.invalid
         p = rates[problem.id]
         return None if p is None else math.exp(-((p * (1 - p) - 0.25) ** 2) / (2 * WIDTH))
 
     def _read(self, reply: Rollout, document: str, context: Context) -> Prompt | None:
-        """The problem that a reply states, with the answer that it or the document gives; None: no such thing."""
+        """The problem that a reply states, with the answer from the reply or the document; None if it is invalid."""
         text, mark, answer = reply.text.rpartition("####")
         said = answer.strip() if mark else context.answer_of(document)
         problem = None if reply.truncated else context.roles.read_proposal((text if mark else reply.text).strip())
@@ -160,10 +160,10 @@ def _load(path: Path) -> list[str]:
             raise DataError(f"{path}: each line must be a JSON object with a column `text` ({error})") from error
     if documents := [part for part in found if part]:
         return documents
-    raise DataError(f"{path} holds no document")
+    raise DataError(f"{path} contains no document")
 
 
 def _open_key(text: str) -> str:
-    """A key of the training split for a prompt that is no problem: records with other keys are thrown away."""
+    """A key of the training split for a prompt that is not a problem, because records of other splits are dropped."""
     names = (f"document {i} {text}" for i in itertools.count())
     return next(name for name in names if split_of(name) == "train")

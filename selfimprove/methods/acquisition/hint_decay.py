@@ -1,17 +1,17 @@
-"""Problems with the beginning of a solution that is known to be right, from which one step more is taken each round.
+"""Problems with the first steps of a correct solution, one step fewer each round.
 
-Idea: a problem that is never solved gives no signal. With all but the last step of a right solution given it is easy;
-  taking the steps away one by one leads from there to the bare problem, and each stage can be learned from the last.
+Idea: a problem that is never solved gives no signal. Given all steps of a correct solution except the last, it is easy;
+  removing the steps one by one leads from there to the bare problem, and each stage can be learned from the previous.
 Survey: curricula, section 2.4.2; hints, section 4.3.
 Paper: arXiv:2508.07809 (EvoCoT), Liu et al., 2025: stage 2, step-wise shortening of verified chains of thought.
 Algorithm:
-  1. Score the incoming solutions by the recipe's reward; of each problem take the shortest in steps that scores at
-     least `right`. Problems without one are dropped.
-  2. Cut it into steps behind each `separator` and take the last `remove` of them away, or where that is null as many
-     as the number of the round.
-  3. Give on the problem with what is left as the beginning of the answer, or bare where nothing is left.
-Differs: the paper goes through all lengths of a chain within one training, here each round has one. Its chains come
-  from the model itself with the answer shown, which is `rationalize` before this. The shortest chain is our choice.
+  1. Reward the incoming solutions; for each problem take the solution with the fewest steps whose reward is at least
+     `right`. Problems without one are dropped.
+  2. Split it into steps after each `separator` and remove the last `remove` steps; null removes as many as the number
+     of the round.
+  3. Return the problem with the remaining steps as a prefilled answer, or the bare problem if none remain.
+Differs: the paper goes through all lengths of a chain in one training run, here each round has one length. Its chains
+  come from the model with the answer shown: `rationalize` before this method. The shortest chain is our choice.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class HintDecay(Acquisition):
     separator: str = "\n"
     """What ends a step; `;` in the tiny tasks."""
     remove: int | None = bounded(None, 1)
-    """Steps taken away from the end; null takes as many as the number of the round."""
+    """Steps to remove from the end; null removes as many as the number of the round."""
     right: float = 1.0
-    """Lowest score of a solution that is shown."""
+    """Lowest reward of a solution that is used."""
 
     def __post_init__(self) -> None:
         if not self.separator:

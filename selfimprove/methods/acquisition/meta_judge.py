@@ -1,22 +1,22 @@
-"""The model judges its own judgements: pairs of them train it as a judge beside what trains it to solve.
+"""The model also judges its own judgements, so that it learns to judge as well as to solve.
 
-Idea: a judge that never learns sets a ceiling to what it can teach. Which of two judgements is better can be asked
-  like anything else, and the answers rank them.
+Idea: a judge that never learns limits what it can teach. The model can compare two judgements as it compares two
+  answers, and these comparisons rank them.
 Survey: interaction-based generation, section 2.4.3; model judges, section 4.3.2.
 Paper: arXiv:2407.19594 (Meta-Rewarding Language Models), Wu et al., 2024.
 Algorithm:
   1. Draw `samples` judgements of each incoming attempt in the role `judge`.
-  2. Of each problem take the attempt whose verdicts have the highest variance; with a variance of 0 take none.
-  3. Show each two different judgements of it in both orders and ask which is better: #1 or #2.
-  4. Over all of a round, `first` and `second` are the wins of what is shown first and second. A win in the first place
-     counts second / (first + second), one in the second place first / (first + second), so that a mere preference for
-     a place cancels out.
-  5. The score of a judgement is its strength e in the logistic model p(i beats j) = 1 / (1 + exp(e_j - e_i)), by
-     maximum likelihood with the penalty `ridge` * e^2 / 2, which keeps a judgement that never lost finite.
-  6. Give on the attempts, unscored, and in rounds up to `until` the judgements with the prompts that asked for them.
-Differs: what scores the attempts is the recipe's reward, in the paper the mean of these judgements. The paper drops
-  pairs whose winner is too long: selection length_tier after this does so for attempts and judgements alike. The words
-  of the meta-judge lie beside this file; a model that follows no instructions decides nothing. The ridge is our choice.
+  2. For each problem take the attempt whose judgements have the highest variance, if it is above 0.
+  3. Show every two different judgements of it in both orders and ask which is better: #1 or #2.
+  4. Over the whole round, `first` and `second` count the wins of the judgement shown first and second. A win in first
+     place counts second / (first + second), one in second place first / (first + second), which cancels a preference
+     for a position.
+  5. The reward of a judgement is its strength e in the logistic model p(i beats j) = 1 / (1 + exp(e_j - e_i)), by
+     maximum likelihood with the penalty `ridge` * e^2 / 2, which keeps the strength of an unbeaten judgement finite.
+  6. Return the attempts without a reward and, in rounds up to `until`, the judgements with their prompts.
+Differs: the recipe's reward rewards the attempts; in the paper it is the mean of these judgements. The paper drops
+  pairs whose winner is too long: add the selection length_tier, which does so for attempts and judgements. The prompt
+  of the meta-judge is in a file beside this one; it needs an instruct model. The ridge is our choice.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class MetaJudge(Acquisition):
     top_p: float = bounded(0.95, 0, 1)
     """Nucleus of the judgements' sampling."""
     until: int | None = 2
-    """Last round whose judgements are trained on; null is no bound."""
+    """Last round whose judgements are trained on; null means every round."""
     ridge: float = bounded(0.01, above=0)
     """Penalty on large strengths."""
 
@@ -66,7 +66,7 @@ class MetaJudge(Acquisition):
         return Flow(records, 2 * came.prompts, max(came.group, self.samples))
 
     def _asks(self, number: int) -> bool:
-        """Whether judgements are asked for in a round."""
+        """Whether this round draws judgements."""
         return self.until is None or number <= self.until
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
@@ -109,7 +109,7 @@ class MetaJudge(Acquisition):
     def _battles(
         self, fights: dict[tuple[str, str], tuple[Rollout, list[Rollout]]], context: Context
     ) -> dict[tuple[str, str], list[Battle]]:
-        """Who beat whom; a reply that decides nothing makes no battle."""
+        """The battles with their winners; a reply without a decision gives no battle."""
         words = beside(__name__, "meta_judge.txt")
         asked: list[tuple[tuple[str, str], int, int, Prompt]] = []
         for place, (attempt, own) in fights.items():
@@ -128,7 +128,7 @@ class MetaJudge(Acquisition):
 
 
 def _noted(about: Rollout, role: str) -> dict[str, Any]:
-    """The notes of a problem, with the role that a prompt made of it plays."""
+    """The `info` of a problem, with the role of a prompt made from it."""
     return {**about.prompt.info, "role": role}
 
 

@@ -1,19 +1,18 @@
-"""SPIN: a reference solution against the model's own, until the model cannot be told from the data.
+"""SPIN: pairs of a reference solution and the model's own, until the model's solutions look like the references.
 
-Idea: no reward and no judge: what people wrote is the better one of each pair, what the last model wrote the worse one.
-A player that learns to tell them apart has moved towards the data, and is the opponent of the next round.
+Idea: no reward and no judge. In each pair the reference solution is chosen and the last model's solution rejected. A
+model that learns to tell them apart moves towards the data, and is the opponent of the next round.
 Survey: interaction-based generation, section 2.4.3.
 Paper: arXiv:2401.01335 (SPIN), Chen et al., 2024.
 Algorithm:
   1. Take the reference solution of each prompt: the row's answer column, or the task's worked solution.
-  2. Draw one completion of the last model; the pair is reference over own. Equal texts make no pair.
-  3. With `label: reward` the recipe's reward says which of the two is better; equal scores make no pair.
-  4. With `mix`, add the pairs of the round before.
-  5. Preference optimization with the last model as reference and the logistic loss (`dpo`) is the main player's step.
-Differs: none known in what is drawn: the paper's code draws at temperature 1 and mixes two rounds, as the defaults. Its
-  data are the ones that the model was fine-tuned on; here the task decides what a prompt's reference solution is. The
-  labels by reward are those of DNPO (arXiv:2502.05400), where a stronger model scores; what it does with equal scores
-  is not known to us.
+  2. Draw one completion of the last model; the reference is chosen, the completion rejected. Equal texts make no pair.
+  3. With `label: reward` the text with the higher reward is chosen; equal rewards make no pair.
+  4. With `mix`, add the pairs of the previous round.
+  5. The main player's step is preference optimization with the last model as reference and the logistic loss (`dpo`).
+Differs: none known in the sampling: the paper's code draws at temperature 1 and mixes two rounds, like the defaults.
+  Its data are those that the model was fine-tuned on; here the task gives the reference solution of a prompt. Labels by
+  reward are those of DNPO (arXiv:2502.05400), where a stronger model labels; we do not know how it treats equal scores.
 """
 
 from __future__ import annotations
@@ -43,9 +42,9 @@ class Opponent(Acquisition):
     top_p: float = bounded(1.0, 0, 1)
     """Nucleus: the smallest set of tokens with this much probability."""
     label: str = "reference"
-    """Which one is better: always the `reference`, or the one with the higher `reward`."""
+    """The chosen one: always the `reference`, or the one with the higher `reward`."""
     mix: bool = True
-    """Give on the pairs of the round before as well."""
+    """Also return the pairs of the previous round."""
 
     def __post_init__(self) -> None:
         if self.label not in ("reference", "reward"):
@@ -84,7 +83,7 @@ class Opponent(Acquisition):
         return [*(read_records(before) if before and before.exists() else []), *pairs]
 
     def _labelled(self, both: Sequence[tuple[Rollout, Rollout]], context: Context) -> list[tuple[Rollout, Rollout]]:
-        """The pairs with the one of higher reward first."""
+        """The pairs, ordered by reward, higher first."""
         marked = context.reward([rollout for pair in both for rollout in pair])
         made, turned = [], 0
         for reference, own in zip(marked[::2], marked[1::2], strict=True):

@@ -1,25 +1,25 @@
-"""The model writes problems and solves them; both roles learn from those that are neither easy nor hopeless.
+"""The model writes problems and solves them; both roles learn from those that are neither easy nor impossible.
 
-Idea: a model that writes its own problems never runs out of them; how often it then solves one says what it is worth,
-both to the solver (train on what is solved now and then) and to the proposer (write more like it).
+Idea: a model that writes its own problems never runs out of them. The rate at which it solves a problem measures its
+value for the solver (train on problems solved sometimes) and for the proposer (write more of them).
 Survey: interaction-based generation, section 2.4.3.
 Paper: arXiv:2508.05004 (R-Zero), Huang et al., 2025, and arXiv:2505.03335 (Absolute Zero), Zhao et al., 2025; the other
   values come from arXiv:2510.24684 (SPICE), arXiv:2601.07055 (Dr. Zero) and arXiv:2510.23595 (MAE), Chen et al., 2025.
 Algorithm:
-  1. Draw proposals in the role `propose`. One that the task cannot read is invalid; one of a problem held out for
-     tests is thrown away, so that neither role is trained on it.
+  1. Draw proposals in the role `propose`. One that the task cannot read is invalid; one of a held-out problem is
+     dropped, so that neither role is trained on it.
   2. Solve each new problem `samples` times. Its rate p is the share of samples with the most frequent answer (R-Zero)
      or their mean reward (Absolute Zero).
   3. Solver data: the samples of problems with low <= p <= high.
-  4. Proposer data: each proposal, scored with a value of p (`measures/difficulty.py` has them) less `repetition` times
-     the share of the batch that states the same problem, never below 0; `invalid` where it states none.
-  5. With `grade` (MAE) the model also grades each problem from 1 to 10, read as a tenth of it, 0 where nothing is read.
-     The proposal scores (value + grade + 1) / 3, less repetition, and a problem graded below `gate` trains no solver.
+  4. Proposer data: the reward of a proposal is a function of p (see `measures/difficulty.py`) minus `repetition` times
+     the share of the batch that states the same problem, at least 0; `invalid` for an invalid proposal.
+  5. With `grade` (MAE) the model also grades each problem from 1 to 10, divided by 10; an unreadable grade is 0. The
+     reward is (value + grade + 1) / 3 minus the repetition, and problems graded below `gate` do not train the solver.
 Differs: both papers train with GRPO-like updates inside a step, here the records go to any optimization. One model
   plays both roles, as in Absolute Zero; with `parts: [propose]` in the recipe there are two, as in R-Zero. R-Zero's
-  code trains the solver on 0.3 <= p <= 0.8, which are the defaults, and uses min(p, 1 - p), half of the paper's value;
-  it finds repetitions by BLEU clusters, here they are equal keys. Absolute Zero's code scores proposals of value 0 with
-  -0.5, shows earlier problems to the proposer, and takes no band (0 to 1).
+  code trains the solver on 0.3 <= p <= 0.8, the defaults here, and uses min(p, 1 - p), half of the paper's value; it
+  finds repetitions by BLEU clusters, here by equal keys. Absolute Zero's code gives -0.5 to proposals of value 0, shows
+  earlier problems to the proposer, and trains the solver on all p (0 to 1).
 """
 
 from __future__ import annotations
@@ -60,27 +60,27 @@ class Propose(Acquisition):
     proposer_top_p: float = bounded(0.95, 0, 1)
     """Nucleus of the proposer's sampling."""
     levels: list[int] = field(default_factory=list)
-    """Difficulties asked for in equal shares; none given: the prompt names no difficulty."""
+    """Difficulties to request, in equal shares; if empty, the prompt names no difficulty."""
     answers: bool = False
-    """Keep the answer that the task works out itself, for a reward that looks at it and for the label precision."""
+    """Keep the answer that the task computes, for rewards that use it and for the label precision."""
     rate: str = "agreement"
-    """What p is: `agreement` on the most frequent answer, or `reward`, the mean score."""
+    """Definition of p: `agreement` on the most frequent answer, or mean `reward`."""
     low: float = 0.3
     """Lowest p of a problem that the solver is trained on."""
     high: float = 0.8
     """Highest p of a problem that the solver is trained on."""
     train: str = "both"
-    """Whose data is given on: `solver`, `proposer` or `both`."""
+    """Whose data to return: `solver`, `proposer` or `both`."""
     value: str = "rzero_unc"
-    """The proposer's score as a function of p: azr_learn, rzero_unc, spice_var, drzero_diff or mae."""
+    """The proposer's reward as a function of p: azr_learn, rzero_unc, spice_var, drzero_diff or mae."""
     invalid: float = -1.0
-    """The score of a proposal that states no problem."""
+    """Reward of a proposal that states no problem."""
     repetition: float = 1.0
-    """What is taken off the score of a proposal for the share of the batch that states its problem."""
+    """Weight of the penalty for the share of the batch that states the same problem."""
     grade: bool = False
-    """Whether the model grades each problem, and the proposer is paid for that as well."""
+    """Let the model grade each problem, and add the grade to the proposer's reward."""
     gate: float = 0.0
-    """Lowest grade of a problem that the solver is trained on, where `grade` is set."""
+    """Lowest grade of a problem that the solver is trained on, if `grade` is set."""
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -152,14 +152,14 @@ class Propose(Acquisition):
         return replace(problem, answer=answer, source=f"propose@{context.round}", parents=(reply.prompt.id,))
 
     def _rate(self, group: Sequence[Rollout], context: Context) -> float | None:
-        """How often a problem is solved; None where the reward cannot say."""
+        """The rate p of a problem; None if its completions have no reward."""
         if self.rate == "reward":
             marks = [rollout.reward for rollout in group if rollout.reward is not None]
             return sum(marks) / len(marks) if marks else None
         return agreement([context.answer_of(rollout.text) for rollout in group])
 
     def _grades(self, problems: Sequence[Prompt], context: Context) -> dict[str, float]:
-        """What the model thinks of each problem as a problem, in [0, 1], by key."""
+        """The model's grade of each problem, in [0, 1], by key."""
         words = beside(__name__, "propose_grade.txt")
         said = [words.replace("{problem}", quoted(problem.prompt)) for problem in problems]
         asked = [Prompt(prompt=[{"role": "user", "content": text}]) for text in said]
@@ -180,7 +180,7 @@ class Propose(Acquisition):
         batch: int,
         grades: dict[str, float] | None,
     ) -> float | None:
-        """What a proposal is worth; None where its rate is not known."""
+        """The reward of a proposal; None if the rate of its problem is unknown."""
         if problem is None:
             return self.invalid
         p = rates[problem.key]
@@ -193,6 +193,6 @@ class Propose(Acquisition):
 
 
 def _open_key(level: int | None) -> str:
-    """A key of the training split for a prompt that is no problem: records with other keys are thrown away."""
+    """A key of the training split for a prompt that is not a problem, because records of other splits are dropped."""
     names = (f"propose {level} {i}" for i in itertools.count())
     return next(name for name in names if split_of(name) == "train")

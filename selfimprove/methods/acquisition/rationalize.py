@@ -1,4 +1,4 @@
-"""STaR's rationalization: show the answer as a hint where every try failed, then train as if it had not been shown.
+"""STaR's rationalization: where every attempt failed, show the answer as a hint, then train without the hint.
 
 Idea: a model that cannot solve a problem can often explain a given answer; the explanation teaches what was missing.
 Survey: transformation-based generation, section 2.4.2.
@@ -6,7 +6,7 @@ Paper: arXiv:2203.14465 (STaR), Zelikman et al., 2022, algorithm 1.
 Algorithm:
   1. Group the rollouts by prompt; keep them all.
   2. For each prompt with no right rollout, ask again with the reference answer in the prompt (role `hint`).
-  3. Keep a rationale that arrives at the answer, attached to the prompt without the hint.
+  3. Keep a rationale that reaches the answer, with the prompt without the hint.
 Differs: none known; the paper draws one greedy rationale, which is the default here.
 """
 

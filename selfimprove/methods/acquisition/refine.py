@@ -1,18 +1,18 @@
-"""A second turn: show the model its first attempt, and keep the second one where it is better.
+"""A second turn: show the model its first attempt, and keep the second one if it is better.
 
-Idea: correcting an attempt is often easier than being right at once, and the pairs in which it worked can be learned
-from: as the skill of correcting, or as the answer that should have come first.
+Idea: correcting an attempt is often easier than solving a problem at once. Successful corrections teach the skill of
+correcting, or the answer that should have come first.
 Survey: transformation-based generation, section 2.4.2.
 Paper: arXiv:2503.08681 (STaSC), Moskvoretskii et al., 2025; arXiv:2407.18219 (RISE), Qu et al., 2024.
 Algorithm:
-  1. The incoming rollouts are first attempts; they are scored by the recipe's reward.
-  2. Draw `samples` second attempts to each in the role `refine`, which shows the problem and the first attempt.
-  3. Keep those with a higher score than the first attempt, or with `keep: not_worse` also those with the same score
-     where that is at least `enough`.
-  4. Attach them to the prompt that shows the first attempt, or with `attach: problem` to the problem alone.
-  5. Give on the first attempts as well, or with `first: false` the second ones alone.
-Differs: two turns, where RISE goes on for up to five. From which weights training starts (STaSC's fixed or evolving
-  model) is the optimization's business. How many attempts are drawn is our choice.
+  1. The incoming rollouts are first attempts; the recipe's reward rewards them.
+  2. Draw `samples` second attempts for each in the role `refine`, which shows the problem and the first attempt.
+  3. Keep those with a higher reward than the first attempt; with `keep: not_worse` also those with the same reward if
+     it is at least `enough`.
+  4. Store them with the prompt that shows the first attempt, or with `attach: problem` with the problem alone.
+  5. Return the first attempts as well, or with `first: false` only the second ones.
+Differs: two turns, where RISE uses up to five. The optimization decides which weights training starts from (STaSC's
+  fixed or evolving model). The number of attempts is our choice.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ class Refine(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
     samples: int = bounded(1, 1)
-    """Second attempts drawn to each first one."""
+    """Second attempts drawn for each first one."""
     temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of the second attempts; 0 is greedy."""
     keep: str = "improved"
-    """Second attempts that are kept: `improved`, or `not_worse`, which also keeps a good answer left as it is."""
+    """Second attempts to keep: `improved`, or `not_worse`, which also keeps a good answer that stays good."""
     enough: float = 1.0
-    """Lowest score at which `not_worse` keeps an attempt that did not change for the better."""
+    """Lowest reward at which `not_worse` keeps an attempt that did not improve."""
     attach: str = "attempt"
-    """Prompt that a second attempt is stored with: `attempt` (it shows the first one) or `problem` (it does not)."""
+    """Prompt of a stored second attempt: `attempt` (shows the first one) or `problem` (does not)."""
     first: bool = True
-    """Give on the first attempts too."""
+    """Return the first attempts too."""
 
     def __post_init__(self) -> None:
         if self.keep not in ("improved", "not_worse") or self.attach not in ("attempt", "problem"):
@@ -76,7 +76,7 @@ class Refine(Acquisition):
 
         before = context.reward(records)
         groups = context.run(again, records, alike=True)
-        # The reward marks a second attempt as an answer to the problem, whatever it will be stored with.
+        # The reward sees a second attempt as an answer to the problem, whichever prompt it is stored with.
         after = iter(
             context.reward(
                 [replace(r, prompt=f.prompt) for f, group in zip(before, groups, strict=True) for r in group]

@@ -1,18 +1,18 @@
-"""After a failure the model reflects and tries again; a reflection is worth what the second try is worth.
+"""After a failed attempt the model reflects and tries again; a reflection gets the reward of the second attempt.
 
-Idea: rewarding the second answer teaches that answer. Rewarding only the reflection before it teaches to find out what
-  went wrong, which helps with other problems as well.
+Idea: rewarding the second answer teaches that answer. Rewarding only the reflection before it teaches how to find
+  errors, which also helps with other problems.
 Survey: interaction-based generation, section 2.4.3.
 Paper: arXiv:2505.24726 (Reflect, Retry, Reward), Bensal et al., 2025.
 Algorithm:
-  1. The incoming rollouts are first tries; they are scored by the recipe's reward. Those of at least `right` are done.
+  1. The incoming rollouts are first attempts; the recipe's reward rewards them. Those with at least `right` are done.
   2. Draw `samples` reflections on each of the others in the role `judge`.
-  3. Draw one second try to each in the role `refine`, which shows the first try with the reflection behind it.
-  4. The score of a reflection is that of its second try; the tries themselves are not given on unless `tries` is set,
-     which gives on those second tries that rose, with the problem alone for their prompt.
-Differs: the paper trains by GRPO with the reward on the tokens of the reflection alone; here the reflections are
-  records with a score, for any optimization that takes them. Its reflection is an instruction of its own, here it is
-  the task's critique. It keeps a data set of failures that is drawn once; here failures are drawn each round.
+  3. Draw one second attempt for each in the role `refine`, which shows the first attempt followed by the reflection.
+  4. The reward of a reflection is that of its second attempt. Return the reflections and, with `tries`, the second
+     attempts that improved, with the problem alone as their prompt.
+Differs: the paper trains with GRPO and rewards the tokens of the reflection alone; here the reflections are records
+  with a reward, for any optimization that takes them. It has a special instruction for the reflection, here it is the
+  task's critique. It draws its data set of failures once; here failures are drawn each round.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class ReflectRetry(Acquisition):
     samples: int = bounded(4, 1)
     """Reflections on each failure."""
     temperature: float = bounded(1.0, 0, 100)
-    """Sampling temperature of reflections and second tries."""
+    """Sampling temperature of reflections and second attempts."""
     right: float = 1.0
-    """Score from which on a first try needs no reflection."""
+    """Reward from which on a first attempt needs no reflection."""
     tries: bool = False
-    """Give on second tries with a higher score than the first as well."""
+    """Also return second attempts with a higher reward than the first."""
 
     def cost(self, given: Given) -> Cost:
         came = given.flow
@@ -67,7 +67,7 @@ class ReflectRetry(Acquisition):
             for one, reply in pairs
         ]
         second = [reply for [reply] in context.policy.sample(shown, 1, sampling)]
-        # The reward marks a second try as an answer to the problem, not to the prompt that shows the reflection.
+        # The reward sees a second attempt as an answer to the problem, not to the prompt that shows the reflection.
         marked = context.reward([replace(r, prompt=one.prompt) for r, (one, _) in zip(second, pairs, strict=True)])
         made = list[Rollout]()
         for (one, reflection), end in zip(pairs, marked, strict=True):
@@ -84,5 +84,5 @@ class ReflectRetry(Acquisition):
 
 
 def _noted(about: Rollout, role: str) -> dict[str, Any]:
-    """The notes of a problem, with the role that a prompt made of it plays."""
+    """The `info` of a problem, with the role of a prompt made from it."""
     return {**about.prompt.info, "role": role}

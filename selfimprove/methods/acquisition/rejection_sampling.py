@@ -1,12 +1,12 @@
 """Draw several completions of each prompt from the current model.
 
-Idea: the generation half of rejection sampling: many tries per problem, so that a later stage can keep the good ones.
+Idea: the generation half of rejection sampling: many samples per problem, so that a later stage can keep good ones.
 Survey: prompt-based generation, section 2.4.1.
 Paper: arXiv:2308.01825 (RFT), Yuan et al., 2023.
 Algorithm:
   1. For each prompt draw `samples` completions at `temperature`.
-  2. Give them all on; the reward scores them and the selection keeps some.
-Differs: the rejection itself is a selection method (`threshold`), so that other rewards can be put in its place.
+  2. Return all of them. The recipe's rewards and selection do the rest.
+Differs: the rejection is a separate selection method (`threshold`), so that it works with any reward.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class RejectionSampling(Acquisition):
     top_p: float = bounded(1.0, 0, 1)
     """Nucleus: the smallest set of tokens with this much probability."""
     top_k: int = bounded(0, 0)
-    """Only the k likeliest tokens; 0 is all."""
+    """Sample from the k most likely tokens; 0 means all."""
     max_completion_length: int | None = bounded(None, 1)
-    """Tokens per completion; null leaves it to the engine."""
+    """Most tokens per completion; null uses the engine's limit."""
 
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.records * self.samples, self.max_completion_length)

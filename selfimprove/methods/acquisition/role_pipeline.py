@@ -1,20 +1,20 @@
-"""A solver, a critic and a reviser work on each problem in turn; whole pipelines that end right train all three roles.
+"""A solver, a critic and a reviser work on each problem in turn; pipelines with a correct result train all roles.
 
-Idea: nobody knows which turn of a joint work deserves the credit. But if the end is right, the turns that led there
-  are worth imitating together; and what failed can be mended with the answer in view, so that hard problems count too.
+Idea: it is unknown which turn of a pipeline deserves the credit. But if the result is right, all its turns together are
+  worth imitating. Failed problems are solved again with the answer in view, so that hard problems count too.
 Survey: interaction-based generation, section 2.4.3.
 Paper: arXiv:2502.04780 (SiriuS), Zhao et al., 2025.
 Algorithm:
-  1. Draw `samples` solutions of each problem. The critic gives its verdict on each in the role `judge`; the reviser
-     answers what was not called right in the role `refine`. What stands last is the end.
-  2. The end is marked by the recipe's reward. All turns of a pipeline score what its end does: the good ones are the
-     library of experience.
-  3. With `repair`, a problem all of whose pipelines ended below `right` is solved again with the reference answer in
-     the prompt (role `hint`). A solution that arrives there is a turn of the solver, without the hint, with score 1.
-  4. Give on the turns of the roles that `train` names, each with its own prompt.
-Differs: the paper trains a model for each role and mends a failure with feedback from a further agent, which is then
-  reworded; here one model has all roles and the mended solution takes the place of both. Its graphs of agents differ
-  by task; this is the one with a solver, a critic and a reviser.
+  1. Draw `samples` solutions of each problem. The critic judges each in the role `judge`; the reviser answers again, in
+     the role `refine`, if the solution was not judged right. The last answer is the result.
+  2. The recipe's reward rewards the result, and every turn of a pipeline gets that reward. The good ones form the
+     paper's library of experience.
+  3. With `repair`, a problem whose pipelines all ended below `right` is solved again with the reference answer in the
+     prompt (role `hint`). A solution that reaches it becomes a solver's turn without the hint, with reward 1.
+  4. Return the turns of the roles that `train` names, each with its own prompt.
+Differs: the paper trains a model for each role and repairs failures with feedback from another agent, then rewords
+  them; here one model has all roles, and the solution with the hint replaces both steps. Its graphs of agents differ by
+  task; this is the one with a solver, a critic and a reviser.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class RolePipeline(Acquisition):
     temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of all roles; solutions with the hint are greedy."""
     repair: bool = True
-    """Solve problems that no pipeline solved again, with the reference answer in the prompt."""
+    """Retry unsolved problems with the reference answer in the prompt."""
     right: float = 1.0
-    """Lowest score of an end that needs no repair."""
+    """Lowest reward of a result that needs no repair."""
     train: list[str] = field(default_factory=lambda: [*ROLES])
-    """The roles whose turns are given on: solver, critic, reviser."""
+    """The roles whose turns to return: solver, critic, reviser."""
 
     def __post_init__(self) -> None:
         if not self.train or set(self.train) - set(ROLES):
@@ -93,19 +93,19 @@ class RolePipeline(Acquisition):
             ]
         good = {end.prompt.id for end in ends if end.reward is not None and end.reward >= self.right - 1e-9}
         failed = [prompt for prompt in records if prompt.id not in good and prompt.answer is not None]
-        mended = self._mended(failed, context) if self.repair and "solver" in self.train else []
+        repaired = self._repaired(failed, context) if self.repair and "solver" in self.train else []
         context.log.metric("role_pipeline/solved", len(good) / max(1, len(records)))
         context.log.metric("role_pipeline/revised", len(doubted) / max(1, len(solved)))
-        context.log.metric("role_pipeline/mended", len(mended) / max(1, len(failed)))
-        return [*made, *mended]
+        context.log.metric("role_pipeline/mended", len(repaired) / max(1, len(failed)))
+        return [*made, *repaired]
 
-    def _mended(self, failed: Sequence[Prompt], context: Context) -> list[Rollout]:
-        """Solutions that were drawn with the answer in view and arrive at it."""
+    def _repaired(self, failed: Sequence[Prompt], context: Context) -> list[Rollout]:
+        """Solutions drawn with the answer in view that reach it."""
         hinted = [replace(prompt, prompt=context.roles.hint(prompt, str(prompt.answer))) for prompt in failed]
         drawn = context.policy.sample(hinted, 1, Sampling(temperature=0.0))
         made = []
         for prompt, [reply] in zip(failed, drawn, strict=True):
-            bare = replace(reply, prompt=prompt, logprobs=None)  # drawn under another prompt: no probability of this
+            bare = replace(reply, prompt=prompt, logprobs=None)  # drawn with another prompt
             if context.verify(prompt, reply.text) == 1.0:
                 made.append(self._turn(bare, prompt, 1.0, "solver"))
         return made
@@ -120,5 +120,5 @@ class RolePipeline(Acquisition):
 
 
 def _noted(about: Rollout, role: str) -> dict[str, Any]:
-    """The notes of a problem, with the role that a prompt made of it plays."""
+    """The `info` of a problem, with the role of a prompt made from it."""
     return {**about.prompt.info, "role": role}

@@ -1,11 +1,11 @@
 """The task's own training problems.
 
-Idea: start a round from problems that the task provides, fresh ones each round where the task can make them.
+Idea: start a round from the task's problems, new ones each round if the task can make them.
 Survey: static curation, section 2.2.
 Paper: none.
 Algorithm:
   1. Draw `problems` problems of the training split for this round.
-  2. With `fresh: false`, give the problems of the first round in every round.
+  2. With `fresh: false`, use the problems of the first round in every round.
 Differs: nothing to compare with.
 """
 
@@ -27,7 +27,7 @@ class SeedPrompts(Acquisition):
     consumes: ClassVar[Any] = None
     produces: ClassVar[Any] = Prompt
     problems: int | None = 1500
-    """Problems per round; null takes all that a finite task has."""
+    """Problems per round; null takes all problems of a finite task."""
     fresh: bool = True
     """Draw new problems each round instead of the same ones."""
 

@@ -1,19 +1,19 @@
-"""The model writes more problems of the kind that it is given; nobody says what their answers are.
+"""The model writes more problems like the given ones, without reference answers.
 
-Idea: a few problems stand for many. What a model writes after them is new training data for any method that needs no
-  reference answers, as long as copies and near copies are thrown away.
+Idea: new problems that a model writes after a few examples are training data for any method that needs no reference
+  answers, provided that copies and near copies are dropped.
 Survey: prompt-based generation, section 2.4.1.
 Paper: arXiv:2212.10560 (Self-Instruct), Wang et al., 2022; for reinforcement learning arXiv:2505.20347 (SeRL), Fang et
   al., 2025; for preferences arXiv:2401.10020 (Self-Rewarding) and arXiv:2410.06961 (SynPO).
 Algorithm:
-  1. Draw `problems` replies in the role `propose`, at each of the `levels` alike.
-  2. Drop those that state no problem, problems held out for tests, and problems whose key is known.
+  1. Draw `problems` replies in the role `propose`, in equal shares for the `levels`.
+  2. Drop replies without a problem, held-out problems, and problems whose key is known.
   3. Drop a problem whose ROUGE-L with a given or an earlier new one is above `similarity`: the F-measure of the
      longest common subsequence of words.
-  4. Give on the given problems as well, or with `seeds: false` the new ones alone.
-Differs: which examples the model is shown is the task's business; Self-Instruct shows eight, two of them its own. SynPO
-  writes problems from three random words, Self-Rewarding from eight examples. On a task of numbers in one template the
-  text says nothing of what is new: set similarity to 1, keys still tell.
+  4. Return the given problems as well, or with `seeds: false` only the new ones.
+Differs: the task chooses the examples; Self-Instruct shows eight, two of them the model's own. SynPO writes problems
+  from three random words, Self-Rewarding from eight examples. If all problems share one template of numbers, ROUGE-L
+  does not tell new problems from old: set similarity to 1 and rely on keys.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class SelfInstruct(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Prompt
     problems: int = bounded(2000, 1)
-    """Problems that the model is asked for in a round; some state nothing, or nothing new."""
+    """Replies per round; some state no problem, or no new one."""
     levels: list[int] = field(default_factory=list)
-    """Difficulties asked for in equal shares; none given: the prompt names no difficulty."""
+    """Difficulties to request, in equal shares; if empty, the prompt names no difficulty."""
     temperature: float = bounded(0.8, 0, 100)
     """Sampling temperature of the writer."""
     top_p: float = bounded(0.95, 0, 1)
     """Nucleus of the writer's sampling."""
     similarity: float = bounded(0.7, 0, 1)
-    """Highest ROUGE-L with a known problem; 1 lets all pass whose key is new."""
+    """Highest ROUGE-L with a known problem; 1 keeps every problem with a new key."""
     answers: bool = False
-    """Keep the answer that the task works out itself, for the label precision and for a reward that looks at it."""
+    """Keep the answer that the task computes, for the label precision and for rewards that use it."""
     seeds: bool = True
-    """Give on the problems that came in."""
+    """Return the given problems as well."""
 
     def needs(self) -> Needs:
         return Needs(roles=("propose",))
@@ -85,7 +85,7 @@ class SelfInstruct(Acquisition):
         return [*(records if self.seeds else []), *made]
 
     def _unlike(self, known: list[list[str]], problems: Sequence[Prompt]) -> list[Prompt]:
-        """The problems that are not too like a known one or an earlier one."""
+        """The problems that are not too similar to a known or an earlier one."""
         if self.similarity >= 1:
             return list(problems)
         pool, kept = [(words, Counter(words)) for words in known], list[Prompt]()
@@ -99,7 +99,7 @@ class SelfInstruct(Acquisition):
         return kept
 
     def _alike(self, one: list[str], own: Counter[str], other: list[str], its: Counter[str]) -> bool:
-        """Whether ROUGE-L is above the bound; words in common bound it, and are counted faster."""
+        """Whether ROUGE-L is above the bound; the count of common words is a faster upper bound of it."""
         size = len(one) + len(other)
         if not size or 2 * (own & its).total() <= self.similarity * size + 1e-9:
             return False

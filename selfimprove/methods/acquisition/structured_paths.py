@@ -1,20 +1,21 @@
-"""From general advice to a solution: guideline, what it means here, a plan, and the path that follows the plan.
+"""From a general guideline to a solution: adapt the guideline to the problem, make a plan, follow the plan.
 
-Idea: paths that all begin from the problem are alike and teach one task. Paths that each begin from another general way
-of thinking are different, and what they share is of use for other tasks as well.
+Idea: reasoning paths that start from the problem alone are alike and teach one task. Paths that start from different
+general guidelines are diverse, and what they share is useful for other tasks too.
 Survey: transformation-based generation, section 2.4.2.
 Paper: arXiv:2410.02108 (ReGenesis), Peng et al., 2024.
 Algorithm:
-  1. Of each problem take each of the first `single` guidelines alone; for `picked` more paths the model itself picks
-     two or three guidelines from the whole list.
+  1. For each problem use each of the first `single` guidelines alone; for `picked` more paths the model picks two or
+     three guidelines from the whole list.
   2. Ask what the guideline means for the problem, without solving it.
-  3. Ask for a plan, step by step, that uses this.
-  4. Ask the problem again with the plan; the reply is a path, and is given on with the problem alone for its prompt.
-  5. What is right is for reward and selection; `rationalize` behind this shows the answer where no path was right.
-Differs: the 25 guidelines, which lie beside this file, one a line, and the words of the requests are ours. 25 alone and
-  20 picked, temperature 1.2 and top-p 0.9 are those of its code. There problems that no path solved go through all
-  steps again with the answer shown at a lower temperature, here through the task's role `hint`. Its code cuts off what
-  stands before the first numbered step of a path.
+  3. Ask for a step-by-step plan that uses this.
+  4. Ask the problem again with the plan. The reply is a path; return it with the problem alone as its prompt.
+  5. Reward and selection decide which paths are right; add `rationalize` after this method to show the answer where no
+     path is right.
+Differs: the 25 guidelines (in a file beside this one, one per line) and the wording of the requests are ours. 25 alone
+  and 20 picked, temperature 1.2 and top-p 0.9 are from its code. There, unsolved problems go through all steps again
+  with the answer shown at a lower temperature; here `rationalize` uses the task's role `hint`. Its code removes text
+  before the first numbered step of a path.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ class StructuredPaths(Acquisition):
     consumes: ClassVar[Any] = Prompt
     produces: ClassVar[Any] = Rollout
     single: int = bounded(25, 0)
-    """Guidelines that are used alone, from the head of the list; one path of each problem for each."""
+    """Guidelines used alone, from the start of the list; each gives one path per problem."""
     picked: int = bounded(20, 0)
-    """Further paths of each problem, whose guidelines the model picks."""
+    """Further paths per problem, with guidelines that the model picks."""
     temperature: float = bounded(1.2, 0, 100)
     """Sampling temperature of all steps."""
     top_p: float = bounded(0.9, 0, 1)
     """Nucleus: the smallest set of tokens with this much probability."""
     max_completion_length: int | None = bounded(None, 1)
-    """Tokens of each reply; null leaves it to the engine."""
+    """Most tokens per reply; null uses the engine's limit."""
 
     def __post_init__(self) -> None:
         most = len(_guidelines())
@@ -107,12 +108,12 @@ def _guidelines() -> list[str]:
 
 
 def _asked(prompt: Prompt, words: str, given: str) -> Prompt:
-    """A request about a problem, without what the task says of its final answer."""
+    """A request about a problem, without the task's instruction about the final answer."""
     text = ASK.format(words=words, given=given.strip(), problem=quoted(prompt.prompt))
     return replace(prompt, prompt=[{"role": "user", "content": text}], answer=None)
 
 
 def _followed(messages: Sequence[Message], plan: str) -> list[Message]:
-    """The problem with a plan behind it; the task's system message stays."""
+    """The problem followed by a plan; the task's system message stays."""
     text = FOLLOW.format(problem=messages[-1]["content"], given=plan.strip())
     return [*messages[:-1], {**messages[-1], "content": text}]

@@ -1,22 +1,23 @@
-"""Search for solutions step by step in a tree, and value each step by how far it leads towards a right end.
+"""Tree search over the steps of a solution, which also values each step by its progress towards a correct solution.
 
-Idea: whole samples spend as much on a hopeless beginning as on a good one. A tree goes on from where right ends were
-  reached, so hard problems get solved more often, and it knows of each step whether a right end is known behind it.
+Idea: independent samples spend as much on a bad first step as on a good one. A tree continues from steps that led to
+  correct solutions, so it solves hard problems more often, and it shows for each step whether one was found after it.
 Survey: search-based generation, section 2.4.2; process rewards, section 4.3.2.
 Paper: arXiv:2406.03816 (ReST-MCTS*), Zhang et al., 2024.
 Algorithm:
-  1. Of each problem's tree take the open leaf that upper confidence bounds lead to: mean value plus `explore` times
-     sqrt(ln visits of the parent / visits).
+  1. In each problem's tree select the open leaf with the highest upper confidence bounds: mean value plus `explore`
+     times sqrt(ln visits of the parent / visits).
   2. Draw `samples` completions from there. The first step of each, up to a `separator`, is a child; the rest is its
-     simulation. Its value is the reward of the whole (`rollout`), or the model's own mean probability per token of it
-     (`self`). Add it to all nodes above. Repeat `iterations` times, all problems at once, or until a problem has
-     `enough` right solutions (score 1).
-  3. Of each solution step k has m_k, the fewest steps from there to a known right end, and r_k = 1 where none is known
-     behind it, else 0; m_k is then that of the step before. v_0 = 0, w_k = (1 - v_(k-1)) / (m_k + 1) * (1 - 2 r_k),
-     v_k = max(v_(k-1) + w_k, 0). Given on is each solution once, its score the last v, all of them in info["values"].
-Differs: the paper's values come from a model that is trained on these v; here the search has simulations or the
-  model's own probability, and nothing is trained to score steps. Three children are those of its code; the number of
-  iterations and the constant of exploration are our choice. A right solution scores exactly 1.
+     simulation. Its value is the reward of the whole solution (`rollout`), or the model's mean probability per token of
+     it (`self`). Add it to all nodes above. Repeat `iterations` times, for all problems at once, or until a problem has
+     `enough` right solutions (reward 1).
+  3. Step k of a solution has m_k, the fewest steps from there to a known right solution, and r_k = 0; if no right
+     solution is known after it, r_k = 1 and m_k is that of the previous step. v_0 = 0, w_k = (1 - v_(k-1)) / (m_k + 1)
+     * (1 - 2 r_k), v_k = max(v_(k-1) + w_k, 0). Return each solution once: its reward is the last v, info["values"] has
+     all of them.
+Differs: the paper takes values from a model trained on these v; here the search uses simulations or the model's own
+  probability, and no model is trained to value steps. Three children are from its code; iterations and exploration are
+  our choice. The reward of a right solution is exactly 1.
 """
 
 from __future__ import annotations
@@ -45,15 +46,15 @@ class TreeSearch(Acquisition):
     separator: str = "\n"
     """What ends a step; `;` in the tiny tasks."""
     iterations: int = bounded(8, 1)
-    """Leaves that are gone on from in each tree."""
+    """Leaves to expand in each tree."""
     samples: int = bounded(3, 1)
     """Completions from each leaf."""
     value: str = "rollout"
-    """What a simulation is worth: the reward of the whole (`rollout`), or the model's own probability (`self`)."""
+    """Value of a simulation: the reward of the whole solution (`rollout`), or the model's own probability (`self`)."""
     explore: float = 1.0
-    """Weight of what was tried little."""
+    """Weight of the exploration term, which favours nodes with few visits."""
     enough: int = bounded(4, 1)
-    """Different right solutions after which a problem is left alone."""
+    """Number of different right solutions that ends the search of a problem."""
     temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature."""
 

@@ -1,19 +1,19 @@
-"""The model checks its own attempt and revises it only where it calls it wrong; it is trained in both roles.
+"""The model judges its own attempt and revises it only if it judges it wrong; it is trained in both roles.
 
-Idea: a second attempt that is always asked for teaches a model either to change right answers or to change nothing. If
-its own verdict decides, a revision has a reason, and the verdict itself can be rewarded for being true.
+Idea: a second attempt that is always requested teaches a model to change right answers or to change nothing. If its own
+judgement decides, a revision has a reason, and the judgement itself can be rewarded for being true.
 Survey: interaction-based generation, section 2.4.3.
 Paper: arXiv:2506.10406 (PAG), Jiang et al., 2025.
 Algorithm:
-  1. The incoming rollouts are first attempts; they are scored by the recipe's reward.
-  2. Ask for a verdict on each in the role `judge`. Its score is 1 if it says what the reward says, else 0; a reply
-     without a verdict scores 0 and counts as `right`, so nothing is revised.
-  3. Revise what was called wrong in the role `refine`. The score of a revision is its reward r2, plus `bonus` times
+  1. The incoming rollouts are first attempts; the recipe's reward rewards them.
+  2. Ask for a judgement of each in the role `judge`. Its reward is 1 if it agrees with the attempt's reward, else 0; an
+     unreadable judgement gets 0 and counts as `right`, so that nothing is revised.
+  3. Revise attempts judged wrong in the role `refine`. The reward of a revision is its own reward r2 plus `bonus` times
      the gain r2 - r1 over the first attempt.
-  4. Give on attempts, verdicts and revisions, or those of them that `train` names, each with its own prompt and score.
-Differs: the paper updates by PPO on whole conversations of two attempts, with four rollouts a prompt, a bonus of 1, no
-  discount between turns and advantages normalized for each role; here each turn is a record of its own, which amounts
-  to no discount, and the optimization does the rest. The reviser sees the attempt and not the words of the verdict.
+  4. Return attempts, judgements (`verdicts`) and revisions, or only those that `train` names, each with its own prompt.
+Differs: the paper updates with PPO on whole conversations of two attempts, with four rollouts per prompt, a bonus of 1,
+  no discount between turns and advantages normalized per role. Here each turn is a separate record, which is equivalent
+  to no discount; the optimization does the rest. The reviser sees the attempt but not the text of the judgement.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class VerifyThenRevise(Acquisition):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
     temperature: float = bounded(1.0, 0, 100)
-    """Sampling temperature of verdicts and revisions; 0 is greedy."""
+    """Sampling temperature of judgements and revisions; 0 is greedy."""
     bonus: float = 1.0
-    """Weight of the gain over the first attempt in the score of a revision."""
+    """Weight of the gain over the first attempt in the reward of a revision."""
     threshold: float = 0.5
     """An attempt with a reward above this is right."""
     train: list[str] = field(default_factory=lambda: [*TURNS])
-    """The turns that are given on: attempts, verdicts, revisions."""
+    """Turns to return: attempts, verdicts (judgements), revisions."""
 
     def __post_init__(self) -> None:
         if not self.train or set(self.train) - set(TURNS):
@@ -95,7 +95,7 @@ class VerifyThenRevise(Acquisition):
 
 
 def _about(attempt: Rollout, reply: Rollout, role: str, **changes: Any) -> Rollout:
-    """A reply as a record made from a first attempt: its prompt has the notes of the problem, and the role it plays."""
+    """A reply as a record made from a first attempt; its prompt has the `info` of the problem, with the role."""
     of = attempt.prompt
     prompt = replace(reply.prompt, parents=of.parents, info={**of.info, "role": role}, **changes)
     return replace(reply, prompt=prompt, parents=(of.id, attempt.id))

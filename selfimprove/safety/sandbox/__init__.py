@@ -1,5 +1,5 @@
-"""A place where programs that a model has written can run: no files, no network, no other process, bounded in all.
+"""Runs programs that a model has written without files, network or other processes, with limits on all resources.
 
-`runner` is the side that asks; `docs/sandbox.md` says what holds and what does not. The modules that run inside
-(`jail`, `candidate`, `values`, `kernel`, `syscalls`) import the standard library and each other only.
+`runner` is the trusted side; `docs/sandbox.md` says what the sandbox guarantees. The modules that run inside (`jail`,
+`candidate`, `values`, `kernel`, `syscalls`) import only the standard library and each other.
 """

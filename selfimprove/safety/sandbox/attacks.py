@@ -1,6 +1,6 @@
-"""What the self-test tries inside a jail before the jail is trusted. Each attack must be refused.
+"""The attacks of the self-test, which run inside a jail before it is trusted. Each one must be refused.
 
-This file is run as a candidate's program: `attempt` gets what to aim at and returns the names of those that worked.
+This file runs as a candidate's program: `attempt` gets the targets and returns the names of the attacks that worked.
 """
 
 import ctypes
@@ -70,7 +70,7 @@ def attempt(aim: dict[str, Any]) -> list[str]:
 
 
 def honest() -> list[str]:
-    """The standard modules that cannot be used: none may be missing in a jail that is worth something."""
+    """The standard modules that cannot be imported; a usable jail has all of them."""
     missing = []
     for name in ("asyncio", "sqlite3", "zoneinfo", "xml.etree.ElementTree", "concurrent.futures", "csv", "hashlib"):
         try:

@@ -1,6 +1,6 @@
-"""What happens in the process that runs one program: everything in here may be turned inside out by that program.
+"""The process that runs one program. The program may change everything in here, so nothing here is trusted.
 
-A request is one JSON object. Answers are lines of JSON on a pipe of their own, one for each call, in order:
+A request is one JSON object. Answers are lines of JSON on a separate pipe, one for each call, in order:
 {"value": ...}, {"error": type, "text": ...} or, for a whole program that failed, {"failed": type, "text": ...}.
 """
 
@@ -25,8 +25,8 @@ def run(request: dict[str, Any], answers: int, questions: int) -> NoReturn:
     """Run the program of a request and end the process.
 
     Args:
-        answers: the descriptor on which answers go out.
-        questions: the descriptor on which calls come in, for a program that others call.
+        answers: the descriptor for answers.
+        questions: the descriptor for incoming calls, if tests call the program.
     """
     os.set_blocking(answers, True)  # whoever used the pipe before may have left it otherwise
     report = _reporter(answers)
@@ -126,7 +126,7 @@ def _lines(descriptor: int) -> Iterator[Any]:
 
 
 def _reporter(descriptor: int) -> Callable[[dict[str, Any]], None]:
-    """Writes lines of JSON. What it needs is bound here, so honest programs cannot break it by mistake."""
+    """Writes lines of JSON. It binds the functions it needs, so that honest programs cannot break it by mistake."""
     dumps, write = json.JSONEncoder(ensure_ascii=True).encode, os.write
 
     def report(message: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ def _failure(kind: str, error: BaseException) -> dict[str, Any]:
 
 
 def _end(code: int) -> NoReturn:
-    """What Python does at the end of a program, without taking it down: threads, exit handlers, buffers."""
+    """Python's shutdown without ending the process: threads, exit handlers, buffers."""
     try:
         vars(threading)["_shutdown"]()
         atexit._run_exitfuncs()

@@ -1,8 +1,8 @@
-"""Mark a program by tests. What is right is known here, and not in a process that runs the program or that forked it.
+"""Mark a program by tests. Expected results stay in this process; the processes that run or fork the program lack them.
 
-Three kinds of test: calls with the value that must come back, scripts with what must be printed, and assertions that a
-stranger has written. Values are compared here, with their types. Assertions run in a jail of their own and call the
-program in another one through this process, so neither can touch the other.
+There are three kinds of tests: calls with an expected value, scripts with expected output, and assertions from a data
+set. Values are compared here, with their types. Assertions run in their own jail and call the program in another jail
+through this process, so neither can affect the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from selfimprove.safety.sandbox.runner import Sandbox
 LONGEST = 200
 """Characters of a value that are shown."""
 STATUSES = ("ok", "wrong", "error", "timeout", "memory", "output_limit", "refused")
-"""What can become of a program that is marked; `error` stands for all exceptions."""
+"""The outcomes of a marked program; `error` stands for all exceptions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,25 +28,25 @@ class Checks:
     """The tests of one problem."""
 
     function: str = ""
-    """What calls and assertions call; `Solution.solve` is a method of a class."""
+    """The function that calls and assertions use; `Solution.solve` is a method of a class."""
     calls: tuple[tuple[list[Any], Any], ...] = ()
-    """(arguments, the value that must come back)."""
+    """(arguments, expected value)."""
     scripts: tuple[tuple[str, str], ...] = ()
-    """(what the program reads, what it must print)."""
+    """(input, expected output)."""
     imports: str = ""
     """What stands in front of the program, where it begins with code that the problem gives."""
     setup: str = ""
     """What stands in front of the assertions."""
     assertions: tuple[str, ...] = ()
-    """Code that fails where the program is wrong; it finds the function by its name, and as `candidate`."""
+    """Code that fails if the program is wrong; it finds the function by its name and as `candidate`."""
     tolerance: float | None = None
-    """By how much a float may be off, absolutely or as a share of the right one; None: not at all."""
+    """Largest absolute or relative error of a float; None: floats must be equal."""
 
     def __len__(self) -> int:
         return len(self.calls) + len(self.scripts) + len(self.assertions)
 
     def part(self, begin: int, end: int) -> Checks:
-        """Some of the tests, by their place among all."""
+        """Some of the tests, by index."""
         places, at = [], 0
         for tests in (self.calls, self.scripts, self.assertions):
             places.append(slice(max(0, begin - at), max(0, end - at)))
@@ -80,18 +80,18 @@ def loads(line: str) -> Checks:
 
 @dataclass(frozen=True)
 class Grade:
-    """What the tests say of a program."""
+    """The results of a program's tests."""
 
     passed: tuple[bool, ...]
     """By test, in the order calls, scripts, assertions."""
     status: str
-    """`ok` where all passed, else why the first one did not: `wrong`, or what became of the program."""
+    """`ok` if all passed, else the reason of the first failure: `wrong`, or how the program ended."""
     text: str = ""
-    """What it said about that: a stranger's text."""
+    """The program's message about that; untrusted text."""
     seen: Counter[str] = field(default_factory=Counter)
-    """How often each status was seen, over all executions."""
+    """The count of each status over all executions."""
     told: tuple[str, ...] = field(default=(), compare=False)
-    """By test, what it asked for and what came back: to be shown to whoever wrote the program."""
+    """By test, the expected and the actual result, to show to the author of the program."""
 
     @property
     def share(self) -> float:
@@ -100,7 +100,7 @@ class Grade:
 
 
 def grade(sandbox: Sandbox, source: str, tests: Checks) -> Grade:
-    """Mark a program. One that the clock ended, and not its computing time, is run once more, alone."""
+    """Mark a program. One that reached its wall-time limit before its CPU-time limit runs once more, alone."""
     passed, told, outcomes = list[bool](), list[str](), list[Outcome]()
     source = f"{tests.imports}\n{source}" if tests.imports else source
     if tests.calls:
@@ -133,7 +133,7 @@ def grade(sandbox: Sandbox, source: str, tests: Checks) -> Grade:
 
 
 def _shown(value: Any) -> str:
-    """A value as Python writes it, cut where it is long."""
+    """The repr of a value, shortened if long."""
     try:
         return repr(value)[:LONGEST]
     except ValueError:  # a number of more digits than Python writes out
@@ -141,7 +141,7 @@ def _shown(value: Any) -> str:
 
 
 def same_text(wanted: str, got: str, tolerance: float | None = None) -> bool:
-    """Whether a program printed what it had to: space at the ends of lines and empty lines at the end do not count."""
+    """Whether a program printed the expected output, ignoring spaces at line ends and empty lines at the end."""
     ours, theirs = (text.rstrip().split("\n") for text in (wanted, got))
     if tolerance is None:
         return [line.rstrip() for line in ours] == [line.rstrip() for line in theirs]
@@ -165,7 +165,7 @@ def _run(sandbox: Sandbox, program: Program) -> Outcome:
 
 
 def _again(sandbox: Sandbox, program: Program, outcome: Outcome) -> Outcome:
-    """The same outcome, or that of a second run where a busy machine may be to blame for the first."""
+    """The outcome, or that of a second run if a busy machine may have caused the first."""
     return sandbox.run(program, alone=True) if _starved(sandbox, outcome) else outcome
 
 
@@ -186,7 +186,7 @@ def _assertions(sandbox: Sandbox, source: str, tests: Checks) -> tuple[list[bool
 
 
 def _heard(sandbox: Sandbox, source: str, tests: Checks, alone: bool) -> tuple[list[bool], Outcome]:
-    """The verdict on each assertion, and what became of the program. A verdict that is missing is a failure."""
+    """Whether each assertion passed, and how the program ended. A missing result counts as a failure."""
     passed = list[bool]()
     with sandbox.alone() if alone else sandbox.jail() as jail, sandbox.jail(tester=True) as tester:
         jail.begin({"mode": "serve", "source": source, "function": tests.function})
@@ -216,7 +216,7 @@ def _heard(sandbox: Sandbox, source: str, tests: Checks, alone: bool) -> tuple[l
 
 
 def _message(line: bytes | None, *kinds: str) -> dict[str, Any]:
-    """A line from a jail: a message of one of these kinds, or an error. What is neither is an error as well."""
+    """A line from a jail: a message of one of these kinds, or an error; anything else is an error too."""
     try:
         message = values.loads(line) if line is not None else {"error": "exit"}
         if known := [kind for kind in kinds if kind in message]:

@@ -2,9 +2,9 @@
 
 `main` is started by `runner` as a program of its own and becomes three processes:
 
-    keeper   makes the namespaces, gives up its rights, waits, and takes the server along when the runner ends
-    server   forks children, stops the clock, kills; it never reads a program, an input or an output
-    child    forked and confined before its program is known; reads one request, runs it, ends
+    keeper   makes the namespaces, drops its rights, waits, and ends the server when the runner ends
+    server   forks children, enforces deadlines, kills; it never reads a program, an input or an output
+    child    forked and confined before it gets its program; reads one request, runs it, ends
 
 A child gets its request from the runner and answers to it through pipes that the server only holds open for the next
 child. So nothing of one program is in memory when the next one is forked.
@@ -82,7 +82,7 @@ def _wait(runner: int, server: int) -> NoReturn:
 
 
 def _may_mount() -> bool:
-    """Whether root has the right to mount; in many containers it has not."""
+    """Whether root may mount; in many containers it may not."""
     with open("/proc/self/status") as lines:  # noqa: PTH123
         held = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
     return bool(held >> 21 & 1)
@@ -148,7 +148,7 @@ def _watch(child: int, control: int, seconds: float) -> dict:
 
 
 def _drain(pipe: int, nothing: int) -> None:
-    """Throw away what a child left unread, without reading it."""
+    """Drop unread data of a child without reading it."""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     while any(event & select.POLLIN for _, event in poll.poll(0)):
@@ -157,7 +157,7 @@ def _drain(pipe: int, nothing: int) -> None:
 
 
 def _wipe(folder: str) -> None:
-    """Remove all that a child has written; ends the server where that is not possible, so that the jail is replaced."""
+    """Remove a child's files; if that fails, end the server, so that the jail is replaced."""
     try:
         for path, folders, files in os.walk(folder, topdown=False):
             for name in files:
@@ -206,7 +206,7 @@ def _child(settings: dict, ruleset: int, calls: bytes) -> NoReturn:
 
 
 def _exactly(pipe: int, size: int) -> bytes:
-    """So many bytes of a pipe; ends the process when the pipe is closed."""
+    """Read a number of bytes from a pipe; ends the process if the pipe is closed."""
     parts, left = [], size
     while left:
         part = os.read(pipe, min(left, 1 << 20))

@@ -1,4 +1,4 @@
-"""The process around the jail: start it, ask it, end it."""
+"""The client of a jail process: starts it, sends requests, ends it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MAIN = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What one execution may use."""
+    """The limits of one execution."""
 
     cpu_seconds: int = 2
-    """Computing time; twice as much may pass on the clock."""
+    """CPU time in seconds; the limit of wall time is twice as long."""
     memory: int = 512 << 20
     """Bytes of address space."""
     output: int = 1 << 20
-    """Bytes that may come back."""
+    """Most bytes of answers and output."""
     files: bool = False
     """Whether there is a folder to write in: 64 MB and 4096 files in memory, empty for each program (tier A only)."""
 
@@ -49,43 +49,43 @@ class Program:
     arguments: Sequence[Sequence[Any]] = ()
     """The arguments of each call; all calls are made in one process, in this order."""
     stdin: str = ""
-    """Where there is no function: the text that the script reads."""
+    """Without a function: the standard input of the script."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one call gave back."""
+    """The result of one call."""
 
     value: Any = None
     error: str = ""
-    """The type of the exception that it ended with; "" where it has a value."""
+    """The type of the exception that ended it; "" if it returned a value."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a program."""
+    """The outcome of a program."""
 
     status: str
     """`ok`, `error:<type>`, `timeout`, `memory`, `output_limit` or `refused` (by the jail)."""
     answers: tuple[Answer, ...] = ()
-    """One for each call that came to an end, in order."""
+    """One for each finished call, in order."""
     output: str = ""
-    """What was printed."""
+    """Its standard output."""
     text: str = ""
-    """What the exception said; a stranger's text."""
+    """The message of the exception; untrusted text."""
     exit_code: int = 0
-    """For information: a program says what it likes here. Negative: the signal that ended it."""
+    """For information only, since the program chooses it. Negative: the signal that ended it."""
     cpu_seconds: float = 0.0
     seconds: float = 0.0
 
 
 class JailLost(Exception):
-    """A jail does not answer any more, or did not start."""
+    """A jail stopped answering, or did not start."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What is left of a program when its process is gone."""
+    """The data of a program after its process ended."""
 
     lines: list[bytes]
     output: bytes
@@ -137,10 +137,10 @@ class Jail:
             os.set_blocking(descriptor, False)
 
     def wait(self) -> None:
-        """Until a child waits in the jail.
+        """Wait until a child is ready in the jail.
 
         Raises:
-            JailLost: none will; the message says why.
+            JailLost: no child gets ready; the message says why.
         """
         if self._ready:
             return
@@ -152,7 +152,7 @@ class Jail:
         self._ready = True
 
     def begin(self, request: dict[str, Any]) -> None:
-        """Hand a request to the child that waits in the jail, and start the clock."""
+        """Send a request to the waiting child and start the clock."""
         payload = json.dumps(request).encode()
         self.wait()
         self._ready, self.executions = False, self.executions + 1
@@ -160,7 +160,7 @@ class Jail:
         self._tell(b"g")
 
     def send(self, message: Any) -> None:
-        """One more line of JSON for the program that runs."""
+        """Send one more line of JSON to the running program."""
         self._pending += json.dumps(message).encode() + b"\n"
 
     def line(self) -> bytes | None:
@@ -179,7 +179,7 @@ class Jail:
             stop: end it now.
 
         Raises:
-            JailLost: the jail does not say that it ended.
+            JailLost: the jail does not report the end.
         """
         if stop and not self._ended:
             self._tell(b"k")
@@ -187,17 +187,17 @@ class Jail:
         if self._ended is None or "exit" not in self._ended:
             raise JailLost("the jail does not answer")
         for descriptor, read in ((self._answers, self._answered), (self._output, self._printed)):
-            while self._read(descriptor, read):  # nothing of it may be left for the next program
+            while self._read(descriptor, read):  # leave nothing for the next program
                 pass
         ended, (first, *lines) = self._ended, bytes(self._answered).split(b"\n")
         if not first.startswith(b"R"):
             raise JailLost("the jail is broken")
         self._tell(b"c")
-        lines = [first[1:], *lines][:-1]  # what stands behind the last newline is no line
+        lines = [first[1:], *lines][:-1]  # text after the last newline is not a line
         return Ended(lines, bytes(self._printed), self._over, ended["late"], ended["exit"], ended["cpu"], ended["wall"])
 
     def close(self) -> None:
-        """End the jail and all in it."""
+        """End the jail and all processes in it."""
         self._process.kill()
         self._process.wait()
         while self._open:
@@ -216,7 +216,7 @@ class Jail:
             raise JailLost("the jail is gone") from error
 
     def _pump(self, enough: Callable[[], bool]) -> None:
-        """Move bytes to and fro until there is enough, the program has ended or the time is up."""
+        """Transfer bytes until there are enough, the program has ended or the time is up."""
         poll = select.poll()
         for descriptor in (self._answers, self._output, self._status):
             poll.register(descriptor, select.POLLIN)
@@ -247,7 +247,7 @@ class Jail:
                     self._ended = json.loads(self._said)
 
     def _read(self, descriptor: int, into: bytearray) -> bool:
-        """Read what there is; whether it was more than may come. What is too much is thrown away."""
+        """Read the available data and drop what exceeds the limit; returns whether something was dropped."""
         over = False
         with contextlib.suppress(BlockingIOError):
             while part := os.read(descriptor, 1 << 16):
@@ -262,7 +262,7 @@ class Jail:
 def read_answers(lines: Sequence[bytes], wanted: int) -> tuple[list[Answer], tuple[str, str] | None]:
     """The answers to `wanted` calls, and the failure of the whole program as (type, text).
 
-    Lines that nobody asked for, or that are no answers, make all of it worthless.
+    Unexpected lines, or lines that are not answers, invalidate all of them.
     """
     answers = list[Answer]()
     for place, line in enumerate(lines):
@@ -279,10 +279,10 @@ def read_answers(lines: Sequence[bytes], wanted: int) -> tuple[list[Answer], tup
                 Answer(values.decode(message["value"])) if known else Answer(error=printable(message["error"]))
             )
         except values.ValueRefused:
-            return [], ("answers", "what came back is not one answer to each call")
+            return [], ("answers", "the program did not give one answer to each call")
     return answers, None
 
 
 def printable(text: Any, longest: int = 80) -> str:
-    """A stranger's text as one line that can be printed."""
+    """Untrusted text as one printable line."""
     return "".join(c if c.isprintable() else " " for c in str(text)[:longest]) or "unknown"

@@ -1,6 +1,6 @@
-"""What Linux offers to confine a process, through ctypes: namespaces, Landlock, seccomp, capabilities, limits.
+"""Confine a process on Linux through ctypes: namespaces, Landlock, seccomp, capabilities, limits.
 
-Everything here raises OSError where the kernel refuses. Runs inside the jail: standard library only.
+Every function raises OSError if the kernel refuses. Runs inside the jail: standard library only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PIVOT_ROOT, _CAPSET = {"x86_64": (155, 126), "aarch64": (41, 91)}.get(platform.
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 21, 22, 38
 _SECCOMP_FILTER = 2
 _SOMEBODY = 0x7A7A7A7A
-"""Stands for the process in a filter that is made before the process."""
+"""Placeholder for the process id in a filter that is built before the process exists."""
 _NEW_NS, _NEW_UTS, _NEW_IPC, _NEW_USER = 0x00020000, 0x04000000, 0x08000000, 0x10000000
 _NEW_PID, _NEW_NET = 0x20000000, 0x40000000
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _NOATIME, _NODIRATIME, _RELATIME = 1, 2, 4, 8, 1024, 2048, 1 << 21
@@ -48,7 +48,7 @@ def call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None
 
 # ---- namespaces ----------------------------------------------------------------------------------------------------
 def leave(user: bool) -> None:
-    """Leave the host's mounts, processes, network, semaphores and name for new ones of our own.
+    """Leave the host's namespaces (mounts, processes, network, IPC, host name) for new ones.
 
     Args:
         user: make a user namespace as well, which gives an ordinary user the right to do this.
@@ -66,7 +66,7 @@ def leave(user: bool) -> None:
 
 
 def new_root(readable: Sequence[str], scratch: str | None, owner: int) -> None:
-    """Make a file system of our own the root: an empty one in memory in which only what is named can be read.
+    """Change the root to a new file system in memory that contains only the given paths.
 
     Args:
         readable: files and folders of the host, shown read-only at the same place.
@@ -135,7 +135,7 @@ def die_with(parent: int) -> None:
 
 
 def unused_uid() -> int:
-    """A user that this machine has no use for, below the last one that can be had here."""
+    """An unused user id of this machine, below the largest one available in this namespace."""
     import pwd
 
     taken = {entry.pw_uid for entry in pwd.getpwall()}
@@ -150,7 +150,7 @@ def unused_uid() -> int:
 
 # ---- Landlock ------------------------------------------------------------------------------------------------------
 def landlock_version() -> int:
-    """The version of Landlock that this kernel has; 0: none."""
+    """The Landlock version of this kernel; 0 without Landlock."""
     try:
         return call("syscall", _CREATE_RULESET, None, 0, 1)
     except OSError:
@@ -194,16 +194,16 @@ def landlock_enter(ruleset: int) -> None:
 
 # ---- seccomp and limits --------------------------------------------------------------------------------------------
 def prepare_filter(files: bool) -> bytes:
-    """The seccomp program of `seccomp`, made once: building it takes longer than all else that confines a process."""
+    """The filter of `seccomp`, built once, because building it takes longer than the rest of the confinement."""
     machine = syscalls.MACHINES[platform.machine()]
     return syscalls.packed(syscalls.build(machine, _SOMEBODY, files, landlock_version() < 3))
 
 
 def check() -> None:
-    """Make sure that there is a filter for this machine, and a kernel that takes one.
+    """Check that this machine has a filter and a kernel with seccomp.
 
     Raises:
-        OSError: there is not.
+        OSError: one of them is missing.
     """
     if platform.machine() not in syscalls.MACHINES:
         raise OSError(38, f"there is no list of system calls for {platform.machine()}")

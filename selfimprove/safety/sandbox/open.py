@@ -1,4 +1,4 @@
-"""Open a sandbox that holds on this machine, or the one that this process shares."""
+"""Open the best sandbox that works on this machine, or the one that this process shares."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from selfimprove.safety.sandbox.jail_process import JailLost, Limits
 from selfimprove.safety.sandbox.runner import Sandbox
 
 TIERS = ("A", "B")
-"""A: namespaces, Landlock, seccomp, limits. B: without namespaces, where a machine does not allow them."""
+"""A: namespaces, Landlock, seccomp, limits. B: the same without namespaces, for machines that do not allow them."""
 
 
 def open_sandbox(limits: Limits = Limits(), workers: int | None = None, tier: str | None = None) -> Sandbox:
@@ -23,7 +23,7 @@ def open_sandbox(limits: Limits = Limits(), workers: int | None = None, tier: st
         tier: try this one only.
 
     Raises:
-        EngineError: none does; the message says what is missing.
+        EngineError: no tier passes; the message says what is missing.
     """
     if sys.platform != "linux":
         raise EngineError("programs can be run on Linux only: the sandbox needs Landlock and seccomp")
@@ -39,7 +39,7 @@ def open_sandbox(limits: Limits = Limits(), workers: int | None = None, tier: st
         sandbox.close()
         reasons.append(f"tier {name}: {failure}")
     raise EngineError(
-        f"no sandbox for programs holds on this machine ({'; '.join(reasons)}). Needed: Linux 5.13 or newer with "
+        f"no sandbox for programs works on this machine ({'; '.join(reasons)}). Needed: Linux 5.13 or newer with "
         "Landlock and seccomp; in a container, a profile that allows them. See docs/sandbox.md"
     )
 
@@ -50,5 +50,5 @@ def _shared(owner: int, limits: Limits) -> Sandbox:
 
 
 def shared(limits: Limits = Limits()) -> Sandbox:
-    """The sandbox of this process with these limits, started when it is first asked for; it ends with the process."""
+    """The sandbox of this process with these limits, started on first use; it ends with the process."""
     return _shared(os.getpid(), limits)

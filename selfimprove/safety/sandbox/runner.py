@@ -1,7 +1,7 @@
-"""Run programs that nobody has read: `with open_sandbox() as sandbox: sandbox.run(Program(source, function="f", ...))`.
+"""Run untrusted programs: `with open_sandbox() as sandbox: sandbox.run(Program(source, function="f", ...))`.
 
-The trusted side. It holds the clock, counts bytes, and takes what comes back for the text of a stranger. What a right
-answer would be is no business of this module, so it cannot leak into the process that runs the program.
+The trusted side. It enforces time limits, counts bytes, and treats all results as untrusted text. This module does not
+know the expected answers, so they cannot leak into the process that runs the program.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Sandbox:
     workers: int
     _jails: queue.LifoQueue[Jail] = field(default_factory=queue.LifoQueue, repr=False)
     _testers: queue.LifoQueue[Jail] = field(default_factory=queue.LifoQueue, repr=False)
-    """Jails for tests that call a program in another jail; as many, so that nobody waits for a second one."""
+    """Jails for tests that call a program in another jail; as many again, so that no test waits for a second one."""
     _alone: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def start(self) -> None:
-        """Start all jails at once and wait until each one is up.
+        """Start all jails at once and wait until they are ready.
 
         Raises:
-            JailLost: one of them is not.
+            JailLost: a jail does not start.
         """
         jails = [Jail(self.tier, self.limits) for _ in range(self.workers)]
         for jail in jails:
@@ -66,7 +66,7 @@ class Sandbox:
         """Run a program.
 
         Args:
-            alone: wait until nothing else runs in this sandbox, so that nothing slows it down.
+            alone: wait until nothing else runs in this sandbox, so that the program runs at full speed.
 
         Raises:
             EngineError: a jail broke and could not be replaced.
@@ -74,7 +74,7 @@ class Sandbox:
         request = _request(program)
         if len(program.source) + len(program.stdin) > LARGEST:
             return Outcome("error:too_long")
-        for _ in range(2):  # a jail that something else ended is replaced; a program that ends it twice is at fault
+        for _ in range(2):  # replace a lost jail once; if the program ends it twice, the program is to blame
             with contextlib.suppress(JailLost), self.alone() if alone else self.jail() as jail:
                 jail.begin(request)
                 return _outcome(jail.end(), program, self.limits)
@@ -87,10 +87,10 @@ class Sandbox:
 
     @contextlib.contextmanager
     def jail(self, tester: bool = False) -> Iterator[Jail]:
-        """A free jail, for one program. It is replaced afterwards where it has run enough, or where it broke.
+        """A free jail, for one program. It is replaced afterwards if it broke or has run enough programs.
 
         Args:
-            tester: one for tests, whoever holds the others.
+            tester: take a jail for tests.
         """
         jails = self._testers if tester else self._jails
         try:
@@ -137,7 +137,7 @@ def _request(program: Program) -> dict[str, Any]:
 
 
 def _outcome(ended: Ended, program: Program, limits: Limits) -> Outcome:
-    """What a program's end says, read as the text of a stranger."""
+    """The outcome of a program from its end, read as untrusted text."""
     output = ended.output.decode(errors="replace")
     facts = {"output": output, "exit_code": ended.exit_code}
     facts |= {"cpu_seconds": ended.cpu_seconds, "seconds": ended.seconds}

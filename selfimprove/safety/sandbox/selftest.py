@@ -1,4 +1,4 @@
-"""Whether a sandbox holds on this machine: attacks are tried for real, because a version number proves nothing."""
+"""Tests whether a sandbox works on this machine by real attacks, because a version number proves nothing."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SOURCE = Path(__file__).with_name("attacks.py")
 
 
 def failure(sandbox: Sandbox) -> str:
-    """What is wrong with a sandbox that has just been started; "" where every attack is refused.
+    """What is wrong with a newly started sandbox, in words; "" if it refuses every attack.
 
     Raises:
-        JailLost: the jail did not survive it.
+        JailLost: an attack ended the jail.
     """
     source = SOURCE.read_text(encoding="utf-8")
     with targets() as aim:
@@ -42,7 +42,7 @@ def failure(sandbox: Sandbox) -> str:
 
 @contextmanager
 def targets() -> Iterator[dict[str, Any]]:
-    """What the attacks aim at: a secret file, an open folder, listeners, and this process."""
+    """The targets of the attacks: a secret file, an open folder, listeners, and this process."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o777)

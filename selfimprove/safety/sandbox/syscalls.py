@@ -1,6 +1,6 @@
-"""The system calls that a candidate may make, as a seccomp program: whatever is not named here is refused.
+"""The system calls that a candidate may make, as a seccomp program; all others are refused.
 
-A list of what is allowed and not of what is forbidden: a call that a later kernel brings is refused as well.
+An allow list also refuses calls that later kernels add.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ epoll_ctl:233:21 epoll_pwait:281:22 eventfd2:290:19 fadvise64:221:223 getrlimit:
 stat:4 lstat:6 poll:7 access:21 pipe:22 select:23 dup2:33 pause:34 alarm:37 getpgrp:111 readlink:89 getdents:78 time:201
 epoll_create:213 epoll_wait:232 eventfd:284
 """
-"""name:number on x86_64:number on aarch64, which has not all of them. The numbers are those of the kernel's headers."""
+"""name:number on x86_64:number on aarch64, which lacks some; the numbers are from the kernel's headers."""
 
 _FILES = """
 mkdirat:258:34 unlinkat:263:35 renameat:264:38 renameat2:316:276 ftruncate:77:46 fsync:74:82 fdatasync:75:83 flock:73:32
 mkdir:83 rmdir:84 unlink:87 rename:82
 """
-"""Allowed as well where a program has a folder to write in."""
+"""Also allowed if the program has a folder to write in."""
 
 _ASKED = """
 open:2 openat:257:56 clone:56:220 fcntl:72:25 ioctl:16:29 prctl:157:167 prlimit64:302:261 tgkill:234:131
@@ -42,16 +42,16 @@ socketpair:53:199 sendto:44:206
 """Allowed with some arguments only, see `_rules`."""
 
 _UNKNOWN = "clone3:435:435 openat2:437:437 close_range:436:436"
-"""Answered with ENOSYS, so that the C library falls back to calls whose arguments can be looked at."""
+"""Answered with ENOSYS, so that the C library falls back to calls whose arguments a filter can check."""
 
 CLONE_THREAD = 0x10000
 CLONE_NEW = 0x7E020080
 """All flags that make a namespace: time, mount, cgroup, uts, ipc, user, pid, net."""
 _O_TRUNC = 0o1000
 _FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)
-"""Duplicate, flags and locks; not who gets a signal when something happens (F_SETOWN, F_SETSIG, F_NOTIFY, leases)."""
+"""Duplicate, flags and locks; without those that direct signals (F_SETOWN, F_SETSIG, F_NOTIFY, leases)."""
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
-"""Is it a terminal, its size, how much there is to read, blocking or not, close on exec or not."""
+"""Is it a terminal, its size, bytes to read, blocking or not, close on exec or not."""
 _PRCTL = (3, 15, 16)
 """Whether it dumps core; the name of a thread."""
 
@@ -69,7 +69,7 @@ class Machine:
     audit: int
     column: int
     x32: bool
-    """Whether a second set of numbers leads to the same calls."""
+    """Whether a second set of numbers reaches the same calls."""
 
 
 MACHINES = {"x86_64": Machine(0xC000003E, 1, True), "aarch64": Machine(0xC00000B7, 2, False)}
@@ -97,7 +97,7 @@ def build(machine: Machine, pid: int, files: bool, truncation: bool) -> list[Ins
     Args:
         pid: the process, which may signal its own threads.
         files: whether it has a folder to write in.
-        truncation: whether Landlock is too old to say which files may be emptied, so that the filter has to.
+        truncation: whether the filter must refuse truncation, because Landlock is too old to do it.
     """
     program: list[Instruction] = [(_LD, 0, 0, 4), (_JEQ, 1, 0, machine.audit), (_RET, 0, 0, _KILL), (_LD, 0, 0, 0)]
     if machine.x32:
@@ -119,7 +119,7 @@ def packed(program: list[Instruction]) -> bytes:
 
 
 def _rules(pid: int, truncation: bool) -> dict[str, list[Instruction]]:
-    """What decides, by call. Each rule loads arguments and ends with a verdict on every way through it."""
+    """The rule of each call. A rule loads arguments and ends with allow or refuse on every path."""
     emptied = _O_TRUNC if truncation else 0
     return {
         "open": [(_LD, 0, 0, _low(1)), *_without(emptied)],
@@ -147,7 +147,7 @@ def _rules(pid: int, truncation: bool) -> dict[str, list[Instruction]]:
 
 
 def _low(argument: int) -> int:
-    """Where the lower half of an argument stands; the upper half is 4 further on."""
+    """The offset of an argument's lower half; the upper half follows 4 bytes later."""
     return 16 + 8 * argument
 
 

@@ -1,4 +1,4 @@
-"""Python values as JSON that keeps their types apart, and the comparison of values that a stranger has sent.
+"""Python values as JSON with their types, and the comparison of untrusted values.
 
 int, float, bool, str and None are themselves in JSON. All else is a list with a tag in front:
 ["l", ...] list, ["t", ...] tuple, ["s", ...] set, ["f", ...] frozenset, ["d", [key, value], ...] dict,
@@ -15,19 +15,19 @@ from typing import Any
 DEPTH = 60
 """Levels that a value may be nested."""
 ENTRIES = 10_000
-"""Entries of the largest set or dict: a stranger can choose them so that looking one up means looking at all."""
+"""Entries of the largest set or dict: chosen to collide, they make each lookup scan all of them."""
 _LONG = 1 << 4000
-"""From here on an int is written in base 16, which takes no quadratic time."""
+"""From this size on an int is written in base 16, because base 10 takes quadratic time."""
 _MANY = {list: "l", tuple: "t", set: "s", frozenset: "f"}
 _MAKE = {tag: kind for kind, tag in _MANY.items()}
 
 
 class ValueRefused(Exception):
-    """A value that cannot cross, or a line that is no value."""
+    """A value that cannot be sent, or a line that is not a value."""
 
 
 def encode(value: Any, depth: int = 0) -> Any:
-    """A value as JSON. Subclasses are sent as what they are made of: whatever they override is not asked.
+    """A value as JSON. Subclasses are sent as their built-in base type, without calling what they override.
 
     Raises:
         ValueRefused: its type is not one of those above, or it is nested too deeply.
@@ -60,7 +60,7 @@ def encode(value: Any, depth: int = 0) -> Any:
 
 
 def decode(coded: Any, depth: int = 0) -> Any:
-    """The value that `encode` wrote. Gives built-in types and nothing else, whoever wrote the JSON.
+    """The value that `encode` wrote. Returns built-in types only, whoever wrote the JSON.
 
     Raises:
         ValueRefused: it is not what `encode` writes.
@@ -111,7 +111,7 @@ def same(expected: Any, got: Any, tolerance: float | None = None) -> bool:
     """Whether two values from `decode` are equal, types included: 5 is not 5.0 is not True, and NaN equals nothing.
 
     Args:
-        tolerance: by how much a float may be off, absolutely or as a share of the expected one; None: not at all.
+        tolerance: largest absolute or relative error of a float; None: floats must be equal.
     """
     if type(expected) is not type(got):
         return False
@@ -130,7 +130,7 @@ def same(expected: Any, got: Any, tolerance: float | None = None) -> bool:
 
 
 def _exact(value: Any) -> Hashable:
-    """Something that is equal for equal values of equal type only."""
+    """A key that is equal only for equal values of equal types."""
     if isinstance(value, tuple):
         return (tuple, *(_exact(part) for part in value))
     if isinstance(value, frozenset):

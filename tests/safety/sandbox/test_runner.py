@@ -153,7 +153,7 @@ def test_chance_and_the_order_of_sets_are_the_same_every_time(sandbox: Sandbox) 
     ids=lambda lines: str(lines)[:50],
 )
 def test_answers_of_the_wrong_form_or_number_are_worth_nothing(lines: list[bytes]) -> None:
-    assert read_answers(lines, 2) == ([], ("answers", "what came back is not one answer to each call"))
+    assert read_answers(lines, 2) == ([], ("answers", "the program did not give one answer to each call"))
 
 
 def test_missing_answers_are_missing() -> None:

@@ -257,7 +257,7 @@ def test_a_checkpoint_that_is_none_of_this_training_is_thrown_away_with_a_note(
         shutil.copytree(whole, kept)
         sealed_anew(kept, file, change)
         log = stopped(trains["sft"], shelf(say=said.append), tmp_path / "cut", 1)
-        assert log.steps == [1] and reason in said[-1] and "begins anew" in said[-1]
+        assert log.steps == [1] and reason in said[-1] and "starts over" in said[-1]
     assert len(said) == len(CHANGES)
 
 
