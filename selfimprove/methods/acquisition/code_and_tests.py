@@ -11,7 +11,7 @@ Algorithm:
      are dropped. A test that all right programs pass gets the share of wrong programs that fail it; any other test gets
      minus the share of wrong programs that pass it.
   4. Without `gold` (Sol-Ver) a program gets the share of tests that it passes, a test the share of programs that pass
-     it. An unreadable program gets 0. So does an unreadable test; with `gold` step 3 applies, as if all programs failed.
+     it. An unreadable program gets 0. So does an unreadable test; with `gold` step 3 applies, as if all programs fail.
   5. Return programs and tests, each with its own prompt, or only those that `train` names.
 Differs: problems are inductions of the task list_programs, whose interpreter needs no sandbox. The paper rewards a
   program by the share of right tests that it passes; here the task marks it right or wrong. CURE trains with PPO and 16

@@ -103,7 +103,7 @@ def test_a_text_file_is_cut_at_empty_lines(tmp_path: Path, make_context: Callabl
     ("content", "error", "said"),
     [
         (None, MissingError, "no file"),
-        ("", DataError, "holds no document"),
+        ("", DataError, "contains no document"),
         ('{"words": "x"}', DataError, "a column `text`"),
         ("not json", DataError, "JSON object"),
     ],
