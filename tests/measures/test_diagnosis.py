@@ -286,7 +286,9 @@ def test_a_model_that_knows_its_errors_is_possible_and_safe() -> None:
     assert "of 2 votes agree" in named["CONSENSUS-SAFE"].because
     numbers = named["POSSIBLE(logprob)"].numbers
     assert numbers["gap"] > 2 * numbers["gap_error"] and numbers["auroc"] > 0.5 + 2 * numbers["auroc_error"]
-    assert str(named["POSSIBLE(logprob)"]).startswith("POSSIBLE(by logprob): what it keeps is right more often by +0.")
+    assert str(named["POSSIBLE(logprob)"]).startswith(
+        "POSSIBLE(by logprob): the completions it keeps are right more often by +0."
+    )
 
 
 def test_a_model_that_guesses_needs_gold() -> None:

@@ -1,1 +1,1 @@
-"""Survey section 6: what the next round does."""
+"""Survey section 6: options of the next round, or the end of the run."""

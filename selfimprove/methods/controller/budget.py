@@ -1,17 +1,17 @@
-"""Stop before a round that would not fit into a limit of hours, money, tokens or training steps.
+"""Stop before a round that would exceed a limit of hours, money, tokens or training steps.
 
-Idea: the last word of a run is its final exam, so it must end between two rounds and early enough to hold it.
+Idea: the result of a run is its final exam, so the run must stop between two rounds and early enough for the exam.
 Survey: adaptive control, section 6.
 Paper: none.
 Algorithm:
-  1. The next round takes as much as the largest so far; where the last one took more than the one before, that much
-     more. Times `margin` for hours, money and tokens, which vary by chance.
-  2. After the last round two policies sit the final exam, which is sealed_problems / gate_problems times as long as the
-     gate's, the start votes on its control_problems, and two perhaps sit the gate's once more. One policy takes as long
-     at the gate's as in the slowest round.
-  3. Spent + next round + end of the run above a limit: stop.
-Differs: nothing to compare with. The first round is always run; what a killed step had spent is not known. A controller
-  that makes the next round larger is not foreseen: with `retry`, which doubles, set `margin` to 2.
+  1. Predict the next round from the largest so far, plus the increase from the previous to the last round, if any.
+     Hours, money and tokens vary by chance and are multiplied by `margin`.
+  2. Predict the end of the run: two policies take the final exam, which is sealed_problems / gate_problems times as
+     long as an evaluation for the gate; the start votes on control_problems; two policies may be evaluated for the gate
+     once more. An evaluation of one policy takes as long as in the slowest round.
+  3. Stop if spent + next round + end of the run exceed a limit.
+Differs: nothing to compare with. The first round always runs; the cost of a killed step is unknown. The prediction
+  ignores controllers that enlarge the next round: with `retry`, which doubles, set `margin` to 2.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from selfimprove.rounds import Round, Stop
 @dataclass
 class Budget(Controller):
     hours: float | None = bounded(None, above=0)
-    """Hours of all steps, the start and the final exam included; null is no limit."""
+    """Hours of all steps, including the start and the final exam; null sets no limit."""
     money: float | None = bounded(None, above=0)
     """The same limit in money, at `price_per_hour`."""
     price_per_hour: float | None = bounded(None, above=0)
-    """What an hour costs."""
+    """Price of an hour."""
     tokens: int | None = bounded(None, 1)
-    """Completion tokens of all stages that count them; null is no limit."""
+    """Completion tokens of all stages that count them; null sets no limit."""
     training_steps: int | None = bounded(None, 1)
     """Optimizer steps of all rounds; null is no limit."""
     margin: float = bounded(1.1, 1)
-    """How much larger than foreseen the next round may turn out."""
+    """Safety factor on the predicted round."""
 
     def __post_init__(self) -> None:
         if self.money is not None and self.price_per_hour is None:
@@ -64,7 +64,7 @@ class Budget(Controller):
         return {}
 
     def _used(self, name: str, history: Sequence[Round], settings: dict[str, Any]) -> tuple[list[float], float]:
-        """What each round used of a limit, round 0 first, and what the end of the run will use."""
+        """The usage of each round, round 0 first, and the predicted usage of the end of the run."""
         if name in ("tokens", "training_steps"):
             return [_counted(past, "tokens" if name == "tokens" else "steps") for past in history], 0.0
         price = 1 / 3600 if name == "hours" else (self.price_per_hour or 0.0) / 3600
@@ -75,17 +75,17 @@ class Budget(Controller):
 
 
 def _following(rounds: Sequence[float]) -> float:
-    """The largest round so far, and what the last one took more than the one before: data that pile up do so."""
+    """The largest round so far, plus the increase from the previous to the last round, as accumulating data causes."""
     return max(rounds, default=0.0) + max(0.0, rounds[-1] - rounds[-2] if len(rounds) > 1 else 0.0)
 
 
 def _seconds(past: Round) -> float:
-    """Without the controllers' own, which are not known while they decide: a replay must see the same."""
+    """Without the controllers' own time, which is unknown while they decide; a repeated step must see the same."""
     return math.fsum(seconds for stage, seconds in past.seconds.items() if stage != "controller")
 
 
 def _policies(past: Round) -> int:
-    """How many policies were examined in a round; equal ones are examined once."""
+    """The number of policies evaluated in a round; equal ones are evaluated once."""
     if past.candidate is None:
         return 1
     return 2 if past.incumbent is None or past.incumbent.scores == past.champion.scores else 3

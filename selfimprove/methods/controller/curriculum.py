@@ -1,14 +1,14 @@
-"""Raise the difficulty of the training problems when the model has mastered the present level, or every round.
+"""Raise the difficulty of the training problems when the model has mastered the current level, or every round.
 
-Idea: easy to hard: a model labels problems only slightly harder than those it has learned, and labels them well.
+Idea: easy to hard: a model labels problems well that are only slightly harder than those it has learned.
 Survey: adaptive control, section 6; length curriculum, section 2.4.3.
 Paper: arXiv:2502.01612 (Self-Improving Transformers), Lee et al., 2025.
 Algorithm:
   1. With `min_score: null`, add `step` to the task's `level` after each round (the paper's schedule).
-  2. Otherwise add it only when the mean score of the candidate's gate answers at the present level is at least
-     `min_score`, or no gate problem has that level.
+  2. Otherwise add it only if the mean score of the candidate's gate answers at the current level is at least
+     `min_score`, or if no gate problem has that level.
   3. Stop raising at `max_level`.
-Differs: the paper's accelerated schedule looks at true accuracy on all levels; `min_score` does so on one.
+Differs: the paper's accelerated schedule uses true accuracy on all levels; `min_score` uses it on one.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Curriculum(Controller):
     step: int = 1
     """How much the level rises."""
     min_score: float | None = None
-    """Score at the present level that must be reached first; null raises the level every round."""
+    """Score at the current level that is required first; null raises the level every round."""
     max_level: int | None = None
-    """Highest level; null is the task's longest problem."""
+    """Highest level; null means the task's longest problem."""
 
     def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
         [(name, task)] = settings["task"].items()

@@ -1,4 +1,4 @@
-"""Run the planned rounds, all alike.
+"""Run the planned rounds without changes.
 
 Idea: no control.
 Survey: baselines of section 6.

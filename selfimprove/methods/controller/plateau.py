@@ -1,12 +1,12 @@
-"""Stop when several rounds in a row were not accepted.
+"""Stop after several rounds in a row without an accepted candidate.
 
-Idea: STaR runs until its performance stops to rise; here the gate says whether it rose.
+Idea: STaR runs until its performance stops rising; here the gate decides whether it rose.
 Survey: stopping, section 6.
 Paper: arXiv:2203.14465 (STaR), Zelikman et al., 2022.
 Algorithm:
   1. Count the rounds since the last certified or accepted one.
-  2. `patience` of them: stop.
-Differs: the paper watches the accuracy on its development set by eye.
+  2. Stop at `patience` of them.
+Differs: in the paper the authors watch the accuracy on a development set.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from selfimprove.rounds import Round, Stop
 @dataclass
 class Plateau(Controller):
     patience: int = 2
-    """Rounds without an accepted candidate after which the run ends."""
+    """Rounds in a row without an accepted candidate that end the run."""
 
     def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
         barren = 0

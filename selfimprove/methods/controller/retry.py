@@ -1,21 +1,21 @@
-"""After a failed round change the options that answer to the reason of the failure, one rung after the other.
+"""After a failed round, change the options that address the reason of the failure, one rung of a ladder at a time.
 
-Idea: a candidate that changed nothing needs more training, one that was harmed needs less; the gate's verdict and the
-alarms tell which. What worked stays, and what went too far is taken back by the ladder of the opposite reason.
+Idea: a candidate that did not change needs more training, one that was harmed needs less; the gate's verdict and the
+alarms tell which. Changes that worked stay; the ladder of the opposite reason reverses changes that went too far.
 Survey: adaptive control, section 6.
 Paper: none.
 Algorithm:
-  1. The reason: what the alarm of level 2 or the gate's guard that vetoed stands for. Where McNemar's test at
-     `harm_alpha` shows harm, only hacking and contamination come before it: a worse model is less varied as well. With
-     neither, harm after a rollback, else no effect. An accepted candidate ends the ladder and the options stay.
-  2. The n-th round in a row with the same reason: the n-th rung of its ladder, at most `max_retries`. Rungs whose
-     options the recipe does not have are left out. In order:
+  1. Find the reason from the level 2 alarm or the guard that vetoed. If McNemar's test at `harm_alpha` shows harm, only
+     hacking and contamination take precedence, because a worse model is also less diverse. Without a veto or harm, the
+     reason is harm after a rollback, else no effect. An accepted candidate ends the ladder and keeps the options.
+  2. In the n-th round in a row with the same reason, take the n-th rung of its ladder, at most `max_retries`. Rungs
+     whose options the recipe lacks are skipped. In order:
      no effect: steps x 2; learning rate x 2; data x 2. Harm and forgetting: learning rate / 2; steps / 2; beta x 2.
-     Diversity: two rows of a problem and temperature x 1.2; learning rate / 2. Length: lengths as the champion's;
+     Diversity: two rows per problem and temperature x 1.2; learning rate / 2. Length: lengths as the champion's;
      learning rate / 2; steps / 2. Hacking: no rows of earlier rounds and steps / 2; learning rate / 2; beta x 2.
-  3. A factor multiplies the option as it is in force; in the whole run the factors of a knob multiply to no more than
-     its `bounds` and no less than the inverse. How far they went follows from the history alone.
-Differs: nothing to compare with. Rewards are not swapped: that a monitor may become the reward is for a human to say.
+  3. A factor multiplies the current value of the option. In the whole run the product of a knob's factors stays between
+     its `bounds` and their inverse; it is computed from the history alone.
+Differs: nothing to compare with. Rewards are not swapped: only a person decides whether a monitor becomes the reward.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from selfimprove.registry import nearest, register
 from selfimprove.rounds import Round, Stop
 
 Rung = dict[str, float | None]
-"""Knob -> factor, or None where the knob is set and not turned: see `_set`."""
+"""Knob -> factor, or None if the knob is set to a value: see `_set`."""
 LADDERS: dict[str, tuple[Rung, ...]] = {
     "no effect": ({"steps": 2.0}, {"learning_rate": 2.0}, {"data": 2.0}),
     "harm": ({"learning_rate": 0.5}, {"steps": 0.5}, {"beta": 2.0}),
@@ -61,7 +61,7 @@ PLACES = {
     "length": ("selection.max_length",),
     "newest": ("optimization.data",),
 }
-"""Knob -> the options that it may be; the first one that is set to a number above 0 counts."""
+"""Knob -> its possible options; the first one with a number above 0 is used."""
 LIMITS = {"steps": 4.0, "learning_rate": 4.0, "data": 4.0, "temperature": 1.5, "beta": 4.0}
 
 
@@ -69,11 +69,11 @@ LIMITS = {"steps": 4.0, "learning_rate": 4.0, "data": 4.0, "temperature": 1.5, "
 @dataclass
 class Retry(Controller):
     autonomy: int = bounded(3, 0, 3)
-    """Who changes the recipe: 0 observe, 1 advise and 2 gate leave it alone; at 3 adapt the ladder is climbed."""
+    """0 observe, 1 advise and 2 gate do not change the recipe; 3 adapt takes the rungs."""
     max_retries: int = bounded(2, 0)
-    """Rungs for the same reason in a row."""
+    """Most rungs in a row for the same reason."""
     bounds: dict[str, float] = field(default_factory=lambda: dict(LIMITS))
-    """For each knob the largest total factor; 1 leaves it alone."""
+    """Largest total factor of each knob; 1 never changes it."""
     harm_alpha: float = bounded(0.05, 0, 1)
     """One-sided level at which a candidate counts as harmed."""
 
@@ -85,7 +85,7 @@ class Retry(Controller):
                 raise RecipeError(f"controller.retry.bounds.{knob} is {limit}; it must be 1 or more")
 
     def largest(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Where steps and data end up when they are turned up as far as the bounds go."""
+        """The values of steps and data at the upper bounds of their factors."""
         turned = dict[str, Any]()
         for knob in ("steps", "data") if self.autonomy == 3 else ():
             found = _find(knob, settings)
@@ -98,7 +98,7 @@ class Retry(Controller):
     def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
         overrides, factors = dict[str, Any](), dict.fromkeys(LIMITS, 1.0)
         before, row = "", 0
-        for past in history if self.autonomy == 3 else ():  # earlier rounds tell how far the factors went
+        for past in history if self.autonomy == 3 else ():  # earlier rounds give the factors so far
             reason = self._reason(past)
             before, row = reason, row + 1 if reason == before else 1
             rungs = [rung for rung in LADDERS.get(reason, ()) if any(_find(knob, settings) for knob in rung)]
@@ -111,7 +111,7 @@ class Retry(Controller):
         return overrides
 
     def _reason(self, past: Round) -> str:
-        """Why the candidate of a round failed; "" where it did not."""
+        """Why the candidate of a round failed; "" if it did not."""
         decision = past.decision
         if decision is None or decision.verdict in ("certify", "accept"):
             return ""
@@ -125,7 +125,7 @@ class Retry(Controller):
         return [*reasons, "harm" if decision.verdict == "rollback" else "no effect"][0]
 
     def _turn(self, knob: str, factor: float, factors: dict[str, float], settings: dict[str, Any]) -> dict[str, Any]:
-        """Multiply an option, within the bounds, and note how far its factors went."""
+        """Multiply an option within its bounds and record the total factor."""
         limit, went, found = self.bounds.get(knob, 1.0), factors[knob], _find(knob, settings)
         factors[knob] = min(limit, max(1 / limit, went * factor))
         if not found or factors[knob] == went:
@@ -136,7 +136,7 @@ class Retry(Controller):
 
 
 def _find(knob: str, settings: dict[str, Any]) -> tuple[str, Any] | None:
-    """Key and value of the option that a knob stands for; None where the recipe has none."""
+    """Key and value of a knob's option; None if the recipe has none."""
     for place in PLACES[knob]:
         slot, _, option = place.partition(".")
         for name, options in settings.get(slot, {}).items():
@@ -147,11 +147,11 @@ def _find(knob: str, settings: dict[str, Any]) -> tuple[str, Any] | None:
 
 
 def _set(knob: str, past: Round, settings: dict[str, Any]) -> dict[str, Any]:
-    """Set an option that no factor fits: few rows of a problem, no rows of earlier rounds, the champion's lengths."""
+    """Set an option that has no factor: few rows per problem, no rows of earlier rounds, the champion's lengths."""
     key, value = _find(knob, settings) or ("", None)
     if knob == "per_prompt" and key and (value is None or value > 2):
         return {key: 2}
-    if knob == "newest" and value == "all_rounds":  # among the rows that pile up are those of the hacked rounds
+    if knob == "newest" and value == "all_rounds":  # accumulated rows include those of the hacked rounds
         return {key: "newest"}
     lengths = [len(rollout.text) for rollout in past.champion.rollouts if not rollout.truncated]
     if knob == "length" and key and lengths:

@@ -1,18 +1,18 @@
-"""Stop when more rounds promise nothing: the gains are shown to be small, or round after round fails.
+"""Stop when more rounds are not worthwhile: the gains are provably small, or several rounds in a row fail.
 
-Idea: that no gain was seen is no proof that there is none; an upper bound of the gain is. Failures in a row end a run
-too, because what fails again and again needs a human.
+Idea: an unobserved gain may still exist, but an upper bound on the gain shows that it is small. Repeated failures also
+end a run, because they need a person.
 Survey: stopping, section 6.
 Paper: arXiv:2412.02674 (Mind the Gap), Song et al., 2024: self-improvement saturates after a few rounds.
 Algorithm:
-  1. Pool the problems of the last `rounds` rounds: the mean paired difference between each candidate and the incumbent
-     that it was trained from. Its one-sided 95 % upper bound below `upper`, and none of these rounds a step forward
-     (a candidate accepted or anything certified): stop.
-  2. `max_rejects` rounds in a row whose candidate was rejected or rolled back, without a step forward: stop.
-  3. `max_alarms` rounds in a row with an alert of level 2, so that nothing has resolved it: stop.
+  1. Pool the problems of the last `rounds` rounds and take the mean paired difference between each candidate and the
+     incumbent that it was trained from. Stop if its one-sided 95 % upper bound is below `upper` and none of these
+     rounds made progress (accepted a candidate or certified a model).
+  2. Stop after `max_rejects` rounds in a row with a rejected or rolled back candidate and without progress.
+  3. Stop after `max_alarms` rounds in a row with an alert of level 2.
 Differs: the paper shows the saturation, the rule is ours. The pooled bound alone would also end a loop whose gate finds
-  a few good candidates among many bad ones. One bad candidate often raises several alarms, so 3 counts rounds. Three
-  rounds leave `retry` its two tries; what other controllers could still change is not known here.
+  a few good candidates among many bad ones. One bad candidate often raises several alarms, so step 3 counts rounds.
+  Three rounds leave `retry` its two attempts; the method does not know what other controllers could still change.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from selfimprove.rounds import Round, Stop
 @dataclass
 class Saturation(Controller):
     rounds: int = bounded(3, 1)
-    """Rounds that are pooled."""
+    """Rounds to pool."""
     upper: float = 0.01
-    """Gain per round below which going on is not worth it."""
+    """Smallest gain per round that is worth continuing for."""
     max_rejects: int = bounded(3, 1)
-    """Rejected or rolled back candidates in a row after which the run ends."""
+    """Rejected or rolled back candidates in a row that end the run."""
     max_alarms: int = bounded(2, 1)
-    """Rounds in a row with an alert of level 2 after which the run ends."""
+    """Rounds in a row with an alert of level 2 that end the run."""
 
     def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
         judged = [past for past in history if past.decision is not None]

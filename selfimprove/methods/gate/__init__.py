@@ -1,1 +1,1 @@
-"""Survey section 6: what becomes of the candidate of a round."""
+"""Survey section 6: the decision on the candidate of a round."""

@@ -1,10 +1,10 @@
-"""Accept every candidate: what published loops do.
+"""Accept every candidate, as published loops do.
 
 Idea: no gate.
 Survey: baselines of section 6.
 Paper: none.
 Algorithm:
-  1. The candidate becomes champion, whatever the alarms say: an alert of level 2 is shown and vetoes nothing.
+  1. The candidate becomes champion; an alert of level 2 is shown but does not veto it.
 Differs: nothing to compare with.
 """
 
@@ -34,4 +34,4 @@ class Always(Gate):
         history: Sequence[Round],
         rounds: int,
     ) -> Decision:
-        return Decision(verdict="certify", reason="every candidate is taken")
+        return Decision(verdict="certify", reason="every candidate is accepted")

@@ -1,13 +1,13 @@
 """Keep the candidate if its score is higher than the champion's on the same problems.
 
-Idea: hill climbing; simple, and fooled by noise: over many rounds it certifies gains that are none.
+Idea: hill climbing. Simple, but misled by noise: over many rounds it certifies false gains.
 Survey: baselines of section 6.
 Paper: none; arXiv:2610.09239 measures what it does.
 Algorithm:
   1. Compare the mean scores on this round's gate problems.
-  2. Higher, and no alert of level 2: the candidate becomes champion. Otherwise it is rejected and training goes back to
-     the champion.
-Differs: both are scored on the same fresh problems; remembered scores are never used.
+  2. If the candidate's is higher and there is no alert of level 2, it becomes champion. Otherwise it is rejected and
+     training goes back to the champion.
+Differs: both are scored on the same fresh problems; scores of earlier rounds are never used.
 """
 
 from __future__ import annotations

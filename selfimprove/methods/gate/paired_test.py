@@ -1,13 +1,13 @@
-"""Certify a candidate only where an exact paired test says that it is better.
+"""Certify a candidate only if an exact paired test shows that it is better.
 
-Idea: champion and candidate answer the same fresh problems; only problems that one solves and the other does not count.
+Idea: champion and candidate answer the same fresh problems; only those count that exactly one of them solves.
 Survey: autonomous evaluation, section 6.
 Paper: McNemar, 1947, exact form; the spending over rounds is the Bonferroni bound.
 Algorithm:
   1. b problems only the candidate solves, c only the champion; p = P(Bin(b + c, 1/2) >= b).
   2. p <= alpha / rounds: certify. Over all planned rounds the probability of any false certificate is at most alpha.
-  3. Otherwise, if p <= `accept_alpha` the next round trains from the candidate, which is not certified.
-  4. Otherwise, and in any case after an alert of level 2, reject or roll back: the next round trains from the champion.
+  3. Otherwise, if p <= `accept_alpha`, the next round trains from the candidate, which is not certified.
+  4. Otherwise, and always after an alert of level 2, reject or roll back: the next round trains from the champion.
 Differs: nothing to compare with. Rounds added to a finished run spend alpha / rounds each as well.
 """
 
@@ -30,7 +30,7 @@ class PairedTest(Gate):
     alpha: float = 0.05
     """Probability of any false certificate in the whole run."""
     accept_alpha: float = bounded(0.0, 0, 1)
-    """One-sided level at which an uncertified candidate is trained on; 0 never does."""
+    """One-sided level at which training continues from an uncertified candidate; 0: never."""
 
     def provisional(self) -> bool:
         return self.accept_alpha > 0

@@ -1,17 +1,20 @@
-"""Two tiers: go on from a candidate that is probably better, certify it a round later, roll harm back.
+"""Two tiers: continue from a candidate that is probably better, certify it a round later, roll back harm.
 
-Idea: a strict test in every round throws most real gains away, a lax one lets harm in. So training may go on from a
-candidate on weak evidence, but champion becomes only what was fixed before the problems of its test were drawn.
+Idea: a strict test in every round loses most real gains, a lax one lets harm in. So training may continue from a
+candidate on weak evidence, but only a model fixed before the problems of its test were drawn becomes champion.
 Survey: autonomous evaluation, section 6.
 Paper: none; the rule is ours. What it has to beat: arXiv:2606.08106 (PACE) and arXiv:2610.09239.
 Algorithm:
-  1. All three answer the same fresh problems. Incumbent ahead of the champion: certify it where McNemar's exact
-     one-sided p is at most alpha_r and no guard falls; roll back to the champion where it is significantly worse.
-  2. A level 2 alert, or a guard of the candidate that falls significantly below the champion: roll back. The guards
-     that fell stand in the decision as `fallen`.
-  3. Candidate against incumbent with p at most `provisional_alpha`, and not significantly below the champion: accept.
-  4. After the last round an incumbent that is still ahead is tested once more, on a form of its own.
-  alpha_r = (alpha - spent) / (tests left): the sum is at most alpha, so is the chance of any false certificate.
+  1. Champion, incumbent and candidate answer the same fresh problems. If the incumbent is ahead of the champion,
+     certify it if McNemar's exact one-sided p is at most alpha_r and no guard falls; roll back to the champion if it is
+     significantly worse.
+  2. Roll back after a level 2 alert, or if a guard of the candidate falls significantly below the champion's. The
+     decision lists the guards that fell as `fallen`.
+  3. Accept the candidate if p against the incumbent is at most `provisional_alpha` and it is not significantly worse
+     than the champion.
+  4. After the last round, test an incumbent that is still ahead once more, on new problems.
+  alpha_r = (alpha - spent) / (tests left). The sum is at most alpha, and so is the probability of any false
+  certificate.
 Differs: nothing to compare with. `python scripts/simulate_gate.py` measures level and power; see docs/evaluation.md.
 """
 
@@ -37,17 +40,17 @@ class Ratchet(Gate):
     alpha: float = bounded(0.05, above=0, below=1)
     """Probability of any false certificate in the whole run."""
     provisional_alpha: float = bounded(0.2, above=0, below=1)
-    """One-sided level at which training goes on from a candidate."""
+    """One-sided level at which training continues from a candidate."""
     rollback_alpha: float = bounded(0.05, above=0, below=1)
     """One-sided level at which a policy counts as worse than the champion."""
     veto_alpha: float = bounded(0.01, above=0, below=1)
     """One-sided level, Holm-corrected over the guards, at which a fall of a guard vetoes."""
     probe_margin: float = 0.03
-    """Loss that `probe/...` and `pass@k` guards may hide; a certificate says which could not be shown to lose less."""
+    """Margin of `probe/...` and `pass@k` guards; a certificate lists guards that may have lost more than this."""
     ood_margin: float = 0.05
     """The same for `ood/...` and `level/...` guards."""
     delta_min: float = 0.02
-    """A smaller gain is not worth a round: an undecided candidate that could still have it is held, not rejected."""
+    """Smallest gain worth a round; an undecided candidate that may still have it is held, not rejected."""
 
     def error_rate(self) -> float | None:
         return self.alpha
@@ -130,10 +133,10 @@ class Ratchet(Gate):
 
 
 def certify(over_champion: tuple[int, int], alpha: float, *, rollback_alpha: float) -> str:
-    """Of an incumbent that was fixed before the problems were drawn: `certify`, `rollback` or `hold`.
+    """Decide on an incumbent that was fixed before the problems were drawn: `certify`, `rollback` or `hold`.
 
     Args:
-        over_champion: how many problems only the incumbent solves, and how many only the champion.
+        over_champion: number of problems that only the incumbent solves, and that only the champion solves.
     """
     better, worse = over_champion
     if mcnemar(better, worse) <= alpha:
@@ -144,11 +147,11 @@ def certify(over_champion: tuple[int, int], alpha: float, *, rollback_alpha: flo
 def accept(
     over_incumbent: tuple[int, int], over_champion: tuple[int, int], alpha: float, *, rollback_alpha: float
 ) -> bool:
-    """Whether training goes on from a candidate: probably better than the incumbent, not worse than the champion.
+    """Whether training continues from a candidate: probably better than the incumbent, not worse than the champion.
 
     Args:
-        over_incumbent: how many problems only the candidate solves, and how many only the incumbent.
-        over_champion: the same against the champion as it is after `certify`.
+        over_incumbent: number of problems that only the candidate solves, and that only the incumbent solves.
+        over_champion: the same against the champion after `certify`.
     """
     better, worse = over_champion
     return mcnemar(*over_incumbent) <= alpha and mcnemar(worse, better) > rollback_alpha
@@ -161,7 +164,7 @@ def spent(history: Sequence[Round]) -> float:
 
 
 def _scores(new: Report, old: Report) -> tuple[list[float], list[float]]:
-    keys = sorted(key for key in old.scores if key in new.scores)  # sums in one order, whatever that of the problems
+    keys = sorted(key for key in old.scores if key in new.scores)  # sum in a fixed order
     return [new.scores[key] for key in keys], [old.scores[key] for key in keys]
 
 
@@ -170,7 +173,7 @@ def _pair(new: Report, old: Report) -> tuple[int, int]:
 
 
 def _fall(was: Sequence[float], now: Sequence[float]) -> float:
-    """One-sided p that a guard fell: McNemar's for marks of 0 and 1, else by the normal distribution of the mean."""
+    """One-sided p that a guard fell: McNemar's test for marks of 0 and 1, else a normal test of the mean."""
     if all(mark in (0.0, 1.0) for mark in (*was, *now)):
         return mcnemar(*discordant(was, now))
     fall = difference(was, now)

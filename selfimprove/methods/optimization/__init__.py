@@ -1,1 +1,1 @@
-"""Survey section 4: data into new weights."""
+"""Survey section 4: turn data into new weights."""

@@ -1,20 +1,20 @@
-"""Preference optimization against a reference with trained noise, which makes what was learned already hard again.
+"""Preference optimization against a reference with trained noise, which keeps the margin small and training going.
 
-Idea: once a model tells its own samples from better ones, the margin is large, the gradient small and nothing moves any
-more. Noise that is trained to make the margin small, while the model is trained to make it large, keeps both moving.
+Idea: once a model tells its own samples from better ones, the margin is large, the gradient small, and training stops.
+Noise that is trained to make the margin small, while the model is trained to make it large, keeps both changing.
 Survey: preference optimization, section 4.3; self-play.
 Paper: arXiv:2502.05400 (DNPO), Yang et al., 2025.
 Algorithm:
   1. A linear layer maps the reference's last hidden state at each place of the rejected completion to a deviation for
      each token of the vocabulary; deviation times a standard normal draw is added to the reference's logits there.
   2. h = beta * ((log pi - log ref)(chosen) - (log pi - log noisy ref)(rejected)); the loss is -log sigmoid(h).
-  3. In one step, on one draw, the policy minimizes the loss with the noise held, and the noise minimizes minus the loss
-     with the policy held, plus `alpha` times its mean variance.
-  4. The noise is thrown away after a round; the policy is a plain model.
-Differs: reviews of the paper find its step told in two ways, one after the other and both at once; here it is both at
-  once, as its last equation, whose unexplained mark is read as `held`. Bound, weight and rates are not published: our
-  choice, as are the form of the bound (a sigmoid) and a start at half of it. Without noise (bound 0) it is `dpo`. The
-  paper's labels by a judge are `acquisition.opponent.label: reward`.
+  3. In one step, on one draw, the policy minimizes the loss with fixed noise, and the noise minimizes minus the loss
+     with a fixed policy, plus `alpha` times its mean variance.
+  4. The noise is dropped after a round; the policy is a plain model.
+Differs: the paper describes its step in two ways, alternating and simultaneous; here it is simultaneous, as in its last
+  equation, whose undefined symbol we read as "fixed". Bound, weight and rates are not published; they are our choice,
+  like the form of the bound (a sigmoid) and a start at half of it. Without noise (bound 0) this is `dpo`. The paper's
+  labels by a judge are `acquisition.opponent.label: reward`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Dnpo(training.Adapted, training.Referenced, Optimization):
     beta: float = 0.1
     """Strength of the pull to the reference."""
     bound: float = bounded(1.0, 0, 100)
-    """Largest variance of the noise on a logit; 0 is no noise."""
+    """Largest variance of the noise on a logit; 0 disables the noise."""
     alpha: float = bounded(0.1, 0, 1e6)
-    """Weight of the noise's mean variance in what the noise minimizes."""
+    """Weight of the mean variance in the loss of the noise."""
     noise_learning_rate: float = 1e-3
     """Learning rate of the noise."""
 
@@ -93,7 +93,7 @@ class Noise:
         return (known * places.mask).sum(-1), variance
 
     def step(self, loss: Any) -> None:
-        """One step of the noise alone."""
+        """One optimizer step of the noise."""
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()

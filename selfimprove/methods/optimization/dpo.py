@@ -1,6 +1,6 @@
 """Direct preference optimization, by TRL, with any of its losses.
 
-Idea: raise the chosen completion over the rejected one, measured against a frozen reference.
+Idea: make the chosen completion more likely than the rejected one, relative to a frozen reference.
 Survey: preference optimization, section 4.3.
 Paper: arXiv:2305.18290 (DPO), Rafailov et al., 2023; round by round as in arXiv:2401.10020 and arXiv:2404.19733.
 Algorithm:
@@ -9,8 +9,8 @@ Algorithm:
   3. The reference is the model that training starts from, or with `reference: base` that of round 0.
 Differs: loss_type [sigmoid, sft] with weights [1, 1] is iterative reasoning preference optimization; TRL averages its
   likelihood term over the tokens of the batch, the paper over each sequence. Self-play fine-tuning (SPIN,
-  arXiv:2401.01335) is this method on pairs of a reference solution and the model's own, with sigmoid or hinge; the
-  weights of pairs are not looked at, see `scpo`.
+  arXiv:2401.01335) is this method on pairs of a reference solution and the model's own, with sigmoid or hinge. The
+  method ignores the weights of pairs; see `scpo`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Dpo(training.Adapted, training.Referenced, Optimization):
     beta: float = 0.1
     """Strength of the pull to the reference."""
     loss_type: list[str] = field(default_factory=lambda: ["sigmoid"])
-    """TRL's loss names, summed: sigmoid, hinge, ipo, sft, ..."""
+    """Names of TRL's losses, which are summed: sigmoid, hinge, ipo, sft, ..."""
     loss_weights: list[float] | None = None
-    """One weight per loss; null is 1 each."""
+    """One weight per loss; null means 1 for each."""
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         return training.dpo(

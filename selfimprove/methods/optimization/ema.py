@@ -1,15 +1,15 @@
-"""An average of the weights over the rounds, in which older rounds count less and less.
+"""An exponential moving average of the weights over the rounds.
 
-Idea: what the rounds have in common stays, what one round's samples brought by chance averages out.
+Idea: changes that the rounds have in common remain, chance effects of one round's samples average out.
 Survey: direct optimization, section 4.2; it follows any method that trains: `optimization: [sft, ema]`.
 Paper: arXiv:1703.01780 (Mean teachers), Tarvainen and Valpola, 2017.
 Algorithm:
-  1. Take the weights that the method before has trained in this round.
-  2. The result is decay * average of the round before + (1 - decay) * trained; in round 1 the average is the start.
-  3. The average is the round's model, and goes on in the next round whether the gate accepted it or not.
-Differs: the paper averages over the steps of one training with decay 0.99 to 0.999, and trains the plain weights on.
-  Here it is over rounds, of which there are few, so 0.5 is our choice; a method with `restart: last` trains the average
-  on, one with `restart: base` trains every round from the same weights.
+  1. Take the weights that the previous method trained in this round.
+  2. The result is decay * last round's average + (1 - decay) * trained; in round 1 the average is the start.
+  3. The average is the round's model, and continues in the next round whether or not the gate accepted it.
+Differs: the paper averages over the steps of one training run with decay 0.99 to 0.999, and continues to train the
+  plain weights. Here it averages over the few rounds, so 0.5 is our choice. A method with `restart: last` continues
+  from the average, one with `restart: base` trains every round from the same weights.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from selfimprove.registry import register
 class Ema(Optimization):
     consumes: ClassVar[Any] = Checkpoint
     decay: float = bounded(0.5, 0, 1)
-    """Share of the average so far, from 0 to 1."""
+    """Weight of the previous average, from 0 to 1."""
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         average = context.start

@@ -1,21 +1,22 @@
 """Group relative policy optimization on the recipe's reward, by TRL, with any of its losses.
 
-Idea: several completions of each prompt are drawn as training goes on; what scores above its group is made likelier.
+Idea: draw several completions of each prompt during training and make those with a reward above their group's mean more
+  likely.
 Survey: reinforcement learning, section 4.3.
 Paper: arXiv:2402.03300 (GRPO, DeepSeekMath), Shao et al., 2024; Dr. GRPO arXiv:2503.20783, DAPO arXiv:2503.14476,
   GSPO arXiv:2507.18071, CISPO arXiv:2506.13585 by the options below.
 Algorithm:
-  1. Draw `num_generations` completions of each prompt of a batch from the weights in training; score them in one call.
-  2. The advantage is the score minus the group's mean, over the group's deviation unless `scale_rewards` is none;
-     a completion without a score has none and does not count for the mean.
-  3. Clipped policy gradient, with beta times the divergence from the reference where beta is not 0.
-  4. With `turns` above 1 each row is an episode in the world of its problem. What the world says between two replies
-     has no part in the loss; the score is what the world gives, or else the recipe's reward for the transcript.
-  5. Groups with equal scores teach nothing: they are counted, or with `redraw` replaced by groups of other prompts.
-Differs: the options' values are TRL's; the paper is reported to use 64 completions, rate 1e-6 and beta 0.04. Dr. GRPO's
-  loss is loss_type dr_grpo with scale_rewards none, GSPO's importance_sampling_level sequence with grpo, DAPO's
-  dapo with epsilon_high 0.28, mask_truncated_completions and redraw. Samples are drawn by TRL's `generate`, or by vLLM
-  with `use_vllm`, whatever engine the recipe names; a reward that asks the model asks the last checkpoint.
+  1. Draw `num_generations` completions of each prompt of a batch from the weights in training; reward them in one call.
+  2. The advantage is the reward minus the group's mean, divided by the group's standard deviation unless
+     `scale_rewards` is none; a completion without a reward has no advantage and does not count in the mean.
+  3. Clipped policy gradient, plus beta times the KL divergence from the reference if beta is not 0.
+  4. With `turns` above 1 each row is an episode in the environment of its problem. The environment's messages do not
+     count in the loss; the reward is the environment's, or else the recipe's reward for the transcript.
+  5. Groups with equal rewards teach nothing: they are counted, or with `redraw` replaced by groups of other prompts.
+Differs: the defaults are TRL's; the paper is reported to use 64 completions, learning rate 1e-6 and beta 0.04. Dr.
+  GRPO's loss is loss_type dr_grpo with scale_rewards none, GSPO's importance_sampling_level sequence with grpo, DAPO's
+  dapo with epsilon_high 0.28, mask_truncated_completions and redraw. TRL's `generate` draws the samples, or vLLM with
+  `use_vllm`, whatever engine the recipe names; a reward that asks the model uses the last checkpoint.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ class Grpo(training.Sampled, Optimization):
     loss_type: str = "grpo"
     """TRL's loss name: grpo, dr_grpo, dapo, bnpo, cispo, sapo, luspo or vespo."""
     scale_rewards: str = "group"
-    """What the advantage is divided by: the deviation of the `group` or of the `batch`, or `none`."""
+    """Divisor of the advantage: the standard deviation of the `group` or of the `batch`, or `none`."""
     importance_sampling_level: str = "token"
-    """Whether each `token` has its probability ratio or the whole `sequence` has one."""
+    """Probability ratio per `token` or per `sequence`."""
     beta: float = 0.0
-    """Weight of the divergence from the reference; 0 needs no reference."""
+    """Weight of the KL divergence from the reference; 0 needs no reference."""
     epsilon: float = 0.2
-    """How far the probability ratio may fall below 1; also how far above, where epsilon_high is null."""
+    """How far the probability ratio may fall below 1; also how far above, if epsilon_high is null."""
     epsilon_high: float | None = None
     """How far the probability ratio may rise above 1; for cispo the highest ratio itself."""
     turns: int = bounded(1, 1, 64)

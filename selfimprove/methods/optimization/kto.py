@@ -1,18 +1,18 @@
-"""Kahneman-Tversky optimization: single completions, each good or bad, need no pairs; by TRL.
+"""Kahneman-Tversky optimization on single completions, good or bad, without pairs; by TRL.
 
-Idea: a verifier marks completions, it does not compare them; raise the good ones and lower the bad ones against the
-reference, each with a value that saturates.
+Idea: a verifier marks completions and does not compare them. Make good ones more likely and bad ones less likely than
+the reference does, each with a value that saturates.
 Survey: preference optimization, section 4.3.
 Paper: arXiv:2402.01306 (KTO), Ethayarajh et al., 2024.
 Algorithm:
-  1. A completion is good from `min_score` on, else bad; one without a score is dropped.
-  2. r = log pi - log ref; z is the divergence from the reference, measured on completions after other prompts, at
-     least 0.
+  1. A completion is good if its reward is at least `min_score`, else bad; one without a reward is dropped.
+  2. r = log pi - log ref; z is the KL divergence from the reference, estimated on completions paired with other
+     prompts, at least 0.
   3. The loss is w * (1 - sigmoid(beta * (r - z))) for a good one and w * (1 - sigmoid(beta * (z - r))) for a bad one.
-  4. With `balance`, good and bad have the same sum of weights w, so that the rarer kind is not drowned.
+  4. With `balance`, good and bad completions have the same sum of weights w, so that the rarer kind counts as much.
   5. Start from the last policy, or with `restart: base` from round 0; the reference likewise.
-Differs: the paper lets the ratio of the sums of good and bad be between 1 and 4/3; `balance` makes it 1. Where a batch
-  has two completions of one prompt side by side, z is measured on a pair that does belong together.
+Differs: the paper uses a ratio between 1 and 4/3 for the sums of good and bad; `balance` makes it 1. If two completions
+  of one prompt are neighbours in a batch, z is estimated on a pair that belongs together.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from selfimprove.registry import register
 class Kto(training.Adapted, training.Referenced, Optimization):
     consumes: ClassVar[Any] = Rollout
     min_score: float = 1.0
-    """Completions with at least this score are good."""
+    """Completions with at least this reward are good."""
     beta: float = 0.1
     """Strength of the pull to the reference."""
     loss_type: str = "kto"
     """TRL's loss name: `kto`, or `apo_zero_unpaired`, which has no z."""
     balance: bool = True
-    """Weigh the rarer kind up; else every completion has weight 1."""
+    """Give the rarer kind a larger weight; otherwise every completion has weight 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

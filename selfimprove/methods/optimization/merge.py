@@ -1,14 +1,14 @@
-"""Move the trained weights part of the way back to those they came from.
+"""Interpolate between the trained weights and those they came from.
 
-Idea: between two weights that share a start most of the gain is kept and much of the damage is not; what training broke
-beside the task comes back.
+Idea: between two models with the same start, interpolation keeps most of the gain and removes much of the damage:
+abilities beside the task come back.
 Survey: direct optimization, section 4.2; it follows any method that trains: `optimization: [sft, merge]`.
 Paper: arXiv:2109.01903 (WiSE-FT), Wortsman et al., 2021.
 Algorithm:
-  1. Take the weights that the method before has trained.
-  2. The result is (1 - share) * `toward` + share * trained, for each weight; share 0 and 1 give the ends to the bit.
-Differs: the paper has vision models fine-tuned once, and recommends share 0.5 where nothing is known; here it is done
-  in each round. Not measured on a large model.
+  1. Take the weights that the previous method trained.
+  2. The result is (1 - share) * `toward` + share * trained, for each weight; share 0 and 1 give exact copies.
+Differs: the paper uses vision models fine-tuned once, and recommends share 0.5 by default; here it happens in each
+  round. Not measured on a large model.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Merge(Optimization):
     share: float = bounded(0.5, 0, 1)
     """Share of the trained weights, from 0 to 1."""
     toward: str = "last"
-    """What they are merged with: `last` (the newest policy) or `base` (the weights of round 0)."""
+    """The other weights: `last` (the newest policy) or `base` (the weights of round 0)."""
 
     def __post_init__(self) -> None:
         training.one_of(self, toward=("base", "last"))

@@ -1,6 +1,6 @@
-"""Odds ratio preference optimization: likelihood of the chosen completion and a penalty on the odds of the other.
+"""Odds ratio preference optimization: likelihood of the chosen completion and a penalty on the rejected one's odds.
 
-Idea: learn to say the good completion and not to say the bad one in a single stage, without a reference.
+Idea: learn the good completion and unlearn the bad one in a single stage, without a reference.
 Survey: preference optimization, section 4.3.
 Paper: arXiv:2403.07691 (ORPO), Hong et al., 2024.
 Algorithm:
@@ -38,7 +38,7 @@ class Orpo(training.Adapted, training.Trained, Optimization):
             from torch.nn.functional import logsigmoid
 
             chosen, rejected = pairs.chosen / pairs.chosen_tokens, pairs.rejected / pairs.rejected_tokens
-            # log(1 - e^x) loses nothing where x is near 0, that is where a completion is certain
+            # log(1 - e^x) stays precise for x near 0, that is for a completion with probability near 1
             complement = [log(-expm1(x.clamp(max=-1e-6))) for x in (chosen, rejected)]
             odds = (chosen - complement[0]) - (rejected - complement[1])
             return -chosen - self.odds_weight * logsigmoid(odds)

@@ -1,20 +1,20 @@
-"""Reinforcement learning of one model as solver and as judge of itself, which revises only what it calls wrong.
+"""Reinforcement learning of one model as solver and as its own judge, which revises only what it judges wrong.
 
-Idea: if its own verdict decides whether there is a second attempt, a revision has a reason and the verdict itself can
-be rewarded for being true; each role is then compared with itself only, because their rewards differ in level.
+Idea: if the model's own judgement decides whether there is a second attempt, a revision has a reason and the judgement
+can be rewarded for being true. Advantages are normalized per role, because the rewards of the roles differ in level.
 Survey: reinforcement learning, section 4.3; self-correction, section 2.4.2.
 Paper: arXiv:2506.10406 (PAG), Jiang et al., 2025.
 Algorithm:
   1. Draw `num_generations` attempts at each problem with the weights in training; r1 is their reward.
-  2. Draw a verdict on each in the role `judge`: 1 if it says what the reward says, else 0. One that cannot be read
-     earns 0, and the attempt stands.
-  3. Draw a revision in the role `refine` of each attempt that was called wrong: r2 + bonus (r2 - r1).
-  4. Each turn has its own reward and nothing from later turns (turn discount 0); a critic with `lam` gives its tokens'
-     advantages, which are brought to mean 0 and deviation 1 for each role: solver and judge.
-  5. Clipped policy gradient, each token weighing the same; no divergence.
-Differs: the paper's conversation is one context, here each turn has the task's own words for it, and the reviser sees
-  the attempt and not the verdict. Four attempts, bonus 1, clip 0.2 and 0.28, rates 1e-6 and 2e-6 and no divergence are
-  those of its code. The critic is new in each round.
+  2. Draw a judgement of each in the role `judge`: reward 1 if it agrees with the attempt's reward, else 0. An
+     unreadable judgement gets 0, and the attempt is not revised.
+  3. Draw a revision in the role `refine` of each attempt judged wrong; its reward is r2 + bonus (r2 - r1).
+  4. Each turn has its own reward and nothing from later turns (turn discount 0); a critic with `lam` gives the
+     advantages of its tokens, which are normalized to mean 0 and standard deviation 1 per role: solver and judge.
+  5. Clipped policy gradient, with equal weight for each token; no KL term.
+Differs: the paper's conversation is one context; here each turn has the prompt of its role, and the reviser sees the
+  attempt but not the judgement. Four attempts, bonus 1, clip 0.2 and 0.28, learning rates 1e-6 and 2e-6 and no KL term
+  are from its code. The critic is new in each round.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Pag(training.Clipped, Optimization):
     threshold: float = 0.5
     """An attempt with a reward above this is right."""
     lam: float = 1.0
-    """How far the critic's surprises are credited to earlier tokens of the same turn."""
+    """GAE lambda: how far the critic's errors are credited to earlier tokens of the same turn."""
     critic_learning_rate: float = 2e-6
     """Peak learning rate of the critic."""
     num_generations: int = 4
@@ -65,7 +65,7 @@ class Pag(training.Clipped, Optimization):
         )
 
     def _conversation(self, problems: Sequence[Prompt], live: Live, context: Context) -> list[Turn]:
-        """Attempts, verdicts on them and revisions of some of them, each with its reward."""
+        """Attempts, judgements of them and revisions of some of them, each with its reward."""
         attempts = training.marked(live.draw(problems), problems, context)
         texts = [turn.rollout.text for turn in attempts]
         both = list(zip(problems, texts, strict=True))
@@ -88,13 +88,13 @@ class Pag(training.Clipped, Optimization):
         return [*(replace(turn, bucket="solver") for turn in attempts), *verdicts, *revisions]
 
     def true(self, word: float | None, reward: float | None) -> float | None:
-        """What a verdict earns: 1 if it says what the reward says; None where the reward is not known."""
+        """The reward of a judgement: 1 if it agrees with the attempt's reward, else 0; None if that is unknown."""
         if reward is None:
             return None
         return float(word is not None and (word > 0.5) == (reward > self.threshold))
 
     def revised(self, before: float | None, after: float | None) -> float | None:
-        """What a revision earns."""
+        """The reward of a revision."""
         return None if before is None or after is None else after + self.bonus * (after - before)
 
 

@@ -1,21 +1,22 @@
-"""Proximal policy optimization with a critic: each token's advantage is what it changed in what was to be expected.
+"""Proximal policy optimization with a critic, which gives each token its own advantage.
 
-Idea: one score for a whole completion says little about its parts; a second model that learns what reward is still to
-come gives each token its own share.
+Idea: one reward for a whole completion says little about its parts. A second model that predicts the remaining reward
+gives each token its own share of the credit.
 Survey: reinforcement learning, section 4.3.
 Paper: arXiv:1707.06347 (PPO), Schulman et al., 2017; advantages arXiv:1506.02438 (GAE); for language models
   arXiv:2203.02155 (InstructGPT), Ouyang et al., 2022.
 Algorithm:
-  1. Draw `num_generations` completions of each prompt with the weights in training; score them in one call.
-  2. A token's reward is the score at the last token, at each token less `beta` times its log-ratio to the reference.
-  3. The critic says what is still to come before each token; `lam` mixes its surprises into advantages, undiscounted,
-     which are brought to mean 0 and deviation 1 over the batch.
-  4. `num_iterations` steps of clipped policy gradient on the same completions; the critic is trained to what came.
-Differs: the critic is a second model with a head that starts at 0, new in each round, and its target is the sum of the
-  rewards to come, not the advantage plus its own value; its loss is not clipped. lam 0.95 is GAE's. Learning rates 1e-6
-  and 1e-5 and beta 1e-3 are those of a self-correcting loop's code (arXiv:2502.19613). One device; completions are
-  drawn by the project's own decoder whatever engine the recipe names, and a reward that asks the model asks the last
-  checkpoint.
+  1. Draw `num_generations` completions of each prompt with the weights in training; reward them in one call.
+  2. The reward of the last token is that of the completion; every token's reward is reduced by `beta` times its
+     log-ratio to the reference.
+  3. The critic predicts the remaining reward before each token. Generalized advantage estimation with `lam`, without
+     discount, gives advantages, which are normalized to mean 0 and standard deviation 1 over the batch.
+  4. `num_iterations` steps of clipped policy gradient on the same completions; the critic is trained on the returns.
+Differs: the critic is a second model with a head that starts at 0, new in each round. Its target is the sum of the
+  remaining rewards, not the advantage plus its own value, and its loss is not clipped. lam 0.95 is GAE's. Learning
+  rates 1e-6 and 1e-5 and beta 1e-3 are from the code of a self-correcting loop (arXiv:2502.19613). One device; the
+  project's own decoder draws the completions whatever engine the recipe names, and a reward that asks the model uses
+  the last checkpoint.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Ppo(training.Clipped, Optimization):
     beta: float = 1e-3
     """Weight of the log-ratio to the reference in the reward; 0 needs no reference."""
     lam: float = bounded(0.95, 0, 1)
-    """How far a surprise is credited to earlier tokens: 0 to the token itself, 1 to all before it."""
+    """GAE lambda: how far the critic's error is credited to earlier tokens; 0: only this token, 1: all before it."""
     critic_learning_rate: float = 1e-5
     """Peak learning rate of the critic."""
     num_iterations: int = bounded(4, 1)

@@ -1,20 +1,20 @@
-"""REINFORCE with the divergence inside the reward and advantages normalized over all tokens of a batch: no critic.
+"""REINFORCE with a KL penalty in the reward and advantages normalized over all tokens of a batch, without a critic.
 
-Idea: a baseline from a prompt's own few samples is noisy and turns easy groups into nothing; the batch as a whole gives
-mean and deviation that hardly depend on one prompt.
+Idea: a baseline from the few samples of one prompt is noisy and gives easy groups no signal; the mean and the standard
+deviation of the whole batch hardly depend on one prompt.
 Survey: reinforcement learning, section 4.3.
 Paper: arXiv:2501.03262 (REINFORCE++), Hu et al., 2025.
 Algorithm:
-  1. Draw `num_generations` completions of each prompt with the weights in training; score them in one call.
-  2. A token's return is the completion's score less `beta` times the sum, from that token on, of its log-ratios to the
-     reference.
-  3. With `baseline: group`, first take off the mean score of the prompt's completions.
-  4. The advantages are the returns with mean 0 and deviation 1 over all tokens of the batch.
-  5. Clipped policy gradient, each token weighing the same; a completion without a score teaches nothing.
-Differs: `baseline: group` is the paper's variant REINFORCE++-baseline, which moves the divergence into the loss; here
-  it stays in the reward. beta 1e-4 and learning rate 5e-7 are those of SeRL's code (arXiv:2505.20347), which uses this
-  method. One device; completions are drawn by the project's own decoder whatever engine the recipe names, and a reward
-  that asks the model asks the last checkpoint.
+  1. Draw `num_generations` completions of each prompt with the weights in training; reward them in one call.
+  2. A token's return is the completion's reward minus `beta` times the sum, from that token on, of its log-ratios to
+     the reference.
+  3. With `baseline: group`, first subtract the mean reward of the prompt's completions.
+  4. The advantages are the returns, normalized to mean 0 and standard deviation 1 over all tokens of the batch.
+  5. Clipped policy gradient, with equal weight for each token; a completion without a reward is ignored.
+Differs: `baseline: group` is the paper's variant REINFORCE++-baseline, which moves the KL term into the loss; here it
+  stays in the reward. beta 1e-4 and learning rate 5e-7 are from SeRL's code (arXiv:2505.20347), which uses this method.
+  One device; the project's own decoder draws the completions whatever engine the recipe names, and a reward that asks
+  the model uses the last checkpoint.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ReinforcePlusPlus(training.Clipped, Optimization):
     beta: float = 1e-4
     """Weight of the log-ratio to the reference in the reward; 0 needs no reference."""
     baseline: str = "none"
-    """What is taken off the scores before they are normalized: `none`, or the mean of the `group`."""
+    """What to subtract from the rewards before they are normalized: `none`, or the mean of the `group`."""
     learning_rate: float = bounded(5e-7, 0, 100)
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class ReinforcePlusPlus(training.Clipped, Optimization):
         return training.reinforce(training.job_of(self, context), rows, self, play, advantages, penalty=self.beta)
 
     def _centred(self, turns: Sequence[Turn]) -> list[Turn]:
-        """The rewards less the mean of their group."""
+        """The rewards minus the mean of their group."""
         made = []
         for group in training.batches(turns, self.num_generations):
             known = [turn.reward for turn in group if turn.reward is not None]

@@ -1,14 +1,14 @@
-"""Reward-weighted regression: likelihood in which each completion counts by the exponential of its score.
+"""Reward-weighted regression: SFT with each completion weighted by the exponential of its reward.
 
-Idea: a soft filter; between imitating everything and imitating only the best stands a temperature.
+Idea: a soft filter, with a temperature between imitating everything and imitating only the best.
 Survey: direct optimization, section 4.2.
 Paper: arXiv:2407.18219 (RISE), Qu et al., 2024; the method is that of Peters and Schaal, ICML 2007.
 Algorithm:
-  1. Drop completions without a score.
-  2. The weight is exp(score / tau), up to a factor that the weighted mean cancels.
+  1. Drop completions without a reward.
+  2. The weight is exp(reward / tau), up to a factor that cancels in the weighted mean.
   3. The loss is the weighted mean of -log p over the tokens of a step.
   4. Start from the base model, or with `restart: last` from the policy that made the data.
-Differs: RISE weighs the turns of a dialogue, here each completion is one; the learning rate is our choice.
+Differs: RISE weights the turns of a dialogue, here each completion is one turn; the learning rate is our choice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from selfimprove.registry import register
 class RewardWeightedRegression(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
     tau: float = bounded(1.0, above=0)
-    """Temperature of the weights: near 0 only the best scores count, at infinity all completions count alike."""
+    """Temperature of the weights: near 0 only the highest rewards count, at infinity all completions count equally."""
     restart: str = "base"
     learning_rate: float = bounded(1e-5, 0, 100)
     num_train_epochs: float = bounded(3.0, 0, 1e6)

@@ -1,7 +1,7 @@
-"""Self-play preference optimization with divergences from a reference policy beside it, in both directions.
+"""Self-play preference optimization with KL divergences from a reference policy, in both directions.
 
-Idea: the game's own step has no memory of where the model came from and can be won by a quirk. A forward divergence
-keeps what the reference says likely (the paper finds shorter answers), a reverse one avoids what it never says.
+Idea: the update of the game ignores where the model came from and may exploit a quirk. A forward divergence keeps what
+the reference finds likely (the paper finds shorter answers), a reverse one avoids what it finds unlikely.
 Survey: preference optimization, section 4.3; self-play.
 Paper: arXiv:2503.00030 (RSPO), Tang et al., 2025.
 Algorithm:
@@ -11,8 +11,8 @@ Algorithm:
      KL(ref || pi) is the mean of w (r - 1 - log r), KL(pi || ref) that of w (r log r - r + 1). Both are at least 0.
   3. Add `forward_kl` times the first and `reverse_kl` times the second, summed over both completions.
   4. `ref` are the weights of round 0, or with `reference: start` pi_t itself.
-Differs: the divergences are estimated on the best and the worst sample of a problem, which are no fair draw; how the
-  paper estimates them was not checked. Its weights of the two were not found: those here are our choice.
+Differs: the divergences are estimated on the best and the worst sample of a problem, which are not a random sample. We
+  did not check how the paper estimates them, and did not find its weights of the two; those here are our choice.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Rspo(training.Adapted, training.Referenced, Optimization):
     reverse_kl: float = bounded(0.1, 0)
     """Weight of the divergence of the reference from the policy, KL(pi || ref)."""
     reference: str = "base"
-    """What the divergences are measured from: `base` (round 0) or `start` (where training starts)."""
+    """Reference of the divergences: `base` (round 0) or `start` (where training starts)."""
     learning_rate: float = bounded(5e-7, 0, 100)
 
     def needs(self) -> Needs:

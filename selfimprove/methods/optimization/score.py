@@ -1,21 +1,21 @@
-"""Reinforcement learning of a second attempt that corrects the first: two stages and a bonus for getting better.
+"""Reinforcement learning of a second attempt that corrects the first: two stages and a bonus for improvement.
 
-Idea: rewarded for both attempts alike, a model answers as well as it can at once and then changes nothing. First teach
-the second attempt while the first is held where it was, then reward progress from one to the other.
+Idea: if both attempts get the same reward, a model answers as well as it can at once and then changes nothing. So first
+train the second attempt while a KL term holds the first, then reward progress from one to the other.
 Survey: reinforcement learning, section 4.3; self-correction, section 2.4.2.
 Paper: arXiv:2409.12917 (SCoRe), Kumar et al., 2024.
 Algorithm:
   1. Draw an answer y1 to each of `num_generations` copies of a problem, then y2 in the role `refine`, which shows y1;
      both with the weights in training. r1 and r2 are their rewards.
-  2. Stage I, a share `first_stage` of the steps: both attempts are credited with r2; `beta_first` times the divergence
-     of the first attempt from the reference holds it there.
-  3. Stage II: y2 is credited with r2 + alpha (r2 - r1), y1 with r1 plus `discount` times that; both attempts have
-     `beta` times their divergence.
-  4. The advantage is the credit less the mean credit of the other copies of the problem (REINFORCE, leave-one-out).
-Differs: alpha 10, beta_first 0.1, beta 0.01 and learning rate 5e-6 are those of a re-implementation that cites the
-  paper's appendix, with 1500 steps of each stage and batches of 512; here both stages are steps of each round. The
-  paper's baseline is not known to us. The divergence is the estimate k3 in the loss. The reviser sees the first attempt
-  in the task's own words, not a conversation.
+  2. Stage I, a share `first_stage` of the steps: both attempts get r2; the loss adds `beta_first` times the KL
+     divergence of the first attempt from the reference.
+  3. Stage II: y2 gets r2 + alpha (r2 - r1), y1 gets r1 plus `discount` times that; the loss adds `beta` times the KL
+     divergence of both attempts.
+  4. The advantage is this credit minus its mean over the other copies of the problem (REINFORCE, leave-one-out).
+Differs: alpha 10, beta_first 0.1, beta 0.01 and learning rate 5e-6 are from a re-implementation that cites the paper's
+  appendix, with 1500 steps per stage and batches of 512; here both stages are steps of each round. We do not know the
+  paper's baseline. The divergence is the estimate k3 in the loss. The reviser sees the first attempt in the prompt of
+  its role, not in a conversation.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ NAMES = ("first", "second")
 class Score(training.Clipped, Optimization):
     consumes: ClassVar[Any] = Prompt
     first_stage: float = bounded(0.5, 0, 1)
-    """Share of the steps that belong to stage I."""
+    """Share of the steps in stage I."""
     alpha: float = 10.0
     """Weight of the gain over the first attempt in stage II."""
     discount: float = bounded(1.0, 0, 1)
-    """Share of the second attempt's credit that the first one has in stage II: 1 all of it, 0 none."""
+    """Share of the second attempt's credit that is added to the first one's in stage II, from 0 to 1."""
     beta_first: float = 0.1
-    """Weight of the first attempt's divergence from the reference in stage I."""
+    """Weight of the first attempt's KL divergence from the reference in stage I."""
     beta: float = 0.01
-    """Weight of the divergence of both attempts in stage II."""
+    """Weight of the KL divergence of both attempts in stage II."""
     num_generations: int = bounded(4, 2)
     learning_rate: float = bounded(5e-6, 0, 100)
 
@@ -81,7 +81,7 @@ class Score(training.Clipped, Optimization):
         )
 
     def credit(self, r1: float | None, r2: float | None, early: bool) -> tuple[float | None, float | None]:
-        """What the first and the second attempt are credited with, for rewards r1 and r2; None: not known."""
+        """The credits of the first and the second attempt for rewards r1 and r2; None if a reward is unknown."""
         if r1 is None or r2 is None:
             return None, None
         second = r2 if early else r2 + self.alpha * (r2 - r1)

@@ -1,15 +1,15 @@
-"""Self-consistency preference optimization: DPO and likelihood, both weighted by how sure the vote was.
+"""Self-consistency preference optimization: DPO and likelihood, both weighted by the margin of the vote.
 
-Idea: a pair that the vote is sure of teaches more than one that it is not; the pair's weight says how sure.
+Idea: a pair with a clear vote teaches more than one with a close vote; the weight of the pair is the margin.
 Survey: preference optimization, section 4.3.
 Paper: arXiv:2411.04109 (ScPO), Prasad et al., 2024.
 Algorithm:
   1. h = beta * ((log pi - log ref)(chosen) - (log pi - log ref)(rejected)).
-  2. The loss of a pair is w * (-log sigmoid(h)) + alpha * w * (-log pi(chosen) / tokens of chosen), w its weight.
+  2. The loss of a pair with weight w is w * (-log sigmoid(h)) + alpha * w * (-log pi(chosen) / tokens of chosen).
   3. Start from the last policy, or with `restart: base` from round 0; the reference likewise.
 Differs: the weights come from the selection (`vote_pairs`); with weights of 1 this is iterative reasoning preference
-  optimization, arXiv:2404.19733. beta 0.5, alpha 1 and learning rate 5e-6 are the paper's as others report them; its
-  appendix was not at hand.
+  optimization, arXiv:2404.19733. beta 0.5, alpha 1 and learning rate 5e-6 are the paper's as others report them; we did
+  not have its appendix.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
-"""The model with the answer in front of it teaches the model without, on what the latter says itself.
+"""The model that sees the answer teaches the model that does not, on the latter's own completions.
 
-Idea: shown the solution, a model knows better how to go on; made its own teacher that way it learns token by token,
-from its own mistakes, and needs no stronger model.
+Idea: a model that sees the solution predicts better how to continue. As its own teacher it learns token by token from
+its own mistakes, without a stronger model.
 Survey: distillation, section 4.2; self-play.
 Paper: arXiv:2601.19897 (SDFT); arXiv:2601.18734 (OPSD) and arXiv:2601.20802 (SDPO) by the options below.
 Algorithm:
   1. Draw `num_generations` completions of each problem with the weights in training, as the student.
   2. The teacher reads the same completion after the prompt of the role `hint`, which shows the `context`: the reference
-     `answer`, the worked `solution` of the data, or another completion of the same problem with a score of at least
-     `success` (`group`). Without that context a completion teaches nothing.
-  3. The teacher's weights are those of the `start`, the weights in training (`last`), or an average of theirs that
-     takes `teacher_update_rate` of the new ones after each step (`ema`). No gradient goes through it.
+     `answer`, the worked `solution` of the data, or another completion of the same problem with a reward of at least
+     `success` (`group`). A completion without that context is ignored.
+  3. The teacher's weights are those of the `start`, the weights in training (`last`), or their moving average (`ema`),
+     which takes `teacher_update_rate` of the new ones after each step. No gradient flows through the teacher.
   4. The loss at each token is a divergence of the two distributions over all tokens: alpha 0 is KL(teacher || student),
      1 is KL(student || teacher), between them the Jensen-Shannon divergence with weight alpha on the teacher.
-Differs: full distributions, where the papers' trainers keep the 100 likeliest tokens; nothing is reweighted, because
+Differs: full distributions, where the papers' trainers keep the 100 most likely tokens; no importance weights, because
   each completion is used for one step. SDFT: alpha 0.5, ema 0.05, 8 completions. OPSD: `start`, `solution`, alpha 0.5,
-  temperature 1.1. SDPO: `group`, ema 0.05, here without the policy gradient that its trainer can mix in.
+  temperature 1.1. SDPO: `group`, ema 0.05, here without the policy gradient that its trainer can add.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from selfimprove.training import Live, Turn
 class SelfDistillation(training.Drawn, Optimization):
     consumes: ClassVar[Any] = Prompt
     context: str = "answer"
-    """What the teacher is shown: the reference `answer`, a worked `solution`, or a good completion of the `group`."""
+    """What the teacher sees: the reference `answer`, a worked `solution`, or a good completion of the `group`."""
     success: float = 1.0
-    """With `group`, the lowest score of a completion that the others learn from."""
+    """With `group`, the lowest reward of a completion that the others learn from."""
     alpha: float = bounded(0.5, 0, 1)
-    """Which divergence: 0 forward, 1 reverse, between them Jensen-Shannon."""
+    """The divergence: 0 is forward KL, 1 reverse KL, values between are Jensen-Shannon."""
     teacher: str = "ema"
     """The teacher's weights: those of the `start`, the `last` ones, or their moving average (`ema`)."""
     teacher_update_rate: float = bounded(0.05, high=1, above=0)
@@ -84,7 +84,7 @@ class SelfDistillation(training.Drawn, Optimization):
         return live.save()
 
     def _words(self, turns: Sequence[Turn], problems: Sequence[Prompt], context: Context) -> list[list[Message] | None]:
-        """The teacher's prompt for each completion; None where there is nothing to show."""
+        """The teacher's prompt for each completion; None without a context."""
         if self.context == "group":
             marked = training.marked(turns, problems, context)
             shown = [text for group in training.batches(marked, self.num_generations) for text in self._others(group)]
@@ -98,7 +98,7 @@ class SelfDistillation(training.Drawn, Optimization):
         ]
 
     def _others(self, group: Sequence[Turn]) -> list[str | None]:
-        """For each completion of a problem, the first other one that is good enough."""
+        """For each completion of a problem, the first other one with a sufficient reward."""
         good = [turn for turn in group if turn.reward is not None and turn.reward >= self.success]
         return [next((one.rollout.text for one in good if one is not turn), None) for turn in group]
 
@@ -115,7 +115,7 @@ class SelfDistillation(training.Drawn, Optimization):
 
 
 def divergence(student: Any, teacher: Any, alpha: float) -> Any:
-    """Between distributions given as log-probabilities, over the last dimension; see step 4 of the algorithm."""
+    """The divergence of step 4 between distributions given as log-probabilities, over the last dimension."""
     import torch
 
     def kl(one: Any, other: Any) -> Any:

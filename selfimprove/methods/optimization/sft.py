@@ -1,17 +1,17 @@
 """Supervised fine-tuning on the selected completions, by TRL.
 
-Idea: imitate the rollouts that were kept; the loss is on the completion only.
+Idea: imitate the kept rollouts, with the loss on the completion only.
 Survey: direct optimization, section 4.2.
 Paper: arXiv:2312.06585 (ReST-EM), Singh et al., 2023; with other options STaR, RFT, LMSI and expert iteration.
 Algorithm:
-  1. Take this round's rollouts, or with `data: all_rounds` those of the earlier rounds as well, back to the last one
-     that trained without this option.
+  1. Take this round's rollouts; with `data: all_rounds` also those of earlier rounds, back to the last round that
+     trained without this option.
   2. Start from the base model, or with `restart: last` from the policy that made the data.
   3. TRL's SFTTrainer, for `max_steps` steps if that is set, else `num_train_epochs` epochs.
-  4. With `packing` or `padding_free`, no padding is computed; that rows do not see each other is tried first.
-  5. With `peak_every`, the weights with the best score on selection problems are kept (arXiv:2606.21090).
-Differs: rows carry no weights; `weighted_sft` uses them. With `loss_type: dft` each token's loss is multiplied by its
-  own probability, dynamic fine-tuning, arXiv:2508.05629.
+  4. `packing` and `padding_free` avoid padding; a check first makes sure that rows do not attend to each other.
+  5. `peak_every` keeps the weights with the best accuracy on selection problems (arXiv:2606.21090).
+Differs: ignores the weights of rows; `weighted_sft` uses them. With `loss_type: dft` each token's loss is multiplied by
+  its own probability (dynamic fine-tuning, arXiv:2508.05629).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from selfimprove.registry import register
 class Sft(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
     data: str = "newest"
-    """What it trains on: `newest` (this round's rollouts) or `all_rounds`."""
+    """Training data: `newest` (this round's rollouts) or `all_rounds`."""
     loss_type: str = "nll"
     """TRL's loss name: `nll`, or `dft` for dynamic fine-tuning."""
     max_steps_growth: float = 1.0
@@ -43,20 +43,20 @@ class Sft(training.Adapted, training.Trained, Optimization):
     weight_decay: float = bounded(0.0, 0, 100)
     """AdamW's weight decay."""
     padding_free: bool = False
-    """Lay the rows of a batch end to end rather than pad them. Without FlashAttention, which reads them one by one,
-    attention takes time and memory by the square of their sum."""
+    """Concatenate the rows of a batch instead of padding them. Without FlashAttention, the time and memory of attention
+    grow with the square of their total length."""
     packing: bool = False
-    """Fill rows with whole completions up to max_length tokens, and lay those end to end; a batch then has
-    per_device_train_batch_size of the filled rows."""
+    """Fill rows with whole completions up to max_length tokens, and concatenate these rows; a batch then has
+    per_device_train_batch_size filled rows."""
     max_length: int = 1024
-    """With packing, tokens of a filled row; where one completion with its prompt is longer, as many as that has."""
+    """With packing, the length of a filled row in tokens; a longer prompt and completion get a row of their length."""
     decay_steps: int = 0
-    """Steps at the end over which the rate falls to a hundredth, after it was constant; 0 leaves it to the type."""
+    """Steps at the end over which a constant rate falls to a hundredth; 0 leaves the schedule to lr_scheduler_type."""
     peak_every: int = 0
-    """Steps between two looks at greedy accuracy on selection problems; the best weights are kept, not the last, and a
-    cliff ends the training. 0 never looks."""
+    """Steps between two evaluations of greedy accuracy on selection problems. The best weights are kept, not the last,
+    and a sharp drop ends training. 0 disables the evaluations."""
     peak_problems: int = 128
-    """Selection problems of each look."""
+    """Selection problems in each evaluation of `peak_every`."""
     restart: str = "base"
     learning_rate: float = bounded(1e-5, 0, 100)
     num_train_epochs: float = bounded(3.0, 0, 1e6)
@@ -98,7 +98,7 @@ class Sft(training.Adapted, training.Trained, Optimization):
         )
 
     def _peak(self, context: Context) -> training.Peak:
-        """Greedy accuracy of the weights in training, on the same selection problems at every look."""
+        """Greedy accuracy of the weights in training, on the same selection problems each time."""
         problems, scratch = context.selection(self.peak_problems), context.folder / "scratch"
         _, tokenizer = training.load(context.policy.checkpoint)
 

@@ -1,6 +1,7 @@
-"""Simple preference optimization: the reward is the mean log-probability of a token, and there is no reference.
+"""Simple preference optimization: the reward is the mean log-probability per token, without a reference.
 
-Idea: rank by what decoding ranks by, the likelihood per token, so that length gives no advantage; ask for a margin.
+Idea: rank by the quantity that guides decoding, the likelihood per token, so that length gives no advantage; require a
+margin.
 Survey: preference optimization, section 4.3.
 Paper: arXiv:2405.14734 (SimPO), Meng et al., 2024.
 Algorithm:
@@ -31,7 +32,7 @@ class Simpo(training.Adapted, training.Trained, Optimization):
     beta: float = 2.0
     """Scale of the reward."""
     gamma: float = 1.0
-    """Margin by which the chosen completion must lead."""
+    """Target margin between chosen and rejected completion."""
     learning_rate: float = bounded(5e-7, 0, 100)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:

@@ -1,6 +1,6 @@
-"""Self-play preference optimization: move each completion by how often it wins against the model's own.
+"""Self-play preference optimization: change each completion's likelihood by its win rate against the model's own.
 
-Idea: the fixed point of a two-player game; a completion that wins half of its games stays as likely as it is.
+Idea: approach the equilibrium of a two-player game; a completion that wins half of its games stays as likely as it is.
 Survey: preference optimization, section 4.3; self-play.
 Paper: arXiv:2405.00675 (SPPO), Wu et al., 2024.
 Algorithm:
@@ -33,7 +33,7 @@ class Sppo(training.Adapted, training.Referenced, Optimization):
     beta: float = bounded(1e-3, above=0)
     """One over the step of the game: small values aim far from the reference."""
     hard: bool = False
-    """Take the chosen completion to win always and the rejected one never, whatever the pair says."""
+    """Assume that the chosen completion always wins and the rejected one never, ignoring the pair's win rates."""
     learning_rate: float = bounded(5e-7, 0, 100)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:

@@ -1,18 +1,20 @@
-"""Policy gradient on scored rollouts of several tasks and roles, each compared with its own kind only.
+"""Policy gradient on rewarded rollouts of several tasks and roles, with advantages normalized within each kind.
 
-Idea: proposals and solutions, and problems of different kinds, have rewards of different levels; one baseline for all
-would make one role look good and another bad whatever they do.
+Idea: proposals and solutions, and problems of different kinds, have rewards of different levels. One baseline for all
+would make one role look good and another bad, whatever they do.
 Survey: reinforcement learning, section 4.3; interaction-based generation, section 2.4.3.
 Paper: arXiv:2505.03335 (Absolute Zero: TRR++), Zhao et al., 2025.
 Algorithm:
-  1. The rollouts that the acquisition has drawn and scored in this round are trained on, right and wrong ones.
-  2. A rollout's bucket is what its prompt notes under each name of `by`: the role it plays and the form of the problem.
-  3. A token's advantage is its completion's score with mean 0 and deviation 1 over all tokens of its bucket in a batch.
-  4. Clipped policy gradient against the weights that drew the rollouts, each token weighing the same; no divergence.
-Differs: the paper draws anew for each step, here the rollouts of a round are passed over `num_train_epochs` times and
-  the clipped ratio keeps the later steps near. Its batches hold 64 rollouts of each of six buckets; here they are mixed
-  as they come. Learning rate 1e-6 and no divergence are the paper's. With `by: [hops]` the same formula is the grouping
-  by hops of arXiv:2601.07055 (HRPO, without its lack of a clip).
+  1. Train on all rollouts that the acquisition drew and rewarded in this round, right and wrong ones.
+  2. A rollout's bucket is the values in its prompt's `info` under the names in `by`: its role and the form of the
+     problem.
+  3. A token's advantage is its completion's reward, normalized to mean 0 and standard deviation 1 over all tokens of
+     its bucket in a batch.
+  4. Clipped policy gradient against the weights that drew the rollouts, with equal weight for each token; no KL term.
+Differs: the paper draws new rollouts for each step; here training passes over a round's rollouts `num_train_epochs`
+  times, and the clipped ratio limits later steps. Its batches hold 64 rollouts of each of six buckets; here they are
+  mixed in the given order. Learning rate 1e-6 and no KL term are the paper's. With `by: [hops]` the formula groups by
+  hops as in arXiv:2601.07055 (HRPO, which does not clip).
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from selfimprove.training import Draws, Live, Turn
 class TrrPlusPlus(training.Clipped, Optimization):
     consumes: ClassVar[Any] = Rollout
     by: list[str] = field(default_factory=lambda: ["role", "form"])
-    """Notes of a prompt that make up its bucket; a prompt without one of them is in the bucket of those without it."""
+    """Names in a prompt's `info` that define its bucket; prompts that lack a name share a bucket."""
 
     def cost(self, given: Given) -> Cost:
         steps = training.planned_steps(self, given.flow.records)

@@ -1,19 +1,19 @@
-"""Imitate the right samples, and learn from right and wrong ones together to tell them apart: generator and verifier.
+"""Train a generator on right samples, and a verifier on right against wrong ones.
 
-Idea: rejection sampling throws the wrong samples away, though they show what a mistake looks like. A copy of the model
-that prefers right to wrong solutions makes the best of many samples at inference.
+Idea: rejection sampling drops wrong samples, although they show what mistakes look like. A copy of the model that
+prefers right to wrong solutions can choose among many samples at inference.
 Survey: direct optimization, section 4.2; verifiers at inference, section 5.2.
 Paper: arXiv:2402.06457 (V-STaR), Hosseini et al., 2024.
 Algorithm:
-  1. Take the scored rollouts of this round and of all rounds before; equal texts of a problem count once.
-  2. Generator: supervised fine-tuning on those with a score of at least `right`, from the weights of round 0, or with
-     `restart: last` from the newest policy.
-  3. Verifier: direct preference optimization of right over wrong (a score of at most `wrong`) solutions of a problem,
-     each with each, at most `pairs` of them; from the weights of round 0, which are also its reference.
-  4. It is saved in the folder `verifier` within the generator's. The refinement `best_of_n` with `scorer: verifier`
-     takes the sample that is likeliest under it.
-Differs: the paper's verifier starts from a model fine-tuned on reference solutions, here that is the model of round 0.
-  16 samples a problem and 3 rounds are the paper's, with LoRA; the cap, beta and the steps are our choice. Without a
+  1. Take the rewarded rollouts of this round and all earlier rounds; equal texts of a problem count once.
+  2. Generator: SFT on those with a reward of at least `right`, from the weights of round 0, or with `restart: last`
+     from the newest policy.
+  3. Verifier: DPO of right over wrong solutions (reward at most `wrong`) of a problem, all combinations, at most
+     `pairs` of them; from the weights of round 0, which are also its reference.
+  4. Save the verifier in the folder `verifier` inside the generator's. The refinement `best_of_n` with `scorer:
+     verifier` returns the sample that is most likely under it.
+Differs: the paper's verifier starts from a model fine-tuned on reference solutions; here that is the model of round 0.
+  16 samples per problem and 3 rounds are the paper's, with LoRA; the cap, beta and the steps are our choice. Without a
   pair there is no verifier, and a note says so.
 """
 
@@ -40,11 +40,11 @@ from selfimprove.registry import register
 class Vstar(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
     right: float = 1.0
-    """Lowest score of a right solution."""
+    """Lowest reward of a right solution."""
     wrong: float = 0.0
-    """Highest score of a wrong one; the rest is left out."""
+    """Highest reward of a wrong solution; others are left out."""
     pairs: int = bounded(10, 1)
-    """Most pairs of one problem."""
+    """Most pairs per problem."""
     beta: float = 0.1
     """Strength of the verifier's pull to its reference."""
     verifier_learning_rate: float = 1e-6

@@ -1,12 +1,12 @@
-"""Supervised fine-tuning in which each completion counts by its weight.
+"""Supervised fine-tuning with a weight for each completion.
 
-Idea: a selection that is unsure of a completion need not drop it; its weight says how much to learn from it.
+Idea: a selection that is unsure about a completion can give it a smaller weight instead of dropping it.
 Survey: direct optimization, section 4.2.
-Paper: none of its own; weights from votes stand in the second term of arXiv:2411.04109 (ScPO).
+Paper: none of its own; the second term of arXiv:2411.04109 (ScPO) has weights from votes.
 Algorithm:
   1. Drop completions of weight 0.
-  2. With `average: token` the loss is the sum of w * -log p over all tokens of a step, over the sum of their weights;
-     with `average: sequence` the weight is that of the mean over a completion's tokens, so long ones count no more.
+  2. With `average: token` the loss is the sum of w * -log p over all tokens of a step, divided by the sum of their
+     weights; with `average: sequence` w weights the mean over a completion's tokens, so that length does not matter.
   3. Start from the base model, or with `restart: last` from the policy that made the data.
 Differs: nothing to compare with; weights of 1 and `average: token` are `sft`.
 """
@@ -30,7 +30,7 @@ from selfimprove.registry import register
 class WeightedSft(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout
     average: str = "token"
-    """What has a completion's weight: each `token`, or the mean over its tokens (`sequence`)."""
+    """What the weight applies to: each `token`, or the mean over the tokens of a completion (`sequence`)."""
     restart: str = "base"
     learning_rate: float = bounded(1e-5, 0, 100)
     num_train_epochs: float = bounded(3.0, 0, 1e6)

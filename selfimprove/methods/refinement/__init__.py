@@ -1,1 +1,1 @@
-"""Survey section 5: how the model is used at inference time, its weights unchanged."""
+"""Survey section 5: how the model is used at inference time, with unchanged weights."""

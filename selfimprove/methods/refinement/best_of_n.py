@@ -1,16 +1,16 @@
-"""Sample several answers and take the one that the model itself, or a verifier trained beside it, scores highest.
+"""Sample several answers and return the most likely one under the model itself or under a trained verifier.
 
-Idea: spend inference on choosing instead of on training; no reference answer is used.
+Idea: spend compute on choosing at inference instead of on training; no reference answer is used.
 Survey: sampling with a scorer, section 5.2.
 Paper: arXiv:2110.14168 (Cobbe et al., 2021) for best-of-n; log-probability as the score: arXiv:2412.01951; under a
   verifier trained by preferences: arXiv:2402.06457 (V-STaR), Hosseini et al., 2024.
 Algorithm:
   1. Draw `samples` completions at `temperature`.
-  2. Score each by its log-probability, per token or as a whole. With `scorer: verifier` it is that under the weights in
-     the folder `verifier` of the checkpoint, which the optimization `vstar` leaves there.
-  3. Return the highest, the first where scores are equal.
-Differs: weights without a verifier, such as those of round 0, are scored by their own log-probability. The verifier of
-  arXiv:2110.14168 predicts correctness at each token; this one is asked for a likelihood.
+  2. Compute the log-probability of each, per token or as a whole. With `scorer: verifier` it is that under the weights
+     in the folder `verifier` of the checkpoint, which the optimization `vstar` writes.
+  3. Return the highest, the first among equals.
+Differs: weights without a verifier, such as those of round 0, use their own log-probability. The verifier of
+  arXiv:2110.14168 predicts correctness at each token; this one gives a likelihood.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class BestOfN(Refinement):
     per_token: bool = True
     """Divide the log-probability by the number of tokens."""
     scorer: str = "model"
-    """Whose log-probability: the `model`'s own, or that of its `verifier` where it has one."""
+    """Whose log-probability: the `model`'s own, or that of its `verifier` if it has one."""
 
     def __post_init__(self) -> None:
         if self.scorer not in ("model", "verifier"):

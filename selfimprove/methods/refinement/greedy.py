@@ -1,6 +1,6 @@
-"""One greedy completion: no refinement, the baseline of every other method.
+"""One greedy completion: no refinement, the baseline for all other methods.
 
-Idea: take the likeliest token at each position.
+Idea: take the most likely token at each position.
 Survey: decoding, section 5.2.
 Paper: none.
 Algorithm:

@@ -1,13 +1,13 @@
 """Sample several answers and take the most frequent one.
 
-Idea: many ways of reasoning lead to the right answer, wrong ones scatter.
+Idea: many ways of reasoning lead to the right answer, while wrong answers differ.
 Survey: sampling and voting, section 5.2.
 Paper: arXiv:2203.11171 (Self-Consistency), Wang et al., 2022.
 Algorithm:
   1. Draw `samples` completions at `temperature`.
-  2. Extract the final answers; completions without one cannot win.
+  2. Extract the final answers; completions without one do not vote.
   3. Take the most frequent answer; ties go to the larger sum of mean token log-probabilities, then to the first seen.
-  4. Return the likeliest completion with that answer.
+  4. Return the most likely completion with that answer.
 Differs: the paper draws 40; the default here is 16.
 """
 
@@ -40,7 +40,7 @@ class SelfConsistency(Refinement):
 
 
 def _vote(drawn: Sequence[Rollout], answers: Sequence[str | None]) -> Rollout:
-    """The likeliest completion with the most frequent answer; the first of all where none has one."""
+    """The most likely completion with the most frequent answer; the first completion if none has an answer."""
     alike: dict[str, list[Rollout]] = {}
     for rollout, answer in zip(drawn, answers, strict=True):
         if answer is not None:

@@ -1,18 +1,18 @@
-"""Labels from another view: the majority on another wording of the problem, or that of a teacher that follows slowly.
+"""Labels from another view: the majority on another wording of the problem, or that of a slowly updated teacher.
 
-Idea: a model that votes on its own answers can please itself by always saying the same. If the vote is held where the
-  completions were not drawn, agreement with oneself alone earns nothing.
+Idea: a model that votes on its own answers can raise its reward by always giving the same answer. If the votes come
+  from another wording or other weights than the completions, agreement with oneself alone earns nothing.
 Survey: consensus rewards, section 4.3.2; collapse, section 7.3.
 Paper: arXiv:2508.00410 (Co-rewarding), Zhang et al., 2025: I is `view: wording`, II is `view: teacher`.
 Algorithm:
   1. I: draw `votes` answers to `wordings` other wordings of each problem, from the weights that the round starts with.
   2. II: draw them to the problem itself, from a teacher: a_r times the last round's teacher plus 1 - a_r times the
      weights that round r starts with, a_r = 1 - (1 - decay) (1 + cos(pi (r - 1) / rounds)) / 2.
-  3. The label is the most frequent answer. Score 1 for completions that have it, else 0; None for all of a problem
-     where the first two answers tie, the label's share is below `min_agreement`, or there is no other wording.
-Differs: the paper rewrites problems with a language model, here the task words them; it trains on both wordings, each
-  with the other's label, here on the one that the acquisition gave. Its teacher follows step by step, here round by
-  round, so `decay` is lower; it and the number of votes are our choice.
+  3. The label is the most frequent answer. The reward is 1 for completions with that answer, else 0; None for a whole
+     problem if the first two answers tie, the label's share is below `min_agreement`, or there is no other wording.
+Differs: the paper rewrites problems with a language model, here the task words them. It trains on both wordings, each
+  with the other's label; here on the wording from the acquisition. Its teacher is updated every step, here every round,
+  so `decay` is lower; decay and number of votes are our choice.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class CoReward(Reward):
     view: str = "wording"
     """Where the labels come from: another `wording` of the problem, or the `teacher`."""
     votes: int = bounded(8, 1)
-    """Answers that vote, of each wording."""
+    """Votes for each wording."""
     wordings: int = bounded(1, 1)
-    """Other wordings of each problem that are voted on together."""
+    """Other wordings of each problem whose votes are pooled."""
     temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of the votes."""
     min_agreement: float = bounded(0.0, 0, 1)
-    """Share of the votes that the label must have; below it the problem is left out."""
+    """Smallest share of the votes for a label; below it the problem is left out."""
     decay: float = bounded(0.5, 0, 1)
     """Share of the old teacher that the first round keeps; it rises to 1 along a cosine."""
 
@@ -86,7 +86,7 @@ class CoReward(Reward):
         return labels
 
     def _teacher(self, context: Context) -> Checkpoint:
-        """The teacher of this round; the first step that asks makes it, and later ones take it from there."""
+        """The teacher of this round; the first step that needs it creates it, and later steps reuse it."""
         old = (_made(context.previous) if context.previous else None) or context.start
         if old.path == context.policy.checkpoint.path:
             return old
@@ -98,6 +98,6 @@ class CoReward(Reward):
 
 
 def _made(step: Path) -> Checkpoint | None:
-    """The teacher of a round as one of its steps finds it: its own, or that of the data stage that asked before it."""
+    """The teacher that a step of this round already created: its own, or that of an earlier data stage."""
     places = (place / "teacher" for place in (step, step.with_name("acquisition"), step.with_name("optimization")))
     return next((Checkpoint(path=str(place)) for place in places if place.exists()), None)

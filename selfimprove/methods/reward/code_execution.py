@@ -1,17 +1,17 @@
-"""Run the program in a completion on the problem's tests: the share that passes, or all or nothing.
+"""Run the program in a completion on the problem's tests: reward the share that passes, or all or nothing.
 
-Idea: whether a program works can be found out by running it, so no model has to judge it.
+Idea: running a program shows whether it works, so no model has to judge it.
 Survey: verifiable rewards, section 4.3.2.
 Paper: arXiv:2207.01780 (CodeRL), Le et al., 2022: rewards by what the unit tests say.
 Algorithm:
-  1. Take the program of each completion: its last block of Python, else all of it. None of it scores 0.
-  2. Run it on the tests of the problem's reference in the sandbox. A program that the clock ended before its computing
-     time was used up is run once more, alone.
-  3. Score 1 where all tests pass and else 0, or with `mode: fraction` the share that passes. None where the reference
-     has no tests, or none at all.
-  4. Count what became of the programs: `outcome/ok`, `outcome/wrong`, `outcome/timeout`, ... are shares of them.
-Differs: CodeRL gives -1 where a program does not compile, -0.6 where it fails, -0.3 where a test fails and 1 where all
-  pass; here all that fails is 0.
+  1. Take the program of each completion: its last block of Python, else the whole text. An empty program gets 0.
+  2. Run it on the tests of the problem's reference in the sandbox. A program that reaches its wall-time limit before
+     its CPU-time limit runs once more, alone.
+  3. The reward is 1 if all tests pass, else 0; with `mode: fraction` it is the share that passes. None if the reference
+     has no tests or is missing.
+  4. Report the outcomes of the programs as shares: `outcome/ok`, `outcome/wrong`, `outcome/timeout`, ...
+Differs: CodeRL gives -1 if a program does not compile, -0.6 if it raises an error, -0.3 if a test fails and 1 if all
+  pass; here every failure is 0.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ MODES = ("all", "fraction")
 @dataclass
 class CodeExecution(Reward):
     mode: str = "all"
-    """`all`: 1 where every test passes; `fraction`: the share of the tests that pass."""
+    """`all`: 1 if every test passes; `fraction`: the share of tests that pass."""
     cpu_seconds: int = bounded(2, 1)
-    """Computing time of a program; twice as much may pass on the clock."""
+    """CPU time of a program in seconds; the limit of wall time is twice as long."""
     memory_mb: int = bounded(512, 128)
-    """Memory of a program."""
+    """Memory of a program in MB."""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

@@ -1,13 +1,13 @@
-"""The task's marking rule turned upside down: a control that has to do harm.
+"""The inverted mark of the task's rule: a control that must do harm.
 
-Idea: if a loop gains under a reward that prefers wrong answers, what it gains does not come from the reward; and a gate
-  or an alarm that lets such a round pass does not guard.
+Idea: if a loop gains under a reward that prefers wrong answers, the gain does not come from the reward; and a gate or
+  an alarm that lets such a round pass does not work.
 Survey: spurious rewards, section 7.3.
 Paper: arXiv:2506.10947 (Spurious Rewards), Shao et al., 2025: the incorrect reward.
 Algorithm:
-  1. Mark each completion with the task's rule; the score is 1 minus the mark.
-  2. None where the reference itself cannot be read.
-Differs: the paper rewards agreement with one wrong label per problem; here every wrong answer is as good as another.
+  1. Mark each completion with the task's rule; the reward is 1 minus the mark.
+  2. None if the reference itself cannot be read.
+Differs: the paper rewards agreement with one wrong label per problem; here every wrong answer gets the same reward.
 """
 
 from __future__ import annotations

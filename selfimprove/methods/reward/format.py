@@ -1,14 +1,14 @@
-"""Whether a completion has the form that was asked for.
+"""Reward a completion that has the required form.
 
-Idea: a form that the marking rule can read is learned in a few steps, if it has a small reward of its own.
+Idea: a small separate reward teaches a form that the marking rule can read within a few steps.
 Survey: verifiable rewards, section 4.3.2.
 Paper: arXiv:2501.12948 (DeepSeek-R1), DeepSeek-AI, 2025: the format reward.
 Algorithm:
-  1. With `pattern`, score 1 where the regular expression matches the whole text, `.` standing for line ends too.
-  2. Without, score 1 where the task can read a final answer.
+  1. With `pattern`, the reward is 1 if the regular expression matches the whole text; `.` also matches line ends.
+  2. Without `pattern`, it is 1 if the task can read a final answer.
   3. 0 otherwise.
-Differs: the paper's form is reasoning and answer in tags: pattern `<think>.*</think>.*`. Give it a small weight beside
-  a reward that knows right from wrong; alone it is pleased by anything of the right form.
+Differs: the paper's form is reasoning and answer in tags: pattern `<think>.*</think>.*`. Use it with a small weight
+  beside a reward for correctness; alone it accepts any answer of the right form.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Format(Reward):
         try:
             re.compile(self.pattern or "")
         except re.error as error:
-            raise RecipeError(f"reward.format.pattern is no regular expression: {error}") from error
+            raise RecipeError(f"reward.format.pattern is not a regular expression: {error}") from error
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [[float(self._fits(rollout.text, context)) for rollout in group] for group in groups]

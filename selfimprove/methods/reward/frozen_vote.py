@@ -1,16 +1,16 @@
-"""Agreement with the majority of the start model's answers: labels that cannot drift with the training.
+"""Agreement with the majority of the start model's answers: labels that cannot drift during training.
 
-Idea: a model that votes on its own labels learns to agree with itself; where frozen weights vote, agreement alone
-  gains nothing.
+Idea: a model that votes on its own labels learns to agree with itself; if frozen weights vote, agreement alone gains
+  nothing.
 Survey: consensus rewards, section 4.3.2; collapse, section 7.3.
 Paper: arXiv:2505.21444 (Can Large Reasoning Models Self-Train?), Shafayat et al., 2025: labels of the fixed model.
 Algorithm:
   1. Draw `votes` answers to each problem from the weights of round 0.
   2. The label is the most frequent one; its share counts all votes, also those without an answer.
-  3. Score 1 for completions with the label and 0 for the others; None for all of a group where the first two answers
-     tie or the label's share is below `min_agreement`.
-Differs: the paper makes the labels once, before training; here each call draws them anew, which costs `votes`
-  completions per problem: with an optimizer that samples as it trains, per step. The default of votes is our choice.
+  3. The reward is 1 for completions with the label, else 0; None for a whole group if the first two answers tie or the
+     label's share is below `min_agreement`.
+Differs: the paper computes the labels once, before training; here each call draws `votes` completions per problem
+  again, with an optimizer that samples during training in every step. The default of votes is our choice.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class FrozenVote(Reward):
     temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature of the votes."""
     min_agreement: float = bounded(0.0, 0, 1)
-    """Share of the votes that the label must have; below it the problem is left out."""
+    """Smallest share of the votes for a label; below it the problem is left out."""
 
     def cost(self, given: Given) -> Cost:
         return given.draw(given.flow.prompts * self.votes)

@@ -1,13 +1,13 @@
-"""Three marks instead of two: right, wrong with a readable answer, and nothing that could be read.
+"""Three levels of reward instead of two: right, wrong with a readable answer, and unreadable.
 
-Idea: where most tries fail, the step from rambling to a readable wrong answer is worth a signal of its own.
+Idea: where most attempts fail, the step from unreadable text to a readable wrong answer is progress worth rewarding.
 Survey: verifiable rewards, section 4.3.2.
 Paper: arXiv:2505.13445 (Trust, But Verify), Liu et al., 2025: 1, -0.5 and -1; the same scale in arXiv:2505.03335.
 Algorithm:
-  1. `right` for a full mark by the task's rule, in proportion between `wrong` and `right` for a part of it.
-  2. Without any mark: `wrong` where the task can read a final answer, else `unreadable`.
-  3. None where the reference itself cannot be read.
-Differs: the papers' rules give no parts of a mark.
+  1. `right` for a mark of 1 by the task's rule; a mark between 0 and 1 lies in proportion between `wrong` and `right`.
+  2. For a mark of 0: `wrong` if the task can read a final answer, else `unreadable`.
+  3. None if the reference itself cannot be read.
+Differs: the papers' rules give only marks of 0 and 1.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from selfimprove.registry import register
 @dataclass
 class Graded(Reward):
     right: float = 1.0
-    """Score of a right answer."""
+    """Reward of a right answer."""
     wrong: float = -0.5
-    """Score of a wrong answer that can be read."""
+    """Reward of a wrong answer that can be read."""
     unreadable: float = -1.0
-    """Score of a completion without a final answer."""
+    """Reward of a completion without a final answer."""
 
     def __post_init__(self) -> None:
         if not self.right >= self.wrong >= self.unreadable:

@@ -1,18 +1,18 @@
-"""The model itself says whether an attempt is right: a reward without labels and without a verifier.
+"""The model judges whether an attempt is right: a reward without labels or a verifier.
 
-Idea: to judge an answer is easier than to give one, so a model can be its own teacher.
+Idea: judging an answer is easier than giving one, so a model can be its own teacher.
 Survey: model judges, section 4.3.2.
 Paper: arXiv:2305.14483 (SIRLC), Pang et al., 2023: the correctness prompt; the evaluator's weights stay those of the
   start. Several judgements of one answer are averaged in arXiv:2401.10020 (Self-Rewarding), Yuan et al., 2024.
 Algorithm:
-  1. Word each completion as the task's role `judge`; equal ones are asked once.
-  2. Draw `samples` judgements of all of them in one call and let the task read their verdicts.
-  3. With `scale: points` the words are a rubric of five points, one for each thing that an answer does, as in
+  1. Put each completion into the prompt of the task's role `judge`; equal completions are judged once.
+  2. Draw `samples` judgements of all of them in one call and let the task read them.
+  3. With `scale: points` the prompt is a rubric of five points, one for each quality of an answer, as in
      Self-Rewarding; the last `Score: n` of a judgement is read as n / 5.
-  4. The score is the mean of the verdicts that could be read, None where there is none.
-  5. It must pass the audit form before it selects data, see `judging`.
-Differs: SIRLC asks once for a word, without steps before it, and also has a prompt for a mark from 1 to 10. The words
-  of the rubric are our own, and lie beside this file. The audit form is not in the papers.
+  4. The reward is the mean of the readable judgements; None if there is none.
+  5. The judge must pass its audit form before it selects data, see `measures/judge_reliability.py`.
+Differs: SIRLC asks once for one word without reasoning, and also has a prompt for a mark from 1 to 10. The wording of
+  the rubric is ours (in a file beside this one). The audit form is not in the papers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _POINTS = re.compile(r"score\W{1,5}([0-5])(?![\d.])", re.IGNORECASE)
 @dataclass
 class Judge(Judging):
     scale: str = "verdict"
-    """What is asked: the task's `verdict`, right or wrong, or `points`, none to five by a rubric."""
+    """The question: the task's `verdict` (right or wrong), or `points` (zero to five by a rubric)."""
     samples: int = bounded(3, 1)
     """Judgements of each attempt."""
     temperature: float = bounded(1.0, 0, 100)

@@ -1,13 +1,13 @@
 """Agreement with the majority of the model's own answers: a reward without labels.
 
-Idea: the answer that most samples of a problem arrive at is taken for right.
+Idea: treat the answer that most samples of a problem give as right.
 Survey: consensus rewards, section 4.3.2.
 Paper: arXiv:2210.11610 (LMSI), Huang et al., 2022; as a reward also TTRL, arXiv:2504.16084.
 Algorithm:
-  1. Extract the final answer of each completion; those without one cannot win.
+  1. Extract the final answer of each completion; completions without one do not vote.
   2. The majority is the most frequent answer; its share counts all completions, also those without an answer.
-  3. Score 1 for completions with the majority answer and 0 for the others; None for all of a group where the first
-     two answers tie or the majority's share is below `min_agreement`.
+  3. The reward is 1 for completions with the majority answer, else 0; None for a whole group if the first two answers
+     tie or the majority's share is below `min_agreement`.
 Differs: LMSI breaks ties at random; here a tie gives no label.
 """
 

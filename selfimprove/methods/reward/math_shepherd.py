@@ -1,17 +1,17 @@
-"""How likely each step of a solution still leads to a right end, by finishing it again and again from there.
+"""Process reward: how often completions from each step of a solution reach a right answer.
 
-Idea: a wrong step shows in that nothing right comes after it. So the steps of a solution can be marked without anyone
-  who reads them, and a solution that is right at its end by luck scores lower than a sound one.
+Idea: after a wrong step, few completions are right. So steps can be rewarded without labels, and a solution that is
+  right by luck gets less than a sound one.
 Survey: process rewards, section 4.3.2.
 Paper: arXiv:2312.08935 (Math-Shepherd), Wang et al., 2023.
 Algorithm:
-  1. Cut a completion into steps behind each `separator`; with `most_steps` the first so many have a value.
-  2. From each beginning of it but the whole, draw `samples` completions; the value of the step is the share of them
-     that the task marks right (`soft`), or 1 where any is (`hard`). The value of the last step is its own mark.
-  3. The score is the lowest value (`min`), the product or the mean of them; None where the reference cannot be read.
-Differs: the paper trains a model on these values and scores with that; here the estimates themselves are the score,
-  which costs steps times samples completions of each completion. Equal beginnings of a problem are finished once. The
-  lowest value is the paper's score of a solution; four samples where the paper has eight are our choice.
+  1. Split a completion into steps after each `separator`; with `most_steps` only the first ones have a value.
+  2. From the end of each step except the last, draw `samples` continuations; the value of the step is the share of them
+     that the task marks right (`soft`), or 1 if any is right (`hard`). The value of the last step is its own mark.
+  3. The reward is the minimum (`min`), the product or the mean of the values; None if the reference cannot be read.
+Differs: the paper trains a reward model on these values; here the estimates themselves are the reward, which costs
+  steps times samples continuations per completion. Equal prefixes of a problem are continued once. The minimum is the
+  paper's score of a solution; four samples instead of the paper's eight are our choice.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class MathShepherd(Reward):
     most_steps: int | None = bounded(None, 1)
     """Steps of a solution, from its first on, whose beginnings are finished; null: all of them but the last."""
     samples: int = bounded(4, 1)
-    """Completions that finish each beginning."""
+    """Continuations from each step."""
     temperature: float = bounded(1.0, 0, 100)
-    """Sampling temperature of these completions."""
+    """Sampling temperature of the continuations."""
     estimate: str = "soft"
-    """Value of a step: `soft`, the share of right ends, or `hard`, whether there is any."""
+    """Value of a step: `soft`, the share of right continuations, or `hard`, whether any is right."""
     combine: str = "min"
-    """Score of a solution from the values of its steps: `min`, `product` or `mean`."""
+    """Reward of a solution from the values of its steps: `min`, `product` or `mean`."""
 
     def __post_init__(self) -> None:
         if self.estimate not in ("soft", "hard") or self.combine not in ("min", "product", "mean"):
@@ -86,7 +86,7 @@ class MathShepherd(Reward):
         ]
 
     def _begins(self, rollout: Rollout) -> list[str]:
-        """The solution up to the end of each step but the last, of the first `most_steps`."""
+        """The solution up to the end of each step except the last, for the first `most_steps` steps."""
         return list(accumulate(steps_of(rollout.text, self.separator)))[:-1][: self.most_steps]
 
     def _value(self, ends: Sequence[float]) -> float:

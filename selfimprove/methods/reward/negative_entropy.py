@@ -1,14 +1,14 @@
 """Minus the entropy of the model's next-token distributions along a completion: confidence as a reward.
 
-Idea: reinforce the completions in which the model hesitates least; no reference answer is needed.
+Idea: reinforce the completions in which the model is most certain; no reference answer is needed.
 Survey: confidence rewards, section 4.3.2.
 Paper: arXiv:2505.22660 (RENT), Prabhudesai et al., 2025.
 Algorithm:
   1. At each token, H(p) = - sum p log p in nats.
-  2. The score is minus the mean over the completion's tokens, or over its last `last_share` of them; None where it has
-     no token.
-Differs: the paper finds that tokens near the end go with accuracy most; the share of them is our choice, and 1, the
-  default, takes all.
+  2. The reward is minus the mean over the completion's tokens, or over the last `last_share` of them; None without
+     tokens.
+Differs: the paper finds the strongest correlation with accuracy for tokens near the end; the share is our choice, and
+  the default 1 uses all tokens.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from selfimprove.registry import register
 @dataclass
 class NegativeEntropy(Reward):
     last_share: float = bounded(1.0, high=1, above=0)
-    """Share of the tokens, counted from the end, that the mean is taken over."""
+    """Share of the tokens, counted from the end, in the mean."""
 
     def needs(self) -> Needs:
         return Needs(statistics=("entropy",))

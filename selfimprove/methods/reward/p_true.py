@@ -1,15 +1,16 @@
-"""The probability with which the model calls an attempt right: one judgement, and how sure its last word is.
+"""The probability with which the model judges an attempt right, from the last token of one judgement.
 
-Idea: a verdict is one bit; the probability of the other verdict after the same steps says how near it was.
+Idea: a judgement is one bit; comparing its probability with that of the opposite judgement shows how sure it is.
 Survey: confidence rewards, section 4.3.2.
 Paper: arXiv:2207.05221 (Language Models Mostly Know What They Know), Kadavath et al., 2022: P(True).
 Algorithm:
-  1. Word each completion as the task's role `judge`; equal ones are asked once. Draw one greedy judgement.
-  2. Exchange its last `#y` for `#n` or the other way round, and let the model score both judgements.
-  3. P(True) = p(yes) / (p(yes) + p(no)): the steps before the verdict cancel out. None where no verdict is read.
-  4. It must pass the audit form before it selects data, see `judging`.
-Differs: the paper asks for the letter at once, without steps before it, and shows the model several of its own answers
-  to compare with; which weights judge in a loop is our choice. The audit form is not in the paper.
+  1. Put each completion into the prompt of the task's role `judge`; equal completions are judged once. Draw one greedy
+     judgement.
+  2. Swap its last `#y` and `#n`, and get the log-probabilities of both versions from the model.
+  3. P(True) = p(yes) / (p(yes) + p(no)): the reasoning before it cancels out. None if the judgement is unreadable.
+  4. The judge must pass its audit form before it selects data, see `measures/judge_reliability.py`.
+Differs: the paper asks for the letter at once, without reasoning, and shows the model several of its own answers for
+  comparison; which weights judge in a loop is our choice. The audit form is not in the paper.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def _question(rollout: Rollout, context: Context) -> Prompt:
 
 
 def _endings(reply: Rollout, context: Context) -> tuple[Rollout, Rollout] | None:
-    """The judgement as it would end in yes and in no; None where it ends in neither."""
+    """The judgement with yes and with no as its end; None if it ends in neither."""
     mark = _MARK.match(reply.text)  # greedy, so it is the last one
     if not mark:
         return None
@@ -72,5 +73,5 @@ def _endings(reply: Rollout, context: Context) -> tuple[Rollout, Rollout] | None
 
 
 def _share(yes: float, no: float) -> float:
-    gap = max(-700.0, min(700.0, no - yes))  # as far as a float goes
+    gap = max(-700.0, min(700.0, no - yes))  # the range of a float
     return 1 / (1 + math.exp(gap))

@@ -1,19 +1,18 @@
-"""How often a completion is preferred to its siblings: the model compares each pair, in both orders.
+"""How often a completion is preferred to the other completions of its problem, by comparing each pair in both orders.
 
-Idea: which of two is better is easier to say than how good one is; asking in both orders takes the preference for a
-  place out of it.
+Idea: comparing two answers is easier than grading one; asking in both orders removes position bias.
 Survey: model judges, section 4.3.2.
 Paper: arXiv:2405.00675 (SPPO), Wu et al., 2024: the win rate against the policy's own samples, a sample itself counted
   at 1/2; both orders after arXiv:2306.05685 (LLM-as-a-Judge), Zheng et al., 2023.
 Algorithm:
-  1. Show each two different completions of a problem in both orders, `samples` times each; the reply ends in #1, #2 or
-     #= (equal), and other replies do not count. p12 is how often the first is preferred, as shown first.
-  2. The probability that i beats j is (p_ij + 1 - p_ji) / 2; of one order alone where the other was never read.
-  3. The score of i is the mean over all j of its problem, itself and equal texts at 1/2; pairs without any readable
-     reply are left out, and a completion none of whose pairs was read scores None.
-  4. It must pass the audit form before it selects data, see `judging`.
-Differs: SPPO asks a trained preference model; here the policy, or the weights of round 0, is asked in words that lie
-  beside this file. A model that follows no instructions gives no readable reply. The audit form is not in the papers.
+  1. Show every two different completions of a problem in both orders, `samples` times each. The reply ends in #1, #2 or
+     #= (equal); other replies do not count. p_ij is how often i is preferred when shown first.
+  2. The probability that i beats j is (p_ij + 1 - p_ji) / 2, or that of one order if the other has no readable reply.
+  3. The reward of i is the mean over all j of its problem, with itself and equal texts at 1/2. Pairs without a readable
+     reply are left out; a completion without a readable pair gets None.
+  4. The judge must pass its audit form before it selects data, see `measures/judge_reliability.py`.
+Differs: SPPO uses a trained preference model; here the policy, or the weights of round 0, answers a prompt (in a file
+  beside this one). It needs an instruct model. The audit form is not in the papers.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ Battle = tuple[str, str, str]
 @dataclass
 class PairwiseJudge(Judging):
     samples: int = bounded(1, 1)
-    """Replies to each pair and order."""
+    """Replies for each pair and order."""
     temperature: float = bounded(0.0, 0, 100)
     """Sampling temperature of the replies; 0 is greedy, where one sample is enough."""
 
@@ -88,6 +87,6 @@ def _question(prompt: Prompt, first: str, second: str) -> Prompt:
 
 
 def _rate(replies: Sequence[Rollout]) -> float | None:
-    """How often the attempt shown first is preferred; None where no reply says."""
+    """How often the attempt shown first is preferred; None if no reply is readable."""
     said = [word for reply in replies if (word := preferred(reply.text)) is not None]
     return sum(said) / len(said) if said else None

@@ -1,10 +1,10 @@
-"""A coin flip: the control that no method may lose to.
+"""A coin flip: the control that every method must beat.
 
-Idea: if a loop improves under a reward that knows nothing, the gain is not due to the reward.
+Idea: if a loop improves under a reward without information, the gain is not due to the reward.
 Survey: spurious rewards, section 7.3.
 Paper: arXiv:2506.10947 (Spurious Rewards), Shao et al., 2025.
 Algorithm:
-  1. Score each completion 1 with probability `share`, else 0, from the round's seed.
+  1. The reward of a completion is 1 with probability `share`, else 0, from the round's seed.
 Differs: none known.
 """
 

@@ -1,13 +1,13 @@
 """A penalty for repeated n-grams within a completion.
 
-Idea: saying the same again is the cheapest way to please a reward that likes length.
+Idea: repetition is the cheapest way to satisfy a reward that favours length.
 Survey: reward shaping, section 4.3.2; reward hacking, section 7.3.
 Paper: arXiv:2502.03373 (Demystifying Long Chain-of-Thought Reasoning), Yeo et al., 2025, appendix C.2.
 Algorithm:
-  1. Of a completion's n-grams, 1 - distinct / all are repetitions.
-  2. The score is minus that share; 0 where there is no n-gram.
-Differs: the formula is that of TRL's repetition reward, over words instead of tokens; a text without spaces counts by
-  characters. The paper puts the penalty on the repeated tokens themselves.
+  1. The share of repetitions among a completion's n-grams is 1 - distinct / all.
+  2. The reward is minus that share; 0 without n-grams.
+Differs: the formula is that of TRL's repetition reward, over words instead of tokens; in a text without spaces each
+  character counts as a word. The paper applies the penalty to the repeated tokens themselves.
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
-"""Every answer of a problem as a label with a weight, and a penalty for problems without agreement.
+"""Use every answer to a problem as a weighted label, and penalize problems without agreement.
 
-Idea: the majority is often wrong, so no single answer is trusted: each one counts as a label, weighted by how often it
-  was given, and a problem on which the model does not agree with itself is a reason to do less of all of it.
+Idea: the majority is often wrong, so no single answer is trusted. Each answer is a label, weighted by its frequency,
+  and if the model does not agree with itself on a problem, all completions of it become less likely.
 Survey: consensus rewards, section 4.3.2.
 Paper: arXiv:2510.02172 (RESTRAIN), Yu et al., 2025.
 Algorithm:
-  1. f_j is the share of the n completions that have answer j; those without an answer count in n.
-  2. Answer j as the label gives completion i the advantage of 1[a_i = a_j] in its group, over Bessel's deviation.
-  3. The score is the mean of these over the answers, with weights proportional to exp(-(f_j - centre)^2 / 2 width^2).
-  4. Where the most common answer has a share below `min_agreement`, all completions score -penalty instead.
-Differs: the weight per problem that the paper computes once with the start model is left out; no code is published, and
-  all constants are our choice. The scores are advantages: an optimizer that takes the group's mean off (grpo, rloo)
-  loses the penalty; threshold with min_score above 0 or an optimizer without such a baseline keeps it.
+  1. f_j is the share of the n completions with answer j; completions without an answer count in n.
+  2. With answer j as the label, the advantage of completion i is 1[a_i = a_j], standardized in its group (Bessel's
+     standard deviation).
+  3. The reward is the mean of these over the answers, with weights proportional to exp(-(f_j - centre)^2 / 2 width^2).
+  4. If the share of the most common answer is below `min_agreement`, all completions get -penalty instead.
+Differs: the weight per problem that the paper computes once with the start model is left out. No code is published, and
+  all constants are our choice. The rewards are advantages: an optimizer that subtracts the group's mean (grpo, rloo)
+  cancels the penalty; threshold with min_score above 0, or an optimizer without such a baseline, keeps it.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from selfimprove.registry import register
 @dataclass
 class Restrain(Reward):
     centre: float = 1.0
-    """Share at which an answer weighs most as a label."""
+    """Share of an answer that gives the largest weight as a label."""
     width: float = bounded(0.4, above=0)
-    """How fast the weight falls away from the centre; near 0 only the majority counts."""
+    """Width of the weight around the centre; near 0 only the majority counts."""
     min_agreement: float = bounded(0.25, 0, 1)
-    """Share that the most common answer must have."""
+    """Smallest share of the most common answer; below it all completions get the penalty."""
     penalty: float = bounded(0.5, 0)
-    """What is taken off all completions of a problem without agreement."""
+    """Penalty for all completions of a problem without agreement."""
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [self._advantages([context.answer_of(rollout.text) for rollout in group]) for group in groups]
@@ -57,12 +58,12 @@ class Restrain(Reward):
     def _weights(self, share: dict[str, float]) -> dict[str, float]:
         """The weight of each answer as a label; they sum to 1."""
         exponents = {answer: -((f - self.centre) ** 2) / (2 * self.width**2) for answer, f in share.items()}
-        top = max(exponents.values())  # taken off, so that a small width does not underflow
+        top = max(exponents.values())  # subtracted, so that a small width does not underflow
         raw = {answer: math.exp(exponent - top) for answer, exponent in exponents.items()}
         return {answer: value / sum(raw.values()) for answer, value in raw.items()}
 
 
 def _normalised(value: float, mean: float, n: int) -> float:
-    """The advantage of a 0 or 1 in a group of n with this mean; 0 where all are equal."""
+    """The advantage of a 0 or 1 in a group of n with this mean; 0 if all are equal."""
     deviation = math.sqrt(mean * (1 - mean) * n / (n - 1)) if n > 1 and mean < 1 else 0.0
     return (value - mean) / deviation if deviation else 0.0

@@ -1,14 +1,14 @@
-"""How far from uniform the model's next-token distributions are along a completion: confidence as a reward.
+"""How far the model's next-token distributions along a completion are from uniform: confidence as a reward.
 
-Idea: where the model is sure at every step it is more often right; no reference answer is needed.
+Idea: a model that is certain at every token is more often right; no reference answer is needed.
 Survey: confidence rewards, section 4.3.2.
 Paper: arXiv:2505.19590 (Intuitor), Zhao et al., 2025; the measure: arXiv:2502.18581, Kang et al., 2025.
 Algorithm:
   1. At each token, KL(uniform || p) = logsumexp(z) - mean(z) - log V for the logits z of V tokens.
-  2. The score is the mean over the completion's tokens; None where it has none.
-Differs: the paper's code leaves log V out, a constant that no advantage sees. The paper scores with the weights in
-  training; here they are those of the round's start, so keep rounds short where an optimizer samples as it trains: a
-  scorer that stays behind can be pleased without being right.
+  2. The reward is the mean over the completion's tokens; None without tokens.
+Differs: the paper's code leaves out log V, a constant that cancels in advantages. The paper uses the weights in
+  training; here they are those of the round's start. So keep rounds short if the optimizer samples during training: a
+  fixed measure can be exploited without becoming more accurate.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""How near a completion is to the middle of what most samples say: a vote for free text.
+"""How close a completion is to the centre of the largest cluster of samples: a vote for free text.
 
-Idea: free texts never agree to the letter, but good ones are near each other; the outliers are the bad ones.
+Idea: free texts are never exactly equal, but good ones are similar to each other; outliers are bad.
 Survey: consensus rewards, section 4.3.2.
 Paper: arXiv:2509.23067 (Semantic Voting), Jiang et al., 2025.
 Algorithm:
-  1. Each completion, or its final answer where it has one, becomes a unit vector.
-  2. Texts whose cosine is at least `similarity` are linked; the largest linked set is the cluster.
-  3. Members score the cosine to the cluster's mean vector, all others None; None for all where the cluster has fewer
-     than `min_cluster` members.
-Differs: the paper encodes with SimCSE and clusters with HDBSCAN; here vectors are TF-IDF of character n-grams up to 3,
-  within the group, so that nothing is downloaded, and the threshold of the links is our choice. The least cluster of 5
-  is that of the paper's code. Pairs of best and worst: selection best_vs_worst.
+  1. Each completion, or its final answer if it has one, becomes a unit vector.
+  2. Texts with a cosine of at least `similarity` are linked; the largest linked set is the cluster.
+  3. The reward of a member is the cosine to the cluster's mean vector, of all others None; None for all if the cluster
+     has fewer than `min_cluster` members.
+Differs: the paper encodes with SimCSE and clusters with HDBSCAN; here vectors are TF-IDF of character n-grams up to 3
+  within the group, so that nothing is downloaded, and the similarity threshold is our choice. The smallest cluster of 5
+  is from the paper's code. For pairs of best and worst use the selection best_vs_worst.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Vector = dict[str, float]
 @dataclass
 class SemanticVote(Reward):
     similarity: float = 0.5
-    """Cosine from which on two texts are linked."""
+    """Smallest cosine of two linked texts."""
     min_cluster: int = 5
-    """Texts that the largest cluster must have."""
+    """Smallest size of the largest cluster."""
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [self._vote([context.answer_of(r.text) or r.text for r in group]) for group in groups]
@@ -51,12 +51,12 @@ class SemanticVote(Reward):
         return [_cosine(vector, middle) if place in cluster else None for place, vector in enumerate(vectors)]
 
     def _largest(self, vectors: list[Vector]) -> set[int]:
-        """The largest set of texts that are linked, directly or through others; the first of equal size."""
+        """The largest set of texts that are linked directly or through others; the first among equals."""
         left, largest = dict.fromkeys(place for place, vector in enumerate(vectors) if vector), set[int]()
         while left:
             found = [next(iter(left))]
             left.pop(found[0])
-            for place in found:  # grows as we go
+            for place in found:  # the list grows during the loop
                 near = [other for other in left if _cosine(vectors[place], vectors[other]) >= self.similarity - 1e-9]
                 found += near
                 for other in near:

@@ -1,16 +1,16 @@
 """The log-probability of a completion under the model itself: the self-reward of sharpening.
 
-Idea: a model recognises good answers better than it draws them, so training on what it finds likely moves its mass
-  from sampling to where its own likelihood is high.
+Idea: a model recognizes good answers better than it samples them, so training on completions that it finds likely moves
+  probability mass to where its own likelihood is high.
 Survey: confidence rewards, section 4.3.2.
 Paper: arXiv:2412.01951 (The Sharpening Mechanism), Huang et al., 2024: r(y) = log pi_base(y | x).
 Algorithm:
-  1. Score each completion by the sum of the log-probabilities of its tokens, its end token included, under the weights
-     of round 0 or, with `scorer: current`, under those that drew it.
+  1. The reward is the sum of the log-probabilities of the completion's tokens, including the end token, under the
+     weights of round 0 or, with `scorer: current`, under those that drew it.
   2. With `per_token`, divide by the number of tokens.
-  3. None where a completion has no token.
-Differs: none known; the paper's reward is the defaults. It needs no reference answer, and cannot teach what the model
-  does not find likely already: read its scores as a ranking within one problem.
+  3. None for a completion without tokens.
+Differs: none known; the defaults are the paper's reward. It needs no reference answer, and cannot teach what the model
+  does not already find likely: use it as a ranking within one problem.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SequenceLogprob(Reward):
     scorer: str = "start"
     """Whose probabilities: `start` (the weights of round 0) or `current` (those that drew the completions)."""
     per_token: bool = False
-    """Divide by the number of tokens, so that long completions are not at a disadvantage."""
+    """Divide by the number of tokens, so that long completions have no disadvantage."""
 
     def __post_init__(self) -> None:
         if self.scorer not in ("start", "current"):

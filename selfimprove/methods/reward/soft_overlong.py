@@ -1,13 +1,14 @@
 """A penalty for completions near the length limit, which rises from 0 to 1.
 
-Idea: a completion that is cut off is punished for being cut off; a slope before the limit says which way is out.
+Idea: punishing truncated completions alone gives no direction; a penalty that rises before the limit teaches the model
+  to write shorter completions.
 Survey: reward shaping, section 4.3.2.
 Paper: arXiv:2503.14476 (DAPO), Yu et al., 2025, equation 13.
 Algorithm:
   1. L is the length, M the `max_length`, C the `margin`.
-  2. Score 0 for L <= M - C, then (M - C - L) / C, which is -1 at L = M, and -1 beyond.
-Differs: the paper counts tokens. `unit: tokens` takes the counts that the engine noted; completions drawn in training
-  have none. The default counts characters; on the tiny model these are tokens. Sizes: our choice.
+  2. The reward is 0 for L <= M - C, then (M - C - L) / C, which is -1 at L = M, and -1 beyond.
+Differs: the paper counts tokens. `unit: tokens` uses the counts of the engine; completions drawn during training have
+  none. The default counts characters, which are tokens on the tiny model. Sizes are our choice.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from selfimprove.registry import register
 @dataclass
 class SoftOverlong(Reward):
     max_length: int = 512
-    """Length from which on the penalty is full."""
+    """Length from which on the penalty is 1."""
     margin: int = 128
-    """How far before max_length the penalty begins; 0 is a step."""
+    """Length of the slope before max_length; 0 makes the penalty a step."""
     unit: str = "characters"
-    """What is counted: `characters` or `tokens`."""
+    """Unit of length: `characters` or `tokens`."""
 
     def __post_init__(self) -> None:
         if self.unit not in ("characters", "tokens"):
@@ -44,7 +45,7 @@ class SoftOverlong(Reward):
         if self.unit == "characters":
             return len(rollout.text)
         if rollout.logprobs is None:
-            raise RecipeError("reward.soft_overlong: these completions carry no token counts; use unit: characters")
+            raise RecipeError("reward.soft_overlong: these completions have no token counts; use unit: characters")
         return rollout.logprobs["count"]
 
     def _penalty(self, length: float) -> float:

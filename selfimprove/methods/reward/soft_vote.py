@@ -1,14 +1,14 @@
-"""The share of a problem's completions that give the same answer: a reward without labels that knows degrees.
+"""The share of a problem's completions with the same answer: a graded reward without labels.
 
-Idea: minimize the entropy of the model's answers: an answer is worth as much as the other samples believe in it.
+Idea: minimize the entropy of the model's answers by rewarding each answer with its frequency.
 Survey: consensus rewards, section 4.3.2.
 Paper: arXiv:2504.05812 (EMPO), Zhang et al., 2025.
 Algorithm:
   1. Extract the final answer of each completion.
-  2. Score each completion the share of all completions that have its answer; 0 where there is no answer.
-  3. Where every completion has another answer, so that the entropy is log n, all of the group score 0.
+  2. The reward of a completion is the share of all completions with its answer; 0 without an answer.
+  3. If all answers are different, so that the entropy is log n, the whole group gets 0.
 Differs: equal answers after the task's extraction form a cluster; for free text the paper clusters by meaning with a
-  model. To leave out problems that the model is too sure or too unsure of, add selection pass_rate_band.
+  model. To leave out problems with too much or too little agreement, add the selection pass_rate_band.
 """
 
 from __future__ import annotations
@@ -31,6 +31,6 @@ class SoftVote(Reward):
 
 def _shares(answers: list[str | None]) -> list[float | None]:
     counts = tally(answers)
-    if max(counts.values(), default=0) < 2:  # nobody agrees with anybody
+    if max(counts.values(), default=0) < 2:  # no two answers agree
         return [0.0] * len(answers)
     return [counts[answer] / len(answers) if answer is not None else 0.0 for answer in answers]

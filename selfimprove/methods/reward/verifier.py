@@ -5,7 +5,7 @@ Survey: verifiable rewards, section 4.3.2.
 Paper: none.
 Algorithm:
   1. Mark each completion with the task's rule.
-  2. None where the reference itself cannot be read.
+  2. None if the reference itself cannot be read.
 Differs: nothing to compare with.
 """
 

@@ -1,12 +1,12 @@
 """Pair the best completion of each prompt with the worst.
 
-Idea: the preference data of iterative DPO: what the reward likes most against what it likes least.
+Idea: the preference data of iterative DPO: the highest reward against the lowest.
 Survey: one-shot scoring, section 3.2.1.
 Paper: arXiv:2401.10020 (Self-Rewarding Language Models), Yuan et al., 2024, section 2.4.
 Algorithm:
-  1. Group the scored rollouts by prompt.
-  2. Sort each group by score; pair the highest with the lowest, the second with the second lowest, up to `pairs`.
-  3. Drop pairs whose scores differ by no more than `min_gap`, and those with equal texts.
+  1. Group the rollouts that have a reward by prompt.
+  2. Sort each group by reward; pair the highest with the lowest, the second with the second lowest, up to `pairs`.
+  3. Drop pairs whose rewards differ by at most `min_gap`, and pairs of equal texts.
 Differs: the paper takes one pair per prompt, which is the default.
 """
 
@@ -28,9 +28,9 @@ class BestVsWorst(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
     pairs: int = 1
-    """Pairs per prompt at most."""
+    """Most pairs per prompt."""
     min_gap: float = 0.0
-    """The scores of a pair must differ by more than this."""
+    """The rewards of a pair must differ by more than this."""
 
     def gives(self, given: Given) -> Flow:
         came = given.flow

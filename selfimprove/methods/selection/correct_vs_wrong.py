@@ -1,13 +1,13 @@
-"""Pair right completions of a problem with wrong ones, each with each, up to a cap.
+"""Pair right completions of a problem with wrong ones, every right with every wrong one, up to a cap.
 
-Idea: preference data from a reward that says right or wrong: every right sample is better than every wrong one.
+Idea: preference data from a binary reward: every right sample is better than every wrong one.
 Survey: one-shot scoring, section 3.2.1.
 Paper: arXiv:2404.19733 (IRPO), Pang et al., 2024; all right with all wrong ones: arXiv:2402.06457 (V-STaR).
 Algorithm:
-  1. Right is a score of at least `right`, wrong one of at most `wrong`; the rest and what has no score is left out.
+  1. Right means a reward of at least `right`, wrong one of at most `wrong`; all others are left out.
   2. Equal texts of a problem count once.
-  3. Pair the right ones with the wrong ones in turn, so that all are used before any is used again, until all pairs
-     are made or `pairs` are.
+  3. Pair right and wrong completions in turn, so that all are used before any is used again, until there are `pairs`
+     pairs or no more.
 Differs: the order and the default of `pairs` are our choice.
 """
 
@@ -32,11 +32,11 @@ class CorrectVsWrong(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
     right: float = 1.0
-    """Lowest score of a chosen completion."""
+    """Lowest reward of a chosen completion."""
     wrong: float = 0.0
-    """Highest score of a rejected completion."""
+    """Highest reward of a rejected completion."""
     pairs: int | None = 10
-    """Most pairs of one problem; null makes all."""
+    """Most pairs per problem; null makes all."""
 
     def __post_init__(self) -> None:
         if not self.right > self.wrong:
@@ -64,13 +64,13 @@ class CorrectVsWrong(Selection):
             )
             for right, wrong in groups.values()
             for best, worst in islice(_in_turn(list(right.values()), list(wrong.values())), self.pairs)
-            if best.text != worst.text  # a reward that is a coin may call one text both
+            if best.text != worst.text  # a random reward may give one text both marks
         ]
 
 
 def _in_turn(right: list[Rollout], wrong: list[Rollout]) -> Iterator[tuple[Rollout, Rollout]]:
-    """All pairs, once each; of any first n of them no completion is in more than needed."""
+    """All pairs, once each, in an order in which any first n pairs use the completions as evenly as possible."""
     if right and wrong:
-        lap = math.lcm(len(right), len(wrong))  # after so many the same pairs would come again, so shift by one
+        lap = math.lcm(len(right), len(wrong))  # after `lap` pairs the same ones would repeat, so shift by one
         for n in range(len(right) * len(wrong)):
             yield right[n % len(right)], wrong[(n + n // lap) % len(wrong)]

@@ -1,10 +1,10 @@
 """Keep one of several equal records.
 
-Idea: a solution that was sampled many times should not count many times in training.
+Idea: a solution that was sampled several times should count once in training.
 Survey: de-duplication, section 3.2.1.
 Paper: arXiv:2107.06499, Lee et al., 2021 (exact duplicates); per problem as in RFT, arXiv:2308.01825.
 Algorithm:
-  1. Two records are equal when their problem keys and their texts, white space folded, are equal.
+  1. Two records are equal if their problem keys and their texts are equal, up to white space.
   2. Keep the first of each.
 Differs: exact duplicates only; near duplicates by MinHash are another method, and wrong for short numeric tasks.
 """

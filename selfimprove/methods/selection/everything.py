@@ -1,10 +1,10 @@
-"""Keep all records: the baseline that every selection is compared with.
+"""Keep all records: the baseline for every selection.
 
 Idea: no selection.
 Survey: baselines of section 3.
 Paper: none.
 Algorithm:
-  1. Give on what came in.
+  1. Return all records.
 Differs: nothing to compare with.
 """
 

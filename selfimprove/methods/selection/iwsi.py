@@ -1,17 +1,17 @@
-"""Drop the completions whose likelihood is unlike that of solutions known to be right.
+"""Drop completions whose likelihood differs most from that of solutions known to be right.
 
-Idea: self-generated data drifts away from the distribution that it should improve on; rows far from it teach the drift,
-  even when their answers are right.
+Idea: self-generated data drifts away from the target distribution; rows far from it teach the drift, even if their
+  answers are right.
 Survey: adaptive selection, section 3.3.
 Paper: arXiv:2408.09849 (IWSI), Jiang et al., 2024.
 Algorithm:
   1. L(y) is the mean negative log-probability per token of a completion under the current policy; L_v its mean over
      right solutions of validation problems.
-  2. w = L_v / L(y), clipped to [0, 2]; the shift is w where w > 1, else 1 / w, at most 5.
-  3. Keep the `keep` share of all rows with the smallest shift, in the order they came.
-Differs: the validation set of the paper is labelled with solutions; here they are the policy's own right answers to
-  problems of the selection split. The clips are those of the paper's code, and so is about 0.8 for `keep`. Meant for
-  rows that a vote or a verifier has passed: put it after threshold.
+  2. w = L_v / L(y), clipped to [0, 2]; the shift is w if w > 1, else 1 / w, at most 5.
+  3. Keep the share `keep` of all rows with the smallest shift, in the given order.
+Differs: the paper's validation set is labelled with solutions; here they are the policy's own right answers to
+  problems of the selection split. The clips and about 0.8 for `keep` are from the paper's code. Use it after threshold,
+  on rows that a vote or a verifier has accepted.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from selfimprove.registry import register
 @dataclass
 class Iwsi(Selection):
     keep: float = bounded(0.8, high=1, above=0)
-    """Share of the rows that is kept."""
+    """Share of the rows to keep."""
     problems: int = bounded(64, 1)
-    """Validation problems, of the selection split."""
+    """Validation problems, from the selection split."""
     samples: int = bounded(4, 1)
-    """Completions of each validation problem; the right ones count."""
+    """Completions for each validation problem; only right ones are used."""
 
     def needs(self) -> Needs:
         return Needs(statistics=("logprob",))
@@ -63,13 +63,13 @@ class Iwsi(Selection):
 
 
 def _losses(rollouts: Sequence[Rollout], context: Context) -> list[float | None]:
-    """The mean negative log-probability per token; None for a completion without a token."""
+    """The mean negative log-probability per token; None for a completion without tokens."""
     return [-sum(row) / len(row) if row else None for row in context.policy.logprobs_of(rollouts)]
 
 
 def _shift(expected: float, loss: float) -> float:
-    """How far a row is from what is expected: 1 is not at all, 5 the most."""
-    if loss <= 0:  # a certain completion; as far as the clip allows, unless certainty is what is expected
+    """The distribution shift of a row: from 1 (none) to 5."""
+    if loss <= 0:  # probability 1: the largest shift, unless the validation solutions are as certain
         return 2.0 if expected > 0 else 1.0
     weight = min(expected / loss, 2.0)
     return weight if weight > 1 else 5.0 if 5 * weight < 1 else 1 / weight

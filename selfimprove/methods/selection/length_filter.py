@@ -1,16 +1,17 @@
-"""Drop completions that were cut off, or whose length is out of bounds.
+"""Drop completions that were truncated, or whose length is out of bounds.
 
-Idea: a completion that ran into the limit teaches never to stop; one far shorter than its peers has often lost a part.
+Idea: a truncated completion teaches the model not to stop; one far shorter than its peers often lacks a part.
 Survey: one-shot scoring, section 3.2.1.
 Paper: arXiv:2502.01612 (Self-Improving Transformers), Lee et al., 2025: the length filter (`shorter_than_longest`).
 Algorithm:
-  1. Drop completions that ended by the length limit.
+  1. Drop completions that reached the length limit.
   2. Drop those shorter than `min_length` or longer than `max_length` characters.
   3. With `shorter_than_longest: t`, drop those more than t characters shorter than the longest of equal difficulty.
-  4. With `off_mode: t`, drop those whose length is more than t characters off the commonest one of equal difficulty.
-Differs: lengths in characters of the text, so that the filter needs no tokenizer; on the tiny model these are tokens.
-  The code of the paper compares within a batch, here within all records of one level. `off_mode` is ours: a single
-  completion that is too long makes the paper's rule drop all right ones, and it lets those through that are too long.
+  4. With `off_mode: t`, drop those whose length differs by more than t characters from the most common length of equal
+     difficulty.
+Differs: lengths are in characters, so that the filter needs no tokenizer; on the tiny model these are tokens. The
+  paper's code compares within a batch, here within all records of one level. `off_mode` is ours: with the paper's rule
+  a single completion that is too long drops all right ones, and completions that are too long pass.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from selfimprove.registry import register
 @dataclass
 class LengthFilter(Selection):
     min_length: int = 1
-    """Characters of the shortest completion that is kept."""
+    """Shortest completion to keep, in characters."""
     max_length: int | None = None
-    """Characters of the longest completion that is kept; null is no bound."""
+    """Longest completion to keep, in characters; null sets no bound."""
     shorter_than_longest: int | None = None
-    """How many characters shorter than the longest of its level a completion may be; null is no bound."""
+    """Largest difference to the longest completion of its level, in characters; null sets no bound."""
 
     off_mode: int | None = None
-    """How many characters off the commonest length of its level a completion may be; null is no bound."""
+    """Largest difference to the most common length of its level, in characters; null sets no bound."""
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         whole = [r for r in records if not r.truncated and len(r.text) >= self.min_length]
@@ -49,7 +50,7 @@ class LengthFilter(Selection):
         return [r for r in whole if self._usual(len(r.text), *measures[r.prompt.info.get("level")])]
 
     def _usual(self, length: int, longest: int, commonest: int) -> bool:
-        """Whether a completion is as long as those of equal difficulty."""
+        """Whether the length of a completion fits those of equal difficulty."""
         if self.shorter_than_longest is not None and longest - length > self.shorter_than_longest:
             return False
         return self.off_mode is None or abs(length - commonest) <= self.off_mode

@@ -1,16 +1,16 @@
 """Pair the shortest of the good completions of a problem with the longest of the bad ones.
 
-Idea: judges like long answers, so among answers of about equal score the short one is taken, and length cannot grow
-  from round to round.
+Idea: judges prefer long answers. Choosing the shortest of several answers with similar rewards keeps length from
+  growing from round to round.
 Survey: one-shot scoring, section 3.2.1; length bias, section 7.3.
 Paper: arXiv:2407.19594 (Meta-Rewarding Language Models), Wu et al., 2024: length control.
 Algorithm:
-  1. Of a problem's scores take the highest, S+, and the lowest, S-.
-  2. Chosen is the shortest completion with a score of at least (1 - rho) S+ + rho S-.
-  3. Rejected is the longest completion with a score of at most (1 - rho) S- + rho S+.
-  4. No pair where all scores are equal, or where both are the same text.
-Differs: lengths are characters, so that no tokenizer is needed. The default of rho is our choice; from 1/2 on the two
-  tiers overlap, and a pair may then prefer the lower score.
+  1. S+ and S- are the highest and the lowest reward of a problem.
+  2. Chosen is the shortest completion with a reward of at least (1 - rho) S+ + rho S-.
+  3. Rejected is the longest completion with a reward of at most (1 - rho) S- + rho S+.
+  4. No pair if all rewards are equal, or if both texts are equal.
+Differs: lengths are in characters, so that no tokenizer is needed. The default of rho is our choice; from 1/2 on the
+  two tiers overlap, and a pair may then prefer the lower reward.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LengthTier(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
     rho: float = bounded(0.1, 0, 1)
-    """Share of the range of a problem's scores that counts as good, and as bad: 0 is the best against the worst."""
+    """Share of the range of a problem's rewards that counts as good, and as bad; 0 pairs the best with the worst."""
 
     def gives(self, given: Given) -> Flow:
         return Flow(given.flow.prompts, given.flow.prompts)

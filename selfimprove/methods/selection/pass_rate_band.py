@@ -1,13 +1,15 @@
-"""Keep the problems that the model solves sometimes: those whose mean score lies in a band.
+"""Keep the problems that the model solves sometimes: those whose mean reward lies in a band.
 
-Idea: what always succeeds teaches nothing new, and what never does has most often a wrong label or is out of reach.
+Idea: problems that are always solved teach nothing new; those that are never solved often have a wrong label or are too
+  hard.
 Survey: difficulty filters, section 3.2.1.
 Paper: arXiv:2505.20347 (SeRL), Fang et al., 2025: 0.2 to 0.8; R-Zero, arXiv:2508.05004, has 0.3 to 0.8 in its code.
 Algorithm:
-  1. A problem's rate is the mean score of its completions; those without a score do not count.
+  1. A problem's rate is the mean reward of its completions; completions without a reward do not count.
   2. Keep all completions of the problems with `low` <= rate <= `high`, in their order.
-Differs: with a reward by votes the rate is the model's agreement with itself, which is how both papers use it, and not
-  its accuracy. Of few completions the rate is noisy: at 8 of a problem solved half of the time 7 % fall out of 0.2-0.8.
+Differs: with a reward by votes the rate is the model's agreement with itself, as both papers use it, and not its
+  accuracy. With few completions the rate is noisy: with 8, a problem solved half of the time falls outside 0.2-0.8 in
+  7 % of cases.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ from selfimprove.registry import register
 @dataclass
 class PassRateBand(Selection):
     low: float = 0.2
-    """Lowest mean score of a problem that is kept."""
+    """Lowest mean reward of a problem that is kept."""
     high: float = 0.8
-    """Highest mean score of a problem that is kept."""
+    """Highest mean reward of a problem that is kept."""
 
     def __post_init__(self) -> None:
         if self.low > self.high:

@@ -1,17 +1,17 @@
-"""Audit what was kept against the reference answers, and let no batch with too many wrong rows into training.
+"""Audit the kept rows against the reference answers, and keep batches with too many wrong rows out of training.
 
-Idea: a few rows that please the reward and are wrong are enough to teach the model to please it.
+Idea: a few wrong rows with a high reward are enough to teach the model to exploit the reward.
 Survey: quality control, section 3.2.1; reward hacking, section 7.3.
 Paper: arXiv:2603.07084 (Countdown-Code), 2026: 1 % of hacked rows in fine-tuning seeds what later rounds amplify.
 Algorithm:
-  1. Mark `audit` random rows with the task's rule; of a preference the chosen completion. Wrong is a mark below 1/2.
-  2. Bound: the one-sided 95 % Clopper-Pearson upper bound of the share of wrong rows; where every row was marked, the
-     share itself.
-  3. Bound at most `max_share`: keep all rows.
+  1. Mark `audit` random rows with the task's rule; for a pair, the chosen completion. A mark below 1/2 is wrong.
+  2. The bound is the one-sided 95 % Clopper-Pearson upper bound of the share of wrong rows, or the share itself if
+     every row was marked.
+  3. If the bound is at most `max_share`, keep all rows.
   4. Otherwise `filter` marks every row and drops the wrong ones; `refuse` keeps nothing, which ends the run.
 Differs: the paper measures the harm; the rule is ours. Rows without a reference answer cannot be marked: `filter` keeps
-  them, `refuse` does not count them, and refuses where there is no other. It reads the reference answers of training
-  problems, so a recipe with it needs labels. 100 rows without a wrong one have the bound 0.0295, one wrong row 0.047.
+  them, `refuse` ignores them, and refuses if there are no others. The method reads the reference answers of training
+  problems, so it needs labels. 100 rows with no wrong one have the bound 0.0295, with one wrong row 0.047.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Quarantine(Selection):
     audit: int = bounded(100, 1)
     """Rows that are marked first."""
     max_share: float = bounded(0.03, 0, 1)
-    """Share of wrong rows that may go into training."""
+    """Largest share of wrong rows that may go into training."""
     mode: str = "filter"
-    """What to do with a batch that may have more: `filter` drops the wrong rows, `refuse` keeps nothing."""
+    """Action for a batch above the bound: `filter` drops the wrong rows, `refuse` keeps nothing."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("filter", "refuse"):
@@ -67,7 +67,7 @@ class Quarantine(Selection):
 
 
 def _mark(record: Record, context: Context) -> float | None:
-    """How right what a record teaches is; None where nobody can say."""
+    """The mark of the completion that a record teaches; None if it cannot be marked."""
     match record:
         case Rollout():
             return context.verify(record.prompt, record.text)

@@ -1,11 +1,11 @@
 """Keep a random share of the rows: the baseline with the same amount of data.
 
-Idea: a selection that is no better than chance at its own size selects nothing.
+Idea: a useful selection must beat a random one of the same size.
 Survey: baselines of section 3.
 Paper: none.
 Algorithm:
   1. Draw `share` of the rows, or `rows` of them, without repeats, from the round's seed.
-  2. Keep them in the order they came.
+  2. Keep them in the given order.
 Differs: nothing to compare with.
 """
 
@@ -29,9 +29,9 @@ class Random(Selection):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
     share: float = bounded(0.5, 0, 1)
-    """Share of the rows that is kept, where `rows` is null."""
+    """Share of the rows to keep, if `rows` is null."""
     rows: int | None = bounded(None, 0)
-    """Number of rows that are kept."""
+    """Number of rows to keep."""
 
     def gives(self, given: Given) -> Flow:
         came = given.flow

@@ -1,17 +1,17 @@
-"""Give on the problems themselves, with the answer that their completions agree on as the reference.
+"""Return the problems themselves, with the answer that their completions agree on as the reference.
 
-Idea: an optimizer that draws its own completions needs problems and not completions. What a debate, a vote or a search
-  came to becomes the label that its completions are marked by, and it cannot change while the model trains.
+Idea: an optimizer that draws its own completions needs problems, not completions. The result of a debate, a vote or a
+  search becomes the reference that marks its completions, and it stays fixed during training.
 Survey: consensus rewards, section 4.3.2; one-shot scoring, section 3.2.1.
 Paper: arXiv:2505.15734 (Debate, Train, Evolve), Srivastava et al., 2025: what a debate agrees on is the reward's label;
   offline labels also in arXiv:2505.21444.
 Algorithm:
-  1. Of a problem's completions count those with a score of at least `min_score`, or all where that is null.
-  2. The label is their most frequent answer; a problem is dropped where two are tied for it, none has one, or its share
-     of those counted is below `min_agreement`.
-  3. Give on each problem once, with the label for its reference; with `label: kept` its own reference stays.
-Differs: nothing to compare with; the papers have no such step of their own. The reward `verifier` then marks by the
-  label. A task that can tell a wrong reference (countdown, list_programs) gives no mark by one.
+  1. Count the completions of a problem with a reward of at least `min_score`, or all if that is null.
+  2. The label is their most frequent answer. A problem is dropped if there is a tie or no answer, or if the share of
+     the label is below `min_agreement`.
+  3. Return each problem once, with the label as its reference; with `label: kept` it keeps its own reference.
+Differs: nothing to compare with; the papers have no such step. The reward `verifier` then marks by the label. A task
+  that recognizes a wrong reference (countdown, list_programs) does not mark by it.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Relabel(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Prompt
     min_score: float | None = None
-    """Lowest score of a completion that counts; null counts all, also those without a score."""
+    """Lowest reward of a completion that counts; null counts all, also those without a reward."""
     min_agreement: float = bounded(0.0, 0, 1)
-    """Share of the completions counted that must have the label."""
+    """Smallest share of the counted completions with the label."""
     label: str = "vote"
-    """The reference of a problem: what the completions `vote` for, or its own one (`kept`)."""
+    """The reference of a problem: the result of the `vote`, or its own (`kept`)."""
 
     def __post_init__(self) -> None:
         if self.label not in ("vote", "kept"):

@@ -1,14 +1,14 @@
-"""Mix rows that earlier rounds kept into this round's.
+"""Mix rows of earlier rounds into this round's rows.
 
-Idea: a model that trains on its newest samples alone forgets and narrows; a share of older rows keeps it in place.
+Idea: a model that trains only on its newest samples forgets and loses diversity; a share of older rows prevents this.
 Survey: mixing old and new data, section 3.3; model collapse, section 7.
 Paper: arXiv:2404.01413 (Is Model Collapse Inevitable?), Gerstgrasser et al., 2024: accumulate, do not replace.
 Algorithm:
-  1. The store holds what every earlier round gave to this method.
-  2. Draw from it, without repeats, so many rows that they are `share` of the result; all where it has fewer.
-  3. Pass on this round's rows, then the drawn ones; this round's join the store for the next.
-Differs: the paper keeps everything, as sft with `data: all_rounds` does; this works with every optimizer and with a
-  share. The default share is our choice.
+  1. The store holds the input rows of this method from every earlier round.
+  2. Draw rows from it, without repeats, until they are the share `share` of the result, or all rows if it has fewer.
+  3. Return this round's rows, then the drawn ones; add this round's rows to the store.
+Differs: the paper keeps everything, as sft does with `data: all_rounds`; this method works with every optimizer and
+  with a share. The default share is our choice.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Replay(Selection):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
     share: float = bounded(0.25, 0, below=1)
-    """Share of the result that earlier rounds give."""
+    """Share of the result that comes from earlier rounds."""
 
     def gives(self, given: Given) -> Flow:
         came = given.flow

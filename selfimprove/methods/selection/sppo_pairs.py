@@ -1,13 +1,13 @@
-"""Pair the best completion of each problem with the worst and note how often each would win against the others.
+"""Pair the best completion of each problem with the worst, with their win rates against the problem's completions.
 
-Idea: the update of a two-player game needs to know by how much a completion wins, not only that it does.
+Idea: the update of a two-player game needs to know how often a completion wins, not only that it wins.
 Survey: preference optimization, section 4.3.
 Paper: arXiv:2405.00675 (SPPO), Wu et al., 2024.
 Algorithm:
-  1. Completion i of a problem beats j with probability sigmoid(scale * (s_i - s_j)), for scores s.
-  2. The win rate of i is the mean over all j, itself included at 1/2. With `rates: true` the scores are win rates.
-  3. Pair the highest score with the lowest; info has their win rates as p_chosen and p_rejected. Problems where all
-     scores or both texts are equal make no pair.
+  1. Completion i of a problem beats j with probability sigmoid(scale * (s_i - s_j)), for rewards s.
+  2. The win rate of i is the mean over all j, including itself at 1/2. With `rates: true` the rewards are win rates.
+  3. Pair the highest reward with the lowest; info has their win rates as p_chosen and p_rejected. A problem whose
+     rewards or both texts are equal gives no pair.
 Differs: the paper's scores are logits of the preference model PairRM, of 5 samples, with scale 1; `scale` is ours, for
   rewards of another range.
 """
@@ -32,9 +32,9 @@ class SppoPairs(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
     scale: float = bounded(1.0, above=0)
-    """Factor on the difference of two scores before the sigmoid."""
+    """Factor on the difference of two rewards before the sigmoid."""
     rates: bool = False
-    """Whether the scores are win rates already, as those of reward pairwise_judge are."""
+    """Whether the rewards are already win rates, like those of the reward pairwise_judge."""
 
     def gives(self, given: Given) -> Flow:
         return Flow(given.flow.prompts, given.flow.prompts)

@@ -1,11 +1,11 @@
-"""Keep the rollouts with a high enough score, at most a few per problem.
+"""Keep the rollouts with a high enough reward, at most a few per problem.
 
-Idea: the rejection step of rejection sampling; the cap stops easy problems from filling the training set.
+Idea: the rejection step of rejection sampling; the cap keeps easy problems from filling the training set.
 Survey: one-shot scoring, section 3.2.1.
 Paper: arXiv:2312.06585 (ReST-EM), Singh et al., 2023: the reward filter and the cap per problem.
 Algorithm:
-  1. Drop rollouts without a score or with one below `min_score`.
-  2. Of each problem keep the `per_prompt` best, the earlier one where scores are equal.
+  1. Drop rollouts without a reward or with one below `min_score`.
+  2. Keep the `per_prompt` best of each problem, the earlier one among equals.
 Differs: none known.
 """
 
@@ -25,9 +25,9 @@ from selfimprove.registry import register
 @dataclass
 class Threshold(Selection):
     min_score: float = 1.0
-    """Lowest score that is kept."""
+    """Lowest reward to keep."""
     per_prompt: int | None = None
-    """Most rollouts kept of one problem; null keeps all."""
+    """Most rollouts to keep per problem; null keeps all."""
 
     def gives(self, given: Given) -> Flow:
         came = given.flow

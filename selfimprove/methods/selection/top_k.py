@@ -1,14 +1,14 @@
-"""Keep the rows with the highest scores, over all problems.
+"""Keep the rows with the highest rewards, over all problems.
 
-Idea: a score that is a ranking and not a mark has no threshold; take the top of the batch.
+Idea: a reward that only ranks rows has no natural threshold; keep the top of the batch.
 Survey: one-shot scoring, section 3.2.1.
 Paper: arXiv:2304.06767 (RAFT), Dong et al., 2023.
 Algorithm:
-  1. Rows without a score are left out.
-  2. Keep the `share` of the others with the highest scores, or `rows` of them; the earlier one where scores are equal.
-  3. Pass them on in the order they came.
-Differs: RAFT ranks within a problem, which is threshold with `per_prompt`, or over the batch, which is this. Scores
-  that depend on the problem, as likelihoods do, fill the top with easy problems.
+  1. Leave out rows without a reward.
+  2. Keep the share `share` of the others with the highest rewards, or `rows` of them; the earlier one among equals.
+  3. Return them in the given order.
+Differs: RAFT ranks within a problem (threshold with `per_prompt`) or over the batch (this method). Rewards that depend
+  on the problem, such as likelihoods, fill the top with easy problems.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from selfimprove.registry import register
 @dataclass
 class TopK(Selection):
     share: float = bounded(0.5, 0, 1)
-    """Share of the rows with a score that is kept, where `rows` is null."""
+    """Share of the rows with a reward to keep, if `rows` is null."""
     rows: int | None = bounded(None, 0)
-    """Number of rows that are kept."""
+    """Number of rows to keep."""
 
     def gives(self, given: Given) -> Flow:
         came = given.flow

@@ -1,15 +1,15 @@
-"""Pair a completion with the most common answer of a problem with one that has the least common answer.
+"""Pair a completion with the most common answer to a problem with one that has the least common answer.
 
-Idea: what many samples agree on is preferred to what one of them says; no reference answer is needed.
+Idea: prefer the answer that many samples agree on to one that few give; no reference answer is needed.
 Survey: one-shot scoring, section 3.2.1; consensus rewards, section 4.3.2.
 Paper: arXiv:2411.04109 (ScPO), Prasad et al., 2024.
 Algorithm:
-  1. V(y) is the number of a problem's k completions with the same final answer as y; those without one never stand in
-     a pair, but count in k.
+  1. V(y) is the number of a problem's k completions with the same final answer as y; completions without an answer are
+     never paired, but count in k.
   2. Chosen is the first completion with the most votes, rejected the first with the fewest.
-  3. Keep the pair where V(chosen) >= min_agreement * k and V(chosen) > V(rejected).
+  3. Keep the pair if V(chosen) >= min_agreement * k and V(chosen) > V(rejected).
   4. Its weight is (V(chosen) - V(rejected)) / k.
-Differs: the default of min_agreement is our choice. An optimizer that knows no row weights trains on all pairs alike.
+Differs: the default of min_agreement is our choice. An optimizer without row weights trains on all pairs equally.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class VotePairs(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
     min_agreement: float = bounded(0.5, 0, 1)
-    """Share of a problem's completions that must have the chosen answer."""
+    """Smallest share of a problem's completions with the chosen answer."""
 
     def gives(self, given: Given) -> Flow:
         return Flow(given.flow.prompts, given.flow.prompts)

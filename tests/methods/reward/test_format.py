@@ -35,5 +35,5 @@ def test_the_tags_are_judged_as_trl_judges_them(make_context: Callable, make_rol
 
 
 def test_a_broken_pattern_is_refused() -> None:
-    with pytest.raises(RecipeError, match="no regular expression"):
+    with pytest.raises(RecipeError, match="not a regular expression"):
         Format(pattern="(")
