@@ -311,10 +311,10 @@ TABLE: list[Mistake | Elsewhere] = [
     ),
     Mistake(
         40,
-        "truncated or not a safetensors file",
+        "cut off",
         lambda d: d.model(files={"model.safetensors": b"\x99\0\0\0\0\0\0\0{"}),
         65,
-        "or it was cut off: 9 bytes",
+        "is truncated or not a safetensors file: 9 bytes",
     ),
     Mistake(
         41, "remote code", lambda d: d.model(auto_map={"AutoModel": "x.Y"}), 65, "needs code of its own (auto_map in"

@@ -444,7 +444,7 @@ def test_two_rounds_without_a_gap_are_saturated() -> None:
     blind = measure(drawn(60, 8, 0.1))
     knowing = measure(drawn(60, 8, 0.5, knows=0.1))
     verdict = found(blind, None, measure(drawn(60, 8, 0.1, seed=1)))["SATURATED"]
-    assert "twice" in verdict.because and "a true reward could still bring +0." in verdict.advice
+    assert "twice" in verdict.because and "a true reward could still gain +0." in verdict.advice
     for rounds in ((blind, None, knowing), (knowing, None, blind), (blind, None, None)):
         assert "SATURATED" not in found(*rounds)
     assert "use harder problems" in found(measure([C] * 10), None, measure([C] * 10))["SATURATED"].advice

@@ -1,1 +1,1 @@
-"""Survey sections 6 and 7: known ways to fail, watched for in every round."""
+"""Survey sections 6 and 7: alarms that watch for known failures in every round."""

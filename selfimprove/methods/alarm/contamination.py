@@ -1,14 +1,14 @@
-"""Shows that the acquisition brought records of held-out problems, which were dropped before training.
+"""Raised when the acquisition made records of held-out problems, which were dropped before training.
 
-Idea: the sha256 of a problem's canonical form says which split it is in, whoever made it; so contamination is a count.
+Idea: the sha256 of a problem's canonical form decides its split, whoever made it, so contamination can be counted.
 Survey: contamination, section 7.5.
 Paper: arXiv:2311.04850 (Rephrased Samples), Yang et al., 2023: why a canonical form and not n-grams.
 Algorithm:
-  1. Share: the records that the acquisition step dropped over all that it made.
+  1. The share is the number of records that the acquisition step dropped, divided by the number that it made.
   2. Level 1: the share is above `share`.
-Differs: there is no level 2. What was dropped is not in the training data, so the candidate has not seen it, and a
-  veto would punish it for nothing: a model that makes up problems meets the held-out 40 % of the buckets by chance.
-  Texts are not compared: the training data is out of an alarm's reach, so a problem with a wrong key is not found.
+Differs: there is no level 2. Dropped records are not in the training data, so the candidate has not seen them, and a
+  veto would be unjustified: 40 % of the problems that a model invents are held out by chance. Alarms cannot read the
+  training data, so texts are not compared, and a problem with a wrong key is not found.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from selfimprove.rounds import Evidence
 @dataclass
 class Contamination(Alarm):
     share: float = bounded(0.0, 0, 1)
-    """Share of dropped records that is not worth showing; a recipe whose model makes up problems expects 0.4."""
+    """Largest share of dropped records without an alert; 0.4 is expected if the model invents problems."""
 
     def check(self, evidence: Evidence) -> list[Alert]:
         counts = evidence.history[-1].counts if evidence.history else {}

@@ -1,14 +1,15 @@
 """Raised when a solved problem has fewer different right solutions than in round 0.
 
-Idea: a loop that trains on its own output can lose the ways to a solution long before it loses the solution.
+Idea: a loop that trains on its own output can lose alternative solutions long before it loses accuracy.
 Survey: model collapse, section 7.1.
 Paper: arXiv:2407.05013 (Progress or Regress?), Wu et al., 2024.
 Algorithm:
-  1. Of each problem with a right sample count the different right texts, white space folded, over its samples.
-  2. Compare the mean over these problems with that of round 0. Level 1: it fell by `fall` of it, significantly at
-     `alpha`. Level 2: by `veto_fall`, significantly at `veto_alpha`.
-Differs: the paper compares texts by n-grams, embeddings and equations; here they are equal or not. A problem that fewer
-  samples solve has fewer solutions, so a fall of accuracy shows here too. The significance is ours.
+  1. For each problem with a right sample, divide the number of different right texts (up to white space) by the number
+     of samples.
+  2. Compare the mean over these problems with round 0. Level 1: a relative fall of `fall`, significant at `alpha`.
+     Level 2: of `veto_fall`, significant at `veto_alpha`.
+Differs: the paper compares texts by n-grams, embeddings and equations; here only by equality. A problem that fewer
+  samples solve has fewer solutions, so a fall in accuracy also lowers this measure. The significance tests are ours.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from selfimprove.rounds import Evidence, Groups
 @dataclass
 class Diversity(Alarm):
     fall: float = 0.2
-    """Relative fall that is shown."""
+    """Relative fall that raises level 1."""
     veto_fall: float = 0.4
-    """Relative fall that vetoes."""
+    """Relative fall that raises level 2, a veto."""
     alpha: float = 0.05
     """One-sided level of level 1."""
     veto_alpha: float = bounded(0.01, 0, 1)
@@ -48,6 +49,6 @@ class Diversity(Alarm):
 
 
 def _distinct(groups: Groups) -> list[float]:
-    """Different right texts over samples, of each problem that is solved."""
+    """Different right texts divided by samples, for each solved problem."""
     right = [{" ".join(r.text.split()) for r in group if (r.info.get("truth") or 0.0) > 0.5} for group in groups]
     return [len(texts) / len(group) for texts, group in zip(right, groups, strict=True) if texts]

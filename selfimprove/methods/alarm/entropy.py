@@ -1,15 +1,15 @@
 """Raised when the entropy of the model's samples collapses.
 
-Idea: a model that has become certain explores nothing, so the next round has nothing to select from.
+Idea: a model that has become certain stops exploring, so the next round has nothing to select from.
 Survey: model collapse, section 7.1.
-Paper: arXiv:2505.22617 (The Entropy Mechanism), Cui et al., 2025: entropy is spent on reward, and then nothing is left.
+Paper: arXiv:2505.22617 (The Entropy Mechanism), Cui et al., 2025: reward is bought with entropy until none is left.
 Algorithm:
-  1. Entropy of a problem: minus the log-probability of its samples over their tokens, in nats; unbiased at
-     temperature 1. Compare the mean over problems with that of round 0.
-  2. Level 1: below `share` of it, with 95 % intervals that do not touch.
-  3. Level 2: below `veto_share` of it likewise, and pass@k of the same samples fell at `alpha`, k being all of them.
+  1. The entropy of a problem is minus the log-probability of its samples per token, in nats; this is unbiased at
+     temperature 1. Compare the mean over problems with round 0.
+  2. Level 1: below `share` of round 0, with disjoint 95 % intervals.
+  3. Level 2: likewise below `veto_share`, and pass@k of the same samples, with k all samples, fell at `alpha`.
 Differs: the paper fits accuracy to entropy; the thresholds are ours. A model that learns its task becomes certain, so
-  low entropy alone is shown and no veto. Silent where the engine gives no log-probabilities.
+  low entropy alone does not veto. Silent if the engine gives no log-probabilities.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from selfimprove.rounds import Evidence, Groups
 @dataclass
 class Entropy(Alarm):
     share: float = bounded(0.5, 0, 1)
-    """Share of the entropy of round 0 below which it is shown."""
+    """Share of round 0's entropy below which level 1 is raised."""
     veto_share: float = bounded(0.25, 0, 1)
-    """Share below which it vetoes, where pass@k fell as well."""
+    """Share below which level 2 is raised, if pass@k also fell."""
     alpha: float = 0.05
     """One-sided level of the fall of pass@k."""
 

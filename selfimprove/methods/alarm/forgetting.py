@@ -1,15 +1,15 @@
-"""Raised when the candidate fails at probes that the champion passes: abilities beside what is trained.
+"""Raised when the candidate loses abilities beside the trained task, as measured by probes that the champion passes.
 
-Idea: a loop that trains on one thing unlearns others, and its own score does not show it.
+Idea: a loop that trains on one thing may unlearn others, which its own score does not show.
 Survey: catastrophic forgetting, section 7.1.
 Paper: arXiv:2308.08747 (An Empirical Study of Catastrophic Forgetting), Luo et al., 2023.
 Algorithm:
-  1. Of each part `probe/...` or `level/...` take the problems that champion and candidate both answered.
+  1. For each part `probe/...` or `level/...` take the problems that both champion and candidate answered.
   2. McNemar's exact one-sided test that the candidate solves fewer; Holm's correction over the probes.
   3. Level 1: a fall by more than `margin` at `alpha`. Level 2: a fall at `veto_alpha`.
-Differs: the paper follows test sets over a series of trainings. A lower bound under -3 points, which asks for proof
-  that nothing was lost, is no alarm: the proof takes 688 problems where one in ten changes, and with 100 and nothing
-  lost it is missing in three rounds of four. By the rule above at most `alpha` of such rounds ring, over all probes.
+Differs: the paper follows test sets over a series of training runs. A lower bound below -3 points does not raise the
+  alarm: proving that nothing was lost takes 688 problems if one in ten changes, and with 100 problems and no loss the
+  proof fails in three of four rounds. With the rule above, at most a share `alpha` of rounds without a loss raise it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from selfimprove.rounds import Evidence
 @dataclass
 class Forgetting(Alarm):
     margin: float = 0.03
-    """Fall of a probe that is not worth showing."""
+    """Largest fall of a probe without an alert."""
     alpha: float = 0.05
     """One-sided level of level 1, over all probes."""
     veto_alpha: float = bounded(0.01, 0, 1)
@@ -48,7 +48,7 @@ class Forgetting(Alarm):
 
 
 def _probes(evidence: Evidence) -> dict[str, tuple[list[float], list[float]]]:
-    """Of each probe the champion's and the candidate's marks on the same problems."""
+    """For each probe, the champion's and the candidate's marks on the same problems."""
     pairs: dict[str, tuple[list[float], list[float]]] = {}
     for latest in evidence.history[-1:]:
         for name, new in latest.candidate.parts.items() if latest.candidate else ():

@@ -1,18 +1,19 @@
-"""Vetoes a candidate whose completions are marked right whatever the reference is: the marking rule is being played.
+"""Vetoes a candidate whose completions are marked right whatever the reference is: it exploits the marking rule.
 
-Idea: put another problem's reference in the place of the right one. No honest completion is right under both; what is,
-  found a hole in the rule by which everything here is measured, which no gain by that rule can show.
+Idea: replace the reference by that of another problem. No honest completion is right under both. A completion that is
+  has found a hole in the marking rule, on which all other measurements depend.
 Survey: reward hacking, section 7.3.
-Paper: arXiv:2603.07084 (Countdown-Code), Khalifa et al., 2026: models that manipulate what marks them, and one percent
-  of such samples in the training data that is enough to learn it.
+Paper: arXiv:2603.07084 (Countdown-Code), Khalifa et al., 2026: models manipulate their marking rule, and one percent of
+  such samples in the training data is enough to learn it.
 Algorithm:
-  1. The audit marks each right sample once more, against the reference of another problem of the form that the rule
-     tells apart from the own one: said as an answer here it is wrong, and so is the own one where it stands instead.
-  2. A hit is a sample that is right under both; `n` samples could have been one. Where anything is right, all are hits.
-  3. Level 1 at `shown` hits, level 2 at `veto` hits; the 95 % upper bound of their share stands beside them.
-Differs: the paper compares the mark with a true one, which only its own environment has; here every audit problem is a
-  trap, without another sample. Hits of the start count as well: a rule that it can play is wrong from the beginning.
-  No problem is a trap where the rule reads the problem and not the reference; who plays that rule is not found here.
+  1. The audit marks each right sample again, against the reference of another problem. It uses a reference that the
+     rule distinguishes from the own one: as an answer to this problem it is wrong, and the own answer is wrong under
+     it.
+  2. A hit is a sample that is right under both; `n` samples were tested. If the rule accepts anything, all are hits.
+  3. Level 1 at `shown` hits, level 2 at `veto` hits, reported with the 95 % upper bound of their share.
+Differs: the paper compares the mark with a true mark, which only its environment has; here every audit problem is a
+  trap, without further samples. Hits of the start count too, because a rule that it can exploit is wrong from the
+  beginning. If a rule uses the problem and not the reference, there are no traps, and exploits are not found.
 """
 
 from __future__ import annotations

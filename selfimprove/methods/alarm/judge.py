@@ -1,14 +1,14 @@
 """Raised when a judge no longer passes its audit form, or judges worse than the weights of round 0 would.
 
-Idea: a model that is trained on its own judgements changes as a judge too, and judges what it was taught to please.
-  Labelled attempts on fresh audit problems show it; a frozen copy that judges the same attempts shows what changed.
+Idea: training on its own judgements also changes the model as a judge. Marked attempts on fresh audit problems measure
+  the judge; a frozen copy that judges the same attempts shows what changed.
 Survey: biased and drifting judges, sections 6 and 7.
-Paper: none; the measures are Youden's J (1950) and the AUC within a problem, see `judging`.
+Paper: none; the measures are Youden's J (1950) and the AUC within a problem, see `measures/judge_reliability.py`.
 Algorithm:
   1. Take the audit form of each reward that judges, with the candidate as judge and as author of the attempts.
-  2. Level 2: it does not pass, and data are selected by it.
-  3. Level 1: it does not pass and is only watched or trusted; or there are too few labelled attempts to tell; or J or
-     the AUC is lower than the frozen copy's by more than `margin`, with all of the 95 % interval.
+  2. Level 2: it does not pass, and its rewards select data.
+  3. Level 1: it does not pass but is only a monitor or trusted; or there are too few marked attempts to tell; or J or
+     the AUC is lower than the frozen copy's by more than `margin`, with the whole 95 % interval.
 Differs: nothing to compare with.
 """
 
@@ -28,7 +28,7 @@ NAMES = {"youden": "TPR - FPR", "auc": "AUC within a problem"}
 @dataclass
 class Judge(Alarm):
     margin: float = 0.02
-    """Fall of J or the AUC against the frozen copy that is not worth showing."""
+    """Largest fall of J or the AUC against the frozen copy without an alert."""
 
     def check(self, evidence: Evidence) -> list[Alert]:
         alerts = list[Alert]()

@@ -1,15 +1,15 @@
-"""Raised when fewer problems are solved in many tries than the champion solves.
+"""Raised when the candidate solves fewer problems in many attempts than the champion.
 
 Idea: a loop that only sharpens raises pass@1 and lowers pass@k for large k: it loses problems that it could solve.
 Survey: performance evaluation, section 6; model collapse, section 7.1.
 Paper: arXiv:2412.02674 (Mind the Gap), Song et al., 2024.
 Algorithm:
-  1. Where the evaluation has `pass@k`, take the largest k, and test the fall from champion to candidate problem by
-     problem: McNemar's exact test for marks of 0 and 1, else by sign flips.
-  2. Otherwise take pass@k of the audit samples, k being all of them, and a z-test of the two sets of problems.
+  1. If the evaluation has `pass@k`, take the largest k and test the fall from champion to candidate, paired by problem:
+     McNemar's exact test for marks of 0 and 1, else a sign-flip test.
+  2. Otherwise take pass@k of the audit samples, with k all samples, and a z-test between the two sets of problems.
   3. Level 1: a fall by more than `margin`, significant at `alpha`. Level 2: a fall at `veto_alpha`.
-Differs: the paper plots pass@k over rounds. A lower bound under -3 points, which asks for proof that nothing was lost,
-  is no alarm: with 100 problems and nothing lost it would ring in most rounds. The gate `ratchet` asks for that proof.
+Differs: the paper plots pass@k over rounds. A lower bound below -3 points does not raise the alarm: with 100 problems
+  and no loss it would do so in most rounds. The gate `ratchet` checks that bound instead.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from selfimprove.rounds import Evidence, Groups
 @dataclass
 class LargeK(Alarm):
     margin: float = 0.03
-    """Fall that is not worth showing."""
+    """Largest fall without an alert."""
     alpha: float = 0.05
     """One-sided level of level 1."""
     veto_alpha: float = bounded(0.01, 0, 1)
@@ -53,7 +53,7 @@ class LargeK(Alarm):
 
 
 def _guarded(evidence: Evidence) -> tuple[str, list[float], list[float]]:
-    """The largest k that the evaluation guards, and champion's and candidate's marks on the same problems."""
+    """The largest k of the evaluation's guards, and the champion's and candidate's marks on the same problems."""
     for latest in evidence.history[-1:]:
         old, new = latest.champion.parts, latest.candidate.parts if latest.candidate else {}
         names = [name for name in old if name.startswith("pass@") and name in new]

@@ -1,18 +1,19 @@
-"""Raised when the model agrees with itself more and is right less: the failure of rewards by majority.
+"""Raised when the model agrees with itself more often and is right less often: the failure of majority rewards.
 
-Idea: a reward for agreement is highest when every answer is the same, whatever the problem.
+Idea: a reward for agreement is highest if every answer is the same, whatever the problem.
 Survey: model collapse, section 7.1; reward hacking, section 7.3.
 Paper: arXiv:2505.21444 (Can Large Reasoning Models Self-Train?), Shafayat et al., 2025.
 Algorithm:
   1. Compare the histogram of answers with that of right answers. Level 1: their total variation distance is more than
      `distance` above that of round 0, and significantly so at `alpha`.
-  2. A problem is unanimous where all samples have the same answer. Level 2: their share is `unanimity` or more above
-     round 0, and at `veto_alpha` either all problems are solved less, or the unanimous ones are and all are no better.
+  2. A problem is unanimous if all samples have the same answer. Level 2: their share is at least `unanimity` above
+     round 0, and at `veto_alpha` accuracy fell on all problems, or on the unanimous ones without a rise on all
+     problems.
   3. Level 2: the most frequent answer has more than `times` the share of that answer among the right ones, more than
      `min_share`, and significantly more than in round 0 at `veto_alpha`.
-Differs: the paper shows the collapse and stops early by held-out accuracy; the statistics are ours. In 2 a fall of the
-  unanimous alone is not enough: as the model sharpens, harder problems become unanimous, and their accuracy falls
-  while that of all problems rises. `min_share` keeps open answers out, where every share is near 0.
+Differs: the paper shows the collapse and stops early by held-out accuracy; the statistics are ours. In step 2 a fall on
+  unanimous problems alone is not enough: as the model sharpens, harder problems become unanimous, and their accuracy
+  falls while that of all problems rises. `min_share` excludes open answers, where every share is near 0.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from selfimprove.rounds import Evidence, Groups
 @dataclass
 class MajorityCollapse(Alarm):
     distance: float = 0.1
-    """Growth of the distance between the histograms that is shown."""
+    """Growth of the distance between the histograms that raises level 1."""
     unanimity: float = 0.1
-    """Growth of the share of unanimous problems that is looked into."""
+    """Growth of the share of unanimous problems from which accuracy is tested."""
     times: float = 3.0
-    """How many times its share among the right answers the most frequent answer may have."""
+    """Largest ratio of the most frequent answer's share to its share among the right answers."""
     min_share: float = bounded(0.2, 0, 1)
-    """Share of the most frequent answer up to which it is no collapse."""
+    """Share of the most frequent answer up to which there is no alert."""
     alpha: float = 0.05
     """One-sided level of level 1."""
     veto_alpha: float = bounded(0.01, 0, 1)
@@ -71,7 +72,7 @@ class MajorityCollapse(Alarm):
         return [Alert(alarm="majority_collapse", level=2 if grave else 1, text=text, numbers=numbers)]
 
     def _agrees_wrongly(self, now: Problems, start: Problems, numbers: dict[str, float]) -> bool:
-        """Whether more problems are unanimous, and they, or all of them, are solved less."""
+        """Whether more problems are unanimous, and accuracy on them or on all problems fell."""
         sure, sure_before = [[one.mark for one in problems if one.unanimous] for problems in (now, start)]
         marks, before = [[one.mark for one in problems] for problems in (now, start)]
         numbers["unanimous"] = len(sure) / len(now) - len(sure_before) / len(start)
@@ -112,7 +113,7 @@ def _problems(groups: Groups) -> list[Problem]:
 
 
 def _given(problems: Problems) -> dict[str, float]:
-    """The histogram of answers; each problem counts alike."""
+    """The histogram of answers, with equal weight for each problem."""
     shares: dict[str, list[float]] = defaultdict(list)
     for one in problems:
         for answer, share in one.given.items():
@@ -125,7 +126,7 @@ def _right(problems: Problems) -> dict[str, float]:
 
 
 def _distances(problems: Problems) -> list[float]:
-    """What each problem adds to the total variation distance of the two histograms; their mean is the distance."""
+    """Each problem's contribution to the total variation distance of the two histograms, which is their mean."""
     given, right = _given(problems), _right(problems)
 
     def sign(answer: str) -> float:

@@ -1,15 +1,16 @@
-"""Vetoes a candidate that is better at the task and worse beyond it: a gain that is bought.
+"""Vetoes a candidate that is better at the task and worse beyond it.
 
-Idea: pass@1 can rise while diversity and problems of other kinds get worse; then the model has narrowed, not improved.
+Idea: pass@1 can rise while diversity and other kinds of problems get worse; then the model has narrowed, not improved.
 Survey: autonomous evaluation, section 6; metric deficiency, section 7.5.
 Paper: arXiv:2407.05013 (Progress or Regress?), Wu et al., 2024: self-improvement reversal.
 Algorithm:
-  1. Candidate and champion on the same gate problems: does McNemar's exact test at `alpha` say that it solves more?
-  2. If so, test a fall of each part `ood/...` by McNemar's test, and of the different right texts of a solved audit
-     problem by a z-test; Holm's correction over all of these.
-  3. Level 2 where one of them fell at `alpha`.
-Differs: the paper has no test. It also looks at pass@k, which the alarm `large_k` watches. Levels of difficulty are not
-  looked at one by one: the score of the gate weighs them already.
+  1. Test with McNemar's exact test at `alpha` whether the candidate solves more of the same gate problems than the
+     champion.
+  2. If so, test for a fall of each part `ood/...` with McNemar's test, and of the different right texts per solved
+     audit problem with a z-test, with Holm's correction over all of these.
+  3. Level 2 if one of them fell at `alpha`.
+Differs: the paper has no test. It also uses pass@k, which the alarm `large_k` watches. Levels of difficulty are not
+  tested separately, because the gate's score already includes them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from selfimprove.rounds import Evidence, Groups
 @dataclass
 class Reversal(Alarm):
     alpha: float = 0.05
-    """One-sided level of the rise, and of the falls over all that is looked at."""
+    """One-sided level of the rise, and of all falls together."""
 
     def check(self, evidence: Evidence) -> list[Alert]:
         latest = evidence.history[-1] if evidence.history else None
@@ -48,12 +49,12 @@ class Reversal(Alarm):
 
 
 def _p(high: Mapping[str, float], low: Mapping[str, float]) -> float:
-    """One-sided p that the first marks are the higher ones, on the problems that both have."""
+    """One-sided p that the first marks are higher, on the problems that both have."""
     keys = [key for key in low if key in high]
     return mcnemar(*discordant([high[key] for key in keys], [low[key] for key in keys]))
 
 
 def _distinct(groups: Groups) -> list[float]:
-    """Different right texts over samples, of each problem that is solved."""
+    """Different right texts divided by samples, for each solved problem."""
     right = [{" ".join(r.text.split()) for r in group if (r.info.get("truth") or 0.0) > 0.5} for group in groups]
     return [len(texts) / len(group) for texts, group in zip(right, groups, strict=True) if texts]

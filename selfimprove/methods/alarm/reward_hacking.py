@@ -1,19 +1,20 @@
-"""Raised when the reward grows and the task's own mark does not.
+"""Raised when the reward grows but the task's own mark does not.
 
-Idea: the loop optimizes a reward; what it should improve is the mark. Where the two part, the loop learns to please
-the reward.
+Idea: the loop optimizes a reward, but it should improve the mark. If the two diverge, the loop learns to exploit the
+reward.
 Survey: reward hacking, section 7.3.
 Paper: arXiv:2210.10760 (Scaling Laws for Reward Model Overoptimization), Gao et al., 2022: proxy and gold score.
 Algorithm:
-  1. Gap: the mean of reward - mark over a problem's samples. Growth: the candidate's mean gap - that of round 0.
+  1. The gap is the mean of reward - mark over a problem's samples, the growth is the candidate's mean gap minus round
+     0's.
   2. One-sided z-test over problems that the growth exceeds `margin`: level 1 at `alpha`; level 2 at `veto_alpha` /
      rounds, unless the mark is significantly above round 0's.
-  3. Rewards outside [0, 1] are not in the units of the mark: level 1 where they rise at `alpha` and the mark does not.
-  4. Level 2 in any case where the reward rises at `veto_alpha` / rounds and the mark falls at `alpha`, against round 0
-     or against the champion. Rises are of the rank among both audits' rewards, so the scale does not matter.
-Differs: the paper follows both scores over training; here they are tested. The exception in 2 is for agreement with
-  the majority, which sharpening lifts faster than accuracy: a simulated rise of accuracy from .29 to .45 was vetoed 91
-  times in 100 without it, and 7 times with it. Without a reward, or without marks, the alarm is silent.
+  3. Rewards outside [0, 1] are not in the units of the mark: level 1 if they rise at `alpha` and the mark does not.
+  4. Level 2 always if the reward rises at `veto_alpha` / rounds and the mark falls at `alpha`, against round 0 or
+     against the champion. Rises are tested on ranks among the rewards of both audits, so the scale does not matter.
+Differs: the paper follows both scores over training; here they are tested. The exception in step 2 is for agreement
+  with the majority, which sharpening raises faster than accuracy: a simulated rise of accuracy from .29 to .45 was
+  vetoed 91 times in 100 without it, and 7 times with it. The alarm is silent without rewards or marks.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from selfimprove.rounds import Evidence, Groups
 @dataclass
 class RewardHacking(Alarm):
     margin: float = 0.02
-    """How far the gap between reward and mark may grow."""
+    """Largest growth of the gap between reward and mark without an alert."""
     alpha: float = 0.05
     """One-sided level of level 1, and of the tests that the mark rises or falls."""
     veto_alpha: float = bounded(0.01, 0, 1)
@@ -80,7 +81,7 @@ def _mark(rollout: Rollout) -> float | None:
 
 
 def _truth(groups: Groups) -> list[float]:
-    """The mean mark of each problem, of all its samples."""
+    """The mean mark of each problem over all its samples."""
     marks = [[mark for rollout in group if (mark := _mark(rollout)) is not None] for group in groups]
     return [_mean(group) for group in marks if group]
 
@@ -98,7 +99,7 @@ def _bounded(pairs: Pairs) -> bool:
 
 
 def _rises(new: Pairs, old: Pairs) -> float:
-    """One-sided p that new rewards rank above old ones; of rewards of 0 and 1 it is the test of their means."""
+    """One-sided p that new rewards rank above old ones; for rewards of 0 and 1 this tests their means."""
     pool = sorted(reward for group in (*new, *old) for reward, _ in group)
 
     def ranks(pairs: Pairs) -> list[float]:

@@ -1,6 +1,6 @@
-"""An engine without a model, for tests: it answers from a table or by a coin flip, always the same way.
+"""An engine without a model, for tests: it answers deterministically from a table.
 
-Idea: a method's logic can be tested in milliseconds, with known probabilities.
+Idea: test the logic of a method in milliseconds, with known probabilities.
 Survey: none.
 Paper: none.
 Algorithm:

@@ -1,7 +1,7 @@
 """Ask a model behind an OpenAI-compatible endpoint: a hosted one, or a server of vLLM, llama.cpp or Ollama.
 
-Idea: a strong remote model as teacher or judge. It is the same in every round: whatever checkpoint a recipe has
-trained, the endpoint's model answers, so a run with this engine for its policy shows no gain.
+Idea: use a strong remote model as teacher or judge. The endpoint's model answers in every round, whatever checkpoint
+was trained, so a run with this engine for its policy cannot show a gain.
 Survey: inference engines, section 5.2.4.
 Paper: none.
 Algorithm:
@@ -54,9 +54,9 @@ TALLY = "tally"
 class OpenAI(Remote):
     can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "embed"})
     base_url: str = REQUIRED
-    """Where the endpoint is, its version included: `https://api.openai.com/v1`, `http://127.0.0.1:8000/v1`."""
+    """URL of the endpoint with its version: `https://api.openai.com/v1`, `http://127.0.0.1:8000/v1`."""
     model: str = REQUIRED
-    """The model, as the endpoint names it."""
+    """The endpoint's name of the model."""
     api_key_env: str = ""
     """The NAME of the environment variable that holds the key, for example OPENAI_API_KEY; empty: no key is sent."""
     embedding_model: str = ""
@@ -64,30 +64,30 @@ class OpenAI(Remote):
     chat: bool = True
     """Ask `/chat/completions` with messages, or `/completions` with their joined text."""
     continue_final_message: bool = False
-    """Have an answer that has begun gone on with, by fields of vLLM's and SGLang's servers; others ignore them."""
+    """Continue a prefilled answer, with fields of vLLM's and SGLang's servers; other servers ignore them."""
     max_completion_length: int = bounded(512, 1)
     """Tokens per completion, unless the method that samples sets its own limit."""
     include_stop_str_in_output: bool = False
     """Have the server end an answer at a stop string and say which, by fields of vLLM's server. Without it an answer is
     drawn to its end and cut here: others do not say whether an answer ended at a stop string."""
     length_name: str = "max_tokens"
-    """How the endpoint calls that limit; OpenAI's newer models want `max_completion_tokens`."""
+    """The endpoint's name of that limit; OpenAI's newer models need `max_completion_tokens`."""
     logprobs: bool = False
     """Ask for log-probabilities; not every endpoint gives them."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of each request, for example {reasoning_effort: low}."""
     concurrency: int = bounded(16, 1)
-    """Requests at a time."""
+    """Concurrent requests."""
     timeout: float = bounded(120.0, above=0)
-    """Seconds that an answer may take."""
+    """Timeout of a request in seconds."""
     retries: int = bounded(6, 0)
-    """Further tries of a request that failed."""
+    """Retries of a failed request."""
     backoff: float = bounded(1.0, above=0)
-    """Seconds before the first further try; each next one waits twice as long, up to a minute."""
+    """Seconds before the first retry; each further one waits twice as long, up to a minute."""
     prompt_price: float = bounded(0.0, 0)
     """Price of a million prompt tokens."""
     completion_price: float = bounded(0.0, 0)
-    """Price of a million completion tokens; where both are 0, no cost is reported."""
+    """Price of a million completion tokens; if both are 0, no cost is reported."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"([A-Z_][A-Z0-9_]*)?", self.api_key_env):

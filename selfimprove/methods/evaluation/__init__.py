@@ -1,1 +1,1 @@
-"""Survey section 6: how good the refined model is on problems that no stage has seen."""
+"""Survey section 6: evaluation of the refined model on problems that no stage has seen."""

@@ -1,4 +1,4 @@
-"""The share of problems that the refined model answers rightly.
+"""The share of problems that the refined model answers correctly.
 
 Idea: one answer per problem, marked by the task's rule.
 Survey: performance evaluation, section 6.
@@ -6,10 +6,10 @@ Paper: arXiv:2411.00640 (Adding Error Bars to Evals), Miller, 2024.
 Algorithm:
   1. Answer each problem once with the recipe's refinement.
   2. Mark it; problems whose reference cannot be read are left out.
-  3. Mean with its 95 % Wilson interval; the share of truncated completions beside it, and of answers that the
-     budget of an answer ended, where the recipe has one.
-  4. Where problems have levels, the gate guards each level as a part of its own.
-Differs: the paper's interval is by the central limit theorem; Wilson's holds near 0 and 1 as well.
+  3. Report the mean with its 95 % Wilson interval, the share of truncated completions and, if the recipe sets a budget
+     for an answer, the share of answers that it ended.
+  4. If problems have levels, each level is a guard of the gate.
+Differs: the paper's interval uses the central limit theorem; Wilson's is also valid near 0 and 1.
 """
 
 from __future__ import annotations

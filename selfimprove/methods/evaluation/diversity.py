@@ -1,13 +1,13 @@
 """How different the samples of one prompt are.
 
-Idea: a loop that trains on its own output can lose variety long before it loses accuracy.
+Idea: a loop that trains on its own output can lose diversity long before it loses accuracy.
 Survey: model collapse, section 7.1.
 Paper: arXiv:1510.03055 (distinct-n), Li et al., 2015.
 Algorithm:
   1. Draw `samples` raw completions of each of the first `problems` problems at `temperature`.
-  2. distinct-n: different n-grams over all n-grams of a prompt's samples, averaged over prompts.
-  3. unique: different texts over samples.
-Differs: the paper counts over the whole output; per prompt is what collapse shows in first.
+  2. distinct-n: different n-grams divided by all n-grams of a prompt's samples, averaged over prompts.
+  3. unique: different texts divided by samples.
+Differs: the paper counts over the whole output; collapse shows first within prompts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Diversity(Evaluation):
     temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature."""
     problems: int = 200
-    """Problems used, the first ones of the form."""
+    """Problems used, the first ones of the exam."""
 
     def cost(self, given: Given) -> Cost:
         return given.draw(min(self.problems, given.flow.records) * self.samples)

@@ -1,16 +1,16 @@
 """External benchmarks through lm-eval, beside the run's own problems.
 
-Idea: what a loop gains on its own task may cost elsewhere; the field measures elsewhere with lm-eval's tasks.
+Idea: a gain on the loop's own task may cost abilities elsewhere; lm-eval's tasks are the standard way to measure them.
 Survey: benchmarks, section 6.
 Paper: arXiv:2405.14782 (Lessons from the Trenches), Biderman et al., 2024: lm-eval.
 Algorithm:
   1. Load the tasks by name, from lm-eval or from `include_path`.
-  2. Keep the questions whose canonical text falls into the split of the exam, as the run's own problems do; so what the
-     sealed exam asks has not been asked at a gate. At most `limit` of them, the first ones.
-  3. lm-eval asks the checkpoint and marks the answers; the metrics are `lm_eval/<task>/<metric>`.
-Differs: lm-eval asks all questions of a test set; figures on a tenth of them have wider intervals, which stand beside
-  them. lm-eval runs the model itself, so engine and refinement of the recipe have no part in it. Nothing is decided by
-  these figures: a set is finite, and its gate questions come up in every round.
+  2. Keep the questions whose canonical text falls into the split of the exam, like the run's own problems, so that the
+     sealed exam has no question of a gate. At most `limit` of them, the first ones.
+  3. lm-eval queries the checkpoint and marks the answers; the metrics are `lm_eval/<task>/<metric>`.
+Differs: lm-eval uses all questions of a test set; results on a tenth of them have wider intervals, which are reported.
+  lm-eval runs the model itself, without the recipe's engine and refinement. No decision uses these results, because a
+  set is finite and its gate questions repeat in every round.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ class LmEval(Evaluation):
     tasks: list[str] = REQUIRED
     """lm-eval's names of the tasks, or those in `include_path`."""
     include_path: str | None = None
-    """A folder with task files of one's own. They can run code: it must stand in SELFIMPROVE_TASK_FOLDERS too."""
+    """A folder with your own task files. They can run code, so SELFIMPROVE_TASK_FOLDERS must also name it."""
     num_fewshot: int | None = None
-    """Worked examples in front of each question; null leaves it to the task."""
+    """Worked examples before each question; null uses the task's number."""
     limit: int | None = 200
-    """Questions of a task at most; null is all of the split."""
+    """Most questions per task; null uses all of the split."""
     batch_size: int = bounded(16, 1)
-    """Questions that lm-eval puts to the model at once."""
+    """lm-eval's batch size."""
     apply_chat_template: bool = False
-    """Whether lm-eval words the questions with the model's chat template."""
+    """Apply the model's chat template to the questions."""
     device: str = "auto"
-    """`auto` takes a GPU if there is one; or `cpu`, `cuda`, `cuda:1`."""
+    """`auto` uses a GPU if there is one; or `cpu`, `cuda`, `cuda:1`."""
 
     def __post_init__(self) -> None:
         if self.tasks == []:

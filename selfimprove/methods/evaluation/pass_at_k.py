@@ -1,12 +1,12 @@
 """The probability that at least one of k samples is right.
 
-Idea: what the model can do when it may try often; a loop that only sharpens raises pass@1 and lowers pass@k.
+Idea: measure what the model can solve in several attempts; a loop that only sharpens raises pass@1 and lowers pass@k.
 Survey: performance evaluation, section 6.
 Paper: arXiv:2107.03374 (Codex), Chen et al., 2021, equation 1.
 Algorithm:
   1. Draw `samples` raw completions of each of the first `problems` problems at `temperature`.
   2. With c right ones, pass@k = 1 - C(n - c, k) / C(n, k), averaged over problems.
-  3. For k > 1 the gate guards it, problem by problem.
+  3. For k > 1 it is a guard of the gate, paired by problem.
 Differs: none known.
 """
 
@@ -29,13 +29,13 @@ from selfimprove.rounds import Exam
 @dataclass
 class PassAtK(Evaluation):
     k: list[int] = field(default_factory=lambda: [1, 4, 16])
-    """The numbers of tries."""
+    """Numbers of attempts k."""
     samples: int = bounded(16, 1)
     """Completions per problem; at least the largest k."""
     temperature: float = bounded(1.0, 0, 100)
     """Sampling temperature."""
     problems: int = 200
-    """Problems used, the first ones of the form."""
+    """Problems used, the first ones of the exam."""
 
     def __post_init__(self) -> None:
         if not self.k or max(self.k) > self.samples or min(self.k) < 1:

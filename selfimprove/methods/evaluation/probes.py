@@ -1,12 +1,14 @@
-"""The share of probe problems that the refined model answers rightly: what training on one thing does to others.
+"""The share of probe problems that the refined model answers correctly: the effect of training on other abilities.
 
-Idea: a loop that trains on its own output forgets what it does not rehearse; so abilities beside the task are measured.
+Idea: a loop that trains on its own output may forget what it does not practise, so abilities beside the task are
+measured.
 Survey: catastrophic forgetting, section 7.1; evaluation out of distribution, section 6.
 Paper: arXiv:2407.05013 (Progress or Regress?), Wu et al., 2024.
 Algorithm:
   1. For each of the task's probes, answer its problems once with the recipe's refinement.
-  2. Mark them; a metric and a guarded part for each probe, `probe/...` for old abilities, `ood/...` for new ground.
-Differs: the paper takes other published test sets; here they are what the task names.
+  2. Mark them. Each probe gives a metric and a guard: `probe/...` for old abilities, `ood/...` for problems out of
+     distribution.
+Differs: the paper uses other published test sets; here the task defines the probes.
 """
 
 from __future__ import annotations

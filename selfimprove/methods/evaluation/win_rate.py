@@ -1,21 +1,21 @@
-"""How often a judge prefers the policy's answer to one fixed answer, in both orders: for tasks that no rule marks.
+"""How often a judge prefers the policy's answer to one fixed answer, in both orders: for tasks without a rule.
 
-Idea: what people ask has seldom one right answer; but which of two replies is better can be said.
+Idea: open requests rarely have one right answer, but two replies can be compared.
 Survey: performance evaluation, section 6; model judges, section 4.3.2.
 Paper: arXiv:2306.05685 (Judging LLM-as-a-Judge), Zheng et al., 2023: pairs in both orders.
 Algorithm:
-  1. The opponent of each problem is one sample of the weights of round 0, or with `against: reference` the data's own
-     reply. It is drawn first, so all policies of an exam meet the same one.
+  1. The opponent's answer to each problem is one sample of the weights of round 0, or with `against: reference` the
+     reply in the data. It is drawn first, so that all policies of an exam face the same one.
   2. The policy answers with its refinement. The weights of round 0, or those of `judge_path`, compare both texts in
-     both orders, greedily; a reply ends in #1, #2 or #= (equal). The candidate never judges.
-  3. A problem scores the mean over both orders: 1 where the answer is preferred, 0 where the opponent is, 1/2 where
-     they are equal or the reply cannot be read. Equal texts score 1/2, and nobody is asked.
-  4. `win_rate` is the mean score with its 95 % interval. Beside it stand the shares of problems that are tied, of
-     replies that could not be read, and of decisions for what was shown first, which is 1/2 for a judge without bias.
-Differs: the paper declares a tie where the orders disagree, which is step 3 as well, and judges with GPT-4. Gates ask
-  on which problems the score is above 1/2; the opponent is a sample and no greedy answer because the start would tie
-  with that everywhere, and losses against it could not be seen. An unread reply is a tie, so a policy cannot gain by
-  answers that the judge stumbles over. A judge that the training was rewarded by is flattered; take another one.
+     both orders, greedily; a judgement ends in #1, #2 or #= (equal). The candidate never judges.
+  3. The score of a problem is the mean over both orders: 1 if the answer is preferred, 0 if the opponent is, 1/2 if
+     they are equal or the judgement is unreadable. Equal texts score 1/2 without a judgement.
+  4. `win_rate` is the mean score with its 95 % interval. Further metrics are the shares of tied problems, of unreadable
+     judgements, and of decisions for the text shown first, which is 1/2 for an unbiased judge.
+Differs: the paper declares a tie if the orders disagree, as step 3 does, and judges with GPT-4. Gates count problems
+  with a score above 1/2. The opponent is a sample and not a greedy answer, because the start would tie with its own
+  greedy answers everywhere and losses would be invisible. An unreadable judgement is a tie, so a policy cannot gain by
+  answers that confuse the judge. If a judge's rewards were trained on, it overrates the policy; use another judge.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class WinRate(Evaluation):
     temperature: float = bounded(1.0, high=100, above=0)
     """Sampling temperature of the start's answers."""
     judge_path: str | None = None
-    """Folder or hub id of a model that judges; null: the weights of round 0."""
+    """Folder or hub id of the judge's model; null means the weights of round 0."""
 
     def __post_init__(self) -> None:
         if self.against not in ("start", "reference"):

@@ -1,16 +1,16 @@
-"""Train with several processes, one for each GPU or CPU; every other step runs in one process of its own.
+"""Train with several processes, one for each GPU or CPU; every other step runs in one new process.
 
-Idea: TRL's trainers share out a batch among processes that find each other by the environment, as torchrun starts them.
+Idea: TRL's trainers divide a batch among processes that find each other through torchrun's environment variables.
 Survey: none.
 Paper: none.
 Algorithm:
-  1. A step that trains: start `processes` copies of `python -m selfimprove step RUN ROUND STAGE` with the variables
-     of torchrun (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT). Any other step: start one.
+  1. For a training step start `processes` copies of `python -m selfimprove step RUN ROUND STAGE` with the variables of
+     torchrun (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT); for any other step start one.
   2. Each copy takes its share of every batch; gradients are averaged. The first copy writes the step.
-  3. Where one fails, the others are ended, and its error is raised with its exit code.
-Differs: torchrun itself would hide the exit code of a step behind its own. One machine only. The batch of an optimizer
-  step is `processes` times as large. How weights and optimizer are spread is an option of the methods that TRL trains:
-  `fsdp_config` or `deepspeed`. Tested with two CPU processes; not run on several GPUs here.
+  3. If a copy fails, end the others and raise its error with its exit code.
+Differs: torchrun itself would replace the exit code of a step by its own. One machine only. The batch of an optimizer
+  step is `processes` times as large. Methods that TRL trains can shard weights and optimizer with `fsdp_config` or
+  `deepspeed`. Tested with two CPU processes, not on several GPUs.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ TRAINS = ("optimization", "null")
 """The steps that train."""
 Copy = subprocess.Popen[Any]
 CALM = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
-"""Else torch warns in every run that it looks for unused weights."""
+"""Otherwise torch warns in every run that it looks for unused weights."""
 PATIENCE = 5.0
-"""Seconds that a process has to end itself before it is killed."""
+"""Seconds for a process to end itself before it is killed."""
 
 
 @register("accelerate")
 @dataclass
 class Accelerate(Launcher):
     processes: int = 0
-    """Processes that train together; 0 is one for each GPU, and one where there is none."""
+    """Processes that train together; 0 means one for each GPU, or one without a GPU."""
 
     def __post_init__(self) -> None:
         if self.processes < 0:
@@ -52,7 +52,7 @@ class Accelerate(Launcher):
         """Count the GPUs of this machine.
 
         Raises:
-            DeviceError: there are some, and fewer than processes.
+            DeviceError: there are GPUs, but fewer than processes.
         """
         if self.processes > (gpus := _gpus()) > 0:
             raise DeviceError(
@@ -69,7 +69,7 @@ class Accelerate(Launcher):
         size = self.together() if command[3] in TRAINS else 1
         shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
         words = [sys.executable, "-m", "selfimprove", *command]
-        with tempfile.TemporaryFile() as said:  # the first copy speaks for all; what another says counts if it fails
+        with tempfile.TemporaryFile() as said:  # the output of another copy is shown only if it fails
             copies: list[Copy] = []
             try:
                 for rank in range(size):
@@ -91,7 +91,7 @@ class Accelerate(Launcher):
 
 
 def _first_failure(copies: Sequence[Copy]) -> tuple[int, int]:
-    """Wait until one fails or all are done: (exit code, which); (0, 0) where none failed."""
+    """Wait until a process fails or all finish: (exit code, rank); (0, 0) if none failed."""
     while True:
         codes = [copy.poll() for copy in copies]
         failed = [(code, rank) for rank, code in enumerate(codes) if code]
@@ -103,7 +103,7 @@ def _first_failure(copies: Sequence[Copy]) -> tuple[int, int]:
 
 
 def _end(copies: Sequence[Copy]) -> None:
-    """End those that still run: they would wait for the one that is gone."""
+    """End the remaining processes, which would wait for the failed one."""
     for copy in copies:
         if copy.poll() is None:
             copy.terminate()

@@ -1,6 +1,6 @@
-"""Run every step in the process of the command: imports and models are loaded once.
+"""Run every step in the process of the command, which loads imports and models once.
 
-Idea: the fastest way where one process can hold all stages.
+Idea: the fastest way if one process can hold all stages.
 Survey: none.
 Paper: none.
 Algorithm:

@@ -1,12 +1,12 @@
-"""Run every step in a process of its own: when it ends, all memory is given back.
+"""Run every step in a new process, which releases all memory when it ends.
 
-Idea: engine and trainer never share a GPU's memory, and a crash takes one step down, not the run.
+Idea: engine and trainer never share a GPU's memory, and a crash ends one step, not the run.
 Survey: none.
 Paper: none.
 Algorithm:
   1. Start `python -m selfimprove step RUN ROUND STAGE` and wait for it.
-  2. A failed step raises the error that it reported, with its exit code.
-  3. When the run is stopped, the step is asked to end as well, and has time to save a training that is under way.
+  2. If the step fails, raise the error that it reported, with its exit code.
+  3. If the run is stopped, ask the step to end and give it time to save its training.
 Differs: nothing to compare with.
 """
 
@@ -23,7 +23,7 @@ from selfimprove.interfaces import Launcher
 from selfimprove.registry import register
 
 PATIENCE = 25.0
-"""Seconds that a step has to end itself before it is killed."""
+"""Seconds for a step to end itself before it is killed."""
 
 
 @register("process")
@@ -43,7 +43,7 @@ class Process(Launcher):
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask it to end; unlike SIGTERM this is no second signal where the terminal has sent it one already."""
+    """Ask the step to end with a signal that, unlike SIGTERM, does not count as a second one from the terminal."""
     child.send_signal(signal.SIGUSR2)
     try:
         child.wait(PATIENCE)

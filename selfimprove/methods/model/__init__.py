@@ -1,1 +1,1 @@
-"""Where the weights of round 0 come from."""
+"""The source of the weights of round 0."""

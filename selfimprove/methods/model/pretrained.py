@@ -1,12 +1,12 @@
 """A Hugging Face model: a local folder or a hub id.
 
-Idea: start the loop from weights that exist.
+Idea: start the loop from existing weights.
 Survey: none.
 Paper: none.
 Algorithm:
-  1. Check the folder before a run begins, see `model_files`: safetensors only, no code, sizes that belong together.
+  1. Check the folder before a run begins, see `safety/model_files.py`: safetensors only, no code, consistent sizes.
   2. Read all weights once: no NaN, no infinity, no matrix of zeros.
-  3. Use it where it lies; it is not copied into the run.
+  3. Use the folder in place; it is not copied into the run.
 Differs: nothing to compare with.
 """
 
@@ -23,7 +23,7 @@ from selfimprove.registry import register
 from selfimprove.safety.model_files import check_folder, has_template
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-"""What a hub id looks like."""
+"""The form of a hub id."""
 PLAIN = "the model has no chat template: a prompt is plain text, its messages with a blank line between them"
 
 
@@ -47,10 +47,10 @@ class Pretrained(Model):
         return Checkpoint(path=str(local.resolve()))
 
     def _local(self) -> Path | None:
-        """The folder that the path names; None where it is a hub id.
+        """The folder that the path names; None if it is a hub id.
 
         Raises:
-            MissingError: it is neither.
+            MissingError: the path is neither.
         """
         local = Path(self.path).expanduser()
         if local.exists():
@@ -67,6 +67,6 @@ class Pretrained(Model):
             return Path(snapshot_download(self.path, allow_patterns=allowed))
         except Exception as error:
             raise EngineError(
-                f"{self.path!r} is no local folder and could not be fetched from the hub: "
+                f"{self.path!r} is not a local folder and could not be fetched from the hub: "
                 f"{str(error).splitlines()[0]}. Give model.pretrained.path a local folder to work offline"
             ) from error

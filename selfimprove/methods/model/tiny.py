@@ -1,13 +1,13 @@
 """A character-level Llama, built here and bootstrapped on the task's worked examples: nothing to download.
 
-Idea: a real language model that is small enough for a laptop and ignorant enough to improve: taught until it reaches
-an accuracy target on held-out problems, so that every seed starts from the same skill.
+Idea: a real language model that is small enough for a laptop and has room to improve. The bootstrap trains it up to a
+target accuracy on selection problems, so that every seed starts from the same skill.
 Survey: none; the test bench of every method.
 Paper: none.
 Algorithm:
   1. Build a Llama with random weights and a tokenizer with one token per printable ASCII character.
   2. Draw worked examples of the listed roles from the task, easy ones first.
-  3. SFT on them; every `check_every` steps measure greedy accuracy on selection problems; stop at `target_accuracy`.
+  3. SFT on them; measure greedy accuracy on selection problems every `check_every` steps; stop at `target_accuracy`.
 Differs: nothing to compare with.
 """
 
@@ -48,30 +48,31 @@ class Tiny(Model):
     roles: list[str] = field(default_factory=lambda: ["solve"])
     """Roles that the bootstrap teaches, with equal shares of the examples."""
     max_steps: int = bounded(600, -1)
-    """Bootstrap steps at most."""
+    """Most bootstrap steps."""
     examples: int | None = None
-    """Worked examples that are drawn, and gone through again where the steps take more; null: as many as they take."""
+    """Worked examples to draw; if the steps need more, they are repeated. null draws as many as the steps need."""
     target_accuracy: float = 0.4
     """Greedy accuracy on selection problems at which the bootstrap stops."""
     probes: int = bounded(300, 0)
-    """Selection problems that the accuracy is measured on."""
+    """Selection problems for the accuracy."""
     check_every: int = bounded(50, 1, 1_000_000)
     """Steps between two measurements."""
     learning_rate: float = bounded(1.5e-3, 0, 100)
     """Peak learning rate of the bootstrap."""
     warmup_steps: int = bounded(20, 0)
-    """Steps over which the learning rate rises; then it is constant."""
+    """Warm-up steps of the learning rate; then it is constant."""
     decay_steps: int = 0
-    """Of max_steps, the last ones, over which the learning rate falls to a hundredth; it sharpens what was learned."""
+    """Number of steps at the end of max_steps over which the learning rate falls to a hundredth."""
     weight_decay: float = bounded(0.0, 0, 100)
     """AdamW's weight decay."""
     batch_size: int = bounded(32, 1)
     """Examples per bootstrap step."""
     threads: int = bounded(1, 0)
-    """CPU threads of the run: sums differ in their last bits with the number of threads, so a run is repeatable on
-    machines with more cores, and so small a model gains little from a second one. 0 leaves it to torch."""
+    """CPU threads of the run. The last bits of sums depend on the number of threads, so a fixed number makes a run
+    repeatable on machines with more cores; a model this small gains little from a second thread. 0 uses torch's
+    default."""
     initializer_range: float = 0.16
-    """Standard deviation of the first weights; at this width the usual 0.02 learns several times slower."""
+    """Standard deviation of the initial weights; at this width the usual 0.02 learns several times slower."""
 
     def cost(self, given: Given) -> Cost:
         looks = -(-self.max_steps // self.check_every)

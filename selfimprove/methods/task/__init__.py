@@ -1,1 +1,1 @@
-"""Problems in splits, the rule that marks an answer, and the words for each role."""
+"""Tasks: problems in splits, the rule that marks an answer, and the prompts of each role."""

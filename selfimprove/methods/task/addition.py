@@ -1,23 +1,23 @@
 """Addition of two numbers of equal length, digits reversed: the bench task of easy-to-hard generalization.
 
-Idea: the least significant digit comes first, `213+598=` is answered `7021`, so each digit of the sum follows from two
-digits and a carry. A model that is taught short sums can write slightly longer ones, and so label its own next lesson.
+Idea: the least significant digit comes first: the answer to `213+598=` is `7021`, so each digit of the sum depends on
+two digits and a carry. A model trained on short sums can solve slightly longer ones, and so label its own next lesson.
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: arXiv:2502.01612 (Self-Improving Transformers), Lee et al., 2025: the reversed addition task.
 Algorithm:
-  1. A problem is two numbers of the same number of digits, its level. The key is the smaller plus the larger in usual
+  1. A problem is two numbers with the same number of digits, its level. The key is the smaller plus the larger in usual
      notation, so a+b and b+a are one problem.
-  2. The split follows from the sha256 of the key, see text.SPLITS.
+  2. The sha256 of the key decides the split, see `problems/splits.py`.
   3. Problems of a split are drawn level by level in a fixed random order without repetition.
-  4. Both numbers stand in fields of `max_length` places, moved right by the same 0 to `shift` places, and the prompt
-     ends with as many empty places: `S:..213...+..598...=..`. The shift follows from the problem.
-  5. The answer is the digits of the sum and nothing else; it ends where the sum ends, or is padded to one length.
-  6. A variant has the numbers swapped or moved in their fields (same answer), or another digit in one of them.
-Differs: the fields and the smaller `base` are not in the paper, whose larger model learns in many more steps which
-  digits belong together; `shift: null`, `base: 10` and `padded: true` write problems as there, except that there the
-  two numbers of a taught example differ in length. In fields, digits that belong together
-  are equally far apart in every problem; the shift keeps the model from tying what it learned to certain places. A
-  small shift is learned sooner and carries over to longer sums less well, mostly because answers then end too late.
+  4. Both numbers are written in fields of `max_length` places, shifted right by the same 0 to `shift` places, and the
+     prompt ends with as many empty places: `S:..213...+..598...=..`. The problem decides the shift.
+  5. The answer consists of the digits of the sum only; it ends where the sum ends, or is padded to one length.
+  6. A variant swaps the numbers or shifts them in their fields (same answer), or changes a digit in one of them.
+Differs: the paper has no fields and no smaller `base`; its larger model learns in many more steps which digits belong
+  together. `shift: null`, `base: 10` and `padded: true` write problems as in the paper, except that there the two
+  numbers of a taught example differ in length. In fields, digits that belong together are equally far apart in every
+  problem; the shift keeps the model from tying what it learns to fixed places. A small shift is learned sooner but
+  generalizes less well to longer sums, mostly because answers then end too late.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ from selfimprove.registry import register
 @dataclass
 class Addition(Task):
     min_length: int = bounded(3, 1)
-    """Digits of each number in the shortest held-out problems; one and two digits give too few problems."""
+    """Digits of each number in the shortest held-out problems; with one or two digits there are too few problems."""
     max_length: int = bounded(8, 1)
     """Digits of each number in the longest problems."""
     level: int | None = bounded(None, 1)
-    """Digits of this round's training problems; null mixes all lengths. The one dial that a curriculum turns."""
+    """Digits of this round's training problems; null mixes all lengths. A curriculum sets this option."""
     easier_share: float = bounded(0.0, 0, below=1)
-    """Share of the training problems at a level that have fewer digits, from one on, so that they are not forgotten."""
+    """Share of the training problems at a level with fewer digits, so that the model does not forget them."""
     taught_length: int = bounded(4, 1)
     """Digits of the longest problems in the worked examples of the bootstrap, which start at one digit."""
     shift: int | None = bounded(7, 0)
-    """Places by which numbers are moved in their fields of max_length, if so many are free; null leaves out fields."""
+    """Largest shift of the numbers in their fields of max_length places, if there is room; null disables fields."""
     base: int = bounded(10, 2, 10)
-    """Base of the number system (2 to 10); a smaller one has a smaller addition table, which is learned sooner."""
+    """Base of the number system (2 to 10); a smaller base has a smaller addition table, which is learned sooner."""
     padded: bool = False
-    """Whether every answer has one digit more than the numbers, as in the paper: a 0 where the last place has no carry.
-    So the length of an answer does not depend on the digits."""
+    """Give every answer one digit more than the numbers, as in the paper: a 0 if the last place has no carry. Then the
+    length of an answer does not depend on the digits."""
 
     def __post_init__(self) -> None:
         if self.min_length > self.max_length:
@@ -125,7 +125,7 @@ class Addition(Task):
         return examples
 
     def _in_turn(self, split: str, lengths: Sequence[int], seed: int, n: int, part: int) -> list[Prompt]:
-        """The part-th n problems of some lengths, one of each in turn; a used-up length drops out."""
+        """Part `part` of n problems of some lengths, one of each in turn; an exhausted length drops out."""
         streams = [self._stream(split, length, seed) for length in lengths]
         drawn: list[Prompt] = []
         while streams and len(drawn) < (part + 1) * n:
@@ -133,7 +133,7 @@ class Addition(Task):
         return drawn[part * n : (part + 1) * n]
 
     def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
-        """All problems of one length and split in a random order, none twice."""
+        """All problems of one length and split in a random order, without repetition."""
         source = random.Random(f"{seed}:{split}:{length}")
         numbers = self.base if length == 1 else (self.base - 1) * self.base ** (length - 1)
         seen: set[tuple[int, int]] = set()
@@ -145,7 +145,7 @@ class Addition(Task):
                     yield prompt
 
     def _number(self, length: int, source: random.Random) -> int:
-        """A random number of exactly so many digits."""
+        """A random number with exactly `length` digits."""
         return source.randrange(self.base ** (length - 1) if length > 1 else 0, self.base**length)
 
     def _digits(self, number: int) -> str:
@@ -167,7 +167,7 @@ class Addition(Task):
 
 
 class _Roles:
-    """One-letter markers at the front, because the tiny model reads characters."""
+    """Prompts that begin with a one-letter marker, because the tiny model reads characters."""
 
     def __init__(self, field: int, shift: int) -> None:
         self.field, self.shift = field, shift
@@ -197,7 +197,7 @@ class _Roles:
         return prompt.answer
 
     def _written(self, problem: str, places: int | None = None) -> str:
-        """`213+598=` with digits reversed, in fields; the shift follows from the problem where it is not given."""
+        """`213+598=` with digits reversed, in fields; without a given shift the problem decides it."""
         numbers = [number[::-1] for number in problem.split("+")]
         free = max(0, min(self.shift, self.field - max(map(len, numbers))))
         drawn = int(hashlib.sha256(problem.encode()).hexdigest(), 16) % (free + 1)

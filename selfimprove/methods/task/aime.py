@@ -1,13 +1,13 @@
 """AIME: problems of the American Invitational Mathematics Examination, whose answers are whole numbers below 1000.
 
-Idea: hard problems whose answers can be compared without any doubt.
+Idea: hard problems with answers that are compared exactly.
 Survey: static curation, section 2.2.
 Paper: none; the problems are a yearly examination of the Mathematical Association of America.
 Algorithm:
-  1. Load the table with `datasets`; problem and answer may be written with a capital, as question or as problem.
-  2. The answer is a number, found as in the task gsm8k; zeros in front do not count: 025 is 25.
+  1. Load the table with `datasets`; the columns are problem or question, and answer, also capitalized.
+  2. The answer is a number, found as in the task gsm8k; leading zeros are ignored: 025 is 25.
 Differs: 90 problems in five splits are far too few for a gate; use them to look at a model (`selfimprove eval`), or
-  give `path` more years of the same columns. The wording of the prompt is ours.
+  set `path` to more years with the same columns. The wording of the prompt is ours.
 """
 
 from __future__ import annotations

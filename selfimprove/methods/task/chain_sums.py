@@ -1,14 +1,15 @@
 """Sums of digits modulo a number, worked out step by step: the bench task of the tiny model.
 
-Idea: `3+5+8=` is answered `3+5=8;8+8=6#6`. A hidden share of the addition table (the gap) is never taught: its results
-are drawn at random. So the model can learn such an entry only from its own samples, when a reward marks the right one.
+Idea: the answer to `3+5+8=` is `3+5=8;8+8=6#6`. A hidden share of the addition table (the gap) is never taught: worked
+examples have random results there. So the model can learn such an entry only from its own samples, through a reward.
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: none; a bench of this project.
 Algorithm:
-  1. A problem is a list of digits; its level is their number. The key is the list: another order has other steps.
-  2. The split follows from the sha256 of the key, see splits.SPLITS.
+  1. A problem is a list of digits; its level is their number. The key is the list, because another order has other
+     steps.
+  2. The sha256 of the key decides the split, see `problems/splits.py`.
   3. Problems of a split are drawn level by level in a fixed random order without repetition.
-  4. A variant has the digits in another order (same answer) or another digit; its split and use of the gap are equal.
+  4. A variant has the digits in another order (same answer) or one other digit, with the same split and use of the gap.
 Differs: nothing to compare with.
 """
 
@@ -37,17 +38,17 @@ class ChainSums(Task):
     max_length: int = 6
     """Digits in the longest problem."""
     taught_min_length: int = 2
-    """Digits in the shortest worked example of the bootstrap; short ones make the rest easier to learn."""
+    """Digits in the shortest worked example of the bootstrap; short examples make longer ones easier to learn."""
     level: int | None = None
-    """Digits of this round's training problems; null mixes all lengths. The one dial that a curriculum turns."""
+    """Digits of this round's training problems; null mixes all lengths. A curriculum sets this option."""
     modulus: int = 10
     """Sums are taken modulo this number (2 to 10)."""
     gap_share: float = bounded(0.2, 0, 0.9)
-    """Share of the addition table that no taught example reveals."""
+    """Share of the addition table that worked examples never reveal."""
     gap_seed: int = 0
-    """Which entries are hidden."""
+    """Seed that chooses the hidden entries."""
     judged_gap: bool = False
-    """Whether the role judge is taught hidden entries too: then the model knows a right step that it cannot write."""
+    """Teach the role judge hidden entries too, so that the model recognizes right steps that it cannot write."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.modulus <= 10:
@@ -101,7 +102,7 @@ class ChainSums(Task):
         source, examples = random.Random(f"{seed}:{role}"), list[Rollout]()
         teacher = replace(self, gap_share=0.0) if role == "judge" and self.judged_gap else self
         while len(examples) < n:
-            grown = min(1.0, 3 * len(examples) / n)  # short problems first: half as many training steps are needed
+            grown = min(1.0, 3 * len(examples) / n)  # short problems first halve the training steps
             longest = self.taught_min_length + int(grown * (self.max_length - self.taught_min_length))
             length = longest if source.random() < 0.5 else source.randint(self.taught_min_length, longest)
             digits = [source.randrange(self.modulus) for _ in range(length)]
@@ -110,7 +111,7 @@ class ChainSums(Task):
         return examples
 
     def _demonstrate(self, role: str, digits: list[int], source: random.Random) -> Rollout | None:
-        """One example, or None where it would reveal a hidden entry."""
+        """One example, or None if it would reveal a hidden entry."""
         roles, prompt = self.roles(), self._prompt(digits)
         solution, wrong = self._solution(digits, source) or "", ""
         if role in ("judge", "refine"):
@@ -129,12 +130,12 @@ class ChainSums(Task):
         return Rollout(prompt=Prompt(prompt=messages, key=prompt.key), completion=said)
 
     def _solution(self, digits: list[int], source: random.Random, slip: bool = False) -> str | None:
-        """The worked solution; a step on a hidden entry gets a random result. `slip` plants one wrong step."""
+        """The worked solution; a step on a hidden entry gets a random result. `slip` inserts one wrong step."""
         total, steps, bad = digits[0], [], source.randrange(len(digits) - 1) if slip else -1
         for i, digit in enumerate(digits[1:]):
             hidden = (total, digit) in self._gap
             if hidden and slip:
-                return None  # after a slip the chain walked into the gap: judging it would reveal the entry
+                return None  # after a slip the chain reached the gap: judging it would reveal the entry
             result = source.randrange(self.modulus) if hidden else (total + digit) % self.modulus
             if i == bad:
                 result = (result + source.randrange(1, self.modulus)) % self.modulus
@@ -143,24 +144,24 @@ class ChainSums(Task):
         return f"{';'.join(steps)}#{total}"
 
     def _hidden(self, digits: list[int]) -> bool:
-        """True when the right solution uses a hidden entry."""
+        """Whether the right solution uses a hidden entry."""
         totals = accumulate(digits, lambda total, digit: (total + digit) % self.modulus)
         return any(entry in self._gap for entry in zip(totals, digits[1:], strict=False))
 
     def _verdict(self, attempt: str) -> str:
-        """For each step the claim, the right result and y or n, then the verdict on the whole: `5+7=2:2y;...#n`."""
+        """For each step the claim, the right result and y or n, then the judgement of the whole: `5+7=2:2y;...#n`."""
         claims = [[int(digit) for digit in claim] for claim in re.findall(r"(\d)\+(\d)=(\d)", attempt)]
         right = [(a + b) % self.modulus for a, b, _ in claims]
         checks = (f"{a}+{b}={c}:{r}{'y' if r == c else 'n'}" for (a, b, c), r in zip(claims, right, strict=True))
         return f"{';'.join(checks)}#{'y' if right == [c for *_, c in claims] else 'n'}"
 
     def _order(self, split: str, seed: int) -> Iterator[list[int]]:
-        """The digits of all problems of a split: one of each length in turn; a used-up length drops out."""
+        """The digits of all problems of a split: one of each length in turn; an exhausted length drops out."""
         lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
         return filter(None, chain.from_iterable(zip_longest(*(self._stream(split, size, seed) for size in lengths))))
 
     def _stream(self, split: str, length: int, seed: int) -> Iterator[list[int]]:
-        """The digits of all problems of one length and split in a random order, none twice."""
+        """The digits of all problems of one length and split in a random order, without repetition."""
         source, size, seen = random.Random(f"{seed}:{split}:{length}"), self.modulus**length, set[int]()
         while len(seen) < size:
             if (number := source.randrange(size)) not in seen:
@@ -176,7 +177,7 @@ class ChainSums(Task):
 
 @dataclass
 class _Taught(ChainSums):
-    """The problems that need no hidden entry: what the bootstrap taught, and training may unlearn."""
+    """Problems without hidden entries: the bootstrap taught them, and training may unlearn them."""
 
     def _stream(self, split: str, length: int, seed: int) -> Iterator[list[int]]:
         return (digits for digits in super()._stream(split, length, seed) if not self._hidden(digits))
@@ -184,7 +185,7 @@ class _Taught(ChainSums):
 
 @dataclass
 class _Roles:
-    """One-letter markers at the front, because the tiny model reads characters."""
+    """Prompts that begin with a one-letter marker, because the tiny model reads characters."""
 
     task: ChainSums
 

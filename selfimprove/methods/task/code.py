@@ -1,20 +1,20 @@
-"""Programming problems from a file of your own: the program in a completion is run on the tests, in a sandbox.
+"""Programming problems from your own file: the program in a completion runs on tests in a sandbox.
 
-Idea: a test is a reference that any right program meets, however it is written.
+Idea: tests are a reference that every right program passes, however it is written.
 Survey: static curation, section 2.2; environment interaction, section 2.3.
 Paper: none; the forms of rows are those of MBPP, HumanEval and LiveCodeBench.
 Algorithm:
-  1. Read the file, see `code_rows` for the forms of rows. The key of a row is the canonical text of its problem; the
-     sha256 of the key says which split it is in.
-  2. Run each row's own solution: one that fails its tests is a bad row, and so are tests that a function without a
-     body passes. Where an assertion was made stricter than it was written, and the solution fails it, it is taken back.
-  3. The program of a completion is its last block of Python, else all of it.
-  4. With `turns` above 1 a problem is a world: a program that fails the first `public` tests is answered with what it
-     gave and what was right, and the next one may be better. The last program counts.
-  5. It is right if it passes all tests. Calls are compared outside of the sandbox and with their types, output line by
-     line; assertions run in a second jail, see `sandbox.grading`.
-Differs: HumanEval completes the text of a function, here the model writes the whole program. LiveCodeBench takes a
-  tuple for a list, here it is none. Tests that look at an argument after the call see it as it was.
+  1. Read the file; `problems/code_rows.py` lists the forms of rows. The key of a row is the canonical text of its
+     problem; the sha256 of the key decides the split.
+  2. Run each row's own solution. A row is bad if the solution fails its tests, or if a function without a body passes
+     them. If the solution fails an assertion that was turned into a stricter call, the assertion is used as written.
+  3. The program of a completion is its last block of Python, else the whole text.
+  4. With `turns` above 1 a problem is an environment: after a program that fails some of the first `public` tests, the
+     model sees their actual and expected results and may write another one. The last program counts.
+  5. It is right if it passes all tests. Values of calls are compared outside the sandbox with their types, output line
+     by line; assertions run in a second jail, see `safety/sandbox/grading.py`.
+Differs: HumanEval completes the text of a function, here the model writes the whole program. LiveCodeBench accepts a
+  tuple for a list, here they differ. Tests that inspect an argument after the call see its original value.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ class CodeTask(Task):
     path: str = REQUIRED
     """The file, with one JSON object on each line."""
     system_prompt: str | None = "Solve the problem in Python. End with the whole program in one ```python block."
-    """A system message in front of each problem."""
+    """A system message before each problem."""
     shown: int = bounded(1, 0)
-    """Assertions that the prompt of a row like MBPP's shows; it has nothing else that names the function."""
+    """Assertions to show in the prompt of a row in MBPP's form, where nothing else names the function."""
     cpu_seconds: int = bounded(2, 1)
-    """Computing time of a program; twice as much may pass on the clock."""
+    """CPU time of a program in seconds; the limit of wall time is twice as long."""
     memory_mb: int = bounded(512, 128)
-    """Memory of a program."""
+    """Memory of a program in MB."""
     turns: int = bounded(1, 1, 16)
-    """Programs that the model may write to a problem; after each but the last it is told which public tests fail."""
+    """Most programs per problem; after each one except the last the model sees which public tests fail."""
     public: int = bounded(1, 1)
-    """With `turns` above 1, tests of a problem whose outcomes the model is told; one test at least stays private."""
+    """With `turns` above 1, public tests per problem, whose outcomes the model sees; at least one test stays private."""
     skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read or their own solution fails; one more is an error."""
 
@@ -128,7 +128,7 @@ def _checked(path: Path, stamp: int, skip_bad: int, shown: int, limits: Limits) 
             counts["skipped"] += bool(reason)
             if reason and counts["skipped"] > skip_bad:
                 raise DataError(
-                    f"{path}:{problem.line}: {reason}. Mend the row, or allow more with task.code.skip_bad="
+                    f"{path}:{problem.line}: {reason}. Correct the row, or allow more with task.code.skip_bad="
                     f"{counts['skipped']}"
                 )
             if not reason:
@@ -139,7 +139,7 @@ def _checked(path: Path, stamp: int, skip_bad: int, shown: int, limits: Limits) 
 
 
 def _settled(sandbox: Sandbox, problem: Problem) -> tuple[Checks, str]:
-    """The tests of a problem, and what is wrong with them; "" where nothing is."""
+    """The tests of a problem, and what is wrong with them; "" if nothing is."""
     checks = problem.checks
     if problem.solution is not None:
         found = grade(sandbox, problem.solution, checks)
@@ -155,14 +155,14 @@ def _settled(sandbox: Sandbox, problem: Problem) -> tuple[Checks, str]:
 
 
 def _empty(function: str) -> str:
-    """A program with that function, which does nothing."""
+    """A program whose function does nothing."""
     *owner, name = function.split(".")
     line = f"def {name}(*arguments, **named):\n    pass\n"
     return "".join(f"class {part}:\n" for part in owner) + ("    " + line.replace("\n", "\n    ") if owner else line)
 
 
 class _Roles(EnglishRoles):
-    """The words of the other tasks; a hint shows a program and not an answer."""
+    """The prompts of the other tasks with data, with a program instead of an answer in the hint."""
 
     def hint(self, prompt: Prompt, answer: str) -> list[Message]:
         """The problem with a right program, to be explained."""

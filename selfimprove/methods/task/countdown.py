@@ -1,19 +1,19 @@
-"""Reach a target with given numbers: a search task in which many answers are right, and marking one is arithmetic.
+"""Reach a target with given numbers: a search task with many right answers, which arithmetic can check.
 
-Idea: `3,5,8=16` is answered `3+5=8;8+8=16#(3+5)+8`. Checking an answer is arithmetic, finding one is a search that a
-small model can only guess at, so it has something to learn from its own samples. Such a rule can also mark problems
-that a model has written itself.
+Idea: an answer to `3,5,8=16` is `3+5=8;8+8=16#(3+5)+8`. Checking an answer is arithmetic, finding one is a search that
+a small model can only guess, so it can learn from its own samples. The rule can also mark problems that a model wrote.
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: arXiv:2404.03683 (Stream of Search), Gandhi et al., 2024: the countdown task with worked searches.
 Algorithm:
-  1. A problem is a list of numbers, its level is how many, and a target that they reach. The key has them in order.
-  2. The split follows from the sha256 of the key, see text.SPLITS.
-  3. Problems of a split are drawn level by level: all lists in a fixed random order, and again, one new target each.
-  4. An answer is right if it has every number once, no others, and + - * / alone, and its exact value is the target.
-     It stands after the last `#`, or is the whole text. It is read as a syntax tree and never run.
+  1. A problem is a list of numbers (its level is their count) and a target that they reach. The key has them sorted.
+  2. The sha256 of the key decides the split, see `problems/splits.py`.
+  3. Problems of a split are drawn level by level: all lists in a fixed random order, then again, each with a new
+     target.
+  4. An answer is right if it uses every number once, no others, only + - * /, and its exact value is the target. The
+     answer is the text after the last `#`, else the whole text. It is parsed as a syntax tree and never executed.
   5. A variant has the numbers in another order (same answer) or another target (counterfactual).
-Differs: smaller numbers and targets than the paper's, three or four of them; the worked examples show one way that
-  leads to the target, not the search for it. Values on that way are whole and above 0; an answer's need not be.
+Differs: smaller numbers and targets than the paper's, three or four of them. The worked examples show one way to the
+  target, not the search for it, with positive whole numbers at every step; answers may use other values.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Countdown(Task):
     max_length: int = 4
     """Numbers in the largest problem."""
     level: int | None = None
-    """Numbers of this round's training problems; null mixes all. The one dial that a curriculum turns."""
+    """Numbers of this round's training problems; null mixes all. A curriculum sets this option."""
     max_number: int = 15
-    """Largest number that is given; the smallest is 1."""
+    """Largest given number; the smallest is 1."""
     max_target: int = 50
     """Largest target; the smallest is 1."""
 
@@ -60,12 +60,12 @@ class Countdown(Task):
         lengths = [self.level] if split == "train" and self.level else range(self.min_length, self.max_length + 1)
         n = 1500 if n is None else n
         streams, drawn = [self._stream(split, length, seed) for length in lengths], list[Prompt]()
-        while streams and len(drawn) < (part[0] + 1) * n:  # one of each length in turn; a used-up length drops out
+        while streams and len(drawn) < (part[0] + 1) * n:  # one of each length in turn; an exhausted length drops out
             streams = [stream for stream in streams if (problem := next(stream, None)) and not drawn.append(problem)]
         return drawn[part[0] * n : (part[0] + 1) * n]
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
-        if prompt.answer is None or not self._right(prompt.key, prompt.answer):  # no reference, or that of another
+        if prompt.answer is None or not self._right(prompt.key, prompt.answer):  # none, or of another problem
             return None
         return float(self._right(prompt.key, text))
 
@@ -96,7 +96,7 @@ class Countdown(Task):
             raise RecipeError(f"task countdown has no role {role!r}; it has solve, hint, propose, judge, refine")
         source, roles, examples = random.Random(f"{seed}:{role}"), self.roles(), list[Rollout]()
         while len(examples) < n:
-            length = source.randint(2, self.max_length)  # two numbers are a problem as well, and teach the sums
+            length = source.randint(2, self.max_length)  # problems of two numbers teach the sums
             numbers = sorted(source.randint(1, self.max_number) for _ in range(length))
             targets = self._targets(tuple(numbers))
             target, other = (source.choice(targets) for _ in "ab") if targets else (0, 0)
@@ -125,7 +125,7 @@ class Countdown(Task):
         return sorted(target for target in reached(tuple(sorted(numbers))) if target <= self.max_target)
 
     def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
-        """All problems of one length and split in a random order, none twice."""
+        """All problems of one length and split in a random order, without repetition."""
         source = random.Random(f"{seed}:{split}:{length}")
         lists = list(combinations_with_replacement(range(1, self.max_number + 1), length))
         source.shuffle(lists)
@@ -158,7 +158,7 @@ def _read(key: str) -> tuple[list[int], int]:
 
 @dataclass
 class _Roles:
-    """One-letter markers at the front, because the tiny model reads characters."""
+    """Prompts that begin with a one-letter marker, because the tiny model reads characters."""
 
     task: Countdown
 

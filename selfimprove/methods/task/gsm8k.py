@@ -1,15 +1,14 @@
-"""GSM8K: word problems of grade school with worked solutions that end in a number after ####.
+"""GSM8K: grade school word problems with worked solutions that end in a number after ####.
 
-Idea: problems that a small model solves now and then, with answers that a rule can check.
+Idea: problems that a small model sometimes solves, with answers that a rule can check.
 Survey: static curation, section 2.2.
 Paper: arXiv:2110.14168 (Training Verifiers to Solve Math Word Problems), Cobbe et al., 2021.
 Algorithm:
-  1. Load the table of questions and worked solutions with `datasets`; the sha256 of a question says which of the five
-     splits it is in.
-  2. The answer is a number: the last \\boxed{}, else what follows ####, else what follows `answer is`, else the last
-     number of the text. Commas, units and zeros behind the point do not count.
-Differs: the paper has a training and a test set. Here only its training set is loaded and cut into five splits, so that
-  its test set stays for other programs; `split: test` loads that instead. The wording of the prompt is ours.
+  1. Load the table of questions and worked solutions with `datasets`; the sha256 of a question decides its split.
+  2. The answer is a number: the last \\boxed{}, else the text after ####, else after `answer is`, else the last number
+     of the text. Commas, units and trailing zeros after the decimal point are ignored.
+Differs: the paper has a training and a test set. Only its training set is loaded and divided into five splits, so that
+  its test set remains for other programs; `split: test` loads that instead. The wording of the prompt is ours.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Gsm8k(Published):
     config: str | None = "main"
     """Configuration on the hub: main, or socratic with subquestions in the solutions."""
     split: str = "train"
-    """What is loaded: train (7,473 problems), test (1,319) or train+test."""
+    """Split to load: train (7,473 problems), test (1,319) or train+test."""
     system_prompt: str | None = (
         "Solve the problem step by step. On the last line, write #### and then the final number."
     )

@@ -1,17 +1,16 @@
 """Problems of a data set that the library `datasets` can read: a hub id, a folder, or one file of a table.
 
-Idea: most published problems and instructions are a table on the hub; naming its columns makes it a task.
+Idea: most published problems and instructions are tables on the hub; naming the columns makes a table a task.
 Survey: static curation, section 2.2.
 Paper: none.
 Algorithm:
-  1. Load the split: JSON lines, CSV, Parquet or Arrow; never code that comes with the data. Nothing is loaded before
-     problems are first asked for.
-  2. Find prompt and answer: the columns that are named, else a conversation (`messages`, or `conversations` with from
-     and value), instruction, input and output, prompt and completion, question and answer, problem and solution. Of a
-     conversation the last reply is the answer.
-  3. The key is the canonical text of the prompt; a row whose key was there before is dropped; the sha256 of the key
-     says which of the five splits a row is in. The data set's own splits only say what is loaded.
-  4. Answers are compared as by the task jsonl: `exact`, `choice` or `math`.
+  1. Load the split on first use: JSON lines, CSV, Parquet or Arrow; never code that comes with the data.
+  2. Find prompt and answer: the named columns, else a conversation (`messages`, or `conversations` with from and
+     value), instruction, input and output, prompt and completion, question and answer, problem and solution. The answer
+     of a conversation is its last reply.
+  3. The key is the canonical text of the prompt; a row with a known key is dropped; the sha256 of the key decides the
+     split. The data set's own splits only decide what is loaded.
+  4. Answers are compared as in the task jsonl: `exact`, `choice` or `math`.
 Differs: nothing to compare with.
 """
 
@@ -34,11 +33,11 @@ class Hub(Published):
     path: str = REQUIRED
     """Hub id such as openai/gsm8k, a local folder, or a local file (.jsonl, .csv, .parquet, ...)."""
     split: str = "train"
-    """What is loaded, in the library's words: `train`, `train+test`, `train[:5000]`; a file is loaded whole."""
+    """Split to load, in the library's syntax: `train`, `train+test`, `train[:5000]`; a file is loaded whole."""
     prompt_column: str | None = None
-    """Column with the problem, a text or a conversation; null finds it."""
+    """Column with the problem, a text or a conversation; null detects it."""
     answer_column: str | None = None
-    """Column with the reference answer, which may be a worked solution; null finds it."""
+    """Column with the reference answer, which may be a worked solution; null detects it."""
     verifier: str = "exact"
     """How answers are compared: `exact`, `choice` (letters A to J) or `math` (as expressions)."""
     skip_bad: int = bounded(0, 0)

@@ -1,15 +1,16 @@
 """IFEval: instructions about the form of a text, such as a number of words, which a program can check.
 
-Idea: whether an instruction was followed to the letter needs no judge.
+Idea: a program can check exactly whether such an instruction was followed, without a judge.
 Survey: static curation, section 2.2; verifiable rewards, section 4.3.2.
 Paper: arXiv:2311.07911 (Instruction-Following Evaluation for Large Language Models), Zhou et al., 2023.
 Algorithm:
   1. Load the table with `datasets`: prompt, instruction_id_list and kwargs, the values of each instruction.
-  2. Leave out prompts with an instruction that has no check here, and count them; see `instructions.CHECKS`.
-  3. A completion is right when it follows all instructions of its prompt: the paper's strict accuracy by prompt.
+  2. Leave out and count prompts with an instruction that has no check; see `problems/instructions.py`.
+  3. A completion is right if it follows all instructions of its prompt: the paper's strict accuracy by prompt.
 Differs: 22 of the 25 kinds of instruction; the three that need a language detector or a sentence splitter are left out,
-  and the two about capital letters do not ask whether the text is English. Words are taken literally, where the paper's
-  code takes them for regular expressions. The paper only measures; here prompts of the train split are trained on.
+  and the two about capital letters do not check that the text is English. Words are matched literally, where the
+  paper's code uses them as regular expressions. The paper only evaluates; here prompts of the train split are trained
+  on.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class Ifeval(Published):
     path: str = "google/IFEval"
     """Hub id, or a local file or folder with the columns prompt, instruction_id_list and kwargs."""
     split: str = "train"
-    """What is loaded; the published data have 541 prompts in this one split."""
+    """Split to load; the published data has 541 prompts in this one split."""
 
     def __post_init__(self) -> None:
         self.counts: dict[str, int] = {}
-        """Rows read, and left out for an instruction without a check, once the data were read."""
+        """Rows read, and rows left out for an instruction without a check; available once the data is read."""
         self._set = ProblemSet(self._load)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
@@ -74,13 +75,13 @@ class Ifeval(Published):
 
 
 def _row(values: dict[str, Any]) -> tuple[list[Message], str | None]:
-    """The prompt; its instructions, as text, in the place of an answer."""
+    """The prompt, with its instructions as text in place of an answer."""
     names, given = pick(values, "instruction_id_list"), pick(values, "kwargs")
     if isinstance(given, str):
         try:
             given = json.loads(given)
         except ValueError as error:
-            raise DataError(f"'kwargs' is no JSON: {given[:80]!r}") from error
+            raise DataError(f"'kwargs' is not JSON: {given[:80]!r}") from error
     fits = isinstance(names, list) and isinstance(given, list) and len(names) == len(given)
     if not fits or not all(one is None or isinstance(one, dict) for one in given):
         raise DataError("'instruction_id_list' and 'kwargs' must be lists of equal length, of names and of values")

@@ -1,15 +1,15 @@
-"""Problems from a file of your own: one JSON object per line, with a prompt and a reference answer.
+"""Problems from your own file: one JSON object per line, with a prompt and a reference answer.
 
-Idea: any data set becomes a task by naming two columns and the rule that compares answers.
+Idea: naming two columns and the rule that compares answers makes any data set a task.
 Survey: static curation, section 2.2.
 Paper: none.
 Algorithm:
-  1. Read the file once, when problems are first asked for. The key of a row is the canonical text of its prompt; a row
-     whose key was there before is dropped; the sha256 of the key says which split a row is in.
-  2. Give the rows of a split in an order that only the seed and the keys decide, cut into disjoint parts.
-  3. The final answer is the last \\boxed{}, else what follows ####, else what follows `answer is`, in completions and
-     in references (which may be worked solutions). `exact` compares canonical text, `choice` the letters A to J, `math`
-     asks math_verify in a process that is ended when it takes too long, which counts as wrong.
+  1. Read the file once, on first use. The key of a row is the canonical text of its prompt; a row with a known key is
+     dropped; the sha256 of the key decides the split.
+  2. Return the rows of a split in an order that depends only on the seed and the keys, divided into disjoint parts.
+  3. The final answer is the last \\boxed{}, else the text after ####, else after `answer is`, in completions and in
+     references (which may be worked solutions). `exact` compares canonical text, `choice` the letters A to J, `math`
+     uses math_verify in a separate process; a comparison that takes too long counts as wrong.
 Differs: nothing to compare with.
 """
 
@@ -42,14 +42,14 @@ class JsonlTask(Task):
     verifier: str = "exact"
     """How answers are compared: `exact`, `choice` (letters A to J) or `math` (as expressions)."""
     system_prompt: str | None = None
-    """A system message in front of each problem, for example how to state the final answer."""
+    """A system message before each problem, for example how to state the final answer."""
     skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read; one more is an error."""
 
     def __post_init__(self) -> None:
         answers.check(self.verifier, "task.jsonl.verifier")
         self.counts: dict[str, int] = {}
-        """Rows read, skipped and dropped as duplicates, once the file was read."""
+        """Rows read, skipped and dropped as duplicates; available once the file is read."""
         self._set = ProblemSet(self._load)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
@@ -70,20 +70,20 @@ class JsonlTask(Task):
         told = ", ".join(f"{size} {split}" for split, size in sizes.items())
         if empty:
             raise DataError(
-                f"task.jsonl.path: {self.path} is too small: {told}; it takes a few hundred problems in all"
+                f"task.jsonl.path: {self.path} is too small: {told}; a run needs a few hundred problems in all"
             )
         everything = [prompt for split in SPLITS for prompt in self.problems(split, None, 0)]
         alike = twins(prompt.key for prompt in everything)
         if len(alike) * 10 > total - sizes["train"]:
             raise DataError(
                 f"task.jsonl.path: {len(alike)} of {total - sizes['train']} held-out problems of {self.path} are "
-                f"worded like a training problem, for example {alike[0][0][:80]!r}; no score on them means anything. "
-                "Take the repetitions out"
+                f"worded like a training problem, for example {alike[0][0][:80]!r}; scores on them would be "
+                "meaningless. Remove the repetitions"
             )
         counts = {
             "rows skipped": self.counts["skipped"],
             "duplicates dropped": self.counts["duplicates"],
-            "rows with control characters, which were taken out": self.counts["cleaned"],
+            "rows with control characters, which were removed": self.counts["cleaned"],
             "problems without an answer": sum(prompt.answer is None for prompt in everything),
             "held-out problems worded like a training problem": len(alike),
         }

@@ -1,17 +1,17 @@
-"""Small programs on lists of digits: say what one returns, what it was given, or what it is.
+"""Small programs on lists of digits: predict the output, find an input, or write the program.
 
-Idea: a triple of program, input and output makes three kinds of problem, by which part is asked for, and a run of the
-program marks any answer. So a model can write problems that are valid and marked rightly without anyone's help.
+Idea: a triple of program, input and output gives three kinds of problems, depending on the missing part, and running
+the program marks any answer. So a model can write valid problems with correct marks without help.
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: arXiv:2505.03335 (Absolute Zero), Zhao et al., 2025: deduction, abduction and induction.
 Algorithm:
-  1. A program is a row of operations (see list_language), its level is how many. It is carried out in Python, LIMIT
-     values at most; a run that would take more, or ends with no digits, is no valid program.
-  2. The key is program and input. It decides the split by text.SPLITS, and by its hash which part is asked for, so no
-     triple is met twice. Problems of a split are drawn level by level in a random order without repetition.
+  1. A program is a sequence of operations (see `problems/list_language.py`); its level is their number. A program that
+     produces more than LIMIT values, or no digits, is invalid.
+  2. The key is program and input. Its hash decides the split (see `problems/splits.py`) and the missing part, so each
+     triple appears once. Problems of a split are drawn level by level in a random order without repetition.
   3. Deduction `D:r+3|314|` is right with the output. Abduction `A:r+3|746|` is right with any input that has this
-     output. Induction `I:314=746,52=58|` is right with any program that does this and the same on hidden inputs.
-  4. The answer stands after the last `#`, or is the whole text. A counterfactual variant has another input.
+     output. Induction `I:314=746,52=58|` is right with any program that gives these outputs, also for hidden inputs.
+  4. The answer is the text after the last `#`, else the whole text. A counterfactual variant has another input.
 Differs: the paper's programs are Python functions in a sandbox, and an induction has ten inputs, half of them hidden.
 """
 
@@ -32,7 +32,7 @@ from selfimprove.records import Message, Prompt, Rollout
 from selfimprove.registry import register
 
 SHOWN, HIDDEN = 3, 2
-"""Inputs of an induction with their outputs, and further ones that a program is tried on."""
+"""Shown inputs of an induction, and hidden inputs that a program is tested on."""
 
 
 @register("list_programs", paper="2505.03335")
@@ -43,9 +43,9 @@ class ListPrograms(Task):
     max_length: int = 3
     """Operations of the longest program."""
     level: int | None = None
-    """Operations of this round's training problems; null mixes all. The one dial that a curriculum turns."""
+    """Operations of this round's training problems; null mixes all. A curriculum sets this option."""
     forms: str = "DAI"
-    """Which problems there are: D deduction, A abduction, I induction."""
+    """Kinds of problems: D deduction, A abduction, I induction."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_length <= self.max_length <= 8 or not 1 <= (self.level or 1) <= 8:
@@ -97,7 +97,7 @@ class ListPrograms(Task):
             known = "solve, hint, propose, judge, refine, test"
             raise RecipeError(f"task list_programs has no role {role!r}; it has {known}")
         if role == "test" and "I" not in self.forms:
-            raise RecipeError("task list_programs has tests for inductions only: put I into forms")
+            raise RecipeError("task list_programs has tests for inductions only: add I to forms")
         source, roles, examples = random.Random(f"{seed}:{role}"), self.roles(), list[Rollout]()
         while len(examples) < n:
             length = source.randint(1, self.max_length)
@@ -126,7 +126,7 @@ class ListPrograms(Task):
         return examples
 
     def _stream(self, split: str, length: int, seed: int) -> Iterator[Prompt]:
-        """Problems of one length and split, none twice; there are more than anyone draws."""
+        """Problems of one length and split, without repetition; in practice there is no end to them."""
         source, seen = random.Random(f"{seed}:{split}:{length}"), set[str]()
         while key := _key(source, length):
             if key not in seen and split_of(key) == split and (prompt := self._prompt(key)).answer is not None:
@@ -137,7 +137,7 @@ class ListPrograms(Task):
         return self.forms[int(hashlib.sha256(f"form {key}".encode()).hexdigest(), 16) % len(self.forms)]
 
     def _prompt(self, key: str) -> Prompt:
-        """The problem of a key; without an answer where the program is not valid."""
+        """The problem of a key; without an answer if the program is invalid."""
         (program, given), form = key.split("|"), self._form(key)
         out = run(program, given)
         answer = {"D": out, "A": given, "I": program}[form] if out else None
@@ -160,7 +160,7 @@ def _key(source: random.Random, length: int) -> str:
 
 
 def _inputs(key: str, n: int) -> list[str]:
-    """The inputs of an induction, the key's own one first."""
+    """The inputs of an induction, starting with the key's own."""
     source = random.Random(key)
     return [key.split("|")[1], *(_digits(source) for _ in range(n - 1))]
 
@@ -173,7 +173,7 @@ def _tests(key: str) -> list[str]:
 
 @dataclass
 class _Roles:
-    """One-letter markers at the front, because the tiny model reads characters."""
+    """Prompts that begin with a one-letter marker, because the tiny model reads characters."""
 
     task: ListPrograms
 

@@ -1,14 +1,14 @@
 """MATH-500: five hundred competition problems of the MATH test set, answers as expressions.
 
-Idea: answers such as 3\\sqrt{2} need a rule that knows mathematics, and are compared as expressions.
+Idea: answers such as 3\\sqrt{2} are compared as mathematical expressions.
 Survey: static curation, section 2.2.
 Paper: arXiv:2305.20050 (Let's Verify Step by Step), Lightman et al., 2023: its test set, of MATH, arXiv:2103.03874.
 Algorithm:
-  1. Load the table with `datasets`; the sha256 of a problem says which of the five splits it is in.
-  2. The answer is the last \\boxed{}, else what follows ####, else what follows `answer is`, else what math_verify
-     finds at the end of the text; it is right where math_verify calls it equal to the reference.
-Differs: 500 problems in five splits are few: a gate sees large gains only. The same columns of the 7,500 training
-  problems of MATH can be given as `path`. The wording of the prompt is ours.
+  1. Load the table with `datasets`; the sha256 of a problem decides its split.
+  2. The answer is the last \\boxed{}, else the text after ####, else after `answer is`, else what math_verify finds at
+     the end of the text. It is right if math_verify finds it equal to the reference.
+Differs: 500 problems in five splits are few: a gate detects large gains only. Set `path` to the 7,500 training problems
+  of MATH, which have the same columns, for more. The wording of the prompt is ours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MMLU-Pro: questions of fourteen subjects with up to ten lettered options.
+"""MMLU-Pro: questions on fourteen subjects with up to ten lettered options.
 
 Idea: knowledge and reasoning beyond mathematics, with an answer that is one letter.
 Survey: static curation, section 2.2.
@@ -7,7 +7,7 @@ Algorithm:
   1. Load the table with `datasets`; write the options below the question as A to J.
   2. The answer is the letter of the final answer (\\boxed{}, #### or `answer is`), else the last letter A to J that
      stands alone in the text.
-Differs: the paper shows five worked examples first; here there are none, and the wording of the prompt follows theirs.
+Differs: the paper's prompt starts with five worked examples; here there are none, and the wording follows the paper's.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MmluPro(Published):
     path: str = "TIGER-Lab/MMLU-Pro"
     """Hub id, or a local file or folder with the columns question, options and answer."""
     split: str = "test"
-    """What is loaded: test (12,032 questions) or validation (70)."""
+    """Split to load: test (12,032 questions) or validation (70)."""
     system_prompt: str | None = "Think step by step, then finish with: the answer is (X), where X is the right letter."
 
     def __post_init__(self) -> None:

@@ -1,14 +1,14 @@
-"""Instructions that no rule can mark: for loops in which a model judges, and for data that others will judge.
+"""Instructions that no rule can mark, for loops with a judge.
 
-Idea: most of what people ask has no answer to compare with; a judge's verdict takes its place.
+Idea: most requests have no reference answer; a judge's judgement replaces it.
 Survey: static curation, section 2.2; model judges, section 4.3.2.
 Paper: none; the data are of the kind that arXiv:2401.10020 (Self-Rewarding Language Models) starts from.
 Algorithm:
-  1. Load the table with `datasets`, in any of the forms of the task hub; the reference reply is kept as a note, for
-     methods that learn from worked solutions, and never compared with anything.
-  2. `verify` says None: a completion cannot be marked. A reward that judges can be trained on; a run also needs
-     an evaluation that gives scores: `win_rate`.
-Differs: the paper's seeds are of Open Assistant; these are databricks-dolly-15k, whose license allows any use.
+  1. Load the table with `datasets`, in any of the forms of the task hub. The reference reply is stored in `info`, for
+     methods that learn from worked solutions, and never used for marking.
+  2. `verify` returns None: completions cannot be marked. Training needs a reward that judges; a run also needs an
+     evaluation that gives scores without marks: `win_rate`.
+Differs: the paper's seeds come from Open Assistant; these are from databricks-dolly-15k, whose license allows any use.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
-"""Small Python functions: say what one returns, find arguments for what it returns, or write it from examples.
+"""Small Python functions: predict the return value, find arguments for it, or write the function from examples.
 
-Idea: a triple of program, input and output makes three kinds of problem, by which part is asked for, and a run of the
-program marks any answer. So a model can write problems that are valid and marked rightly without anyone's help.
+Idea: a triple of program, input and output gives three kinds of problems, depending on the missing part, and running
+the program marks any answer. So a model can write valid problems with correct marks without help.
 Survey: verifiable problems, section 2.4; environment interaction, section 2.3.
 Paper: arXiv:2505.03335 (Absolute Zero), Zhao et al., 2025: deduction, abduction and induction.
 Algorithm:
   1. A problem is a function `f` and one or more inputs. It is valid if `f` returns a plain value for each of them, and
-     the same one when it is run again; programs run in a sandbox.
-  2. The key is the program, written anew by `ast`, with its inputs. Its hash decides the split, and what is asked.
+     the same value in a second run; programs run in a sandbox.
+  2. The key is the program, normalized by `ast`, with its inputs. Its hash decides the split and the missing part.
   3. Deduction is right with the output of the first input, abduction with any arguments that give this output, and
-     induction with any program that gives all outputs, of which every second one was shown. It takes four inputs.
-  4. A proposal is a block of Python with `f` and a block with an input on each line. Problems for gate and exam are
-     rows of a data set with `code`, `input` and `output`; with one input they are deductions and abductions.
-Differs: the paper asks for the three kinds in proposals of their own, and has an induction's inputs written to an
-  earlier program; here the hash chooses. It bans modules by name, here the sandbox keeps network and files away, and
-  the second run finds most of what is left to chance. The proposer is shown the paper's first triple, the identity, and
-  none of the later ones. An exam's program with another input may be proposed and trained on.
+     induction with any program that gives all outputs; every second one is shown. Induction needs four inputs.
+  4. A proposal is a block of Python with `f` and a block with one input per line. Problems for gate and exam are rows
+     of a data set with `code`, `input` and `output`; with one input they are deductions and abductions.
+Differs: the paper asks for the three kinds in separate proposals, and for an induction lets the model write inputs to
+  an earlier program; here the hash chooses the kind. It bans modules by name; here the sandbox blocks network and
+  files, and the second run finds most nondeterminism. The proposer sees the paper's first triple, the identity, and no
+  later ones. An exam's program with another input may be proposed and trained on.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from selfimprove.safety.sandbox.values import same
 from selfimprove.text import beside
 
 LONGEST, INPUTS, INDUCTION = 2000, 10, 4
-"""Characters of a program or a value, inputs of a problem at most, and inputs that an induction takes."""
+"""Most characters of a program or a value, most inputs of a problem, and inputs that an induction needs."""
 INPUT = "#< "
-"""What stands before each input in a key; a program that `ast` wrote has no comments."""
+"""The comment before each input in a key; a program normalized by `ast` has no comments."""
 ASKED = {
     "D": "```python\n{code}\n```\n\nWhat does `f({given})` return? Work it out step by step. End with the value alone, "
     "as Python writes it, in one ```python block.",
@@ -64,11 +64,11 @@ class PythonPrograms(Published):
     split: str = "test"
     per_row: ClassVar[int] = 3
     forms: str = "DAI"
-    """Which problems there are: D deduction, A abduction, I induction."""
+    """Kinds of problems: D deduction, A abduction, I induction."""
     cpu_seconds: int = bounded(2, 1)
-    """Computing time of a program; twice as much may pass on the clock."""
+    """CPU time of a program in seconds; the limit of wall time is twice as long."""
     memory_mb: int = bounded(512, 128)
-    """Memory of a program."""
+    """Memory of a program in MB."""
     skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read or run; one more is an error."""
 
@@ -110,7 +110,7 @@ class PythonPrograms(Published):
         return gave is not None and all(same(one, other) for one, other in zip(wanted, gave, strict=True))
 
     def _form(self, key: str) -> str:
-        """What is asked for; "" where the problem has too few inputs for the only form that there is."""
+        """The form of a problem; "" if it has too few inputs for every allowed form."""
         fit = [form for form in self.forms if form != "I" or key.count(f"\n{INPUT}") >= INDUCTION]
         return fit[int(hashlib.sha256(f"form {key}".encode()).hexdigest(), 16) % len(fit)] if fit else ""
 
@@ -118,7 +118,7 @@ class PythonPrograms(Published):
         return Limits(cpu_seconds=self.cpu_seconds, memory=self.memory_mb << 20)
 
     def _prompt(self, key: str) -> Prompt | None:
-        """The problem of a key; None where it is not valid."""
+        """The problem of a key; None if it is invalid."""
         code, *inputs = key.split(f"\n{INPUT}")
         form, outputs = self._form(key), _outputs(code, tuple(inputs), self._limits())
         if not form or outputs is None:
@@ -132,7 +132,7 @@ class PythonPrograms(Published):
         def row(values: dict[str, Any]) -> tuple[list[Message], str | None]:
             key = key_of(str(pick(values, "code")), [str(pick(values, "input"))])
             if key is None:
-                raise DataError("code and input are no function f with the arguments of a call")
+                raise DataError("code and input are not a function f and the arguments of a call")
             return [{"role": "user", "content": key}], str(pick(values, "output"))
 
         rows = read(source_of(self), row, self.skip_bad)
@@ -141,14 +141,14 @@ class PythonPrograms(Published):
         bad = [one.line for one, prompt in zip(rows, made, strict=True) if prompt is None]
         if len(bad) > self.skip_bad:
             raise DataError(
-                f"{source_of(self)}, row {bad[0]}: the function gives no plain value, or another one each time. Mend "
-                f"it, or allow more with task.python_programs.skip_bad={len(bad)}"
+                f"{source_of(self)}, row {bad[0]}: the function returns no plain value, or another one each time. "
+                f"Correct it, or allow more with task.python_programs.skip_bad={len(bad)}"
             )
         return [prompt for prompt in made if prompt]
 
 
 def key_of(code: str, inputs: list[str]) -> str | None:
-    """Program and inputs, each as `ast` writes it; None where they are none, or too large."""
+    """Program and inputs, each normalized by `ast`; None if they are invalid or too large."""
     try:
         program = ast.unparse(ast.parse(code))
         given = [", ".join(map(repr, _arguments(one))) for one in inputs]
@@ -163,13 +163,13 @@ def _arguments(text: str) -> list[Any]:
     text = text.strip()
     call = ast.parse(text if re.match(r"f\s*\(", text) else f"f({text})", mode="eval").body
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != "f" or call.keywords:
-        raise ValueError("no call of f with plain arguments")
+        raise ValueError("not a call of f with plain arguments")
     return [ast.literal_eval(argument) for argument in call.args]
 
 
 @lru_cache(maxsize=1 << 14)
 def _outputs(code: str, inputs: tuple[str, ...], limits: Limits) -> tuple[Any, ...] | None:
-    """What the program returns for each input; None where it fails, or returns something else when it is run again."""
+    """The value that the program returns for each input; None if it fails or a second run returns another value."""
     first = _run(code, inputs, limits)
     again = _run(code, inputs, limits) if first is not None and len(repr(first)) <= INPUTS * LONGEST else None
     repeats = again is not None and all(same(one, other) for one, other in zip(first or (), again, strict=True))
@@ -177,7 +177,7 @@ def _outputs(code: str, inputs: tuple[str, ...], limits: Limits) -> tuple[Any, .
 
 
 def _run(code: str, inputs: Any, limits: Limits) -> tuple[Any, ...] | None:
-    """What f of a program returns for each input; None where one of them fails."""
+    """The value that the program's f returns for each input; None if one of them fails."""
     given = [_arguments(one) if isinstance(one, str) else one for one in inputs]
     answers = shared(limits).run(Program(code, function="f", arguments=given)).answers
     good = len(answers) == len(given) and not any(answer.error for answer in answers)
@@ -186,12 +186,12 @@ def _run(code: str, inputs: Any, limits: Limits) -> tuple[Any, ...] | None:
 
 @dataclass
 class _Roles(EnglishRoles):
-    """The words of the other tasks; a proposal is a program with inputs."""
+    """The prompts of the other tasks with data; a proposal is a program with inputs."""
 
     task: PythonPrograms
 
     def propose(self, level: int | None) -> list[Message]:
-        """A request for a function that is hard to foresee, with inputs."""
+        """A request for a function with hard-to-predict outputs, and inputs for it."""
         text = beside(__name__, "python_programs_propose.txt")
         dial = "" if level is None else f" Make it of difficulty {level}, where 1 is the easiest and 10 the hardest."
         return [{"role": "user", "content": text.replace("{level}", dial)}]

@@ -1,20 +1,22 @@
 """Problems of the library reasoning-gym: about a hundred families of arithmetic, algorithms, logic and games.
 
-Idea: a generator with a rule that marks answers never runs out, so a gate need not read a problem twice, and nobody can
-have learned the problems by heart. The library is an extra: pip install 'selfimprove[reasoning_gym]'.
+Idea: a generator with a rule that marks answers never runs out of problems, so a gate never reuses one, and models
+cannot have memorized them. The library is an extra: pip install 'selfimprove[reasoning_gym]'.
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: arXiv:2505.24760 (Reasoning Gym), Stojanovski et al., 2025.
 Algorithm:
-  1. A family has the levels of the library's curriculum: at level l every dial is at its step l, or at its last one.
-     A family without a curriculum has level 0 only.
-  2. Draw from family and level with a seed that follows from (seed, split, family, level). The key is the canonical
-     text of the question; a draw is kept if the key falls into the split and was not there before.
+  1. A family has the levels of the library's curriculum: at level l every parameter is at its step l, or at its last
+     step. A family without a curriculum has level 0 only.
+  2. Draw from family and level with a seed derived from (seed, split, family, level). The key is the canonical text of
+     the question; a draw is kept if the key falls into the split and is new.
   3. Leave out a draw that the library's rule cannot mark: its reference answer is not right, or NONSENSE is.
-  4. Families take turns by weight, their levels in equal shares; one that has nothing new in CHUNK draws drops out.
-  5. The final answer is what stands in the last <answer> tag, else after \\boxed, #### or `answer is`, else the text
-     itself where it is one line. The library's rule marks it in [0, 1]; where it fails, the mark is 0.
-Differs: the paper draws with replacement, from the easiest step up to the present one, and has no splits. Two wordings
-  of a problem count as two: the library has no canonical form. Families that cannot be trusted are refused, see UNFIT.
+  4. Families take turns by weight, their levels in equal shares; a family without a new problem in CHUNK draws drops
+     out.
+  5. The final answer is the text in the last <answer> tag, else after \\boxed, #### or `answer is`, else the whole text
+     if it is one line. The library's rule marks it in [0, 1]; if the rule raises an error, the mark is 0.
+Differs: the paper draws with replacement, from the easiest step up to the current one, and has no splits. Two wordings
+  of a problem count as two problems, because the library has no canonical form. Unreliable families are refused, see
+  UNFIT.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ UNSAFE += ("polynomial_multiplication", "simple_integration", "spiral_matrix", "
 UNSEEDED = ("codeio", "isomorphic_strings", "list_functions", "ransom_note", "word_ladder")
 """Families that draw other problems in each process."""
 NONSENSE = ("?", "nan", "None")
-"""Answers that are right nowhere; some rules compare so badly that they let them pass."""
+"""Answers that are never right; some rules compare so loosely that they accept them."""
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
@@ -56,17 +58,17 @@ class ReasoningGym(Task):
     families: list[str] = field(default_factory=lambda: ["chain_sum"])
     """Names of the library's data sets."""
     weights: list[float] = field(default_factory=list)
-    """Shares of the families, in their order and relative to each other; none given: equal shares."""
+    """Relative shares of the families, in their order; if empty, equal shares."""
     config: dict[str, Any] = field(default_factory=dict)
-    """By family, settings of the library that are laid over those of the level: `{chain_sum: {max_terms: 3}}`."""
+    """By family, settings of the library that override those of the level: `{chain_sum: {max_terms: 3}}`."""
     min_level: int = bounded(1, 0)
     """Level of the easiest problems; level 0 is the library's easiest, which often has few problems."""
     max_level: int = bounded(3, 0)
     """Level of the hardest problems."""
     level: int | None = bounded(None, 0)
-    """Level of this round's training problems; null mixes all levels. The one dial that a curriculum turns."""
+    """Level of this round's training problems; null mixes all levels. A curriculum sets this option."""
     system_prompt: str | None = "Think step by step. Then write the final answer alone between <answer> and </answer>."
-    """A system message in front of each problem."""
+    """A system message before each problem."""
 
     def __post_init__(self) -> None:
         if unfit := sorted({*UNSAFE, *UNSEEDED} & {*self.families}):
@@ -97,7 +99,7 @@ class ReasoningGym(Task):
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         if "metadata" not in prompt.info:
-            return None  # no problem of the library
+            return None  # not a problem of the library
         answer, place = self.answer_of(text), (prompt.info["family"], prompt.info["level"])
         if answer is None or len(answer) > 10_000:
             return 0.0
@@ -119,7 +121,7 @@ class ReasoningGym(Task):
         return _Roles(self)
 
     def _stream(self, family: str, level: int, split: str, seed: int, known: set[str]) -> Iterator[Prompt]:
-        """Problems of a family, a level and a split whose keys are not known yet, until nothing new comes."""
+        """New problems of a family, a level and a split, until no more are found."""
         for chunk in itertools.count():
             source = self._family(family, level, int(digest([seed, split, family, level, chunk])[:7], 16))
             right = new = 0
@@ -135,10 +137,10 @@ class ReasoningGym(Task):
                 return
 
     def _draw(self, source: Any, i: int, family: str, level: int) -> Prompt | None:
-        """The i-th problem of a data set; None where it cannot be made, or cannot be marked."""
+        """The i-th problem of a data set; None if it cannot be generated or marked."""
         try:
             entry = source[i]
-            metadata = json.loads(json.dumps(entry["metadata"], default=str))  # as the rule will find it again
+            metadata = json.loads(json.dumps(entry["metadata"], default=str))  # as the rule will read it later
         except Exception:  # some generators give up on some seeds
             return None
         question, answer = entry["question"], entry["answer"]
@@ -173,7 +175,7 @@ def _library(module: str) -> Any:
 
 @dataclass
 class _Roles:
-    """Short English instructions; the texts are those of the task jsonl."""
+    """Short English prompts, the same as those of the task jsonl."""
 
     task: ReasoningGym
 

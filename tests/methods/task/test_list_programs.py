@@ -186,5 +186,5 @@ def test_the_role_test_writes_pairs_that_hold_some_of_them_shown_and_some_not() 
 
 
 def test_there_are_no_tests_without_inductions() -> None:
-    with pytest.raises(RecipeError, match="put I into forms"):
+    with pytest.raises(RecipeError, match="add I to forms"):
         ListPrograms(forms="DA").demonstrations("test", 1, 0)

@@ -126,7 +126,7 @@ def test_rows_of_a_data_set_are_problems_and_bad_ones_are_told(tmp_path: Path) -
     with pytest.raises(DataError, match=r"row 12: the function gives no plain value.*skip_bad=1"):
         opened(tmp_path, worse).problems("train", None, 0)
     assert opened(tmp_path, worse, skip_bad=1).problems("train", None, 0)
-    with pytest.raises(DataError, match="no function f with the arguments"):
+    with pytest.raises(DataError, match="not a function f and the arguments"):
         opened(tmp_path, [{"code": "def f(:", "input": "1", "output": "1"}]).problems("train", None, 0)
 
 
