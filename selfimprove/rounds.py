@@ -1,4 +1,4 @@
-"""What evaluation, alarms, gates and controllers see of a round."""
+"""The parts of a round that evaluations, alarms, gates and controllers see."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Exam:
     probes: dict[str, list[Prompt]] = field(default_factory=dict)
     """Problems of the task's `probes`, by name."""
     start: Checkpoint | None = None
-    """The weights of round 0, to judge or to be compared with; None where a model is measured outside of a run."""
+    """The weights of round 0, as judge or for comparison; None if a model is measured outside a run."""
 
 
 Groups = Sequence[Sequence[Rollout]]
@@ -30,20 +30,20 @@ Groups = Sequence[Sequence[Rollout]]
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """The reliability of a judge, measured on labelled attempts. A judgement above 1/2 is a yes; None: no data."""
+    """The reliability of a judge on marked attempts. A judgement above 1/2 is a yes. None means no data."""
 
     right: int
     """Right attempts with a judgement."""
     wrong: int
     """Wrong attempts with a judgement."""
     unread: int
-    """Labelled attempts without a readable judgement."""
+    """Marked attempts without a readable judgement."""
     mixed: int
     """Problems with right and wrong attempts."""
     tpr: float | None
-    """Share of the right attempts that it says yes to."""
+    """True positive rate: the share of right attempts that it judges right."""
     fpr: float | None
-    """Share of the wrong attempts that it says yes to."""
+    """False positive rate: the share of wrong attempts that it judges right."""
     youden: Metric | None
     """TPR - FPR, Youden's J: 1 for a judge that is always right, 0 for one that guesses."""
     auc: Metric | None
@@ -60,11 +60,11 @@ class AuditForm:
     drift: dict[str, Metric]
     """Change of `youden` and `auc` from `start` to `judge`."""
     short: bool
-    """Whether there are too few labelled attempts to decide."""
-    fault: str
-    """Why the judge failed; empty if it passed."""
+    """Whether there are too few marked attempts to decide."""
+    failure: str
+    """Why the judge failed; empty if it passed. `judge.json` has this as `fault`."""
     binding: bool = True
-    """Whether its scores select data; False for a monitor and for a judge that the recipe trusts untested."""
+    """Whether its rewards select data; False for a monitor, and for a judge that the recipe trusts untested."""
 
 
 @dataclass(frozen=True, kw_only=True)

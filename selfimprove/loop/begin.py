@@ -1,4 +1,4 @@
-"""Begin a run, and accept changes to one that has begun."""
+"""Begin a run, and accept changes to an existing one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import signed, write_json, write_text
 
 ACCEPTED = ("acquisition", "reward", "selection", "optimization", "refinement", "controller")
-"""Slots whose options may change in the middle of a run: they decide what is learned, not how it is measured."""
+"""Slots whose options may change during a run: they affect what is learned, not how it is measured."""
 
 
 def create(
@@ -27,14 +27,14 @@ def create(
     deterministic: bool = False,
     load: compose.Load = compose.load,
 ) -> RunDir:
-    """Make the folder of a new run and write its recipe and environment.
+    """Create the folder of a new run and write its recipe and environment.
 
     Args:
         name: the path of a recipe or the name of a shipped one.
         overrides: changes such as `rounds=5`.
-        out: the folder; None makes runs/<recipe>, with a number where that exists.
-        deterministic: whether torch is held to its deterministic algorithms.
-        load: what composes the recipe.
+        out: the folder; None means runs/<recipe>, with a number if that exists.
+        deterministic: restrict torch to deterministic algorithms.
+        load: composes the recipe.
 
     Raises:
         UserError: the recipe cannot be used, or the folder is not empty.
@@ -77,20 +77,20 @@ def started(name: str, overrides: Sequence[str], folder: Path, log: Log) -> Stor
 
 
 def _absolute(settings: dict[str, Any]) -> None:
-    """Name local data and models by absolute paths, so that a run can be resumed from any folder."""
+    """Make paths of local data and models absolute, so that a run can be resumed from any folder."""
     for option, path in provenance.local(settings).items():
         slot, method, name = option.split(".")
         settings[slot][method][name] = str(Path(path).expanduser().resolve())
 
 
 def accept(folder: RunDir) -> list[str]:
-    """Go on with a recipe that was edited, or with other versions: what `resume --accept-changes` does first.
+    """Accept an edited recipe or other versions; `resume --accept-changes` does this first.
 
-    Options of the methods that get, reward, select and train on data may change; they count from the first round on
-    that has not begun. recipe.yaml is put back, environment.json keeps the change. Returns what was accepted.
+    Options of the slots in `ACCEPTED` may change; they apply from the first round that has not begun. recipe.yaml is
+    restored, environment.json records the change. Returns the accepted changes.
 
     Raises:
-        RecipeError: a change concerns what was measured already, or what the exams are held with.
+        RecipeError: a change affects finished measurements or the exams.
     """
     with folder.lock():
         then = began(folder)
@@ -101,8 +101,8 @@ def accept(folder: RunDir) -> list[str]:
             slot, method, _ = [*place.split("."), "", ""][:3]
             if slot not in ACCEPTED or method not in then["settings"][slot] or isinstance(new, dict) or new is None:
                 raise RecipeError(
-                    f"{place} was {old!r}, is {new!r}: a run cannot go on with that, only with other values of options "
-                    f"of {', '.join(ACCEPTED)}. Put {path} back, or start a new run"
+                    f"{place} was {old!r}, is {new!r}: this cannot change in a run; only options of "
+                    f"{', '.join(ACCEPTED)} can. Restore {path}, or start a new run"
                 )
         begun = [int(found.parent.name.removeprefix("round_")) for found in folder.root.glob("round_*/[!.]*")]
         first = max(begun, default=0) + 1
@@ -119,7 +119,7 @@ def accept(folder: RunDir) -> list[str]:
 
 
 def machine_now(settings: dict[str, Any]) -> dict[str, Any]:
-    """Versions and accelerator as they are now, in the form of environment.json."""
+    """Current versions and accelerator, in the form of environment.json."""
     return {**provenance.environment(settings), "accelerator": provenance.accelerator()}
 
 

@@ -1,4 +1,4 @@
-"""Values that go from round to round, such as who is champion: each is worked out from the one before."""
+"""Values that pass from round to round, such as the champion: each is computed from the previous one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Carried(Generic[Value]):
     """A value at the start of each round.
 
     Args:
-        first: what it is at the start of round 0.
+        first: the value at the start of round 0.
         add: (the value at the start of a round, the number of that round) -> the value at the start of the next one.
-        touched: see `RunDir.touched`; what follows from a round that is named there is worked out again.
+        touched: see `RunDir.touched`; values after a round listed there are computed again.
     """
 
     def __init__(self, first: Value, add: Callable[[Value, int], Value], touched: Sequence[int]) -> None:
@@ -22,7 +22,7 @@ class Carried(Generic[Value]):
         self._touched, self._looked = touched, len(touched)
 
     def at(self, number: int) -> Value:
-        """The value at the start of a round; all rounds before it have to be finished."""
+        """The value at the start of a round; all earlier rounds must be finished."""
         while self._looked < len(self._touched):
             del self._values[self._touched[self._looked] + 1 :]
             self._looked += 1
@@ -32,10 +32,10 @@ class Carried(Generic[Value]):
 
 
 class Gathered:
-    """What all rounds before a round have had of something, for example problems.
+    """The items that earlier rounds have used, for example problems.
 
     Args:
-        of: the number of a round -> what it has.
+        of: the number of a round -> its items.
         touched: as for `Carried`.
     """
 
@@ -44,7 +44,7 @@ class Gathered:
         self._touched, self._looked = touched, len(touched)
 
     def before(self, number: int, wanted: str) -> bool:
-        """Whether a round before this one has had it."""
+        """Whether an earlier round has used the item."""
         if any(past < self._rounds for past in self._touched[self._looked :]):
             self._first, self._rounds = {}, 0
         self._looked = len(self._touched)

@@ -1,7 +1,7 @@
-"""What a gain is compared with in the sealed exam: the same compute without training, and training without a signal.
+"""The controls of the sealed exam: the same compute without training, and training without a signal.
 
-Two answers that a gain alone does not give. Would the start have done as well, had the samples of the loop been spent
-on votes at the exam (arXiv:2203.11171)? And how much does a round move the accuracy when its rewards mean nothing?
+They answer two questions. Would the start do as well if the samples of the loop were spent on votes at the exam
+(arXiv:2203.11171)? And how much does a round change accuracy if its rewards mean nothing?
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from selfimprove.records import Prompt, Record, Report, Rollout, read_records
 
 
 def shuffled(records: Sequence[Record], seed: int) -> list[Record]:
-    """The same rollouts with their scores dealt out anew among those that have one."""
+    """The same rollouts with their rewards shuffled among those that have one."""
     scored = [
         place for place, record in enumerate(records) if isinstance(record, Rollout) and record.reward is not None
     ]
@@ -37,7 +37,7 @@ def shuffled(records: Sequence[Record], seed: int) -> list[Record]:
 
 
 def null(stored: Stored, given: Context) -> dict[str, float]:
-    """The null round: the first round's selection and training, from the start, on shuffled scores.
+    """The null round: the first round's selection and training, from the start, on shuffled rewards.
 
     All parts of the weights are trained, leg by leg, as in a round.
     """
@@ -58,17 +58,17 @@ def null(stored: Stored, given: Context) -> dict[str, float]:
     if kept:
         write_checkpoint(weights, given.folder)
     else:
-        given.log.note("selection kept nothing of the shuffled records: there is no null round")
+        given.log.note("selection kept none of the shuffled records, so there is no null round")
     return {"kept": kept}
 
 
 def compare(stored: Stored, given: Context, problems: Sequence[Prompt], reports: dict[str, Report]) -> dict[str, Any]:
-    """The controls on the first `control_problems` sealed problems; {} where the loop has drawn nothing.
+    """The controls on the first `control_problems` sealed problems; {} if the loop has drawn nothing.
 
     Returns:
-        samples: completions per problem of the start with self-consistency; drawn: what the loop drew for training, per
-        sealed problem; problems: how many were marked;
-        start, votes, champion: accuracy; over_votes: champion less votes; null: null round less start, if there is one.
+        samples: completions per problem of the start with self-consistency; drawn: completions that the loop drew for
+        training, per sealed problem; problems: number of marked problems; start, votes, champion: accuracy;
+        over_votes: champion minus votes; null: null round minus start, if there is one.
     """
     recipe = stored.recipe
     drawn = _drawn(stored, given.round) // max(1, len(problems))
@@ -97,7 +97,7 @@ def compare(stored: Stored, given: Context, problems: Sequence[Prompt], reports:
 
 
 def _drawn(stored: Stored, last: int) -> int:
-    """Completions that the loop has drawn for training, those of an optimization that samples as it trains included."""
+    """Completions that the loop drew for training, including those of an optimization that samples during training."""
     drawn = 0
     for number, leg in product(range(1, last + 1), legs_of(stored.recipe)):
         acquired, trained = (leg.step(stage) for stage in ("acquisition", "optimization"))

@@ -1,6 +1,6 @@
-"""The evaluation layer's steps: examine, audit, decide. Each is a function (stored run, context) -> counts.
+"""The steps of the evaluation layer: examine, audit, decide. Each is a function (stored run, context) -> counts.
 
-The problems that they read are held out and noted in the ledger; no data stage runs while they are open.
+They read held-out problems, which the ledger records; no data stage runs at the same time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Counts = dict[str, float]
 def evaluation(stored: Stored, given: Context) -> Counts:
     """Score champion, incumbent and candidate on fresh gate problems of the run's own task."""
     planned = stored.recipe.rounds
-    place = given.round if given.round <= planned else 2 * given.round + 2  # rounds added by resume: past all others
+    place = given.round if given.round <= planned else 2 * given.round + 2  # rounds added by resume come last
     problems = _form(stored, given.round, "evaluation", place)
     standing = stored.standing(given.round)
     who = {"champion": standing.champion}
@@ -42,7 +42,7 @@ def evaluation(stored: Stored, given: Context) -> Counts:
 
 
 def confirmation(stored: Stored, given: Context) -> Counts:
-    """After the last round: hear an incumbent that is ahead of the champion once more, on a form of its own."""
+    """After the last round, test an incumbent that is ahead of the champion once more, on new problems."""
     planned = stored.recipe.rounds
     place = planned + 1 if given.round <= planned else 2 * given.round + 3
     problems, standing = _form(stored, given.round, "confirmation", place), stored.standing(given.round + 1)
@@ -56,9 +56,10 @@ def confirmation(stored: Stored, given: Context) -> Counts:
 
 
 def sealed(stored: Stored, given: Context) -> Counts:
-    """The exam: score start and champion, once, on problems that nothing has touched.
+    """The exam: score start and champion once, on problems that nothing has read.
 
-    The form depends on how many exams the run had, not on its rounds: the first exams of two runs can be compared.
+    The problems depend on the number of exams in the run, not on its rounds, so the first exams of two runs are
+    comparable.
     """
     earlier = sum(stored.folder.step(number, "sealed").exists() for number in range(given.round))
     seed = stored.seed("sealed", earlier)
@@ -73,21 +74,21 @@ def sealed(stored: Stored, given: Context) -> Counts:
 
 
 def _form(stored: Stored, number: int, step: str, place: int) -> list[Prompt]:
-    """The gate problems of one decision; those that an earlier decision has seen are left out."""
+    """The gate problems of one decision, without those of earlier decisions."""
     parts = (place, max(stored.recipe.rounds + 2, place + 1))
     drawn = stored.recipe.the("task").problems("gate", stored.recipe.gate_problems, stored.seed("gate"), parts)
     return stored.unseen(drawn, number, step)
 
 
 def _precision(n: int, given: Context) -> None:
-    """Say what gain so many problems can show, where that is a large one."""
+    """Tell the user which gain n problems can detect, if it is large."""
     from selfimprove.measures.statistics import detectable_effect, sample_size
 
     effect = detectable_effect(n, 0.2, 0.05)
     if effect > 0.1:
         given.log.note(
-            f"{n} gate problems show gains of {100 * effect:.0f} points or more (80 % power); "
-            f"for 5 points it takes {sample_size(0.2, 0.05, 0.05)}: set gate_problems, or bring more data"
+            f"{n} gate problems detect gains of {100 * effect:.0f} points or more (80 % power); "
+            f"detecting 5 points takes {sample_size(0.2, 0.05, 0.05)}: raise gate_problems, or add data"
         )
 
 
@@ -117,14 +118,14 @@ def _examine(
                 if problems and not done[maker].scores:
                     raise DataError(
                         f"none of the {len(problems)} {split} problems could be marked, so no gain can be measured: "
-                        "take a task with a rule that marks answers, or an evaluation that gives scores without one"
+                        "use a task with a rule that marks answers, or an evaluation that scores without one"
                     )
             write_report(done[maker], given.folder, name)
     return {name: done[maker] for name, maker in who.items()}
 
 
 def _join(reports: Sequence[Report]) -> Report:
-    """One report of several evaluations; the paired scores and rollouts are those of the first that has them."""
+    """One report from several evaluations; scores and rollouts come from the first evaluation that has them."""
     metrics = {name: metric for report in reports for name, metric in report.metrics.items()}
     scored = next((report for report in reports if report.scores), reports[0])
     parts = {name: part for report in reports for name, part in report.parts.items()}
@@ -132,7 +133,7 @@ def _join(reports: Sequence[Report]) -> Report:
 
 
 def audit(stored: Stored, given: Context) -> Counts:
-    """Sample audit problems with the newest policy, mark them by reward and by truth, and ask the alarms."""
+    """Sample audit problems with the newest policy, reward and mark the samples, and check the alarms."""
     recipe, newest = stored.recipe, stored.policy(given.round, given.round, given.seed, given.log)
     task, planned = recipe.the("task"), max(recipe.rounds, given.round) + 1
     judges = any(isinstance(reward, Judging) for reward in recipe.reward.values())
@@ -185,9 +186,9 @@ def audit(stored: Stored, given: Context) -> Counts:
 
 
 def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> dict[str, AuditForm]:
-    """The audit form of each reward that judges, with the newest policy as judge, and the start beside it.
+    """The audit form of each reward that judges, for the newest policy and for the start as judge.
 
-    Who scored the audit already is not asked again: at a frozen judge nobody is, and nobody in round 0.
+    Judgements that the audit's rewards already needed are reused, so a frozen judge, or round 0, needs no new ones.
     """
     forms, standing = dict[str, AuditForm](), stored.standing(given.round)
     for name, reward in stored.at(given.round)[0].reward.items():
@@ -203,14 +204,14 @@ def _judged(stored: Stored, given: Context, groups: Groups, audited: Groups) -> 
         forms[name] = judge_reliability.form_of(reward, audited, scores[0 if reward.frozen else given.round], scores[0])
         for key, value in judge_reliability.numbers(forms[name]).items():
             given.log.metric(f"{name}/{key}", value)
-        if forms[name].fault:
-            given.log.note(f"reward {name} did not pass its audit form: {forms[name].fault}")
-    draft(given.folder / "judge.json", {name: asdict(form) for name, form in forms.items()})
+        if forms[name].failure:
+            given.log.note(f"reward {name} did not pass its audit form: {forms[name].failure}")
+    draft(given.folder / "judge.json", {name: judge_reliability.stored(form) for name, form in forms.items()})
     return forms
 
 
 def _diagnosis(stored: Stored, given: Context, audited: Sequence[Sequence[Rollout]]) -> dict[str, Any]:
-    """Whether self-improvement is possible from here, by the newest policy's audit; {} if it has too few samples."""
+    """The diagnosis of the newest policy from its audit; {} if there are too few samples."""
     now = diagnosis.of_audit(audited)
     if now is None:
         return {}
@@ -227,7 +228,7 @@ def _diagnosis(stored: Stored, given: Context, audited: Sequence[Sequence[Rollou
 
 
 def gate(stored: Stored, given: Context) -> Counts:
-    """Decide what becomes of the candidate."""
+    """Decide about the candidate."""
     champion, incumbent, candidate = (stored.report(given.round, who) for who in ("champion", "incumbent", "candidate"))
     history, alerts = stored.history(given.round), stored.alerts(given.round)
     rounds = max(stored.recipe.rounds, given.round)

@@ -1,4 +1,4 @@
-"""What a method is handed, made of a recipe: the policy of some weights, and the context around it.
+"""Builds what a method gets from a recipe: the policy of some weights, and the context around it.
 
 A run, `evaluate` and `diagnose` differ only in what they pass here.
 """
@@ -28,11 +28,11 @@ def policy_of(
     learned: Mapping[str, dict[str, Any]] = NOTHING,
     **others: Any,
 ) -> Policy:
-    """Weights as a recipe uses them.
+    """The policy of some weights with a recipe's engine and refinements.
 
     Args:
-        learned: what its refinements learned in `fit`, by name.
-        others: fields of the policy that are not the recipe's own engine and desk.
+        learned: the state that its refinements learned in `fit`, by name.
+        others: further fields of the policy, or other values than the recipe's engine and desk.
     """
     task = recipe.the("task")
     fields = {"engine": recipe.the("engine"), "desk": Sessions(task, budget=recipe.budget), **others}
@@ -61,11 +61,11 @@ def context_of(
     previous: Path | None,
     log: Log,
 ) -> Context:
-    """All that a method may use in round `number`.
+    """The context of a method in round `number`.
 
     Args:
-        train_seed: the seed that the training problems of a round are drawn with.
-        selection_seed: the seed that the problems to choose by are drawn with.
+        train_seed: seed for drawing the training problems of a round.
+        selection_seed: seed for drawing the selection problems.
     """
     task = recipe.the("task")
 

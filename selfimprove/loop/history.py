@@ -1,7 +1,7 @@
-"""A run as its finished steps tell it: which policies count, what they scored, what each round did.
+"""A run as read from its finished steps: champion and incumbent, reports, and decisions of each round.
 
-A policy is named by the round that made it (0 is the start). Who is champion and who incumbent follows from the
-gates' decisions alone, so nothing else has to be kept in step with the folders.
+A policy is named by the round that made it (0 is the start). Champion and incumbent are derived from the gates'
+decisions alone, so no other state has to agree with the folders.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from selfimprove.store.run_folder import RunDir
 
 @dataclass
 class Standing:
-    """Which policies count at the start of a round, as the numbers of the rounds that made them."""
+    """Champion and incumbent at the start of a round, as the numbers of the rounds that made them."""
 
     champion: int = 0
     incumbent: int = 0
@@ -55,16 +55,16 @@ class Stored:
         changed = changes(self._then, as_begun(self.settings, self._then, self._told))
         if changed:
             raise RecipeError(
-                f"{folder.root / 'recipe.yaml'} was changed since the run began: {listed(changed)}. Put it back, or "
-                f"go on with the change: selfimprove resume {folder.root} --accept-changes"
+                f"{folder.root / 'recipe.yaml'} was changed since the run began: {listed(changed)}. Restore it, or "
+                f"accept the change: selfimprove resume {folder.root} --accept-changes"
             )
         self.ledger = Ledger(folder.root / "ledger.jsonl")
         self.journal: Journal | None = None
-        """What stands before the engines while a step is carried out."""
+        """The journal of the step in progress, which wraps the engines."""
         self.copies: training.Copies | None = None
-        """Who makes copies of the weights for the step."""
+        """Makes copies of the weights for the step."""
         self.given: Context | None = None
-        """What the methods of the step in progress are handed."""
+        """The context of the methods in the step in progress."""
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
         self._depends: dict[str, Any] = {}
         self._legs = [leg.name for leg in legs_of(self.recipe)[:-1]]
@@ -75,13 +75,13 @@ class Stored:
         self._audits: dict[int, list[list[Rollout]]] = {}
 
     def seed(self, *place: Any) -> int:
-        """The seed of a place in the run; it follows from the place and the run's seed, never from history."""
+        """The seed of a place in the run; it depends on the place and the run's seed only, never on history."""
         return int(digest([self.recipe.seed, *place])[:8], 16)
 
     def at(self, number: int) -> tuple[Recipe, Settings]:
-        """The recipe in force in a round: the run's own, the overrides of its controller, and accepted changes.
+        """The recipe of a round: the run's own with the overrides of controllers and accepted changes.
 
-        The engine stays the same object, so that its models stay loaded.
+        The engine object is shared, so that its models stay loaded.
         """
         overrides = self._overrides.at(number)
         if not overrides:
@@ -93,21 +93,21 @@ class Stored:
         return self._recipes[digest(values)]
 
     def _override(self, before: dict[str, Any], past: int) -> dict[str, Any]:
-        """The overrides in force after a round, from those in force in it."""
+        """The overrides after a round, from those in it."""
         said = [self.after(past).get("overrides", {})] if past else []
         said += [one["overrides"] for one in self.environment.get("accepted", ()) if one["round"] == past + 1]
         return reduce(operator.or_, said, before)
 
     def applied(self, number: int, step: str) -> bool:
-        """Whether the proposal of a step takes effect: from autonomy 2 on, or where a person has approved it."""
+        """Whether the proposal of a step takes effect: from autonomy 2 on, or if a person approved it."""
         level = self.recipe.autonomy
         return level >= 2 or (level == 1 and self.ledger.answers().get((number, step), False))
 
     def waiting(self) -> tuple[int, str] | None:
-        """The first finished proposal that a person has not answered; None where nobody is asked."""
+        """The first finished proposal without a person's answer; None if no answer is needed."""
         if self.recipe.autonomy != 1:
             return None
-        asked = (("controller", "gate"), ("confirmation", "confirmation"))  # a round is put before a person as a whole
+        asked = (("controller", "gate"), ("confirmation", "confirmation"))  # a person answers for a whole round
         answers = self.ledger.answers()
         for folder in sorted(self.folder.root.glob("round_*")):
             number = int(folder.name.removeprefix("round_"))
@@ -117,21 +117,21 @@ class Stored:
         return None
 
     def after(self, number: int) -> dict[str, Any]:
-        """What follows from the controllers after a round: {"overrides": {...}}, {"stop": reason}, or nothing."""
+        """The effect of the controllers after a round: {"overrides": {...}}, {"stop": reason}, or {}."""
         said = self.proposed(number)
         adapts = self.recipe.autonomy >= 3 or (self.recipe.autonomy == 1 and self.applied(number, "gate"))
         return said if adapts or "stop" in said else {}
 
     def proposed(self, number: int) -> dict[str, Any]:
-        """What the controllers said after a round, whether it takes effect or not."""
+        """The controllers' proposal after a round, whether or not it takes effect."""
         return self._json(number, "controller", "next.json")
 
     def decision(self, number: int) -> Decision:
-        """The gate's decision of a finished round, as it takes effect."""
+        """The effective decision of the gate in a finished round."""
         return self._decided(number, "gate")
 
     def confirmation(self, number: int) -> Decision | None:
-        """What the gate said of the incumbent after the last round; None where it was not asked."""
+        """The gate's decision on the incumbent after the last round; None if there was none."""
         return self._decided(number, "confirmation") if "confirmation" in self.folder.finished(number) else None
 
     def _decided(self, number: int, step: str) -> Decision:
@@ -150,21 +150,21 @@ class Stored:
         return _after(self.standing(number), self.decision(number), number)
 
     def controls(self, number: int) -> dict[str, Any]:
-        """What the sealed exam after a round compares the gain with."""
+        """The controls of the sealed exam after a round."""
         return self._json(number, "sealed", "controls.json")
 
     def alerts(self, number: int) -> list[Alert]:
-        """What the alarms said of a finished round."""
+        """The alerts of a finished round."""
         return [Alert(**alert) for alert in self._json(number, "audit", "alerts.json")]
 
     def judges(self, maker: int) -> dict[str, AuditForm]:
-        """The audit form of each reward that judges, from the audit of a policy; none where nothing was audited."""
+        """The audit form of each reward that judges, from the audit of a policy; {} without an audit."""
         if not (self.folder.step(maker, "audit") / "judge.json").exists():
             return {}
         return {name: judge_reliability.parse(form) for name, form in self._json(maker, "audit", "judge.json").items()}
 
     def audit(self, maker: int) -> list[list[Rollout]]:
-        """The scored audit samples of a policy, by problem, from the round that made it."""
+        """The audit samples of a policy with rewards and marks, by problem, from the round that made it."""
         if maker not in self._audits:
             groups: dict[str, list[Rollout]] = {}
             for rollout in read_records(self.folder.step(maker, "audit") / "audit.jsonl"):
@@ -175,17 +175,17 @@ class Stored:
         return self._audits[maker]
 
     def diagnosis(self, maker: int) -> Diagnosis | None:
-        """What the audit of a policy says of it; None where it has too few samples."""
+        """The diagnosis of a policy from its audit; None if there are too few samples."""
         if maker not in self._diagnoses:
             self._diagnoses[maker] = of_audit(self.audit(maker))
         return self._diagnoses[maker]
 
     def remember(self, maker: int, found: Diagnosis) -> None:
-        """Keep a diagnosis that was made of the same samples before they were written."""
+        """Cache a diagnosis that was made from the same samples before they were written."""
         self._diagnoses[maker] = found
 
     def standing(self, number: int) -> Standing:
-        """Champion and incumbent at the start of a round, by the decisions of the rounds before."""
+        """Champion and incumbent at the start of a round, from the decisions of earlier rounds."""
         return self._standings.at(number)
 
     def _decide(self, before: Standing, past: int) -> Standing:
@@ -211,7 +211,7 @@ class Stored:
         return self._checkpoint(number, "optimization" if number else "model")
 
     def null(self, number: int) -> Checkpoint | None:
-        """The weights of the null round, where there is one."""
+        """The weights of the null round, if there is one."""
         made = (self.folder.step(number, "null") / "checkpoint.json").exists()
         return self._checkpoint(number, "null") if made else None
 
@@ -219,7 +219,7 @@ class Stored:
         return self.folder.once(number, stage, "checkpoint", read_checkpoint)
 
     def policy(self, maker: int, number: int, seed: int, log: Log, weights: Checkpoint | None = None) -> Policy:
-        """The policy that round `maker` made, as it is used in round `number`; with other weights, if there are any."""
+        """The policy that round `maker` made, for use in round `number`, or the same policy with other `weights`."""
         current = self.at(number)[0]
 
         def others(name: str) -> Policy:
@@ -248,7 +248,7 @@ class Stored:
         )
 
     def learned(self, maker: int) -> dict[str, dict[str, Any]]:
-        """What the refinements learned for the weights that a round made, by name."""
+        """The states that the refinements learned for the weights of a round, by name."""
         file = self.folder.step(maker, "refinement") / "state.json"
         if not file.exists():
             return {}
@@ -256,7 +256,7 @@ class Stored:
         return dict(zip(self.at(maker)[0].refinement, said if isinstance(said, list) else [said], strict=False))
 
     def _rated(self, recipe: Recipe, name: str, groups: Groups, policy: Policy) -> list[list[float | None]]:
-        """What a reward of the recipe says while a problem is answered; it sees the context of the step."""
+        """A reward of the recipe, for refinements to call while they answer; it gets the context of the step."""
         if name not in recipe.reward or self.given is None:
             raise RecipeError(f"a refinement asks for the reward {name!r}.{registry.nearest(name, recipe.reward)}")
         reward = recipe.reward[name]
@@ -266,15 +266,15 @@ class Stored:
         return Metered(self.journal.before(name, engine) if self.journal else engine)
 
     def report(self, number: int, who: str, stage: str = "evaluation") -> Report:
-        """What a finished evaluation says of the champion, the incumbent, the candidate or the start."""
+        """The report of a finished evaluation on the champion, the incumbent, the candidate or the start."""
         return self.folder.once(number, stage, who, partial(read_report, who=who))
 
     def history(self, number: int) -> list[Round]:
-        """The rounds before a round, with their decisions."""
+        """The rounds before `number`, with their decisions."""
         return [self.past(past) for past in range(number)]
 
     def past(self, number: int) -> Round:
-        """A round as far as it is done: its reports, and what alarms and gate said where they have spoken."""
+        """A round as far as it is finished: its reports, and the alerts and the decision if there are any yet."""
         return self.folder.once(number, "", "past", lambda _: self._past(number))
 
     def _past(self, number: int) -> Round:
@@ -293,18 +293,18 @@ class Stored:
         )
 
     def noted_steps(self) -> list[tuple[int, str]]:
-        """The finished steps that the ledger has to mention: they read held-out problems or spent alpha."""
+        """The finished steps that the ledger must record: they read held-out problems or spent alpha."""
         folders = sorted(self.folder.root.glob("round_*/*"))
         noted = {stage.name for stage in stages.TABLE if stage.held_out or stage.spends}
         return [(int(f.parent.name.removeprefix("round_")), f.name) for f in folders if f.name in noted]
 
     def first(self) -> str:
-        """What the fingerprint of the first step builds on."""
+        """The fingerprint before the first step."""
         settings = as_begun(self.settings, self._then, self._told)
         return digest({name: settings[name] for name in ("seed", "task", "engine")})
 
     def fingerprint(self, before: str, number: int, stage: str) -> str:
-        """What a step is recognised by: the options that its result depends on, and the fingerprint before it."""
+        """The fingerprint of a step: the options that its result depends on, and the previous fingerprint."""
         content = {"before": before, "stage": stage, "options": self._options(number, stage)}
         facts, now = stages.stage_of(stage), self.at(number)[1]
         if facts.trains and now.get("parts"):
@@ -327,7 +327,7 @@ class Stored:
         return self._depends[place]
 
     def inputs(self, number: int, stage: str) -> str:
-        """The content of the finished step before this one; a step counts only together with what it was made from."""
+        """The sha256 of the previous finished step; a step is valid only with the inputs it was made from."""
         names = self.steps(number)
         earlier = names[: names.index(stage)] if stage in names else names
         if number and not earlier:
@@ -337,12 +337,12 @@ class Stored:
         return self.folder.content(number, before) if before else ""
 
     def unseen(self, problems: Sequence[Prompt], number: int, step: str) -> list[Prompt]:
-        """The gate problems that no earlier decision has seen; `step` of round `number` is to decide."""
+        """The gate problems that no earlier decision has seen, for `step` of round `number`."""
         own = self.report(number, "champion").scores if step == "confirmation" else ()
         return [one for one in problems if one.key not in own and not self._examined.before(number, one.key)]
 
     def _asked(self, number: int) -> Iterator[str]:
-        """The keys of the gate problems that the decisions of a round have seen."""
+        """The keys of the gate problems in the decisions of a round."""
         for step in ("evaluation", "confirmation"):
             if step in self.folder.finished(number):
                 yield from self.report(number, "champion", step).scores
@@ -357,7 +357,7 @@ class Stored:
         }
 
     def line(self, number: int) -> dict[str, Any]:
-        """One finished round as metrics.jsonl has it."""
+        """The line of a finished round in metrics.jsonl."""
         return self.folder.once(number, "", "line", lambda _: self._line(number))
 
     def _line(self, number: int) -> dict[str, Any]:
@@ -375,7 +375,7 @@ class Stored:
         return line
 
     def seconds(self, number: int) -> dict[str, float]:
-        """How long each step of a finished round took."""
+        """Seconds of each step of a finished round."""
         return {stage: self.folder.seconds(number, stage) for stage in self.steps(number)}
 
     def _json(self, number: int, stage: str, name: str) -> Any:
@@ -383,7 +383,7 @@ class Stored:
 
 
 def _after(now: Standing, decision: Decision, maker: int) -> Standing:
-    """Champion and incumbent after a decision on the candidate that round `maker` made."""
+    """Champion and incumbent after a decision on the candidate of round `maker`."""
     champion = now.incumbent if decision.certified else now.champion
     match decision.verdict:
         case "certify":

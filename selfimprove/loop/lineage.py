@@ -1,9 +1,8 @@
-"""Who made a record and from what: the step that ran the method signs it, so that no method has to.
+"""The source and parents of records, which the step fills in, so that methods need not.
 
-A record without a `source` is new: it gets `method@round`, and, where it answers a prompt and its method named no
-parents, the id of that prompt. What only the method knows it says itself: parents other than the prompt, and
-`source=""` on a copy of an old record that it made into a new one. A record that has a source was passed on, and stays
-as it is.
+A record without a `source` is new: it gets `method@round` and, if it answers a prompt and has no parents, the id of
+that prompt. A method sets what only it knows: parents other than the prompt, and `source=""` on a changed copy of an
+old record. A record with a source was passed on and stays unchanged.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from selfimprove.records import Preference, Record, Rollout
 
 
 def acquired(methods: Mapping[str, Acquisition], given: Context) -> Sequence[Record]:
-    """What a chain of acquisitions made, each of the records of the one before it."""
+    """The records that a chain of acquisitions made; each one takes the records of the previous."""
     return _chained({name: (method, method.acquire) for name, method in methods.items()}, [], given)
 
 
 def selected(methods: Mapping[str, Selection], records: Sequence[Record], given: Context) -> Sequence[Record]:
-    """What a chain of selections left of records, or made of them."""
+    """The records that a chain of selections kept or made."""
     return _chained({name: (method, method.select) for name, method in methods.items()}, records, given)
 
 
 def signed(records: Sequence[Record], method: str, number: int) -> list[Record]:
-    """Records as a method of round `number` returned them, the new ones with source and parents."""
+    """Records that a method returned in round `number`; new ones get source and parents."""
     return [record if record.source else _sign(record, f"{method}@{number}") for record in records]
 
 

@@ -1,4 +1,4 @@
-"""The loop over rounds. Every arrow between two stages is a folder, so a stopped run goes on where it stopped."""
+"""The loop over rounds. Stages exchange data through folders, so a stopped run continues where it stopped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHOWN = 20
 
 
 class Watcher(Log, Protocol):
-    """What shows a run while it goes."""
+    """Shows a run as it progresses."""
 
     def step(self, number: int, stage: str) -> None:
         """A step begins."""
@@ -46,7 +46,7 @@ class Watcher(Log, Protocol):
 
 
 class Runner:
-    """Carries out a run, step by step."""
+    """Executes a run step by step."""
 
     def __init__(self, folder: RunDir, watcher: Watcher, load: compose.Load = compose.load) -> None:
         self.folder, self.watcher = folder, watcher
@@ -58,14 +58,14 @@ class Runner:
         """Run or finish all rounds and the sealed exam under the lock of the folder; returns summary.json.
 
         Args:
-            rounds: rounds in all; None is what the recipe plans.
-            answer: what a person says to the proposal that the run waits with.
+            rounds: total number of rounds; None means the recipe's.
+            answer: a person's answer to the proposal that the run waits with.
 
         Raises:
-            WaitingError: at autonomy 1, a proposal has to be approved or rejected.
-            RecipeError: there is an answer, but nothing was proposed; or the versions are others than before.
-            DataError: the data, or what is stored, is not what it was.
-            StorageError: there is no room for the rounds that are left.
+            WaitingError: at autonomy 1, a proposal must be approved or rejected.
+            RecipeError: there is an answer but no proposal, or versions changed.
+            DataError: the data or the stored run was changed.
+            StorageError: there is too little space for the remaining rounds.
         """
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts: repeatable products
         with self.folder.lock(), _rare_collections():
@@ -80,25 +80,25 @@ class Runner:
                     engine.close()
 
     def _compare(self) -> None:
-        """Versions, machine and data against those that the run began with."""
+        """Compare versions, machine and data with those that the run began with."""
         then, root = self.stored.environment, self.folder.root
         if "versions" not in then:
             return
         changed = provenance.changed_data(then.get("data", {}))
         if changed:
-            raise DataError(f"the data of the run changed: {listed(changed)}. Put it back, or start a new run")
+            raise DataError(f"the data of the run changed: {listed(changed)}. Restore it, or start a new run")
         steps.threads(self.stored.recipe)
         grave, slight = provenance.differences(then, machine_now(then["settings"]))
         if grave:
             raise RecipeError(
-                f"{root} was begun with other versions: {listed(grave)}. Install those, or go on with these: "
+                f"{root} was started with other versions: {listed(grave)}. Install those, or continue with these: "
                 f"selfimprove resume {root} --accept-changes"
             )
         if slight:
-            self.watcher.note(f"not quite what the run began with, so it may not repeat to the bit: {listed(slight)}")
+            self.watcher.note(f"changed since the run began, so results may differ in the last bits: {listed(slight)}")
 
     def _room(self, number: int, rounds: int) -> None:
-        """Before a round: whether the rounds that are left fit on the disk, if they are like the largest so far."""
+        """Before a round, check that the remaining rounds fit on the disk if each is as large as the largest so far."""
         each = self._largest.at(number)
         if number == 1:
             start = Path(self.stored.checkpoint(0).path)
@@ -106,9 +106,9 @@ class Runner:
         left, free = rounds - number + 1, shutil.disk_usage(self.folder.root).free
         if each * left > free:
             fits = number - 1 + free // each
-            fewer = f", or hold the exam after {fits}: selfimprove resume {self.folder.root} --rounds {fits}"
+            fewer = f", or hold the exam after {fits} rounds: selfimprove resume {self.folder.root} --rounds {fits}"
             raise StorageError(
-                f"the {left} rounds that are left need about {in_bytes(each * left)}, {in_bytes(free)} are free for "
+                f"the remaining {left} rounds need about {in_bytes(each * left)}, {in_bytes(free)} are free for "
                 f"{self.folder.root}. Make room, then: selfimprove resume {self.folder.root}{fewer if fits else ''}"
             )
 
@@ -125,7 +125,7 @@ class Runner:
             for stage in self.stored.steps(number):
                 fingerprint = self._step(number, stage, fingerprint)
                 if stage == "evaluation" and not self.folder.manifest(number, stage)["counts"]["problems"]:
-                    stopped = f"no gate problem is left unread for round {number}: nothing can be decided any more"
+                    stopped = f"no unread gate problem is left for round {number}, so no decision is possible"
                     break
                 if stage == "selection" and not self.folder.manifest(number, stage)["counts"]["kept"]:
                     stopped = f"selection kept none of the records of round {number}: nothing to train on"
@@ -162,11 +162,11 @@ class Runner:
     def _answer(self, approved: bool) -> None:
         waiting = self.stored.waiting()
         if waiting is None:
-            raise RecipeError(f"nothing in {self.folder.root} waits for an answer; go on without --approve or --reject")
+            raise RecipeError(f"{self.folder.root} does not wait for an answer; resume without --approve or --reject")
         self.stored.ledger.answer(*waiting, approved)
 
     def _wait(self) -> None:
-        """At autonomy 1, leave a proposal to a person."""
+        """At autonomy 1, wait for a person's answer to a proposal."""
         waiting = self.stored.waiting()
         if waiting is None:
             return
@@ -176,12 +176,12 @@ class Runner:
         if step == "gate" and (overrides := self.stored.proposed(number).get("overrides")):
             reasons.append("for the next round: " + ", ".join(f"{key}={value}" for key, value in overrides.items()))
         raise WaitingError(
-            f"round {number} waits for you: {'; '.join(reasons)}. "
+            f"round {number} waits for your answer: {'; '.join(reasons)}. "
             f"Type: selfimprove resume {self.folder.root} --approve, or --reject"
         )
 
     def _step(self, number: int, stage: str, before: str) -> str:
-        """Make sure that a step is done; returns the fingerprint that the next one builds on."""
+        """Run a step unless it is finished; returns its fingerprint, for the next step."""
         fingerprint, inputs = self.stored.fingerprint(before, number, stage), self.stored.inputs(number, stage)
         if not self.folder.done(number, stage, fingerprint, inputs, self.watcher.note):
             self.watcher.step(number, stage)
@@ -193,9 +193,9 @@ class Runner:
         return fingerprint
 
     def perform(self, number: int, stage: str, fingerprint: str) -> None:
-        """Carry out one step from what lies on disk, and commit it.
+        """Run one step from the finished steps on disk, and commit it.
 
-        Of several processes that train together (`launcher: accelerate`) the first one writes the step.
+        If several processes train together (`launcher: accelerate`), the first one writes the step.
         """
         if int(os.environ.get("RANK", "0")):
             return self._beside(number, stage)
@@ -218,7 +218,7 @@ class Runner:
                 counts = steps.carry_out(self.stored, number, stage, folder, log)
         except BaseException as error:
             if journal:
-                with suppress(StorageError):  # what the step failed of is the thing to say
+                with suppress(StorageError):  # report the first error, not this one
                     journal.write()
             if isinstance(error, KeyboardInterrupt):
                 self.folder.discard(number, stage)
@@ -226,7 +226,7 @@ class Runner:
         finally:
             self.stored.journal = None
         if journal and journal.reused:
-            log.note(f"{journal.reused} completions and scores were taken from before the interruption")
+            log.note(f"reused {journal.reused} completions and scores from before the interruption")
         if stage != "model":  # the same step, whether the weights were made here or taken from the cache
             counts |= _taken(meter)
         notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}
@@ -234,14 +234,14 @@ class Runner:
         self.folder.commit(number, stage, notes, time.monotonic() - began)
 
     def _kept(self, number: int, stage: str, fingerprint: str) -> AbstractContextManager[None]:
-        """Where the step trains, its trainings go on where a former attempt at this very step stopped."""
+        """If the step trains, continue from the checkpoints of an earlier attempt at the same step."""
         if not stages.stage_of(stage).trains:
             return nullcontext()
         bound = digest([fingerprint, self.stored.inputs(number, stage), provenance.environment(self.stored.settings)])
         return training.resumable(Unfinished(self.folder, number, stage, bound, self.watcher.note))
 
     def _beside(self, number: int, stage: str) -> None:
-        """Take part in a step that another process writes; what is written here is thrown away."""
+        """Take part in a step that another process writes; drop the files written here."""
         steps.threads(self.stored.recipe)
         if self.stored.environment.get("deterministic"):
             steps.deterministic()
@@ -249,9 +249,9 @@ class Runner:
             steps.carry_out(self.stored, number, stage, Path(scratch), MetricLog(self.watcher))
 
     def _publish(self, number: int, again: bool = False, replayed: bool = False) -> None:
-        """After a round: metrics.jsonl, the champion link, the line on the screen.
+        """After a round, update metrics.jsonl and the champion link, and show its line.
 
-        A round that a resume only walks over is shown: metrics.jsonl and the link are ahead of it and stay there.
+        On a resume, a round that was already finished is only shown.
         """
         line = self.stored.line(number)
         if not replayed:
@@ -278,7 +278,7 @@ def _rare_collections() -> Iterator[None]:
 
 
 def _taken(meter: Meter) -> dict[str, int]:
-    """What a step has drawn, scored and trained, as its counts; `tokens` is the name of another count."""
+    """The cost of a step as its counts: completions, tokens (`drawn_tokens`), scores and training steps."""
     cost = meter.cost
     found = {
         "completions": cost.completions,

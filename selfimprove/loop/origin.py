@@ -1,4 +1,4 @@
-"""What a run began with: environment.json, and how a recipe differs from it."""
+"""The settings that a run began with (environment.json), and their differences to a recipe."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def began(folder: RunDir) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
         if not isinstance(found["settings"], dict):
-            raise TypeError("its settings are no mapping")
+            raise TypeError("its settings are not a mapping")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}. Restore the file, or start a new run") from error
     if "sha256" in found and not is_signed(found):
-        raise DataError(f"{path} is damaged: it is not what was written. Restore the file, or start a new run")
+        raise DataError(f"{path} is damaged: it was changed. Restore the file, or start a new run")
     return found
 
 
 def as_begun(now: Mapping[str, Any], then: Mapping[str, Any], *told: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without the options that this program has got since the run began.
+    """Settings without the options that the program gained since the run began.
 
-    Such an option has its default, with which the program does what it did without it. So a run goes on, and its steps
-    keep their fingerprints. An option that somebody has set is kept.
+    Their defaults do what the program did before, so the run continues and its steps keep their fingerprints. A new
+    option that the recipe or an override sets is kept.
 
     Args:
         then: the settings that the run began with.
-        told: what recipe.yaml and the overrides of a round set, each as nested mappings.
+        told: the settings of recipe.yaml and the overrides of a round, each as nested mappings.
     """
     kept = dict[str, Any]()
     for key, value in now.items():
@@ -67,7 +67,7 @@ def changes(before: Any, now: Any, where: str = "") -> list[str]:
 
 
 def changed_values(before: Any, now: Any, where: str = "") -> list[tuple[str, Any, Any]]:
-    """The differences between two recipes: where, what was there, what is there."""
+    """The differences between two recipes: (key, old value, new value)."""
     if isinstance(before, dict) and isinstance(now, dict):
         places = ((f"{where}.{key}".lstrip("."), key) for key in dict.fromkeys([*before, *now]))
         return [one for place, key in places for one in changed_values(before.get(key), now.get(key), place)]

@@ -1,8 +1,8 @@
-"""Models by role: one optimization for each part of the weights in a leg of a round, on what was said in its role.
+"""Models by role: one optimization for each part of the weights in a leg of a round, on the records of its role.
 
-A recipe names the roles that have weights of their own: `parts: [propose]`. All begin as the weights of round 0. The
-rest of a round sees one policy, whose roles are answered by their parts. It is evaluated, audited and judged as a
-whole, so a round that is rejected takes all parts back.
+A recipe names the roles with their own weights: `parts: [propose]`. All parts start as the weights of round 0. The rest
+of a round sees one policy, in which each part answers in its role. It is evaluated, audited and accepted or rejected as
+a whole.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from selfimprove.recipe.legs import Leg
 from selfimprove.records import SOLVE, Checkpoint, Record
 
 FOLDER = "parts"
-"""Within a step, the folder with a folder for each part but the first."""
+"""Folder in a step with one folder for each part except the solver's."""
 
 
 def optimized(
     methods: Mapping[str, Optimization], leg: Leg, records: Sequence[Record], given: Context
 ) -> dict[str, tuple[Path, Checkpoint]]:
-    """The new weights of each role that learns in a leg, with the folder of its training.
+    """The new weights of each role that trains in a leg, with the folder of its training.
 
-    Each is trained on its own records, from its own weights, and meets the others as they are by then. Where nothing
-    was said in a role, its weights stay.
+    Each part trains on its own records, from its own weights, and sees the parts that are already trained. A role
+    without records keeps its weights.
     """
     now = {role: given.policy.checkpoint.of(role) for role in leg.parts}
     made: dict[str, tuple[Path, Checkpoint]] = {}
@@ -46,13 +46,13 @@ def optimized(
             )
             now[role] = training.in_turn(methods, own, context)
         else:
-            given.log.note(f"nothing was said in the role {role}: its weights stay as they are")
+            given.log.note(f"there are no records in the role {role}, so its weights do not change")
         made[role] = folder, now[role]
     return made
 
 
 def joined(before: Checkpoint, made: Mapping[str, tuple[Path, Checkpoint]]) -> Checkpoint:
-    """One checkpoint of all parts: those that were trained, and the others as they were before."""
+    """One checkpoint of all parts: the newly trained ones, and the others unchanged."""
     parts = {role: one.path for role, (_, one) in made.items() if role != SOLVE}
     solve = made[SOLVE][1] if SOLVE in made else before
     return replace(solve, parts={**before.parts, **parts})
@@ -63,19 +63,19 @@ def _place(folder: Path, role: str) -> Path:
 
 
 class PartLog:
-    """Names the metrics of a part by its role, and passes all on."""
+    """Passes everything on, with the role as a prefix of metrics and notes."""
 
     def __init__(self, log: Log, role: str) -> None:
         self.log, self.role = log, role
 
     def progress(self, done: int, total: int, unit: str = "") -> None:
-        """How far the work is."""
+        """Report progress."""
         self.log.progress(done, total, unit)
 
     def metric(self, name: str, value: float) -> None:
-        """A number, as `role/name`."""
+        """Record a metric as `role/name`."""
         self.log.metric(f"{self.role}/{name}", value)
 
     def note(self, text: str) -> None:
-        """A remark for the user."""
+        """Show a note to the user."""
         self.log.note(f"{self.role}: {text}")

@@ -1,6 +1,6 @@
-"""What decides, beside recipe and seed, whether a run gives the same bytes again: versions, machine, data and device.
+"""Versions, machine, data and device of a run: besides recipe and seed, they decide whether it repeats byte for byte.
 
-environment.json of a run holds it as it was when the run began. On resume it is compared with what is found.
+environment.json records them when the run begins. A resume compares them with the current ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from selfimprove.records import digest
 from selfimprove.store.seal import sha256
 
 PROJECT = "selfimprove"
-"""This program. Another version of it is told and refuses no run: fingerprints say what a step was made from."""
+"""This program. Another version of it gives a note and never refuses a run, because fingerprints cover its options."""
 VERSIONS = (PROJECT, "torch", "transformers", "trl", "tokenizers", "numpy", "hydra-core", "omegaconf")
 OPTIONAL = {
     "vllm": ("engine.vllm",),
@@ -30,18 +30,18 @@ OPTIONAL = {
     "reasoning-gym": ("task.reasoning_gym",),
     "math-verify": ("task.gsm8k", "task.math500", "task.aime", "task.hub", "task.jsonl"),
 }
-"""Packages that count where a recipe has one of these methods; what an option of training needs stands in `_used`."""
+"""Packages to compare if a recipe has one of these methods; `_used` adds those that training options need."""
 REPEATS = ("transformers", "fake")
-"""Engines that give the same completions again on the same device, where the device does."""
+"""Engines that repeat completions exactly on a deterministic device."""
 TIERS = {
     "exact": "the same recipe and seed on this machine give the same bytes, also after any number of stops",
-    "resume-exact": "what is finished is never drawn again and training repeats to the bit, new samples do not",
-    "statistical": "a repeat differs within its intervals; what is finished is never made again",
+    "resume-exact": "finished completions are never drawn again and training repeats to the bit, new samples differ",
+    "statistical": "a repeated run differs within its intervals; finished steps are never repeated",
 }
 
 
 def environment(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Machine and versions; of optional packages those that a recipe with these settings uses."""
+    """Machine and versions, including optional packages that a recipe with these settings uses."""
     found = {distribution: _version(distribution) for distribution in (*VERSIONS, *_used(settings))}
     return {
         "python": platform.python_version(),
@@ -79,10 +79,10 @@ def _version(distribution: str) -> str:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What changed since the run began: what may change its results, and what should not.
+    """The changes since the run began: those that may change results, and those that should not.
 
-    Packages that the run's recipe does not use do not count, nor do those that were not noted when it began. Another
-    version of this program is slight, whatever it is.
+    Ignores packages that the recipe does not use, and packages that were not recorded when the run began. Another
+    version of this program is always in the second group.
     """
     optional = [*_used(then.get("settings", {})), PROJECT]
     before = {"python": then["python"], **then["versions"]}
@@ -100,12 +100,12 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[s
 
 
 def _minor(version: str) -> Sequence[str]:
-    """The part of a version that a patch leaves as it is: 2.13 of 2.13.1+cpu."""
+    """The part of a version that a patch release keeps: 2.13 of 2.13.1+cpu."""
     return re.split(r"[.+]", version)[:2]
 
 
 def local(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The options of a recipe that name a file or folder that is here: `task.jsonl.path` -> the path."""
+    """The options of a recipe that name an existing file or folder: `task.jsonl.path` -> the path."""
     return {
         f"{slot}.{method}.{option}": value
         for slot, methods in settings.items()
@@ -117,12 +117,12 @@ def local(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def fingerprints(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """The sha256 of the content of all local data and models; times and names of folders do not count."""
+    """The sha256 of the content of all local data and models, without times and folder names."""
     return {option: {"path": path, "sha256": content(Path(path))} for option, path in local(settings).items()}
 
 
 def content(path: Path) -> str:
-    """The sha256 of a file, or of the names and contents of the files in a folder, hidden ones left out."""
+    """The sha256 of a file, or of the names and contents of the files in a folder, without hidden files."""
     path = path.expanduser()
     if path.is_file():
         return sha256(path)
@@ -132,7 +132,7 @@ def content(path: Path) -> str:
 
 
 def changed_data(then: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The data that is not what the run began with, each with both hashes."""
+    """The data that changed since the run began, each with both hashes."""
     found = list[str]()
     for option, noted in then.items():
         path = Path(noted["path"])
@@ -143,7 +143,7 @@ def changed_data(then: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 
 def accelerator() -> str:
-    """The kind of device beside the CPU that torch would find, without importing it."""
+    """The accelerator that torch would find, without importing torch."""
     if sys.platform == "darwin":
         return "mps" if platform.machine() == "arm64" else ""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
@@ -155,11 +155,11 @@ def accelerator() -> str:
 
 
 def tier(settings: Mapping[str, Any], device: str, deterministic: bool) -> str:
-    """How exactly a repeat of a run equals it: one of TIERS.
+    """How exactly a run repeats: one of TIERS.
 
     Args:
-        device: what `accelerator` says.
-        deterministic: whether torch is held to deterministic algorithms.
+        device: the result of `accelerator`.
+        deterministic: whether torch is restricted to deterministic algorithms.
     """
     if device and not deterministic:
         return "statistical"

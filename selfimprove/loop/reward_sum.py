@@ -1,4 +1,4 @@
-"""What rollouts are worth by a recipe's rewards: the weighted sum, and its parts."""
+"""The weighted sum of a recipe's rewards, with its parts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from selfimprove.records import Rollout
 
 
 def rate(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Rollout]:
-    """Rollouts with the weighted sum of the recipe's rewards; None where a reward that counts cannot score.
+    """Rollouts with the weighted sum of the recipe's rewards; None if a reward with a weight gives None.
 
-    Each reward sees all completions of a prompt in one call, and may ask to be standardized among them. Of several,
-    `info["rewards"]` keeps the parts; also of one that judges, so that its audit form can tell its scores from what its
-    weight makes of them.
+    Each reward sees all completions of a prompt in one call and may be standardized among them. `info["rewards"]` keeps
+    the parts if there are several rewards, or if one judges, because its audit form needs the unweighted values.
     """
     places: dict[str, list[int]] = {}
     for place, rollout in enumerate(rollouts):

@@ -1,6 +1,6 @@
-"""The stages of a run and what is true of each. Runner, history, verify and steps read this one table.
+"""The table of the stages of a run and their properties, used by runner, history, verify and steps.
 
-What a stage does stands in `steps.WORK`, under its name.
+`steps.WORK` has the function of each stage, under its name.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from selfimprove.recipe.legs import step_of
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One kind of step. The name is also that of its folder and, where `depends` is empty, of its key in a recipe."""
+    """One kind of step. Its name is also that of its folder and, if `depends` is empty, of its key in a recipe."""
 
     name: str
     when: Literal["start", "always", "round", "end"]
-    """The rounds that have it: round 0 only, all, all but round 0, or only the one that a run ends with."""
+    """The rounds with this stage: round 0, all, all except round 0, or the last."""
     depends: tuple[str, ...] = ()
-    """The keys of the recipe that its result depends on, which its fingerprint holds."""
+    """The keys of the recipe that its result depends on; its fingerprint covers them."""
     recipe: Literal["round", "run", "first"] = "round"
-    """Whose values of those keys count: the recipe in force in its round, which controllers and accepted changes
-    change; the run's own, which never changes; or the one in force in round 1."""
+    """The recipe that gives the values of those keys: that of its round, which controllers and accepted changes may
+    change; the run's own, which never changes; or that of round 1."""
     held_out: bool = False
-    """It reads problems of held-out splits, and notes that in the ledger."""
+    """It reads problems of held-out splits, and the ledger records this."""
     spends: bool = False
-    """It spends alpha, and notes that in the ledger."""
+    """It spends alpha, and the ledger records this."""
     trains: bool = False
-    """It trains a policy, for hours perhaps, so a training that was stopped goes on where it was."""
+    """It trains a policy, which may take hours, so stopped training continues from a checkpoint."""
     each_part: bool = False
-    """It is done once in each leg of a round, see `recipe/legs.py`: `acquisition.propose`, then `acquisition`."""
+    """It runs once in each leg of a round, see `recipe/legs.py`: `acquisition.propose`, then `acquisition`."""
 
 
 _EXAM = ("gate_problems", "probe_problems", "sealed_problems", "evaluation", "answer_tokens", "answer_calls")
@@ -68,11 +68,11 @@ NAMED = {stage.name: stage for stage in TABLE}
 _START = tuple(stage.name for stage in TABLE if stage.when in ("start", "always"))
 _ROUND = tuple(stage.name for stage in TABLE if stage.when in ("round", "always"))
 END = tuple(stage.name for stage in TABLE if stage.when == "end")
-"""The names of the stages that come after the last round; each that there is builds on the round, not on another."""
+"""The names of the stages after the last round; each builds on the round, not on another of these stages."""
 
 
 def of_round(number: int, legs: Sequence[str] = ()) -> tuple[str, ...]:
-    """The names of the steps of a round, in order; those of `END` are not among them.
+    """The names of the steps of a round in order, without those of `END`.
 
     Args:
         legs: the names of the legs before the last one.
@@ -84,5 +84,5 @@ def of_round(number: int, legs: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def stage_of(step: str) -> Stage:
-    """The stage of a step: of `acquisition.propose` it is acquisition."""
+    """The stage of a step: for `acquisition.propose` it is acquisition."""
     return NAMED[step.partition(".")[0]]

@@ -1,4 +1,4 @@
-"""Round 0: the weights to start from, and the folder where models that were built here are kept between runs."""
+"""Round 0: the start weights, and the cache of built start models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from selfimprove.store.seal import MANIFEST, intact, seal
 from selfimprove.training import Adapted, Trained
 
 GOLD = 100
-"""Problems whose reference answer must be marked right before anything else is done."""
+"""Number of problems whose reference answer must be marked right before anything else happens."""
 WORKERS = tuple(
     f"selfimprove.{room}.{name}".replace("..", ".")
     for room, names in {
@@ -44,14 +44,14 @@ WORKERS = tuple(
     }.items()
     for name in names
 )
-"""Modules whose code decides, beside the methods', what a bootstrap gives."""
+"""Modules whose code, besides that of the methods, affects the result of a bootstrap."""
 
 
 def build(stored: Stored, folder: Path, log: MetricLog) -> None:
-    """Round 0: the weights to start from. What was built once with the same content is taken from the cache.
+    """Round 0: the start weights, from the cache if the same model was built before.
 
     Raises:
-        EngineError: weights that are not built here do not fit into memory.
+        EngineError: pretrained weights do not fit into memory.
     """
     task, engine, method = (stored.recipe.the(slot) for slot in ("task", "engine", "model"))
     seed = stored.seed("model")
@@ -75,7 +75,7 @@ def build(stored: Stored, folder: Path, log: MetricLog) -> None:
     shelf = _cache() / "models" / digest([content, "with metrics"])[:32]
     if shelf.exists() and intact(shelf):
         shutil.copytree(shelf, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("step.json"))
-        log.note(f"taken from the cache: {shelf}")
+        log.note(f"start model taken from the cache: {shelf}")
         for name, value in json.loads((shelf / MANIFEST).read_text())["metrics"].items():
             log.metric(name, value)
         return
@@ -84,23 +84,23 @@ def build(stored: Stored, folder: Path, log: MetricLog) -> None:
     try:
         shutil.copytree(folder, fresh)
         seal(fresh, {"content": digest(content), "metrics": log.metrics})
-        if shelf.exists() and intact(shelf):  # another run was quicker, and a third may be reading it
+        if shelf.exists() and intact(shelf):  # another run was faster, and a third may be reading it
             shutil.rmtree(fresh)
         else:
             shutil.rmtree(shelf, ignore_errors=True)
             fresh.rename(shelf)
-    except (OSError, StorageError) as error:  # the run can do without
+    except (OSError, StorageError) as error:  # the cache is optional
         shutil.rmtree(fresh, ignore_errors=True)
-        log.note(f"the model was not kept for later runs in {shelf.parent}: {error}")
+        log.note(f"the start model could not be cached in {shelf.parent}: {error}")
 
 
 def plan(recipe: Recipe) -> memory.Plan:
-    """What a recipe does with the weights, as far as memory goes."""
+    """The memory plan of a recipe: how it uses the weights."""
     sharing, launcher = recipe.the("engine").sharing(), recipe.the("launcher")
     trained = [(name, method) for name, method in recipe.optimization.items() if isinstance(method, Trained)]
     if not trained or not recipe.rounds:
         return memory.Plan(sharing=sharing)
-    [(name, method), *_] = trained  # what stands after it in the chain works on weights that are there
+    [(name, method), *_] = trained  # later methods in the chain work on existing weights
     made = memory.Plan(sharing=sharing, trainer=f"optimization.{name}", adapts=False, elsewhere=launcher.elsewhere)
     if not isinstance(method, Adapted):
         return made
@@ -110,6 +110,6 @@ def plan(recipe: Recipe) -> memory.Plan:
 
 
 def _cache() -> Path:
-    """Where models built here are kept between runs: $SELFIMPROVE_CACHE, else the user's cache folder."""
+    """The cache of built start models: $SELFIMPROVE_CACHE, else the user's cache folder."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("SELFIMPROVE_CACHE") or home / "selfimprove")

@@ -1,4 +1,4 @@
-"""The files of a step that hold a report or name a checkpoint: how they are written, and how they are read."""
+"""Write and read the files of a step that hold a report or name a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from selfimprove.store.seal import draft
 
 def write_report(report: Report, folder: Path, who: str) -> None:
     """Write what `read_report` reads."""
-    metrics = {name: asdict(metric) for name, metric in report.metrics.items() if metric.n}  # of nothing: no figure
+    # a metric of no problems is left out
+    metrics = {name: asdict(metric) for name, metric in report.metrics.items() if metric.n}
     draft(
         folder / f"{who}.json",
         {"metrics": metrics, "scores": report.scores, "measure": report.measure, "parts": report.parts},
@@ -25,7 +26,7 @@ def write_report(report: Report, folder: Path, who: str) -> None:
 
 
 def read_report(folder: Path, who: str) -> Report:
-    """The report of a policy in the folder of a step. Its rollouts are read when somebody asks for them."""
+    """The report of a policy in the folder of a step. Its rollouts are read on first access."""
     noted = json.loads((folder / f"{who}.json").read_bytes())
     return Report(
         metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
@@ -37,7 +38,7 @@ def read_report(folder: Path, who: str) -> Report:
 
 
 class Rollouts(Sequence[Rollout]):
-    """The rollouts in a file, which is read at the first look at them: of most reports nobody needs them."""
+    """The rollouts in a file, read on first access, because most reports are used without them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -70,9 +71,9 @@ class Rollouts(Sequence[Rollout]):
 
 
 def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Note where a step's weights are; relative to the step if they lie in it, so that a run can be moved.
+    """Record the place of a step's weights, relative to the step if they are inside it, so that a run can be moved.
 
-    A part that stays as it was lies in an earlier round of the run.
+    The weights of an unchanged part are in an earlier round of the run.
     """
     path, run, noted = Path(checkpoint.path), folder.parent.parent, asdict(checkpoint)
     noted["path"] = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
@@ -86,10 +87,10 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """The weights that a step has noted.
+    """The weights that a step recorded.
 
     Raises:
-        DataError: they would run code; the run may come from a stranger.
+        DataError: loading them would run code; the run may come from a stranger.
     """
     noted = json.loads((folder / "checkpoint.json").read_text())
     places = {"": noted["path"], **noted.get("parts", {})}

@@ -1,8 +1,8 @@
-"""What each step of a round does: reads what earlier steps wrote, calls the recipe's methods, writes in its folder.
+"""The work of each step of a round: read earlier steps, call the recipe's methods, write into the step's folder.
 
-Each step is a function (stored run, context) -> counts; where a round does the stage in legs, the leg is its third
-argument. The runner commits the folder. Steps of the evaluation layer are in examination.py, the first weights come
-from start_model.py.
+Each step is a function (stored run, context) -> counts; if a round runs the stage in legs, the leg is its third
+argument. The runner commits the folder. examination.py has the steps of evaluation layer, start_model.py that of the
+the start weights.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from selfimprove.store.seal import draft
 
 
 def threads(recipe: Recipe) -> None:
-    """Compute on as many CPU threads as the model asks for, whether or not torch is loaded already."""
+    """Set the number of CPU threads that the model asks for, whether or not torch is already loaded."""
     wanted = recipe.the("model").cpu_threads()
     if wanted:
         os.environ["OMP_NUM_THREADS"] = str(wanted)
@@ -43,7 +43,7 @@ def threads(recipe: Recipe) -> None:
 
 
 def deterministic() -> None:
-    """Hold torch to algorithms that give the same numbers again; an operation that has none is an error."""
+    """Restrict torch to deterministic algorithms; an operation without one raises an error."""
     import torch
 
     torch.use_deterministic_algorithms(True)
@@ -52,7 +52,7 @@ def deterministic() -> None:
 
 
 def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> Context:
-    """What the methods of a step are handed."""
+    """The context of the methods of a step."""
     before, seed = stored.folder.step(number - 1, stage), stored.seed(number, stage)
     newest = stored.newest(number, stage) if stages.stage_of(stage).each_part else None
     made = context_of(
@@ -73,7 +73,7 @@ def context(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> 
 
 
 def acquisition(stored: Stored, given: Context, leg: Leg) -> Counts:
-    """Run the chain, drop records of held-out problems, score what is left."""
+    """Run the chain, drop records of held-out problems, reward the others."""
     forms = _admitted(stored, given)
     records = lineage.acquired(leg.acquisition, given)
     clean = [record for record in records if _trainable(record)]
@@ -98,25 +98,25 @@ def _admitted(stored: Stored, given: Context) -> dict[str, AuditForm]:
     """The audit forms of this round's judges, from the audit of the policy that it trains from.
 
     Raises:
-        DataError: a judge that selects data has not passed its form.
+        DataError: a judge that selects data failed its form.
     """
     maker, forms = _forms(stored, given.round)
     for name, reward in stored.at(given.round)[0].reward.items():
         form = forms.get(name)
-        fault = form.fault if form else "there was no audit"
-        if not isinstance(reward, Judging) or not reward.weight or not fault:
+        failure = form.failure if form else "there was no audit"
+        if not isinstance(reward, Judging) or not reward.weight or not failure:
             continue
         if reward.trust:
-            given.log.note(f"reward {name} is trusted without passing the audit form of round {maker}: {fault}")
+            given.log.note(f"reward {name} is trusted although it failed its audit form in round {maker}: {failure}")
             continue
-        ways = ["swap the reward", *(["raise audit_problems"] if form is None or form.short else [])]
-        ways.append(f"start anew with reward.{name}.trust=true to go on anyway")
+        ways = ["use another reward", *(["raise audit_problems"] if form is None or form.short else [])]
+        ways.append(f"start a new run with reward.{name}.trust=true to use the judge anyway")
         if given.round > 1:
             resume = f"selfimprove resume {stored.folder.root} --rounds {given.round - 1}"
-            ways.append(f"hold the exam with what there is: {resume}")
+            ways.append(f"end the run with its exam now: {resume}")
         raise DataError(
-            f"reward {name} may not select data, it did not pass the audit form of round {maker}: {fault}. "
-            f"To go on: {', or '.join(ways)}"
+            f"reward {name} may not select data, because it failed its audit form in round {maker}: {failure}. "
+            f"You can {', or '.join(ways)}"
         )
     return forms
 
@@ -128,20 +128,20 @@ def _forms(stored: Stored, number: int) -> tuple[int, dict[str, AuditForm]]:
 
 
 def untested(stored: Stored, number: int) -> str:
-    """Why a judge cannot select the data of a round: too few attempts of a kind are left to test it. Else ""."""
+    """Why a judge cannot be tested for a round: too few right or wrong attempts are left. Else ""."""
     maker, forms = _forms(stored, number)
     for name in stored.at(number)[0].reward:
         form = forms.get(name)
         if form and form.short and form.binding:
-            return f"reward {name} cannot be tested for round {number}: the audit of round {maker} has {form.fault}"
+            return f"reward {name} cannot be tested on the audit of round {maker} for round {number}: {form.failure}"
     return ""
 
 
 def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
-    """Run the chain; as a monitor, mark what was kept by the task's own rule: the label precision."""
+    """Run the chain; also mark the kept records by the task's own rule, to report the label precision."""
     offered = leg.own(read_records(stored.folder.step(given.round, leg.step("acquisition")) / "output.jsonl"))
     records = lineage.selected(stored.at(given.round)[0].selection, offered, given)
-    clean = [record for record in records if _trainable(record)]  # a selection may make records of its own
+    clean = [record for record in records if _trainable(record)]  # a selection may create records
     if len(clean) < len(records):
         given.log.note(f"{len(records) - len(clean)} records of held-out problems were dropped")
     records = clean
@@ -157,7 +157,7 @@ def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
 
 
 def optimization(stored: Stored, given: Context, leg: Leg) -> Counts:
-    """Train a candidate on what was selected."""
+    """Train a candidate on the selected records."""
     records = read_records(stored.folder.step(given.round, leg.step("selection")) / "output.jsonl")
     recipe = stored.at(given.round)[0]
     if not recipe.parts:
@@ -173,9 +173,9 @@ def optimization(stored: Stored, given: Context, leg: Leg) -> Counts:
 
 
 def refinement(stored: Stored, given: Context) -> Counts:
-    """Let the refinement learn what it carries into inference, with the new weights."""
+    """Let the refinements learn their state for the new weights."""
     chain = stored.at(given.round)[0].refinement
-    learned = stored.learned(stored.standing(given.round).incumbent)  # what a rejected candidate learned is gone
+    learned = stored.learned(stored.standing(given.round).incumbent)  # the state of a rejected candidate is dropped
     states = [learned.get(name, {}) for name in chain]
     newest = stored.policy(given.round, given.round, given.seed, given.log)
     for place, method in enumerate(chain.values()):
@@ -186,7 +186,7 @@ def refinement(stored: Stored, given: Context) -> Counts:
 
 
 def controller(stored: Stored, given: Context) -> Counts:
-    """Decide what the next round does: the overrides of all controllers in order, or the first one's stop."""
+    """The controllers' settings for the next round: the overrides of all in order, or the first stop."""
     current, settings = stored.at(given.round)
     history, overrides = stored.history(given.round + 1), dict[str, Any]()
     for method in current.controller.values():
@@ -214,11 +214,11 @@ WORK: dict[str, Callable[..., Counts]] = {
     "null": controls.null,
     "sealed": layer.sealed,
 }
-"""What each stage of `stages.TABLE` does; only `model` has no context to work in, because it has no weights yet."""
+"""The function of each stage in `stages.TABLE`; `model` has no context, because there are no weights yet."""
 
 
 def carry_out(stored: Stored, number: int, stage: str, folder: Path, log: MetricLog) -> Counts:
-    """Do the work of a step in `folder`, from the finished steps before it; returns its counts."""
+    """Run a step in `folder` from the earlier finished steps; returns its counts."""
     if stage == "model":
         start_model.build(stored, folder, log)
         return {}
@@ -233,7 +233,7 @@ def carry_out(stored: Stored, number: int, stage: str, folder: Path, log: Metric
 
 
 def _copies(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> training.Copies:
-    """Who makes copies of the weights in a step: what they see of held-out problems stands in the ledger."""
+    """Makes copies of the weights in a step; the ledger records the held-out problems that they train on."""
 
     def saw(rows: Sequence[Rollout]) -> None:
         held_out: dict[str, dict[str, Prompt]] = {}
@@ -250,7 +250,7 @@ def _copies(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> 
 
 
 def _trainable(record: Record) -> bool:
-    """False for a problem whose key falls into a held-out split, whoever made it."""
+    """Whether a record may be trained on: a document, or one whose problem's key is in the training split."""
     if isinstance(record, Document):
         return True
     prompt = record if isinstance(record, Prompt) else record.prompt

@@ -1,9 +1,9 @@
-"""How a run is stopped from outside, and what does not stop it.
+"""Stop a run by signals.
 
-SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it at the next safe point: between steps, or where a step reports progress. A
-step that reports none for a while is broken off where it is, which the run folder bears; so is all at a second signal.
-A training that can save itself has longer, because its steps may be slow.
-A terminal that goes away and a reader that closes its end (`| head -1`) only end the output.
+SIGINT, SIGTERM, SIGHUP and SIGUSR1 end a run at the next safe point: between steps, or where a step reports progress. A
+step that reports no progress for a while is interrupted, which loses no finished work; a second signal interrupts at
+once. Training that can save a checkpoint gets more time, because its steps may be slow.
+A closed terminal or a reader that exits (`| head -1`) only ends the output.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from selfimprove.loop.loop import Watcher
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 AGAIN = signal.SIGUSR2
-"""The same from the process that launched this one as a step; after another signal it says nothing new."""
+"""The signal from the process that launched this one as a step; after another signal it has no effect."""
 GRACE = 1.0
-"""Seconds until a step that comes to no safe point is broken off."""
+"""Seconds until a step without a safe point is interrupted."""
 PATIENCE = 20.0
-"""Seconds until a training that would save itself at its next step is broken off; whoever takes a machine away gives at
-least 30."""
+"""Seconds until training that saves a checkpoint at its next step is interrupted; preemption usually leaves at least
+30."""
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -38,12 +38,12 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopping:
-    """Passes on what a run shows, and ends it at a safe point once a signal has come."""
+    """Passes on the output of a run, and ends the run at a safe point after a signal."""
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
         self.number = 0
-        """The signal that came; 0 is none."""
+        """The received signal; 0 for none."""
         self._before: dict[int, Any] = {}
         self._waited = False
 
@@ -61,7 +61,7 @@ class Stopping:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """End the run here if a signal has come."""
+        """End the run here after a signal."""
         if self.number:
             signal.setitimer(signal.ITIMER_REAL, 0)
             raise Stopped(self.number)
@@ -72,16 +72,16 @@ class Stopping:
         self.watcher.step(number, stage)
 
     def progress(self, done: int, total: int, unit: str = "") -> None:
-        """How far the step is."""
+        """Progress of the step."""
         self.check()
         self.watcher.progress(done, total, unit)
 
     def metric(self, name: str, value: float) -> None:
-        """A number of the step."""
+        """A metric of the step."""
         self.watcher.metric(name, value)
 
     def note(self, text: str) -> None:
-        """A remark for the user."""
+        """A note for the user."""
         self.watcher.note(text)
 
     def round(self, line: dict[str, Any]) -> None:
@@ -91,7 +91,7 @@ class Stopping:
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP and self._terminal and not _terminal():
-            return  # nobody asks: the terminal went away
+            return  # the terminal is gone
         if self.number and number == AGAIN:
             return
         if self.number:
@@ -119,8 +119,8 @@ def _terminal() -> bool:
 
 
 def keep_going_without_output() -> None:
-    """From here on, standard output and error may go away: what is written then is dropped."""
-    for number in range(3):  # a missing one would be given to the next file that is opened, and printed into
+    """From here on, drop output if standard output or error is closed."""
+    for number in range(3):  # otherwise the next opened file would get the number, and the output
         try:
             os.fstat(number)
         except OSError:
@@ -132,7 +132,7 @@ def keep_going_without_output() -> None:
 
 
 class _Lasting:
-    """A stream whose reader may go away."""
+    """A stream whose reader may exit."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -160,6 +160,6 @@ class _Lasting:
 
 
 def end_with_parent() -> None:
-    """Have the kernel end this process when the one that started it dies, however it dies. Linux only."""
+    """Let the kernel end this process when its parent dies, for whatever reason. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG

@@ -1,4 +1,4 @@
-"""What a finished run came to: summary.json and its verdict."""
+"""The result of a finished run: summary.json and its verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from selfimprove.records import VERDICTS, Report
 
 
 def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
-    """What summary.json holds, from the finished steps of a run with the sealed exam after round `last`."""
+    """The content of summary.json, from the finished steps of a run with the sealed exam after round `last`."""
     start, champion = stored.report(last, "start", "sealed"), stored.report(last, "champion", "sealed")
     old = list(start.scores.values())
     new = [champion.scores[key] for key in start.scores]
@@ -48,7 +48,7 @@ def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
 
 
 def in_bytes(size: int) -> str:
-    """A size for people."""
+    """A size in readable units."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
@@ -57,7 +57,7 @@ def _values(report: Report) -> dict[str, Any]:
 
 
 def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
-    """What the loop did to reach its champion, and by how much its last gate score overstates the sealed one."""
+    """The decisions of the loop, and the difference between the champion's last gate score and its sealed score."""
     rounds = range(1, last + 1)
     verdicts = [stored.decision(number) for number in rounds]
     decisions = [said for number in rounds for said in (stored.decision(number), stored.confirmation(number)) if said]

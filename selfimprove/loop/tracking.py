@@ -1,4 +1,4 @@
-"""The numbers of each round: metrics.jsonl, and the same for trackers."""
+"""The metrics of each round: metrics.jsonl, and the same for trackers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from selfimprove.store.seal import write_text
 
 
 class MetricsFile:
-    """metrics.jsonl, a line for each finished round; it follows from the steps, so it can always be made again.
+    """metrics.jsonl, one line per finished round; it is derived from the steps, so it can always be written again.
 
-    A line is added to a file that is as this process left it. Any other file is made again as a whole, also one whose
-    last line was cut short. So the file has whole lines of all rounds after each call, and of all but perhaps the last
-    while one is written.
+    A line is appended if the file is as this process left it; otherwise, also after a truncated line, the whole file is
+    written again. After each call the file has complete lines of all rounds.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,7 +25,7 @@ class MetricsFile:
         self._rounds, self._state = 0, _state(path)
 
     def write(self, number: int, line: Callable[[int], dict[str, Any]]) -> None:
-        """Have the lines of all rounds up to this one in the file, and no others; `line` makes that of a round."""
+        """Make the file contain exactly the lines of all rounds up to this one; `line` gives the line of a round."""
         if self._rounds == number > 0 and self._state and _state(self.path) == self._state:
             durable.append(self.path, redact(_text(line(number))).encode())
         else:
@@ -39,7 +38,7 @@ def _text(line: dict[str, Any]) -> str:
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
-    """What tells one content of a file from another without reading it; None where there is no plain file."""
+    """Metadata that changes with the content of a file; None if there is no regular file."""
     if path.is_symlink() or not path.is_file():
         return None
     found = path.stat()
@@ -47,7 +46,7 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 
 def tensorboard(root: Path, line: dict[str, Any]) -> None:
-    """The numbers of a round for TensorBoard, if it is installed."""
+    """Write the metrics of a round for TensorBoard, if it is installed."""
     if find_spec("tensorboard") is None:
         return
     from torch.utils.tensorboard.writer import SummaryWriter

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from selfimprove.interfaces import Judging
@@ -148,7 +148,7 @@ def form(now: Marked, start: Marked, min_youden: float = MIN_YOUDEN, min_auc: fl
         start=reliability(start),
         drift=drift(now, start),
         short=_short(found),
-        fault=_reasons(found, min_youden, min_auc),
+        failure=_reasons(found, min_youden, min_auc),
     )
 
 
@@ -173,7 +173,7 @@ def numbers(found: AuditForm) -> dict[str, float]:
     if judge.auc is not None:
         named |= {"auc": judge.auc.value}
     named |= {f"{name}_drift": change.value for name, change in found.drift.items()}
-    return named | {"passed": float(not found.fault)}
+    return named | {"passed": float(not found.failure)}
 
 
 def _labelled(attempts: Groups, scores: Scores) -> Marked:
@@ -205,8 +205,13 @@ def _reasons(found: Reliability, min_youden: float, min_auc: float) -> str:
     return "; ".join(reasons)
 
 
+def stored(found: AuditForm) -> dict[str, Any]:
+    """A form as `judge.json` has it: its fields, with `failure` under the key `fault`."""
+    return {"fault" if name == "failure" else name: value for name, value in asdict(found).items()}
+
+
 def parse(values: dict[str, Any]) -> AuditForm:
-    """The form whose `asdict` this is."""
+    """The form that `stored` wrote."""
 
     def metric(given: dict[str, Any] | None) -> Metric | None:
         return None if given is None else Metric(**given)
@@ -215,4 +220,6 @@ def parse(values: dict[str, Any]) -> AuditForm:
         who: Reliability(**{**values[who], "youden": metric(values[who]["youden"]), "auc": metric(values[who]["auc"])})
         for who in ("judge", "start")
     }
-    return AuditForm(**{**values, **judges, "drift": {name: Metric(**m) for name, m in values["drift"].items()}})
+    drift = {name: Metric(**m) for name, m in values["drift"].items()}
+    rest = {"failure" if name == "fault" else name: value for name, value in values.items()}
+    return AuditForm(**{**rest, **judges, "drift": drift})

@@ -85,7 +85,7 @@ def test_at_level_1_each_round_waits_and_an_approved_run_is_that_of_level_3(make
             Runner(RunDir.open(folder.root), log).run(answer=answer)
         said.append(str(waiting.value))
         answer = True
-    assert said[0].startswith("round 1 waits for you: accept proposed, not applied: ")
+    assert said[0].startswith("round 1 waits for your answer: accept proposed, not applied: ")
     assert f"for the next round: {GAIN}=0.1" in said[0] and "selfimprove resume" in said[0] and "--approve" in said[0]
     assert said[1].startswith("round 2 waits for you") and said[2].startswith("round 2 waits for you")
     summary = Runner(RunDir.open(folder.root), log).run(answer=True)
@@ -100,7 +100,7 @@ def test_what_is_rejected_is_dropped_and_asking_again_waits_again(make_adapted: 
     assert gains(folder.root) == [0.6, 0.6]  # neither the candidate nor the smaller gain was taken over
     summary = Runner(RunDir.open(folder.root), log).run(answer=False)
     assert summary["sealed"]["champion_round"] == 0
-    with pytest.raises(RecipeError, match="nothing in .* waits for an answer"):
+    with pytest.raises(RecipeError, match="does not wait for an answer"):
         Runner(RunDir.open(folder.root), log).run(answer=True)
 
 

@@ -168,14 +168,14 @@ def test_a_used_up_pool_of_gate_problems_ends_the_run_and_the_exam_is_held(make_
     digits = ["task.chain_sums.min_length=2", "task.chain_sums.max_length=2", "task.chain_sums.modulus=5"]
     folder, log = make_run("rounds=3", "gate_problems=4", "probe_problems=0", "audit_problems=0", *digits)
     summary = Runner(folder, log).run()
-    assert "no gate problem is left unread" in summary["stopped"] and summary["rounds"] < 3
+    assert "no unread gate problem is left" in summary["stopped"] and summary["rounds"] < 3
     assert summary["sealed"]["n"] > 0
 
 
 def test_too_few_problems_are_named_with_what_they_can_show(make_run: Made) -> None:
     folder, log = make_run("gate_problems=30")
     Runner(folder, log).run()
-    assert any("30 gate problems show gains of" in note and "set gate_problems" in note for note in log.notes)
+    assert any("30 gate problems detect gains of" in note and "raise gate_problems" in note for note in log.notes)
 
 
 @pytest.mark.parametrize(

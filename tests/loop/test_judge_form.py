@@ -26,7 +26,8 @@ COMMON = ("engine=pupil", "optimization.practice.gain=0.1", "audit_problems=60",
 
 @pytest.fixture
 def school(make_run: Made, classroom: Callable, task: Any) -> Made:
-    """`school("reward.judge.frozen=false", tpr=0.9, fpr=0.2)`: a run whose model solves as `student` does and judges so.
+    """`school("reward.judge.frozen=false", tpr=0.9, fpr=0.2)`: a run whose model solves as `student` does and judges
+    so.
 
     `worse` is added to fpr in each round of training. Also here: the planted judges `agreeable` and `longest`.
     """
@@ -96,9 +97,9 @@ def test_a_planted_judge_is_refused_before_it_selects_anything(school: Made, bad
     with pytest.raises(DataError) as refused:
         Runner(folder, log).run()
     text = str(refused.value)
-    assert text.startswith(f"reward {bad} may not select data, it did not pass the audit form of round 0: ")
-    assert "\n" not in text and "To go on: swap the reward" in text and "resume" not in text
-    assert text.endswith(f"start anew with reward.{bad}.trust=true to go on anyway")
+    assert text.startswith(f"reward {bad} may not select data, because it failed its audit form in round 0: ")
+    assert "\n" not in text and "You can use another reward" in text and "resume" not in text
+    assert text.endswith(f"start a new run with reward.{bad}.trust=true to use the judge anyway")
     told = {"agreeable": "1.00 - 1.00 = 0.00", "longest": "which must be above 0.1; the AUC within a problem is 0.50"}
     assert told.get(bad, "judgements of 0 right and 0 wrong attempts (240 unread)") in text
     assert not (folder.root / "round_001/acquisition").exists()
@@ -106,7 +107,7 @@ def test_a_planted_judge_is_refused_before_it_selects_anything(school: Made, bad
 
 def test_a_judge_of_the_model_that_says_yes_to_all_is_refused(school: Made) -> None:
     folder, log = school(tpr=1.0, fpr=1.0)
-    with pytest.raises(DataError, match=r"start anew with reward\.judge\.trust=true to go on anyway"):
+    with pytest.raises(DataError, match=r"start a new run with reward\.judge\.trust=true to use the judge anyway"):
         Runner(folder, log).run()
 
 
@@ -114,7 +115,7 @@ def test_a_trusted_judge_goes_on_and_the_run_says_so(school: Made) -> None:
     folder, log = school("reward.judge.trust=true", tpr=1.0, fpr=1.0)
     summary = Runner(folder, log).run()
     assert any(
-        note.startswith("reward judge is trusted without passing the audit form of round 0") for note in log.notes
+        note.startswith("reward judge is trusted although it failed its audit form in round 0") for note in log.notes
     )
     assert [alert["level"] for alert in summary["loop"]["alerts"] if alert["alarm"] == "judge"] == [1]
     assert summary["per_round"][1]["judge/passed"] == 0.0
@@ -157,7 +158,7 @@ def test_a_judge_that_is_trained_to_please_is_vetoed_and_never_judges(school: Ma
 def test_without_the_alarm_the_next_round_is_refused_and_the_exam_can_be_held(school: Made) -> None:
     quiet = "alarm=[length]"
     folder, log = school("reward.judge.frozen=false", "rounds=3", quiet, worse=0.9, tpr=0.95, fpr=0.1)
-    with pytest.raises(DataError, match=r"the audit form of round 1: .*selfimprove resume .* --rounds 1$"):
+    with pytest.raises(DataError, match=r"its audit form in round 1: .*selfimprove resume .* --rounds 1$"):
         Runner(folder, log).run()
     summary = Runner(folder, log).run(rounds=1)
     assert summary["rounds"] == 1 and summary["sealed"]["n"] == 100
@@ -168,7 +169,7 @@ def test_where_the_model_makes_too_few_mistakes_to_test_its_judge_the_run_ends_w
     summary = Runner(folder, log).run()
     assert (summary["rounds"], summary["sealed"]["n"]) == (1, 100)
     said = (
-        r"^reward judge cannot be tested for round 2: the audit of round 1 has judgements of \d+ right and \d wrong .*"
+        r"^reward judge cannot be tested on the audit of round 1 for round 2: judgements of \d+ right and \d wrong .*"
     )
     assert re.match(said, summary["stopped"])
     files = rehearsal.contents(folder.root)

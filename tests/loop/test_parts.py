@@ -171,7 +171,7 @@ def test_each_part_is_trained_on_what_was_said_in_its_role_and_meets_the_newest_
     )
     log: Any = given.log
     assert (log.metrics["propose/train/rows"], log.metrics["train/rows"]) == (1, 3)
-    assert log.notes == ["nothing was said in the role judge: its weights stay as they are"]
+    assert log.notes == ["there are no records in the role judge, so its weights do not change"]
 
 
 # ---- recipes -----------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def test_touched_data_is_the_same_and_edited_data_is_refused_with_both_hashes(ma
     kept = weights.read_bytes()
     weights.write_bytes(kept[:-1] + b"!")
     now = provenance.content(Path(data["path"]))
-    with pytest.raises(DataError, match="Put it back") as error:
+    with pytest.raises(DataError, match="Restore it") as error:
         Runner(folder, log).run(1)
     assert data["sha256"] in str(error.value) and now in str(error.value) and data["path"] in str(error.value)
     weights.unlink()
@@ -195,7 +195,7 @@ def test_a_disk_without_room_is_told_before_the_round(make_run: Callable, monkey
     free = SimpleNamespace(free=int(2.5 * each))
     monkeypatch.setattr(loop.shutil, "disk_usage", lambda path: free)
     log.steps = []
-    with pytest.raises(StorageError, match=r"the 4 rounds that are left need about .* --rounds 3") as error:
+    with pytest.raises(StorageError, match=r"the remaining 4 rounds need about .* --rounds 3") as error:
         Runner(folder, log).run()
     assert error.value.code == 74 and (2, "acquisition") not in log.steps
     free.free = 100 * each

@@ -133,5 +133,5 @@ def test_a_run_goes_on_where_nothing_can_be_kept(tmp_path: Path, shelves: Path, 
     folder, numbers = started(tmp_path / "first", quiet_log)
     assert (folder / "checkpoint.json").exists() and numbers == {"bootstrap/accuracy": 0.5}
     (note,) = quiet_log.notes
-    assert note.startswith(f"the model was not kept for later runs in {shelves}: ")
+    assert note.startswith(f"the start model could not be cached in {shelves}: ")
     assert not any(path.name.startswith(".") for path in shelves.parent.iterdir())

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfimprove.logs import MetricLog
-from selfimprove.measures.judge_reliability import Marked, corrected, drift, form, parse, reliability
+from selfimprove.measures.judge_reliability import Marked, corrected, drift, form, parse, reliability, stored
 from selfimprove.rounds import Reliability
 
 Z = 1.959963984540054
@@ -120,7 +120,7 @@ def test_a_judge_that_got_worse_is_seen_better_in_pairs() -> None:
 
 # ---- the form ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("marked", "fault"),
+    ("marked", "failure"),
     [
         (simulated(0.8, 0.3), ""),
         (simulated(1.0, 1.0), "TPR - FPR is 1.00 - 1.00 = 0.00 with a lower bound of -0.0"),  # says yes to all
@@ -133,22 +133,23 @@ def test_a_judge_that_got_worse_is_seen_better_in_pairs() -> None:
     ],
     ids=["good", "yes", "coin", "opposite", "few", "all right", "no pairs", "nothing"],
 )
-def test_what_passes_a_form(marked: Marked, fault: str) -> None:
+def test_what_passes_a_form(marked: Marked, failure: str) -> None:
     found = form(marked, marked)
-    assert fault in found.fault and bool(fault) == bool(found.fault) and "\n" not in found.fault
-    assert found.short == ("too few" in found.fault)
+    assert failure in found.failure and bool(failure) == bool(found.failure) and "\n" not in found.failure
+    assert found.short == ("too few" in found.failure)
 
 
 def test_the_bounds_are_those_of_the_judge() -> None:
     marked = simulated(0.8, 0.3)
-    assert "must be above 0.6" in form(marked, marked, min_youden=0.6).fault
-    assert "must be at least 0.9" in form(marked, marked, min_auc=0.9).fault
+    assert "must be above 0.6" in form(marked, marked, min_youden=0.6).failure
+    assert "must be at least 0.9" in form(marked, marked, min_auc=0.9).failure
 
 
 @pytest.mark.parametrize("marked", [[], SMALL, simulated(0.8, 0.3)], ids=["nothing", "small", "good"])
 def test_a_form_is_read_as_it_was_written(marked: Marked) -> None:
     found = replace(form(marked, marked), binding=False)
-    assert parse(json.loads(json.dumps(asdict(found)))) == found
+    assert parse(json.loads(json.dumps(stored(found)))) == found
+    assert stored(found)["fault"] == found.failure
 
 
 # ---- correction --------------------------------------------------------------------------------------------------

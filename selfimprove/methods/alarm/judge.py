@@ -35,9 +35,9 @@ class Judge(Alarm):
         for name, form in evidence.judges.items():
             fallen = {key: change for key, change in form.drift.items() if change.high < -self.margin}
             falls = [f"{NAMES[key]} is lower by {-change.value:.2f}" for key, change in fallen.items()]
-            parts = [f"did not pass its audit form: {form.fault}"] if form.fault else []
+            parts = [f"did not pass its audit form: {form.failure}"] if form.failure else []
             parts += [f"against the weights of round 0 its {', '.join(falls)}"] if falls else []
-            level = 2 if form.fault and form.binding and not form.short else int(bool(parts))
+            level = 2 if form.failure and form.binding and not form.short else int(bool(parts))
             numbers = {key: change.value for key, change in form.drift.items()}
             if level:
                 alerts.append(Alert(alarm="judge", level=level, text=f"{name} {'; '.join(parts)}", numbers=numbers))

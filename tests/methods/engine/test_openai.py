@@ -521,7 +521,7 @@ def test_a_run_whose_endpoint_fails_pays_for_each_answer_once_and_counts_all(stu
     metrics = folder.manifest(0, "evaluation")["metrics"]
     assert (metrics["openai/requests"], metrics["openai/prompt_tokens"]) == (11, 100)
     assert folder.manifest(0, "sealed")["metrics"]["openai/requests"] == 10, "another step, another bill"
-    assert f"{before - 1} completions and scores were taken from before the interruption" in log.notes
+    assert f"reused {before - 1} completions and scores from before the interruption" in log.notes
 
 
 # ---- keys and money ----------------------------------------------------------------------------------------------

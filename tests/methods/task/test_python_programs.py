@@ -123,7 +123,7 @@ def test_rows_of_a_data_set_are_problems_and_bad_ones_are_told(tmp_path: Path) -
     ]
     assert len(found) == 12 and all(opened(tmp_path, rows).verify(p, str(p.answer)) == 1.0 for p in found)
     worse = [*rows, {"code": SQUARE, "input": "'a'", "output": "?"}]
-    with pytest.raises(DataError, match=r"row 12: the function gives no plain value.*skip_bad=1"):
+    with pytest.raises(DataError, match=r"row 12: the function returns no plain value.*skip_bad=1"):
         opened(tmp_path, worse).problems("train", None, 0)
     assert opened(tmp_path, worse, skip_bad=1).problems("train", None, 0)
     with pytest.raises(DataError, match="not a function f and the arguments"):
