@@ -1,4 +1,4 @@
-"""Compose a recipe, check that its parts fit, and say what it will take."""
+"""The command `check`: compose a recipe, check that its parts fit, and estimate its cost."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compose a recipe, check that its stages fit, and say what it will take; loads a model to calibrate only."""
+    """Compose a recipe, check that its stages fit, and estimate its cost; loads a model only with --calibrate."""
     from selfimprove import registry
     from selfimprove.recipe import checks, compose, cost
 
     if calibrate and like is not None:
         raise RecipeError("--calibrate and --like both say how fast it goes; give one of them")
     composed, _ = compose.load(recipe, overrides or [])
-    remarks = checks.preflight(composed, elsewhere=not calibrate)  # what a login node checks, a node with a GPU may run
+    remarks = checks.preflight(composed, elsewhere=not calibrate)  # a login node may check for a GPU node
     price = cost.estimate(composed)
     remarks += price.remarks
     pace, measured = None, dict[str, float]()
@@ -62,7 +62,7 @@ def check(
     for slot, names in methods.items():
         table.add_row(slot, ", ".join(names) or "-")
     out.print(table)
-    table = Table(title="what it takes, at most" if price.bound else "what it takes, about")
+    table = Table(title="cost, at most" if price.bound else "cost, about")
     shown = {"completions": "completions", "tokens": "tokens", "scored": "scored", "steps": "training steps"}
     shown |= {name: title for name, title in SELDOM.items() if getattr(price.run, name)}
     table.add_column("part")

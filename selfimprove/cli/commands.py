@@ -1,4 +1,4 @@
-"""The commands that read, check and test; heavy packages are imported when a command needs them."""
+"""The commands that read, check and test; they import heavy packages only when needed."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def diagnose(
     ],
     overrides: Overrides = None,
     samples: Annotated[int, typer.Option(help="Completions per problem.")] = 32,
-    problems: Annotated[int, typer.Option(help="Selection problems at most.")] = 100,
+    problems: Annotated[int, typer.Option(help="Most selection problems to use.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Diagnose a model before training: the headroom, how well its own scores tell right from wrong, verdicts."""
+    """Diagnose a model before training: its headroom, how well its own scores tell right from wrong, and verdicts."""
     threads()
     from selfimprove.report import diagnosis
     from selfimprove.studies import diagnose as study
@@ -137,7 +137,7 @@ def report(
             table, verdict = rounds_table(summary), f"{folder}: {summary['verdict']}"
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise DataError(
-                f"{folder / 'summary.json'} is damaged: it is not the summary of a run ({error!r}). Make it again: "
+                f"{folder / 'summary.json'} is damaged: it is not the summary of a run ({error!r}). Write it again: "
                 f"selfimprove resume {folder}"
             ) from error
         out.print(table)
@@ -148,7 +148,7 @@ def compare(
     folders: Annotated[list[Path], typer.Argument(help="Run folders; the others are compared with the first.")],
     as_json: Json = False,
 ) -> None:
-    """Compare the champions of finished runs on their sealed problems; runs measured differently are refused."""
+    """Compare the champions of finished runs on their sealed problems; refuses runs that were measured differently."""
     from selfimprove.report.compare import compare as compared
 
     result = compared(folders)
@@ -180,7 +180,7 @@ def bench(
     minutes: Annotated[
         float | None, typer.Option(help="Time budget of each run; it stops before a round that would exceed it.")
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Runs at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Number of runs at the same time.")] = 1,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A change to all recipes, for example task.chain_sums.level=4.")
     ] = None,
@@ -199,7 +199,7 @@ def bench(
 
 
 def doctor() -> None:
-    """Show versions and devices, what is missing, and the command that fixes it."""
+    """Show versions, devices, missing packages, and the commands that install them."""
     from selfimprove.cli.doctor import findings
 
     table = Table()
@@ -236,7 +236,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json:
 def chaos(
     recipe: RecipeName,
     overrides: Overrides = None,
-    kills: Annotated[int, typer.Option(help="How often a process of the run is killed.")] = 20,
+    kills: Annotated[int, typer.Option(help="Number of kills.")] = 20,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the runs; must be empty.")] = Path("chaos"),
     seed: Annotated[int, typer.Option(help="Seed of the random moments.")] = 0,
 ) -> None:
@@ -251,7 +251,7 @@ def chaos(
     for event in tried(recipe, overrides or [], kills, folder, seed):
         if isinstance(event, Kill):
             done += 1
-            bad += ["processes outlived a kill"] * bool(event.orphans)
+            bad += ["processes survived a kill"] * bool(event.orphans)
             row = (f"{event.after:.1f} s", str(event.finished), event.writing, str(event.orphans))
             table.add_row(str(event.run), *row)
         else:
@@ -267,10 +267,10 @@ def chaos(
 
 
 def selftest(
-    full: Annotated[bool, typer.Option("--full", help="Try every point and every damage; takes minutes.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Test every point and every damage; takes minutes.")] = False,
     share: Annotated[
         int | None,
-        typer.Option("--share", metavar="N", help="The points and damages that CI takes of commit number N."),
+        typer.Option("--share", metavar="N", help="Test the points and damages that CI tests for commit number N."),
     ] = None,
 ) -> None:
     """Test the promises of a run on this machine: kills, power cuts, full disks, damaged files, two runs at once."""

@@ -1,4 +1,4 @@
-"""What commands print on, and the options that they share."""
+"""The consoles that commands print on, and the options that they share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selfimprove.safety.redaction import shown
 
 
 class _Terminal(Console):
-    """Shows every text as it is: without control characters, secrets, markup and emoji codes."""
+    """Prints plain text: no control characters or secrets, and no interpretation of markup or emoji codes."""
 
     def render_str(self, text: str, **given: Any) -> Text:
         return super().render_str(shown(text), **{**given, "markup": False, "emoji": False, "highlight": False})
@@ -44,7 +44,7 @@ def progress_screen() -> Any:
 
 
 def threads() -> None:
-    """Fix the number of threads before torch is imported: results depend on it."""
+    """Fix the number of threads before torch is imported, because results depend on it."""
     from selfimprove.cli.doctor import cores
 
     os.environ.setdefault("OMP_NUM_THREADS", str(cores()))

@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and the command that fixes it: `selfimprove doctor`."""
+"""The command `doctor`: what is installed, what is missing, and the commands that install it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "hydra-core", "omegaconf", "math-verify", "scipy")
 OPTIONAL = {"vllm": "vllm", "lm-eval": "eval", "tensorboard": "track", "reasoning-gym": "reasoning_gym"}
-"""Package -> the extra that brings it."""
+"""Package -> its extra."""
 
 
 def findings() -> list[tuple[str, str, str]]:
-    """(what, found, the command that fixes it or "") for each thing that matters."""
+    """(what, found, the command that fixes it or "") for each item."""
     rows = [("python", platform.python_version(), "")]
     for package in NEEDED:
         rows.append((package, _version(package), "" if _version(package) else "pip install -U selfimprove"))
@@ -30,7 +30,7 @@ def findings() -> list[tuple[str, str, str]]:
 
 
 def cores() -> int:
-    """Number of processors that this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -41,7 +41,7 @@ app.command(hidden=True)(run.step)
 INTERRUPTED = 130
 """The exit code of Ctrl-C."""
 UNUSABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM}
-"""Error numbers that blame a file name which the user gave."""
+"""Error numbers that point to a file name from the user."""
 
 
 def main() -> None:
@@ -91,5 +91,5 @@ def _fail(message: str, code: int) -> None:
 
 
 def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The traceback of a bug, which may hold what a recipe or a model said."""
+    """The traceback of a bug, with text from a recipe or a model made safe."""
     sys.stderr.write(shown("".join(traceback.format_exception(kind, error, trace))))

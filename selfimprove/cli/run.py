@@ -72,7 +72,7 @@ def resume(
 
 
 def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, typer.Option()]) -> None:
-    """Execute one step of a run; the process launcher calls this."""
+    """Execute one step of a run; launchers call this."""
     threads()
     from selfimprove.errors import BusyError
     from selfimprove.loop.loop import Runner
@@ -82,11 +82,11 @@ def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, type
     end_with_parent()
     try:
         with contextlib.ExitStack() as held, progress_screen() as screen, Stopping(screen) as watcher:
-            with contextlib.suppress(BusyError):  # the run that asks for the step holds it; nobody else may
+            with contextlib.suppress(BusyError):  # the run that started this step holds the lock
                 held.enter_context(RunDir.open(folder).lock())
             watcher.step(number, stage)
             Runner(RunDir.open(folder), watcher).perform(number, stage, fingerprint)
-    except Stopped as stopped:  # the run says so
+    except Stopped as stopped:  # the run reports it
         sys.exit(stopped.code)
 
 
@@ -97,10 +97,10 @@ def _last_without_output() -> None:
 
 
 def finish(folder: Path, rounds: int | None, answer: bool | None = None, load: Load | None = None) -> None:
-    """Carry a run on to its end, and show what came of it.
+    """Run to the end, and show the results.
 
     Args:
-        load: composes the recipe; None: `compose.load`.
+        load: composes the recipe; None means `compose.load`.
     """
     threads()
     from selfimprove.loop.loop import Runner

@@ -1,4 +1,4 @@
-"""Whether the parts of a recipe fit, before anything is built."""
+"""Checks that the parts of a recipe fit, before anything is built."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from selfimprove.records import SOLVE, Checkpoint, Record
 from selfimprove.registry import Find, nearest
 
 USING = ("acquisition", "reward", "selection", "optimization", "refinement", "evaluation")
-"""Slots whose methods use engines, and declare what they use in `needs`."""
+"""Slots whose methods may use engines; they declare this in `needs`."""
 DRAWING = ("stop", "tops", "shape")
-"""Abilities that a request for completions uses: the engine of its role must have them."""
+"""Abilities used by requests for completions; the engine of the request's role must have them."""
 
 
 def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
-    """Look for what a recipe needs before anything is built; remarks that a user should see.
+    """Check before anything is built that everything a recipe needs is available; returns notes for the user.
 
     Args:
-        elsewhere: whether another machine may run it; a device that is not here is a remark then.
+        elsewhere: another machine may run the recipe, so a missing device is only a note.
 
     Raises:
-        UserError: something is not there, or cannot be used.
+        UserError: something is missing or cannot be used.
     """
     _check_together(recipe)
     _check_needs(recipe)
@@ -56,7 +56,7 @@ def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
 
 
 def _check_together(recipe: Recipe) -> None:
-    """Several processes that train together need methods that share the work; GPUs are counted where it matters."""
+    """Check that the training methods support the launcher's number of processes, and that there are enough GPUs."""
     alone = [name for name, method in recipe.optimization.items() if method.needs().one_process]
     if alone and (size := recipe.the("launcher").together()) > 1:
         [launcher] = recipe.launcher
@@ -67,10 +67,10 @@ def _check_together(recipe: Recipe) -> None:
 
 
 def _check_needs(recipe: Recipe) -> None:
-    """What the methods use has to be there: in the engine that runs the weights or has their role, and in Python.
+    """Check that engines and packages have what the methods declare in `needs`.
 
     Raises:
-        EngineError: it is not.
+        EngineError: something is missing.
     """
     [own] = (name for name, engine in recipe.engine.items() if not engine.roles)
     for slot in USING:
@@ -102,7 +102,7 @@ def _able(abilities: Iterable[str]) -> list[str]:
 
 
 def _wanted(package: str) -> str:
-    """What pip is told: the extra of this project that has the package, or the package."""
+    """The argument for pip: the extra of this project with the package, or the package itself."""
     for line in requires("selfimprove") or ():
         found = re.match(r"""([\w.-]+).*extra == ["']([\w-]+)["']""", line)
         if found and found[1].replace("-", "_").lower() == package.lower():
@@ -111,10 +111,10 @@ def _wanted(package: str) -> str:
 
 
 def check_flow(recipe: Recipe) -> None:
-    """Each method must be given the kind of record that it consumes.
+    """Check that each method gets the kind of record that it consumes.
 
     Raises:
-        RecipeError: two neighbours do not fit; the message says what would fit between them.
+        RecipeError: two neighbours do not fit; the message names methods that fit between them.
     """
     for leg in legs_of(recipe):
         _check_chain(
@@ -136,7 +136,7 @@ def _check_chain(chain: Mapping[str, Mapping[str, Any]]) -> None:
                     and entry.method.consumes in (kind, Record)
                     and entry.method.produces is method.consumes
                 )
-                hint = f" Between them fits: {', '.join(bridges)}" if bridges else ""
+                hint = f" These fit between them: {', '.join(bridges)}" if bridges else ""
                 raise RecipeError(
                     f"{giver} gives {_kind(kind)}, but {slot} {name!r} takes {_kind(method.consumes)}.{hint}"
                 )
@@ -152,7 +152,7 @@ def _kind(kind: Any) -> str:
 
 
 def _methods(values: Settings, method: Find) -> Iterator[tuple[str, type, dict[str, Any]]]:
-    """The methods that values are given for, with their place: ("task.jsonl.", JsonlTask, {...})."""
+    """The methods with options in the recipe, with their place: ("task.jsonl.", JsonlTask, {...})."""
     for slot in registry.SLOTS:
         for name, options in values.get(slot, {}).items():
             yield f"{slot}.{name}.", method(slot, name).method, options
@@ -176,7 +176,7 @@ def check_ranges(settings: Settings, path: Path, method: Find = registry.find) -
 
 
 def check_judges(recipe: Recipe, path: Path) -> None:
-    """A judge that selects data must have an audit that it can pass."""
+    """Check that the audit is large enough for the audit form of a judge that selects data."""
     for name, reward in recipe.reward.items():
         asked = isinstance(reward, Judging) and reward.weight and not reward.trust
         few = recipe.audit_problems * recipe.audit_samples < 2 * FEWEST or recipe.audit_problems < MIXED
@@ -188,7 +188,7 @@ def check_judges(recipe: Recipe, path: Path) -> None:
 
 
 def check_engines(recipe: Recipe, path: Path) -> None:
-    """One engine runs the weights; each other one has roles, and a method that asks in them."""
+    """Check that one engine runs the weights, and every other one has roles that a method of the recipe uses."""
     own = [name for name, engine in recipe.engine.items() if not engine.roles]
     if len(own) != 1:
         some = f"{len(own)} of {len(recipe.engine)} engines have no roles"
@@ -214,7 +214,7 @@ def check_engines(recipe: Recipe, path: Path) -> None:
 
 
 def check_parts(recipe: Recipe, path: Path) -> None:
-    """A part of the weights is for a role that no other engine has, and that the data stages ask in."""
+    """Check that each part of the weights is for a role that data stages use and no other engine answers in."""
     asked = _asked(recipe)
     for role in recipe.parts or ():
         if role not in ROLES:
@@ -246,17 +246,17 @@ def _check_legs(recipe: Recipe, path: Path) -> None:
 
 
 def _asked(recipe: Recipe) -> set[str]:
-    """The roles in which the methods of a recipe ask."""
+    """The roles that the methods of a recipe use."""
     methods = (method for slot in USING for method in getattr(recipe, slot).values())
     return {role for method in methods for role in method.needs().roles}
 
 
 def _asking(role: str) -> Iterator[str]:
-    """The methods that ask in a role where their options are left as they are."""
+    """The methods that use a role with their default options."""
     registry.discover()
     for entry in registry.METHODS.values():
         if entry.slot in USING:
-            with contextlib.suppress(UserError):  # it has an option that a recipe has to set
+            with contextlib.suppress(UserError):  # it has a required option
                 if role in entry.method().needs().roles:
                     yield entry.name
 

@@ -34,7 +34,7 @@ from selfimprove.recipe.schema import DEFAULTS, Recipe, Settings
 from selfimprove.registry import Find, nearest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-"""What the file of a recipe may be called, without its ending."""
+"""The names that a recipe file may have, without its suffix."""
 
 
 Load = Callable[[str | Path, Sequence[str]], tuple[Recipe, Settings]]
@@ -78,13 +78,13 @@ def find(name: str) -> Path:
 def load(name: str | Path, overrides: Sequence[str] = (), method: Find = registry.find) -> tuple[Recipe, Settings]:
     """Compose a recipe: its file, then overrides such as `rounds=5`, `model=pretrained`, `task.jsonl.path=FILE`.
 
-    `bench=false` leaves out what the recipe's `bench` block scales down for the tiny model.
+    `bench=false` ignores the recipe's `bench` block, which scales it down for the tiny model.
 
     Args:
-        method: finds a method by its name; another one may know methods that are not registered.
+        method: finds a method by its name; it may know methods that are not registered.
 
     Raises:
-        RecipeError: anything in it that cannot be used, in one line.
+        RecipeError: something in it cannot be used; the message is one line.
         MissingError: no such recipe.
     """
     path = find(str(name))
@@ -150,7 +150,7 @@ def runnable(settings: Settings) -> str:
 
 
 def _merge(body: Any, over: Any) -> Any:
-    """The body with the values of its `bench` block, which scales a recipe down to the tiny model."""
+    """The body with the values of its `bench` block, which scales a recipe down for the tiny model."""
     if not isinstance(body, dict) or not isinstance(over, dict):
         return over
     return {**body, **{key: _merge(body[key], value) if key in body else value for key, value in over.items()}}
@@ -172,7 +172,7 @@ def _defaults(given: Any, path: Path, method: Find) -> dict[str, list[str]]:
 
 
 def _choose(override: str, chosen: dict[str, list[str]], method: Find) -> bool:
-    """Carry out an override that swaps the methods of a slot, `slot=name` or `slot=[a,b]`; False for any other."""
+    """Apply an override that swaps the methods of a slot, `slot=name` or `slot=[a,b]`; False for any other."""
     match = re.fullmatch(r"(\w+)=(.*)", override)
     if not match or match[1] not in registry.SLOTS:
         return False
@@ -191,7 +191,7 @@ def _set_slot(slot: str, names: Any, chosen: dict[str, list[str]], method: Find)
         method(slot, name)
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise RecipeError(f"{slot} names {twice[0]!r} twice; a method can stand in a slot once")
+        raise RecipeError(f"{slot} names {twice[0]!r} twice; a slot can have each method once")
     chosen[slot] = names
 
 
@@ -213,13 +213,13 @@ def _hand_over(body: dict[str, Any], named: list[str], chosen: list[str], values
 
 
 def _prune(slot: str, body: dict[str, Any], chosen: list[str], path: Path, method: Find) -> None:
-    """Drop the options of methods that an override swapped out, and refuse those of methods that do not exist."""
+    """Drop the options of methods that an override swapped out, and refuse options of unknown methods."""
     options = body.get(slot)
     if options is None:
         body.pop(slot, None)
         return
     if not isinstance(options, dict):
-        raise RecipeError(f"{path}: {slot} must map method names to options; the methods themselves stand in defaults")
+        raise RecipeError(f"{path}: {slot} must map method names to options; name the methods themselves in defaults")
     for name in list(options):
         method(slot, name)
         if name not in chosen:
@@ -240,7 +240,7 @@ def _quoted(override: str) -> str:
 
 
 def _check_override(override: str, chosen: dict[str, list[str]], method: Find) -> None:
-    """Refuse a command-line override of something that is not there, with the nearest name."""
+    """Refuse a command-line override of an unknown key, with the nearest name."""
     key, equals, _ = override.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
         raise RecipeError(f"cannot read the override {override!r}; write key=value, for example rounds=5")

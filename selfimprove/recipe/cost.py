@@ -1,7 +1,7 @@
-"""What a recipe will take, as its methods declare it: completions, scores, tokens, training steps. No model is loaded.
+"""Estimate the cost of a recipe from its methods' declarations: completions, scores, tokens, training steps.
 
-Nothing here knows what a method does. What is handed from one to the next (`Flow`) and what it takes (`Cost`) is said
-by the methods; here it is added up, for the rounds, the exams and the audits that the recipe plans.
+No model is loaded, and nothing here knows a method. Methods declare what they pass on (`Flow`) and what they cost
+(`Cost`); this module adds it up for the planned rounds, exams and audits.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from selfimprove.recipe.schema import Recipe
 from selfimprove.records import Rollout
 
 RECORD = 700
-"""Bytes that a completion takes in a run folder beside its text."""
+"""Bytes per completion in a run folder, in addition to its text."""
 
 
 @dataclass
 class Estimate:
-    """The most that a run takes, by part of the run."""
+    """The estimated cost of a run by part."""
 
     parts: dict[str, Cost] = field(default_factory=dict)
-    """`start` (the first weights, unless they lie in the cache), `data`, `training`, `evaluation`, `audit`, `exam`."""
+    """`start` (the start model, unless it is cached), `data`, `training`, `evaluation`, `audit`, `exam`."""
     bound: bool = True
-    """Whether no run can take more; else the figures are what is to be expected of the recipe as it is."""
+    """Whether the figures are upper bounds; otherwise they are expectations for the recipe as it is."""
     remarks: list[str] = field(default_factory=list)
-    """What the figures rest on."""
+    """Notes on the assumptions behind the figures."""
     disk: int | None = None
-    """Bytes of the run folder, about; None where the size of the weights is not known."""
+    """Approximate bytes of the run folder; None if the size of the weights is unknown."""
 
     @property
     def run(self) -> Cost:
-        """All parts but the start: what the steps of the run folder note."""
+        """All parts except the start: the cost that the steps of the run folder record."""
         return sum((cost for name, cost in self.parts.items() if name != "start"), NOTHING)
 
 
 def estimate(recipe: Recipe) -> Estimate:
-    """Add up what the methods of a recipe declare, for all rounds that it plans."""
+    """Add up the declared costs of a recipe's methods for all planned rounds."""
     made, rounds, task = Estimate(), recipe.rounds, recipe.the("task")
     given, later = _given(recipe), _turned_up(recipe, made)
     made.parts["start"] = recipe.the("model").cost(given)
@@ -92,7 +92,7 @@ def estimate(recipe: Recipe) -> Estimate:
 
 
 def _given(recipe: Recipe) -> Given:
-    """What the declarations of a recipe's methods build on, before anything comes in."""
+    """The values that the methods' declarations depend on, before any records come in."""
     task = recipe.the("task")
     size, selection = task.size("train"), task.size("selection")
 
@@ -113,7 +113,7 @@ def _given(recipe: Recipe) -> Given:
     )
     bare = replace(bare, rate=partial(_rate, recipe, bare))
     attempt = bare.draw()
-    for method in recipe.refinement.values():  # the attempts of each are made by those before it
+    for method in recipe.refinement.values():  # each one's attempts come from those before it
         attempt = method.cost(replace(bare, attempt=attempt))
     return replace(bare, attempt=attempt)
 
@@ -127,17 +127,17 @@ def _answer(recipe: Recipe, given: Given) -> Given:
 
 
 def _rate(recipe: Recipe, given: Given, flow: Flow) -> Cost:
-    """What all rewards take for so many completions."""
+    """The cost of all rewards for a number of completions."""
     return sum((reward.cost(replace(given, flow=flow)) for reward in recipe.reward.values()), NOTHING)
 
 
 def _data(recipe: Recipe, leg: Leg, given: Given) -> tuple[Flow, Flow, Cost]:
-    """What acquisition gives in a leg of a round, what selection keeps of it, and what both take."""
+    """The records from acquisition in a leg of a round, those that selection keeps, and the cost of both."""
     flow, cost, kind = Flow(), NOTHING, None
     for method in leg.acquisition.values():
         now = replace(given, flow=flow)
         cost, flow, kind = cost + method.cost(now), method.gives(now), method.produces
-    if kind is Rollout:  # what has no score yet is rated
+    if kind is Rollout:  # completions without a reward are rated
         cost += given.rate(flow)
     kept, taken = _selection(recipe, replace(given, flow=flow))
     return flow, kept, cost + taken
@@ -157,7 +157,7 @@ def _selection(recipe: Recipe, given: Given) -> tuple[Flow, Cost]:
 
 
 def _training(recipe: Recipe, given: Given) -> Cost:
-    """What the optimizations of one part take in a round; all but the first are given one checkpoint."""
+    """The cost of the optimizations of one part in a round; all except the first take one checkpoint."""
     cost, flow = NOTHING, given.flow
     for method in recipe.optimization.values():
         cost, flow = cost + method.cost(replace(given, flow=flow)), Flow(1, 1)
@@ -165,7 +165,7 @@ def _training(recipe: Recipe, given: Given) -> Cost:
 
 
 def _part(recipe: Recipe, split: str, wanted: int, places: int = 1) -> int:
-    """Problems of one of so many equal parts of a split, at most."""
+    """Most problems in one of several equal parts of a split."""
     size = recipe.the("task").size(split)
     return wanted if size is None else min(wanted, math.ceil(size / places))
 
@@ -177,7 +177,7 @@ def _probes(recipe: Recipe, split: str) -> int:
 
 
 def _exam(recipe: Recipe, given: Given, split: str, wanted: int, places: int) -> Cost:
-    """What it takes to examine one policy."""
+    """The cost of evaluating one policy."""
     n = _part(recipe, split, wanted, places)
     now = replace(_answer(recipe, given), flow=Flow(n, n), probes=_probes(recipe, split))
     cost = sum((method.cost(now) for method in recipe.evaluation.values()), NOTHING)
@@ -187,7 +187,7 @@ def _exam(recipe: Recipe, given: Given, split: str, wanted: int, places: int) ->
 
 
 def _audits(recipe: Recipe, given: Given) -> Cost:
-    """What the audits of the start and of all candidates take, with the audit forms of judges."""
+    """The cost of the audits of the start and of all candidates, including the audit forms of judges."""
     judges = [reward for reward in recipe.reward.values() if isinstance(reward, Judging)]
     if not (recipe.alarm or judges):
         return NOTHING
@@ -195,13 +195,13 @@ def _audits(recipe: Recipe, given: Given) -> Cost:
     flow = Flow(n * recipe.audit_samples, n, recipe.audit_samples)
     cost = (recipe.rounds + 1) * (given.draw(flow.records * given.replies) + given.rate(flow))
     for reward in judges:
-        if not reward.frozen:  # the candidate's and the start's own words; in round 1 the start has judged already
+        if not reward.frozen:  # candidate and start both judge; in round 1 the start has judged already
             cost += max(0, 2 * recipe.rounds - 1) * reward.cost(replace(given, flow=flow))
     return cost
 
 
 def _turned_up(recipe: Recipe, made: Estimate) -> Recipe:
-    """The recipe with the largest values that its controllers may set for a later round."""
+    """The recipe with the largest values that its controllers may set for later rounds."""
     settings: dict[str, Any] = vars(recipe) | {
         slot: {name: vars(method) for name, method in getattr(recipe, slot).items()}
         for slot in ("task", "acquisition", "selection", "optimization")
@@ -216,7 +216,7 @@ def _turned_up(recipe: Recipe, made: Estimate) -> Recipe:
         slot, name, option = key.split(".")
         setattr(getattr(turned, slot)[name], option, value)
     told = ", ".join(f"{key}={value:g}" for key, value in largest.items())
-    made.remarks.append(f"a controller may change options; rounds from 2 on are counted with {told}")
+    made.remarks.append(f"a controller may change options, so rounds from 2 on are estimated with {told}")
     return turned
 
 
@@ -225,4 +225,4 @@ def _remarks(recipe: Recipe, made: Estimate) -> None:
     if name := task.published():
         size = task.size("train")
         known = f"counts as {task.unbounded} problems" if size is None else f"has about {size} training problems"
-        made.remarks.append(f"nothing is downloaded: {name} {known}, by a table")
+        made.remarks.append(f"nothing is downloaded; according to a table, {name} {known}")

@@ -1,6 +1,6 @@
-"""Whether the values of a recipe fit the options that they are for: types by annotations, ranges by bounds.
+"""Checks the values of a recipe against their options: types by annotations, ranges by bounds.
 
-All that does not fit is said at once, each with its place, what was found and what was expected.
+One message lists all problems, each with its place, the value and what was expected.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def check_types(given: Mapping[str, Any], owner: type, where: str = "") -> list[str]:
-    """What of a mapping does not fit the fields of a dataclass; names that are no fields are left to others."""
+    """The values of a mapping that do not fit the fields of a dataclass; unknown names are checked elsewhere."""
     hints = get_type_hints(owner)
     names = [field.name for field in fields(owner) if field.name in given]
     found = ((f"{where}{name}", given[name], _expected(given[name], hints[name])) for name in names)
@@ -28,7 +28,7 @@ def check_types(given: Mapping[str, Any], owner: type, where: str = "") -> list[
 
 
 def check_ranges(given: Mapping[str, Any], bounds: Mapping[str, Bounds], where: str = "") -> list[str]:
-    """What of a mapping is no number that its option takes; one without bounds takes all that are not too large."""
+    """The numbers of a mapping that are out of their option's range; without bounds only huge numbers are refused."""
     faults = []
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -40,7 +40,7 @@ def check_ranges(given: Mapping[str, Any], bounds: Mapping[str, Bounds], where: 
 
 
 def refuse(faults: Sequence[str], where: Any) -> None:
-    """Raise one error for all faults; nothing where there are none."""
+    """Raise one error for all problems, if there are any."""
     if faults:
         raise RecipeError(f"{where}: {listed(faults)}")
 
@@ -60,7 +60,7 @@ def _short(value: Any) -> str:
 
 
 def _expected(value: Any, hint: Any) -> str:
-    """What an option takes, in words, where the value is something else; "" where it fits."""
+    """The expected type in words if the value does not fit; "" if it fits."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any or value == REQUIRED:
         return ""
@@ -83,7 +83,7 @@ def _plural(hint: Any) -> str:
 
 
 def _scalar(value: Any, hint: Any) -> bool:
-    """Whether a value is one that OmegaConf reads as this kind without changing what it says."""
+    """Whether OmegaConf reads a value as this type without changing its meaning."""
     if hint is bool:
         words = ("true", "false", "yes", "no", "on", "off", "y", "n", "1", "0")
         return isinstance(value, bool) or str(value).lower() in words

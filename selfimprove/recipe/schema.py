@@ -1,4 +1,4 @@
-"""What a recipe holds."""
+"""The keys of a recipe."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ DEFAULTS = {
     "controller": ["fixed"],
     "launcher": ["inline"],
 }
-"""What a slot holds when a recipe does not name it."""
+"""The method of each slot that a recipe does not name."""
 
 
 @dataclass
@@ -56,30 +56,30 @@ class Recipe:
     seed: int = 0
     """Every random choice of the run follows from it."""
     autonomy: int = bounded(3, 0, 3)
-    """What the loop does by itself: 0 measures and keeps the start, 1 proposes and waits for a person, 2 decides but
-    leaves the recipe as it is, 3 also changes the recipe as its controllers say. A controller may always stop."""
+    """What the loop may do on its own: 0 measures and keeps the start, 1 proposes and waits for a person, 2 decides but
+    does not change the recipe, 3 also changes the recipe as its controllers say. A controller may always stop."""
     gate_problems: int = bounded(500, 1)
     """Fresh problems for each gate decision."""
     probe_problems: int = bounded(100, 0)
-    """Fresh problems of each of the task's probes for each gate decision; 0 leaves them out."""
+    """Fresh problems of each of the task's probes for each gate decision; 0 disables probes."""
     audit_problems: int = bounded(100, 0)
-    """Fresh problems that the alarms watch in each round; 0 turns the audit off."""
+    """Fresh problems for the audit of each round; 0 disables the audit."""
     audit_samples: int = bounded(8, 1)
     """Samples of each audit problem."""
     sealed_problems: int = bounded(1000, 1)
-    """Problems of the final exam, scored once, for the start and the champion only."""
+    """Problems of the final exam, on which only the start and the champion are scored, once."""
     control_problems: int = bounded(200, 0)
-    """Of these, the first so many are also answered by the start with self-consistency; 0 leaves that out."""
+    """Number of these problems that the start also answers with self-consistency, as a control; 0 disables it."""
     control_samples: int = bounded(16, 1)
-    """Completions for each of them: as many as the loop drew per sealed problem, and no more than this."""
+    """Most completions per control problem; the control draws as many as the loop drew per sealed problem."""
     answer_tokens: int | None = bounded(None, 1)
-    """Tokens that the refinements may draw for one answer, of an exam or a probe; null: as many as they ask for."""
+    """Most tokens that refinements may draw for one answer in an exam or a probe; null sets no limit."""
     answer_calls: int | None = bounded(None, 0)
-    """Calls of tools that they may make for one answer; null: as many as they ask for."""
+    """Most tool calls for one answer; null sets no limit."""
     null_round: bool = False
-    """Whether the first round is trained once more on shuffled rewards, to show how far chance alone moves accuracy."""
+    """Train the first round once more on shuffled rewards, to show how far chance alone changes accuracy."""
     parts: list[str] | None = None
-    """Roles with weights of their own, of propose, hint, judge and refine: each is trained on what was said in it.
+    """Roles with their own weights, among propose, hint, judge and refine; each trains on the records of its role.
     null: one model has all roles."""
     legs: list[str] | None = None
     """Acquisitions of parts that acquire data for themselves, as ROLE.ACQUISITION, for example
@@ -101,7 +101,7 @@ class Recipe:
     launcher: dict[str, Launcher] = field(default_factory=dict)
 
     def the(self, slot: str) -> Any:
-        """The one method of a slot that takes one; the engine that runs the weights."""
+        """The method of a slot that takes one method; for `engine`, the one that runs the weights."""
         [method] = (method for method in getattr(self, slot).values() if slot != "engine" or not method.roles)
         return method
 

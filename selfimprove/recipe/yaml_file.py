@@ -1,4 +1,4 @@
-"""Read the YAML of a recipe that may come from a stranger: plain values only, bounded, nothing that can run.
+"""Read the YAML of a recipe that may come from a stranger: plain values only, of bounded size, no code.
 
 Unlike PyYAML's safe loader it refuses tags, duplicate keys and aliases, reads `1e-4` as a number and `no` as a word.
 Size, levels and values are counted while the text is parsed, before anything is built from it.
@@ -18,7 +18,7 @@ from selfimprove.errors import RecipeError
 from selfimprove.safety.redaction import holds_key
 
 LARGEST, DEEPEST, MOST = 1_000_000, 50, 10_000
-"""Bytes, levels and values that a recipe may have."""
+"""Most bytes, levels and values of a recipe."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -46,7 +46,7 @@ class _Loader(yaml.SafeLoader):
                 raise _fault("a key must be a word", key)
             if key.value in seen:
                 first = seen[key.value].start_mark.line + 1
-                raise _fault(f"key {key.value!r} stands here twice; first in line {first}", key)
+                raise _fault(f"key {key.value!r} appears twice; first in line {first}", key)
             seen[key.value] = key
         return super().construct_mapping(node, deep)
 
@@ -77,7 +77,7 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what `_Loader`, or any other loader, would read as something else than a text."""
+    """Quotes texts that `_Loader`, or any other loader, would read as another type."""
 
 
 _Dumper.yaml_implicit_resolvers = {
@@ -95,7 +95,7 @@ def read(path: Path) -> dict[str, Any]:
     """The values of a recipe file.
 
     Raises:
-        RecipeError: the file is no YAML mapping of plain values, or too large; the message has line and column.
+        RecipeError: the file is too large or not a YAML mapping of plain values; the message has line and column.
     """
     with path.open("rb") as file:
         raw = file.read(LARGEST + 1)
@@ -117,7 +117,7 @@ def read(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: not a recipe: {str(error).partition(chr(10))[0]}") from error
     if not isinstance(body, dict):
         raise RecipeError(
-            f"{path} holds no mapping; a recipe starts with `defaults:` and names a method for each slot, for example "
+            f"{path} is not a mapping; a recipe starts with `defaults:` and names a method for each slot, for example "
             "`defaults: [task: chain_sums, reward: verifier]`"
         )
     _check_values(body, path)
@@ -125,7 +125,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _explain(error: yaml.YAMLError, path: Path, text: str) -> str:
-    """What PyYAML says in one line, with the place and the line that it is about."""
+    """PyYAML's message in one line, with the place and the text of the line."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
     if mark is None:
@@ -138,7 +138,7 @@ def _explain(error: yaml.YAMLError, path: Path, text: str) -> str:
 
 
 def _check_values(body: dict[str, Any], path: Path) -> None:
-    """Refuse what could run code or read secrets, and what no method can use."""
+    """Refuse values that could run code or read secrets, and values that no method can use."""
     stack: list[tuple[str, Any]] = [("", body)]
     while stack:
         where, value = stack.pop()
@@ -160,19 +160,19 @@ def _check_values(body: dict[str, Any], path: Path) -> None:
         elif isinstance(value, float) and not math.isfinite(value):
             raise RecipeError(f"{path}: {where} is {value}; write a finite number")
         elif not isinstance(value, str | int | float | None):
-            raise RecipeError(f"{path}: {where}: {value!r} is no plain value; write a text or a number")
+            raise RecipeError(f"{path}: {where}: {value!r} is not a plain value; write a text or a number")
 
 
 def check_text(text: str, where: str) -> None:
     """Refuse a text of a recipe or of the command line that is a secret or refers to one.
 
     Raises:
-        RecipeError: the message says where it stands, and never what a secret is.
+        RecipeError: the message says where it is, but never shows a secret.
     """
     if holds_key(text):
         raise RecipeError(
-            f"{where} holds what looks like a key. Take it out, and draw a new one if others have seen it; libraries "
-            "read their keys from the environment, such as HF_TOKEN"
+            f"{where} contains what looks like a key. Remove it, and revoke it if others have seen it; libraries read "
+            "their keys from the environment, such as HF_TOKEN"
         )
     if "${" in text:
         raise RecipeError(

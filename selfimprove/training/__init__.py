@@ -1,8 +1,8 @@
-"""Thin, lazy calls into TRL, the one place that touches it, one kind of trainer per file; and a loop of our own.
+"""Training: thin, lazy wrappers of TRL's trainers (`trl`), one kind per file, and our own loop (`native`).
 
-`live` and `native` are for what TRL has no trainer for: conversations, critics, rewards of several roles.
+`native` is for what TRL has no trainer for: conversations, critics, rewards of several roles.
 
-Rows are tokenized here, with the functions that the engines use, so the trainer sees the tokens that were sampled.
+Rows are tokenized here with the engines' functions, so the trainer sees the tokens that were sampled.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from selfimprove.training.native.policy_gradient import (
     answers,
     generalized_advantages,
     lead,
-    marked,
     reinforce,
+    rewarded,
     to_go,
     whiten,
 )
@@ -72,7 +72,6 @@ __all__ = [
     "kto",
     "lead",
     "load",
-    "marked",
     "one_of",
     "online_cost",
     "pairs",
@@ -82,6 +81,7 @@ __all__ = [
     "reinforce",
     "replayed",
     "resumable",
+    "rewarded",
     "save",
     "saves_soon",
     "sft",

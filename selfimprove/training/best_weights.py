@@ -1,4 +1,4 @@
-"""The best weights of a training run, by a score on problems."""
+"""Keep the best weights of a training run, by accuracy on problems."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Check = Callable[[int, Any], bool]
 
 
 class Peak:
-    """Keeps the best weights of a training run by a score on problems, and ends it at a cliff.
+    """Keeps the best weights of a training run by accuracy on problems, and ends training after a sharp drop.
 
-    A round can rise and collapse within a few steps, and penalties on the distance from the start do not prevent it
-    (arXiv:2606.21090): so measure on the way, stop at a fall of `drop` or `errors` standard errors below the peak,
-    whichever is more, and put the weights of the peak back.
+    Accuracy can rise and collapse within a few steps, and penalties on the distance from the start do not prevent it
+    (arXiv:2606.21090). So measure during training, stop if accuracy falls by `drop` or by `errors` standard errors
+    below the peak, whichever is more, and restore the weights of the peak.
     """
 
     def __init__(self, measure: Callable[[int, Any], float], n: int, drop: float = 0.05, errors: float = 3.0) -> None:
@@ -26,11 +26,11 @@ class Peak:
         self._weights: dict[str, Any] = {}
         self._seen = -1
         self.cost = NOTHING
-        """What all looks took so far."""
+        """The cost of all evaluations so far."""
 
     def __call__(self, step: int, model: Any) -> bool:
-        """Measure; True at a cliff. The later of two equal scores is the peak."""
-        with counted() as meter:  # a training that goes on after a stop has looked before
+        """Evaluate; True after a sharp drop. The later of two equal scores is the peak."""
+        with counted() as meter:  # resumed training has earlier evaluations
             score, self._seen = self.measure(step, model), step
         self.cost += meter.cost
         if score >= self.best:
@@ -40,17 +40,17 @@ class Peak:
         return score < self.best - max(self.drop, self.errors * error)
 
     def restore(self, step: int, model: Any) -> None:
-        """Measure the last step as well, then put the weights of the peak back."""
+        """Evaluate the last step too, then restore the weights of the peak."""
         if step != self._seen:
             self(step, model)
         model.load_state_dict(self._weights)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What it has seen so far, as numbers and as weights, so that a training can go on with it."""
+        """The state as numbers and weights, for a training checkpoint."""
         seen = {"step": self.step, "best": self.best, "seen": self._seen, "cost": list(vars(self.cost).values())}
         return seen, self._weights
 
     def take(self, seen: Mapping[str, Any], weights: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from the result of `state`."""
         self.step, self.best, self._seen, self._weights = seen["step"], seen["best"], seen["seen"], weights
         self.cost = Cost(*seen.get("cost", ()))

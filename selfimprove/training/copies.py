@@ -1,8 +1,8 @@
-"""Weights for a moment: copies that are trained on a few rows, answered with, and thrown away.
+"""Temporary copies of the weights: trained on a few rows, used for answers, then removed.
 
-A copy is trained by the same code as a round's candidate. Its folder lies in the step that asks for it and is named by
-what it was made from, so that a step which is done again finds its answers in the journal; then the copy is trained
-only where an answer is missing.
+A copy is trained by the same code as a round's candidate. Its folder is inside the step that asks for it and is named
+by the hash of its inputs, so a repeated step finds its answers in the journal and trains the copy only if an answer is
+missing.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from selfimprove.training.trl.sft import sft
 ALIVE = 4
 """Copies that may exist at the same time."""
 LARGE = 4 << 30
-"""Weights of more bytes (a billion numbers in float32) get a low-rank adapter, where the schedule has none."""
+"""Larger weights (in bytes; a billion numbers in float32) get a low-rank adapter, if the schedule has none."""
 RANK = 16
-"""Of that adapter."""
+"""The rank of that adapter."""
 
 
 class Copies:
     """The copies of one step.
 
     Args:
-        folder: where they lie while they are used; what is in it is removed.
-        log: for progress and notes. The numbers of their training are kept from it.
-        waits: whether a copy is trained when somebody calls `needed`, not when it is asked for.
-        saw: told of the rows that each copy is trained on.
+        folder: the place of the copies while they are used; its content is removed.
+        log: for progress and notes, without the metrics of their training.
+        waits: train a copy when `needed` is called, not when it is requested.
+        saw: called with the rows that each copy is trained on.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Copies:
 
     @contextmanager
     def trained(self, start: Checkpoint, rows: Sequence[Rollout], schedule: Schedule) -> Iterator[Checkpoint]:
-        """A copy of these weights, trained on the rows by supervised fine-tuning; gone afterwards.
+        """A copy of these weights, trained on the rows by SFT; removed afterwards.
 
-        Equal weights, rows and schedules give equal copies. Rows lose their reference answers and notes first.
+        Equal weights, rows and schedules give equal copies. Reference answers and `info` of the rows are removed first.
 
         Raises:
             RecipeError: there are no rows, too many copies, or several processes.
@@ -70,7 +70,7 @@ class Copies:
         if str(path) not in self._alive:  # else somebody has the same copy already
             if len(self._alive) >= self.most:
                 raise RecipeError(
-                    f"{self.most} adapted copies of the weights are alive; leave one before the next is made"
+                    f"{self.most} adapted copies of the weights exist already; close one before making the next"
                 )
             self.saw(blind)
             count(Cost(copies=1, steps=plan.max_steps))
@@ -87,7 +87,7 @@ class Copies:
                 shutil.rmtree(path if self._alive else self.folder, ignore_errors=True)
 
     def needed(self, path: str) -> None:
-        """Train the copy that is to lie here, if there is one and it does not yet."""
+        """Train the copy for this folder, if there is one and it is not trained yet."""
         if path in self._alive and not Path(path).exists():
             self._alive[path]()
 
@@ -98,7 +98,7 @@ class Copies:
 
 
 def _plan(start: Checkpoint, rows: Sequence[Rollout], schedule: Schedule) -> Schedule:
-    """The schedule with the number of steps written out, and with an adapter where the weights are large."""
+    """The schedule with an explicit number of steps, and with an adapter if the weights are large."""
     if not rows:
         raise RecipeError("there are no rows to adapt a copy of the weights to")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -113,5 +113,5 @@ def _plan(start: Checkpoint, rows: Sequence[Rollout], schedule: Schedule) -> Sch
 
 
 def _bytes(checkpoint: Checkpoint) -> int:
-    """What the weights take on disk."""
+    """Bytes of the weights on disk."""
     return sum(file.stat().st_size for file in Path(checkpoint.path).glob("*.safetensors"))

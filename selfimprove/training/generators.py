@@ -1,4 +1,4 @@
-"""The states of all random generators, so that a piece of work can leave them as they were, or go on with them."""
+"""Save and restore the states of all random generators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def unmoved() -> Iterator[None]:
-    """Leave all random generators as they are now."""
+    """Restore all random generators on exit."""
     before = states()
     try:
         yield
@@ -31,7 +31,7 @@ def states() -> dict[str, Any]:
 
 
 def put_back(plain: Mapping[str, Any], states: Mapping[str, Any], trial: bool = False) -> None:
-    """Put generators into the states they were in; or only try whether that works."""
+    """Restore the states of generators; or only check that this works."""
     import numpy
     import torch
 

@@ -1,4 +1,4 @@
-"""One training run: which weights are trained, how, where the result goes. Every trainer takes it first, then data."""
+"""A training job: the weights to train, the schedule, and the output folder. Trainers take a job, then data."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from selfimprove.training.options import Referenced, Schedule, Trained, referenc
 
 @dataclass(frozen=True)
 class Job:
-    """What is the same for all trainers."""
+    """The arguments that all trainers share."""
 
     start: Checkpoint
-    """The weights that it begins with."""
+    """The initial weights."""
     folder: Path
     """Where the new weights are saved."""
     schedule: Schedule
     log: Log
     reference: Checkpoint | None = None
-    """Frozen weights that the new ones are held to; None: there are none, and no second model is loaded."""
+    """The frozen reference weights; None means no reference, and no second model is loaded."""
 
 
 def job_of(method: Trained, context: Context) -> Job:
-    """What the options of a method say of its training in a round."""
+    """The job for a method's options in a round."""
     return Job(
         start=start_of(method, context),
         folder=context.folder / "model",

@@ -1,6 +1,6 @@
-"""Low-rank adapters by PEFT: train a small update of each weight matrix, and add it to the weights in the end.
+"""Low-rank adapters by PEFT: train a small update of each weight matrix, and merge it into the weights at the end.
 
-A round hands on whole weights, so every engine, evaluation and later round loads them as any others. Paper:
+A round passes on full weights, so engines, evaluations and later rounds load an ordinary model. Paper:
 arXiv:2106.09685 (LoRA), Hu et al., 2021; with frozen weights in 4 bits arXiv:2305.14314 (QLoRA), Dettmers et al., 2023.
 """
 
@@ -24,9 +24,9 @@ class Lora:
     dropout: float = 0.0
     """Share of the adapter's inputs that is dropped in training; the methods on pairs and KTO turn it off."""
     target_modules: list[str] | None = None
-    """Names of the layers that get an adapter; null: every linear layer but the output layer."""
+    """Names of the layers that get an adapter; null means every linear layer except the output layer."""
     load_in_4bit: bool = False
-    """Hold the frozen weights in 4 bits (QLoRA). Needs a CUDA GPU and bitsandbytes; not run on one here."""
+    """Keep the frozen weights in 4 bits (QLoRA). Needs a CUDA GPU and bitsandbytes; not tested on a GPU."""
 
     def __post_init__(self) -> None:
         if self.r < 0 or self.alpha < 1 or not 0 <= self.dropout < 1:
@@ -34,7 +34,7 @@ class Lora:
 
 
 def adapter(lora: Lora, seed: int) -> Any:
-    """What TRL takes as `peft_config`; None without an adapter."""
+    """TRL's `peft_config`; None without an adapter."""
     if not lora.r:
         return None
     from peft import LoraConfig
@@ -51,7 +51,7 @@ def adapter(lora: Lora, seed: int) -> Any:
 
 
 def quantization(lora: Lora) -> Any:
-    """How the frozen weights are held: None as they are, else in 4-bit NormalFloat with double quantization.
+    """The quantization of the frozen weights: None, or 4-bit NormalFloat with double quantization.
 
     Raises:
         EngineError: there is no CUDA GPU, or bitsandbytes is not installed.
@@ -73,10 +73,10 @@ def quantization(lora: Lora) -> Any:
 
 
 def merged(model: Any, base: Any = None) -> Any:
-    """The whole weights of a model with an adapter; a model without one as it is.
+    """The model with its adapter merged; a model without an adapter unchanged.
 
     Args:
-        base: the frozen weights in full, to put the adapter on where the model holds them rounded.
+        base: the full frozen weights, to merge the adapter into if the model has quantized ones.
     """
     from accelerate.utils import is_peft_model
 

@@ -1,4 +1,4 @@
-"""A checkpoint into memory for training, and back to disk."""
+"""Load a checkpoint for training, and save it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NONE = Lora()
 
 
 def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
-    """Model and tokenizer of a checkpoint, for training; in 4 bits where `lora` asks for it."""
+    """Model and tokenizer of a checkpoint for training; in 4 bits if `lora` asks for it."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -28,32 +28,32 @@ def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
     rounded = quantization(lora)
     model = AutoModelForCausalLM.from_pretrained(
         checkpoint.path,
-        dtype=torch.float32,  # in bfloat16 most weights are too coarse for a step of the usual learning rates
+        dtype=torch.float32,  # bfloat16 rounds away most steps at usual learning rates
         quantization_config=rounded,
-        device_map={"": local_rank()} if rounded else None,  # they cannot be moved later
+        device_map={"": local_rank()} if rounded else None,  # quantized weights cannot be moved later
         use_safetensors=True,
         trust_remote_code=False,
     )
-    if end_of(tokenizer) != tokenizer.eos_token_id:  # it is taught to end so: TRL samples by this, and it is saved
+    if end_of(tokenizer) != tokenizer.eos_token_id:  # TRL samples with this token, and it is saved
         model.generation_config.eos_token_id = ends_of(model, tokenizer)
     return model, tokenizer
 
 
 def local_rank() -> int:
-    """The GPU of this process among those that train together; 0 where it trains alone."""
+    """The GPU of this process among those that train together; 0 if it trains alone."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def frozen(reference: Checkpoint | None, start: Checkpoint, lora: Lora) -> Any:
     """The reference model for a trainer.
 
-    None where there is none, and where the model in training is the reference without its adapter.
+    None without a reference, or if the reference is the model in training without its adapter.
     """
     return None if reference is None or (lora.r and reference == start) else load(reference)[0]
 
 
 def dtype_of(checkpoint: Checkpoint) -> Any:
-    """The number type that the checkpoint's config.json names: engines run the weights in it."""
+    """The dtype in the checkpoint's config.json, in which engines run the weights."""
     import torch
     from transformers import AutoConfig
 
@@ -61,14 +61,14 @@ def dtype_of(checkpoint: Checkpoint) -> Any:
 
 
 def save(model: Any, tokenizer: Any, folder: Path, dtype: Any = None) -> Checkpoint:
-    """A plain `save_pretrained` folder: safetensors, config, generation config, tokenizer, chat template.
+    """Save a plain `save_pretrained` folder: safetensors, config, generation config, tokenizer, chat template.
 
-    Of a model with an adapter a copy is merged and saved; the model itself can train on.
+    For a model with an adapter a merged copy is saved; the model itself can continue training.
 
     Args:
-        dtype: what config.json names, in which programs load the weights; None: that of the weights. What was trained
-            stays in float32 on disk: rounded to bfloat16 after each round, small steps would be lost, most of them at
-            a learning rate of 1e-6.
+        dtype: the dtype in config.json, in which programs load the weights; None means that of the weights. Trained
+            weights stay in float32 on disk, because rounding to bfloat16 after each round would lose small updates,
+            most of them at a learning rate of 1e-6.
     """
     from accelerate.utils import is_peft_model
     from safetensors import SafetensorError
@@ -92,17 +92,17 @@ def save(model: Any, tokenizer: Any, folder: Path, dtype: Any = None) -> Checkpo
 
 
 def blend(old: Checkpoint, new: Checkpoint, share: float, folder: Path) -> Checkpoint:
-    """The weights share * old + (1 - share) * new of two models of one kind; saves to `folder`.
+    """Save the weights share * old + (1 - share) * new of two models with the same architecture to `folder`.
 
     Raises:
-        DataError: the models have different weights.
+        DataError: the models have different architectures.
     """
     import torch
 
     model, tokenizer = load(old if share == 1 else new)
     if 0 < share < 1:
         weights = dict(load(old)[0].named_parameters())
-        mine = dict(model.named_parameters())  # a matrix that two layers share stands here once
+        mine = dict(model.named_parameters())  # has a shared matrix once
         if {name: one.shape for name, one in mine.items()} != {name: one.shape for name, one in weights.items()}:
             raise DataError(f"{old.path} and {new.path} are models of different kinds: their weights cannot be merged")
         with torch.no_grad():

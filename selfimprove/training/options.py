@@ -1,6 +1,6 @@
-"""The options that methods which train have in common: fields for them to inherit, and what follows from the fields.
+"""The common options of training methods as base classes, and what follows from these options.
 
-A method restates a field where its default is another: `learning_rate: float = 1e-5`. The help is inherited with it.
+A method repeats a field to change its default: `learning_rate: float = 1e-5`. It inherits the help.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from selfimprove.training.lora import Lora
 
 @dataclass
 class Trained:
-    """Of every method that trains; the names are TRL's."""
+    """The options of every method that trains; the names are TRL's."""
 
     restart: str = "last"
     """Where training starts: `base` (the weights of round 0) or `last` (the newest policy)."""
     learning_rate: float = bounded(1e-6, 0, 100)
     """Peak learning rate."""
     max_steps: int = bounded(-1, -1)
-    """Optimizer steps; -1 leaves it to num_train_epochs."""
+    """Optimizer steps; -1 uses num_train_epochs."""
     num_train_epochs: float = bounded(1.0, 0, 1e6)
-    """Passes over the data, where max_steps is -1."""
+    """Passes over the data, if max_steps is -1."""
     per_device_train_batch_size: int = bounded(8, 1)
-    """Rows per batch and device: completions, pairs, or what else the method trains on."""
+    """Rows per batch and device; a row is a completion, a pair, or another unit of the method."""
     gradient_accumulation_steps: int = bounded(1, 1)
     """Batches summed up for one optimizer step."""
     warmup_steps: int = bounded(0, 0)
-    """Steps over which the learning rate rises."""
+    """Warm-up steps of the learning rate."""
     lr_scheduler_type: str = "linear"
     """TRL's name of the schedule: linear, cosine, constant, constant_with_warmup, ..."""
 
@@ -52,22 +52,21 @@ class Trained:
 
 @dataclass
 class Adapted:
-    """Of every method that TRL trains."""
+    """The options of every method that TRL trains."""
 
     bf16: bool | None = None
-    """Compute in bfloat16; the weights stay float32. null: on a GPU that can, from 100 million weights up."""
+    """Compute in bfloat16 with float32 weights. null: on a GPU that supports it, from 100 million weights."""
     gradient_checkpointing: bool | None = None
-    """Compute activations twice rather than keep them, to save memory. null: on a GPU, from a billion weights up."""
+    """Recompute activations instead of storing them, to save memory. null: on a GPU, from a billion weights."""
     fsdp_config: str | None = None
-    """Path of TRL's config file of FSDP, which spreads weights over processes; not run on several GPUs here."""
+    """Path of TRL's config file for FSDP, which shards weights over processes; not tested on several GPUs."""
     deepspeed: str | None = None
-    """Path of a config file of DeepSpeed, which does the same and is installed apart; not run here."""
+    """Path of a config file for DeepSpeed, which also shards weights; DeepSpeed is installed separately; not tested."""
     use_liger_kernel: bool = False
-    """Compute layers with Liger's kernels, which take less memory; needs a CUDA GPU and selfimprove[liger]; not run
-    on one here."""
+    """Use Liger's kernels, which need less memory; needs a CUDA GPU and selfimprove[liger]; not tested on a GPU."""
     lora: Lora = field(default_factory=Lora)
-    """With `lora.r` above 0, train a low-rank adapter and merge it in the end; beside r there are alpha, dropout,
-    target_modules and load_in_4bit. An adapter wants a higher learning rate than the weights themselves."""
+    """With `lora.r` above 0, train a low-rank adapter and merge it at the end; other keys are alpha, dropout,
+    target_modules and load_in_4bit. An adapter needs a higher learning rate than full training."""
 
     def needs(self) -> Needs:
         """The packages that the options need."""
@@ -77,7 +76,7 @@ class Adapted:
 
 @dataclass
 class Referenced(Trained):
-    """Of every method that is held to a frozen model."""
+    """The options of every method with a frozen reference model."""
 
     reference: str = "start"
     """The frozen reference: `start` (where training starts) or `base` (round 0)."""
@@ -89,7 +88,7 @@ class Referenced(Trained):
 
 @dataclass
 class Sampled(Adapted, Referenced):
-    """Of every method that trains on completions which it draws as it goes on."""
+    """The options of every method that samples its completions during training with TRL."""
 
     gradient_accumulation_steps: int = bounded(1, 1)
     """Batches summed up for one optimizer step; their completions are drawn together."""
@@ -102,24 +101,24 @@ class Sampled(Adapted, Referenced):
     max_completion_length: int = bounded(512, 1)
     """Tokens per completion."""
     mask_truncated_completions: bool = False
-    """Leave completions that ran into the limit out of the loss."""
+    """Leave truncated completions out of the loss."""
     redraw: int = bounded(0, 0)
-    """Times that groups with equal scores are drawn again, of other prompts."""
+    """How many times groups with equal rewards are replaced by groups of other prompts."""
     use_vllm: bool = False
-    """Draw the completions with vLLM on the GPU that trains (TRL's mode colocate), not with `generate`; needs
-    selfimprove[vllm]; not run on a GPU here."""
+    """Sample with vLLM on the training GPU (TRL's colocate mode) instead of `generate`; needs selfimprove[vllm]; not
+    tested on a GPU."""
     vllm_gpu_memory_utilization: float = 0.3
-    """Share of the GPU's memory that vLLM takes then."""
+    """Share of the GPU's memory for vLLM, with use_vllm."""
 
     def cost(self, given: Given) -> Cost:
-        """Steps, completions and what rates them."""
+        """The cost of steps, completions and rewards."""
         return online_cost(self, given, again=self.num_iterations, redraw=self.redraw)
 
     def preflight(self) -> list[str]:
-        """Look for vLLM where the options need it, before a run begins.
+        """Check before a run that vLLM is installed, if the options need it.
 
         Raises:
-            EngineError: it is not installed, or not in a version that can be used.
+            EngineError: it is missing, or its version is not supported.
         """
         if self.use_vllm:
             vllm_process.installed(f"optimization.{name_of(self)}.use_vllm", "set use_vllm=false")
@@ -141,7 +140,7 @@ class Sampled(Adapted, Referenced):
 
 
 def planned_steps(method: Trained, rows: int, processes: int = 1) -> int:
-    """Optimizer steps: what the method says, else as many as its passes over so many rows take."""
+    """Optimizer steps: max_steps, else the steps of the method's passes over the rows."""
     if method.max_steps > 0:
         return method.max_steps
     batches = math.ceil(rows / (method.per_device_train_batch_size * processes))
@@ -149,7 +148,7 @@ def planned_steps(method: Trained, rows: int, processes: int = 1) -> int:
 
 
 class Draws(Protocol):
-    """A method that draws the rows of its steps itself."""
+    """The interface of a method that draws the rows of its steps itself."""
 
     max_steps: int
     num_train_epochs: float
@@ -162,13 +161,13 @@ class Draws(Protocol):
 def online_cost(
     method: Draws, given: Given, *, again: int = 1, turns: int = 1, marks: int = 1, redraw: int = 0
 ) -> Cost:
-    """The most that a training takes which draws its own rows.
+    """The largest cost of training that draws its own rows.
 
     Args:
-        again: steps that are taken with the same rows.
-        turns: completions of a row.
-        marks: times that the reward is asked about a row.
-        redraw: times that all rows may be drawn again.
+        again: steps taken with the same rows.
+        turns: completions per row.
+        marks: calls of the reward per row.
+        redraw: how many times all rows may be drawn again.
     """
     rows = method.per_device_train_batch_size * method.gradient_accumulation_steps * given.processes
     steps = method.max_steps
@@ -193,7 +192,7 @@ def one_of(method: Any, **choices: Sequence[str]) -> None:
 
 
 def name_of(method: Any) -> str:
-    """A method's name in recipes: its file has the same."""
+    """A method's name in recipes, which is also that of its file."""
     return type(method).__module__.rpartition(".")[2]
 
 
@@ -219,31 +218,31 @@ class Schedule:
     warmup_steps: int = 0
     lr_scheduler_type: str = "linear"
     decay_steps: int = 0
-    """Steps at the end over which the rate falls to a hundredth after it was constant; 0 leaves it to the type."""
+    """Steps at the end over which a constant rate falls to a hundredth; 0 leaves the schedule to lr_scheduler_type."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     adam_beta2: float = 0.999
     train_sampling_strategy: str = "group_by_length"
-    """`group_by_length` fills batches with rows of like length; `sequential` keeps the given order."""
+    """`group_by_length` fills batches with rows of similar length; `sequential` keeps the given order."""
     fsdp_config: str | None = None
     deepspeed: str | None = None
     lora: Lora = field(default_factory=Lora)
     bf16: bool | None = None
     gradient_checkpointing: bool | None = None
-    """None leaves either to what the GPU can and the model needs."""
+    """None chooses either by the GPU and the size of the model."""
     use_liger_kernel: bool = False
     seed: int = 0
 
 
 def schedule_of(options: Any, seed: int) -> Schedule:
-    """The schedule in a method's options of the same names; what the method does not offer keeps its default."""
+    """The schedule from a method's options of the same names; other fields keep their defaults."""
     offered = {one.name for one in fields(options)}
     shared = [one.name for one in fields(Schedule) if one.name in offered - {"seed"}]
     return Schedule(**{name: getattr(options, name) for name in shared}, seed=seed)
 
 
 def needs_liger() -> None:
-    """Liger's kernels are an extra.
+    """Check that Liger's kernels are installed; they are an extra.
 
     Raises:
         EngineError: they are not installed.

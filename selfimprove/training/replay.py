@@ -1,4 +1,4 @@
-"""What earlier rounds trained on, for methods that train on it again; it lies beside the weights of each round."""
+"""The training data of earlier rounds, for methods that train on it again; stored beside the weights of each round."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ DATA = "data.jsonl"
 
 
 def replayed(records: Sequence[Any], context: Context) -> list[Any]:
-    """This round's records behind those of all rounds before, back to the last one that kept none; kept for the next.
+    """The records of earlier rounds, back to the last round that stored none, followed by this round's.
 
-    A round keeps none where it trained by another method, or without replay, before the recipe of the run was changed.
+    Also stores this round's records for later rounds. A round stores none if it trained with another method or without
+    replay, before the recipe of the run was changed.
     """
     rows = list(records)
     if context.previous is not None:
@@ -23,7 +24,7 @@ def replayed(records: Sequence[Any], context: Context) -> list[Any]:
         else:
             number = context.round - 1
             context.log.note(
-                f"round {number} kept no data to train on again: those before round {number + 1} are left out"
+                f"round {number} stored no training data, so the data of rounds before {number + 1} is left out"
             )
     write_records(context.folder / DATA, rows)
     return rows

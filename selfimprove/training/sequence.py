@@ -1,4 +1,4 @@
-"""The optimizations of a recipe in turn: one trains on records, each later one works on the weights before it."""
+"""Run a recipe's chain of optimizations: the first trains on records, each later one takes the previous weights."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from selfimprove.training.options import Adapted, Trained
 
 
 def in_turn(methods: Mapping[str, Optimization], records: Sequence[Any], context: Context) -> Checkpoint:
-    """The checkpoint of the last method; what the others wrote is removed.
+    """The checkpoint of the last method; the files of the others are removed.
 
     Raises:
-        EngineError: a GPU's memory did not suffice.
+        EngineError: the GPU ran out of memory.
     """
     (name, first), *later = methods.items()
     made, aside = _optimized(name, first, records, context), list[Path]()
     for following, method in later:
         path = Path(made.path)
         if not path.exists():
-            return made  # of several processes that trained together another one goes on
-        if path.is_relative_to(context.folder):  # the next method writes in the same place
+            return made  # another of the processes that train together continues
+        if path.is_relative_to(context.folder):  # the next method writes to the same place
             aside.append(path.rename(context.folder / f"{name}.before"))
             made = replace(made, path=str(aside[-1]))
         made, name = _optimized(following, method, [made], context), following
@@ -51,16 +51,16 @@ def _optimized(name: str, method: Optimization, records: Sequence[Any], context:
         held = f": {memory.holders()}" if torch.cuda.is_available() else ""
         ways = ", or ".join(_savings(method))
         raise EngineError(
-            f"optimization.{name} ran out of the GPU's memory{held}. Start anew with what takes less: {ways}"
+            f"optimization.{name} ran out of GPU memory{held}. Start a new run that needs less: {ways}"
         ) from error
 
 
 @contextlib.contextmanager
 def _swept() -> Iterator[None]:
-    """Leave nothing of a training beside the engine: trainers, models and optimizers refer to each other.
+    """Free the memory of training on exit: trainers, models and optimizers refer to each other.
 
-    Where no GPU has to be cleared while the training goes, what was there before is not looked at; with torch loaded
-    that is a million objects, and takes a third of a second.
+    Without a GPU, the garbage collector skips objects that existed before; with torch loaded these are a million
+    objects, which would take a third of a second.
     """
     aside = not gc.get_freeze_count() and ("torch" not in sys.modules or not sys.modules["torch"].cuda.is_available())
     if aside:
@@ -74,7 +74,7 @@ def _swept() -> Iterator[None]:
 
 
 def _savings(method: Any) -> list[str]:
-    """The options of a method that lower what it takes, from the cheapest on."""
+    """The options of a method that reduce its memory, cheapest first."""
     ways, rows = list[str](), method.per_device_train_batch_size if isinstance(method, Trained) else 1
     if rows > 1 and rows % 2 == 0:
         summed = 2 * method.gradient_accumulation_steps
@@ -83,4 +83,4 @@ def _savings(method: Any) -> list[str]:
         ways += [] if method.gradient_checkpointing else ["gradient_checkpointing=true"]
         ways += [] if method.lora.r else ["lora.r=16"]
         ways += [] if method.lora.r and method.lora.load_in_4bit else ["lora.load_in_4bit=true with lora.r"]
-    return [*ways, "launcher=process, so that no memory of the engine is in the way"]
+    return [*ways, "launcher=process, so that the engine holds no memory"]

@@ -36,7 +36,7 @@ def command(monkeypatch, capsys):
         (["run", "quikstart"], 66, "Did you mean 'quickstart'?"),
         (["check", "quickstart", "selection=treshold"], 2, "Did you mean 'threshold'?"),
         (["check", "quickstart", "selection.threshold.min_scor=1"], 2, "Did you mean 'min_score'?"),
-        (["check", "quickstart", "optimization=dpo"], 2, "Between them fits: best_vs_worst"),
+        (["check", "quickstart", "optimization=dpo"], 2, "These fit between them: best_vs_worst"),
         (["check", "quickstart", "model=pretrained"], 2, "model.pretrained.path is required"),
         (["check", "quickstart", "rounds=many"], 2, "could not be converted to Integer"),
         (["list", "selektion"], 2, "Did you mean 'selection'?"),

@@ -105,8 +105,8 @@ TABLE: list[Mistake | Elsewhere] = [
     Mistake(2, "a NUL byte", lambda d: d.recipe("rounds: 3\0\n"), 2, "is not a text file (character 0x00 at offset 9)"),
     Mistake(3, "syntax", lambda d: d.recipe("rounds: [1\nseed: 2\n"), 2, "mine.yaml:2:5: not a recipe: expected"),
     Mistake(3, "a tab", lambda d: d.recipe("gate:\n\tratchet: 1\n"), 2, "indent with spaces, not with tabs"),
-    Mistake(4, "an empty file", lambda d: d.recipe(""), 2, "holds no mapping; a recipe starts with `defaults:`"),
-    Mistake(4, "a list", lambda d: d.recipe("- a\n"), 2, "holds no mapping; a recipe starts with `defaults:`"),
+    Mistake(4, "an empty file", lambda d: d.recipe(""), 2, "is not a mapping; a recipe starts with `defaults:`"),
+    Mistake(4, "a list", lambda d: d.recipe("- a\n"), 2, "is not a mapping; a recipe starts with `defaults:`"),
     Mistake(5, "an unknown key", lambda d: d.recipe("roundz: 3\n"), 2, "unknown key 'roundz'. Did you mean 'rounds'?"),
     Mistake(
         5,
@@ -115,9 +115,7 @@ TABLE: list[Mistake | Elsewhere] = [
         2,
         "optimization 'sft' has no option 'lerning_rate'. Did you mean 'learning_rate'?",
     ),
-    Mistake(
-        6, "a key twice", lambda d: d.recipe("seed: 1\nseed: 2\n"), 2, "key 'seed' stands here twice; first in line 1"
-    ),
+    Mistake(6, "a key twice", lambda d: d.recipe("seed: 1\nseed: 2\n"), 2, "key 'seed' appears twice; first in line 1"),
     Mistake(
         7,
         "1e-4 is a number",
@@ -166,7 +164,7 @@ TABLE: list[Mistake | Elsewhere] = [
         "stages that do not fit",
         fixed("check", "quickstart", "optimization=dpo"),
         2,
-        "optimization 'dpo' takes Preference records. Between them fits: ",
+        "optimization 'dpo' takes Preference records. These fit between them: ",
     ),
     Mistake(
         12,
@@ -205,9 +203,9 @@ TABLE: list[Mistake | Elsewhere] = [
         "a key",
         lambda d: d.recipe(f"defaults: [task: jsonl]\ntask: {{jsonl: {{system_prompt: {KEY}}}}}\n"),
         2,
-        "task.jsonl.system_prompt holds what looks like a key. Take it out",
+        "task.jsonl.system_prompt contains what looks like a key. Take it out",
     ),
-    Mistake(20, "a key as override", fixed("check", "quickstart", f"seed={KEY}"), 2, "holds what looks like a key"),
+    Mistake(20, "a key as override", fixed("check", "quickstart", f"seed={KEY}"), 2, "contains what looks like a key"),
     Mistake(21, "a method", lambda d: d.recipe("defaults: [reward: verifer]\n"), 2, "Did you mean 'verifier'?"),
     Elsewhere(
         22,

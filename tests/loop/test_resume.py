@@ -213,7 +213,7 @@ def test_a_signal_in_training_costs_no_more_than_the_step(undisturbed, tmp_path,
     told.notes = []
     told.note = told.notes.append
     Runner(RunDir.open(root), told).run()
-    assert f"training goes on after step {stops[-1] + 1} of" in " ".join(told.notes)
+    assert f"training continues after step {stops[-1] + 1} of" in " ".join(told.notes)
     assert contents(root) == contents(whole) and not place.exists()
 
 

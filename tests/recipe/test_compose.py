@@ -300,9 +300,9 @@ def test_what_is_no_yaml_is_refused_with_file_line_and_column(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("- rounds: 3\n", "holds no mapping"),
-        ("", "holds no mapping"),
-        ("rounds\n", "holds no mapping"),
+        ("- rounds: 3\n", "is not a mapping"),
+        ("", "is not a mapping"),
+        ("rounds\n", "is not a mapping"),
         ("task: {chain_sums: {_target_: os.system}}\n", "key '_target_' is not allowed"),
         ("_target_: os.system\n", "key '_target_' is not allowed"),
         ("hydra: {run: {dir: /tmp}}\n", "key 'hydra' is not allowed"),

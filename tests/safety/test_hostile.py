@@ -120,7 +120,7 @@ RECIPES: dict[str, tuple[str, str]] = {
     "two documents": ("rounds: 1\n---\nseed: ${x}\n", "another document"),
     "escape sequences": ('roundz: 1\n"\\e]52;c;eA==\\a": 1\n', "unknown key"),
     "markup": ("'[red]rounds[/red]': 1\n", "unknown key '[red]rounds[/red]'"),
-    "key": ("task: {chain_sums: {level: AKIAABCDEFGHIJKLMNOP}}\n", "holds what looks like a key"),
+    "key": ("task: {chain_sums: {level: AKIAABCDEFGHIJKLMNOP}}\n", "contains what looks like a key"),
 }
 
 

@@ -103,16 +103,14 @@ def test_a_gpu_that_is_too_small_is_one_line_with_what_takes_less(
     whole = Large(error=short, per_device_train_batch_size=8, gradient_accumulation_steps=3)
     rounded = Large(error=short, per_device_train_batch_size=1, lora=training.Lora(r=4, load_in_4bit=True))
     ways = "per_device_train_batch_size=4 with gradient_accumulation_steps=6, or gradient_checkpointing="
-    with pytest.raises(
-        EngineError, match=f"optimization.sft ran out of the GPU's memory. Start .*{ways}.* lora.r"
-    ) as caught:
+    with pytest.raises(EngineError, match=f"optimization.sft ran out of GPU memory. Start .*{ways}.* lora.r") as caught:
         training.in_turn({"sft": whole}, [], make_context())
     assert "\n" not in str(caught.value) and caught.value.code == 69 and caught.value.__cause__ is short
     with pytest.raises(EngineError, match="takes less: gradient_checkpointing=true, or launcher=process, so"):
         training.in_turn({"sft": rounded}, [], make_context())
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("selfimprove.inference.memory.holders", lambda: "this process holds 70 GB")
-    with pytest.raises(EngineError, match="second ran out of the GPU's memory: this process holds 70 GB. Start"):
+    with pytest.raises(EngineError, match="second ran out of GPU memory: this process holds 70 GB. Start"):
         training.in_turn({"first": Notes(), "second": whole}, ["r"], make_context())
     with pytest.raises(RuntimeError, match="^a bug$"):
         training.in_turn({"sft": Large(error=RuntimeError("a bug"))}, [], make_context())

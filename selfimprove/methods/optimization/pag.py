@@ -66,7 +66,7 @@ class Pag(training.Clipped, Optimization):
 
     def _conversation(self, problems: Sequence[Prompt], live: Live, context: Context) -> list[Turn]:
         """Attempts, judgements of them and revisions of some of them, each with its reward."""
-        attempts = training.marked(live.draw(problems), problems, context)
+        attempts = training.rewarded(live.draw(problems), problems, context)
         texts = [turn.rollout.text for turn in attempts]
         both = list(zip(problems, texts, strict=True))
         asked = [replace(problem, prompt=context.roles.judge(problem, text), answer=None) for problem, text in both]
@@ -78,7 +78,7 @@ class Pag(training.Clipped, Optimization):
         ]
         doubted = [place for place, word in enumerate(said) if word is not None and word <= 0.5]
         shown = [replace(both[i][0], prompt=context.roles.refine(*both[i])) for i in doubted]
-        redone = training.marked(live.draw(shown), [problems[i] for i in doubted], context)
+        redone = training.rewarded(live.draw(shown), [problems[i] for i in doubted], context)
         revisions = [
             replace(turn, reward=self.revised(attempts[i].reward, turn.reward), bucket="solver")
             for turn, i in zip(redone, doubted, strict=True)

@@ -59,10 +59,10 @@ class Score(training.Clipped, Optimization):
         def play(live: Live) -> Iterator[Sequence[Turn]]:
             each = self.num_generations
             for problems in live.copies(records, each):
-                first = training.marked(live.draw(problems), problems, context)
+                first = training.rewarded(live.draw(problems), problems, context)
                 shown = [context.roles.refine(one.rollout.prompt, one.rollout.text) for one in first]
                 asked = [replace(problem, prompt=words) for problem, words in zip(problems, shown, strict=True)]
-                second = training.marked(live.draw(asked), problems, context)
+                second = training.rewarded(live.draw(asked), problems, context)
                 early = live.done < round(self.first_stage * live.steps)
                 credits = [self.credit(a.reward, b.reward, early) for a, b in zip(first, second, strict=True)]
                 leads = [training.lead(column, each) for column in zip(*credits, strict=True)]

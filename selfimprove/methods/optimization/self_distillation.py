@@ -86,8 +86,8 @@ class SelfDistillation(training.Drawn, Optimization):
     def _words(self, turns: Sequence[Turn], problems: Sequence[Prompt], context: Context) -> list[list[Message] | None]:
         """The teacher's prompt for each completion; None without a context."""
         if self.context == "group":
-            marked = training.marked(turns, problems, context)
-            shown = [text for group in training.batches(marked, self.num_generations) for text in self._others(group)]
+            rewarded = training.rewarded(turns, problems, context)
+            shown = [text for group in training.batches(rewarded, self.num_generations) for text in self._others(group)]
         elif self.context == "solution":
             shown = [context.roles.solution(problem) for problem in problems]
         else:

@@ -1,1 +1,1 @@
-"""A training loop of our own, for what TRL has no trainer for: conversations, critics, rewards of several roles."""
+"""Our own training loop, for what TRL has no trainer for: conversations, critics, rewards of several roles."""

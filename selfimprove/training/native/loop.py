@@ -1,7 +1,7 @@
 """Weights in training that draw their own completions: the loop for what TRL has no trainer for.
 
-One process, one device. `Live` holds the weights, draws with them, gives log-probabilities and takes optimizer steps;
-what the completions are worth is the method's business. A training that is stopped begins anew.
+One process, one device. `Live` holds the weights, draws completions, computes log-probabilities and takes optimizer
+steps; the method supplies rewards and losses. Training that was stopped starts over.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Item = TypeVar("Item")
 
 @dataclass
 class Drawn(Referenced):
-    """Of every method whose completions `Live` draws as it goes on."""
+    """The options of every method whose completions `Live` draws during training."""
 
     per_device_train_batch_size: int = bounded(8, 1)
     """Rows per batch and device. A row is one completion, or all replies of one conversation."""
@@ -52,7 +52,7 @@ class Drawn(Referenced):
         return Needs(one_process=True)
 
     def cost(self, given: Given) -> Cost:
-        """Steps, completions and what rates them."""
+        """The cost of steps, completions and rewards."""
         return online_cost(self, given)
 
     def __post_init__(self) -> None:
@@ -72,12 +72,12 @@ class Live:
         """Load the weights that the job starts from.
 
         Args:
-            rows: of one pass over the data, which decide the number of steps where max_steps is -1.
-            method: its options say how completions are drawn.
-            again: steps that are taken with the same rows.
+            rows: rows in one pass over the data; they give the number of steps if max_steps is -1.
+            method: its options define how completions are drawn.
+            again: steps taken with the same rows.
 
         Raises:
-            RecipeError: several processes are to train together.
+            RecipeError: several processes train together.
         """
         import torch
         from transformers import get_scheduler
@@ -96,7 +96,7 @@ class Live:
         self.half, checkpointing = settings["bf16"], settings["gradient_checkpointing"]
         if checkpointing:
             self.model.gradient_checkpointing_enable()
-        self.model.train(checkpointing)  # in training mode only for that: dropout would change the ratios
+        self.model.train(checkpointing)  # training mode only for checkpointing, because dropout would change the ratios
         self.model.to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -108,7 +108,7 @@ class Live:
         self._seeds, self.losses = itertools.count(), list[float]()
 
     def add(self, parameters: Iterable[Any], learning_rate: float) -> None:
-        """Train further weights beside the model's, at a rate of their own; before the first step."""
+        """Train further weights besides the model's, with their own learning rate; call before the first step."""
         self.optimizer.add_param_group({"params": list(parameters), "lr": learning_rate})
 
     def beside(self, checkpoint: Checkpoint) -> Any:
@@ -116,14 +116,14 @@ class Live:
         return load(checkpoint)[0].to(self.device).eval().requires_grad_(False)
 
     def mixed(self) -> AbstractContextManager[Any]:
-        """Compute in bfloat16 where large weights are trained on a GPU."""
+        """Compute in bfloat16 if large weights are trained on a GPU."""
         import torch
 
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.half)
 
     # ---- completions ---------------------------------------------------------------------------------------------
     def draw(self, prompts: Sequence[Prompt]) -> list[Turn]:
-        """One completion of each prompt, drawn with the weights as they are; equal prompts get different ones."""
+        """One completion of each prompt, drawn with the current weights; equal prompts get different ones."""
         if not prompts:
             return []
         asked = [tuple(ids) for ids in prompts_ids(self.tokenizer, [prompt.prompt for prompt in prompts])]
@@ -146,15 +146,15 @@ class Live:
         ]
 
     def copies(self, prompts: Sequence[Prompt], each: int) -> Iterator[list[Prompt]]:
-        """The prompts of one step after the other without end, each of them `each` times, side by side."""
+        """The prompts of each step, without end; each prompt appears `each` times, side by side."""
         for part in passes(prompts, self.rows_per_step // each, self.schedule.seed):
             yield [prompt for prompt in part for _ in range(each)]
 
     def turns(self, rollouts: Sequence[Rollout]) -> list[Turn]:
-        """Rollouts that an engine has drawn, as turns; those without a token are left out.
+        """Rollouts from an engine as turns, without those that have no tokens.
 
-        Where a chat template shows the replies of a conversation otherwise than they were drawn, each is a turn of its
-        own, else they are one.
+        A conversation is one turn, or one turn per reply if the chat template shows earlier replies differently from
+        how they were drawn.
         """
         made = list[Turn]()
         for rollout, rows in zip(rollouts, rows_of(self.tokenizer, rollouts), strict=True):
@@ -166,7 +166,7 @@ class Live:
 
     # ---- what models say of them ---------------------------------------------------------------------------------
     def inputs(self, turns: Sequence[Turn]) -> tuple[dict[str, Any], Any, Any]:
-        """A model's arguments, the completions' tokens (turns, longest), and 1 for those that are learned, else 0.
+        """A model's arguments, the tokens of the completions (turns, longest), and their mask: 1 if learned, else 0.
 
         Prompts are padded on the left.
         """
@@ -212,7 +212,7 @@ class Live:
         return logits.float() / self.sampling.temperature, ids, mask
 
     def frozen(self, turns: Sequence[Turn], of: Any) -> Any:
-        """What `of` gives for each batch of turns, as one tensor (turns, longest) without gradients."""
+        """The results of `of` for all batches of turns, as one tensor (turns, longest) without gradients."""
         import torch
 
         width = max(len(turn.ids) for turn in turns)
@@ -221,12 +221,12 @@ class Live:
         return torch.cat([torch.nn.functional.pad(row, (0, width - row.shape[1])) for row in rows])
 
     def asked(self, turns: Sequence[Turn], prompts: Sequence[Sequence[Message]]) -> list[Turn]:
-        """The same completions after other prompts."""
+        """The same completions with other prompts."""
         rows = prompts_ids(self.tokenizer, prompts)
         return [replace(turn, prompt_ids=ids) for turn, ids in zip(turns, rows, strict=True)]
 
     def noted(self, turns: Sequence[Turn]) -> list[Turn]:
-        """The turns with the log-probabilities that the weights give to their tokens now."""
+        """The turns with the log-probabilities of their tokens under the current weights."""
         made = []
         for part in batches(turns, self.batch):
             rows = self.frozen(part, lambda some: self.logprobs(some)[0]).tolist()
@@ -235,7 +235,7 @@ class Live:
 
     # ---- steps ---------------------------------------------------------------------------------------------------
     def update(self, losses: Iterable[Any]) -> None:
-        """One optimizer step on the sum of the losses, which are worked out one after the other.
+        """One optimizer step on the sum of the losses, which are computed one after the other.
 
         Raises:
             DataError: the loss is not a number.

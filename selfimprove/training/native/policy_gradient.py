@@ -1,6 +1,6 @@
-"""Policy gradients on what the weights in training draw: advantages, clipped ratios, divergences, a critic.
+"""Policy gradients on completions that the weights in training draw: advantages, clipped ratios, KL terms, a critic.
 
-A method says what is drawn and what it earned, and what the advantage of each token is; `reinforce` does the rest.
+A method supplies the rewarded completions and the advantage of each token; `reinforce` does the rest.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from selfimprove.training.options import online_cost
 
 @dataclass
 class Clipped(Drawn):
-    """Of every method that takes clipped policy-gradient steps."""
+    """The options of every method with clipped policy-gradient steps."""
 
     epsilon: float = 0.2
-    """How far the probability ratio may fall below 1; also how far above, where epsilon_high is null."""
+    """How far the probability ratio may fall below 1; also how far above, if epsilon_high is null."""
     epsilon_high: float | None = None
     """How far the probability ratio may rise above 1."""
     num_iterations: int = bounded(1, 1)
     """Updates on the same completions."""
 
     def cost(self, given: Given) -> Cost:
-        """Steps, completions and what rates them."""
+        """The cost of steps, completions and rewards."""
         return online_cost(self, given, again=self.num_iterations)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """The turns of one draw, and tensors (turns, longest) with a number for each token; 0 for what is not learned."""
+    """The turns of one draw, and tensors (turns, longest) with a number per token; 0 where not learned."""
 
     turns: Sequence[Turn]
     known: Any
-    """1 for the learned tokens of turns whose reward is known."""
+    """1 for the learned tokens of turns with a reward."""
     old: Any
     """Log-probabilities under the weights that drew them."""
     reference: Any
-    """The same under the reference; `old` where there is none."""
+    """The same under the reference; `old` without a reference."""
     rewards: Any
-    """At a turn's last learned token what it earned, at each less the penalty on its log-ratio to the reference."""
+    """The turn's reward at its last learned token, minus the penalty on each token's log-ratio to the reference."""
     values: Any
-    """What the critic expects before each token; 0 without one."""
+    """The critic's value before each token; 0 without a critic."""
 
     @property
     def buckets(self) -> list[str]:
@@ -60,20 +60,20 @@ class Draws:
 
 
 Play = Callable[[Live], Iterator[Sequence[Turn]]]
-"""One draw after the other, with rewards, for as long as it is asked."""
+"""An endless iterator of draws with rewards."""
 
 
 # ---- formulas ----------------------------------------------------------------------------------------------------
 def to_go(rewards: Any) -> Any:
     """The sum of a row's rewards from each token on."""
-    sums = rewards.cpu().flip(-1).cumsum(-1).flip(-1)  # torch has no deterministic one on a GPU
+    sums = rewards.cpu().flip(-1).cumsum(-1).flip(-1)  # torch has no deterministic cumsum on a GPU
     return sums.to(rewards.device)
 
 
 def whiten(values: Any, mask: Any, buckets: Sequence[str] | None = None) -> Any:
-    """Values with mean 0 and deviation 1 over the tokens of the mask, for each bucket of rows; 0 elsewhere.
+    """Values with mean 0 and standard deviation 1 over the tokens of the mask, per bucket of rows; 0 elsewhere.
 
-    A bucket whose values are all equal tells nothing and becomes 0.
+    A bucket with equal values becomes 0.
     """
     import torch
 
@@ -90,7 +90,7 @@ def whiten(values: Any, mask: Any, buckets: Sequence[str] | None = None) -> Any:
 def generalized_advantages(rewards: Any, values: Any, mask: Any, lam: float) -> Any:
     """Generalized advantage estimation (arXiv:1506.02438) along the tokens of the mask in each row, undiscounted.
 
-    After a row's last token nothing is expected. Tokens between two of the mask are passed over.
+    The value after a row's last token is 0. Tokens outside the mask are skipped.
     """
     import torch
 
@@ -104,7 +104,7 @@ def generalized_advantages(rewards: Any, values: Any, mask: Any, lam: float) -> 
 
 
 def clipped(now: Any, old: Any, advantages: Any, low: float, high: float) -> Any:
-    """The loss of each token: a ratio beyond 1 + high, or below 1 - low at a negative advantage, gains no more."""
+    """The clipped loss of each token, with the ratio limited to [1 - low, 1 + high]."""
     import torch
 
     ratio = (now - old).exp()
@@ -119,7 +119,7 @@ def k3(now: Any, reference: Any) -> Any:
 
 # ---- the loop ----------------------------------------------------------------------------------------------------
 class Critic:
-    """A second model from the start's weights whose head says what reward is still to come."""
+    """A second model from the start's weights, whose head predicts the remaining reward."""
 
     def __init__(self, live: Live, learning_rate: float) -> None:
         import torch
@@ -127,11 +127,11 @@ class Critic:
         self.live, body = live, deepcopy(live.model.base_model)
         self.body, self.head = body, torch.nn.Linear(body.config.get_text_config().hidden_size, 1).to(live.device)
         for weight in self.head.parameters():
-            torch.nn.init.zeros_(weight)  # it begins by expecting nothing
+            torch.nn.init.zeros_(weight)  # the first prediction is 0
         live.add([*self.body.parameters(), *self.head.parameters()], learning_rate)
 
     def values(self, turns: Sequence[Turn]) -> Any:
-        """What is expected before each learned token of the completions (turns, longest), 0 for all else."""
+        """The value before each learned token of the completions (turns, longest), 0 elsewhere."""
         given, ids, mask = self.live.inputs(turns)
         with self.live.mixed():
             seen = self.body(**given).last_hidden_state[:, -(ids.shape[1] + 1) : -1]
@@ -140,7 +140,7 @@ class Critic:
 
 @dataclass
 class _Seen:
-    """What the turns earned, by draw and bucket."""
+    """The rewards of the turns, by draw and bucket."""
 
     means: dict[str, list[float]] = field(default_factory=dict)
     kls: dict[str, float] = field(default_factory=dict)
@@ -161,7 +161,7 @@ class _Seen:
                 self.kls[name] = float(ratios[rows].mean())
 
     def report(self, log: Log) -> None:
-        """The counts; of each bucket the mean score of the first and of the last quarter of the draws."""
+        """The counts, and per bucket the mean reward of the first and of the last quarter of the draws."""
         for bucket, means in self.means.items():
             quarter, place = math.ceil(len(means) / 4), f"train/{bucket}/" if bucket else "train/"
             log.metric(f"{place}reward_first", sum(means[:quarter]) / quarter)
@@ -173,17 +173,17 @@ class _Seen:
 
 
 def answers(method: Drawn, prompts: Sequence[Prompt], context: Context) -> Play:
-    """Draws of `num_generations` completions of each prompt, side by side, marked by the recipe's reward at once."""
+    """Draws of `num_generations` completions of each prompt, side by side, with the recipe's reward."""
 
     def play(live: Live) -> Iterator[Sequence[Turn]]:
         for asked in live.copies(prompts, method.num_generations):
-            yield marked(live.draw(asked), asked, context)
+            yield rewarded(live.draw(asked), asked, context)
 
     return play
 
 
-def marked(turns: Sequence[Turn], problems: Sequence[Prompt], context: Context) -> list[Turn]:
-    """The turns with the recipe's reward for them as answers to these problems, whatever they were asked with."""
+def rewarded(turns: Sequence[Turn], problems: Sequence[Prompt], context: Context) -> list[Turn]:
+    """The turns with the recipe's reward as answers to these problems, whatever their own prompts are."""
     given = [replace(turn.rollout, prompt=problem) for turn, problem in zip(turns, problems, strict=True)]
     scores = [one.reward for one in context.reward(given)]
     return [
@@ -193,7 +193,7 @@ def marked(turns: Sequence[Turn], problems: Sequence[Prompt], context: Context) 
 
 
 def lead(rewards: Sequence[float | None], each: int) -> list[float | None]:
-    """Each reward less the mean of the others in its group of `each`; 0 where there is no other."""
+    """Each reward minus the mean of the others in its group of `each`; 0 if there are no others."""
     made: list[float | None] = []
     for group in batches(rewards, each):
         known = [reward for reward in group if reward is not None]
@@ -213,15 +213,15 @@ def reinforce(
     penalty: float = 0.0,
     critic_learning_rate: float | None = None,
 ) -> Checkpoint:
-    """Clipped policy gradient, each token of a draw weighing the same; saves to `job.folder`.
+    """Clipped policy gradient with equal weight for each token of a draw; saves to `job.folder`.
 
     Args:
-        rows: of one pass over the data, which decide the number of steps where max_steps is -1.
-        method: its options say how completions are drawn and how far a step goes.
-        advantages: of a draw, a number for each token. Turns without a reward get 0, whatever it says.
-        beta: weight of the divergence from the reference in the loss; each turn's `anchor` is a factor on it.
+        rows: rows in one pass over the data; they give the number of steps if max_steps is -1.
+        method: its options define how completions are drawn and how ratios are clipped.
+        advantages: draw -> a number for each token. Turns without a reward always get 0.
+        beta: weight of the KL divergence from the reference in the loss; multiplied by each turn's `anchor`.
         penalty: weight of the log-ratio to the reference in the rewards.
-        critic_learning_rate: None does without a critic.
+        critic_learning_rate: None trains without a critic.
 
     Raises:
         DataError: no data, or the loss is not a number.
@@ -261,7 +261,7 @@ def reinforce(
 
 
 def _draws(live: Live, turns: Sequence[Turn], mask: Any, anchor: Any, critic: Critic | None, penalty: float) -> Draws:
-    """What is known of the turns before the update."""
+    """The fixed quantities of the turns, computed before the update."""
     import torch
 
     if turns[0].old:

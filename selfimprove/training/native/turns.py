@@ -1,4 +1,4 @@
-"""Completions with the tokens that were drawn, and the order in which items are trained on."""
+"""Completions with their drawn tokens, and the order of training items."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """A completion with the tokens that were drawn. Each reply of a conversation is a turn with a prompt of its own."""
+    """A completion with its drawn tokens. Each reply of a conversation is a turn with its own prompt."""
 
     rollout: Rollout
     prompt_ids: list[int]
     ids: list[int]
-    """The completion's tokens, with the end token where it came to its end."""
+    """The completion's tokens, including the end token if it has one."""
     reward: float | None = None
-    """What the turn earned in all; None: that is not known, and nothing is learned from it."""
+    """The turn's total reward; None if unknown, then the turn is not learned."""
     bucket: str = ""
-    """Its kind: advantages can be normalized, and rewards are reported, for each kind."""
+    """Its kind; rewards are reported per kind, and advantages may be normalized per kind."""
     anchor: float = 1.0
-    """Factor on the weight of its divergence from the reference."""
+    """Factor on the weight of its KL divergence from the reference."""
     old: tuple[float, ...] = ()
-    """Log-probabilities of its tokens when it was drawn; none: it was drawn with the weights as they are."""
+    """Log-probabilities of its tokens when drawn; empty if the current weights drew it."""
     said: tuple[int, ...] = ()
-    """For each token 1 where the assistant drew it, 0 where a tool or another player said it; none: it drew all."""
+    """For each token 1 if the assistant drew it, 0 if a tool or another player said it; empty means all 1."""
 
     @property
     def learned(self) -> Sequence[int]:
-        """`said`, written out."""
+        """`said` with one entry per token."""
         return self.said or [1] * len(self.ids)
 
 
 def batches(items: Sequence[Item], size: int) -> list[list[Item]]:
-    """Items in lists of `size`, the last one perhaps shorter."""
+    """Items in lists of `size`; the last one may be shorter."""
     return [list(items[start : start + size]) for start in range(0, len(items), size)]
 
 
 def passes(items: Sequence[Item], size: int, seed: int) -> Iterator[list[Item]]:
-    """Lists of `size` items without end; each pass over the items is in another order.
+    """Lists of `size` items without end, in a new order for each pass.
 
     Raises:
         DataError: there are no items.

@@ -1,1 +1,1 @@
-"""Training by TRL, one kind of trainer per file; the one place that touches TRL."""
+"""Training with TRL, one kind of trainer per file; the only package that uses TRL."""

@@ -56,7 +56,7 @@ def kto(
         batch = order[first : first + size]
         for place, before in zip(batch, [batch[-1], *batch[:-1]], strict=True):
             own, other = told[place], told[before]
-            # the divergence is measured on the batch's own completions, each after the prompt of another
+            # the divergence is estimated on the batch's completions, each paired with another one's prompt
             said = sides(completion=own, KL_completion=other)
             rows.append({"prompt_ids": own.prompt, "label": bool(good[place]), **said})
     trainer = TokenizedKTOTrainer(

@@ -1,4 +1,4 @@
-"""Which tokens of a completion count, for TRL's collators, which mark prompt and completion by their lengths only."""
+"""Masks of learned tokens for TRL's collators, which separate prompt and completion by their lengths only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from selfimprove.inference.rows import Row
 
 _SAID = "_said"
-"""Behind the name of a side: the column that says which of its tokens the assistant said."""
+"""Suffix of the column that marks the assistant's tokens of a side."""
 
 
 def sides(**rows: Row) -> dict[str, list[int]]:
@@ -24,7 +24,7 @@ def without_needless(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def unmark(mask: Any, examples: Sequence[dict[str, Any]], side: str) -> None:
-    """Take the marks from the tokens that the assistant did not say.
+    """Clear the mask of tokens that the assistant did not say.
 
     Args:
         mask: (rows, longest), 1 for the tokens of the completion; changed in place.

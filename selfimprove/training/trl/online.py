@@ -1,6 +1,6 @@
 """Policy gradient on the model's own samples, with TRL's GRPO and RLOO trainers and the recipe's reward.
 
-A training that is stopped begins anew: its samples, the buffers of TRL and the calls of the reward are not kept.
+Training that was stopped starts over, because samples, TRL's buffers and calls of the reward are not stored.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from selfimprove.training.trl.trainer import configured, dataset, diverged, repo
 
 @dataclass
 class Tally:
-    """What an online method has seen of its own samples."""
+    """Statistics of an online method's samples."""
 
     groups: int = 0
     equal: int = 0
-    """Groups without two different scores: nothing can be learned from them."""
+    """Groups with equal rewards, from which nothing can be learned."""
     redrawn: int = 0
     completions: int = 0
     unscored: int = 0
     means: list[float] = field(default_factory=list)
-    """The mean score of each batch that has one."""
+    """The mean reward of each batch that has rewards."""
 
     def add(self, groups: Sequence[Sequence[float | None]]) -> None:
-        """Count the scores of a batch."""
+        """Add the rewards of a batch."""
         known = [score for group in groups for score in group if score is not None]
         self.groups += len(groups)
         self.equal += sum(map(_equal, groups))
@@ -51,9 +51,9 @@ class Tally:
             self.means.append(sum(known) / len(known))
 
     def report(self, log: Log, processes: int) -> None:
-        """The counts as metrics; the mean score of the first and of the last quarter of the batches.
+        """Log the counts, and the mean reward of the first and of the last quarter of the batches.
 
-        Each process counts its own batches. What it says of completions is of all of them.
+        Each process counts its own batches; counts of completions cover all processes.
         """
         quarter = math.ceil(len(self.means) / 4)
         for name, part in (("first", self.means[:quarter]), ("last", self.means[-quarter:])):
@@ -102,16 +102,16 @@ def policy_gradient(
 ) -> Checkpoint:
     """Policy gradient on the model's own samples with TRL's GRPO or RLOO trainer; saves to `job.folder`.
 
-    The reward is asked once for each batch of completions, with the groups of all of its prompts whole.
+    The reward is called once per batch of completions, with complete groups of all its prompts.
 
     Args:
-        method: its options say how completions are drawn.
+        method: its options define how completions are drawn.
         reward: the recipe's, see `Context.reward`.
         algorithm: `grpo` or `rloo`.
-        world: for grpo, opens a problem; rows are then episodes. Their reward is what the world gives, and where it
-            gives none the recipe's. None: rows are single completions.
-        turns: replies in an episode at most.
-        options: fields of TRL's GRPOConfig or RLOOConfig beside those that all methods have.
+        world: opens the environment of a problem, for grpo; each row is then an episode, rewarded by the environment or,
+            if it gives no reward, by the recipe. None: rows are single completions.
+        turns: most replies in an episode.
+        options: fields of TRL's GRPOConfig or RLOOConfig, in addition to those that all methods have.
 
     Raises:
         DataError: too few prompts for a batch, or the loss is not a number.
@@ -156,7 +156,7 @@ def policy_gradient(
                 again = self._drawn([ids[place] for place in places], *rest, **named)
                 again, marks = (again, None) if algorithm == "rloo" else again
                 for i, (row, score) in enumerate(zip(rows, self._scores(places, again), strict=True)):
-                    # TRL goes on with these very lists
+                    # TRL uses these list objects
                     prompt_ids[row], drawn[row], self.scores[row] = ids[self.places[row]], again[i], score
                     if logprobs and marks:  # vLLM's, with which its samples are weighted
                         logprobs[row] = marks[i]
@@ -172,7 +172,7 @@ def policy_gradient(
             except RuntimeError as error:
                 if "probability tensor" not in str(error):
                     raise
-                raise diverged("the probabilities are no numbers", self.state.global_step, self.args) from error
+                raise diverged("the probabilities are NaN", self.state.global_step, self.args) from error
 
         def _scores(self, places: list[int], drawn: list[list[int]]) -> list[float | None]:
             ended = [bool(one) and one[-1] in self.eos_token_ids for one in drawn]

@@ -1,4 +1,4 @@
-"""Preference optimization on pairs, with TRL's DPO trainer: its losses, or one of a method's own."""
+"""Preference optimization on pairs with TRL's DPO trainer: one of its losses, or a method's own loss."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def dpo(
             return _learned(super().torch_call(examples), examples)
 
     class TokenizedDPOTrainer(DPOTrainer):
-        """Takes rows that are tokenized already; TRL would tokenize prompt and completion as one text again."""
+        """Takes tokenized rows; TRL would tokenize prompt and completion again as one text."""
 
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
@@ -69,7 +69,7 @@ def dpo(
 
 @dataclass(frozen=True)
 class Places:
-    """What the reference says before each token of the rejected completions: tensors (pairs, longest, ...)."""
+    """The reference's outputs before each token of the rejected completions: tensors (pairs, longest, ...)."""
 
     states: Any
     """Its last hidden state."""
@@ -82,7 +82,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Pairs:
-    """A batch of pairs as a loss sees it: tensors with one number for each pair."""
+    """A batch of pairs for a loss: tensors with one number per pair."""
 
     chosen: Any
     """The sum of the log-probabilities of the chosen completion's tokens."""
@@ -93,9 +93,9 @@ class Pairs:
     """The same sum under the reference; 0 without one."""
     rejected_reference: Any
     numbers: Any
-    """What the method gave with each pair: (pairs, numbers)."""
+    """The method's numbers for each pair: (pairs, numbers)."""
     places: Any = None
-    """The `Places` of the rejected completions, where they were asked for."""
+    """The `Places` of the rejected completions, if requested."""
 
 
 def pairs(
@@ -106,11 +106,11 @@ def pairs(
     numbers: Sequence[Sequence[float]] | None = None,
     places: bool = False,
 ) -> Checkpoint:
-    """Preference optimization with a loss of one's own, by TRL's DPO trainer; saves to `job.folder`.
+    """Preference optimization with a method's own loss, by TRL's DPO trainer; saves to `job.folder`.
 
     Args:
-        loss: of a batch, one number for each pair; their mean is trained on.
-        numbers: what `loss` needs to know of each pair beside its completions.
+        loss: batch -> one number per pair; their mean is minimized.
+        numbers: numbers per pair that `loss` needs, in addition to the completions.
         places: whether `loss` needs the reference's states and logits at the rejected completions.
 
     Raises:
@@ -128,19 +128,19 @@ def pairs(
             return {**_learned(super().torch_call(examples), examples), "numbers": given}
 
     class PairTrainer(DPOTrainer):
-        """Takes rows that are tokenized already, and any loss."""
+        """Takes tokenized rows and any loss."""
 
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
 
         def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
-            return dataset  # asked for only to keep TRL from loading a reference
+            return dataset  # requested only so that TRL loads no reference
 
         @contextmanager
         def _frozen(self, model: Any) -> Iterator[Any]:
             if self.ref_model is not None:
                 yield self.ref_model
-            else:  # without its adapter the model is what training started from
+            else:  # without its adapter, the model is the start of training
                 bare: Any = self.accelerator.unwrap_model(model)
                 with bare.disable_adapter():
                     yield bare
@@ -189,7 +189,7 @@ def pairs(
         processing_class=tokenizer,
         peft_config=adapter(job.schedule.lora, job.schedule.seed),
     )
-    # what a loss itself learns at the places is in no checkpoint, so such a training is done again from its start
+    # a checkpoint does not store what a loss itself learns at the places, so such training starts over
     trained = train(trainer, tokenizer, job, kept=not places)
     report(trainer, job.log, {"margin": "margin", "chosen": "chosen_logprob"})
     return trained
@@ -198,14 +198,13 @@ def pairs(
 def pair_rows(
     tokenizer: Any, preferences: Sequence[Preference], numbers: Sequence[Sequence[float]] | None = None
 ) -> list[dict[str, Any]]:
-    """Pairs as TRL's preference collator takes them, each with its numbers if there are any.
+    """Pairs for TRL's preference collator, each with its numbers if there are any.
 
-    A side is one row, also where the template shows earlier turns otherwise than they were said: its reward belongs to
-    all that the assistant said in it. A pair with an unanswered prompt is left out: there is no token that could become
-    less likely.
+    A side is one row, also if the template shows earlier turns differently, because its preference is about all of the
+    assistant's messages. A pair with an empty completion is left out, because it has no token to make less likely.
 
     Raises:
-        DataError: there is no other pair, or in one of them somebody else speaks first.
+        DataError: there are no other pairs, or one does not begin with the assistant.
     """
     given = [{}] * len(preferences) if numbers is None else [{"numbers": own} for own in numbers]
     said = joined(tokenizer, [side for preference in preferences for side in preference.sides])
@@ -223,7 +222,7 @@ def pair_rows(
 
 
 def _learned(made: dict[str, Any], examples: list[dict[str, Any]]) -> dict[str, Any]:
-    """What TRL's collator made of pairs, marked where the assistant spoke."""
+    """The output of TRL's collator for pairs, with masks of the assistant's tokens."""
     for side, mask in zip(("chosen", "rejected"), made["completion_mask"].chunk(2), strict=True):
         unmark(mask, examples, side)
     return made

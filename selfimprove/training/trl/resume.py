@@ -1,12 +1,12 @@
-"""A training that goes on inside a step where it stopped, bit for bit: its state to disk and back.
+"""Resume stopped training inside a step, bit for bit: save its state and restore it.
 
-transformers writes checkpoints too, but not to the bit for what is trained here: rows grouped by length are in another
-order from the second pass on, the mean loss since the last log is lost, and optimizer and generators are pickles. Here
-tensors are safetensors and the rest is JSON, so that a folder from a stranger can do no more than be refused.
+The checkpoints of transformers are not exact for this training: length-grouped rows come in another order from the
+second epoch on, the mean loss since the last log is lost, and optimizer and generators are pickles. Here tensors are
+safetensors and the rest is JSON, so a folder from a stranger cannot run code.
 
-What is kept is taken where an optimizer step begins: trainable weights and buffers, optimizer, scheduler, all random
-generators as they are and as they were when the pass over the data began, the numbers that are still to be logged, and
-the best weights of a `Peak`. Where it is kept is the business of the run: `resumable`.
+The state is taken at the beginning of an optimizer step: trainable weights and buffers, optimizer, scheduler, all
+random generators now and at the start of the epoch, numbers not yet logged, and the best weights of a `Peak`. The run
+decides where it is stored: `resumable`.
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ from selfimprove.training.best_weights import Peak
 from selfimprove.training.trl import tensor_files
 
 EVERY = 600.0
-"""Seconds of training between two checkpoints, which is what a SIGKILL may cost. A training of seconds writes none."""
+"""Seconds of training between two checkpoints, the most that a SIGKILL may cost; short training writes none."""
 SHARE = 0.02
-"""Of the time at most this share goes into checkpoints: where writing takes long they come less often."""
+"""Largest share of the time for checkpoints; if writing takes long, they are less frequent."""
 STATE, TRAINER = "training.json", "trainer_state.json"
-"""What we note, and what transformers does, under the name that it looks for."""
+"""The file with our notes, and transformers' own state file under its usual name."""
 
 NOTED = {"optimizer", "scheduler", "total", "logged", "metrics", "tokens", "now", "pass", "over", "unlooked"}
-"""What our notes have of every training, beside what it is recognised by."""
+"""The keys of our notes, without those that identify the training run."""
 
 
 class Shelf(Protocol):
-    """Where a step keeps the checkpoints of its trainings."""
+    """The storage of a step's training checkpoints."""
 
     def newest(self, training: int) -> Path | None:
-        """The newest whole checkpoint of the n-th training of this very step."""
+        """The newest intact checkpoint of the step's n-th training run."""
         ...
 
     def keep(self, training: int, step: int, write: Callable[[Path], None]) -> None:
-        """Have a checkpoint written; it takes the place of the former one when it is whole."""
+        """Write a checkpoint; once it is complete, it replaces the previous one."""
         ...
 
     def drop(self, checkpoint: Path, reason: str) -> None:
-        """Throw a checkpoint away that cannot be used."""
+        """Remove a checkpoint that cannot be used."""
         ...
 
 
 class Unusable(Exception):
-    """Why a checkpoint is not one of this training."""
+    """A checkpoint does not belong to this training run; the message says why."""
 
 
 _shelves: list[tuple[Shelf, Iterator[int]]] = []
-"""Of the step in progress, with the number of its next training."""
+"""The shelf of the step in progress, and the number of its next training run."""
 _running: list[Resumable] = []
 
 
 @contextlib.contextmanager
 def resumable(shelf: Shelf) -> Iterator[None]:
-    """While it lasts, trainings by TRL's trainers go on from their checkpoints on this shelf, and write new ones."""
+    """In this context, TRL's trainers resume from checkpoints on this shelf and write new ones."""
     _shelves.append((shelf, itertools.count()))
     try:
         yield
@@ -73,12 +73,12 @@ def resumable(shelf: Shelf) -> Iterator[None]:
 
 
 def saves_soon() -> bool:
-    """Whether a training is under way that will save itself and end at its next step, once a stop was asked for."""
+    """Whether training is in progress that saves a checkpoint and ends at its next step after a stop request."""
     return bool(_running)
 
 
 def begin(trainer: Any, peak: Peak | None, log: Log) -> Resumable | None:
-    """The next training of the step; None where none is kept: outside of a run, and in several processes."""
+    """The next training run of the step; None if it has no checkpoints: outside a run, or in several processes."""
     if not _shelves or trainer.args.world_size > 1 or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         return None
     shelf, numbers = _shelves[-1]
@@ -86,24 +86,24 @@ def begin(trainer: Any, peak: Peak | None, log: Log) -> Resumable | None:
 
 
 class Resumable:
-    """One training and its checkpoints."""
+    """One training run and its checkpoints."""
 
     def __init__(self, shelf: Shelf, number: int, trainer: Any, peak: Peak | None, log: Log) -> None:
         self.shelf, self.number, self.trainer, self.peak, self.log = shelf, number, trainer, peak, log
         self.rows = fingerprint(trainer.train_dataset)
         self.stop: KeyboardInterrupt | None = None
-        """What asked for the end; the training saves itself at the beginning of its next step and raises it."""
+        """The exception that requested the stop; training saves at the beginning of its next step and raises it."""
         self.unlooked = False
-        """Whether the stop cut off the look at the last step."""
+        """Whether the stop interrupted the evaluation at the last step."""
         self._from: _Saved | None = None
         self._pass: dict[str, Any] = {}
         self._last, self._cost = time.monotonic(), 0.0
 
     def run(self, look: Callable[[], bool]) -> None:
-        """Train, from the newest checkpoint if there is one that fits.
+        """Train, from the newest matching checkpoint if there is one.
 
         Args:
-            look: the look at the weights that a stop has cut off; True at a cliff, where training ends.
+            look: the evaluation that a stop interrupted; it returns True after a sharp drop, where training ends.
         """
         _running.append(self)
         try:
@@ -114,7 +114,7 @@ class Resumable:
                 self._weights(self._from)
                 values = self._from.values
                 if not values["over"] and not (values["unlooked"] and look()):
-                    self.trainer._load_from_checkpoint = lambda *_: None  # it would look for files of its own
+                    self.trainer._load_from_checkpoint = lambda *_: None  # it would look for its own files
                     self.trainer.train(resume_from_checkpoint=str(self._from.folder))
             if self.stop is not None:
                 self.save(over=True)
@@ -124,19 +124,19 @@ class Resumable:
 
     # ---- where the trainer calls ---------------------------------------------------------------------------------
     def train_begins(self) -> None:
-        """Optimizer, scheduler and the counters of the log exist from here on."""
+        """Called once optimizer, scheduler and the counters of the log exist."""
         if self._from is not None:
             self._optimizer(self._from)
         self._last = time.monotonic()
 
     def pass_begins(self) -> None:
-        """The order of the rows is drawn next."""
+        """Called before the order of the rows is drawn."""
         if self._from is not None:
             generators.put_back(self._from.values["pass"], self._from.generators("pass"))
         self._pass = generators.states()
 
     def step_begins(self) -> None:
-        """All rows of the step are there; nothing is computed yet."""
+        """Called when the rows of the step are loaded, before anything is computed."""
         if self._from is not None:
             generators.put_back(self._from.values["now"], self._from.generators("now"))
             self._from = None
@@ -147,12 +147,12 @@ class Resumable:
 
     # ---- to disk -------------------------------------------------------------------------------------------------
     def save(self, over: bool = False) -> None:
-        """Keep the state as it is. A disk that has no room for it does not end the training."""
+        """Save the current state. A full disk does not end training."""
         began = time.monotonic()
         try:
             self.shelf.keep(self.number, self.trainer.state.global_step, lambda folder: self._write(folder, over))
         except StorageError as error:
-            self.log.note(f"the state of the training could not be kept: {error}")
+            self.log.note(f"the training checkpoint could not be saved: {error}")
         self._last = time.monotonic()
         self._cost = self._last - began
 
@@ -196,7 +196,7 @@ class Resumable:
         except Unusable as error:
             self.shelf.drop(folder, str(error))
             return None
-        self.log.note(f"training goes on after step {saved.state.global_step} of {saved.state.max_steps}")
+        self.log.note(f"training continues after step {saved.state.global_step} of {saved.state.max_steps}")
         return saved
 
     def _weights(self, saved: _Saved) -> None:
@@ -222,7 +222,7 @@ class Resumable:
             trainer.optimizer.load_state_dict({"state": states, "param_groups": values["optimizer"]})
             trainer.lr_scheduler.load_state_dict(scheduler)
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{saved.folder} is no checkpoint of this training ({error}); remove it") from error
+            raise DataError(f"{saved.folder} is not a checkpoint of this training run ({error}); remove it") from error
         trainer._tr_loss = saved.tensor("loss").to(trainer._tr_loss.device)
         trainer._total_loss_scalar, trainer._globalstep_last_logged = values["total"], values["logged"]
         trainer._metrics["train"].update(values["metrics"])
@@ -230,11 +230,11 @@ class Resumable:
 
 
 class _Saved:
-    """A checkpoint, looked through before anything is changed."""
+    """A checkpoint, checked before anything is changed."""
 
     def __init__(self, folder: Path, trainer: Any, rows: str, peak: bool) -> None:
         """Raises:
-        Unusable: it is damaged, or one of another training.
+        Unusable: it is damaged, or belongs to another training run.
         """
         from safetensors import SafetensorError
         from transformers.trainer_callback import TrainerState
@@ -245,7 +245,7 @@ class _Saved:
             self.state = TrainerState.load_from_json(str(folder / TRAINER))
             self._files, self._shapes = tensor_files.headers(folder)
             if (self.values["training"], self.values["rows"]) != (type(trainer).__name__, rows):
-                raise Unusable("it is of a training on other rows")
+                raise Unusable("it belongs to training on other rows")
             if lacking := {*NOTED, *(["peak"] if peak else [])} - self.values.keys():
                 raise Unusable(f"it lacks {', '.join(sorted(lacking))}")
             if peak and self.values["peak"].keys() - {"cost"} != {"step", "best", "seen"}:
@@ -256,7 +256,7 @@ class _Saved:
             raise Unusable(f"it cannot be read ({str(error)[:80]})") from error
         wanted = {f"model/{name}": list(weight.shape) for name, weight in _changing(trainer.model).items()}
         if wanted != {name: shape for name, shape in self._shapes.items() if name.startswith("model/")}:
-            raise Unusable("its weights are those of another model")
+            raise Unusable("its weights belong to another model")
 
     def named(self, kind: str) -> list[str]:
         """The names of its tensors of one kind."""
@@ -285,6 +285,6 @@ def fingerprint(rows: Any) -> str:
 
 
 def _changing(model: Any) -> dict[str, Any]:
-    """The weights that are trained, each once, and all buffers."""
+    """The trained weights, each once, and all buffers."""
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     return trained | dict(model.named_buffers())

@@ -1,4 +1,4 @@
-"""Likelihood of completions, with TRL's SFT trainer; each may have a weight."""
+"""Supervised fine-tuning on completions with TRL's SFT trainer; each may have a weight."""
 
 from __future__ import annotations
 
@@ -29,28 +29,29 @@ def sft(
     max_length: int = 1024,
     kept: bool = True,
 ) -> Checkpoint:
-    """Supervised fine-tuning on completions, the loss on what the assistant said only; saves to `job.folder`.
+    """Supervised fine-tuning on completions, with the loss on the assistant's tokens only; saves to `job.folder`.
 
-    `check` is asked every `check_every` steps whether to stop; of a `Peak` the best weights are saved, not the last.
+    `check` is called every `check_every` steps and may stop training; with a `Peak` the best weights are saved, not the
+    last.
 
     Args:
         loss_type: TRL's `nll` or `dft`.
-        weights: one for each rollout, in the mean over an optimizer step.
-        average: with weights, what has the weight: each `token` or the mean over the tokens of a `sequence`.
-        padding_free: lay the rows of a batch end to end rather than pad them; not with weights.
-        packing: fill rows of up to `max_length` tokens with whole completions first, and lay those end to end.
-        kept: whether the training may go on from its own checkpoint, where the run keeps any.
+        weights: one per rollout, in the mean over an optimizer step.
+        average: what the weights apply to: each `token`, or the mean over the tokens of a `sequence`.
+        padding_free: concatenate the rows of a batch instead of padding them; not with weights.
+        packing: fill rows of up to `max_length` tokens with whole completions, and concatenate these rows.
+        kept: whether training may resume from its own checkpoint, if the run keeps any.
 
     Raises:
         DataError: the loss is not a number.
-        RecipeError: the model does not keep rows that are laid end to end apart.
+        RecipeError: the model mixes concatenated rows.
     """
     from trl.data_utils import pack_dataset
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
     class Collator(DataCollatorForLanguageModeling):
-        """Hands the weights of the rows on."""
+        """Passes the weights of the rows on."""
 
         def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
             import torch
@@ -96,7 +97,7 @@ def sft(
     if config.padding_free:
         _keeps_apart(model, DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True), rows[0]["input_ids"])
     if packing:
-        longest = max(max_length, *(row["length"] for row in rows))  # so that none is cut
+        longest = max(max_length, *(row["length"] for row in rows))  # so that no row is cut
         given = pack_dataset(given.select_columns(["input_ids", "labels"]), longest)
         job.log.metric("train/packed_rows", len(given))
     trainer = (SFTTrainer if weights is None else WeightedSFTTrainer)(
@@ -111,18 +112,18 @@ def sft(
 
 
 def _keeps_apart(model: Any, collator: Any, ids: list[int]) -> None:
-    """Try whether a row's log-probabilities stay the same when another row is laid before it.
+    """Check that a row's log-probabilities stay the same if another row precedes it.
 
-    FlashAttention keeps rows apart by their lengths, transformers' other attentions by a mask that it makes of the
-    positions; which models do is not written down anywhere, so it is measured.
+    FlashAttention separates rows by their lengths, transformers' other attentions by a mask made from positions. It is
+    not documented which models support this, so it is measured.
 
     Raises:
-        RecipeError: they do not.
+        RecipeError: the log-probabilities change.
     """
     import torch
 
     row = {"input_ids": ids[-128:]}
-    other = {"input_ids": row["input_ids"][::-1]}  # the same row again would hardly be told from none
+    other = {"input_ids": row["input_ids"][::-1]}  # the same row would change too little
     said = []
     for rows in ([row], [other, row]):
         given = collator(rows)
@@ -134,6 +135,6 @@ def _keeps_apart(model: Any, collator: Any, ids: list[int]) -> None:
     off = (said[0] - said[1]).abs().max().item()
     if not off < 0.05:
         raise RecipeError(
-            f"a row's log-probabilities change by {off:.2g} where another row lies before it: this kind of model "
+            f"a row's log-probabilities change by {off:.2g} if another row precedes it: this kind of model "
             f"({model.config.model_type}) cannot train without padding; set packing: false and padding_free: false"
         )

@@ -1,4 +1,4 @@
-"""Tensors in safetensors files of bounded size, from one device or another to disk and back."""
+"""Save tensors from any device in safetensors files of bounded size, and read them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from selfimprove.errors import StorageError
 
 SHARD = 1 << 31
-"""Bytes of tensors in one file; so much is copied from a GPU at once."""
+"""Bytes of tensors per file, which are copied from a GPU at once."""
 
 
 def write(tensors: Mapping[str, Any], folder: Path) -> None:
-    """Safetensors files of at most SHARD bytes, or one tensor, each."""
+    """Write safetensors files of at most SHARD bytes, or one tensor, each."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""What every trainer of TRL is given and how it is run."""
+"""The common arguments of TRL's trainers, and how they run."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ LOGGED = 10
 
 
 def dataset(rows: list[dict[str, Any]]) -> Any:
-    """Rows as a trainer takes them."""
+    """Rows as a data set for a trainer."""
     from datasets import Dataset
 
     return Dataset.from_list(rows)
 
 
 def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
-    """The fields of a trainer's config that are the same for all methods.
+    """The fields of a trainer's config that all methods share.
 
     Raises:
-        MissingError: a config file that is named does not exist.
-        EngineError: Liger's kernels are asked for, and there is no GPU or no package for them; or the GPU has no room
-            for weights, gradients and optimizer.
+        MissingError: a named config file does not exist.
+        EngineError: Liger's kernels are requested without a GPU or their package; or the GPU has too little memory for
+            weights, gradients and optimizer.
     """
     import torch
 
@@ -67,7 +67,7 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
         "save_strategy": "no",
         "logging_strategy": "steps",
         "logging_steps": LOGGED,
-        "logging_nan_inf_filter": False,  # else a loss that is no number is logged as the mean of the others
+        "logging_nan_inf_filter": False,  # otherwise a NaN loss is logged as the mean of the others
         "report_to": "none",
         "disable_tqdm": True,
         "use_cpu": not gpu,
@@ -79,28 +79,28 @@ def arguments(folder: Path, schedule: Schedule, model: Any) -> dict[str, Any]:
 
 
 def _bytes(schedule: Schedule, model: Any) -> float:
-    """What training takes on the GPU beside activations, of a model that is not there yet unless it is in 4 bits."""
+    """GPU memory of training without activations, for a model that is not on the GPU yet unless it is in 4 bits."""
     if getattr(model, "is_loaded_in_4bit", False):
         return 0.0
     return (memory.FROZEN if schedule.lora.r else memory.TRAINED) * model.num_parameters()
 
 
 def configured(kind: type, job: Job, model: Any, **options: Any) -> Any:
-    """A trainer's config of TRL: what is the same for all methods, and the method's own fields.
+    """TRL's config of a trainer: the shared fields and the method's own.
 
     Raises:
-        UserError: as `arguments` does.
+        UserError: see `arguments`.
     """
     made = kind(**arguments(job.folder, job.schedule, model), **options)
-    made._n_gpu = min(made.n_gpu, 1)  # else one process that sees several GPUs would multiply the batch by their number
+    made._n_gpu = min(made.n_gpu, 1)  # one process that sees several GPUs would multiply the batch
     return made
 
 
 def _progress(log: Log, check: Check | None, check_every: int, kept: Resumable | None) -> Any:
-    """Shows progress, asks `check`, has checkpoints kept, and ends a training whose loss is no number.
+    """Shows progress, calls `check`, saves checkpoints, and ends training if the loss is not a number.
 
-    Where it is kept, a training that is to stop saves itself first, when its next step begins: only then is everything
-    done that belongs to a step.
+    After a stop request, training with checkpoints first saves one at the beginning of its next step, because only then
+    the previous step is complete.
     """
     from transformers import TrainerCallback
 
@@ -137,7 +137,7 @@ def _progress(log: Log, check: Check | None, check_every: int, kept: Resumable |
 
 
 def look(check: Check, step: int, model: Any) -> bool:
-    """What the check says of the weights in training; the training draws on as if nobody had looked."""
+    """The result of the check on the weights in training, without effect on training's random numbers."""
     model.eval()
     with unmoved():
         said = check(step, model)
@@ -146,7 +146,7 @@ def look(check: Check, step: int, model: Any) -> bool:
 
 
 def diverged(what: str, step: int, args: Any) -> DataError:
-    """The error of a training that came to numbers which are none."""
+    """The error for training that reached NaN or infinity."""
     return DataError(f"{what} at step {step}; nothing was saved. Try a lower learning_rate than {args.learning_rate:g}")
 
 
@@ -158,15 +158,16 @@ def train(
     check_every: int = 0,
     kept: bool = True,
 ) -> Checkpoint:
-    """Train, note the numbers, and save to `job.folder`: weights in float32, to be run in the number type of the start.
+    """Train, log the metrics, and save to `job.folder`: weights in float32, with the dtype of the start in the config.
 
-    `check` is asked every `check_every` steps whether to stop; of a `Peak` the best weights are saved, not the last.
+    `check` is called every `check_every` steps and may stop training; with a `Peak` the best weights are saved, not the
+    last.
 
     Args:
-        kept: whether the training may go on from its own checkpoint, where the run keeps any.
+        kept: whether training may resume from its own checkpoint, if the run keeps any.
 
     Raises:
-        DataError: the loss or the weights are no numbers; nothing is saved.
+        DataError: the loss or the weights are not finite; nothing is saved.
     """
     from transformers.trainer_callback import PrinterCallback
 
@@ -197,7 +198,7 @@ def train(
 
 
 def _gathered(trainer: Any, start: Checkpoint) -> Any:
-    """The trained model; on the first process it is whole, also where FSDP or DeepSpeed spread it over processes."""
+    """The trained model; complete on the first process, also if FSDP or DeepSpeed sharded it."""
     if not trainer.is_fsdp_enabled and not trainer.is_deepspeed_enabled:
         return trainer.model
     state = trainer.accelerator.get_state_dict(trainer.deepspeed if trainer.is_deepspeed_enabled else trainer.model)

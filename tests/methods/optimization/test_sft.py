@@ -45,7 +45,7 @@ def test_rounds_that_kept_no_data_are_left_out_and_named(trained, make_context, 
     (tmp_path / "step3").mkdir()
     given = replace(make_context(), round=2, previous=tmp_path / "before")
     Sft(data="all_rounds").optimize([first], given)
-    assert given.log.notes == ["round 1 kept no data to train on again: those before round 2 are left out"]
+    assert given.log.notes == ["round 1 stored no training data, so the data of rounds before 2 is left out"]
     later = replace(given, round=3, previous=given.folder, folder=tmp_path / "step3")
     Sft(data="all_rounds").optimize([then], later)
     assert [rows for _, rows, _ in trained] == [[first], [first, then]] and len(given.log.notes) == 1

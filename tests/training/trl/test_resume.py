@@ -150,7 +150,7 @@ def test_it_ends_with_the_bytes_of_one_that_was_left_alone(
     with training.resumable(shelf()):
         found = outcome(trains[name](tmp_path / "cut", log), log)
     assert log.steps == list(range(stops[-1] + 1, len(whole.steps) + 1)) and found == wanted
-    assert log.notes == [f"training goes on after step {stops[-1]} of {len(whole.steps)}"]
+    assert log.notes == [f"training continues after step {stops[-1]} of {len(whole.steps)}"]
 
 
 @pytest.mark.runs
@@ -241,7 +241,7 @@ CHANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "it cannot be read": ("trainer_state.json", lambda state: {"harm": 1}),
     "it cannot be read (": ("training.json", lambda noted: {**noted, "now": {"python": [], "numpy": []}}),
     "it lacks now": ("training.json", lambda noted: {name: noted[name] for name in noted if name != "now"}),
-    "it is of a training on other rows": ("training.json", lambda noted: {**noted, "rows": "0"}),
+    "it belongs to training on other rows": ("training.json", lambda noted: {**noted, "rows": "0"}),
 }
 
 
@@ -271,7 +271,7 @@ def test_without_room_for_a_checkpoint_the_training_goes_on(
     log = Stops()
     with training.resumable(shelf()):
         trains["sft"](tmp_path / "full", log)
-    assert log.steps[-1] == 12 and all("could not be kept" in note for note in log.notes) and len(log.notes) == 11
+    assert log.steps[-1] == 12 and all("could not be saved" in note for note in log.notes) and len(log.notes) == 11
     assert [path.name for path in shelf().folder.glob("[!.]*")] == ["00-00000000"]
 
 
