@@ -106,7 +106,7 @@ def test_a_gpu_that_is_too_small_is_one_line_with_what_takes_less(
     with pytest.raises(EngineError, match=f"optimization.sft ran out of GPU memory. Start .*{ways}.* lora.r") as caught:
         training.in_turn({"sft": whole}, [], make_context())
     assert "\n" not in str(caught.value) and caught.value.code == 69 and caught.value.__cause__ is short
-    with pytest.raises(EngineError, match="takes less: gradient_checkpointing=true, or launcher=process, so"):
+    with pytest.raises(EngineError, match="needs less: gradient_checkpointing=true, or launcher=process, so"):
         training.in_turn({"sft": rounded}, [], make_context())
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("selfimprove.inference.memory.holders", lambda: "this process holds 70 GB")
