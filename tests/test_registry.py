@@ -197,5 +197,5 @@ def test_a_method_without_options_has_none() -> None:
 
 def test_the_summary_is_the_first_line_of_the_file() -> None:
     entry = registry.find("selection", "threshold")
-    assert registry.summary(entry) == "Keep the rollouts with a high enough score, at most a few per problem"
+    assert registry.summary(entry) == "Keep the rollouts with a high enough reward, at most a few per problem"
     assert registry.document(entry).startswith(registry.summary(entry))

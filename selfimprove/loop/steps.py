@@ -1,7 +1,7 @@
 """The work of each step of a round: read earlier steps, call the recipe's methods, write into the step's folder.
 
 Each step is a function (stored run, context) -> counts; if a round runs the stage in legs, the leg is its third
-argument. The runner commits the folder. examination.py has the steps of evaluation layer, start_model.py that of the
+argument. The runner commits the folder. examination.py has the steps of the evaluation layer, start_model.py that of
 the start weights.
 """
 

@@ -57,7 +57,7 @@ class CodeTask(Task):
     turns: int = bounded(1, 1, 16)
     """Most programs per problem; after each one except the last the model sees which public tests fail."""
     public: int = bounded(1, 1)
-    """With `turns` above 1, public tests per problem, whose outcomes the model sees; at least one test stays private."""
+    """With `turns` above 1, public tests per problem, whose outcomes the model sees; one or more stay private."""
     skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read or their own solution fails; one more is an error."""
 
