@@ -9,9 +9,9 @@ from selfimprove.cli.main import main
 
 
 def entry() -> None:
-    """Carry out a command, and end without taking torch apart: that takes two seconds, and nothing is left to be done.
+    """Run a command, then exit without unloading torch, which would take two seconds for nothing.
 
-    Not where something watches the interpreter to its end: a profiler, a debugger, a thread that still works.
+    Exits normally under a profiler or a debugger, or if a thread is still running.
     """
     try:
         main()

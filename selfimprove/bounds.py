@@ -1,4 +1,4 @@
-"""Bounds of options: a field says in its metadata which numbers it takes, and a recipe is held to them."""
+"""Bounds of options: a field's metadata says which numbers it takes, and recipes are checked against it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Bounds:
     low: float = -math.inf
     high: float = LARGEST
     above: float = -math.inf
-    """A bound that is not reached itself."""
+    """An exclusive lower bound."""
     below: float = math.inf
 
     def holds(self, value: float) -> bool:
-        """Whether the option takes it; never what is no finite number."""
+        """Whether the option takes a number; NaN and infinity are never taken."""
         inside = self.low <= value <= self.high and self.above < value < self.below
         return math.isfinite(value) and abs(value) <= LARGEST and inside
 
@@ -50,7 +50,7 @@ def bounded(
 
 
 def bounds_of(method: type) -> dict[str, Bounds]:
-    """The bounds of a method's options, by name; where a class restates an option, those it inherits stay."""
+    """The bounds of a method's options, by name; a class that repeats an option inherits its bounds."""
     found: dict[str, Bounds] = {}
     for parent in reversed(method.__mro__):
         for name, one in vars(parent).get("__dataclass_fields__", {}).items():

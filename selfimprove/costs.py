@@ -22,7 +22,7 @@ class Cost:
     calls: int = 0
     """Calls of tools and environments."""
     copies: int = 0
-    """Copies of the weights that are trained for a moment."""
+    """Temporary trained copies of the weights."""
     steps: int = 0
     """Optimizer steps."""
 
@@ -42,7 +42,7 @@ class Cost:
     __rmul__ = __mul__
 
     def within(self, bound: Cost) -> bool:
-        """Whether each number is at most the bound's."""
+        """Whether each number is at most that of the bound."""
         return all(map(operator.le, vars(self).values(), vars(bound).values()))
 
 
@@ -51,7 +51,7 @@ NOTHING = Cost()
 
 @dataclass(frozen=True)
 class Flow:
-    """Records that go from one method to the next, at most."""
+    """Upper bounds of the records that pass from one method to the next."""
 
     records: int = 0
     prompts: int = 0
@@ -62,18 +62,18 @@ class Flow:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What a method's declaration may depend on: the numbers that the rest of the recipe sets."""
+    """The values that a method's declaration may depend on; the rest of the recipe sets them."""
 
     flow: Flow = Flow()
-    """The records that come in: problems of an exam, completions to be rated, rows to be trained on."""
+    """The incoming records: problems of an exam, completions to rate, rows to train on."""
     length: int = 512
     """Tokens of a completion, unless the method sets its own limit."""
     context: int = sys.maxsize
-    """Tokens that a prompt and its completion can have together."""
+    """Context length: most tokens of a prompt with its completion."""
     problems: Callable[[int | None], int] = lambda n: n or 0
     """`problems(n)`: how many training problems `Context.problems(n, ...)` gives."""
     selection: int = 0
-    """Selection problems that the task has at most."""
+    """Most selection problems of the task."""
     probes: int = 0
     """Problems of all probes of an exam together."""
     attempt: Cost = NOTHING
@@ -81,15 +81,15 @@ class Given:
     replies: int = 1
     """The most times that the model speaks in the world of a problem."""
     rate: Callable[[Flow], Cost] = lambda flow: NOTHING
-    """The cost of the recipe's rewards for so many completions."""
+    """The cost of the recipe's rewards for a number of completions."""
     round: int = 1
     rounds: int = 1
     """Rounds that the recipe plans."""
     processes: int = 1
-    """Processes that carry out a training step together, each with a batch of its own."""
+    """Processes that run a training step together, each with its own batch."""
 
     def draw(self, n: int = 1, length: int | None = None) -> Cost:
-        """n completions, each as long as allowed."""
+        """The cost of n completions of the maximal length."""
         return Cost(completions=n, tokens=n * min(self.context, length or self.length))
 
 
@@ -102,7 +102,7 @@ class Meter:
 
 
 _meters: list[Meter] = []
-"""Of the pieces of work in progress, the innermost last."""
+"""The meters of the work in progress, the innermost last."""
 
 
 @contextmanager

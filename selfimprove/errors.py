@@ -30,7 +30,7 @@ class RecipeError(UserError):
 
 
 class Refused(RecipeError):
-    """A method did what it may not do or has not declared: a bug of the method, named in the message."""
+    """A method did something forbidden or undeclared: a bug of the method that the message names."""
 
 
 class StoppedError(UserError):
@@ -40,7 +40,7 @@ class StoppedError(UserError):
 
 
 class WaitingError(UserError):
-    """The run proposes something that a person has to approve or reject (autonomy 1)."""
+    """The run waits for a person to approve or reject a proposal (autonomy 1)."""
 
     code = 4
 

@@ -1,4 +1,4 @@
-"""Logs: one that collects the metrics of one piece of work, separate from those around it, and a silent one."""
+"""Logs: one that collects the metrics of one piece of work separately, and a silent one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from selfimprove.interfaces import Log
 
 
 class Silent:
-    """Shows nothing and keeps nothing: a log for work that nobody watches, and a watcher for such a run."""
+    """Shows nothing and stores nothing; usable as a log and as the watcher of a run."""
 
     def progress(self, done: int, total: int, unit: str = "") -> None:
         """Report that so many units of the work are done."""
@@ -27,7 +27,7 @@ class Silent:
 
 
 class MetricLog:
-    """Keeps metrics and passes progress and notes on."""
+    """Collects metrics, and passes on progress and notes."""
 
     def __init__(self, log: Log) -> None:
         self.log, self.metrics = log, dict[str, float]()

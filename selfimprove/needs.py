@@ -1,4 +1,4 @@
-"""What a method uses beside data: declared before a run, compared with what is there, and held to while it works."""
+"""What a method uses besides data: declared before a run, checked for availability, and enforced at run time."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ SAID = {
     "engine": "the engine's",
     "statistics": "the statistic",
 }
-"""Field of `Needs` -> how a message says it."""
+"""Field of `Needs` -> its wording in messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """Names of all that a method uses; whoever uses more is refused. Needs add up."""
+    """Everything that a method uses, by name; undeclared use is refused. Needs add up."""
 
     roles: tuple[str, ...] = ()
-    """The `interfaces.ROLES` in which it asks; a recipe may give them to another engine, or to weights of their own."""
+    """The roles that it uses, among `interfaces.ROLES`; a recipe may give them to other engines or other weights."""
     tools: tuple[str, ...] = ()
     """Tools of the task that it calls."""
     policies: tuple[str, ...] = ()
     """Other policies of the run that it draws from, of `OTHERS`."""
     engine: tuple[str, ...] = ()
-    """What it asks of the engine beside plain samples, of `interfaces.ABILITIES`."""
+    """The engine's abilities that it uses, among `interfaces.ABILITIES`, besides plain samples."""
     statistics: tuple[str, ...] = ()
-    """Numbers for given tokens that it asks for, as `Engine.logprobs_of` names them."""
+    """Statistics of given tokens that it uses, by their names in `Engine.logprobs_of`."""
     packages: tuple[str, ...] = ()
-    """Packages beside those that are always installed, by the name that imports them."""
+    """Packages besides those that are always installed, by import name."""
     one_process: bool = False
     """Whether it trains in one process only."""
 
@@ -48,40 +48,40 @@ class Needs:
         return Needs(**{name: operator.add(one, vars(other)[name]) for name, one in vars(self).items()})
 
     def missing(self, can: Iterable[str]) -> list[str]:
-        """What an engine lacks of it that has these abilities, in the order of the declaration."""
+        """The needs that an engine with these abilities lacks, in the order of the declaration."""
         wanted = [*self.engine, *(["logprobs"] if self.statistics else [])]
         return [name for name in dict.fromkeys(wanted) if name not in set(can)]
 
     def not_installed(self) -> list[str]:
-        """The packages of it that cannot be imported."""
+        """The declared packages that cannot be imported."""
         return [name for name in self.packages if find_spec(name) is None]
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Holds a method to its needs while it works."""
+    """Enforces a method's needs at run time."""
 
     method: str
     needs: Needs
 
     @classmethod
     def of(cls, method: Any) -> Hold:
-        """The hold on a method of a recipe."""
+        """The `Held` of a recipe's method."""
         return cls(called(method), method.needs())
 
     def use_all(self, needs: Needs) -> None:
-        """Note that the method uses all of this, but for packages."""
+        """Check the use of everything in `needs`, except packages."""
         for kind in SAID:
             self.use(kind, *vars(needs)[kind])
 
     def use(self, kind: str, *names: str) -> None:
-        """Note that the method uses these.
+        """Check the use of these names.
 
         Args:
             kind: a field of `Needs`.
 
         Raises:
-            Refused: it has not declared one of them.
+            Refused: the method has not declared one of them.
         """
         declared = vars(self.needs)[kind]
         for name in names:
@@ -94,7 +94,7 @@ class Hold:
 
 @dataclass
 class Tab:
-    """What a method has spent on one problem, held to what it declares; methods inside of it count for it as well."""
+    """A method's cost for one problem, limited to its declaration; the cost of methods inside it counts too."""
 
     method: str
     most: Cost
@@ -102,10 +102,10 @@ class Tab:
     spent: Cost = NOTHING
 
     def pay(self, cost: Cost) -> None:
-        """Add to what is spent.
+        """Add to the cost.
 
         Raises:
-            Refused: it is more than the method declares.
+            Refused: the cost exceeds the method's declaration.
         """
         self.spent += cost
         if not self.spent.within(self.most):

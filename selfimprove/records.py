@@ -25,7 +25,7 @@ MEMORY: dict[str, Any] = {"compare": False, "repr": False, "metadata": {"kept": 
 
 
 SOLVE = "solve"
-"""The role of whoever answers problems; the weights without a part of their own are its."""
+"""The role that answers problems; it uses the weights that are not a part of another role."""
 
 
 CANONICAL: dict[str, Any] = {"sort_keys": True, "separators": (",", ":")}
@@ -70,7 +70,7 @@ class Prompt(Lineage):
     key: str = ""
     """The task's canonical form of the problem; wordings of one problem share it. Splits and dedup use it."""
     given: dict[str, Any] = field(default_factory=dict)
-    """Public facts, such as tests that may be shown; whoever answers may use them."""
+    """Public facts, such as tests that may be shown; methods that answer may use them."""
 
     def blind(self) -> Prompt:
         """The same problem without its reference answer and notes."""
@@ -79,7 +79,7 @@ class Prompt(Lineage):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Lineage):
-    """One completion of a prompt: TRL's prompt-completion type, and unpaired preference once it has a score."""
+    """One completion of a prompt: TRL's prompt-completion type, and unpaired preference once it has a reward."""
 
     prompt: Prompt
     completion: list[Message]
@@ -89,13 +89,13 @@ class Rollout(Lineage):
     logprobs: dict[str, float] | None = None
     """{"sum": log-probability of the completion under its sampler in nats, "count": its tokens}."""
     role: str = SOLVE
-    """In which role it was said: that part of the weights learns from it, see `Checkpoint.parts`."""
+    """The role of the completion; the weights of that role train on it, see `Checkpoint.parts`."""
     ids: Sequence[int] = field(default=(), **MEMORY)
     """The completion's tokens as they were drawn, without the end token; () if no engine of this step drew it."""
     noted: dict[str, list[float]] = field(default_factory=dict, **MEMORY)
     """Statistic of `Sampling.note` -> a number for each token drawn, the end token included."""
     tops: list[dict[str, float]] = field(default_factory=list, **MEMORY)
-    """The likeliest tokens at each position with their log-probabilities, if `Sampling.tops` asks for them."""
+    """The most likely tokens at each position with their log-probabilities, if `Sampling.tops` asks for them."""
 
     @property
     def text(self) -> str:
@@ -123,7 +123,7 @@ class Preference(Lineage):
     rejected: list[Message]
     weight: float = 1.0
     role: str = SOLVE
-    """In which role both were said."""
+    """The role of both completions."""
 
     @classmethod
     def of(cls, chosen: Rollout, rejected: Rollout, *, info: dict[str, Any] | None = None, **fields: Any) -> Preference:
@@ -158,7 +158,7 @@ class Checkpoint:
     """The folder that an adapter belongs to."""
     adapter: bool = False
     parts: dict[str, str] = field(default_factory=dict, hash=False)
-    """The folders of the roles that have weights of their own; all others share `path`."""
+    """The folders of the roles with their own weights; all other roles share `path`."""
 
     def of(self, role: str) -> Checkpoint:
         """The weights of a role."""

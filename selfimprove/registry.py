@@ -46,7 +46,7 @@ class Entry:
 
 
 Find = Callable[[str, str], Entry]
-"""(slot, name) -> the method of that name; raises RecipeError where there is none."""
+"""(slot, name) -> the method; raises RecipeError if there is none."""
 
 MOVED = {
     "metric_log": "logs",
@@ -79,9 +79,9 @@ MOVED = {
     "text.completion_ids": "inference.chat.completion_ids",
     "text.printable": "safety.redaction.printable",
 }
-"""Where public modules and functions of version 1 are now; the methods of a slot are in `methods`."""
+"""Current places of public modules and functions of version 1; the methods of a slot are in `methods`."""
 DECLARED = {"asks": "Needs(roles=...)", "alone": "Needs(one_process=True)"}
-"""Class variables that methods of version 1 set -> what says it now."""
+"""Class variables of version 1's methods -> their current form."""
 METHODS: dict[tuple[str, str], Entry] = {}
 Method = TypeVar("Method", bound=type)
 
@@ -141,7 +141,7 @@ def load_plugins() -> None:
 
 
 def _moved(error: Exception) -> str:
-    """'; ... is now in X' where an import names a place that was left; else nothing."""
+    """'; ... is now in X' if a failed import names an old place; else ""."""
     if not isinstance(error, ImportError) or not (error.name or "").startswith("selfimprove."):
         return ""
     missing = re.match(r"cannot import name '(\w+)'", str(error))
@@ -204,7 +204,7 @@ def summary(entry: Entry) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """What a list shows of a method."""
+    """One method in a list."""
 
     name: str
     summary: str

@@ -11,7 +11,7 @@ from selfimprove.records import Message, Prompt
 def plain(messages: Sequence[Message]) -> str:
     """A prompt for a model without a chat template: the contents with a blank line between them.
 
-    A prefilled completion follows without one, where the model goes on.
+    A prefilled completion follows without one, and the model continues from there.
     """
     said = [message["content"] for message in messages]
     prefill = said.pop() if messages and messages[-1]["role"] == "assistant" else ""

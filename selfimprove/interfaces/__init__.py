@@ -1,6 +1,6 @@
-"""The contract of methods: one abstract class per slot of a recipe, and what a method is handed.
+"""The contract of methods: one abstract class per slot of a recipe, and the objects that a method gets.
 
-A method is a dataclass: its fields are its options, its one verb is the algorithm. Read this file first.
+A method is a dataclass: its fields are its options, its one main function is the algorithm. Read this file first.
 Order of a round: acquisition -> reward -> selection -> optimization -> refinement -> evaluation -> gate -> controller.
 """
 

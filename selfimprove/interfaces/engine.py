@@ -1,4 +1,4 @@
-"""What can run a checkpoint: draw completions, give log-probabilities, embed texts."""
+"""Engines run a checkpoint: draw completions, give log-probabilities, embed texts."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from selfimprove.records import (
 )
 
 ABILITIES = ("stop", "tops", "shape", "logprobs", "embed", "copies")
-"""What engines differ in: stop strings; the likeliest tokens and statistics noted while drawing; a `Shape`; numbers for
-given tokens (`logprobs_of`); embeddings; weights that were made a moment ago."""
+"""Optional abilities of engines: stop strings; top tokens and statistics recorded while drawing; a `Shape`; numbers for
+given tokens (`logprobs_of`); embeddings; temporary copies of the weights."""
 ROLES = ("propose", "hint", "judge", "refine")
-"""Roles that a recipe may give to another engine than the one that runs the weights; who solves is what is trained."""
+"""Roles that a recipe may give to another engine; the trained weights always solve."""
 
 
 @dataclass
 class Engine(ABC):
-    """Something that can run a checkpoint."""
+    """Runs a checkpoint."""
 
     roles: list[str] = field(default_factory=list, kw_only=True)
-    """With a second engine in the recipe: roles that this one answers in, of propose, hint, judge and refine."""
+    """With a second engine in the recipe: the roles that this one answers in, among propose, hint, judge and refine."""
     portion: ClassVar[int] = 8192
-    """Completions asked for at a time: after each portion they are safe from a kill, and the batches run empty once."""
+    """Completions per portion. Finished portions survive a kill; batches run empty at the end of each portion."""
     can: ClassVar[frozenset[str]] = frozenset()
-    """What it has beside plain samples, of `ABILITIES`; what is asked for beside that is refused in one line."""
+    """Its abilities, among `ABILITIES`, besides plain samples; requests that need others are refused in one line."""
 
     @abstractmethod
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         """The n completions of each ask. Equal asks give equal completions, whatever else is in the call.
 
         Raises:
-            RecipeError: an ask needs what this engine does not have.
+            RecipeError: an ask needs an ability that this engine lacks.
         """
 
     def sample(
         self, checkpoint: Checkpoint, prompts: Sequence[Prompt], n: int, sampling: Sampling, seed: int, log: Log
     ) -> list[list[Rollout]]:
-        """n completions of each prompt, all drawn in one way: a plain call of `draw`, which no engine overrides."""
+        """n completions of each prompt with one sampling and seed: a simple call of `draw`; do not override it."""
         asks = [Ask(checkpoint=checkpoint, prompt=one, n=n, sampling=sampling, seed=seed) for one in prompts]
         return self.draw(asks, log)
 
@@ -55,8 +55,8 @@ class Engine(ABC):
         """A number in nats for each completion token, given the prompt and the tokens before it.
 
         Args:
-            statistic: `logprob` is the token's log-probability; of the whole next-token distribution, `entropy`, or
-                `self_certainty`: the divergence KL(uniform || distribution).
+            statistic: `logprob` is the token's log-probability; `entropy` and `self_certainty`, which is the divergence
+                KL(uniform || distribution), describe the whole next-token distribution.
 
         Raises:
             RecipeError: this engine does not have that statistic.
@@ -71,7 +71,7 @@ class Engine(ABC):
         raise RecipeError(f"engine.{type(self).__name__.lower()} has no embeddings: use engine=transformers")
 
     def longest(self) -> int:
-        """Tokens of a completion at most where `Sampling` leaves it to the engine: its option of that name, if any."""
+        """Most tokens of a completion if `Sampling` sets no limit: the engine's option of that name, if any."""
         return vars(self).get("max_completion_length", 512)
 
     def sharing(self) -> int:
@@ -79,26 +79,26 @@ class Engine(ABC):
         return 1
 
     def close(self) -> None:
-        """Give memory back."""
+        """Release memory."""
 
     def preflight(self) -> list[str]:
-        """Look for what the options need, before a run begins; remarks on it that a user should see.
+        """Check before a run that everything the options need is available; returns notes for the user.
 
         Raises:
             DeviceError: the device is not on this machine.
-            UserError: something else is not there.
+            UserError: something else is missing.
         """
         return []
 
 
 @dataclass
 class Remote(Engine):
-    """An engine that pays for each answer, so that none may be lost with a step that does not come to its end."""
+    """An engine whose answers cost money, so that an unfinished step must not lose any."""
 
     @abstractmethod
     def ask(self, asks: Sequence[Ask], log: Log, answers: MutableMapping[str, Any]) -> list[list[Rollout]]:
-        """What `draw` gives; each answer is in `answers` as soon as it came, and one that is there is not asked for.
+        """Like `draw`; each answer is stored in `answers` at once, and stored answers are not requested again.
 
         Args:
-            answers: plain values by name, with those of a former attempt at the step; kept until the step is done.
+            answers: plain values by name, including those of an earlier attempt at the step.
         """

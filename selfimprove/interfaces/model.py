@@ -1,4 +1,4 @@
-"""Where the weights of round 0 come from."""
+"""The source of the weights of round 0."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from selfimprove.records import (
 
 @dataclass
 class Model(ABC):
-    """Where the weights of round 0 come from."""
+    """The source of the weights of round 0."""
 
     cached: ClassVar[bool] = False
-    """Whether what `build` writes is kept for later runs of the same content."""
+    """Whether the result of `build` is cached for later runs with the same content."""
 
     def preflight(self) -> list[str]:
-        """Look at what the options name, before a run begins; remarks on it that a user should see.
+        """Check before a run what the options name; returns notes for the user.
 
         Raises:
             UserError: it cannot be used.
@@ -32,19 +32,19 @@ class Model(ABC):
         return []
 
     def cost(self, given: Given) -> Cost:
-        """The most that `build` takes."""
+        """The largest cost of `build`."""
         return NOTHING
 
     def context(self) -> int | None:
-        """Tokens that a prompt and its completion can have together, where that is known before a run begins."""
+        """Context length in tokens, if known before a run begins."""
         return None
 
     def cpu_threads(self) -> int:
-        """CPU threads that a run computes on; 0 leaves it to torch."""
+        """CPU threads of a run; 0 uses torch's default."""
         return 0
 
     def weights(self) -> int | None:
-        """Bytes of the weights on the disk, where that is known before a run begins."""
+        """Bytes of the weights on disk, if known before a run begins."""
         return None
 
     @abstractmethod

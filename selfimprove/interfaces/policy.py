@@ -1,4 +1,4 @@
-"""The model in use: the policy, what a method is handed (context, session), and the refinement that answers with it."""
+"""The model in use: the policy, the context and session that a method gets, and the refinement that answers."""
 
 from __future__ import annotations
 
@@ -43,34 +43,34 @@ class Copies(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The model as it stands: weights, the engine that runs them and the refinements used with them."""
+    """The model in use: weights, the engine that runs them, and the refinements used with them."""
 
     checkpoint: Checkpoint
     engine: Engine
     chain: tuple[Refinement, ...]
-    """The refinements in their order: the last one answers, each makes its attempts by those before it."""
+    """The refinements in order: the last one answers, and each gets its attempts from those before it."""
     states: tuple[dict[str, Any], ...]
-    """What each of them learned in `fit`."""
+    """The state that each of them learned in `fit`."""
     desk: Desk
-    """What serves the sessions of routines."""
+    """Serves the sessions of routines."""
     answer_of: Callable[[str], str | None]
     """The task's answer extraction: the final answer in a completion, or None."""
     seed: int
     log: Log
     copies: Copies | None = None
-    """Who trains copies of the weights; None where the engine runs no weights of ours."""
+    """Trains copies of the weights; None if the engine does not run the run's weights."""
     helpers: Mapping[str, Engine] = field(default_factory=dict)
-    """Engines that answer in a role instead, by role; they see no checkpoint of the run where they have their own."""
+    """Other engines by the role that they answer in; one with its own model ignores the run's checkpoint."""
     hold: Hold | None = None
-    """Holds the method that uses it to what the method declares; None: the program itself uses it."""
+    """Enforces the declared needs of the method that uses it; None if the program itself uses it."""
     calls: Iterator[int] = field(default_factory=itertools.count, compare=False, repr=False)
 
     def held(self, method: Any) -> Policy:
-        """The same policy in the hands of a method, which is refused what its `needs` do not name."""
+        """The same policy for a method, which is refused everything that its `needs` do not name."""
         return replace(self, hold=Hold.of(method))
 
     def seed_at(self, *place: Any) -> int:
-        """The seed of a place in the step; it follows from the place alone."""
+        """The seed of a place in the step; it depends on the place alone."""
         return int(digest([self.seed, *place])[:8], 16)
 
     def sample(
@@ -79,7 +79,7 @@ class Policy:
         """n raw completions of each prompt, in the order of the prompts. The engine never sees a reference answer.
 
         Args:
-            role: in which of `ROLES` the prompts ask; a recipe may give it to another engine, or to weights of its own.
+            role: the role of the prompts, one of `ROLES`; a recipe may give it to another engine or to other weights.
 
         Raises:
             Refused: the method has not declared what it uses.
@@ -87,7 +87,7 @@ class Policy:
         if self.hold is not None:
             self.hold.use("roles", role)
             self.hold.use_all(sampling.needs())
-        seed = self.seed_at(next(self.calls))  # two equal calls in one step draw anew
+        seed = self.seed_at(next(self.calls))  # two equal calls in one step draw different samples
         blind = [prompt.blind() for prompt in prompts]
         engine = self.helpers.get(role, self.engine)
         groups = engine.sample(self.checkpoint.of(role), blind, n, sampling, seed, self.log)
@@ -116,15 +116,15 @@ class Policy:
 
     @contextmanager
     def adapted(self, rows: Sequence[Rollout], schedule: Any) -> Iterator[Policy]:
-        """The same policy with a copy of the weights that was trained on these rows; the copy is gone afterwards.
+        """The same policy with a copy of the weights trained on these rows; the copy is removed afterwards.
 
         Args:
-            rows: completions to imitate. What the assistant did not say in them, reference answers and notes have no
-                part in it. Rows of held-out problems are noted in the run's ledger.
-            schedule: a `training.Schedule`; its seed decides all that is random.
+            rows: completions to imitate; only the assistant's messages are learned. Reference answers and `info` are
+                removed first. The run's ledger records rows of held-out problems.
+            schedule: a `training.Schedule`; its seed decides everything random.
 
         Raises:
-            RecipeError: the engine runs no weights of ours; or there are no rows, or too many copies already.
+            RecipeError: the engine does not run the run's weights, there are no rows, or too many copies exist.
         """
         if self.hold is not None:
             self.hold.use("engine", "copies")
@@ -136,40 +136,40 @@ class Policy:
             yield replace(self, checkpoint=copy)
 
     def play(self, problems: Sequence[Prompt], n: int = 1) -> list[Played]:
-        """n episodes in the world of each problem, all at once, the refinements speaking; in the order of the problems.
+        """n episodes for each problem, all at once, played by the refinements; in the order of the problems.
 
-        Equal problems get equal answers. The refinements never see a reference answer.
+        Equal problems get equal answers. Refinements never see a reference answer.
         """
         return self.desk.play(self, problems, Playing(n=n))
 
     def answer(self, prompts: Sequence[Prompt]) -> list[Rollout]:
-        """One refined answer to each problem; its reward is the mark that the task's world gave."""
+        """One refined answer to each problem; its reward is the mark from the task's episode."""
         return [played.rollout for played in self.play(prompts)]
 
     def plain(self) -> Policy:
-        """The same weights without refinements: it answers by plain samples."""
+        """The same weights without refinements: plain samples."""
         return replace(self, chain=(), states=())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """All that a method may use. Nothing else is global, and nothing held out can be reached from here."""
+    """Everything that a method may use. There are no other globals, and held-out data is out of reach."""
 
     round: int
     rounds: int
     """Rounds that the recipe plans."""
     seed: int
     folder: Path
-    """The one place where the method may write."""
+    """The only folder that the method may write to."""
     previous: Path | None
     """The same step's folder one round earlier, for methods that keep state across rounds."""
     policy: Policy
     start: Checkpoint
     """The weights of round 0."""
     problems: Callable[[int | None, int], list[Prompt]]
-    """`problems(n, round)`: n training problems drawn for that round; None for all that a finite task has."""
+    """`problems(n, round)`: n training problems drawn for that round; n = None gives all of a finite task."""
     selection: Callable[[int], list[Prompt]]
-    """`selection(n)`: problems to choose by, never to train on; a score on them is too high, see docs/evaluation.md."""
+    """`selection(n)`: problems for choosing, never for training; scores on them are biased, see docs/evaluation.md."""
     variants: Callable[[Prompt, int], list[Prompt]]
     """`variants(problem, n)`: up to n other wordings of a problem, with its key and its answer."""
     world: Callable[[Prompt], Episode]
@@ -179,26 +179,26 @@ class Context:
     """The task's answer extraction: the final answer in a completion, or None."""
     roles: Roles
     reward: Callable[[Sequence[Rollout]], list[Rollout]]
-    """The recipe's reward as a function: rollouts in, the same rollouts with scores out."""
+    """The recipe's reward as a function: takes rollouts, returns the same rollouts with rewards."""
     log: Log
     state: Mapping[str, Any] = field(default_factory=dict)
-    """In `Refinement.fit`: what the method had learned for the weights that these were trained from."""
+    """In `Refinement.fit`: the method's state for the weights that these were trained from."""
     place: int = 0
-    """In `Refinement.fit`: how many refinements stand before the method; they make the attempts of its sessions."""
+    """In `Refinement.fit`: the number of refinements before the method, which make the attempts of its sessions."""
 
     def held(self, method: Any) -> Context:
-        """The same in the hands of a method, which is refused what its `needs` do not name."""
+        """The same context for a method, which is refused everything that its `needs` do not name."""
         return replace(self, policy=self.policy.held(method))
 
     def run(
         self, routine: Callable[[Any, Session], Coroutine[Any, Any, T]], items: Sequence[Any], alike: bool = False
     ) -> list[T]:
-        """The routine over all items, in their order; whatever they wait for at a time is asked of the engine at once.
+        """Run a routine over all items, in order; requests that wait at the same time are one call of the engine.
 
         Args:
-            routine: `async def routine(item, session)`, which awaits nothing but its session.
-            items: JSON values or records; equal items are numbered, so that they draw anew.
-            alike: requests that ask the same at a time are answered alike, as by one call of `Policy.sample`.
+            routine: `async def routine(item, session)`, which awaits only its session.
+            items: JSON values or records; equal items are numbered, so that they draw different samples.
+            alike: equal requests at the same time get equal answers, as in one call of `Policy.sample`.
         """
         return self.policy.desk.run(self.policy, routine, items, self, alike)
 
@@ -211,11 +211,11 @@ class Context:
         turns: int = 16,
         sampling: Sampling = Sampling(),
     ) -> list[Played]:
-        """n episodes with each problem, those of a problem side by side, played by plain samples of the weights.
+        """n episodes for each problem, side by side, played by plain samples of the weights.
 
         Args:
-            world: what opens a problem; None: the task.
-            turns: times that the players speak at most, all together.
+            world: opens a problem; None means the task.
+            turns: most messages of all players together.
 
         Raises:
             RecipeError: a problem is held out, and a data stage runs.
@@ -226,21 +226,21 @@ class Context:
 
 
 class Session(Protocol):
-    """What a routine is handed: models, tools and a budget for one item. What takes time is awaited."""
+    """The argument of a routine: models, tools and a budget for one item. Slow operations are awaited."""
 
     policy: Policy
     state: Mapping[str, Any]
-    """What `Refinement.fit` learned."""
+    """The state that `Refinement.fit` learned."""
     tools: Mapping[str, Tool]
-    """The tools that the task has for the problem."""
+    """The task's tools for the problem."""
     best: Rollout | None
-    """The answer if the budget ends now: the first attempt, until the method says better."""
+    """The answer if the budget ends now: the first attempt, unless the method sets a better one."""
 
     async def attempts(self, prompt: Prompt, n: int = 1, sampling: Sampling = Sampling()) -> list[Rollout]:
-        """n answers by what stands before in the chain; at its head plain samples, the next n of the prompt's stream.
+        """n answers from the previous method in the chain; for the first method, the next n plain samples.
 
         Raises:
-            Spent: the budget pays for none; for less than n, there are fewer.
+            Spent: the budget is used up. If it pays for fewer than n, fewer are returned.
         """
         ...
 
@@ -253,30 +253,30 @@ class Session(Protocol):
         role: str = "solve",
         of: Policy | None = None,
     ) -> list[Rollout]:
-        """n completions straight from the weights.
+        """n completions directly from the weights.
 
         Args:
-            of: the weights; None: the session's own.
+            of: the weights; None means the session's own.
 
         Raises:
-            Spent: the budget pays for none; for less than n, there are fewer.
+            Spent: the budget is used up. If it pays for fewer than n, fewer are returned.
         """
         ...
 
     async def tops(
         self, prompt: Prompt, k: int = 20, *, role: str = "solve", of: Policy | None = None
     ) -> dict[str, float]:
-        """The k likeliest next tokens with their log-probabilities in nats."""
+        """The k most likely next tokens with their log-probabilities in nats."""
         ...
 
     async def logprobs_of(
         self, rollouts: Sequence[Rollout], statistic: str = "logprob", *, of: Policy | None = None
     ) -> list[list[float]]:
-        """A number for each token, see `Engine.logprobs_of`; what was noted while drawing is not worked out again."""
+        """A number for each token, see `Engine.logprobs_of`; numbers recorded while drawing are reused."""
         ...
 
     async def rate(self, rollouts: Sequence[Rollout], by: str) -> list[float | None]:
-        """What one of the recipe's rewards says of attempts; it sees no reference answer."""
+        """One of the recipe's rewards for these attempts, without a reference answer."""
         ...
 
     async def rewarded(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
@@ -296,11 +296,11 @@ class Session(Protocol):
         ...
 
     async def play(self, world: Episode, turns: int = 16, sampling: Sampling = Sampling()) -> Played:
-        """Speak in a world, up to so many times, straight from the weights in the role of each player."""
+        """Play an episode of up to `turns` messages, directly from the weights, in the role of each player."""
         ...
 
     async def all(self, routines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-        """Several at once for the same item; results in the order given."""
+        """Run several routines for the same item at once; results in the given order."""
         ...
 
     def adapted(
@@ -323,7 +323,7 @@ class Session(Protocol):
         ...
 
     def words(self, role: str, prompt: Prompt, *parts: str) -> Prompt:
-        """How the task words a role: judge and refine take an attempt, hint an answer."""
+        """The task's prompt for a role: judge and refine take an attempt, hint an answer."""
         ...
 
     def judgement(self, text: str) -> float | None:
@@ -338,24 +338,24 @@ class Session(Protocol):
         """The task's mark, in data stages and in `fit`.
 
         Raises:
-            Refused: while a problem is answered there is none.
+            Refused: while a problem is answered.
         """
         ...
 
     @property
     def left(self) -> Budget:
-        """What is left of the budget of the item."""
+        """The remaining budget of the item."""
         ...
 
     @property
     def random(self) -> random.Random:
-        """Random numbers that depend on the place of the routine only."""
+        """Random numbers that depend only on the routine and its item."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What answering one problem may take; of many together it would depend on their order."""
+    """The limits for answering one problem; a budget for several problems would depend on their order."""
 
     tokens: float = math.inf
     """Tokens of all completions drawn for it."""
@@ -365,12 +365,12 @@ class Budget:
 
     @property
     def unlimited(self) -> bool:
-        """Whether it bounds nothing."""
+        """Whether there are no limits."""
         return self.tokens == self.completions == self.calls == math.inf
 
 
 class Spent(Exception):
-    """The budget buys nothing more. A method need not catch it: its answer is then `session.best`."""
+    """The budget is used up. A method need not catch this: its answer is then `session.best`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -392,7 +392,7 @@ class Playing:
 
 
 class Desk(Protocol):
-    """Serves the sessions of routines; `inference.desk` has the one."""
+    """Serves the sessions of routines; implemented in `inference.desk`."""
 
     def run(
         self,
@@ -412,9 +412,9 @@ class Desk(Protocol):
 
 @dataclass
 class Refinement(ABC):
-    """Survey section 5: how the model is used at inference time; the weights stay as they are.
+    """Survey section 5: how the model is used at inference time, with unchanged weights.
 
-    In a chain the last one answers, and the attempts of each are made by those before it.
+    In a chain the last method answers, and each gets its attempts from those before it.
     """
 
     joint: ClassVar[bool] = False
@@ -422,21 +422,21 @@ class Refinement(ABC):
     its exam then measures a model that was adapted on the exam's questions, without answers."""
 
     def needs(self) -> Needs:
-        """What it uses beside attempts and plain samples."""
+        """What it uses besides attempts and plain samples."""
         return Needs()
 
     def cost(self, given: Given) -> Cost:
-        """The most that one answer takes; `given.attempt` is one completion, or one answer of what stands before."""
+        """The largest cost of one answer; `given.attempt` is that of one completion, or of the chain before."""
         return given.attempt
 
     def fit_cost(self, given: Given) -> Cost:
-        """The most that `fit` takes in a round."""
+        """The largest cost of `fit` in a round."""
         return NOTHING
 
     def fit(self, context: Context) -> dict[str, Any]:
-        """Learn what to carry into inference (a prompt, a memory), as JSON. Most methods learn nothing.
+        """Learn a state for inference (a prompt, a memory), as JSON. Most methods learn nothing.
 
-        What is learned belongs to the new weights: `context.state` is what belonged to those that they came from.
+        The state belongs to the new weights; `context.state` is that of the weights they were trained from.
         """
         return {}
 
@@ -455,4 +455,4 @@ class Refinement(ABC):
 
     @abstractmethod
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
-        """The answer to one problem, which has no reference answer here. It awaits nothing but the session."""
+        """The answer to one problem, given without its reference answer. Awaits only the session."""

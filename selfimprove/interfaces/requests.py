@@ -1,4 +1,4 @@
-"""What an engine is asked: how to draw, from which weights, and where progress is told."""
+"""Requests to an engine: sampling, weights, and the log for progress."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from selfimprove.records import (
 
 PLAIN = Needs()
 REQUIRED: Any = "???"
-"""The default of an option that a recipe has to set; OmegaConf's mark for it."""
+"""The default of a required option, in OmegaConf's notation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,19 +27,19 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     max_completion_length: int | None = None
-    """Tokens per completion; None leaves it to the engine."""
+    """Most tokens per completion; None uses the engine's limit."""
     stop: tuple[str, ...] = ()
-    """Strings that end a completion: with the token that completes one, which text and ids keep."""
+    """Strings that end a completion, with the token that completes one; text and ids keep that token."""
     note: tuple[str, ...] = ()
-    """Statistics to note for each token while drawing, in `Rollout.noted`, as `Engine.logprobs_of` names them. An
-    engine that would have to work one out anew leaves it out."""
+    """Statistics to record for each token while drawing, in `Rollout.noted`, by their names in `Engine.logprobs_of`. An
+    engine leaves out those that would need another forward pass."""
     tops: int = 0
-    """How many of the likeliest tokens to note at each place, in `Rollout.tops`."""
+    """Number of top tokens to record at each position, in `Rollout.tops`."""
     shape: Shape | None = None
-    """What makes the distribution that is drawn from; None: the policy's own."""
+    """Makes the distribution to draw from; None means the policy's own."""
 
     def needs(self) -> Needs:
-        """What a method that draws like this has to declare."""
+        """The needs that a method with this sampling must declare."""
         if not (self.stop or self.note or self.tops or self.shape):
             return PLAIN
         wanted = {"stop": self.stop, "tops": self.tops or self.note, "shape": self.shape}
@@ -51,30 +51,30 @@ GREEDY = Sampling(temperature=0.0)
 
 
 class Shape(ABC):
-    """A frozen dataclass that makes one next-token distribution of several, inside the engine's own loop.
+    """A frozen dataclass that combines next-token distributions inside the engine's own loop.
 
-    Temperature and filters work on what it makes; `Rollout.logprobs` stays what the policy itself says of the tokens.
+    Temperature and filters apply to its result; `Rollout.logprobs` stays that of the policy itself.
     """
 
     beside: ClassVar[tuple[str, ...]] = ()
-    """Names of other policies that run in step with the one that draws, on the same tokens; see `Ask.beside`."""
+    """Names of other policies that run in step with the drawing one, on the same tokens; see `Ask.beside`."""
 
     @abstractmethod
     def apply(self, logprobs: Mapping[str, Any]) -> Any:
-        """Log-probabilities (rows, vocabulary) to draw from, as a torch tensor; -inf for what must not be drawn.
+        """Log-probabilities to draw from, a torch tensor (rows, vocabulary); -inf excludes a token.
 
         Args:
-            logprobs: tensors of the same shape, each row summing to 1 in probability: "" is the policy that draws, the
-                others have the names in `beside`.
+            logprobs: tensors of the same shape, normalized per row: "" is the policy that draws, the others have the
+                names in `beside`.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """A request for completions of one prompt; one call of `Engine.draw` takes many, all different if need be.
+    """A request for completions of one prompt; one call of `Engine.draw` takes many different ones.
 
-    A last message of the assistant is the beginning of the completion; its `ids`, where it has them, are the tokens
-    that it goes on from.
+    A last message of the assistant is a prefilled completion; its `ids`, if it has any, are the tokens to continue
+    from.
     """
 
     checkpoint: Checkpoint
@@ -82,7 +82,7 @@ class Ask:
     """Without its reference answer, see `Prompt.blind`."""
     n: int = 1
     first: int = 0
-    """Number of the first sample: 4 from 0 on and 4 from 4 on are the 8 of one call with the same seed."""
+    """Number of the first sample: 4 samples from 0 and 4 from 4 equal the 8 of one call with the same seed."""
     sampling: Sampling = Sampling()
     seed: int = 0
     beside: Mapping[str, Checkpoint] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""One abstract class for each stage of a round, and for where a step runs."""
+"""The abstract class of each stage of a round, and of launchers."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Acquisition(ABC):
     produces: ClassVar[Any]
 
     def needs(self) -> Needs:
-        """What it uses beside plain samples."""
+        """What it uses besides plain samples."""
         return Needs()
 
     def cost(self, given: Given) -> Cost:
-        """The most that it takes to deal with the records that come in."""
+        """The largest cost for the incoming records."""
         return NOTHING
 
     def gives(self, given: Given) -> Flow:
-        """The most that comes out."""
+        """The largest output: an upper bound of its records."""
         return given.flow
 
     @abstractmethod
@@ -53,33 +53,33 @@ class Reward(ABC):
     weight: float = 1.0
     """Share of this reward in the sum when a recipe names several; 0 makes it a monitor."""
     normalize: bool = False
-    """Whether its scores of one prompt get mean 0 and deviation 1 before they are summed (GDPO, arXiv:2601.05242)."""
+    """Standardize the rewards of each prompt before they are summed (GDPO, arXiv:2601.05242)."""
 
     def needs(self) -> Needs:
-        """What it uses beside plain samples."""
+        """What it uses besides plain samples."""
         return Needs()
 
     def cost(self, given: Given) -> Cost:
-        """The most that it takes to rate the completions that come in; those of one prompt come together."""
+        """The largest cost of rating the incoming completions; those of one prompt come together."""
         return NOTHING
 
     @abstractmethod
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
-        """Scores of all completions of each prompt, in the same order. None: cannot be scored."""
+        """Rewards of all completions of each prompt, in the same order. None if a reward cannot be given."""
 
 
 @dataclass
 class Judging(Reward):
-    """A reward that a model gives: before it selects data it must pass an audit form, see `judging`."""
+    """A reward from a model. It must pass an audit form before it selects data, see `measures/judge_reliability.py`."""
 
     frozen: bool = True
-    """Whether the weights of round 0 judge in every round; else the policy that the round trains from."""
+    """Let the weights of round 0 judge in every round; otherwise the policy that the round trains from."""
     min_youden: float = 0.1
-    """Audit form: the share of right attempts that pass, less that of wrong ones, is above this by its lower bound."""
+    """Audit form: the lower bound of TPR - FPR must be above this."""
     min_auc: float = bounded(0.6, 0, 1)
-    """Audit form: how often a right attempt must score above a wrong one at the same problem."""
+    """Audit form: the smallest AUC within a problem."""
     trust: bool = False
-    """Go on with a judge that did not pass its audit form; the run says so."""
+    """Use the judge even if it fails its audit form; the run says so."""
 
 
 @dataclass
@@ -90,15 +90,15 @@ class Selection(ABC):
     produces: ClassVar[Any] = Rollout
 
     def needs(self) -> Needs:
-        """What it uses beside plain samples."""
+        """What it uses besides plain samples."""
         return Needs()
 
     def cost(self, given: Given) -> Cost:
-        """The most that it takes to deal with the records that come in."""
+        """The largest cost for the incoming records."""
         return NOTHING
 
     def gives(self, given: Given) -> Flow:
-        """The most that comes out."""
+        """The largest output: an upper bound of its records."""
         return given.flow
 
     @abstractmethod
@@ -107,27 +107,27 @@ class Selection(ABC):
 
 @dataclass
 class Optimization(ABC):
-    """Survey section 4: data into new weights, written to context.folder / "model".
+    """Survey section 4: turn data into new weights, written to context.folder / "model".
 
-    In a chain the first takes records. Each later one takes the Checkpoint of the one before, as its only record.
+    In a chain the first method takes records. Each later one takes the previous Checkpoint as its only record.
     """
 
     consumes: ClassVar[Any]
 
     def needs(self) -> Needs:
-        """What it uses beside plain samples."""
+        """What it uses besides plain samples."""
         return Needs()
 
     def preflight(self) -> list[str]:
-        """Look for what the options need, before a run begins; remarks on it that a user should see.
+        """Check before a run that everything the options need is available; returns notes for the user.
 
         Raises:
-            UserError: it is not there.
+            UserError: something is missing.
         """
         return []
 
     def cost(self, given: Given) -> Cost:
-        """The most that it takes to train on the records that come in, its own completions included."""
+        """The largest cost of training on the incoming records, including its own completions."""
         return NOTHING
 
     @abstractmethod
@@ -136,14 +136,14 @@ class Optimization(ABC):
 
 @dataclass
 class Evaluation(ABC):
-    """Survey section 6: how good the refined model is on problems that no stage has seen."""
+    """Survey section 6: evaluation of the refined model on problems that no stage has seen."""
 
     def needs(self) -> Needs:
-        """What it uses beside plain samples."""
+        """What it uses besides plain samples."""
         return Needs()
 
     def cost(self, given: Given) -> Cost:
-        """The most that it takes to examine one policy on the problems that come in."""
+        """The largest cost of evaluating one policy on the given problems."""
         return NOTHING
 
     @abstractmethod
@@ -152,16 +152,16 @@ class Evaluation(ABC):
 
 @dataclass
 class Alarm(ABC):
-    """Survey sections 6 and 7: a known way to fail, watched for in every round."""
+    """Survey sections 6 and 7: watches for one known failure in every round."""
 
     @abstractmethod
     def check(self, evidence: Evidence) -> list[Alert]:
-        """Nothing, or what is wrong: level 1 is shown, level 2 vetoes the candidate."""
+        """The alerts of a round, if any: level 1 is shown, level 2 vetoes the candidate."""
 
 
 @dataclass
 class Gate(ABC):
-    """Survey section 6: what becomes of the candidate."""
+    """Survey section 6: the decision on the candidate."""
 
     lagged: ClassVar[bool] = False
     """Whether a policy is certified a round after it was accepted; the last one then needs a `confirm`."""
@@ -169,11 +169,11 @@ class Gate(ABC):
     """Whether an alert of level 2 keeps a candidate from being accepted or certified."""
 
     def error_rate(self) -> float | None:
-        """The chance of any false certificate in a run that it keeps to, where it keeps to one."""
+        """Upper bound on the probability of any false certificate in a run, if the gate guarantees one."""
         return None
 
     def provisional(self) -> bool:
-        """Whether a candidate may be trained from before it is certified: then three policies can stand in an exam."""
+        """Whether training may continue from an uncertified candidate; then an exam may have three policies."""
         return self.lagged
 
     @abstractmethod
@@ -189,42 +189,42 @@ class Gate(ABC):
         """The reports are measured on the same fresh gate problems; history holds the earlier rounds."""
 
     def confirm(self, champion: Report, incumbent: Report, history: Sequence[Round]) -> Decision:
-        """After the last round: an incumbent that is ahead of the champion, on a form of its own."""
+        """After the last round, decide on an incumbent that is ahead of the champion, on new problems."""
         raise NotImplementedError
 
 
 @dataclass
 class Controller(ABC):
-    """Survey section 6: what the next round does."""
+    """Survey section 6: sets options of the next round, or ends the run."""
 
     def largest(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """What it may set that makes a later round cost more: {"slot.method.option": largest value}."""
+        """The options that it may raise at the cost of later rounds: {"slot.method.option": largest value}."""
         return {}
 
     @abstractmethod
     def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
-        """Overrides for the next round as {"slot.method.option": value}, or Stop; settings is the recipe in force."""
+        """Overrides for the next round as {"slot.method.option": value}, or Stop; `settings` is the current recipe."""
 
 
 @dataclass
 class Launcher(ABC):
-    """Where a step runs."""
+    """Decides where a step runs."""
 
     elsewhere: ClassVar[bool] = False
     """Whether steps may run on other machines, which may have other devices."""
 
     def preflight(self) -> list[str]:
-        """Look for what the options need, before a run begins; remarks on it that a user should see.
+        """Check before a run that everything the options need is available; returns notes for the user.
 
         Raises:
-            UserError: it is not there.
+            UserError: something is missing.
         """
         return []
 
     def together(self) -> int:
-        """Processes that carry out a training step together."""
+        """Processes that run a training step together."""
         return 1
 
     @abstractmethod
     def launch(self, step: Callable[[], None], command: Sequence[str]) -> None:
-        """Run one step: call it here, or run the equal command in a process of its own."""
+        """Run one step: call it here, or run the equivalent command in another process."""

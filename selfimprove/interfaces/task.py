@@ -17,7 +17,7 @@ from selfimprove.records import (
 
 
 class Roles(Protocol):
-    """How the task words each role for the model, and how it reads what the model wrote in one.
+    """The task's prompts for each role, and how it reads the model's replies.
 
     A task that lacks a role raises RecipeError.
     """
@@ -29,13 +29,13 @@ class Roles(Protocol):
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]: ...
 
     def read_judgement(self, text: str) -> float | None:
-        """What a reply to `judge` says of the attempt, in [0, 1]; None where it says nothing that can be read."""
+        """The judgement in a reply to `judge`, in [0, 1]; None if it is unreadable."""
 
     def read_proposal(self, text: str) -> Prompt | None:
-        """The problem that a reply to `propose` states, with its answer where the task can work it out; None: none."""
+        """The problem in a reply to `propose`, with its answer if the task can compute it; None if it states none."""
 
     def solution(self, prompt: Prompt) -> str | None:
-        """A worked reference solution of a problem, as the data or the lessons have it; None: there is none."""
+        """A worked solution of a problem from the data or the worked examples; None if there is none."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Task(ABC):
 
     @abstractmethod
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
-        """n problems of a split. A generator draws them anew for each seed; a finite set gives part i of k, unmixed."""
+        """n problems of a split. A generator draws new ones for each seed; a finite set gives part i of k."""
 
     unbounded: ClassVar[int] = 1500
     """Problems that `problems(split, None, ...)` gives where the task makes as many as are asked for."""
@@ -54,12 +54,12 @@ class Task(ABC):
         return None
 
     def published(self) -> str:
-        """The data set whose size comes from a table, because nothing is loaded before a run; "" where none does."""
+        """The data set whose size comes from a table, because nothing is loaded before a run; "" if none does."""
         return ""
 
     @abstractmethod
     def verify(self, prompt: Prompt, text: str) -> float | None:
-        """How right a completion is, in [0, 1]; None when the reference answer itself cannot be read."""
+        """The mark of a completion, in [0, 1]; None if the reference answer itself cannot be read."""
 
     @abstractmethod
     def answer_of(self, text: str) -> str | None:
@@ -67,10 +67,10 @@ class Task(ABC):
 
     @abstractmethod
     def roles(self) -> Roles:
-        """The words of each role."""
+        """The prompts of each role."""
 
     def open(self, problem: Prompt) -> Episode:
-        """The world of a problem; a plain one asks once and marks the reply."""
+        """The episode of a problem; by default it asks once and marks the reply."""
         return Question(problem, self.verify)
 
     def replies(self) -> int:
@@ -78,15 +78,15 @@ class Task(ABC):
         return 1
 
     def tools(self, problem: Prompt) -> Mapping[str, Tool]:
-        """What a method may call while it answers, by name; made of public facts only, see `Prompt.given`."""
+        """Tools that a method may call while it answers, by name; made from public facts only, see `Prompt.given`."""
         return {}
 
     def probes(self) -> dict[str, Task]:
-        """Tasks beside the training, by name: `probe/...` are abilities to keep, `ood/...` families never trained."""
+        """Tasks besides the trained one, by name: `probe/...` are abilities to keep, `ood/...` are never trained."""
         return {}
 
     def variants(self, prompt: Prompt, kind: str, n: int, seed: int) -> list[Prompt]:
-        """Up to n other forms of a problem, in its split; none where the task knows no way to make them.
+        """Up to n other forms of a problem in the same split; none if the task cannot make any.
 
         Args:
             kind: `same` keeps key and answer, `counterfactual` changes the problem so that the answer changes.
@@ -94,7 +94,7 @@ class Task(ABC):
         return []
 
     def preflight(self) -> list[str]:
-        """Read what the options name, before a run begins; remarks on it that a user should see.
+        """Read what the options name, before a run; returns notes for the user.
 
         Raises:
             UserError: it cannot be used.
