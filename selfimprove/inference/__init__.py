@@ -1,1 +1,1 @@
-"""Running weights: drawing completions, scoring tokens, and the memory that it takes."""
+"""Run weights: draw completions, compute numbers for tokens, and estimate memory."""

@@ -14,35 +14,35 @@ TEXTS = (
     *("3+5+8=3+5=8;8+8=6#6", "Question: what is 12 - 7? Answer: 5.", "abc abc abc abc", "1, 2, 3, 4, 5, 6, 7, 8"),
     *("The capital of France is Paris.", "def f(x):\n    return x + 1", "To be, or not to be.", "{'a': [1, 2]}"),
 )
-"""What another engine's weights are checked with, each with the next ones after it."""
+"""Texts to check another engine's weights with, each followed by the others."""
 LENGTH = 32
-"""Tokens of it that are scored: 248 numbers in all, and short enough for any context."""
+"""Tokens per text: 248 numbers in total, short enough for any context."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What has to be known of a checkpoint to run it in another engine, and to see that it runs there."""
+    """The properties of a checkpoint that another engine needs, and the numbers that verify it runs there."""
 
     tokenizer: Any
     ends: list[int]
     """The tokens that end a completion."""
     context: int
-    """Tokens of a prompt with its completion at most."""
+    """Most tokens of a prompt with its completion."""
     pairs: list[Pair]
     expected: list[list[float]]
     """The fixed texts in tokens, and their log-probabilities."""
 
     def difference(self, found: Sequence[Sequence[float]]) -> float:
-        """Mean absolute difference of the log-probabilities that another engine has found, in nats per token."""
+        """Mean absolute difference to the log-probabilities from another engine, in nats per token."""
         apart = [abs(a - b) for rows in zip(found, self.expected, strict=True) for a, b in zip(*rows, strict=True)]
         return sum(apart) / len(apart)
 
     def clearly(self, found: Sequence[Sequence[float]], other: Reference) -> bool:
-        """Whether an engine's log-probabilities are of this checkpoint and not of the other one.
+        """Whether an engine's log-probabilities come from this checkpoint and not from the other one.
 
-        Least squares of found = other + t (self - other): t is 1 for this one, 0 for the other, and what is left over
-        is the engine's noise, which gives the error of t. Clear is a t of more than 1/2 by three such errors. Two
-        checkpoints that say exactly the same need not be told apart.
+        Least squares of found = other + t (self - other): t is 1 for this checkpoint, 0 for the other, and the residual
+        is the engine's noise, which gives the error of t. The answer is yes if t is above 1/2 by three such errors, or
+        if both checkpoints have the same numbers.
         """
         if self.pairs != other.pairs:
             return False
@@ -58,9 +58,9 @@ class Reference:
 
 
 def reference(path: str, dtype: str) -> Reference:
-    """Load a checkpoint, score the fixed texts with it, and let it go."""
+    """Load a checkpoint, compute the numbers of the fixed texts, and unload it."""
     model, tokenizer = load(path, "auto", dtype)
-    turned = [" ".join((*TEXTS[i:], *TEXTS[:i])) for i in range(len(TEXTS))]  # each goes on into the next: more tokens
+    turned = [" ".join((*TEXTS[i:], *TEXTS[:i])) for i in range(len(TEXTS))]  # rotated, for more tokens
     lines = tokenizer(turned, add_special_tokens=False)["input_ids"]
     pairs = [(line[:1], line[1:LENGTH]) for line in lines]
     return Reference(

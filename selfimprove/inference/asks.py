@@ -1,4 +1,4 @@
-"""From requests to what has to be drawn, each thing once, and back: used by the engines that run weights here."""
+"""Turn requests into jobs without duplicates, and results back into rollouts; used by the local engines."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from selfimprove.interfaces import Ask, Engine, Sampling
 from selfimprove.records import Rollout
 
 Key = tuple[int, Sampling, int, int]
-"""What tells the completions of one prompt from each other: number, sampling, limit and seed."""
+"""The key of a completion among those of one prompt: number, sampling, limit and seed."""
 
 
 @dataclass
 class Job:
-    """All that one policy draws after one prompt."""
+    """All completions that one policy draws for one prompt."""
 
     prompt: tuple[int, ...]
     places: dict[Key, int] = field(default_factory=dict)
     drawn: list[Draw] = field(default_factory=list)
-    """As many as `places` says, in that order, once they are drawn."""
+    """The completions in the order of `places`, once they are drawn."""
 
     @property
     def rows(self) -> list[Row]:
         return [Row(self.prompt, *key) for key in self.places]
 
     def leave(self) -> None:
-        """No completion: the prompt leaves no room for one."""
+        """Leave the job without completions, because the prompt fills the context."""
         self.drawn = [Draw([], 0.0, 0, None) for _ in self.places]
 
 
 def refuse(engine: Engine, samplings: Iterable[Sampling]) -> None:
-    """Before anything is drawn.
+    """Check requests before anything is drawn.
 
     Raises:
-        RecipeError: a sampling needs what the engine does not have.
+        RecipeError: a sampling needs an ability that the engine lacks.
     """
     for sampling in {id(one): one for one in samplings}.values():
         wanted = {"stop": sampling.stop, "tops": sampling.tops or sampling.note, "shape": sampling.shape}
@@ -50,7 +50,7 @@ def refuse(engine: Engine, samplings: Iterable[Sampling]) -> None:
 
 
 def policies(asks: Sequence[Ask]) -> list[list[int]]:
-    """The places of the asks, together where the same weights answer with the same others beside them."""
+    """The positions of the asks, grouped by weights and by the policies beside them."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, ask in enumerate(asks):
         shape = ask.sampling.shape
@@ -80,7 +80,7 @@ def jobs_of(asks: Sequence[Ask], tokenizer: Any, limit: int) -> tuple[list[Job],
 
 
 def keys_of(ask: Ask, limit: int) -> list[Key]:
-    """What an ask wants of its job; greedy samples of one prompt are equal."""
+    """The keys of an ask's completions in its job; greedy samples of one prompt are equal."""
     sampling, limit = ask.sampling, ask.sampling.max_completion_length or limit
     if sampling.temperature == 0:
         return [(0, sampling, limit, 0)]
@@ -88,7 +88,7 @@ def keys_of(ask: Ask, limit: int) -> list[Key]:
 
 
 def answers(asks: Sequence[Ask], jobs: Sequence[Job], tokenizer: Any, limit: int) -> list[list[Rollout]]:
-    """The rollouts of each ask from what its job has drawn."""
+    """The rollouts of each ask, from the completions of its job."""
     usual, groups, texts = end_of(tokenizer), list[list[Rollout]](), dict[int, list[str]]()
     for ask, job in zip(asks, jobs, strict=True):
         if id(job) not in texts:
@@ -113,7 +113,7 @@ def _rollout(ask: Ask, text: str, draw: Draw, tokenizer: Any, usual: int) -> Rol
 
 
 def _texts(line: Sequence[tuple[int, float]], tokenizer: Any) -> dict[str, float]:
-    """The texts of tokens with their log-probabilities, likeliest first; of two with one text the likelier counts."""
+    """Texts of tokens with their log-probabilities, most likely first; the more likely of two equal texts counts."""
     found: dict[str, float] = {}
     for token, value in line:
         found.setdefault(tokenizer.decode([token]), value)

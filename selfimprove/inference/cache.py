@@ -1,4 +1,4 @@
-"""Keys and values of a batch that is being drawn, and the pass over the prompts that fills them: used by `decoding`."""
+"""The key-value cache of a batch in decoding, and the prefill of prompts; used by `decoding`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from selfimprove.errors import EngineError
 from selfimprove.inference.weights import context_of
 
 GROWTH = 16
-"""Positions by which the cache grows at least when it is full; a quarter of its length where that is more."""
+"""Positions to add when the cache is full, or a quarter of its length if that is more."""
 
 
 class Cache:
     """Keys and values of a batch in preallocated memory that grows in blocks, up to a limit, and can drop rows.
 
-    Models with other than plain full attention keep their own dynamic cache. So do those that do not attend by plain
-    `sdpa`: their own code makes what it needs of a mask, as biases or as numbers to add.
+    Models without plain full attention keep their own dynamic cache. So do models without plain `sdpa` attention,
+    because their code converts masks into biases or additive numbers.
     """
 
     def __init__(self, past: Any, config: Any, length: int, limit: int) -> None:
@@ -47,7 +47,7 @@ class Cache:
         places = torch.arange(width, device=tokens.device)
         mask = places <= self.length
         mask = (mask & (places >= padding[:, None]))[:, None, None] if bool(padding.any()) else mask[None, None, None]
-        # Rows that have ended go on until they leave the batch, perhaps beyond the context.
+        # Ended rows continue until they leave the batch, perhaps beyond the context.
         places_of_tokens = (self.length - padding).clamp(max=context_of(model) - 1)
         logits = model(
             input_ids=tokens[:, None],
@@ -61,17 +61,17 @@ class Cache:
 
 
 def _static(past: Any, config: Any, length: int, room: int) -> Any:
-    """A preallocated cache of `room` positions with what the dynamic one holds; None for a model that has to keep that.
+    """A preallocated cache of `room` positions with the content of the dynamic one; None if the model needs its own.
 
-    Under autocast it is of autocast's number type: that is what attention computes with, and keys that were rotated in
-    float32 come beside values that were not.
+    Under autocast it has autocast's dtype, in which attention computes; otherwise keys rotated in float32 would not
+    match the values.
     """
     import torch
     from transformers import StaticCache
     from transformers.cache_utils import DynamicLayer, StaticLayer
 
     class Layer(StaticLayer):
-        """Takes keys and values of any number type."""
+        """Takes keys and values of any dtype."""
 
         def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> Any:
             return super().update(key_states.to(self.dtype), value_states.to(self.dtype), *args, **kwargs)
@@ -99,7 +99,7 @@ def prefill(model: Any, tokens: Any, padding: Any, counts: Sequence[int], longes
     """The next-token logits and the cache of each prompt, repeated for its samples, with room for `longest` tokens.
 
     Args:
-        tokens: (prompts, width), padded on the left by as many as `padding` says.
+        tokens: (prompts, width), left-padded by `padding` tokens each.
         counts: samples of each prompt.
     """
     import torch

@@ -1,4 +1,4 @@
-"""From messages to token ids and back, by the tokenizer's chat template."""
+"""Convert messages to token ids and back with the tokenizer's chat template."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from selfimprove.records import Message
 from selfimprove.text import plain
 
 _SAID = "ANSWER"
-"""What is said where a chat template is asked how it ends a turn, and whether it knows a role."""
+"""Placeholder text to find out how a chat template ends a turn and which roles it supports."""
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Token ids of a prompt, ready for the model to continue.
 
-    The tokenizer's chat template is used where there is one; otherwise the prompt is plain text, see `plain`. Where it
-    has no place for a system message, that stands before the user's first one. A last message of the assistant is the
-    beginning of the completion, which the model goes on with.
+    Uses the tokenizer's chat template if there is one, otherwise plain text, see `plain`. If the template does not
+    support a system message, it goes before the user's first message. A last message of the assistant is a prefilled
+    completion, which the model continues.
     """
     return prompts_ids(tokenizer, [messages])[0]
 
@@ -34,7 +34,7 @@ def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[li
 
 
 def _takes_system(tokenizer: Any) -> bool:
-    """Whether the chat template has a place for a system message: Gemma's refuses it, others leave it out."""
+    """Whether the chat template supports a system message: Gemma's refuses it, others ignore it."""
     from jinja2 import TemplateError
 
     talk = [{"role": "system", "content": _SAID}, {"role": "user", "content": "?"}]
@@ -45,7 +45,7 @@ def _takes_system(tokenizer: Any) -> bool:
 
 
 def _folded(messages: Sequence[Message]) -> list[Message]:
-    """The same talk with what the system says at the head of the user's first message, a blank line between them."""
+    """The same messages with the system message before the user's first one, separated by a blank line."""
     said = [message["content"] for message in messages if message["role"] == "system"]
     talk = [message for message in messages if message["role"] != "system"]
     if talk and talk[0]["role"] == "user":
@@ -54,9 +54,10 @@ def _folded(messages: Sequence[Message]) -> list[Message]:
 
 
 def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """A prompt by the chat template. What the assistant has begun stands behind it as it would have been drawn.
+    """A prompt from the chat template, followed by the prefilled completion as it would have been drawn.
 
-    A template would trim it, which takes the line break after a step away, or put an empty thought before it.
+    The template itself would trim the prefilled text, which removes the line break after a step, or insert an empty
+    thought before it.
     """
     asked, begun = (messages[:-1], messages[-1:]) if messages[-1]["role"] == "assistant" else (messages, ())
     ids = tokenizer.apply_chat_template(list(asked), add_generation_prompt=True, return_dict=False)
@@ -64,19 +65,19 @@ def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
 
 def drawn(message: Message) -> list[int]:
-    """The tokens of a message as they were drawn, where it has them: its text may come to others."""
+    """The drawn tokens of a message, if it has them, because its text may tokenize differently."""
     return [int(token) for token in message.get("ids") or ()]
 
 
 def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool | str = True) -> list[int]:
-    """Token ids of a completion as the engine would have drawn them: no template around it, the end token last."""
+    """Token ids of a completion as the engine would have drawn them: without a template, with the end token."""
     return completions_ids(tokenizer, [completion], [ended])[0]
 
 
 def completions_ids(
     tokenizer: Any, completions: Sequence[Sequence[Message]], ended: Sequence[bool | str]
 ) -> list[list[int]]:
-    """`completion_ids` of many completions in one call; ended: how each one ended, as `Rollout.ended` says it."""
+    """`completion_ids` of many completions in one call; `ended` has `Rollout.ended` of each."""
     if not completions:
         return []
     texts = ["".join(message["content"] for message in completion) for completion in completions]
@@ -95,7 +96,7 @@ def _last(tokenizer: Any, ended: bool | str) -> list[int]:
 
 
 def end_of(tokenizer: Any) -> int:
-    """The token that ends a turn: what the chat template puts after the assistant's text, else the tokenizer's own.
+    """The token that ends a turn: the one after the assistant's text in the chat template, else the tokenizer's own.
 
     The two differ in many chat models: Gemma's turns end with `<end_of_turn>`, its tokenizer names `<eos>`.
     """
@@ -106,19 +107,19 @@ def end_of(tokenizer: Any) -> int:
     talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SAID}]
     try:
         _, found, after = tokenizer.apply_chat_template(talk, tokenize=False).rpartition(_SAID)
-    except TemplateError:  # it takes no such talk
+    except TemplateError:  # the template refuses these messages
         return tokenizer.eos_token_id
     ids = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"] if found else []
     return ids[0] if ids and ids[0] in tokenizer.added_tokens_decoder else tokenizer.eos_token_id
 
 
 def ending(tokenizer: Any, usual: int, last: int | None) -> dict[str, str]:
-    """The info of a completion that was drawn: why it ended.
+    """The `info` of a drawn completion: why it ended.
 
     Args:
-        usual: what `end_of` says.
-        last: its end token, which is named where it is another one: it is scored and trained on as it was drawn.
-            None: it ran into the limit.
+        usual: the result of `end_of`.
+        last: its end token; another one than usual is recorded, so that training uses the drawn token. None means that
+            the completion was truncated.
     """
     if last is None:
         return {"finish_reason": "length"}

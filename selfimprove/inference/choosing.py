@@ -1,4 +1,4 @@
-"""Which token comes next: numbers that a draw depends on, and the inverse of the cumulative distribution."""
+"""Choose the next token: reproducible uniform numbers, and the inverse of the cumulative distribution."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw(logits: Any, sampling: Sampling, uniform: Any) -> Any:
         if sampling.top_k:
             ordered[:, sampling.top_k :] = 0.0
         drop = ordered < sampling.min_p * ordered[:, :1]
-        if sampling.top_p < 1:  # a share of what top_k has left
+        if sampling.top_p < 1:  # relative to the tokens left by top_k
             sofar = _running(ordered)
             drop |= sofar - ordered >= sampling.top_p * sofar[:, -1:]
         probabilities = probabilities.scatter(-1, index, ordered.masked_fill(drop, 0.0))
@@ -38,11 +38,10 @@ def draw(logits: Any, sampling: Sampling, uniform: Any) -> Any:
 
 
 def _running(probabilities: Any) -> Any:
-    """The sum of a row's probabilities up to each token.
+    """The cumulative sums of a row's probabilities.
 
-    A GPU adds in parallel: sums of floats would come in no fixed order and fall here and there, where a search can end
-    at a token of probability 0, and torch refuses them where it is held to deterministic algorithms. Whole numbers add
-    up to the same in any order.
+    A GPU adds in parallel in no fixed order, so float sums may decrease, and a search may end at a token with
+    probability 0; torch also refuses them with deterministic algorithms. Integer sums are the same in any order.
     """
     if not probabilities.is_cuda:
         return probabilities.cumsum(-1)

@@ -1,4 +1,4 @@
-"""Several answers to one problem see each other and are given again; for data stages and for answering."""
+"""A debate: agents see each other's answers to a problem and answer again; for data stages and for answering."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from selfimprove.records import Prompt, Rollout
 async def debate(
     prompt: Prompt, session: Session, *, agents: int, turns: int, sampling: Sampling, majority: bool = False
 ) -> list[list[Rollout]]:
-    """What the agents say in each turn, the first turn first; there are fewer turns where all agree before.
+    """The agents' replies in each turn, in order; the debate ends early when all agree.
 
     Args:
-        turns: times that an agent speaks at most.
-        majority: an agent sees one attempt with the others' most frequent answer, not all that they said.
+        turns: most turns of an agent.
+        majority: an agent sees one attempt with the others' most frequent answer, not all their replies.
     """
     said = [await session.attempts(prompt, agents, sampling)]
     while len(said) < turns and not agreed(said[-1], session):
@@ -27,13 +27,13 @@ async def debate(
 
 
 def agreed(said: Sequence[Rollout], session: Session) -> bool:
-    """Whether all give the same answer."""
+    """Whether all agents give the same answer."""
     answers = {session.answer_of(reply) for reply in said}
     return len(answers) == 1 and None not in answers
 
 
 def _shown(prompt: Prompt, said: Sequence[Rollout], agent: int, session: Session, majority: bool) -> Prompt:
-    """What one agent is asked, knowing what the others said."""
+    """The prompt of an agent that sees the others' replies."""
     others = [reply for i, reply in enumerate(said) if i != agent]
     if majority:
         answers = [session.answer_of(reply) for reply in others]

@@ -1,9 +1,9 @@
-"""Batched decoding with a transformers model that does equal work once: used by the transformers engine.
+"""Batched decoding with a transformers model, without repeated work; used by the transformers engine.
 
-A prompt is prefilled once for all of its samples, the cache lies in preallocated memory, rows that have ended leave the
-batch. Each token is drawn by inverting the cumulative distribution at a uniform number that depends on (seed, prompt,
-sample, position) only, so a completion does not depend on its neighbours in the batch. Each row has its own sampling,
-limit, seed and stop strings; rows of one kind are drawn by the same operations as if they were alone.
+A prompt is prefilled once for all of its samples, the cache is preallocated, ended rows leave the batch. Each token is
+drawn by inverting the cumulative distribution at a uniform number that depends only on (seed, prompt, sample,
+position), so a completion does not depend on its neighbours in the batch. Each row has its own sampling, limit, seed
+and stop strings; rows of one kind are drawn by the same operations as if they were alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Row:
     """Its number among the samples of this prompt and seed."""
     sampling: Sampling
     limit: int
-    """Tokens at most."""
+    """Most tokens."""
     seed: int
 
 
@@ -43,13 +43,13 @@ class Draw:
     logprob: float
     count: int
     end: int | None
-    """The end token; None: it ended at a stop string or ran into the limit."""
+    """The end token; None if it ended at a stop string or at the limit."""
     stop: str = ""
     """The stop string that ended it."""
     noted: dict[str, list[float]] = field(default_factory=dict)
-    """What `Sampling.note` asked for, a number for each token drawn."""
+    """The statistics of `Sampling.note`, with a number for each token."""
     tops: list[list[tuple[int, float]]] = field(default_factory=list)
-    """The likeliest tokens at each place with their log-probabilities, where `Sampling.tops` asked for them."""
+    """The most likely tokens at each position with their log-probabilities, if `Sampling.tops` asks for them."""
 
 
 def decode(
@@ -68,13 +68,13 @@ def decode(
 
 
 def decode_rows(model: Any, tokenizer: Any, rows: Sequence[Row], beside: Mapping[str, Any] = {}) -> list[Draw]:
-    """Draw a completion for each row; those of one prompt stand together.
+    """Draw a completion for each row; the rows of one prompt are adjacent.
 
     Args:
-        beside: further models by name, with the same tokens, that run in step for the `Shape` of these rows.
+        beside: further models by name, with the same tokenizer, that run in step for the `Shape` of these rows.
 
     Raises:
-        DataError: a prompt leaves no room in the model's context.
+        DataError: a prompt fills the model's context.
     """
     import torch
 
@@ -112,7 +112,7 @@ def decode_rows(model: Any, tokenizer: Any, rows: Sequence[Row], beside: Mapping
             logprob[alive[keep]] += logprobs.gather(-1, chosen[:, None])[keep, 0]
             notes.take(logprobs, chosen, alive, keep, position)
             last = torch.isin(chosen, stops)
-            if watch.stops:  # what comes after the end of a row that has not left yet is not said
+            if watch.stops:  # tokens after the end of a row that has not left yet do not count
                 said = (keep & ~last).nonzero()[:, 0]
                 done[said[watch.step(alive[said].tolist(), chosen[said].tolist())]] = True
             done |= last | (ends_at == position + 1)
@@ -137,7 +137,7 @@ def decode_rows(model: Any, tokenizer: Any, rows: Sequence[Row], beside: Mapping
 
 
 class _Kinds:
-    """Rows by how their tokens are chosen: temperature, filters and shape. Most batches have one kind."""
+    """Groups rows by temperature, filters and shape. Most batches have one group."""
 
     def __init__(self, rows: Sequence[Row], longest: int, device: Any) -> None:
         import torch
@@ -187,7 +187,7 @@ def _fit(logits: Any, size: int) -> Any:
 
 
 def _uniforms(rows: Sequence[Row], longest: int) -> Any:
-    """(rows, longest) numbers; those of a row follow from its prompt, seed and number."""
+    """Uniform numbers (rows, longest); those of a row depend on its prompt, seed and number."""
     import numpy
 
     numbers = numpy.zeros((len(rows), longest), dtype=numpy.float32)
@@ -203,7 +203,7 @@ def _uniforms(rows: Sequence[Row], longest: int) -> Any:
 
 
 class _Notes:
-    """What is noted of each token beside its log-probability, for the rows that ask for it."""
+    """The statistics recorded for each token besides its log-probability, for the rows that ask for them."""
 
     def __init__(self, rows: Sequence[Row], longest: int, device: Any) -> None:
         import torch

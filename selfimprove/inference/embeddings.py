@@ -1,7 +1,7 @@
 """Texts as vectors: the mean of a model's last hidden states over the tokens of each text.
 
-After Sentence-BERT (arXiv:1908.10084, section 3: mean pooling), without any training for it: good enough to find near
-neighbours among texts of one task, and not to be compared with models made for embeddings.
+Mean pooling after Sentence-BERT (arXiv:1908.10084, section 3), without training for embeddings: good enough to find
+near neighbours among texts of one task, but not comparable with embedding models.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 from selfimprove.inference.weights import context_of
 
 TOKENS = 1 << 15
-"""Tokens of a batch, padding included."""
+"""Tokens of a batch, including padding."""
 
 
 def embed(model: Any, tokenizer: Any, texts: Sequence[str]) -> Any:
-    """(texts, width) in float32; a text that is longer than the context counts up to there, one without tokens is 0.
+    """(texts, width) in float32; a longer text is truncated to the context, one without tokens gives 0.
 
-    The hidden states are those that the output layer reads, after the last norm. Equal texts are worked out once, and
-    texts of nearly equal lengths together, padded on the right.
+    The hidden states are the input of the output layer, after the last norm. Equal texts are computed once, and texts
+    of similar length together, padded on the right.
     """
     import numpy
     import torch
@@ -30,7 +30,7 @@ def embed(model: Any, tokenizer: Any, texts: Sequence[str]) -> Any:
     width = model.config.get_text_config().hidden_size
     made = numpy.zeros((len(lines), width), dtype=numpy.float32)
     while order:
-        longest = len(lines[order[-1]])  # longest first: what does not fit is known at once
+        longest = len(lines[order[-1]])  # longest first, so that a batch too large fails at once
         size = max(1, TOKENS // longest)
         batch, order = order[-size:], order[:-size]
         tokens = torch.zeros((len(batch), longest), dtype=torch.long)

@@ -1,7 +1,7 @@
-"""Requests to an HTTP endpoint that may be slow, busy or broken: many at a time, each tried again with patience.
+"""Concurrent requests with retries to an HTTP endpoint that may be slow, busy or broken.
 
-Used by the engine `openai`. What is worth another try: no connection, no answer in time, an answer that is cut off or
-cannot be read, and the status codes 408, 409, 425, 429 and 5xx. Any other refusal ends the run at once.
+Used by the engine `openai`. Retried are failed connections, timeouts, truncated or unreadable answers, and the status
+codes 408, 409, 425, 429 and 5xx. Any other refusal ends the run at once.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from selfimprove.safety.redaction import printable
 AGAIN = (408, 409, 425, 429)
 HINTS = {401: " Is the key right?", 403: " Is the key right?", 404: " Are base_url and model right?"}
 LONGEST_BACKOFF = 60.0
-"""Seconds between two tries, unless the endpoint asks for more."""
+"""Longest wait between two attempts in seconds, unless the endpoint asks for more."""
 LONGEST_ASKED = 300.0
-"""Seconds that an endpoint's Retry-After is followed for."""
+"""Longest Retry-After to follow, in seconds."""
 
 
 HERE = ("localhost", "127.0.0.1", "::1")
 ALLOWED = "SELFIMPROVE_ENDPOINTS"
-"""The environment variable with the other hosts that may be sent prompts and keys: no recipe can allow itself one."""
+"""The environment variable with the hosts that may get prompts and keys; a recipe alone cannot allow a host."""
 
 
 def key_for(url: str, variable: str) -> str:
-    """The key for an endpoint, from the environment; "" where no variable is named.
+    """The key for an endpoint, from the environment; "" if no variable is named.
 
     Raises:
         EngineError: the host is not allowed, or the variable is not set.
@@ -43,8 +43,8 @@ def key_for(url: str, variable: str) -> str:
     host = urlsplit(url).hostname or ""
     if host not in (*HERE, *os.environ.get(ALLOWED, "").replace(",", " ").split()):
         raise EngineError(
-            f"engine.openai would send prompts and a key to {host!r}, because the recipe says so. Where you trust "
-            f"that host, allow it: {ALLOWED}={host}"
+            f"engine.openai would send prompts and a key to {host!r}, because the recipe says so. If you trust this "
+            f"host, allow it: {ALLOWED}={host}"
         )
     if not variable:
         return ""
@@ -56,19 +56,19 @@ def key_for(url: str, variable: str) -> str:
 
 @dataclass
 class Tally:
-    """What the requests have come to."""
+    """The usage of all requests."""
 
     requests: int = 0
-    """Tries, the failed ones included."""
+    """Attempts, including failed ones."""
     retries: int = 0
-    """Tries after a failed one."""
+    """Attempts after a failed one."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    """Tokens that the endpoint says it has used."""
+    """Tokens used, as the endpoint reports them."""
 
 
 class _Failed(Exception):
-    """A try that may be repeated."""
+    """A failed attempt that may be repeated."""
 
     def __init__(self, why: str, after: float = 0.0) -> None:
         super().__init__(why)
@@ -78,11 +78,11 @@ class _Failed(Exception):
 
 @dataclass(kw_only=True)
 class Endpoint:
-    """Where to ask, and how patiently."""
+    """An endpoint with its key, timeout and retries."""
 
     url: str
     key: str
-    """Sent as bearer token; empty: none."""
+    """Sent as bearer token; "" sends none."""
     concurrency: int
     timeout: float
     retries: int
@@ -96,15 +96,15 @@ class Endpoint:
         tally: Tally,
         arrived: Callable[[int, Any], None],
     ) -> None:
-        """Call `arrived` with the place of a body and what `read` makes of its answer, for each as it comes.
+        """Send all bodies; as each answer comes, call `arrived` with the index of its body and the result of `read`.
 
         Args:
-            read: takes the place of the body and the answer's JSON; ValueError, LookupError and TypeError mean that the
-                answer cannot be used.
+            read: takes the index of the body and the answer's JSON; ValueError, LookupError and TypeError mean that the
+                answer is unusable.
 
         Raises:
-            EngineError: the endpoint refuses, or every try of a request failed. No further request was begun then, and
-                those under way have arrived: they are paid for.
+            EngineError: the endpoint refuses, or all attempts of a request failed. Then no further requests start, but
+                those in progress are awaited, because they cost money.
         """
         asyncio.run(self._all(bodies, read, tally, arrived))
 
@@ -129,7 +129,7 @@ class Endpoint:
                     arrived(place, await self._patiently(client, bodies[place], partial(read, place), tally, rest))
             except Exception:
                 failed = True
-                for _ in places:  # nobody begins another
+                for _ in places:  # start no further requests
                     pass
                 for worker in resting:
                     worker.cancel()
@@ -138,7 +138,7 @@ class Endpoint:
         size = min(self.concurrency, len(bodies))
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         limits = httpx.Limits(max_connections=size, max_keepalive_connections=size)
-        safe = self.url.startswith("https:")  # certificates take longer to read than a local answer
+        safe = self.url.startswith("https:")  # loading certificates takes longer than a local answer
         async with httpx.AsyncClient(headers=headers, timeout=self.timeout, limits=limits, verify=safe) as client:
             ended = await asyncio.gather(*(work(client) for _ in range(size)), return_exceptions=True)
         for error in ended:
@@ -153,10 +153,10 @@ class Endpoint:
                 if tried == self.retries:
                     raise EngineError(
                         f"{self.url} failed {tried + 1} times, the last time with: {failure}. "
-                        "What was answered is kept: try again with selfimprove resume"
+                        "All answers are kept; try again: selfimprove resume"
                     ) from failure
                 tally.retries += 1
-                jitter = random.uniform(0.5, 1.0)  # so that many clients do not come back in step
+                jitter = random.uniform(0.5, 1.0)  # so that many clients do not retry in step
                 await rest(max(failure.after, jitter * min(LONGEST_BACKOFF, self.backoff * 2**tried)))
 
     async def _once(self, client: Any, body: Any, read: Any, tally: Tally) -> Any:
@@ -164,7 +164,7 @@ class Endpoint:
 
         tally.requests += 1
         try:
-            async with asyncio.timeout(self.timeout):  # httpx only bounds the time between two pieces of an answer
+            async with asyncio.timeout(self.timeout):  # httpx limits only the time between two chunks of an answer
                 reply = await client.post(self.url, json=body)
         except (httpx.HTTPError, TimeoutError) as error:
             raise _Failed(self._safe(f"{type(error).__name__} {error}")) from error
@@ -180,16 +180,16 @@ class Endpoint:
             tally.completion_tokens += int(usage.get("completion_tokens") or 0)
             return read(answer)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise _Failed(f"an answer that cannot be used: {said}") from error
+            raise _Failed(f"an unusable answer: {said}") from error
 
     def _safe(self, text: str) -> str:
-        """One short line that can be shown: without control characters and without the key."""
+        """One short printable line without the key."""
         line = " ".join(printable(text).split())
         return (line.replace(self.key, "***") if self.key else line)[:200]
 
 
 def asked_to_wait(header: str) -> float:
-    """Seconds that a Retry-After header asks for, as a number or as a date; 0 for none that can be read."""
+    """Seconds of a Retry-After header, given as a number or as a date; 0 if it is missing or unreadable."""
     try:
         seconds = float(header) if header[:1].isdigit() else email.utils.parsedate_to_datetime(header).timestamp()
     except (ValueError, TypeError):

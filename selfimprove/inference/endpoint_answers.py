@@ -1,4 +1,4 @@
-"""What is asked of an OpenAI-compatible endpoint for one ask, and what its answer is to that ask. Pure functions."""
+"""Convert an ask to requests for an OpenAI-compatible endpoint, and its answers back. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selfimprove.records import Prompt, Rollout
 
 
 def samples(ask: Ask) -> range:
-    """The numbers of the samples to ask for; greedy ones of one prompt are equal."""
+    """The numbers of the samples to request; greedy samples of one prompt are equal."""
     return range(ask.first, ask.first + ask.n) if ask.sampling.temperature > 0 else range(1)
 
 
@@ -23,30 +23,29 @@ def is_detailed(ask: Ask) -> bool:
 
 
 def said(choice: dict[str, Any], chat: bool, stop: list[str] | None, url: str) -> tuple[str, str]:
-    """The text of a choice and why it ended; `stop`: the strings that the server was told to keep at the end.
+    """The text of a choice and why it ended; `stop` has the strings that the server was told to keep at the end.
 
     Raises:
-        EngineError: the server cuts stop strings off and does not say which.
+        EngineError: the server removes stop strings and does not say which.
         ValueError: there is no text.
     """
     text = choice["message"]["content"] if chat else choice["text"]
     reason = choice.get("finish_reason") or "stop"
-    if text is None and reason in ("length", "content_filter"):  # cut off while it was thinking, or withheld
+    if text is None and reason in ("length", "content_filter"):  # truncated while thinking, or withheld
         text = ""
     if not isinstance(text, str):
         raise ValueError("no text")
     if stop is not None and reason == "stop" and completed(text, stop) is None:
         if "stop_reason" not in choice:
             raise EngineError(
-                f"{url} cuts stop strings off and does not say which: "
-                "set engine.openai.include_stop_str_in_output=false"
+                f"{url} removes stop strings and does not say which: set engine.openai.include_stop_str_in_output=false"
             )
         text += choice["stop_reason"] if isinstance(choice["stop_reason"], str) else ""
     return text, reason
 
 
 def tokens_of(given: dict[str, Any], chat: bool) -> list[tuple[str, float, dict[str, float]]]:
-    """Each token's text, its log-probability, and the likeliest ones with theirs, by the kind of endpoint."""
+    """Each token's text, its log-probability, and the top tokens with theirs, by the kind of endpoint."""
     if chat:
         lines = given.get("content") or ()
         tops = [{top["token"]: top["logprob"] for top in one.get("top_logprobs") or ()} for one in lines]
@@ -58,7 +57,7 @@ def tokens_of(given: dict[str, Any], chat: bool) -> list[tuple[str, float, dict[
 
 
 def rollout_of(ask: Ask, answer: dict[str, Any]) -> Rollout:
-    """What an answer is to this ask: cut behind its first stop string, where the server has gone on."""
+    """The text of an answer for this ask, cut after its first stop string if the server continued."""
     fields = {name: value for name, value in answer.items() if name != "tokens"}
     tokens = answer.get("tokens") or []
     text = answer["completion"][0]["content"]
@@ -80,15 +79,15 @@ def rollout_of(ask: Ask, answer: dict[str, Any]) -> Rollout:
 
 
 def _likeliest(given: dict[str, float], most: int) -> dict[str, float]:
-    """The likeliest tokens first; `/completions` adds the one that was drawn, wherever it stands."""
+    """Tokens by probability, most likely first; `/completions` adds the drawn token in any position."""
     return dict(sorted(given.items(), key=lambda one: -one[1])[:most])
 
 
 def without_ids(message: dict[str, Any]) -> dict[str, Any]:
-    """A message without the token ids of an answer that has begun: they are of another model."""
+    """A message without token ids of a prefilled answer, which belong to another model."""
     return {name: value for name, value in message.items() if name != "ids"}
 
 
 def seed_of(seed: int, prompt: Prompt, sample: int) -> int:
-    """31 bits that depend on the prompt and the sample; some servers take no more."""
+    """A seed of 31 bits from prompt and sample; some servers take no larger ones."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{prompt.prompt!r}:{sample}".encode()).digest()[:4], "big") >> 1

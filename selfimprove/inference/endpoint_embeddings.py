@@ -8,14 +8,14 @@ from typing import Any
 from selfimprove.inference.endpoint import Endpoint, Tally
 
 PART = 256
-"""Texts in a request."""
+"""Texts per request."""
 
 
 def embedded(endpoint: Endpoint, model: str, texts: Sequence[str]) -> Any:
-    """(texts, width) in float32, as a model of this name pools them; (0, 0) of no texts.
+    """(texts, width) in float32, pooled by the endpoint's model; (0, 0) without texts.
 
     Raises:
-        EngineError: the endpoint refuses, or gives no embedding of some text however often it is asked.
+        EngineError: the endpoint refuses, or some text gets no embedding in any attempt.
     """
     import numpy
 

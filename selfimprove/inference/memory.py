@@ -1,4 +1,4 @@
-"""How much memory a model takes, estimated from its files before it is loaded; what would fit; and who has the rest."""
+"""Estimate a model's memory from its files before it is loaded, suggest what would fit, and name who holds memory."""
 
 from __future__ import annotations
 
@@ -15,62 +15,62 @@ from typing import Any
 from selfimprove.errors import EngineError
 
 TRAINED = 16
-"""Bytes for each weight that is trained: weight, gradient and two moments of Adam, all in float32."""
+"""Bytes per trained weight: weight, gradient and Adam's two moments, all in float32."""
 FROZEN = 4
-"""Bytes for each weight that is held in float32 and not trained: under an adapter, or a reference model."""
+"""Bytes per frozen float32 weight, under an adapter or of a reference model."""
 ROUNDED = 4.127 / 8
-"""Bytes for each weight that is held in 4 bits, with the scales of its block (QLoRA, arXiv:2305.14314)."""
+"""Bytes per 4-bit weight, including the scales of its block (QLoRA, arXiv:2305.14314)."""
 WHOLE = ("embed", "lm_head", "wte", "wpe")
-"""Parts of the names of matrices that are not rounded to 4 bits: embeddings and the output layer."""
+"""Parts of the names of matrices that are not quantized to 4 bits: embeddings and the output layer."""
 ADAPTER = 0.01
 """Share of the weights that an adapter of usual rank has; our estimate."""
 SPARE = 1.2
-"""What activations, the cache of keys and values and the allocator take on top, as a factor; our estimate. Long
-completions and large batches take more."""
+"""Factor for activations, the key-value cache and the allocator; our estimate. Long completions and large batches need
+more."""
 GB = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a recipe does with the weights, as far as memory goes."""
+    """How a recipe uses the weights, as far as it affects memory."""
 
     sharing: int = 1
-    """GPUs that hold the model together when it samples."""
+    """GPUs that share the model for sampling."""
     trainer: str = ""
-    """The method that trains, for example `optimization.sft`; "": none does."""
+    """The method that trains, for example `optimization.sft`; "" if none does."""
     way: str = "weights"
-    """What is trained: all `weights`, an `adapter`, or an adapter on weights in `4bit`."""
+    """What is trained: all `weights`, an `adapter`, or an adapter on `4bit` weights."""
     spread: int = 1
-    """GPUs over which FSDP or DeepSpeed spread what is trained."""
+    """GPUs over which FSDP or DeepSpeed shard the training."""
     adapts: bool = True
     """Whether the method has options for an adapter and for FSDP."""
     elsewhere: bool = False
-    """Whether it trains on another machine, of which nothing is known here."""
+    """Whether it trains on another, unknown machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """What a model's files say of the memory that it takes."""
+    """The memory needs of a model, from its files."""
 
     weights: int
     """Numbers in the model."""
     stored: int
-    """Bytes of them, in the number type that they are stored in."""
+    """Their bytes, in the stored dtype."""
     matrices: int
-    """Of the numbers, those that QLoRA holds in 4 bits."""
+    """The number of weights that QLoRA keeps in 4 bits."""
 
     def sampling(self, plan: Plan) -> float:
-        """Bytes on a GPU to sample with it."""
+        """Bytes on a GPU for sampling."""
         return SPARE * self.stored / plan.sharing
 
     def held(self, way: str) -> float:
-        """Bytes without which it cannot be trained in that way, however short the rows are."""
+        """Smallest bytes for training in that way, with the shortest rows."""
         if way == "4bit":
             return ROUNDED * self.matrices + FROZEN * (self.weights - self.matrices)
         return (FROZEN if way == "adapter" else TRAINED) * self.weights
 
     def training(self, way: str, plan: Plan, spread: int = 1) -> float:
-        """Bytes on a GPU to train it in that way, beside a copy that samples."""
+        """Bytes on a GPU for training in that way, beside a copy for sampling."""
         adapter = 0.0 if way == "weights" else TRAINED * ADAPTER * self.weights
         return SPARE * (self.held(way) / spread + adapter) + self.sampling(plan)
 
@@ -80,7 +80,7 @@ class Room:
     """Free memory where a model would be loaded."""
 
     free: float
-    """Bytes, of the first GPU or of the machine; the GPUs of a machine are taken to be alike."""
+    """Free bytes of the first GPU or of the machine; all GPUs of a machine are assumed equal."""
     device: str
     gpus: int = 0
 
@@ -102,7 +102,7 @@ def need(folder: Path) -> Need:
 
 
 def _files(folder: Path) -> list[Path]:
-    """As transformers chooses: one file, else those of the index. Other copies of the weights may lie beside them."""
+    """The weight files that transformers loads: one file, else those of the index; other copies are ignored."""
     one, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if one.is_file():
         return [one]
@@ -113,7 +113,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def free() -> Room:
-    """What is free: on the first GPU, else on the machine."""
+    """Free memory of the first GPU, else of the machine."""
     if "torch" in sys.modules or os.environ.get("CUDA_VISIBLE_DEVICES") or Path("/dev/nvidia0").exists():
         import torch
 
@@ -124,15 +124,15 @@ def free() -> Room:
         lines = Path("/proc/meminfo").read_text().splitlines()
         [available] = [line for line in lines if line.startswith("MemAvailable:")]
         return Room(free=float(available.split()[1]) * 1024, device="this machine")
-    except (OSError, ValueError, IndexError):  # no Linux: what is free is not known, so nothing is refused
+    except (OSError, ValueError, IndexError):  # not Linux: free memory is unknown, so nothing is refused
         return Room(free=math.inf, device="this machine")
 
 
 def check(name: str, found: Need, plan: Plan, room: Room) -> str:
-    """What to do where it will be close; "" where sampling and training fit.
+    """Advice if memory is tight; "" if sampling and training fit.
 
     Raises:
-        EngineError: the weights do not fit at all, to sample with or to be trained as the recipe says.
+        EngineError: the weights do not fit at all, for sampling or for the recipe's training.
     """
     size = f"{name} has {_billions(found.weights)}"
     device = f"each {room.device}" if room.gpus > 1 else room.device
@@ -142,16 +142,16 @@ def check(name: str, found: Need, plan: Plan, room: Room) -> str:
             shared = 1 << math.ceil(math.log2(found.sampling(plan) * plan.sharing / room.free))
             ways.append(f"{shared} such GPUs with engine=vllm and engine.vllm.tensor_parallel_size={shared}")
         raise EngineError(
-            f"{size}: to load them takes about {_gb(found.sampling(plan))} and {device} has {_gb(room.free)} free. "
-            f"Free some, or take {', or '.join(ways)}, or a machine with more memory"
+            f"{size}: loading takes about {_gb(found.sampling(plan))} and {device} has {_gb(room.free)} free. "
+            f"Free some, or use {', or '.join(ways)}, or a machine with more memory"
         )
     takes = found.training(plan.way, plan, plan.spread)
     if not plan.trainer or takes <= room.free:
         return ""
     what = {"weights": "all of them", "adapter": "an adapter of them", "4bit": "an adapter of them in 4 bits"}[plan.way]
     said = (
-        f"{size}: to train {what} ({plan.trainer}) takes about {_gb(takes)} and {device} has {_gb(room.free)} free. "
-        f"What fits: {', or '.join(_ways(found, plan, room))}"
+        f"{size}: training {what} ({plan.trainer}) takes about {_gb(takes)} and {device} has {_gb(room.free)} free. "
+        f"These fit: {', or '.join(_ways(found, plan, room))}"
     )
     if found.held(plan.way) / plan.spread > room.free and not plan.elsewhere:
         raise EngineError(said)
@@ -159,7 +159,7 @@ def check(name: str, found: Need, plan: Plan, room: Room) -> str:
 
 
 def _ways(found: Need, plan: Plan, room: Room) -> list[str]:
-    """What takes less than the plan and fits."""
+    """Alternatives to the plan that fit."""
     ways, lora = list[str](), f"{plan.trainer}.lora.r=16"
     adapter, rounded = (found.training(way, plan) for way in ("adapter", "4bit"))
     if plan.adapts and plan.way == "weights" and adapter <= room.free:
@@ -176,19 +176,19 @@ def _ways(found: Need, plan: Plan, room: Room) -> list[str]:
 
 # ---- while it runs -----------------------------------------------------------------------------------------------
 def ready(what: str, size: float, device: Any = None) -> None:
-    """Before a heavy step on a GPU: whether it has as many bytes for this process.
+    """Check before a heavy step that a GPU has enough free bytes for this process.
 
     Args:
-        device: the GPU as torch names it; None is the current one.
+        device: the GPU as torch names it; None means the current one.
 
     Raises:
-        EngineError: it has fewer; the message says who has the rest.
+        EngineError: it has too little; the message says who holds the rest.
     """
     import torch
 
     left, whole = _left(device)
     if size > left:
-        gc.collect()  # a trainer that is done and its optimizer refer to each other
+        gc.collect()  # a finished trainer and its optimizer refer to each other
         left, whole = _left(device)
     if size > left:
         raise EngineError(
@@ -199,7 +199,7 @@ def ready(what: str, size: float, device: Any = None) -> None:
 
 
 def ready_share(what: str, share: float) -> None:
-    """The same for what asks for a share of the current GPU's whole memory; nothing without a GPU."""
+    """The same for a share of the current GPU's whole memory; does nothing without a GPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -207,7 +207,7 @@ def ready_share(what: str, share: float) -> None:
 
 
 def _left(device: Any) -> tuple[float, float]:
-    """Bytes of a GPU that this process can have, and all of them."""
+    """Free bytes of a GPU for this process, and its total."""
     import torch
 
     left, whole = torch.cuda.mem_get_info(device)
@@ -215,20 +215,20 @@ def _left(device: Any) -> tuple[float, float]:
 
 
 def holders(device: Any = None) -> str:
-    """Who has the memory of a GPU: this process, with the models that its engine keeps, and others by their names."""
+    """The holders of a GPU's memory: this process, including its engine's models, and others by name."""
     import torch
 
     left, whole = torch.cuda.mem_get_info(device)
     mine = torch.cuda.memory_reserved(device)
     named = _processes(torch.cuda.get_device_properties(device).uuid)
     others = [f"{name} (process {pid}) {_gb(size)}" for pid, name, size in named if pid != os.getpid()]
-    if len(others) == len(named):  # it is not told, or under the numbers of another container
+    if len(others) == len(named):  # unknown, or with process ids of another container
         others = [f"other processes {_gb(max(0.0, whole - left - mine))}"]
-    return ", ".join([f"this process holds {_gb(mine)}, models that its engine keeps among it", *others])
+    return ", ".join([f"this process holds {_gb(mine)}, including models that its engine keeps", *others])
 
 
 def _processes(uuid: Any) -> list[tuple[int, str, float]]:
-    """Number, name and bytes of each process on a GPU, as the driver tells; nothing where it does not."""
+    """Id, name and bytes of each process on a GPU, from the driver; empty if the driver does not tell."""
     asked = ("--query-compute-apps=pid,process_name,used_gpu_memory", "--format=csv,noheader,nounits")
     try:
         said = subprocess.run(

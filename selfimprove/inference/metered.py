@@ -1,4 +1,4 @@
-"""An engine whose draws are counted: what a run notes of its own cost is counted here and where trainings draw."""
+"""An engine whose draws are counted, for the cost of a step; training that draws counts its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfimprove.records import Checkpoint, Rollout
 
 
 class Metered(Engine):
-    """The same engine. A prompt that stands in a call twice counts once, as engines draw it once."""
+    """The same engine with counting. Equal prompts in a call count once, as engines draw them once."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine

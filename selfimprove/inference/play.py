@@ -1,4 +1,4 @@
-"""One episode: a world and its players, each of which sees its own talk only."""
+"""One episode: an environment and its players, each of which sees only its own conversation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Speak = Callable[[Prompt, str], Awaitable[Rollout]]
 
 
 async def play(world: Episode, turns: int, speak: Speak) -> Played:
-    """Let players speak in a world until it is over, or up to so many times.
+    """Let players act in an environment until the episode is over, or for at most `turns` messages.
 
-    A talk of one reply is that reply, with its log-probability. Of several replies no one probability is known, nor of
-    one that was drawn under another prompt.
+    A transcript with one reply keeps its log-probability; one with several replies, or with a reply drawn under another
+    prompt, has none.
     """
     asked, talks = dict[str, Prompt](), dict[str, list[Message]]()
     replies, earned = dict[str, list[Rollout]](), dict[str, list[float]]()

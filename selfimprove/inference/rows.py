@@ -1,7 +1,7 @@
-"""Rollouts as rows of token ids, and which of the tokens the assistant said: nothing else is trained on.
+"""Rollouts as rows of token ids, with a mask of the assistant's tokens: training uses only these.
 
-A completion may hold several messages, whose roles say who spoke: assistant, user, tool. What the assistant said stands
-as it was drawn, with its end token; what stands between two replies is worded by the tokenizer's chat template.
+A completion may hold several messages, whose roles say who spoke: assistant, user, tool. The assistant's tokens are as
+drawn, with the end token; the text between two replies comes from the tokenizer's chat template.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from selfimprove.records import ENDING, Message, Rollout
 from selfimprove.text import plain
 
 _SAID = "ANSWER"
-"""What the assistant says where a chat template is asked what it puts after a reply."""
+"""Placeholder reply to find out what a chat template puts after a reply."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Row:
     prompt: list[int]
     completion: list[int]
     said: list[int]
-    """For each token of the completion 1 where the assistant drew it, 0 where a tool or another player said it."""
+    """For each token of the completion 1 if the assistant drew it, 0 if a tool or another player said it."""
 
     @property
     def ids(self) -> list[int]:
@@ -35,17 +35,17 @@ class Row:
 
     @property
     def labels(self) -> list[int]:
-        """All tokens, with -100 in the place of those that are not learned."""
+        """All tokens, with -100 for those that are not learned."""
         own = (token if learned else -100 for token, learned in zip(self.completion, self.said, strict=True))
         return [-100] * len(self.prompt) + [*own]
 
 
 def rows_of(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[list[Row]]:
-    """The rows of each rollout: one, or one for each reply where one cannot show what the model saw.
+    """The rows of each rollout: one, or one per reply if one row cannot show what the model saw.
 
-    A template may show earlier turns otherwise than they were drawn: thoughts are left out, white space is cut off,
-    and without a template no end token stands between two turns. Then each reply stands after the prompt that it was
-    drawn with.
+    A template may show earlier turns differently from how they were drawn: it may drop thoughts or trim white space,
+    and without a template there is no end token between two turns. Then each reply gets its own row, after the prompt
+    that it was drawn with.
     """
     made = [[row] for row in joined(tokenizer, rollouts)]
     for place, rollout in enumerate(rollouts):
@@ -60,7 +60,7 @@ def rows_of(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[list[Row]]:
 
 
 def joined(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[Row]:
-    """One row for each rollout, its replies and what stands between them; what is said after the last is cut off."""
+    """One row per rollout, with its replies and the text between them; text after the last reply is cut off."""
     talks = [_talk(rollout.completion) for rollout in rollouts]
     asked = prompts_ids(
         tokenizer, [[*one.prompt.prompt, *before] for one, (before, _, _) in zip(rollouts, talks, strict=True)]
@@ -83,14 +83,14 @@ def joined(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[Row]:
 
 
 def turns_of(rollout: Rollout, earned: Sequence[float] | None = None) -> list[Rollout]:
-    """A transcript as one rollout for each reply, after the prompt that the reply was drawn with.
+    """A transcript as one rollout per reply, with the prompt that the reply was drawn with.
 
     Args:
-        earned: what came after each reply, until the next one; a reply's reward is the sum from there on. None: all was
-            earned at the end, so that each reply has the reward of the rollout.
+        earned: the reward after each reply, until the next one; a reply's reward is the sum from there on. None means
+            that everything was earned at the end, so each reply gets the reward of the rollout.
 
     Raises:
-        ValueError: there are more or fewer numbers than replies.
+        ValueError: the number of rewards differs from that of replies.
     """
     before, replies, news = _talk(rollout.completion)
     if earned is not None and len(earned) != len(replies):
@@ -116,14 +116,14 @@ def turns_of(rollout: Rollout, earned: Sequence[float] | None = None) -> list[Ro
 
 
 def _talk(completion: Sequence[Message]) -> tuple[list[Message], list[list[Message]], list[list[Message]]]:
-    """What is said before the first reply, the replies, and what follows each; a reply may have several messages."""
+    """The messages before the first reply, the replies, and the messages after each; a reply may have several."""
     runs = [(own, [*run]) for own, run in groupby(completion, lambda message: message["role"] == "assistant")]
     before = runs.pop(0)[1] if runs and not runs[0][0] else []
     return before, [run for own, run in runs if own], [run for own, run in runs if not own]
 
 
 def between(tokenizer: Any, news: Sequence[Message]) -> list[int]:
-    """What others say in tokens: those after a reply's end token, up to where the assistant speaks again."""
+    """The tokens after a reply's end token, up to the assistant's next reply."""
     if not tokenizer.chat_template:
         return tokenizer("\n\n" + plain(news), add_special_tokens=False)["input_ids"]
     talk: list[Message] = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SAID}]

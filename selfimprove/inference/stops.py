@@ -1,4 +1,4 @@
-"""Strings that end a completion: with the token that completes one, which text and token ids keep."""
+"""Stop strings: a completion ends with the token that completes one; text and token ids keep that token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SPARE = 8
 
 
 def completed(text: str, stops: Sequence[str]) -> tuple[str, int] | None:
-    """The stop string that is completed first in a text, and where it ends; None: there is none."""
+    """The stop string that is completed first in a text, and where it ends; None if there is none."""
     ends = [(text.index(stop) + len(stop), place) for place, stop in enumerate(stops) if stop and stop in text]
     if not ends:
         return None
@@ -19,7 +19,7 @@ def completed(text: str, stops: Sequence[str]) -> tuple[str, int] | None:
 
 
 def first_stop(tokenizer: Any, tokens: Sequence[int], stops: tuple[str, ...]) -> tuple[int, str]:
-    """How many of the tokens there are up to the first that completes a stop string, and which; all and "": none."""
+    """The number of tokens up to the first that completes a stop string, and that string; all and "" if none does."""
     watch = Watch(tokenizer, {0: stops})
     for place, token in enumerate(tokens):
         if watch.step([0], [token]):

@@ -1,4 +1,4 @@
-"""Numbers for each token of a completion, by the next-token distribution."""
+"""Numbers for each token of a completion from the next-token distributions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selfimprove.records import Rollout
 
 STATISTICS = ("logprob", "entropy", "self_certainty")
 NUMBERS = 1 << 27
-"""Logits held at once in scoring, which needs those of all positions: with large vocabularies few of them fit a GPU."""
+"""Most logits in memory at once: numbers for tokens need all positions, and with large vocabularies few fit a GPU."""
 
 Pair = tuple[list[int], list[int]]
 """Token ids of a prompt and of its completion."""
@@ -38,18 +38,18 @@ def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[
     """A number in nats for each completion token, see `Engine.logprobs_of`.
 
     Args:
-        rows: completions in a batch at most.
+        rows: most completions in a batch.
 
     Raises:
         RecipeError: there is no such statistic.
-        DataError: a pair does not fit into the model's context.
+        DataError: a prompt with its completion exceeds the model's context.
     """
     import torch
 
     if statistic not in STATISTICS:
         known = f"{', '.join(STATISTICS[:-1])} and {STATISTICS[-1]}"
         raise RecipeError(f"the engine has no statistic {statistic!r}; it has {known}")
-    said = [i for i, (_, completion) in enumerate(pairs) if completion]  # an unanswered prompt has nothing to score
+    said = [i for i, (_, completion) in enumerate(pairs) if completion]  # an empty completion has no tokens
     longest = max((len(pairs[i][0]) + len(pairs[i][1]) for i in said), default=0)
     if longest > context_of(model):
         raise DataError(
@@ -78,11 +78,11 @@ def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[
 
 
 def _numbers(model: Any, tokens: Any, mask: Any, statistic: str, places: int) -> Any:
-    """A number for each token but the first (rows, width - 1).
+    """A number for each token except the first (rows, width - 1).
 
     Args:
-        places: positions whose logits may be held at once. One row that has more goes through the model in pieces, each
-            after the keys and values of those before it, where the model's cache is of that kind.
+        places: positions whose logits may be in memory at once. A longer row goes through the model in pieces with a
+            key-value cache, if the model supports it.
     """
     import torch
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
@@ -103,7 +103,7 @@ def _numbers(model: Any, tokens: Any, mask: Any, statistic: str, places: int) ->
 
 
 def number(logprobs: Any, tokens: Any, statistic: str) -> Any:
-    """A number for each position: of the token there, or of the whole distribution that it was drawn from."""
+    """A number for each position: for its token, or for the whole distribution."""
     import torch
 
     match statistic:

@@ -1,4 +1,4 @@
-"""A search for solutions step by step in a tree; for data stages and for answering."""
+"""Tree search over the steps of a solution; for data stages and for answering."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Value = Callable[[Sequence[Rollout], Sequence[Rollout]], Awaitable[Sequence[tupl
 
 @dataclass
 class Node:
-    """A beginning of a solution."""
+    """The first steps of a solution."""
 
     text: str = ""
     above: Node | None = None
     closed: bool = False
-    """Whether it is a whole solution, or has no open node below."""
+    """Whether it is a complete solution, or has no open node below."""
     visits: int = 0
     total: float = 0.0
     below: dict[str, Node] = field(default_factory=dict)
 
     def leaf(self, explore: float) -> Node | None:
-        """The open leaf that is to be tried next; None where all is closed."""
+        """The open leaf to expand next; None if all are closed."""
         node = self
         while node.below:
             open_ = [child for child in node.below.values() if not child.closed]
@@ -42,7 +42,7 @@ class Node:
         return None if node.closed else node
 
     def add(self, step: str, value: float, whole: bool) -> None:
-        """A child with one more simulation of this value."""
+        """Add a simulation with this value to a child, which is created if needed."""
         node: Node | None = self.below.setdefault(step, Node(text=self.text + step, above=self))
         self.below[step].closed |= whole
         while node is not None:
@@ -61,12 +61,12 @@ async def search(
     value: Value,
     enough: Callable[[Collection[Rollout]], bool],
 ) -> list[Rollout]:
-    """The different solutions that a search by upper confidence bounds comes to, in the order in which it found them.
+    """The different solutions found by a search with upper confidence bounds, in the order found.
 
     Args:
-        iterations: leaves that are gone on from at most.
-        samples: completions from each; the first step of each is a child, the rest is its simulation.
-        enough: whether these solutions are enough.
+        iterations: most leaves to expand.
+        samples: completions per leaf; the first step of each is a child, the rest is its simulation.
+        enough: whether these solutions are enough to stop.
     """
     root, found = Node(), dict[str, Rollout]()
     for _ in range(iterations):
@@ -84,6 +84,6 @@ async def search(
 
 
 def _whole(end: Rollout, prompt: Prompt, leaf: Node) -> Rollout:
-    """The solution that a simulation came to; its parts were drawn one by one, so it has no one probability."""
+    """The solution of a simulation, without a log-probability, because its parts were drawn separately."""
     said = [{"role": "assistant", "content": leaf.text + end.text}]
     return replace(end, prompt=prompt, completion=said, logprobs=None)

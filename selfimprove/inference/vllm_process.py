@@ -24,12 +24,12 @@ from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, digest
 
 SUPPORTED = ">=0.31,<0.32"
-"""Versions of vLLM that this is written for; the extra `vllm` asks for the same."""
+"""Supported versions of vLLM; the extra `vllm` requires the same."""
 LOOK = 1.0
-"""Seconds between two looks at whether the process is alive."""
-DIED = "its process died. What it said stands above; one that the system ended for its memory says nothing"
+"""Seconds between two checks that the process is alive."""
+DIED = "its process died; see its output above. If the system ended it for lack of memory, there is none"
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Largest ranks of adapters that vLLM can be started for."""
+"""Adapter ranks that vLLM can be started with."""
 
 
 def check() -> None:
@@ -39,16 +39,14 @@ def check() -> None:
         EngineError: it is missing, of another version, or finds no device.
     """
     found = installed()
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it tells all that it does
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # it reports to its makers
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # vLLM logs everything otherwise
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # no usage reports
     if not importlib.import_module("vllm.platforms").current_platform.device_type:
-        raise EngineError(
-            f"engine.vllm: vLLM {found} finds no GPU on this machine that it can use: set engine=transformers"
-        )
+        raise EngineError(f"engine.vllm: vLLM {found} finds no usable GPU on this machine: set engine=transformers")
 
 
 def installed(user: str = "engine.vllm", instead: str = "set engine=transformers") -> str:
-    """The version of vLLM; it is not imported, which takes ten seconds.
+    """The version of vLLM, without importing it, which takes ten seconds.
 
     Raises:
         EngineError: it is missing, or of another version.
@@ -79,7 +77,7 @@ def look() -> None:
 
 
 def parameters(**options: Any) -> Any:
-    """How vLLM is to answer a prompt."""
+    """How vLLM samples a prompt."""
     return importlib.import_module("vllm").SamplingParams(**options)
 
 
@@ -92,19 +90,19 @@ def _version(package: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What vLLM has to know of a checkpoint."""
+    """The properties of a checkpoint that vLLM needs."""
 
     path: str
     base: str
-    """The folder of the full weights: the same, or what an adapter belongs to."""
+    """The folder of the full weights: the same, or the base of an adapter."""
     rank: int
-    """Of the adapter; 0: there is none."""
+    """Rank of the adapter; 0 without one."""
     dtype: str
     shape: str
-    """Equal for weights that one process can hold after each other."""
+    """Equal for weights that one process can load after each other."""
     reloads: bool
-    """Whether full weights can be put into a running process: not with tied embeddings, where that is silently wrong
-    (measured with 0.31 on a CPU), and not below adapters."""
+    """Whether full weights can be loaded into a running process: not with tied embeddings, where vLLM 0.31 is silently
+    wrong (measured on a CPU), and not under adapters."""
 
 
 def weights_of(checkpoint: Checkpoint, dtype: str) -> Weights:
@@ -125,7 +123,7 @@ def weights_of(checkpoint: Checkpoint, dtype: str) -> Weights:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{checkpoint.path} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
     values = json.loads(config.to_json_string())
-    for name in ("_name_or_path", "transformers_version", "use_cache", "dtype"):  # training writes some of them anew
+    for name in ("_name_or_path", "transformers_version", "use_cache", "dtype"):  # training rewrites some of them
         values.pop(name, None)
     saved = str(config.dtype or "auto").removeprefix("torch.")
     tied = values.get("tie_word_embeddings", True) or config.get_text_config().tie_word_embeddings
@@ -144,7 +142,7 @@ class Process:
     """At most one running vLLM and the weights in it.
 
     Args:
-        options: of `vllm.LLM`, beside what follows from the weights.
+        options: arguments of `vllm.LLM`, besides those that depend on the weights.
         sleep_level: on a GPU, what `rest` does: 0 nothing, 1 moves the weights to the host, 2 drops them; both drop the
             cache.
     """
@@ -154,17 +152,17 @@ class Process:
         self.llm: Any = None
         self.held: Weights | None = None
         self.room = 0
-        """The largest rank of adapters that the process was started for."""
+        """The largest adapter rank that the process was started with."""
         self.adapters: dict[str, int] = {}
         self.asleep = 0
         self.text = False
         """Whether it is started with a tokenizer."""
 
     def load(self, weights: Weights, anew: bool) -> bool:
-        """Have these weights in vLLM; False where that took no new process.
+        """Load these weights into vLLM; False if that needed no new process.
 
         Args:
-            anew: whether to end the process that is there in any case.
+            anew: always end a running process first.
         """
         held = self.held
         with _explained(f"vLLM cannot run {weights.path}"):
@@ -184,15 +182,16 @@ class Process:
         return False
 
     def reads_text(self) -> None:
-        """Have it look for stop strings from the next `load` on."""
+        """Enable stop strings from the next `load` on."""
         if not self.text:
             self.close()
             self.text = True
 
     def generate(self, prompts: Sequence[list[int]], asked: Any, log: Log | None) -> list[Any]:
-        """vLLM's outputs for prompts of token ids, with the weights that were loaded last.
+        """vLLM's outputs for prompts of token ids, with the weights loaded last.
 
-        A call that does not come to its end takes the process with it, which would answer the rest in the next call.
+        If the call is interrupted, the process is ended, because it would return the remaining outputs in the next
+        call.
         """
         assert self.held is not None
         adapter = None
@@ -215,7 +214,7 @@ class Process:
         if not pairs:
             return []
         lines = [[*prompt, *said] for prompt, said in pairs]
-        if self.held and self.held.rank:  # with an adapter, vLLM 0.31 dies of a prompt's log-probabilities (CPU)
+        if self.held and self.held.rank:  # with an adapter, prompt log-probabilities crash vLLM 0.31 (CPU)
             starts = [len(prompt) for prompt, _ in pairs]
             places = [(line, i) for line, start in zip(lines, starts, strict=True) for i in range(start, len(line))]
             wanted = [[line[i]] for line, i in places]
@@ -231,20 +230,20 @@ class Process:
         ]
 
     def rest(self) -> None:
-        """Give a GPU's memory to others until the next call, the training of this process for example.
+        """Release GPU memory until the next call, for example for training in this process.
 
-        Nothing on a CPU, where vLLM has no sleep mode. Written after vLLM's documentation and not measured: neither
-        how much is given back nor how long it takes.
+        Does nothing on a CPU, where vLLM has no sleep mode. Follows vLLM's documentation; memory and time were not
+        measured.
         """
         if self.llm is None or self.asleep or not self.options.get("enable_sleep_mode"):
             return
         assert self.held is not None
-        self.asleep = min(self.sleep_level, 2 if self.held.reloads else 1)  # dropped weights have to be loaded again
+        self.asleep = min(self.sleep_level, 2 if self.held.reloads else 1)  # dropped weights must be loaded again
         with _explained("vLLM failed to sleep"), _watched(self.llm):
             self.llm.sleep(level=self.asleep)
 
     def wake(self) -> None:
-        """Take the memory back, with the weights that were there."""
+        """Take the memory back and restore the weights."""
         if self.asleep:
             assert self.held is not None
             dropped = self.asleep == 2
@@ -269,10 +268,10 @@ class Process:
             model=weights.base,
             dtype=weights.dtype,
             skip_tokenizer_init=not self.text,  # token ids go in and come out
-            generation_config="vllm",  # not the folder's: its temperature and its penalties are not the recipe's
+            generation_config="vllm",  # not the folder's, whose temperature and penalties differ from the recipe's
             load_format="safetensors",
             trust_remote_code=False,
-            logprobs_mode="raw_logprobs",  # the model's own: temperature 1, nothing cut off
+            logprobs_mode="raw_logprobs",  # the model's own: temperature 1, no filters
             enable_prefix_caching=True,
             disable_log_stats=True,
             use_tqdm_on_load=False,
@@ -296,7 +295,7 @@ class Process:
 
 
 def _empty_cache() -> None:
-    """Give the memory back that this process holds for nothing, so that vLLM's finds room."""
+    """Release unused memory of this process, for vLLM's process."""
     import torch
 
     gc.collect()  # a trainer and its optimizer refer to each other, and torch keeps what they hold
@@ -306,21 +305,21 @@ def _empty_cache() -> None:
 
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """Whatever vLLM raises, as one line."""
+    """Raise any error of vLLM as one line."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # vLLM raises all kinds, its processes' deaths among them
+    except Exception as error:  # vLLM raises many types, also when its process dies
         line = next(iter(str(error).splitlines()), "") or repr(error)
         raise EngineError(f"{what}: {line[:300]}") from error
 
 
 @contextlib.contextmanager
 def _watched(llm: Any) -> Iterator[None]:
-    """While vLLM works: should its process be killed, its client (of 0.31) would wait for an answer forever."""
+    """Watch vLLM's process: if it is killed, the client (of 0.31) would wait forever."""
     client, done = llm.llm_engine.engine_core, threading.Event()
-    if not hasattr(client, "resources"):  # VLLM_ENABLE_V1_MULTIPROCESSING=0: it works in this process
+    if not hasattr(client, "resources"):  # VLLM_ENABLE_V1_MULTIPROCESSING=0: vLLM runs in this process
         yield
         return
 
@@ -347,7 +346,7 @@ def _watched(llm: Any) -> Iterator[None]:
 
 
 def _bar(log: Log) -> Any:
-    """A progress bar of samples, as `LLM.generate` wants one, that tells the log and shows nothing."""
+    """A progress bar for `LLM.generate` that reports samples to the log and shows nothing."""
     from tqdm import tqdm
 
     class Bar(tqdm):

@@ -1,4 +1,4 @@
-"""What vLLM is asked for the asks of a call, and what its outputs are to them. Used by `vllm`."""
+"""Convert asks to vLLM's requests, and its outputs back. Used by `vllm`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from selfimprove.inference.stops import first_stop
 from selfimprove.interfaces import Sampling
 
 RIVALS = 20
-"""Likeliest tokens that vLLM gives at most (its `max_logprobs`)."""
+"""Most top tokens that vLLM returns (its `max_logprobs`)."""
 
 
 @dataclass
 class Request:
-    """Completions of one prompt with numbers that follow each other; vLLM draws them as one."""
+    """Completions of one prompt with consecutive numbers, which vLLM draws as one request."""
 
     job: Job
     keys: list[Key]
@@ -33,7 +33,7 @@ class Request:
         """The fields of `vllm.SamplingParams`.
 
         Args:
-            room: tokens that the context has left behind the prompt.
+            room: tokens left in the context after the prompt.
         """
         first, sampling, limit, seed = self.keys[0]
         stop = [one for one in sampling.stop if one]
@@ -45,14 +45,14 @@ class Request:
         )
 
     def keep(self, drawn: list[Draw]) -> None:
-        """Note what was drawn, in the job's own order."""
+        """Store the completions in the job's own order."""
         self.job.drawn = self.job.drawn or [Draw([], 0.0, 0, None) for _ in self.job.places]
         for key, draw in zip(self.keys, drawn, strict=True):
             self.job.drawn[self.job.places[key]] = draw
 
 
 def requests_of(job: Job) -> Iterator[Request]:
-    """The requests of a prompt: completions whose seeds vLLM can count up from the first one's."""
+    """The requests of a prompt: runs of completions whose seeds vLLM can count up from the first."""
     kinds: dict[tuple[Any, ...], list[Key]] = {}
     for key in job.places:
         kinds.setdefault(key[1:], []).append(key)
@@ -63,15 +63,15 @@ def requests_of(job: Job) -> Iterator[Request]:
 
 
 def seed_of(seed: int, prompt: tuple[int, ...]) -> int:
-    """The seed of a prompt's first sample; the next samples have the next numbers."""
+    """The seed of a prompt's first sample; later samples have consecutive seeds."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{prompt}".encode()).digest()[:7], "big")
 
 
 def draw_of(output: Any, sampling: Sampling, known: Reference) -> Draw:
-    """One of vLLM's `CompletionOutput`s. The end token is counted and not shown.
+    """A completion from vLLM's `CompletionOutput`. The end token counts but is not part of the text.
 
-    What a stop string completes is looked for here as well: the process reads with the tokenizer that it was started
-    with, and a checkpoint that was loaded since may have another one.
+    Stop strings are also checked here, because the process uses the tokenizer that it was started with, and a
+    checkpoint loaded since may have another one.
     """
     line = list(output.token_ids)
     ended = bool(line) and line[-1] in known.ends

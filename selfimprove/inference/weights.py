@@ -1,7 +1,7 @@
-"""A checkpoint in transformers and its plain forward pass: the reference that every local engine is held to.
+"""A checkpoint in transformers and its plain forward pass: the reference for every local engine.
 
-The transformers engine scores with it, and the vLLM engine checks its weights against it. Scores are per token and of
-the model's own distribution: temperature 1, nothing cut off.
+The transformers engine computes its numbers with it, and the vLLM engine checks its weights against it. Numbers are per
+token and for the model's own distribution: temperature 1, no filters.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from selfimprove.inference.chat import end_of
 
 
 def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
-    """Model and tokenizer of a folder or hub id, ready to run; a folder with a PEFT adapter comes on its base.
+    """Model and tokenizer of a folder or hub id, ready to run; a PEFT adapter is loaded on its base.
 
     Args:
         device: as torch names it, or `auto` for a GPU if there is one.
-        dtype: as torch names it, or `auto` for what the weights were saved in.
+        dtype: as torch names it, or `auto` for the dtype of the saved weights.
 
     Raises:
-        EngineError: the device or the number type cannot be used here, or the GPU has no room for the weights.
+        EngineError: the device or dtype cannot be used here, or the GPU has too little memory.
         DataError: the folder is damaged.
     """
     import torch
@@ -49,22 +49,22 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
             trust_remote_code=False,
             local_files_only=local,
         )
-    except Exception as error:  # a damaged folder makes transformers and safetensors raise all kinds
+    except Exception as error:  # a damaged folder makes transformers and safetensors raise many types
         raise DataError(f"{path} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
     model, report = loaded
     if report["missing_keys"]:
-        raise DataError(f"{path} lacks weights that its config.json asks for: {min(report['missing_keys'])}")
+        raise DataError(f"{path} lacks weights that its config.json requires: {min(report['missing_keys'])}")
     if torch.device(device).type == "cuda":
         memory.ready(f"the model {path}", model.get_memory_footprint(), device)
     return model.eval().to(device), tokenizer
 
 
 def context_of(model: Any) -> int:
-    """Tokens that fit into the model's context; models without position limit have none."""
+    """The model's context length in tokens; unlimited for models without a position limit."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
 
 
 def ends_of(model: Any, tokenizer: Any) -> list[int]:
-    """The tokens that end a completion: of the generation config, which may name several, tokenizer and template."""
+    """The tokens that end a completion: from the generation config (which may have several), tokenizer and template."""
     ends = model.generation_config.eos_token_id
     return sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id, end_of(tokenizer)} - {None})

@@ -80,7 +80,7 @@ def test_what_fits_is_passed_over() -> None:
 
 def test_what_may_be_close_gets_the_ways_that_fit() -> None:
     said = check("some/model", SEVEN, WHOLE, gpu(120e9))
-    assert "some/model has 7 billion weights: to train all of them (optimization.sft) takes about 151 GB" in said
+    assert "some/model has 7 billion weights: training all of them (optimization.sft) takes about 151 GB" in said
     assert "H100 has 120 GB free" in said and "optimization.sft.lora.r=16 (about 52 GB), or" in said
     assert "optimization.sft.lora.load_in_4bit=true (QLoRA, about 27 GB)" in said
     assert "2 such GPUs with launcher=accelerate and optimization.sft.fsdp_config=FILE" in said
@@ -92,13 +92,13 @@ def test_what_may_be_close_gets_the_ways_that_fit() -> None:
 
 
 def test_what_cannot_be_trained_as_the_recipe_says_is_refused() -> None:
-    with pytest.raises(EngineError, match=r"to train all of them .* each H100 has 80 GB free") as caught:
+    with pytest.raises(EngineError, match=r"training all of them .* each H100 has 80 GB free") as caught:
         check("some/model", SEVEN, WHOLE, gpu(80e9, gpus=8))
     assert "lora.r=16 (about 52 GB)" in str(caught.value) and "3 such GPUs" in str(caught.value), "134.4 / (80 - 16.8)"
-    with pytest.raises(EngineError, match=r"to train an adapter of them .* 25 GB free") as caught:
+    with pytest.raises(EngineError, match=r"training an adapter of them .* 25 GB free") as caught:
         check("some/model", SEVEN, replace(WHOLE, way="adapter"), gpu(25e9))
     assert "lora.r=16" not in str(caught.value) and "load_in_4bit" not in str(caught.value), "28 and 27 GB"
-    assert "What fits" in check("some/model", SEVEN, replace(WHOLE, elsewhere=True), gpu(80e9))
+    assert "These fit" in check("some/model", SEVEN, replace(WHOLE, elsewhere=True), gpu(80e9))
     assert check("some/model", SEVEN, replace(WHOLE, spread=8), gpu(80e9, gpus=8)) == ""
 
 
@@ -114,7 +114,7 @@ def test_what_cannot_even_be_loaded_is_refused() -> None:
 
 def test_gpus_that_share_a_model_take_a_larger_one() -> None:
     seventy = Need(weights=70_000_000_000, stored=140_000_000_000, matrices=68_000_000_000)
-    with pytest.raises(EngineError, match="70 billion weights: to load them .* at most 33 billion") as caught:
+    with pytest.raises(EngineError, match="70 billion weights: loading takes .* at most 33 billion") as caught:
         check("some/model", seventy, Plan(), gpu(80e9, gpus=8))
     assert "4 such GPUs" in str(caught.value), "168 GB in a power of two"
     assert check("some/model", seventy, Plan(sharing=8), gpu(80e9, gpus=8)) == ""

@@ -70,7 +70,7 @@ def test_what_a_recipe_does_with_the_weights_is_read_from_it(tmp_path: Path) -> 
     assert planned("launcher=ray").elsewhere
 
 
-@pytest.mark.parametrize(("room", "said"), [(1, "to load them"), (10, "to train all of them"), (99, "")])
+@pytest.mark.parametrize(("room", "said"), [(1, "loading takes"), (10, "training all of them"), (99, "")])
 def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
     tmp_path: Path, small_llama: ModuleType, quiet_log: Any, monkeypatch: pytest.MonkeyPatch, room: int, said: str
 ) -> None:

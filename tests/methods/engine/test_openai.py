@@ -316,7 +316,7 @@ def test_embeddings_come_in_the_order_of_the_texts_from_requests_of_a_few(stub, 
 
 def test_fewer_embeddings_than_texts_are_an_answer_that_cannot_be_used(stub, engine):
     stub.reply = lambda body: {"data": [{"index": 0, "embedding": [1.0]}]}
-    with pytest.raises(EngineError, match="embeddings failed 2 times.*cannot be used"):
+    with pytest.raises(EngineError, match="embeddings failed 2 times.*unusable"):
         engine(retries=1).embed(HERE, ["a", "b"])
 
 

@@ -203,7 +203,7 @@ def test_the_extra_asks_for_the_version_that_the_engine_takes():
 
 def test_no_device_is_one_clear_line(vllm, tiny, ask, quiet_log):
     sys.modules["vllm.platforms"].current_platform = SimpleNamespace(device_type="")  # type: ignore[attr-defined]
-    with pytest.raises(EngineError, match="finds no GPU.*engine=transformers"):
+    with pytest.raises(EngineError, match="finds no usable GPU.*engine=transformers"):
         Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
 
 
@@ -221,7 +221,7 @@ def test_a_process_that_is_killed_while_it_works_is_noticed(vllm, monkeypatch, t
     engine, other = Vllm(max_completion_length=4), Tiny()._untrained(tmp_path / "other", seed=1)
     engine.sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
     vllm.dies = call
-    with pytest.raises(EngineError, match=r"^vLLM (failed|cannot run .*other): its process died\. What it said"):
+    with pytest.raises(EngineError, match=r"^vLLM (failed|cannot run .*other): its process died\; see its output"):
         engine.sample(other, [ask("3")], 1, GREEDY, 0, quiet_log)
     vllm.dies = ""
     assert len(engine.sample(other, [ask("3")], 1, GREEDY, 0, quiet_log)) == 1
