@@ -1,4 +1,4 @@
-"""The desk where sessions are served: runs routines over items, and lets a policy play in the worlds of problems."""
+"""Serves sessions: runs routines over items, and lets a policy play the episodes of problems."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Sessions:
     """Serves sessions for one task.
 
     Args:
-        rewards: (name of one of the recipe's rewards, groups, policy) -> its scores, without reference answers.
-        budget: what answering one problem may take.
+        rewards: (name of one of the recipe's rewards, groups, policy) -> its rewards, without reference answers.
+        budget: the limits for answering one problem.
         others: (name) -> another policy of the run.
-        kept: what tools and slow worlds have said in the step; a former attempt's are there as well.
+        kept: replies of tools and slow environments in the step, including those of an earlier attempt at it.
     """
 
     task: Task
@@ -112,7 +112,7 @@ class Sessions:
 
     @contextmanager
     def _together(self, policy: Policy, problems: Sequence[Prompt]) -> Iterator[Policy]:
-        """The policy with the weights that the joint methods of its chain have for this set of problems."""
+        """The policy with the weights that the joint methods of its chain use for this set of problems."""
         known = {blind.id: blind for blind in (problem.blind() for problem in problems)}
         asked = [known[name] for name in sorted(known)]
         drive = Drive(Waves(policy, next(policy.calls), self.rewards, kept=self.kept).serve)
@@ -149,7 +149,7 @@ class Sessions:
 
 
 def _finish(work: Coroutine[Any, Any, None]) -> None:
-    """Run what has nothing to wait for.
+    """Run a coroutine that must not wait.
 
     Raises:
         Refused: it waits.
@@ -164,7 +164,7 @@ def _finish(work: Coroutine[Any, Any, None]) -> None:
 
 async def _episode(world: Episode, problem: Prompt, seat: Seat, how: Playing) -> Played:
     async def speak(talk: Prompt, player: str) -> Rollout:
-        if player in how.opponents:  # what it draws is not the policy's to pay, in whatever role the world gives it
+        if player in how.opponents:  # an opponent's completions are not charged to the policy
             beside = replace(seat, account=Account(), policy=replace(seat.policy, hold=None))
             [reply] = await beside.draw(talk, 1, role=player, of=how.opponents[player])
             return reply
@@ -178,7 +178,7 @@ async def _episode(world: Episode, problem: Prompt, seat: Seat, how: Playing) ->
 
 
 def _settled(played: Played, problem: Prompt, account: Account, keep: bool) -> Played:
-    """An episode with what it took, its first transcript as an answer to the problem."""
+    """An episode with its cost; its first transcript is the answer to the problem."""
     spent = {name: value for name, value in vars(account.spent).items() if value}
     note: dict[str, Any] = {}
     if account.spent.completions != 1 or not account.budget.unlimited:
@@ -196,7 +196,7 @@ def _settled(played: Played, problem: Prompt, account: Account, keep: bool) -> P
 
 
 def _name(item: Any) -> str:
-    """What an item is known by: its content, of a problem without its reference answer."""
+    """The identity of an item: its content, for a problem without its reference answer."""
     if isinstance(item, Prompt):
         return item.blind().id
     return item.id if isinstance(item, Rollout) else digest(_plain(item))

@@ -1,7 +1,7 @@
-"""What is no model: tools and slow worlds. They are asked in threads, and what they said is kept for a repeated step.
+"""Tools and slow environments: they run in threads, and their replies are stored for a repeated step.
 
-A killed step runs its routines again. A call that is kept is not made again; a world that came to its end is not
-stepped in again, and an unfinished one is first told again what was said in it.
+A killed step runs its routines again. Stored calls are not repeated, finished environments are not stepped again, and an
+unfinished one first gets the earlier messages again.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from selfimprove.inference.routines import Call, Step, Strand
 from selfimprove.records import Message, digest
 
 Kept = MutableMapping[str, Any]
-"""Plain values by name, those of a former attempt at the step included."""
+"""Plain values by name, including those of an earlier attempt at the step."""
 
 
 @dataclass(eq=False)
 class Told:
-    """A slow world with all that was said in it, which it hears when it is really asked."""
+    """A slow environment with the messages so far; it receives them only when its next turn is not stored."""
 
     world: Episode
     said: list[Message | None] = field(default_factory=list)
     turns: list[Any] = field(default_factory=list)
-    """What it said so far, as plain values."""
+    """Its turns so far, as plain values."""
     heard: int = 0
-    """How many messages the world itself has got."""
+    """The number of messages that the environment itself has received."""
 
     def catch_up(self) -> Turn:
         """Its turn after the last message.
 
         Raises:
-            Refused: it answers an earlier message in another way than before.
+            Refused: its turns for the same messages changed.
         """
         while True:
             turn = self.world.step(self.said[self.heard])
@@ -52,7 +52,7 @@ class Told:
 
 
 def steps(strands: Sequence[Strand], kept: Kept, run: int) -> None:
-    """Take the steps of worlds that strands wait for.
+    """Take the environments' turns that strands wait for.
 
     Args:
         run: number of the run of routines in the step.
@@ -72,7 +72,7 @@ def steps(strands: Sequence[Strand], kept: Kept, run: int) -> None:
 
 
 def calls(strands: Sequence[Strand], kept: Kept, run: int) -> None:
-    """Make the calls of tools that strands wait for; a tool that breaks costs its call, never the run.
+    """Make the tool calls that strands wait for; a failing tool costs its call, never the run.
 
     Args:
         run: number of the run of routines in the step.
@@ -98,7 +98,7 @@ def calls(strands: Sequence[Strand], kept: Kept, run: int) -> None:
 def _asked(
     strands: Sequence[Strand], kept: Kept, name: Callable[[Strand], str], work: Callable[[Strand], Any]
 ) -> Iterable[Any]:
-    """What each strand gets: what is kept, or what work makes of it in a thread, kept in the order of the strands."""
+    """The result for each strand: the stored one, or that of `work` in a thread, stored in the order of the strands."""
     names = [name(strand) for strand in strands]
     new = [strand for strand, known in zip(strands, names, strict=True) if known not in kept]
     with ThreadPoolExecutor(max(1, min(len(new), os.cpu_count() or 1))) as threads:
@@ -114,6 +114,6 @@ def _place(strand: Strand) -> list[Any]:
 
 
 def _plain(turn: Turn) -> Any:
-    """A turn as JSON has it."""
+    """A turn as JSON values."""
     values = {"player": turn.player, "news": [*turn.news], "rewards": dict(turn.rewards), "noted": dict(turn.noted)}
     return json.loads(json.dumps(values))

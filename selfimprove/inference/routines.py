@@ -1,7 +1,7 @@
-"""Routines that wait for nothing but their session: what they may ask for, what it is charged to, how they are driven.
+"""Routines: the requests that they may await, the accounts that these are charged to, and the scheduler.
 
-A routine is an `async def` that gets one item and a session. All of them run until each waits; what they wait for is
-served together, a wave; then all go on. There is no asyncio: `await` only says "here I wait".
+A routine is an `async def` with one item and a session, which awaits only its session. All routines run until each
+waits; their requests are answered together as a wave; then all continue. asyncio is not used.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from selfimprove.records import Checkpoint, Prompt, Rollout
 
 @dataclass
 class Account:
-    """The budget of one item, and what is spent of it."""
+    """The budget of one item, and what was spent."""
 
     budget: Budget = Budget()
     spent: Cost = NOTHING
     cut: int = 0
-    """How often the budget ended something: completions cut short, requests that were not answered in full."""
+    """How often the budget ended something: truncated completions, and requests not answered in full."""
     drawn: list[tuple[tuple[Any, ...], Rollout]] = field(default_factory=list)
-    """Every completion drawn for it, with the place where it was asked for."""
+    """Every completion drawn for it, with the place of its request."""
 
     @property
     def left(self) -> Budget:
-        """What is left of the budget."""
+        """The remaining budget."""
         return Budget(
             tokens=self.budget.tokens - self.spent.tokens,
             completions=self.budget.completions - self.spent.completions,
@@ -49,7 +49,7 @@ class Request:
 
 @dataclass(eq=False)
 class Draw(Request):
-    """Completions of a prompt; `got` holds those that a budget has paid for so far."""
+    """Completions of a prompt; `got` has those that the budget has paid for so far."""
 
     prompt: Prompt
     n: int
@@ -60,7 +60,7 @@ class Draw(Request):
     beside: Mapping[str, Checkpoint] = field(default_factory=dict)
     """Weights that run in step, by their names in the sampling's shape."""
     stream: bool = False
-    """Whether they are the next ones of the prompt's stream; else they are drawn for this place only."""
+    """Whether they continue the prompt's stream of samples; otherwise they belong to this place only."""
     got: list[Rollout] = field(default_factory=list)
 
 
@@ -75,7 +75,7 @@ class Logprobs(Request):
 
 @dataclass(eq=False)
 class Rate(Request):
-    """What one of the recipe's rewards says of rollouts; "" is the whole reward, which gives rollouts back."""
+    """One of the recipe's rewards for rollouts; "" is the whole reward, which returns rollouts."""
 
     rollouts: Sequence[Rollout]
     by: str
@@ -84,14 +84,14 @@ class Rate(Request):
 
 @dataclass(eq=False)
 class Step(Request):
-    """The turn of a slow world, see `outside.Told`, after the last message."""
+    """The turn of a slow environment after the last message, see `outside.Told`."""
 
     told: Any
 
 
 @dataclass(eq=False)
 class Call(Request):
-    """What a tool says to a text."""
+    """A tool's reply to a text."""
 
     name: str
     tool: Tool
@@ -100,7 +100,7 @@ class Call(Request):
 
 @dataclass(eq=False)
 class Adapt(Request):
-    """A copy of a policy, trained on rows; it comes with the function that lets it go."""
+    """A copy of a policy, trained on rows, with the function that releases it."""
 
     rows: Sequence[Rollout]
     schedule: Any
@@ -124,32 +124,32 @@ class Strand:
     root: int
     """Number of its item."""
     item: tuple[Any, ...]
-    """What its item is known by: its content, and which of equal ones it is. Never its place in a list."""
+    """The identity of its item: its content and its number among equal items, never its place in a list."""
     path: tuple[int, ...] = ()
-    """Where it is within the item: the request by which its parent began it, its number there, and so on."""
+    """Its place within the item: the parent's request that started it, its number there, and so on."""
     above: Strand | None = None
     number: int = 0
     value: Any = None
-    """What it is to go on with; in the end its result."""
+    """The answer to continue with; at the end its result."""
     error: BaseException | None = None
     count: int = 0
     """Requests so far."""
     waits: Any = None
     open: int = 0
-    """Routines below that are not finished."""
+    """Unfinished routines that it started."""
     results: list[Any] = field(default_factory=list)
     streams: dict[str, int] = field(default_factory=dict)
-    """How much of each prompt's stream it has drawn."""
+    """The number of samples that it has drawn from each prompt's stream."""
     _numbers: random.Random | None = None
 
     def numbers(self, seed: int) -> random.Random:
-        """Random numbers of its own."""
+        """Its own random numbers."""
         self._numbers = self._numbers or random.Random(f"{seed} {self.item} {self.path}")
         return self._numbers
 
     @property
     def order(self) -> tuple[int, tuple[int, ...]]:
-        """Where it stands among all that wait."""
+        """Its order among all waiting strands."""
         return self.root, self.path
 
 
@@ -173,10 +173,10 @@ class Drive:
         """The strand whose code runs."""
 
     def run(self, strands: Sequence[Strand]) -> list[Any]:
-        """The results of all strands, in their order.
+        """The results of all strands, in order.
 
         Raises:
-            Refused: one of them awaited something else than its session.
+            Refused: one of them awaited something other than its session.
         """
         ready, waiting = list(strands), list[Strand]()
         try:
@@ -203,7 +203,7 @@ class Drive:
                 strand.work.close()
 
     def _go(self, strand: Strand, waiting: list[Strand]) -> list[Strand]:
-        """Run a strand up to its next request; the strands that can go on because of it."""
+        """Run a strand up to its next request; returns the strands that can continue because of it."""
         value, error, strand.value, strand.error, self.now = strand.value, strand.error, None, None, strand
         _running.append(strand)
         try:

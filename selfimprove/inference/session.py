@@ -1,4 +1,4 @@
-"""The session of one method for one item: turns what a method asks for into requests, and holds it to the rules."""
+"""The session of one method for one item: turns its calls into requests and enforces the rules."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Link:
-    """A method of a chain, and what it is handed for each problem."""
+    """A method of a chain, with the state and limits for its sessions."""
 
     method: Refinement
     name: str
     policy: Policy
-    """Held to what the method declares."""
+    """Enforces what the method declares."""
     state: Mapping[str, Any]
     most: Cost
-    """What one answer takes at most, as it declares."""
+    """The declared largest cost of one answer."""
 
 
 def chain_of(policy: Policy) -> list[Link]:
@@ -45,26 +45,26 @@ def chain_of(policy: Policy) -> list[Link]:
 
 @dataclass
 class Seat:
-    """What `interfaces.Session` says it is to a method."""
+    """The implementation of `interfaces.Session`."""
 
     policy: Policy
     roles: Roles
     drive: Drive
     account: Account
     before: int
-    """How many methods of the chain stand before; they make the attempts."""
+    """The number of methods before it in the chain, which make its attempts."""
     state: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, Tool] = field(default_factory=dict)
     others: Callable[[str], Policy] | None = None
     context: Context | None = None
-    """That of a data stage or of `fit`; None while a problem is answered."""
+    """The context of a data stage or of `fit`; None while a problem is answered."""
     sampling: Sampling = Sampling()
-    """How an attempt is drawn where no method says it."""
+    """The sampling of an attempt, if no method sets one."""
     best: Rollout | None = None
     chain: Sequence[Link] = ()
     """The methods of the policy's chain."""
     tab: Tab | None = None
-    """Of the method that answers; None where an item is no problem to be answered."""
+    """That of the method that answers; None if the item is not a problem to answer."""
 
     # ---- to be awaited --------------------------------------------------------------------------------------------
     async def attempts(self, prompt: Prompt, n: int = 1, sampling: Sampling = Sampling()) -> list[Rollout]:
@@ -173,7 +173,7 @@ class Seat:
         """See `Session.other`."""
         self._use(Needs(policies=(name,)))
         if self.others is None:
-            raise Refused(f"there is no policy {name!r} beside the one that answers here")
+            raise Refused(f"there is no other policy {name!r} here")
         return self.others(name)
 
     def words(self, role: str, prompt: Prompt, *parts: str) -> Prompt:
@@ -200,12 +200,12 @@ class Seat:
     def mark(self, rollout: Rollout) -> float | None:
         """See `Session.mark`."""
         if self.context is None:
-            raise Refused("a reference answer was asked for while a problem is answered: session.mark is for fit")
+            raise Refused("session.mark needs the reference answer, so it cannot be used while answering, only in fit")
         return self.context.verify(rollout.prompt, rollout.text)
 
     # ---- the chain ------------------------------------------------------------------------------------------------
     async def answered(self, prompt: Prompt) -> Rollout | None:
-        """The answer by what stands before; None where the budget is gone and there is none."""
+        """The answer of the chain before this method; None if the budget is used up without one."""
         if not self.before:
             try:
                 return (await self._drawn(prompt, 1, self.sampling, "solve", None, stream=True))[0]

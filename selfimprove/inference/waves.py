@@ -1,7 +1,7 @@
-"""Answers what routines wait for, a wave at a time: one call of each engine, each reward and each set of weights.
+"""Answers the requests of routines in waves: one call per engine, reward and set of weights.
 
-Seeds follow from the place of a request, so no answer depends on what else is in a wave. The prompts that engines and
-rewards see have no reference answer.
+Seeds depend only on the place of a request, so no answer depends on the rest of a wave. Engines and rewards see prompts
+without reference answers.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from selfimprove.records import Rollout
 
 @dataclass
 class Waves:
-    """What answers the requests of one run of routines."""
+    """Answers the requests of one run of routines."""
 
     policy: Policy
     call: int
     """Number of the run among all draws of the step, as `Policy.sample` counts them."""
     rewards: Callable[[str, Sequence[Sequence[Rollout]], Policy], list[list[float | None]]]
-    """(name of a reward, groups, policy) -> its scores, without a context of a data stage."""
+    """(name of a reward, groups, policy) -> its rewards, without the context of a data stage."""
     context: Context | None = None
-    """That of the data stage or `fit` which runs them; None: problems are answered."""
+    """The context of the data stage or `fit` that runs them; None while problems are answered."""
     alike: bool = False
-    """Whether equal draws of a wave are drawn once, under the next number of `Policy.sample`."""
+    """Whether equal requests of a wave are drawn once, with the next number of `Policy.sample`."""
     kept: outside.Kept = field(default_factory=dict)
-    """What tools and slow worlds have said in the step, those of a former attempt at it included."""
+    """Replies of tools and slow environments in the step, including those of an earlier attempt at it."""
 
     def __post_init__(self) -> None:
         self._number: int | None = self.call
         self._alive = 0
 
     def serve(self, waiting: list[Strand]) -> tuple[list[Strand], list[Strand]]:
-        """Answer what strands wait for: (those that were answered, those that have to wait on).
+        """Answer the requests of strands: (answered strands, strands that still wait).
 
-        All requests of an item are seen together, so what becomes of it depends on no other item.
+        All requests of an item are handled together, so its results do not depend on other items.
         """
         done, later = list[Strand](), list[Strand]()
         kinds: dict[type[Request], Callable[[list[Strand]], list[Strand]]] = {
@@ -65,7 +65,7 @@ class Waves:
 
     # ---- completions ----------------------------------------------------------------------------------------------
     def _draws(self, strands: list[Strand]) -> list[Strand]:
-        """Near the end of a budget a request is answered in parts, so that none is overrun."""
+        """Draw completions; near the end of a budget a request is answered in parts, so that it is not exceeded."""
         number, self._number = self._number, None
         if self.alike and number is None:
             number = next(self.policy.calls)
@@ -84,7 +84,7 @@ class Waves:
                 weights = want.policy.checkpoint.of(want.role)
                 ask = Ask(checkpoint=weights, prompt=prompt, n=n, first=first, sampling=sampling, seed=seed)
                 asks.append((strand, engine, replace(ask, beside=want.beside) if want.beside else ask))
-            elif id(want.account) not in held:  # else what its siblings hold may come back
+            elif id(want.account) not in held:  # otherwise its siblings may return part of their share
                 strand.value, strand.error = (want.got, None) if want.got else (None, Spent())
                 want.account.cut += 1
                 done.append(strand)
@@ -97,7 +97,7 @@ class Waves:
         return done
 
     def _affordable(self, want: Draw, engine: Engine, held: dict[int, Cost]) -> tuple[int, Sampling]:
-        """How many completions the budget pays for now, and how they are drawn; the last one may be cut short."""
+        """The number of completions that the budget pays for now, and their sampling; the last one may be truncated."""
         account, n = want.account, want.n - len(want.got)
         if account.budget.unlimited:
             return n, want.sampling
@@ -132,7 +132,7 @@ class Waves:
         return policy.seed_at(self.call, *own, *place), first
 
     def _received(self, strand: Strand, ask: Ask, group: list[Rollout]) -> bool:
-        """Note what was drawn; whether the request is answered."""
+        """Record the completions; returns whether the request is answered."""
         want: Draw = strand.waits
         new = [
             one
@@ -146,7 +146,7 @@ class Waves:
         want.account.spent += Cost(completions=len(group), tokens=tokens)
         want.account.drawn += [((strand.path, strand.count), one) for one in new]
         if len(want.got) < want.n and len(group) == ask.n:
-            return False  # the budget paid for these; the engine has more
+            return False  # the budget pays for more in another call
         strand.value = want.got
         return True
 
@@ -175,7 +175,7 @@ class Waves:
                     strand.value = list(itertools.islice(scored, len(strand.waits.rollouts)))
                 continue
             groups = [[replace(one, prompt=one.prompt.blind()) for one in strand.waits.rollouts] for strand in some]
-            # A judge is asked under one seed, so what it says of an attempt depends on the attempt alone.
+            # A judge uses one seed, so its judgement depends on the attempt alone.
             judge = replace(self.policy, seed=self.policy.seed_at(self.call, "rate", by), calls=itertools.count())
             for strand, marks in zip(some, self.rewards(by, groups, judge), strict=True):
                 strand.value = marks
@@ -190,7 +190,7 @@ class Waves:
         return strands
 
     def _adapts(self, strands: list[Strand]) -> list[Strand]:
-        """As many copies as may exist; whoever gets none waits until one is let go."""
+        """Make as many copies as may exist; other strands wait until one is released."""
         done = list[Strand]()
         for strand in strands:
             want: Adapt = strand.waits
@@ -209,9 +209,9 @@ class Waves:
 
 
 def drawn(engine: Engine, asks: Sequence[Ask], log: Any) -> list[list[Rollout]]:
-    """One call of an engine for all asks; those that differ in the numbers of their samples only are put together.
+    """One call of an engine for all asks; asks that differ only in their sample numbers are merged.
 
-    Asks that are equal stay apart: it is the engine that draws them once.
+    Equal asks stay separate, because the engine draws them once.
     """
     alike, seen = dict[Any, list[int]](), dict[Any, int]()
     for i, ask in enumerate(asks):

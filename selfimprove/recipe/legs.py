@@ -1,8 +1,8 @@
-"""The legs of a round: in each, data are acquired and selected, and some parts of the weights learn from them.
+"""The legs of a round: each one acquires and selects data and trains some parts of the weights.
 
-A recipe without `legs` has one, in which all acquisitions run and all parts are trained. Otherwise each part that is
-named there has a leg of its own, with the acquisitions that are its own, and meets the weights that the legs before it
-have made. The part that solves comes last; what has no leg learns in the last one from what was said in its role.
+A recipe without `legs` has one leg with all acquisitions and all parts. Otherwise each part named there has its own leg
+with its own acquisitions, and uses the weights of earlier legs. The solver's leg comes last; parts without a leg train
+in it on the records of their role.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ class Leg:
     """One pass through acquisition, selection and optimization."""
 
     name: str
-    """The role whose leg it is; "" for the last one, whose steps have the plain names."""
+    """The role of the leg; "" for the last one, whose steps have plain names."""
     acquisition: Mapping[str, Acquisition]
     parts: Sequence[str]
-    """All roles with weights of their own, and last the one that solves."""
+    """All roles with their own weights, and the solver last."""
     roles: Sequence[str]
-    """Those of them that learn in it, in the order in which they are trained."""
+    """The roles that train in this leg, in order."""
 
     def step(self, stage: str) -> str:
-        """The name of its step of a stage."""
+        """The name of the leg's step for a stage."""
         return step_of(stage, self.name)
 
     def part_of(self, record: Record) -> str:
@@ -38,17 +38,17 @@ class Leg:
         return record.role if record.role in self.parts else SOLVE
 
     def own(self, records: Sequence[Record]) -> list[Record]:
-        """The records that a part learns from which is trained in it."""
+        """The records for the parts that train in this leg."""
         return [record for record in records if self.part_of(record) in self.roles]
 
 
 def step_of(stage: str, leg: str) -> str:
-    """The name of a leg's step of a stage."""
+    """The name of a leg's step for a stage."""
     return f"{stage}.{leg}" if leg else stage
 
 
 def legs_of(recipe: Recipe) -> list[Leg]:
-    """The legs of a round, in their order; the last one has no name."""
+    """The legs of a round in order; the last one has no name."""
     parts = [*(recipe.parts or ()), SOLVE]
     if not recipe.legs:
         return [Leg("", recipe.acquisition, parts, parts)]
