@@ -1,7 +1,7 @@
 """Tools and slow environments: they run in threads, and their replies are stored for a repeated step.
 
-A killed step runs its routines again. Stored calls are not repeated, finished environments are not stepped again, and an
-unfinished one first gets the earlier messages again.
+A killed step runs its routines again. Stored calls are not repeated and finished environments are not stepped again; an
+unfinished environment first gets the earlier messages again.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def test_a_calibration_says_how_fast_it_goes_and_what_that_comes_to(command, mon
 def test_show_has_the_options_with_their_help(command):
     code, out, _ = command("show", "selection", "threshold")
     assert code == 0
-    assert "min_score" in out and "Lowest score that is kept" in out and "arXiv:2312.06585" in out
+    assert "min_score" in out and "Lowest reward to keep" in out and "arXiv:2312.06585" in out
 
 
 def test_report_reads_what_a_run_wrote(command, tmp_path):

@@ -203,7 +203,7 @@ TABLE: list[Mistake | Elsewhere] = [
         "a key",
         lambda d: d.recipe(f"defaults: [task: jsonl]\ntask: {{jsonl: {{system_prompt: {KEY}}}}}\n"),
         2,
-        "task.jsonl.system_prompt contains what looks like a key. Take it out",
+        "task.jsonl.system_prompt contains what looks like a key. Remove it",
     ),
     Mistake(20, "a key as override", fixed("check", "quickstart", f"seed={KEY}"), 2, "contains what looks like a key"),
     Mistake(21, "a method", lambda d: d.recipe("defaults: [reward: verifer]\n"), 2, "Did you mean 'verifier'?"),

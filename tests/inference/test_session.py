@@ -97,7 +97,7 @@ def test_the_mark_is_refused_while_a_problem_is_answered_and_there_in_a_data_sta
             drawn = await session.attempts(prompt, 4)
             return max(drawn, key=lambda one: session.mark(one) or 0.0)
 
-    with pytest.raises(Refused, match=r"session\.mark is for fit"):
+    with pytest.raises(Refused, match=r"session\.mark needs the reference answer"):
         chained(words(rule=coin(0.5)), Cheat()).answer(problems(2))
 
     async def marks(problem: Prompt, session: Session) -> list[float]:

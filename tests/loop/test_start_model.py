@@ -96,7 +96,7 @@ def test_a_second_run_has_the_model_and_its_numbers(tmp_path: Path, shelves: Pat
     assert (quiet_log.notes, numbers) == ([], {"bootstrap/accuracy": 0.5})
     second, again = started(tmp_path / "second", quiet_log)
     assert (files(second), again) == (files(first), numbers) == (files(shelf), numbers)
-    assert quiet_log.notes == [f"taken from the cache: {shelf}"]
+    assert quiet_log.notes == [f"start model taken from the cache: {shelf}"]
 
 
 def test_a_damaged_model_is_built_again_and_replaced(tmp_path: Path, shelves: Path, quiet_log: Any) -> None:

@@ -286,9 +286,7 @@ def test_a_model_that_knows_its_errors_is_possible_and_safe() -> None:
     assert "of 2 votes agree" in named["CONSENSUS-SAFE"].because
     numbers = named["POSSIBLE(logprob)"].numbers
     assert numbers["gap"] > 2 * numbers["gap_error"] and numbers["auroc"] > 0.5 + 2 * numbers["auroc_error"]
-    assert str(named["POSSIBLE(logprob)"]).startswith(
-        "POSSIBLE(by logprob): the completions it keeps are right more often by +0."
-    )
+    assert str(named["POSSIBLE(logprob)"]).startswith("POSSIBLE(by logprob): what it keeps is right more often by +0.")
 
 
 def test_a_model_that_guesses_needs_gold() -> None:
@@ -444,10 +442,10 @@ def test_two_rounds_without_a_gap_are_saturated() -> None:
     blind = measure(drawn(60, 8, 0.1))
     knowing = measure(drawn(60, 8, 0.5, knows=0.1))
     verdict = found(blind, None, measure(drawn(60, 8, 0.1, seed=1)))["SATURATED"]
-    assert "twice" in verdict.because and "a true reward could still gain +0." in verdict.advice
+    assert "twice" in verdict.because and "a true reward could still bring +0." in verdict.advice
     for rounds in ((blind, None, knowing), (knowing, None, blind), (blind, None, None)):
         assert "SATURATED" not in found(*rounds)
-    assert "use harder problems" in found(measure([C] * 10), None, measure([C] * 10))["SATURATED"].advice
+    assert "take harder problems" in found(measure([C] * 10), None, measure([C] * 10))["SATURATED"].advice
 
 
 def test_a_reached_ceiling_is_saturated() -> None:

@@ -282,8 +282,8 @@ def test_a_required_option_that_is_missing_is_named() -> None:
     [
         ("rounds: 3\nseed: [1\n", ":3:1:", "expected ',' or ']'"),
         ("rounds: 3\n\tseed: 1\n", ":2:1:", "'\\t' that cannot start any token"),
-        ("rounds: 3\nseed: 1\nrounds: 4\n", ":3:1:", "key 'rounds' stands here twice"),
-        ("task: {chain_sums: {level: 4, level: 5}}\n", ":1:31:", "key 'level' stands here twice"),
+        ("rounds: 3\nseed: 1\nrounds: 4\n", ":3:1:", "key 'rounds' appears twice"),
+        ("task: {chain_sums: {level: 4, level: 5}}\n", ":1:31:", "key 'level' appears twice"),
         ("rounds: &a 3\nseed: *a\n", ":1:9:", "anchors and aliases are not used"),
         ("rounds: !!python/object/apply:os.system [echo]\n", ":1:9:", "python/object/apply:os.system"),
         ("rounds: 1\n---\nrounds: 2\n", ":2:1:", "another document"),

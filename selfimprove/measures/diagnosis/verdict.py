@@ -66,9 +66,9 @@ def _promises(now: Diagnosis) -> list[Verdict]:
                 Verdict(
                     "POSSIBLE",
                     score.name,
-                    f"the completions it keeps are right more often by {_signed(score.gap.absolute)}, and within a "
-                    f"prompt it ranks right above wrong with AUROC {score.auroc}",
-                    "Train on them: a round can add at most this gap to pass@1, minus what training loses.",
+                    f"what it keeps is right more often by {_signed(score.gap.absolute)}, and within a prompt it ranks "
+                    f"right above wrong with AUROC {score.auroc}",
+                    "Train on what it keeps: the gap, less what training loses, is what a round can add to pass@1.",
                     {
                         "gap": score.gap.absolute.value,
                         "gap_error": score.gap.absolute.error,
@@ -116,7 +116,7 @@ def _promises(now: Diagnosis) -> list[Verdict]:
                 "NO-SIGNAL",
                 "",
                 f"{now.unsolved.value:.0%} of {now.problems} prompts have no right completion among {now.samples}",
-                "Use easier problems, hints, or data from elsewhere.",
+                "Take easier problems, give hints, or bring in data from elsewhere.",
                 {"unsolved": now.unsolved.value},
             )
         )
@@ -136,9 +136,9 @@ def _saturated(now: Diagnosis, previous: Diagnosis, fit: Fit | None) -> list[Ver
         if abs(fit.ceiling - current) < now.ladder.single.error:
             reasons.append(f"the fitted ceiling {fit.ceiling:.3f} is within 1 standard error of {current:.3f}")
     oracle = now.ladder.oracle
-    advice = f"More rounds of the same gain little; a true reward could still gain {_signed(oracle)}."
+    advice = f"More rounds of the same bring little; a true reward could still bring {_signed(oracle)} in."
     if not oracle.above(0):
-        advice = "More rounds of the same gain little; use harder problems."
+        advice = "More rounds of the same bring little; take harder problems."
     return [Verdict("SATURATED", "", "; ".join(reasons), advice, numbers)] if reasons else []
 
 

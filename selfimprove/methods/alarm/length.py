@@ -60,7 +60,7 @@ class Length(Alarm):
         before, after, p = sum(old) / len(old), sum(new) / len(new), z_test(new, old)
         grave = after > self.veto_truncated and p <= self.veto_alpha
         level = 2 if grave else int(after > self.truncated and p <= self.alpha)
-        text = f"{after:.0%} of the completions are truncated, {before:.0%} of the champion's"
+        text = f"{after:.0%} of the completions are cut off, of the champion's {before:.0%}"
         numbers = {"truncated": after, "truncated_of_champion": before, "p": p}
         return [Alert(alarm="length", level=level, text=text, numbers=numbers)] if level else []
 

@@ -34,4 +34,4 @@ class Always(Gate):
         history: Sequence[Round],
         rounds: int,
     ) -> Decision:
-        return Decision(verdict="certify", reason="every candidate is accepted")
+        return Decision(verdict="certify", reason="every candidate is taken")
