@@ -108,8 +108,8 @@ def policy_gradient(
         method: its options define how completions are drawn.
         reward: the recipe's, see `Context.reward`.
         algorithm: `grpo` or `rloo`.
-        world: opens the environment of a problem, for grpo; each row is then an episode, rewarded by the environment or,
-            if it gives no reward, by the recipe. None: rows are single completions.
+        world: opens the environment of a problem, for grpo; each row is then an episode, with the environment's reward
+            or, if it gives none, the recipe's. None: rows are single completions.
         turns: most replies in an episode.
         options: fields of TRL's GRPOConfig or RLOOConfig, in addition to those that all methods have.
 
