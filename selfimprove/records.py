@@ -277,6 +277,14 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
         lines.writelines(dumps(record) + "\n" for record in records)
 
 
+def by_prompt(rollouts: Iterable[Rollout]) -> list[list[Rollout]]:
+    """The rollouts of each prompt together, prompts and rollouts in the order in which they come."""
+    groups: dict[str, list[Rollout]] = {}
+    for rollout in rollouts:
+        groups.setdefault(rollout.prompt.id, []).append(rollout)
+    return list(groups.values())
+
+
 def read_records(path: Path) -> list[Record]:
     """Read the JSON lines of `write_records`."""
     with path.open(encoding="utf-8") as lines:

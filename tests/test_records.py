@@ -19,6 +19,7 @@ from selfimprove.records import (
     Prompt,
     Record,
     Rollout,
+    by_prompt,
     digest,
     dumps,
     loads,
@@ -207,3 +208,9 @@ def test_the_fields_are_those_of_the_trainers_datasets() -> None:
     assert {"text"} <= fields["Document"] and {"prompt"} <= fields["Prompt"]
     assert {"prompt", "completion"} <= fields["Rollout"] and {"prompt", "chosen", "rejected"} <= fields["Preference"]
     assert json.loads(dumps(Document(text="a")))["kind"] == "Document"
+
+
+def test_rollouts_of_a_prompt_stand_together_in_the_order_in_which_they_come(make_rollout: Callable) -> None:
+    said = [("a", "3+5"), ("b", "1+2"), ("c", "3+5"), ("d", "4+4"), ("e", "1+2")]
+    groups = by_prompt(make_rollout(text, prompt=prompt) for text, prompt in said)
+    assert [[one.text for one in group] for group in groups] == [["a", "c"], ["b", "e"], ["d"]]

@@ -24,7 +24,6 @@ from typing import Any, ClassVar
 from selfimprove import training
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Preference, Rollout
@@ -55,7 +54,7 @@ class Rspo(training.Adapted, training.Referenced, Optimization):
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         job = training.job_of(self, context)
         same = job.reference == job.start
-        known = [[*_wins(pair)] for pair in records]
+        known = [[*training.win_rates(pair)] for pair in records]
         if not same:
             chosen, rejected = (_scored(side, context) for side in zip(*(pair.sides for pair in records), strict=True))
             known = [[*wins, *sums] for wins, *sums in zip(known, chosen, rejected, strict=True)]
@@ -74,13 +73,6 @@ class Rspo(training.Adapted, training.Referenced, Optimization):
             return total
 
         return training.pairs(replace(job, reference=job.start), records, loss, numbers=known)
-
-
-def _wins(pair: Preference) -> tuple[float, float]:
-    try:
-        return float(pair.info["p_chosen"]), float(pair.info["p_rejected"])
-    except KeyError:
-        raise DataError("rspo was given a pair without win rates; use the selection sppo_pairs") from None
 
 
 def _scored(rollouts: Sequence[Rollout], context: Context) -> list[float]:

@@ -20,7 +20,6 @@ from typing import Any, ClassVar
 
 from selfimprove import training
 from selfimprove.bounds import bounded
-from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
@@ -37,7 +36,7 @@ class Sppo(training.Adapted, training.Referenced, Optimization):
     learning_rate: float = bounded(5e-7, 0, 100)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
-        wins = [self._wins(pair) for pair in records]
+        wins = [(1.0, 0.0) if self.hard else training.win_rates(pair) for pair in records]
 
         def loss(pairs: training.Pairs) -> Any:
             up = pairs.chosen - pairs.chosen_reference - (pairs.numbers[:, 0] - 0.5) / self.beta
@@ -45,13 +44,3 @@ class Sppo(training.Adapted, training.Referenced, Optimization):
             return (up**2 + down**2) / 2
 
         return training.pairs(training.job_of(self, context), records, loss, numbers=wins)
-
-    def _wins(self, pair: Preference) -> tuple[float, float]:
-        if self.hard:
-            return 1.0, 0.0
-        try:
-            return float(pair.info["p_chosen"]), float(pair.info["p_rejected"])
-        except KeyError:
-            raise DataError(
-                "sppo was given a pair without win rates; use the selection sppo_pairs, or set optimization.sppo.hard"
-            ) from None

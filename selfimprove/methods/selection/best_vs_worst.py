@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from selfimprove.costs import Flow, Given
 from selfimprove.interfaces import Context, Selection
-from selfimprove.records import Preference, Record, Rollout
+from selfimprove.records import Preference, Record, Rollout, by_prompt
 from selfimprove.registry import register
 
 
@@ -37,12 +37,8 @@ class BestVsWorst(Selection):
         return Flow(min(came.prompts * self.pairs, came.records // 2), came.prompts, self.pairs)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        groups: dict[str, list[Rollout]] = {}
-        for rollout in records:
-            if rollout.reward is not None:
-                groups.setdefault(rollout.prompt.id, []).append(rollout)
         made = []
-        for group in groups.values():
+        for group in by_prompt(one for one in records if one.reward is not None):
             ranked = sorted(group, key=lambda rollout: -(rollout.reward or 0.0))
             for best, worst in list(zip(ranked, reversed(ranked), strict=True))[: min(self.pairs, len(ranked) // 2)]:
                 if (best.reward or 0.0) - (worst.reward or 0.0) > self.min_gap and best.text != worst.text:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
-from selfimprove.records import Preference, Record, Rollout
+from selfimprove.records import Preference, Record, Rollout, by_prompt
 from selfimprove.registry import register
 
 
@@ -49,23 +49,26 @@ class CorrectVsWrong(Selection):
         return Flow(came.prompts * pairs, came.prompts, pairs)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        groups: dict[str, tuple[dict[str, Rollout], dict[str, Rollout]]] = {}
-        for rollout in records:
-            right, wrong = groups.setdefault(rollout.prompt.id, ({}, {}))
-            if rollout.reward is not None and rollout.reward >= self.right - 1e-9:
-                right.setdefault(rollout.text, rollout)
-            elif rollout.reward is not None and rollout.reward <= self.wrong + 1e-9:
-                wrong.setdefault(rollout.text, rollout)
         return [
             Preference.of(
                 best,
                 worst,
                 info={"chosen_score": best.reward, "rejected_score": worst.reward},
             )
-            for right, wrong in groups.values()
+            for right, wrong in map(self._sides, by_prompt(records))
             for best, worst in islice(_in_turn(list(right.values()), list(wrong.values())), self.pairs)
             if best.text != worst.text  # a random reward may give one text both marks
         ]
+
+    def _sides(self, group: Sequence[Rollout]) -> tuple[dict[str, Rollout], dict[str, Rollout]]:
+        """The right and the wrong ones of a prompt, each text once."""
+        right, wrong = dict[str, Rollout](), dict[str, Rollout]()
+        for rollout in group:
+            if rollout.reward is not None and rollout.reward >= self.right - 1e-9:
+                right.setdefault(rollout.text, rollout)
+            elif rollout.reward is not None and rollout.reward <= self.wrong + 1e-9:
+                wrong.setdefault(rollout.text, rollout)
+        return right, wrong
 
 
 def _in_turn(right: list[Rollout], wrong: list[Rollout]) -> Iterator[tuple[Rollout, Rollout]]:

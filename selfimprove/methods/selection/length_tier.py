@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
 from selfimprove.interfaces import Context, Selection
-from selfimprove.records import Preference, Record, Rollout
+from selfimprove.records import Preference, Record, Rollout, by_prompt
 from selfimprove.registry import register
 
 
@@ -38,12 +38,9 @@ class LengthTier(Selection):
         return Flow(given.flow.prompts, given.flow.prompts)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        groups: dict[str, list[tuple[float, Rollout]]] = {}
-        for rollout in records:
-            if rollout.reward is not None:
-                groups.setdefault(rollout.prompt.id, []).append((rollout.reward, rollout))
         made = []
-        for group in groups.values():
+        for several in by_prompt(one for one in records if one.reward is not None):
+            group = [(one.reward or 0.0, one) for one in several]
             high, low = max(score for score, _ in group), min(score for score, _ in group)
             if high == low:
                 continue

@@ -20,7 +20,7 @@ from typing import Any
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
-from selfimprove.records import Record
+from selfimprove.records import Record, by_prompt
 from selfimprove.registry import register
 
 
@@ -37,11 +37,8 @@ class PassRateBand(Selection):
             raise RecipeError(f"selection.pass_rate_band: low {self.low} is above high {self.high}")
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        scores: dict[str, list[float]] = {}
-        for rollout in records:
-            if rollout.reward is not None:
-                scores.setdefault(rollout.prompt.id, []).append(rollout.reward)
-        rates = {name: sum(group) / len(group) for name, group in scores.items()}
+        groups = by_prompt(one for one in records if one.reward is not None)
+        rates = {group[0].prompt.id: sum(one.reward or 0.0 for one in group) / len(group) for group in groups}
         within = {name for name, rate in rates.items() if self.low - 1e-9 <= rate <= self.high + 1e-9}
         context.log.metric("pass_rate_band/problems", len(within))
         return [rollout for rollout in records if rollout.prompt.id in within]

@@ -25,7 +25,7 @@ from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
 from selfimprove.measures.votes import plurality
-from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.records import Prompt, Record, Rollout, by_prompt
 from selfimprove.registry import register
 
 
@@ -49,12 +49,10 @@ class Relabel(Selection):
         return Flow(given.flow.prompts, given.flow.prompts)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        groups: dict[str, list[Rollout]] = {}
-        for rollout in records:
-            if self.min_score is None or (rollout.reward is not None and rollout.reward >= self.min_score - 1e-9):
-                groups.setdefault(rollout.prompt.id, []).append(rollout)
+        low = self.min_score
+        good = (one for one in records if low is None or (one.reward is not None and one.reward >= low - 1e-9))
         made, right = list[Prompt](), list[float]()
-        for group in groups.values():
+        for group in by_prompt(good):
             prompt, answers = group[0].prompt, [context.answer_of(rollout.text) for rollout in group]
             label = plurality(answers, self.min_agreement)
             if label is None:

@@ -22,7 +22,7 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
 from selfimprove.interfaces import Context, Selection
 from selfimprove.measures.votes import tally
-from selfimprove.records import Preference, Record, Rollout
+from selfimprove.records import Preference, Record, Rollout, by_prompt
 from selfimprove.registry import register
 
 
@@ -38,11 +38,8 @@ class VotePairs(Selection):
         return Flow(given.flow.prompts, given.flow.prompts)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        groups: dict[str, list[Rollout]] = {}
-        for rollout in records:
-            groups.setdefault(rollout.prompt.id, []).append(rollout)
         made = []
-        for group in groups.values():
+        for group in by_prompt(records):
             answered = [(answer, r) for r in group if (answer := context.answer_of(r.text)) is not None]
             votes = tally(answer for answer, _ in answered)
             if not votes:

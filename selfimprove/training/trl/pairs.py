@@ -195,6 +195,20 @@ def pairs(
     return trained
 
 
+def win_rates(pair: Preference) -> tuple[float, float]:
+    """How often the chosen and the rejected completion win against the model's own, as `sppo_pairs` has noted it.
+
+    Raises:
+        DataError: the pair is without.
+    """
+    try:
+        return float(pair.info["p_chosen"]), float(pair.info["p_rejected"])
+    except KeyError:
+        raise DataError(
+            "a pair has no win rates: add the selection sppo_pairs, or set optimization.sppo.hard"
+        ) from None
+
+
 def pair_rows(
     tokenizer: Any, preferences: Sequence[Preference], numbers: Sequence[Sequence[float]] | None = None
 ) -> list[dict[str, Any]]:
