@@ -2,7 +2,8 @@
 # pyproject.toml or constraints.txt changes.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Modules are compiled when they are imported: of the 17,000 that are installed, most never are.
+INSTALL := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
 VLLM_PIP := .venv-vllm/bin/python -m pip --quiet --disable-pip-version-check
 # Bytecode is kept whatever the caller's habit: tests start hundreds of processes, and each would compile the package.
 export PYTHONDONTWRITEBYTECODE :=

@@ -34,7 +34,7 @@ from selfimprove.trials.rehearsal import Rehearsal, contents, fault
 CHUNK = 40
 """Points at which one run is broken, each in a fork of it."""
 SHARES = 4
-"""A share takes each fourth point and damage."""
+"""A share takes each fourth point."""
 _HELD = list[Rehearsal]()
 T = TypeVar("T")
 
@@ -323,9 +323,9 @@ def cases(given: Rehearsal) -> list[tuple[str, str]]:
 
 
 def share_of_cases(given: Rehearsal, share: int) -> list[tuple[str, str]]:
-    """A fourth of the cases: two damages of each file, different ones in each share, and each damage for a fourth."""
-    places = {case: divmod(number, len(DAMAGES)) for number, case in enumerate(cases(given))}
-    return [case for case, (file, damage) in places.items() if (file + damage) % SHARES == share % SHARES]
+    """One damage of each file, another one in each share; as many shares in a row as there are damages take all."""
+    files = list(dict.fromkeys(file for file, _ in cases(given)))
+    return [(file, list(DAMAGES)[(number + share) % len(DAMAGES)]) for number, file in enumerate(files)]
 
 
 def damages(given: Rehearsal, chosen: Sequence[tuple[str, str]] | None = None, jobs: int = 2) -> Iterator[Damage]:
