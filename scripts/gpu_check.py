@@ -299,7 +299,7 @@ def _engine(name: str, engine: Any, first: Path, second: Path, sizes: Sizes) -> 
 
     unknown, known = once(other), once(one)  # the first time, transformers scores the texts of the comparison as well
     alone = once(one)
-    anew = any("starting it anew" in note for note in log.notes)
+    anew = any("restarting it" in note for note in log.notes)
     way = f"untied embeddings, {unknown - alone:.2f} s the first time"
     if name == "vllm":
         way += "; not a reload, a new process was started" if anew else "; goal 1 s"

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def _no_rewards(name: str, groups: Sequence[Sequence[Rollout]], policy: Policy) -> list[list[float | None]]:
-    raise RecipeError(f"there is no recipe here whose reward {name!r} could be asked")
+    raise RecipeError(f"there is no recipe here, so the reward {name!r} is not available")
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ class Vllm(Engine):
                 doubt = "vLLM's numbers do not tell the new weights from those before"
             if doubt and not anew:
                 if log:
-                    log.note(f"{doubt}: starting it anew")
+                    log.note(f"{doubt}; restarting it")
                 process.load(weights, anew=True)
                 self._difference = known.difference(process.logprobs_of(known.pairs))
             if not self._difference <= bound:

@@ -191,7 +191,7 @@ def test_a_wrong_reload_is_found_and_mended(fresh, small, ask, quiet_log, starts
     )
     reckless = fresh(max_completion_length=12)
     assert [texts(reckless.sample(c, prompts, 1, GREEDY, 0, quiet_log)) for c in tied] == expected
-    assert len(starts) == 2 and "starting it anew" in quiet_log.notes[0], "vLLM 0.31 reloads tied weights wrongly"
+    assert len(starts) == 2 and "restarting it" in quiet_log.notes[0], "vLLM 0.31 reloads tied weights wrongly"
 
 
 def test_an_adapter_says_what_peft_says(fresh, adapters, problems, quiet_log, starts):
