@@ -165,6 +165,7 @@ ONE_START = {
 """What recipes of a task set in different ways, and the model would have to be taught anew for."""
 MORE = {
     "co_rewarding": {"optimization.grpo.max_steps": 6, "reward.co_reward.votes": 8},  # a vote of few is often tied
+    "dr_grpo": {"optimization.grpo.max_steps": 6},  # two batches may hold no group whose rewards differ
     "sol_ver": {"acquisition.seed_prompts.problems": 60},  # few programs pass a test that the model makes up
     "absolute_zero": {"model.tiny.max_steps": 100, "model.tiny.check_every": 100},  # it must write valid programs
 }
