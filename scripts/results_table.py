@@ -91,7 +91,7 @@ def broken(swept: dict[str, Any]) -> dict[str, str]:
         for row in swept["faults"]
     ]
     minutes = f"{swept['operations']} operations, {swept['seconds'] / 60:.0f} min with the damages below:"
-    ends = {"redone": "step repeated", "mended": "file written again", "refused": "refused", "harmless": "harmless"}
+    ends = {"redone": "step repeated", "rewritten": "file written again", "refused": "refused", "harmless": "harmless"}
     damages = dict.fromkeys(name.rpartition(": ")[0] for name in swept["damages"])
     counts = {damage: [swept["damages"].get(f"{damage}: {end}", 0) for end in (*ends, "SILENT")] for damage in damages}
     lines = [

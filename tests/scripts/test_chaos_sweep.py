@@ -61,7 +61,7 @@ def test_the_tables_of_a_sweep() -> None:
     finally:
         sys.path.remove(str(SCRIPT.parent))
     fault = {"kind": "kill", "points": 511, "resumed": 248, "wrong": [], "redone": 0}
-    damages = {"bit flip: redone": 106, "bit flip: refused": 3, "deleted: mended": 2, "deleted: SILENT": 1}
+    damages = {"bit flip: redone": 106, "bit flip: refused": 3, "deleted: rewritten": 2, "deleted: SILENT": 1}
     swept = {"operations": 511, "seconds": 420.0, "faults": [fault], "damages": damages, "seen": {"bit flip": 109}}
     blocks = tables.broken(swept)
     assert blocks["faults"].startswith("511 operations, 7 min with the damages below:\n\n| fault |")
