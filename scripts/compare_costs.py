@@ -33,8 +33,8 @@ SMALL = {
     "audit_problems": 40,
     "control_problems": 30,
 }
-PROBLEMS, STEPS = 60, 15
-"""Training problems of a round and steps of a training at most."""
+PROBLEMS, STEPS, START = 60, 15, 1500
+"""At most so many training problems of a round, steps of its training, and steps of the start model's."""
 
 
 def recipes() -> list[str]:
@@ -47,7 +47,11 @@ def changes(name: str) -> list[str]:
     """What makes a recipe small."""
     _, settings = compose.load(name)
     made = [f"{key}={value}" for key, value in SMALL.items() if settings[key] > value or key == "rounds"]
-    for slot, option, most in (("acquisition", "problems", PROBLEMS), ("optimization", "max_steps", STEPS)):
+    for slot, option, most in (
+        ("acquisition", "problems", PROBLEMS),
+        ("optimization", "max_steps", STEPS),
+        ("model", "max_steps", START),
+    ):
         for method, options in settings[slot].items():
             value = options.get(option, -1)
             if value is None or value > most:
