@@ -40,7 +40,12 @@ PROBLEMS, STEPS, START = 60, 15, 1500
 def recipes() -> list[str]:
     """The shipped recipes that the tiny model runs."""
     names = sorted(path.stem for path in compose.shipped().glob("*.yaml"))
-    return [name for name in names if "tiny" in compose.load(name)[0].model]
+    return [name for name in names if tiny(name)]
+
+
+def tiny(name: str) -> bool:
+    """Whether the tiny model runs a recipe."""
+    return "tiny" in compose.load(name)[0].model
 
 
 def changes(name: str) -> list[str]:
