@@ -10,9 +10,10 @@ export PYTHONDONTWRITEBYTECODE :=
 TINY := $(basename $(notdir $(shell grep -L 'model: pretrained' recipes/*.yaml)))
 SEEDS := 0
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
-# What rotates in CI, and whether it tries every point of faults: unless the last whole sweep on record was made with
-# the store as it is now.
-SHARE = $(shell git rev-list --count HEAD 2>/dev/null || echo 0)
+# What rotates in CI goes by the number of commits, or, in a clone without their history, by the time of the last one.
+# Every point of faults is tried unless the last whole sweep on record was made with the store as it is now.
+SHALLOW = $(shell git rev-parse --is-shallow-repository 2>/dev/null)
+SHARE = $(shell git $(if $(filter true,$(SHALLOW)),log -1 --format=%ct,rev-list --count HEAD) 2>/dev/null || echo 0)
 ALL_FAULTS = $(shell $(BIN)/python scripts/chaos_sweep.py --recorded docs/results/faults.json || echo --all-faults)
 PASSED := .pytest_cache/test-full.passed
 BENCHES := startup overhead growth same_work controls quickstart_seeds
@@ -28,7 +29,7 @@ run: .venv/installed ## set up .venv, install, run the quickstart
 test: .venv/developed ## set up .venv with the developer's tools, run the quick tests
 	$(PYTEST)
 
-test-ci: .venv/developed ## run what CI runs: all but slow tests; of recipes and points of faults share number SHARE
+test-ci: .venv/developed ## run what CI runs: all but slow tests; of recipes, whole runs and faults share number SHARE
 	$(PYTEST) -m "not slow and not gpu and not vllm" --share $(SHARE) $(ALL_FAULTS)
 
 test-full: check ## run everything, for hours; goes on where it stopped

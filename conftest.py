@@ -1,6 +1,6 @@
 """How the tests are run: which share of what rotates, the long ones first, and on from where a stopped run stopped.
 
-    pytest -m recipes --share 7           the recipes and points of faults that CI takes of the commit number 7
+    pytest -m recipes --share 7           the recipes, whole runs and faults that CI takes of the commit number 7
     pytest -m faults --all-faults         every point of faults
     pytest -m "not gpu" --go-on FILE      without the tests that passed before, as FILE has them
 
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent
-LONGEST_FIRST = ("sweep", "recipes", "slow", "faults", "runs")
+LONGEST_FIRST = ("sweep", "recipes", "slow", "faults", "runs", "long")
 """Workers steal the last half of the longest queue: what is long comes first, so that they end at the same time."""
 SHARES = 4
 SNAPSHOT = "passed-before"
@@ -29,7 +29,7 @@ HEAVY = pytest.StashKey[bool]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options above."""
     group = parser.getgroup("selfimprove")
-    group.addoption("--share", type=int, metavar="N", help="of the recipes and points of faults, share number N")
+    group.addoption("--share", type=int, metavar="N", help="of recipes, whole runs and faults, share number N")
     group.addoption("--all-faults", action="store_true", help="every point of faults and every damage")
     group.addoption("--go-on", metavar="FILE", help="leave out what FILE says has passed; note what passes")
 
@@ -62,14 +62,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     passed = plugin.before if plugin else set(getattr(config, "workerinput", {}).get(SNAPSHOT, ()))
 
     def left_out(item: pytest.Item) -> bool:
-        mark = item.get_closest_marker("share")
-        rests = share is not None and mark is not None and (share - mark.args[0]) % SHARES != 0
+        own = _share(item)
+        rests = share is not None and own is not None and (share - own) % SHARES != 0
         return rests or item.nodeid in passed
 
     out = [item for item in items if left_out(item)]
     if out:
         config.hook.pytest_deselected(items=out)
     items[:] = sorted((item for item in items if not left_out(item)), key=_place)
+
+
+def _share(item: pytest.Item) -> int | None:
+    """The share in which a test is run; None: in each. Whole runs and faults are spread by their names, attacks not."""
+    marks = {mark.name for mark in item.iter_markers()}
+    if mark := item.get_closest_marker("share"):
+        return mark.args[0]
+    if marks & {"runs", "faults"} and not marks & {"sweep", "recipes"} and "safety" not in item.path.parts:
+        return hashlib.sha256(item.nodeid.encode()).digest()[0]
+    return None
 
 
 def _place(item: pytest.Item) -> int:

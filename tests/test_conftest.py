@@ -26,7 +26,7 @@ def test_recipe(n): pass
 @pytest.mark.sweep
 def test_sweep(): assert not pathlib.Path("broken").exists()
 """
-MARKERS = ("faults", "recipes", "runs", "share(n)", "slow", "sweep")
+MARKERS = ("faults", "long", "recipes", "runs", "share(n)", "slow", "sweep")
 
 
 @pytest.fixture
@@ -60,8 +60,10 @@ def test_the_long_ones_come_first(project: Path) -> None:
 
 def test_a_share_takes_its_fourth_and_all_that_has_none(project: Path) -> None:
     found, said = run(project, "--share", "379")
-    assert names(found) == ["test_sweep", "test_recipe[3]", "test_recipe[7]", "test_run", "test_quick"]
-    assert "share 379 of what rotates; the same again: --share 379" in said and "6 deselected" in said
+    assert names(found) == ["test_sweep", "test_recipe[3]", "test_recipe[7]", "test_quick"]
+    assert "share 379 of what rotates; the same again: --share 379" in said and "7 deselected" in said
+    found, _ = run(project, "--share", "380")  # the first byte of the sha256 of test_it.py::test_run is a multiple of 4
+    assert names(found) == ["test_sweep", "test_recipe[0]", "test_recipe[4]", "test_run", "test_quick"]
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2", "--dist", "worksteal")])

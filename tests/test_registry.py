@@ -60,6 +60,7 @@ def test_discovering_twice_registers_nothing_twice() -> None:
     assert before == registry.METHODS
 
 
+@pytest.mark.long
 def test_discovering_loads_nothing_heavy() -> None:
     code = (
         "import sys; from selfimprove import registry; from selfimprove.loop import loop; from selfimprove.recipe import compose; "

@@ -34,6 +34,7 @@ WORKERS = tuple(
         "training": (
             "best_weights",
             "generators",
+            "job",
             "lora",
             "model_io",
             "options",

@@ -83,6 +83,7 @@ def test_the_exit_codes_are_the_documented_ones():
     assert {kind.code for kind in kinds} == documented
 
 
+@pytest.mark.long
 def test_a_dry_run_prints_a_recipe_that_runs(command, tmp_path):
     code, out, _ = command("run", "star", "rounds=2", "--seed", "7", "--dry-run")
     assert code == 0
@@ -106,6 +107,7 @@ def test_check_says_the_same_to_machines(command):
     assert sum(part["completions"] for name, part in found["parts"].items() if name != "start") == 42300
 
 
+@pytest.mark.long
 def test_a_calibration_says_how_fast_it_goes_and_what_that_comes_to(command, monkeypatch):
     drawn = Part(Cost(completions=400, tokens=10_000), 2.0)
     parts = {"data": drawn, "audit": drawn, "evaluation": drawn, "exam": drawn, "training": Part(Cost(steps=10), 4.0)}
@@ -136,6 +138,7 @@ def test_report_reads_what_a_run_wrote(command, tmp_path):
     assert code == 0 and json.loads(out) == [summary]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["check", "quickstart"]])
 def test_light_commands_import_neither_torch_nor_transformers(words):
     program = (
@@ -150,6 +153,7 @@ def test_light_commands_import_neither_torch_nor_transformers(words):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loaded", [False, True])
 @pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_stopped_command_says_so_and_leaves_at_once_where_torch_is_loaded(sent, code, loaded):

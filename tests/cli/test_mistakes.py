@@ -429,7 +429,7 @@ NEEDS = {
     "another vLLM": (["engine=vllm"], "0.9.2", "engine.vllm needs vLLM >=0.31,<0.32 and found 0.9.2: pip install"),
     "no ray": (["launcher=ray"], "", "needs the package ray: pip install 'selfimprove[ray]'"),
     "no key": ([*ENDPOINT, HERE, "engine.openai.api_key_env=MY_KEY"], "", "the environment variable MY_KEY is not set"),
-    "a host": ([*ENDPOINT, THERE], "", "Where you trust that host, allow it: SELFIMPROVE_ENDPOINTS=x.invalid"),
+    "a host": ([*ENDPOINT, THERE], "", "If you trust this host, allow it: SELFIMPROVE_ENDPOINTS=x.invalid"),
     "no such number": (["engine.transformers.dtype=float99"], "", "dtype: 'float99' cannot be used; it takes auto, "),
 }
 

@@ -259,10 +259,11 @@ def test_ci_leaves_out_slow_tests_only_and_tries_every_fault_where_no_whole_swee
 
 def test_the_slow_tests_are_left_out_by_default() -> None:
     options = PROJECT["tool"]["pytest"]["ini_options"]
-    assert "not slow and not gpu and not recipes and not runs and not faults" in options["addopts"]
+    assert "not long and not slow and not gpu and not recipes and not runs and not faults" in options["addopts"]
     assert {marker.partition(":")[0] for marker in options["markers"]} == {
         "faults",
         "gpu",
+        "long",
         "recipes",
         "runs",
         "share(n)",

@@ -70,6 +70,7 @@ def test_the_readme_shows_commands_of_every_kind() -> None:
     assert {words[0] for words in CHEAP} == {"list", "show", "check", "report", "run"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", CHEAP, ids=" ".join)
 def test_cheap_commands_print_something(
     words: list[str], request: pytest.FixtureRequest, capsys: pytest.CaptureFixture
@@ -153,6 +154,7 @@ def test_every_recipe_in_the_text_exists() -> None:
 
 
 # ---- tables ------------------------------------------------------------------------------------------------------
+@pytest.mark.long
 def test_a_stale_table_is_found_and_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = load(ROOT / "scripts" / "methods_table.py", "stale_methods_table")
     (tmp_path / "recipes").mkdir()

@@ -162,6 +162,7 @@ def test_the_policies_of_a_shape_run_beside(with_copies: Callable, make_policy: 
     assert [one.text for one in policy.answer(ASKED)] == ["first"] * 5
 
 
+@pytest.mark.long
 def test_a_run_knows_its_start_its_champion_and_what_came_before(make_run: Callable) -> None:
     few = ("rounds=2", "probe_problems=0", "audit_problems=0", "sealed_problems=5", "control_problems=0")
     folder, log = make_run(*few, "gate_problems=40", "gate=always", start=0.5)

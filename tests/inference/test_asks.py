@@ -82,6 +82,7 @@ def told(groups: Any) -> list[list[tuple[Any, ...]]]:
     return [[(one.text, list(one.ids), one.info, one.logprobs["count"]) for one in group] for group in groups]
 
 
+@pytest.mark.long
 def test_mixed_asks_are_answered_as_each_alone_in_batches_of_any_size(tiny, other, quiet_log):
     engine, asks = Transformers(device="cpu"), grid(tiny, other)
     together = engine.draw(asks, quiet_log)

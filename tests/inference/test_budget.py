@@ -77,6 +77,7 @@ def test_only_what_the_budget_ended_counts_as_cut(words: Any, chained: Callable,
     assert "over_budget" not in Accuracy().evaluate(chained(engine), Exam(problems=ASKED, verify=print)).metrics
 
 
+@pytest.mark.long
 def test_check_counts_with_it_and_a_run_keeps_to_it(make_run: Callable) -> None:
     vote = ("refinement=self_consistency", "refinement.self_consistency.samples=8", "gate_problems=10")
     free, bound = (estimate(load("quickstart", [*vote, *more])[0]) for more in ((), ("answer_tokens=3",)))

@@ -194,6 +194,7 @@ def test_weights_go_to_a_gpu_only_where_they_fit(
     assert forward.load(folder, "cpu", "auto")[0].device.type == "cpu" and len(asked) == 1
 
 
+@pytest.mark.long
 def test_vllm_starts_only_where_its_share_is_free(card: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     card("")
     started = list[dict]()

@@ -25,6 +25,7 @@ def test_equal_prompts_count_once_and_greedy_samples_are_one(sampling: Sampling,
     assert meter.cost == Cost(completions=drawn, tokens=int(tokens))
 
 
+@pytest.mark.long
 def test_the_steps_of_a_run_note_what_they_drew(make_run: Callable) -> None:
     folder, log = make_run("rounds=1", "audit_problems=5", "audit_samples=4", "gate_problems=40", "probe_problems=0")
     Runner(folder, log).run()

@@ -77,6 +77,7 @@ def deals(times: int) -> list[Prompt]:
     ]
 
 
+@pytest.mark.long
 def test_kuhn_poker_is_worth_what_theory_says_in_three_engine_calls(words: Any, chained: Callable) -> None:
     engine = words(rule=strategy(EQUILIBRIUM))
     played = chained(engine, task=Cards()).play(deals(600))

@@ -24,6 +24,7 @@ class Shown(Silent):
         self.notes.append(text)
 
 
+@pytest.mark.long
 def test_a_resume_shows_the_last_rounds_again_and_says_where_the_others_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def as_then(root: Path) -> dict[str, str]:
     return {name: data for name, data in found.items() if name != "summary.json"}
 
 
+@pytest.mark.long
 def test_what_was_half_finished_ends_with_the_bytes_of_what_was_finished(
     old: Callable[[str], Path], quiet_log: Any
 ) -> None:
@@ -114,6 +115,7 @@ def test_what_was_half_finished_ends_with_the_bytes_of_what_was_finished(
     assert [name for name in made if made[name] != expected[name]] == []
 
 
+@pytest.mark.long
 def test_what_was_finished_is_not_touched_by_a_resume_verifies_and_compares(
     old: Callable[[str], Path], quiet_log: Any
 ) -> None:
@@ -138,6 +140,7 @@ class Exercise2(Exercise):
     """An option that the old version did not have."""
 
 
+@pytest.mark.long
 def test_an_option_that_a_method_has_got_since_keeps_no_old_run_from_going_on(
     old: Callable[[str], Path], quiet_log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,6 +188,7 @@ def test_parts_that_a_recipe_cannot_have(override: str, said: str) -> None:
         compose.load("r_zero", [override])
 
 
+@pytest.mark.long
 def test_parts_and_legs_count_in_the_fingerprint_of_what_they_change_and_of_nothing_before(tmp_path: Path) -> None:
     def prints(recipe: str, *overrides: str) -> list[str]:
         stored = Stored(create(recipe, overrides, tmp_path / f"run{len(overrides)}"))
@@ -260,6 +261,7 @@ def _skill(path: str) -> float:
     return json.loads((Path(path) / "config.json").read_text())["skill"]
 
 
+@pytest.mark.long
 def test_a_rejected_round_takes_all_parts_back(two_models: Callable[..., Runner]) -> None:
     """Each training adds .25 to the skill of .2: after a rejected round both parts begin at .2 again."""
     run = two_models()
@@ -279,6 +281,7 @@ def test_a_rejected_round_takes_all_parts_back(two_models: Callable[..., Runner]
     assert all("null" in Path(untrained.of(role).path).parts for role in ("solve", "propose"))
 
 
+@pytest.mark.long
 def test_each_leg_meets_the_newest_weights_of_the_others(two_models: Callable[..., Runner]) -> None:
     run = two_models("legs=[propose.both,solve.both]")
     folder, stored = run.folder, run.stored

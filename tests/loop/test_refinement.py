@@ -45,6 +45,7 @@ def states(folder: Any, rounds: int) -> list[Any]:
     return [json.loads((folder.step(number, "refinement") / "state.json").read_text()) for number in range(rounds + 1)]
 
 
+@pytest.mark.long
 def test_what_a_rejected_candidate_learned_is_gone_with_it(remembering: Callable[..., Any]) -> None:
     folder, log = remembering("rounds=3", "refinement=memory")
     Runner(folder, log).run()
@@ -53,6 +54,7 @@ def test_what_a_rejected_candidate_learned_is_gone_with_it(remembering: Callable
     assert Stored(folder).policy(3, 3, 0, log).states == (found[3],)
 
 
+@pytest.mark.long
 def test_a_chain_keeps_the_state_of_each_place_and_the_last_answers(remembering: Callable[..., Any]) -> None:
     folder, log = remembering(
         "rounds=1", "refinement=[memory,self_consistency]", "refinement.self_consistency.samples=3"

@@ -70,6 +70,7 @@ def test_what_a_recipe_does_with_the_weights_is_read_from_it(tmp_path: Path) -> 
     assert planned("launcher=ray").elsewhere
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("room", "said"), [(1, "loading takes"), (10, "training all of them"), (99, "")])
 def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
     tmp_path: Path, small_llama: ModuleType, quiet_log: Any, monkeypatch: pytest.MonkeyPatch, room: int, said: str
@@ -90,6 +91,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "step.json"}
 
 
+@pytest.mark.long
 def test_a_second_run_has_the_model_and_its_numbers(tmp_path: Path, shelves: Path, quiet_log: Any) -> None:
     first, numbers = started(tmp_path / "first", quiet_log)
     (shelf,) = shelves.iterdir()
@@ -99,6 +101,7 @@ def test_a_second_run_has_the_model_and_its_numbers(tmp_path: Path, shelves: Pat
     assert quiet_log.notes == [f"start model taken from the cache: {shelf}"]
 
 
+@pytest.mark.long
 def test_a_damaged_model_is_built_again_and_replaced(tmp_path: Path, shelves: Path, quiet_log: Any) -> None:
     first, _ = started(tmp_path / "first", quiet_log)
     (shelf,) = shelves.iterdir()
@@ -107,6 +110,7 @@ def test_a_damaged_model_is_built_again_and_replaced(tmp_path: Path, shelves: Pa
     assert files(second) == files(first) == files(shelf) and intact(shelf) and quiet_log.notes == []
 
 
+@pytest.mark.long
 def test_a_model_that_another_run_has_kept_meanwhile_is_left_alone(
     tmp_path: Path, shelves: Path, quiet_log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +131,7 @@ def test_a_model_that_another_run_has_kept_meanwhile_is_left_alone(
     assert files(second) == files(shelf) and quiet_log.notes == []
 
 
+@pytest.mark.long
 def test_a_run_goes_on_where_nothing_can_be_kept(tmp_path: Path, shelves: Path, quiet_log: Any) -> None:
     shelves.parent.mkdir()
     shelves.write_text("a file where the folder should be")

@@ -96,6 +96,7 @@ def test_a_step_without_a_safe_point_is_broken_off(monkeypatch: pytest.MonkeyPat
     assert ended(process) == 143 and 0.3 <= time.monotonic() - began < 3
 
 
+@pytest.mark.long
 def test_a_training_that_will_save_itself_has_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "GRACE", 0.1)
     monkeypatch.setattr(stopping, "PATIENCE", 0.8)
@@ -154,6 +155,7 @@ def test_nohup_stays_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.mark.long
 def test_a_terminal_that_goes_away_does_not_end_the_run_but_a_hangup_on_request_does(tmp_path: Path) -> None:
     for lost in (True, False):
         process, master = pty.fork()

@@ -260,6 +260,7 @@ def test_nothing_to_divide_by_is_no_estimate() -> None:
     assert estimate([0.0, 0.0], [0.0, 0.0]) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("score", ["votes", "logprob"])
 def test_a_score_that_knows_nothing_is_rarely_called_possible(score: str) -> None:
     hits, mean = 0, 0.0

@@ -77,6 +77,7 @@ def test_the_order_of_problems_and_attempts_is_all_the_same(marked: list, source
         assert a is None or b is None or asdict(a) == pytest.approx(asdict(b))
 
 
+@pytest.mark.long
 @given(problems)
 def test_a_judge_that_says_the_opposite_is_as_bad_as_the_other_is_good(marked: list) -> None:
     one = reliability(marked)

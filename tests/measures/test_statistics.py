@@ -218,6 +218,7 @@ def test_the_sign_flip_test_is_mcnemar_for_single_binary_problems() -> None:
     assert sign_flip(new, old) == pytest.approx(mcnemar(15, 5), abs=3 * math.sqrt(0.0207 * 0.98 / 9999))
 
 
+@pytest.mark.long
 def test_the_sign_flip_test_sees_clusters_as_one() -> None:
     new, old, clusters = [1.0] * 40, [0.0] * 40, [i // 10 for i in range(40)]
     assert sign_flip(new, old) == 1 / 10_000  # 2^-40 is below what 9,999 flips can show

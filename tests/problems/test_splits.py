@@ -52,6 +52,7 @@ class Thief(Acquisition):
         return ways[0]()
 
 
+@pytest.mark.long
 def test_a_hostile_method_fails_and_the_message_names_the_step(
     make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def refused(recipe: Any) -> str:
     return str(caught.value)
 
 
+@pytest.mark.long
 def test_an_ability_that_the_engine_lacks_is_said_before_the_engine_is_looked_at() -> None:
     said = "refinement.shaped needs shape of its engine, and engine.vllm has no shape; engines that have: "
     assert refused(judging(vllm=Vllm())).startswith(said)
@@ -42,6 +43,7 @@ def test_an_ability_that_the_engine_lacks_is_said_before_the_engine_is_looked_at
     assert EngineError.code == 69
 
 
+@pytest.mark.long
 def test_the_engine_of_a_role_must_have_what_its_requests_use() -> None:
     own = Transformers(device="cpu")
     assert "engine.vllm has no shape" in refused(judging(transformers=own, vllm=Vllm(roles=["judge"])))

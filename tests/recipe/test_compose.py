@@ -66,6 +66,7 @@ REAL = sorted(path.stem for path in compose.shipped().glob("*.yaml") if "- model
 OPENAI = ("engine.openai.base_url=http://127.0.0.1:9/v1", "engine.openai.model=m")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", REAL)
 def test_a_swapped_in_engine_draws_completions_as_long_as_the_recipe_says(name: str) -> None:
     length = load(name)[0].the("engine").max_completion_length
@@ -75,6 +76,7 @@ def test_a_swapped_in_engine_draws_completions_as_long_as_the_recipe_says(name: 
         assert {getattr(m, "max_completion_length", length) for m in composed.optimization.values()} == {length}
 
 
+@pytest.mark.long
 def test_what_two_engines_both_have_goes_over_when_one_is_swapped_for_the_other(make_recipe: Callable) -> None:
     options = "{transformers: {max_completion_length: 77, dtype: bfloat16, batch_size: 3}, vllm: {dtype: float16}}"
     path = make_recipe(f"engine: {options}\n")
@@ -98,6 +100,7 @@ def test_options_of_a_swapped_out_method_are_dropped(make_recipe: Callable) -> N
     assert settings["gate"] == {"keep_best": {}}
 
 
+@pytest.mark.long
 def test_the_bench_block_scales_down_to_the_tiny_model_and_to_no_other(make_recipe: Callable) -> None:
     path = make_recipe(
         "rounds: 9\nseed: 4\nselection: {threshold: {per_prompt: 8}}\nbench: {rounds: 2, selection: {threshold: {min_score: 0.5}}}\n"
@@ -131,6 +134,7 @@ def test_a_null_slot_and_a_method_without_options_keep_the_defaults(make_recipe:
     assert load(path)[1] == load(make_recipe("rounds: 3\n", "other"))[1]
 
 
+@pytest.mark.long
 def test_a_saved_recipe_reloads_to_the_same_settings(make_recipe: Callable) -> None:
     changes = ["seed=3", "selection=[dedup,threshold]", "selection.threshold.min_score=0.25", "evaluation=pass_at_k"]
     _, settings = load("quickstart", [*changes, "optimization.sft.learning_rate=1e-7", "model.tiny.roles=[solve,hint]"])
@@ -435,6 +439,7 @@ def fails_clearly(path: Path, *overrides: str) -> None:
         assert str(error).isprintable()
 
 
+@pytest.mark.long
 @given(bodies)
 @settings(max_examples=15)
 def test_any_tree_of_values_is_a_recipe_or_one_clear_line(make_recipe: Callable, body: Any) -> None:
@@ -446,6 +451,7 @@ def test_any_text_is_a_recipe_or_one_clear_line(make_recipe: Callable, text: str
     fails_clearly(make_recipe(text))
 
 
+@pytest.mark.long
 @given(
     st.sampled_from(["", "rounds=", "selection=", "selection.threshold.min_score=", "task.chain_sums."]),
     st.text(alphabet=st.sampled_from("rounds.=[]{}'\"\\$,:+~@ ab1e-\n"), max_size=12),

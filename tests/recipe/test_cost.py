@@ -47,6 +47,7 @@ def test_the_quickstart_by_hand() -> None:
     assert found.bound and found.remarks == []
 
 
+@pytest.mark.long
 def test_what_is_acquired_says_how_many_completions_of_a_prompt_are_rewarded_together() -> None:
     assert acquired(compose.load("quickstart", CHAIN)[0]) == Flow(500 * 8, 500, 8)
     assert acquired(compose.load("dr_grpo")[0]).group == 1  # it draws while it trains
@@ -102,6 +103,7 @@ def test_what_adds_up_over_rounds() -> None:
     assert price(*growing).parts["training"].steps == 100 + 200 + 400
 
 
+@pytest.mark.long
 def test_rows_that_trainings_draw_are_counted_with_what_rates_them() -> None:
     online = ("acquisition=seed_prompts", "selection=[]", "rounds=1")
     for name, draws in (("score", 10 * 8 * 2), ("pag", 10 * 8 * 3), ("ppo", 3 * 8), ("grpo", 10 * 8), ("rloo", 10 * 8)):
@@ -139,6 +141,7 @@ def test_voting_and_sampling_evaluations_multiply() -> None:
     assert drawn("evaluation", *given, "evaluation.pass_at_k.problems=200") == FORMS * (ANSWERS * 16 + 200 * 16)
 
 
+@pytest.mark.long
 def test_a_judge_is_asked_about_each_sample_and_in_each_audit() -> None:
     plain, now, frozen = price(), price("reward=judge", "reward.judge.frozen=false"), price("reward=judge")
     asked = plain.parts["data"].completions * (1 + 3)

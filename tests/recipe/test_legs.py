@@ -72,6 +72,7 @@ def test_each_leg_is_checked_from_its_own_acquisitions_on() -> None:
         compose.load("r_zero", both)
 
 
+@pytest.mark.long
 def test_each_part_and_each_leg_counts() -> None:
     one, parts, legs = (
         estimate(compose.load("r_zero", [*changes, "null_round=true"])[0])

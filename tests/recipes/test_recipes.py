@@ -18,7 +18,7 @@ NAMES = sorted(path.stem for path in compose.shipped().glob("*.yaml"))
 REAL = {name for name in NAMES if "- model: pretrained" in (compose.shipped() / f"{name}.yaml").read_text()}
 """Recipes for a real model and real data; test_real_recipes.py runs them."""
 QUICK = ("quickstart",)
-"""These are in the quick suite; the others have the marker `recipes`."""
+"""These are composed in the quick suite; the others have the marker `recipes`."""
 ALL = [
     name if name in QUICK else pytest.param(name, marks=[pytest.mark.recipes, pytest.mark.share(number)])
     for number, name in enumerate(NAMES)
@@ -63,7 +63,7 @@ ALWAYS = cover(TINY)
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
     if name in QUICK:
-        return []
+        return [pytest.mark.long]
     others = [other for other in TINY if other not in ALWAYS and other not in QUICK]
     return [pytest.mark.recipes, *([pytest.mark.share(others.index(name))] if name in others else [])]
 

@@ -49,6 +49,7 @@ def test_what_was_not_done_yet_has_no_pace(monkeypatch: pytest.MonkeyPatch, make
         taken(folder.root)
 
 
+@pytest.mark.long
 def test_a_run_is_counted_by_parts(make_run: Callable) -> None:
     folder, log = make_run("probe_problems=0", "gate=always")
     Runner(folder, log).run()

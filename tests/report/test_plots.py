@@ -27,6 +27,7 @@ SUMMARY = {
 }
 
 
+@pytest.mark.long
 def test_a_leaderboard_shows_each_finished_recipe_and_marks_what_is_not_certain(tmp_path):
     plots.leaderboard(ROWS, tmp_path / "a.svg")
     text = (tmp_path / "a.svg").read_text()

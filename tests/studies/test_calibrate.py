@@ -45,6 +45,7 @@ def price(name: str, *overrides: str) -> Estimate:
     return estimate(compose.load(name, overrides)[0])
 
 
+@pytest.mark.long
 def test_a_sample_of_each_part_is_timed(small: str) -> None:
     overrides = ["optimization=drill", "optimization.drill.max_steps=300", "selection=[]"]
     made = calibrate(small, overrides, price(small, *overrides), Silent())
@@ -54,6 +55,7 @@ def test_a_sample_of_each_part_is_timed(small: str) -> None:
     assert "training" not in calibrate(small, [], price(small), Silent())  # `practice` declares no steps
 
 
+@pytest.mark.long
 def test_parts_that_learn_in_legs_of_their_own_are_measured_on_the_start(small: str) -> None:
     overrides = ["parts=[propose]", "legs=[propose.propose,solve.seed_prompts,solve.rejection_sampling]"]
     overrides += ["acquisition=[propose,seed_prompts,rejection_sampling]", "optimization=drill", "selection=[]"]
@@ -61,6 +63,7 @@ def test_parts_that_learn_in_legs_of_their_own_are_measured_on_the_start(small: 
     assert made["data"].cost.completions == 16 * 8 and made["training"].cost.steps == 10
 
 
+@pytest.mark.long
 def test_time_that_does_not_suffice_ends_with_one_line(small: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "LIMIT", -1.0)
     with pytest.raises(EngineError, match="do not suffice for a sample of .*: finish a round, and give its run to --l"):
@@ -83,6 +86,7 @@ def test_a_watch_ends_the_work_and_keeps_the_times_of_steps() -> None:
         Watch(Silent(), 0.0).progress(1, 2)
 
 
+@pytest.mark.long
 def test_rows_are_what_the_selection_keeps_or_else_of_the_kind_that_is_trained_on(
     make_rollout: Callable, make_context: Callable
 ) -> None:

@@ -113,7 +113,7 @@ def test_copies_inside_of_copies_are_limited_and_nothing_is_left(policy: Policy,
                 nest(depth - 1, deeper)
 
     nest(copies.ALIVE, policy)
-    with pytest.raises(RecipeError, match=r"4 adapted copies of the weights are alive; leave one"):
+    with pytest.raises(RecipeError, match=r"4 adapted copies of the weights exist already; close one"):
         nest(copies.ALIVE + 1, policy)
     nest(copies.ALIVE, policy)
 

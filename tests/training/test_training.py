@@ -262,6 +262,7 @@ def test_the_first_dpo_loss_is_ln_2_against_the_start(start, tmp_path, quiet_log
     assert quiet_log.metrics["train/loss"] == pytest.approx(math.log(2), abs=1e-4)
 
 
+@pytest.mark.long
 def test_the_dpo_loss_is_that_of_the_papers_formula(start, tmp_path, quiet_log):
     other = run_dpo(start, tmp_path / "other", quiet_log, max_steps=5)
     run_dpo(other, tmp_path / "out", quiet_log, reference=start, learning_rate=0.0)

@@ -47,6 +47,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return make
 
 
+@pytest.mark.long
 def test_runs_are_killed_resumed_and_compared(program: Callable, tmp_path: Path) -> None:
     program(PROGRAM)
     events = list(chaos.chaos("quickstart", [], 6, tmp_path / "out"))

@@ -25,6 +25,7 @@ def unmarked(rollout: Rollout) -> Rollout:
     return replace(rollout, reward=None, logprobs=None, info={"truth": None, "answer": None})
 
 
+@pytest.mark.long
 @every
 def test_a_candidate_that_is_the_champion_raises_nothing(alarm: type[Alarm], calm: list[Evidence]) -> None:
     given = calm[0]

@@ -33,6 +33,7 @@ def exact(make_rollout: Callable, make_prompt: Callable) -> Callable[..., list[l
     return make
 
 
+@pytest.mark.long
 def test_it_is_silent_where_nothing_changes(false_alarms: Callable) -> None:
     shown, vetoed = false_alarms(MajorityCollapse)
     assert shown <= 10 and vetoed <= 2

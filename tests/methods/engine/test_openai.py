@@ -180,6 +180,7 @@ def test_log_probabilities_are_summed_where_they_are_asked_for(stub, engine, ask
         engine(logprobs=True).sample(HERE, [ask("a")], 1, Sampling(), 0, quiet_log)
 
 
+@pytest.mark.long
 def test_a_seed_belongs_to_prompt_and_sample_and_not_to_the_batch(stub, engine, ask, quiet_log):
     together = texts(engine().sample(HERE, [ask("a"), ask("b")], 5, Sampling(), 1, quiet_log))
     assert len({text for group in together for text in group}) == 10
@@ -432,6 +433,7 @@ def test_a_failing_endpoint_loses_no_answer(stub, engine, ask, quiet_log, attemp
     assert attempt(engine(), prompts, samples)[0] == groups and len(stub.bodies) == 26
 
 
+@pytest.mark.long
 def test_what_was_under_way_when_another_failed_is_waited_for_and_nothing_else_is_begun(stub, engine, ask, attempt):
     stub.script = ["slow", "slow", (503, {"Retry-After": "200"}), (400, {})]
     began = time.monotonic()

@@ -54,6 +54,7 @@ def generated(checkpoint: Checkpoint, prompts, length: int) -> list[list[int]]:
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "template"),
     [("llama", False), ("llama", True), ("gpt2", False), ("gpt2", True), ("mistral", True), ("gemma3", False)],
@@ -92,6 +93,7 @@ def test_greedy_text_is_that_of_generate_on_a_batch_padded_on_the_left(small, as
     assert {group[0].info["finish_reason"] for group in groups} == {"stop", "length"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["llama", "mistral"])
 def test_samples_do_not_depend_on_the_batch_or_the_order(kind, small, ask, quiet_log, tmp_path):
     checkpoint = with_ends(small(kind), tmp_path / "model", ENDS)
@@ -144,6 +146,7 @@ def short_of_memory(monkeypatch):
     return lambda rows: most.__setitem__(0, rows) or tried
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fits", [7, 6, 4, 1])
 def test_where_memory_runs_out_smaller_batches_give_the_same_completions(
     fits, small, ask, quiet_log, tmp_path, short_of_memory
@@ -388,6 +391,7 @@ def test_an_end_token_is_counted_but_not_shown(tiny, ask, quiet_log, tmp_path):
     assert len(plain) >= len(ended) // 2, "the others drew a padding or unknown token, which is not shown either"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_a_prompt_as_long_as_the_context_stays_unanswered_beside_others(kind, small, ask, quiet_log):
     engine, long = Transformers(), ask("x" * 128)

@@ -493,7 +493,7 @@ def test_in_16_bits_a_reload_of_nearly_equal_weights_is_told_from_none(vllm, rou
     greedy(engine, now, ask, quiet_log)
     assert vllm.events == ["start", *after] and vllm.started[-1].folder == now.path
     assert [note.partition(":")[0] for note in quiet_log.notes] == [
-        "vLLM's numbers do not tell the new weights from those before"
+        "vLLM's numbers do not tell the new weights from those before; restarting it"
     ] * stale
 
 

@@ -106,6 +106,7 @@ def test_more_processes_than_gpus_are_refused(
 ALONE = ("dnpo", "pag", "ppo", "reinforce_plus_plus", "score", "self_distillation", "trr_plus_plus")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", ["dnpo", "pag_rl", "score"])
 def test_methods_that_train_in_one_process_are_refused_before_the_run(recipe: str) -> None:
     several = ["launcher=accelerate", "launcher.accelerate.processes=2"]

@@ -35,6 +35,7 @@ def test_a_step_that_was_killed_is_an_error_too(never: Callable, python: Callabl
     assert error.value.code == 1
 
 
+@pytest.mark.long
 def test_a_stopped_run_has_the_step_end_itself_and_kills_one_that_does_not(
     never: Callable, python: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +63,7 @@ def test_the_step_cannot_read_the_keyboard(never: Callable, python: Callable, tm
     assert (tmp_path / "input").read_text() == ""
 
 
+@pytest.mark.long
 def test_a_real_command_reports_a_missing_run_with_its_code(
     never: Callable, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:

@@ -85,9 +85,7 @@ def test_a_step_that_no_machine_can_carry_out_is_refused(never: Callable, cluste
         (Ray(num_gpus=2), evaluate),
         (Ray(num_cpus=9), evaluate),
     ):
-        with pytest.raises(
-            EngineError, match=r"there are: 2 CPUs with 0 GPUs and 8 CPUs with 1 GPUs\); lower num_cpus"
-        ):
+        with pytest.raises(EngineError, match=r"it has: 2 CPUs with 0 GPUs and 8 CPUs with 1 GPUs\); lower num_cpus"):
             launcher.launch(never, command)
     assert len(cluster.words) == 1
 

@@ -174,6 +174,7 @@ def test_an_unknown_position_is_refused(tmp_path: Path) -> None:
 
 
 # ---- the cache ---------------------------------------------------------------------------------------------------
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     ["chain_sums", "addition", *(pytest.param(one, marks=pytest.mark.runs) for one in ("countdown", "list_programs"))],

@@ -50,6 +50,7 @@ def test_the_first_loss_against_the_model_itself(setting, couples, loss_type, be
     assert given.log.metrics["train/loss"] == pytest.approx(loss, rel=1e-4)
 
 
+@pytest.mark.long
 def test_completions_that_were_cut_off_are_not_taught_an_end(setting, small, cut, one_step: dict):
     """TRL's loss by its formula, of a policy that has moved away from the reference, which is round 0."""
     pairs, engine = [Preference.of(*sides) for sides in cut], Transformers()

@@ -149,6 +149,7 @@ class VllmInTraining:
         return prompts, completions, logprobs, None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("redraw", [0, 1])
 def test_vllm_draws_the_completions_where_it_is_asked_to(
     setting: Callable, questions: list[Prompt], monkeypatch: pytest.MonkeyPatch, redraw: int

@@ -53,6 +53,7 @@ def test_labels_and_weights(
     assert given.log.metrics["train/good"] == sum(good) / 4
 
 
+@pytest.mark.long
 def test_good_goes_up_against_bad(rows: list, setting: Callable, small: Checkpoint) -> None:
     trained = Kto(min_score=0.6, learning_rate=1e-3, max_steps=10).optimize(rows, setting())
     before, after = Transformers().logprobs_of(small, rows), Transformers().logprobs_of(trained, rows)

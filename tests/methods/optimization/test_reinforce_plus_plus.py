@@ -60,6 +60,7 @@ def test_the_reward_rises(setting: Callable, questions: list[Prompt], options: d
     assert found["train/completions"] == 14 * 16 * options.get("gradient_accumulation_steps", 1)
 
 
+@pytest.mark.long
 def test_the_return_of_a_token_is_the_score_less_the_divergence_to_come(
     setting: Callable,
     questions: list[Prompt],

@@ -22,6 +22,7 @@ def winning(pairs: list, chosen: float = 0.9, rejected: float = 0.3) -> list:
     return [replace(pair, info={"p_chosen": chosen, "p_rejected": rejected}) for pair in pairs]
 
 
+@pytest.mark.long
 def test_the_divergences_by_hand(couples: list, setting: Callable, scores_of: Callable) -> None:
     """The policy stands still away from the reference: sppo's part is known, the rest follows from the log-ratios."""
     given = setting("moved")

@@ -51,6 +51,7 @@ def test_in_the_first_stage_the_second_attempt_learns_and_the_first_is_held(
     assert kls[1] < 0.7 * kls[0]
 
 
+@pytest.mark.long
 def test_the_stages_come_in_order_and_the_reward_knows_the_problem(
     setting: Callable, questions: list[Prompt], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def test_the_loss_away_from_the_reference(
     assert sum(gains) / 4 > 1
 
 
+@pytest.mark.long
 def test_without_likelihood_and_with_weights_of_1_it_is_dpo(couples: list, setting: Callable) -> None:
     import torch
     from safetensors.torch import load_file

@@ -65,6 +65,7 @@ def test_with_equal_context_and_weights_there_is_nothing_to_learn(
     assert other.log.metrics["train/divergence_first"] > 0.01
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_the_student_comes_nearer_to_the_teacher(setting: Callable, questions: list[Prompt], alpha: float) -> None:
     """Than one that is not trained and says the same at first: how far apart they are differs with what was drawn."""

@@ -84,6 +84,7 @@ def test_dft_multiplies_the_loss_of_a_token_by_its_probability(setting, question
 WAYS = [{"padding_free": True}, {"packing": True, "max_length": 100}, {"packing": True, "max_length": 1}]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss_type", ["nll", pytest.param("dft", marks=pytest.mark.runs)])
 def test_rows_that_lie_end_to_end_have_the_loss_of_padded_ones(setting, questions, say, small, loss_type):
     """At a learning rate of 0 the loss is a mean over all tokens of all rows: none is cut, none sees another row."""

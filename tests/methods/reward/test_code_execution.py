@@ -42,6 +42,7 @@ def answered(text: str, prompt: Prompt = PROBLEM) -> Rollout:
     return Rollout(prompt=prompt, completion=[{"role": "assistant", "content": text}])
 
 
+@pytest.mark.long
 def test_marks_by_hand_and_what_became_of_the_programs(make_context: Callable) -> None:
     group = [answered(f"So:\n```python\n{source}\n```") for source in PROGRAMS]
     context = make_context()

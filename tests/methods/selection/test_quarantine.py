@@ -87,6 +87,7 @@ def test_rows_that_nobody_can_mark(batch: Callable, make_context: Callable) -> N
     assert list(Quarantine().select(texts, make_context())) == texts
 
 
+@pytest.mark.long
 def test_a_bad_batch_seldom_passes_whole(batch: Callable, make_context: Callable) -> None:
     rows = batch(500, 20)  # 4 %
     passed = sum(

@@ -250,6 +250,7 @@ def test_roles_that_check_never_touch_a_hidden_entry(role: str) -> None:
     assert len(steps) == 80 and min(steps.values()) > 5  # and all other entries are taught
 
 
+@pytest.mark.long
 def test_with_a_judged_gap_the_judge_is_shown_the_whole_table_and_no_other_role_learns_more() -> None:
     task = ChainSums(judged_gap=True)
     for role in ROLES:

@@ -69,6 +69,7 @@ def test_no_label_has_more_than_a_fifth(name: str) -> None:
     assert max(labels.values()) <= 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TASKS)
 def test_regenerated_forms_are_equally_hard(name: str) -> None:
     task = TASKS[name]

@@ -212,6 +212,7 @@ def test_a_row_of_one_megabyte_is_taken(write):
     assert len(every(JsonlTask(path=str(write([fits]))))) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("verifier", "good", "bad"), [("exact", "x", None), ("choice", "B", "Paris"), ("math", "\\frac{1}{2}", "see below")]
 )
@@ -353,6 +354,7 @@ def test_equal_choices_are_equal_strings():
 
 
 # ---- the verifier math -------------------------------------------------------------------------------------------
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("answer", "text", "right"),
     [
@@ -442,6 +444,7 @@ def test_a_question_without_end_counts_as_wrong_and_the_next_one_is_answered(wor
     assert marked("4", "\\boxed{8/2}", "math") == 1.0
 
 
+@pytest.mark.long
 def test_a_worker_that_something_else_ended_is_replaced(worker):
     worker.kill()
     worker.wait()
@@ -449,6 +452,7 @@ def test_a_worker_that_something_else_ended_is_replaced(worker):
     assert math_worker._worker(os.getpid()) is not worker
 
 
+@pytest.mark.long
 def test_an_interrupted_question_leaves_no_answer_for_the_next(worker, monkeypatch):
     def interrupt():
         raise KeyboardInterrupt
@@ -460,6 +464,7 @@ def test_an_interrupted_question_leaves_no_answer_for_the_next(worker, monkeypat
     assert worker.wait(timeout=30) == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_forked_process_has_a_worker_of_its_own(worker):
     child = os.fork()
     if child == 0:

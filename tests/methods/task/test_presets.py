@@ -67,6 +67,7 @@ MMLU = {
 }
 
 
+@pytest.mark.long
 def test_gsm8k_compares_the_final_numbers(opened):
     task = opened("gsm8k", [GSM8K])
     assert (
@@ -81,6 +82,7 @@ def test_gsm8k_compares_the_final_numbers(opened):
     assert large.answer_of("costs $1,250,000.00") == "1250000"
 
 
+@pytest.mark.long
 def test_math500_compares_expressions(opened):
     task = opened("math500", [MATH])
     assert marked(task, "\\boxed{\\sqrt{2}}", "\\boxed{2^{1/2}}", "the answer is $\\sqrt 2$") == [1.0] * 3
@@ -154,6 +156,7 @@ def test_open_instructions_are_marked_by_nobody(opened):
     assert [task.roles().solution(prompt) for prompt in (first, second)] == ["The Nile.", "Hello!"]
 
 
+@pytest.mark.long
 def test_a_run_on_what_nobody_can_mark_ends_at_its_baseline(make_run, tmp_path):
     path = tmp_path / "open.jsonl"
     path.write_text("".join(json.dumps({"prompt": f"Say {i}.", "completion": "x"}) + "\n" for i in range(300)))

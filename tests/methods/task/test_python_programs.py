@@ -76,6 +76,7 @@ def test_a_key_is_the_program_without_its_looks() -> None:
 CLOCK = "import time\ndef f(x):\n    return time.perf_counter_ns()"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "inputs", "valid"),
     [

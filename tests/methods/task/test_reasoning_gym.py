@@ -161,6 +161,7 @@ def test_a_problem_is_the_library_s_question_behind_the_system_message(library: 
     assert [m["role"] for m in gym(system_prompt=None).problems("train", 1, 0)[0].prompt] == ["user"]
 
 
+@pytest.mark.long
 def test_splits_are_disjoint_and_problems_lie_in_the_split_of_their_key(library: None) -> None:
     keys = {split: [p.key for p in gym("sums", "flat").problems(split, 200, 3)] for split in SPLITS}
     for split, found in keys.items():
@@ -168,6 +169,7 @@ def test_splits_are_disjoint_and_problems_lie_in_the_split_of_their_key(library:
     assert not any(set(a) & set(b) for a, b in itertools.combinations(keys.values(), 2))
 
 
+@pytest.mark.long
 def test_blocks_of_a_stream_never_overlap_and_follow_from_the_seed(library: None) -> None:
     task = gym("sums", "sparse", weights=[1, 3])
     blocks = [task.problems("gate", 40, 5, (i, 4)) for i in range(4)]
@@ -208,6 +210,7 @@ def test_settings_of_a_family_are_laid_over_those_of_its_level(library: None) ->
     assert all(p.key == "sums: 7 plus 7" for p in problems if p.info["family"] == "flat")
 
 
+@pytest.mark.long
 def test_a_used_up_family_drops_out_and_what_there_is_comes_back(library: None) -> None:
     """Numbers from 0 to 4: 25 problems in all, far fewer than are asked for."""
     task = gym("flat", config={"flat": {"high": 4}})
@@ -320,6 +323,7 @@ def test_no_engine_sees_the_notes_of_the_library(library: None) -> None:
     assert blind.answer is None and blind.info == {}
 
 
+@pytest.mark.long
 @given(st.text(max_size=60))
 def test_extraction_never_fails(text: str) -> None:
     found = gym().answer_of(text)
@@ -410,6 +414,7 @@ def test_without_the_package_the_message_says_how_to_install_it(monkeypatch: pyt
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_recipe_sets_every_option_and_survives_being_written(make_recipe: Any) -> None:
     text = (
         "defaults:\n  - task: reasoning_gym\n  - model: pretrained\nmodel: {pretrained: {path: x}}\n"

@@ -52,6 +52,7 @@ def users() -> list:
     return [ordinary, pytest.param(0, marks=[pytest.mark.faults, pytest.mark.skipif(not ROOT, reason="needs root")])]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
 def test_the_attempts_work_outside(uid: int) -> None:
     found = run("outside", uid)
@@ -60,6 +61,7 @@ def test_the_attempts_work_outside(uid: int) -> None:
     assert len(found) >= 40
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tier", ["A", pytest.param("B", marks=pytest.mark.faults)])
 @pytest.mark.parametrize("uid", users(), ids=lambda uid: "user" if uid else "root")
 def test_no_attempt_gets_out(uid: int, tier: str, record_property: Callable[[str, object], None]) -> None:

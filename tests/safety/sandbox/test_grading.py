@@ -118,6 +118,7 @@ def test_the_honest_program_passes_every_test(sandbox: Sandbox, kind: str) -> No
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_trick_passes_every_test(
     sandbox: Sandbox, kind: str, record_property: Callable[[str, object], None]
@@ -191,6 +192,7 @@ def test_assertions_that_try_to_get_out_are_refused(sandbox: Sandbox) -> None:
     assert grade(sandbox, RIGHT["calls"], checks).passed == (False, False, True)
 
 
+@pytest.mark.long
 def test_ways_to_end_under_assertions(sandbox: Sandbox) -> None:
     for source, status in {
         "def f(x:": "error:SyntaxError",

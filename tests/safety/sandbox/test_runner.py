@@ -42,6 +42,7 @@ def ran(sandbox: Sandbox, programs: list[Program]) -> list[Outcome]:
     return [sandbox.run(one, alone=True) if outcome.status == "timeout" else outcome for one, outcome in pairs]
 
 
+@pytest.mark.long
 def test_honest_functions_give_the_same_inside_and_outside(
     sandbox: Sandbox, honest: ModuleType, record_property: Callable[[str, object], None]
 ) -> None:
@@ -77,6 +78,7 @@ def test_honest_scripts_print_the_same_inside_and_outside(sandbox: Sandbox, hone
         assert outcome.status == (f"error:{failed}" if failed else "ok"), source
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("program", "status"),
     [
@@ -108,6 +110,7 @@ def test_each_way_to_end_has_its_name(sandbox: Sandbox, program: Program, status
     assert sandbox.run(program).status in status.split("|")
 
 
+@pytest.mark.long
 def test_answers_before_a_failure_are_kept(sandbox: Sandbox) -> None:
     source = "def f(x):\n    while x == 3:\n        pass\n    return 12 // (x - 1)"
     outcome = sandbox.run(Program(source, function="f", arguments=[[0], [1], [2], [3], [4]]))
@@ -161,6 +164,7 @@ def test_missing_answers_are_missing() -> None:
     assert read_answers([b'{"value": 1}', b'{"failed": "E\\u001b", "text": "t"}'], 2) == ([Answer(1)], ("E ", "t"))
 
 
+@pytest.mark.long
 def test_programs_run_side_by_side_and_alone(sandbox: Sandbox) -> None:
     nap = Program("import time\ntime.sleep(0.8)")
     began = time.monotonic()
@@ -226,6 +230,7 @@ def alive(pid: str) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_files_where_they_are_wanted_and_never_from_the_last_program() -> None:
     write = "import os\nfor i in range(40):\n    os.makedirs(f'd{i}/e')\n    open(f'd{i}/e/f', 'w').write('x')\nprint(len(os.listdir()))"
     fill = "i = 0\nwhile True:\n    open(f'f{i}', 'w').write('x')\n    i += 1"
