@@ -164,11 +164,12 @@ def rehearse(scratch: Path) -> Iterator[Rehearsal]:
     write_recipe(scratch)
     made = Rehearsal(scratch, scratch / "whole", {}, [], [], 0.0, composer())
     with fault("*:-1:kill"):
+        before = len(failpoints.state().seen)  # those of another rehearsal in this process
         began = time.monotonic()
         made.runner(made.begin(made.whole)).run()
         made.seconds = time.monotonic() - began
-        made.operations = list(failpoints.state().seen)
-        made.steps = [step_of(path, made.whole) for path in failpoints.state().places]
+        made.operations = failpoints.state().seen[before:]
+        made.steps = [step_of(path, made.whole) for path in failpoints.state().places[before:]]
     made.image = contents(made.whole)
     gc.collect()
     gc.freeze()  # what is imported stays; going through it in each collection was a third of a run's time

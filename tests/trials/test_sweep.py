@@ -37,6 +37,11 @@ def test_the_rehearsal_goes_through_every_kind_of_step_and_operation(given: Rehe
     assert contents(other.root) == given.image, "two undisturbed runs differ"
 
 
+def test_a_second_rehearsal_in_a_process_counts_its_own_operations(given: Rehearsal, tmp_path: Path) -> None:
+    with rehearse(tmp_path) as again:
+        assert (again.operations, again.steps) == (given.operations, given.steps)
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize("kind", failpoints.KINDS)
 def test_faults(
