@@ -6,7 +6,7 @@ machine that slows down for a minute slows both. From that come two sums over th
   run   everything from the first step of round 1 to the last of the last round, less the bench's own calls: records on
         disk, fingerprints, fsync, gate, metrics; round 0, confirmation and sealed exam are left out;
   bare  the bench's own calls.
-The bare script does not even mark the answers, so the ratio is an upper bound. The goal is at most 1.10 in wall time;
+The bare script does not even mark the answers, so the ratio is an upper bound. The goal is at most 1.06 in wall time;
 the ratio of CPU time stands beside it, because other programs disturb it less. One run before the repeats fills the
 model cache and warms everything up.
 """

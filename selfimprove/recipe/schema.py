@@ -73,7 +73,7 @@ class Recipe:
     control_samples: int = bounded(16, 1)
     """Most completions per control problem; the control draws as many as the loop drew per sealed problem."""
     answer_tokens: int | None = bounded(None, 1)
-    """Most tokens that refinements may draw for one answer in an exam or a probe; null sets no limit."""
+    """Most tokens that refinements may draw for one answer in an exam, a probe or an audit; null sets no limit."""
     answer_calls: int | None = bounded(None, 0)
     """Most tool calls for one answer; null sets no limit."""
     null_round: bool = False
