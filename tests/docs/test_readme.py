@@ -220,7 +220,7 @@ def test_the_figures_are_written_from_the_files_of_the_benches(tmp_path: Path, m
     assert "| quickstart, sealed gain, least of the seeds | +10 points | +10.4 points |" in text
     assert "seed 4: 0.45 -> 0.65 (+20.0, +15.0 to +25.0)" in text
     assert "| 30 % | 25 % |" in text and "longest |  | 90 s |" in text
-    assert "| 1.10 | 1.045 (31.2 s against 29.9 s); of CPU time 1.030 |" in text
+    assert "| 1.06 | 1.045 (31.2 s against 29.9 s); of CPU time 1.030 |" in text
     assert "at 1000 rounds, against 20, without a model | 1.5 | 1.25 (75 ms against 60 ms) |" in text
     assert "| resume of a finished run of 1000 rounds | 5 s | 4.4 s |" in text
     assert "- `python b.py`: 2 cores, 1 threads, Python 3.11.7, torch 2.13.0" in text
