@@ -25,6 +25,7 @@ help: ## show this list
 
 run: .venv/installed ## set up .venv, install, run the quickstart
 	$(BIN)/selfimprove run quickstart
+	@echo "Next, so that selfimprove is found: source $(BIN)/activate"
 
 test: .venv/developed ## set up .venv with the developer's tools, run the quick tests
 	$(PYTEST)

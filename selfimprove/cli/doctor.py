@@ -17,9 +17,9 @@ def findings() -> list[tuple[str, str, str]]:
     """(what, found, the command that fixes it or "") for each item."""
     rows = [("python", platform.python_version(), "")]
     for package in NEEDED:
-        rows.append((package, _version(package), "" if _version(package) else "pip install -U selfimprove"))
+        rows.append((package, version(package), "" if version(package) else "pip install -U selfimprove"))
     for package, extra in OPTIONAL.items():
-        found = _version(package)
+        found = version(package)
         rows.append((f"{package} (optional)", found, "" if found else f"pip install 'selfimprove[{extra}]'"))
     rows.append(("devices", *_devices()))
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
@@ -34,7 +34,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """The installed version of a package; "" without one."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -7,21 +7,36 @@ import signal
 import sys
 import traceback
 from types import FrameType, TracebackType
+from typing import Annotated
 
 import typer
 
-from selfimprove.cli import check, commands, run
+from selfimprove.cli import check, commands, doctor, run
 from selfimprove.cli.console import err
 from selfimprove.errors import UserError
 from selfimprove.safety.redaction import shown
 
 app = typer.Typer(
-    help="Self-improving language models: every published loop is a recipe of 25 lines.",
-    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # typer's rich help alone takes 0.2 s to import
 )
+
+
+@app.callback(invoke_without_command=True)
+def begin(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Self-improving language models: every published loop is a recipe of 25 lines."""
+    if version:
+        print(f"selfimprove {doctor.version('selfimprove') or 'of a folder that is not installed'}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
 app.command()(run.run)
 app.command()(run.resume)
 app.command(name="eval")(commands.evaluate)

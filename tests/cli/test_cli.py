@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from selfimprove import errors
 from selfimprove.cli import main
 from selfimprove.costs import Cost
 from selfimprove.report.pace import Part
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -55,6 +59,30 @@ def test_a_mistake_gets_one_line_and_its_exit_code(command, tmp_path, monkeypatc
     assert left == code
     assert said in err
     assert err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in out + err
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_the_bare_command_shows_its_help(command, words):
+    code, out, err = command(*words)
+    assert code == 0 and not err
+    assert "Usage: " in out and "--version" in out and "Run a recipe: N rounds" in out
+
+
+def test_the_version_is_that_of_the_project(command):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert command("--version") == (0, f"selfimprove {project['version']}\n", "")
+
+
+def test_the_license_is_the_declared_one():
+    text, project = (ROOT / "LICENSE").read_text(), tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["license"] == "Apache-2.0" and project["license-files"] == ["LICENSE"]
+    words = ("Apache License\n", "Version 2.0, January 2004", "9. Accepting Warranty", "END OF TERMS AND CONDITIONS")
+    assert all(word in text for word in words)
+
+
+def test_the_line_after_make_run_says_how_to_go_on():
+    done = subprocess.run(["make", "-n", "-o", ".venv/installed", "run"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == 'echo "Next, so that selfimprove is found: source .venv/bin/activate"'
 
 
 def test_a_bug_keeps_its_traceback(command, monkeypatch):
