@@ -84,7 +84,7 @@ class Rollout(Lineage):
     prompt: Prompt
     completion: list[Message]
     reward: float | None = None
-    """Higher is better; None if no reward could be given, which differs from 0."""
+    """Higher is better; None if there is none, which differs from 0: see `rated`."""
     weight: float = 1.0
     logprobs: dict[str, float] | None = None
     """{"sum": log-probability of the completion under its sampler in nats, "count": its tokens}."""
@@ -96,6 +96,14 @@ class Rollout(Lineage):
     """Statistic of `Sampling.note` -> a number for each token drawn, the end token included."""
     tops: list[dict[str, float]] = field(default_factory=list, **MEMORY)
     """The most likely tokens at each position with their log-probabilities, if `Sampling.tops` asks for them."""
+    rated: bool = field(default=False, **MEMORY)
+    """Whether it was asked for its reward; then a reward of None means that none can be given, and nobody asks again.
+    The recipe's reward sets it. A method that decides itself that a completion has no reward sets it too."""
+
+    @property
+    def unrated(self) -> bool:
+        """Whether its reward is still to be asked for."""
+        return self.reward is None and not self.rated
 
     @property
     def text(self) -> str:

@@ -292,7 +292,8 @@ def make_context(tmp_path: Path, make_policy: Callable[..., Policy]) -> Callable
         folder.mkdir(exist_ok=True)
 
         def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
-            return [replace(rollout, reward=task.verify(rollout.prompt, rollout.text)) for rollout in rollouts]
+            marks = [task.verify(rollout.prompt, rollout.text) for rollout in rollouts]
+            return [replace(one, reward=mark, rated=True) for one, mark in zip(rollouts, marks, strict=True)]
 
         values: dict[str, Any] = {
             "round": 1,

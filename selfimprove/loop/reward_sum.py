@@ -35,6 +35,6 @@ def rate(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Ro
                 totals[place] = None if counts is None or total is None else total + reward.weight * counts
     several = len(recipe.reward) > 1 or any(isinstance(reward, Judging) for reward in recipe.reward.values())
     return [
-        replace(rollout, reward=total, info={**rollout.info, "rewards": part} if several else rollout.info)
+        replace(rollout, reward=total, rated=True, info={**rollout.info, "rewards": part} if several else rollout.info)
         for rollout, total, part in zip(rollouts, totals, parts, strict=True)
     ]

@@ -80,9 +80,7 @@ def acquisition(stored: Stored, given: Context, leg: Leg) -> Counts:
     dropped = len(records) - len(clean)
     if dropped:
         given.log.note(f"{dropped} records of held-out problems were dropped")
-    bare = [record for record in clean if isinstance(record, Rollout) and record.reward is None]
-    scored = iter(given.reward(bare))
-    done = [next(scored) if isinstance(record, Rollout) and record.reward is None else record for record in clean]
+    done = rewarded(clean, given)
     write_records(given.folder / "output.jsonl", done)
     for name, form in forms.items():
         marks = [r.info["rewards"][name] for r in done if isinstance(r, Rollout) and "rewards" in r.info]
@@ -92,6 +90,12 @@ def acquisition(stored: Stored, given: Context, leg: Leg) -> Counts:
             given.log.metric(f"{name}/corrected_rate/{part}", getattr(rate, part))
     tokens = sum((r.logprobs or {}).get("count", 0) for r in done if isinstance(r, Rollout))
     return {"records": len(done), "held_out_dropped": dropped, "tokens": tokens}
+
+
+def rewarded(records: Sequence[Record], given: Context) -> list[Record]:
+    """The records, with the recipe's reward on every rollout that was not asked for one yet."""
+    asked = iter(given.reward([record for record in records if isinstance(record, Rollout) and record.unrated]))
+    return [next(asked) if isinstance(record, Rollout) and record.unrated else record for record in records]
 
 
 def _admitted(stored: Stored, given: Context) -> dict[str, AuditForm]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from selfimprove.loop.reward_sum import rate
+from selfimprove.loop.steps import rewarded
 from selfimprove.recipe import compose
 from selfimprove.records import Rollout
 
@@ -45,3 +46,14 @@ def test_a_reward_that_is_equal_for_all_adds_nothing(summed: Callable) -> None:
 def test_what_cannot_be_scored_stays_so(summed: Callable, make_prompt: Callable) -> None:
     bare = make_prompt(answer=None)
     assert summed(["#6", "#5"], "reward.verifier.normalize=true", prompt=bare) == [None, None]
+
+
+def test_a_vote_is_not_taken_again_among_those_that_lost_it(make_context: Callable, make_rollout: Callable) -> None:
+    """The outliers of the first vote agree with each other; asked again alone, they would win."""
+    made = compose.load("quickstart", ["reward=semantic_vote", "reward.semantic_vote.min_cluster=2"])[0]
+    texts = ["the cat sat", "the cat sat", "the cat sits", "xyz", "xyz"]
+    context = make_context(reward=lambda some: rate(some, made, make_context()))
+    once = context.reward([make_rollout(text) for text in texts])
+    assert [one.reward is None for one in once] == [False] * 3 + [True] * 2
+    assert [one.reward for one in rewarded(once, context)] == [one.reward for one in once]
+    assert [one.reward for one in rate(once[3:], made, context)] != [None, None]

@@ -98,6 +98,7 @@ class Debate(Acquisition):
             prompt=prompt if moved else reply.prompt,
             logprobs=None if moved else reply.logprobs,
             reward=score,
+            rated=True,  # a tie gives no reward, and the recipe's reward must not give one instead
             parents=(prompt.id,),
         )
 

@@ -104,7 +104,7 @@ class Documents(Acquisition):
         for i, problem in enumerate(problems):
             marks = [r.reward for r in scored[i * self.samples : (i + 1) * self.samples] if r.reward is not None]
             rates[problem.id] = sum(marks) / len(marks) if marks else None
-        written = [replace(reply, reward=self._worth(problem, rates)) for reply, problem in open_]
+        written = [replace(reply, reward=self._worth(problem, rates), rated=True) for reply, problem in open_]
         known = [rate for rate in rates.values() if rate is not None]
         for name, number in (
             ("valid", sum(problem is not None for problem in stated) / max(1, len(stated))),

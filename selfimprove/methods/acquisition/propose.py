@@ -120,7 +120,8 @@ class Propose(Acquisition):
         grades = self._grades(problems, context) if self.grade else None
         banded = [g for g in groups if self._within(rates[g[0].prompt.key], g[0].prompt.key, grades)]
         valued = [
-            replace(reply, reward=self._score(problem, rates, stated, len(open_), grades)) for reply, problem in open_
+            replace(reply, reward=self._score(problem, rates, stated, len(open_), grades), rated=True)
+            for reply, problem in open_
         ]
         for name, number in (
             ("valid", sum(stated.values())),

@@ -4,8 +4,9 @@ Idea: a solution that was sampled several times should count once in training.
 Survey: de-duplication, section 3.2.1.
 Paper: arXiv:2107.06499, Lee et al., 2021 (exact duplicates); per problem as in RFT, arXiv:2308.01825.
 Algorithm:
-  1. Two records are equal if their problem keys and their texts are equal, up to white space.
-  2. Keep the first of each.
+  1. Two records are equal if their problem keys, the messages that the model was shown, and their texts are equal, up
+     to white space. So corrections of different attempts, and judgements of them, stay.
+  2. Two problems are equal if their keys are equal, whatever their wording. Keep the first of each.
 Differs: exact duplicates only; near duplicates by MinHash are another method, and wrong for short numeric tasks.
 """
 
@@ -40,9 +41,16 @@ def _content(record: Record) -> tuple[str, ...]:
         case Prompt():
             return (record.key,)
         case Rollout():
-            return (record.prompt.key, _fold(record.text))
+            return (*_shown(record.prompt), _fold(record.text))
         case Preference():
-            return (record.prompt.key, _fold(record.chosen[-1]["content"]), _fold(record.rejected[-1]["content"]))
+            sides = (_fold(side[-1]["content"]) for side in (record.chosen, record.rejected))
+            return (*_shown(record.prompt), *sides)
+
+
+def _shown(prompt: Prompt) -> tuple[str, ...]:
+    """The problem's key and what the model was shown of it."""
+    said = (part for message in prompt.prompt for part in (message["role"], _fold(message["content"])))
+    return (prompt.key, *said, "")
 
 
 def _fold(text: str) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Engine
+from selfimprove.loop.steps import rewarded
 from selfimprove.methods.acquisition.debate import Debate, _label
 from selfimprove.records import Prompt, Rollout
 
@@ -78,6 +79,16 @@ def test_silence_is_no_agreement_and_no_label(hold: Callable) -> None:
     made, engine, _ = hold("?", "?", "?", "?", "?", "?", turns=2)
     assert len(engine.seen) == 4 and [r.reward for r in made] == [None] * 3
     assert [r.reward for r in hold("#1", "#2", turns=1, agents=2)[0]] == [None, None]
+
+
+def test_a_tie_is_not_settled_by_the_recipe_s_reward(
+    make_context: Callable, make_prompt: Callable, make_rollout: Callable
+) -> None:
+    """The step asks only for rewards that nobody asked for; the verifier would give the labels away."""
+    context = make_context(Scripted("#6", "#2"))
+    made = Debate(agents=2, turns=1).acquire([make_prompt(KEY)], context)
+    done = rewarded([*made, make_rollout("#6"), *context.reward([make_rollout("#6", reward=0.5)])], context)
+    assert [one.reward for one in done if isinstance(one, Rollout)] == [None, None, 1.0, 1.0]
 
 
 def test_majority_shows_one_attempt_that_speaks_for_the_others(hold: Callable) -> None:

@@ -14,6 +14,7 @@ from selfimprove import registry
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Ask
 from selfimprove.loop.loop import Runner
+from selfimprove.loop.steps import rewarded
 from selfimprove.methods.acquisition import propose
 from selfimprove.methods.acquisition.propose import VALUES, Propose
 from selfimprove.problems.splits import split_of
@@ -118,8 +119,10 @@ def test_agreement_looks_at_no_answer_and_reward_does(play: Callable) -> None:
 
 
 def test_without_answers_the_verifier_cannot_score(play: Callable) -> None:
-    made, _, _ = play(rate="reward", low=0.0, high=1.0)
+    made, context, _ = play(rate="reward", low=0.0, high=1.0)
     assert [r for r in made if r.text != JUNK and r.reward is not None] == []
+    assert rewarded(made, context) == made  # nor is a proposal judged as if it were an answer
+    assert all(r.rated for r in made)
 
 
 @pytest.mark.parametrize("train", ["solver", "proposer", "both"])

@@ -32,8 +32,16 @@ def test_two_wordings_of_one_problem_are_one_problem(
     other = replace(one, prompt=[{"role": "user", "content": "What is 1 plus 2?"}])
     offered = [one, other, make_prompt("2+1")]
     assert list(Dedup().select(offered, make_context())) == [offered[0], offered[2]]
-    answers = [make_rollout("3", one), make_rollout("3", other)]
-    assert list(Dedup().select(answers, make_context())) == answers[:1]
+
+
+def test_what_the_model_was_shown_counts(make_context: Callable, make_prompt: Callable, make_rollout: Callable) -> None:
+    """Corrections of two attempts, and two wordings, are different rows to train on; so are pairs of them."""
+    one = make_prompt("1+2")
+    shown = [replace(one, prompt=[{"role": "user", "content": f"R:1+2={attempt}"}]) for attempt in ("#4", "#5", "#4 ")]
+    answers = [make_rollout("#3", prompt) for prompt in (one, *shown)]
+    assert list(Dedup().select(answers, make_context())) == answers[:3]
+    pairs = [Preference.of(answer, make_rollout("#9", answer.prompt)) for answer in answers]
+    assert list(Dedup().select(pairs, make_context())) == pairs[:3]
 
 
 def test_pairs_and_documents(make_context: Callable, make_prompt: Callable) -> None:
