@@ -28,6 +28,7 @@ from selfimprove.measures.diagnosis import Diagnosis, of_audit
 from selfimprove.needs import OTHERS
 from selfimprove.recipe import compose, yaml_file
 from selfimprove.recipe.legs import legs_of
+from selfimprove.recipe.overrides import written
 from selfimprove.recipe.schema import Recipe, Settings
 from selfimprove.records import Alert, Checkpoint, Decision, Prompt, Report, Rollout, digest, read_records
 from selfimprove.rounds import AuditForm, Groups, Round
@@ -86,7 +87,7 @@ class Stored:
         overrides = self._overrides.at(number)
         if not overrides:
             return self.recipe, self.settings
-        values = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+        values = [written(key, value) for key, value in overrides.items()]
         if digest(values) not in self._recipes:
             changed, settings = self._load(self.folder.root / "recipe.yaml", values)
             self._recipes[digest(values)] = replace(changed, engine=self.recipe.engine), settings

@@ -30,6 +30,8 @@ from selfimprove.recipe.checks import (
     check_ranges,
     check_types,
 )
+from selfimprove.recipe.overrides import check as check_override
+from selfimprove.recipe.overrides import for_hydra
 from selfimprove.recipe.schema import DEFAULTS, Recipe, Settings
 from selfimprove.registry import Find, nearest
 
@@ -106,14 +108,14 @@ def load(name: str | Path, overrides: Sequence[str] = (), method: Find = registr
         _prune(slot, body, chosen[slot], path, method)
     check_types(body, path, method)
     for value in values:
-        _check_override(value, chosen, method)
+        check_override(value, chosen, method)
     store = ConfigStore.instance()
     methods = {slot: {name: method(slot, name).method for name in chosen[slot]} for slot in registry.SLOTS}
     store.store(name="recipe_methods", node=OmegaConf.create(methods))
     store.store(name="recipe", node={"defaults": ["recipe_schema", "recipe_methods", "_self_"], **body})
     try:
         with initialize(config_path=None, version_base="1.3"), _lists_are_whole(values, path):
-            config = compose("recipe", overrides=[_quoted(value) for value in values])
+            config = compose("recipe", overrides=[for_hydra(value, method) for value in values])
         plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
         assert isinstance(plain, dict)
         settings: Settings = {str(key): value for key, value in plain.items()}
@@ -228,36 +230,6 @@ def _prune(slot: str, body: dict[str, Any], chosen: list[str], path: Path, metho
             options[name] = {}
         elif not isinstance(options[name], dict):
             raise RecipeError(f"{path}: {slot}.{name} must map options to values, not {options[name]!r}")
-
-
-def _quoted(override: str) -> str:
-    """An override whose value Hydra's grammar reads as one string, where it holds signs such as `=` or a space."""
-    key, _, value = override.partition("=")
-    if value[:1] in ("[", "{", "'", '"') or re.fullmatch(r"[\w.+/:%@?|*-]*", value):
-        return override
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{escaped}'"
-
-
-def _check_override(override: str, chosen: dict[str, list[str]], method: Find) -> None:
-    """Refuse a command-line override of an unknown key, with the nearest name."""
-    key, equals, _ = override.partition("=")
-    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
-        raise RecipeError(f"cannot read the override {override!r}; write key=value, for example rounds=5")
-    yaml_file.check_text(override, f"the override of {key}")
-    slot, _, rest = key.partition(".")
-    plain = [f.name for f in fields(Recipe) if f.name not in registry.SLOTS]
-    if slot not in registry.SLOTS:
-        if key not in plain:
-            raise RecipeError(f"unknown key {key!r}.{nearest(key, [*plain, *registry.SLOTS])}")
-        return
-    name, _, option = rest.partition(".")
-    method(slot, name)
-    if name not in chosen[slot]:
-        raise RecipeError(f"{key}: the recipe does not use {slot} {name!r}; add {slot}={name} to swap it in")
-    known = registry.option_names(method(slot, name).method)
-    if option.partition(".")[0] not in known:
-        raise RecipeError(f"{slot} {name!r} has no option {option!r}.{nearest(option, known)}")
 
 
 def _explain(error: Exception) -> str:
