@@ -22,14 +22,14 @@ ENDING = ("finish_reason", "stop_token", "stop_string")
 `Sampling.stop`."""
 MEMORY: dict[str, Any] = {"compare": False, "repr": False, "metadata": {"kept": False}}
 """Declares a field that exists in memory only: it is neither in a record's id nor in its JSON line."""
-
-
 SOLVE = "solve"
 """The role that answers problems; it uses the weights that are not a part of another role."""
-
-
 CANONICAL: dict[str, Any] = {"sort_keys": True, "separators": (",", ":")}
 """How json.dumps writes a value in its canonical form: equal values in equal bytes."""
+
+
+class Cut(str):
+    """The text of a completion that was cut off at the length limit; a rule that does not care sees a plain text."""
 
 
 def digest(value: Any) -> str:
@@ -107,8 +107,9 @@ class Rollout(Lineage):
 
     @property
     def text(self) -> str:
-        """The last message of the completion."""
-        return self.completion[-1]["content"]
+        """The last message of the completion; a `Cut` if it was truncated."""
+        said = self.completion[-1]["content"]
+        return Cut(said) if self.truncated else said
 
     @property
     def truncated(self) -> bool:

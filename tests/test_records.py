@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from selfimprove.errors import DataError
 from selfimprove.records import (
     KINDS,
+    Cut,
     Document,
     Preference,
     Prompt,
@@ -139,6 +140,8 @@ def test_text_is_the_last_message_and_truncated_follows_the_finish_reason(make_r
     assert rollout.text == "last" and not rollout.truncated and rollout.ended is True
     cut = make_rollout(info={"finish_reason": "length"})
     assert cut.truncated and cut.ended is False
+    assert isinstance(cut.text, Cut) and cut.text == cut.completion[-1]["content"] and not isinstance(rollout.text, Cut)
+    assert loads(dumps(cut)) == cut and isinstance(Preference.of(cut, rollout).sides[0].text, Cut)
     assert make_rollout(info={"finish_reason": "stop", "stop_token": "<eos>"}).ended == "<eos>"
     assert not make_rollout(info={"finish_reason": "stop"}).truncated
 

@@ -46,7 +46,7 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
         talks[who] += reply.completion
         replies.setdefault(who, []).append(reply)
         earned.setdefault(who, []).append(0.0)
-        said = reply.completion[-1]
+        said = {**reply.completion[-1], "content": reply.text}  # the world can tell a reply that was cut off
     made = {}
     for who, own in replies.items():
         last, several = own[-1], len(own) > 1

@@ -59,11 +59,19 @@ class Task(ABC):
 
     @abstractmethod
     def verify(self, prompt: Prompt, text: str) -> float | None:
-        """The mark of a completion, in [0, 1]; None if the reference answer itself cannot be read."""
+        """The mark of a completion, in [0, 1]; None if the reference answer itself cannot be read.
+
+        Args:
+            text: a `records.Cut` if the completion was cut off at the length limit.
+        """
 
     @abstractmethod
     def answer_of(self, text: str) -> str | None:
-        """The final answer in a completion, or None."""
+        """The final answer in a completion in a normal form, or None. Votes compare it: equal answers are equal texts.
+
+        Args:
+            text: a `records.Cut` if the completion was cut off at the length limit.
+        """
 
     @abstractmethod
     def roles(self) -> Roles:

@@ -152,7 +152,7 @@ def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
     write_records(given.folder / "output.jsonl", records)
     counts: Counts = {"given": len(offered), "kept": len(records)}
     marks = [
-        given.verify(record.prompt, record.text if isinstance(record, Rollout) else record.chosen[-1]["content"])
+        given.verify(record.prompt, (record if isinstance(record, Rollout) else record.sides[0]).text)
         for record in records
         if isinstance(record, Rollout | Preference)
     ]

@@ -14,9 +14,20 @@ from decimal import Decimal
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.problems.math_worker import LONGEST, ask
 from selfimprove.problems.splits import canonical
+from selfimprove.records import Cut
 from selfimprove.registry import nearest
 
+VERSION = 2
+"""Version of the marking rules. It changes whenever a completion can get another mark than before."""
 VERIFIERS = ("exact", "choice", "math")
+RULES = {
+    **{name: name for name in VERIFIERS},
+    "gsm8k": "number",
+    "aime": "number",
+    "math500": "math",
+    "mmlu_pro": "choice",
+}
+"""A verifier, or a task with a rule of its own -> how its answers are compared."""
 LOOKED_AT = 200
 """References of a file that `math` checks before a run; each takes milliseconds."""
 _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,40})(?:\.\d{1,40})?(?!\w)", re.ASCII)
@@ -32,8 +43,27 @@ def check(verifier: str, option: str) -> None:
         raise RecipeError(f"{option} cannot be {verifier!r}.{nearest(verifier, VERIFIERS)}")
 
 
-def mark(verifier: str, answer: str | None, text: str) -> float | None:
-    """1 if a completion gives the reference answer, else 0; None if the reference cannot be read."""
+def read(rule: str, text: str, cut: bool = False) -> str | None:
+    """What a rule reads as the answer of a completion, in a form that people understand; None if there is none.
+
+    Args:
+        rule: one of RULES.
+        cut: the completion was cut off at the length limit.
+    """
+    return answer_of(rule, Cut(text) if cut else text)
+
+
+def mark(rule: str, answer: str | None, text: str, cut: bool = False) -> float | None:
+    """1 if a completion gives the reference answer, else 0; None if the reference cannot be read.
+
+    Args:
+        rule: one of RULES.
+        cut: the completion was cut off at the length limit; a `Cut` says this too.
+    """
+    verifier = RULES[rule]
+    if verifier == "number":
+        number = number_of(stated(answer or ""))
+        return None if number is None else float(number_of(text) == number)
     gold = reference(verifier, answer)
     if gold is None:
         return None
@@ -46,6 +76,9 @@ def mark(verifier: str, answer: str | None, text: str) -> float | None:
 
 def answer_of(verifier: str, text: str) -> str | None:
     """The final answer in a completion, in the form that the verifier compares; None if there is no answer."""
+    verifier = RULES[verifier]
+    if verifier == "number":
+        return number_of(text)
     if verifier == "choice":
         return choice(text)
     final = final_answer(text)

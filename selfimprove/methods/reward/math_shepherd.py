@@ -25,7 +25,7 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward, Sampling
-from selfimprove.records import Prompt, Rollout
+from selfimprove.records import Cut, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.text import prefilled, steps_of
 
@@ -74,7 +74,9 @@ class MathShepherd(Reward):
         asked = [prefilled(prompt, text) for (_, text), prompt in begins.items()]
         drawn = context.policy.sample(asked, self.samples, Sampling(temperature=self.temperature)) if asked else []
         values = {
-            place: self._value([context.verify(prompt, place[1] + end.text) or 0.0 for end in ends])
+            place: self._value(
+                [context.verify(prompt, (Cut if end.truncated else str)(place[1] + end.text)) or 0.0 for end in ends]
+            )
             for (place, prompt), ends in zip(begins.items(), drawn, strict=True)
         }
         return [
@@ -97,3 +99,8 @@ class MathShepherd(Reward):
         if self.combine == "mean":
             return sum(steps) / len(steps)
         return min(steps) if self.combine == "min" else math.prod(steps)
+
+
+def _whole(begun: str, end: Rollout) -> str:
+    """The text of a completion whose beginning was given."""
+    return Cut(begun + end.text) if end.truncated else begun + end.text

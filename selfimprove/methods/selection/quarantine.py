@@ -72,6 +72,6 @@ def _mark(record: Record, context: Context) -> float | None:
         case Rollout():
             return context.verify(record.prompt, record.text)
         case Preference():
-            return context.verify(record.prompt, record.chosen[-1]["content"])
+            return context.verify(record.prompt, record.sides[0].text)
         case _:
             return None

@@ -22,7 +22,7 @@ from selfimprove.inference.decoding import Draw
 from selfimprove.inference.rows import between
 from selfimprove.inference.weights import context_of
 from selfimprove.interfaces import Sampling
-from selfimprove.records import Message, Prompt, Rollout, digest
+from selfimprove.records import Cut, Message, Prompt, Rollout, digest
 from selfimprove.training.drawing import draw_each
 
 World = Callable[[Prompt], Episode]
@@ -81,7 +81,7 @@ def played(
             own = one.tokens if one.end is None else [*one.tokens, one.end]
             talk.ids += own
             talk.said += [1] * len(own)
-            talk.messages.append({"role": "assistant", "content": text})
+            talk.messages.append({"role": "assistant", "content": Cut(text) if one.end is None else text})
             talk.info = ending(tokenizer, usual, one.end)
         answers = _stepped([talk.world for talk in going], [talk.messages[-1] for talk in going])
         for talk, one, turn in zip(going, made, answers, strict=True):
