@@ -39,7 +39,7 @@ from selfimprove.training.replay import replayed
 from selfimprove.training.sequence import in_turn
 from selfimprove.training.trl.kto import kto
 from selfimprove.training.trl.online import Tally, policy_gradient
-from selfimprove.training.trl.pairs import Pairs, Places, dpo, pairs, win_rates
+from selfimprove.training.trl.pairs import Pairs, Places, Tokens, dpo, pairs, win_rates
 from selfimprove.training.trl.resume import resumable, saves_soon
 from selfimprove.training.trl.sft import sft
 
@@ -60,6 +60,7 @@ __all__ = [
     "Sampled",
     "Schedule",
     "Tally",
+    "Tokens",
     "Trained",
     "Turn",
     "answers",

@@ -10,7 +10,8 @@ Algorithm:
 Differs: loss_type [sigmoid, sft] with weights [1, 1] is iterative reasoning preference optimization; TRL averages its
   likelihood term over the tokens of the batch, the paper over each sequence. Self-play fine-tuning (SPIN,
   arXiv:2401.01335) is this method on pairs of a reference solution and the model's own, with sigmoid or hinge. The
-  method ignores the weights of pairs; see `scpo`.
+  method ignores the weights of pairs; see `scpo`. discopop alone is our own form of TRL's formula, whose exponential
+  overflows if h is below -88 and then makes the loss infinite times 0.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from selfimprove import training
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint, Preference
 from selfimprove.registry import register
+
+DISCOPOP_TAU = 0.05
+"""How fast DiscoPOP goes from one loss to the other; the paper's value and TRL's default."""
 
 
 @register("dpo", paper="2305.18290")
@@ -37,6 +41,8 @@ class Dpo(training.Adapted, training.Referenced, Optimization):
     """One weight per loss; null means 1 for each."""
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        if self.loss_type == ["discopop"] and not self.loss_weights:
+            return training.pairs(training.job_of(self, context), records, self._discopop)
         return training.dpo(
             training.job_of(self, context),
             records,
@@ -44,3 +50,11 @@ class Dpo(training.Adapted, training.Referenced, Optimization):
             loss_weights=self.loss_weights,
             beta=self.beta,
         )
+
+    def _discopop(self, pairs: training.Pairs) -> Any:
+        """DiscoPOP (arXiv:2406.08414), equation 5: a blend of the logistic and the exponential loss, by the margin."""
+        from torch.nn.functional import logsigmoid
+
+        h = self.beta * (pairs.chosen - pairs.chosen_reference - pairs.rejected + pairs.rejected_reference)
+        blend = h / DISCOPOP_TAU
+        return -logsigmoid(h) * blend.neg().sigmoid() + (logsigmoid(blend) - h).exp()

@@ -7,12 +7,18 @@ Paper: arXiv:2503.00030 (RSPO), Tang et al., 2025.
 Algorithm:
   1. The loss of `sppo`: half of the sum over both completions of (log pi - log pi_t - (P - 1/2) / beta) squared, with
      the win rates P that the selection `sppo_pairs` writes and the weights pi_t that training starts from.
-  2. With r = pi / ref and w = ref / pi_t of a completion, whose mean over samples of pi_t is 1:
-     KL(ref || pi) is the mean of w (r - 1 - log r), KL(pi || ref) that of w (r log r - r + 1). Both are at least 0.
+  2. With r = pi / ref and w = ref / pi_t of a token, whose mean over tokens drawn from pi_t is 1: KL(ref || pi) is the
+     mean of w (r - 1 - log r), KL(pi || ref) that of w (r log r - r + 1). Both are at least 0. The divergence of a
+     completion is the sum over its tokens.
   3. Add `forward_kl` times the first and `reverse_kl` times the second, summed over both completions.
   4. `ref` are the weights of round 0, or with `reference: start` pi_t itself.
-Differs: the divergences are estimated on the best and the worst sample of a problem, which are not a random sample. We
-  did not check how the paper estimates them, and did not find its weights of the two; those here are our choice.
+  5. No ratio overflows: log w counts at most as LIMIT nats, and where pi / pi_t, which is w r, is beyond LIMIT nats the
+     slopes of both terms keep its value there. So every token keeps its pull towards `ref`.
+Differs: by tokens, because ratios of completions of thousands of tokens are infinite or 0; so the divergences are those
+  of the next token after beginnings drawn from pi_t. A public review of the paper says that its forward divergence is
+  importance-sampled, and that elsewhere completions of pi_t stand for those of pi without a weight. Its formulas and
+  its weights of the two divergences are not verified; those here are our choice. They are measured on the best and the
+  worst sample of a problem, which are not a random sample.
 """
 
 from __future__ import annotations
@@ -28,6 +34,9 @@ from selfimprove.interfaces import Context, Optimization
 from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Preference, Rollout
 from selfimprove.registry import register
+
+LIMIT = 5.0
+"""Nats of a token's log-ratio to pi_t, a factor of 148; what lies beyond is limited."""
 
 
 @register("rspo", paper="2503.00030")
@@ -53,28 +62,35 @@ class Rspo(training.Adapted, training.Referenced, Optimization):
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         job = training.job_of(self, context)
-        same = job.reference == job.start
-        known = [[*training.win_rates(pair)] for pair in records]
-        if not same:
-            chosen, rejected = (_scored(side, context) for side in zip(*(pair.sides for pair in records), strict=True))
-            known = [[*wins, *sums] for wins, *sums in zip(known, chosen, rejected, strict=True)]
+        known = None
+        if job.reference != job.start:
+            sides = zip(*(pair.sides for pair in records), strict=True)
+            known = [*zip(*(_scored(side, context) for side in sides), strict=True)]
 
         def loss(pairs: training.Pairs) -> Any:
             total: Any = 0.0
             sides = (pairs.chosen, pairs.chosen_reference), (pairs.rejected, pairs.rejected_reference)
             for side, (now, before) in enumerate(sides):
-                reference = before if same else pairs.numbers[:, 2 + side]
-                gap, weight = now - reference, (reference - before).exp()
                 total = total + (now - before - (pairs.numbers[:, side] - 0.5) / self.beta) ** 2 / 2
-                if self.forward_kl:
-                    total = total + self.forward_kl * weight * (gap.exp() - 1 - gap)
-                if self.reverse_kl:
-                    total = total + self.reverse_kl * weight * (gap.exp() * (gap - 1) + 1)
-            return total
+            forward, reverse = divergences(pairs.tokens)
+            held = self.forward_kl * forward + self.reverse_kl * reverse
+            return total + sum(held.chunk(2))
 
-        return training.pairs(replace(job, reference=job.start), records, loss, numbers=known)
+        wins = [training.win_rates(pair) for pair in records]
+        return training.pairs(replace(job, reference=job.start), records, loss, numbers=wins, known=known)
 
 
-def _scored(rollouts: Sequence[Rollout], context: Context) -> list[float]:
-    """The log-probability of each completion under the weights of round 0."""
-    return [sum(row) for row in replace(context.policy, checkpoint=context.start).logprobs_of(rollouts)]
+def divergences(tokens: training.Tokens) -> tuple[Any, Any]:
+    """KL(ref || pi) and KL(pi || ref) of each completion in nats, from its tokens; finite for any log-ratios."""
+    reference = tokens.before if tokens.known is None else tokens.known
+    gap, step = tokens.now - reference, tokens.now - tokens.before
+    weight, near = (reference - tokens.before).clamp(max=LIMIT).exp(), step.clamp(max=LIMIT)
+    moved, low = near.exp(), gap - (step - near)  # moved is pi / pi_t, so w r, up to LIMIT; low is gap up to there
+    forward = moved * (1 + step - near) - weight * (1 + gap)
+    reverse = moved * (low - 1 + (gap**2 - low**2) / 2) + weight
+    return forward.sum(-1), reverse.sum(-1)
+
+
+def _scored(rollouts: Sequence[Rollout], context: Context) -> list[list[float]]:
+    """The log-probabilities of the tokens of each completion under the weights of round 0."""
+    return replace(context.policy, checkpoint=context.start).logprobs_of(rollouts)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from selfimprove.inference.rows import joined
+from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import frozen, load
 from selfimprove.training.trl.masks import sides, unmark, without_needless
 from selfimprove.training.trl.trainer import configured, dataset, report, train
+
+FLAT = 10.0
+"""Distance from the middle of the sigmoid at which its slope is less than a thousandth of the largest."""
 
 
 def kto(
@@ -76,4 +80,25 @@ def kto(
     )
     trained = train(trainer, tokenizer, job)
     report(trainer, job.log, {"kl": "kl", "rewards/chosen": "reward_good", "rewards/rejected": "reward_bad"})
+    found = dict[str, float]()
+    for entry in trainer.state.log_history:
+        found |= entry
+    tell_flat(found, trainer.beta, job.log)
     return trained
+
+
+def tell_flat(found: Mapping[str, float], beta: float, log: Log) -> None:
+    """Note it if the value of good or bad completions is flat, so that they are no longer learned.
+
+    On long texts the sum of log-ratios can be hundreds of nats; a sigmoid has no slope there, and nothing else tells.
+
+    Args:
+        found: the last values that TRL logged.
+    """
+    for name, side in (("rewards/chosen", "good"), ("rewards/rejected", "bad")):
+        gap = found.get(name, 0.0) - beta * found.get("kl", 0.0)
+        if abs(gap) > FLAT:
+            log.note(
+                f"kto: beta (r - z) of the {side} completions is {gap:.1f}, where its value is flat and teaches "
+                "nothing; lower optimization.kto.beta, or set reference=start"
+            )

@@ -81,6 +81,22 @@ class Places:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """The log-probabilities of single tokens, first of the chosen completions, then of the rejected ones.
+
+    Tensors (2 * pairs, longest), with 0 where a token is not learned. Ratios of whole completions overflow on long
+    texts; ratios of tokens do not.
+    """
+
+    now: Any
+    """Under the weights in training."""
+    before: Any
+    """Under the reference."""
+    known: Any
+    """Under the third weights of `known`; None without."""
+
+
+@dataclass(frozen=True)
 class Pairs:
     """A batch of pairs for a loss: tensors with one number per pair."""
 
@@ -96,6 +112,8 @@ class Pairs:
     """The method's numbers for each pair: (pairs, numbers)."""
     places: Any = None
     """The `Places` of the rejected completions, if requested."""
+    tokens: Any = None
+    """The `Tokens` of both completions."""
 
 
 def pairs(
@@ -104,6 +122,7 @@ def pairs(
     loss: Callable[[Pairs], Any],
     *,
     numbers: Sequence[Sequence[float]] | None = None,
+    known: Sequence[Sequence[Sequence[float]]] | None = None,
     places: bool = False,
 ) -> Checkpoint:
     """Preference optimization with a method's own loss, by TRL's DPO trainer; saves to `job.folder`.
@@ -111,6 +130,8 @@ def pairs(
     Args:
         loss: batch -> one number per pair; their mean is minimized.
         numbers: numbers per pair that `loss` needs, in addition to the completions.
+        known: for each pair the log-probabilities of the chosen and of the rejected completion's tokens under third
+            weights, as `Engine.logprobs_of` gives them; `loss` finds them in `Pairs.tokens`.
         places: whether `loss` needs the reference's states and logits at the rejected completions.
 
     Raises:
@@ -124,8 +145,11 @@ def pairs(
         """Leaves out what the assistant did not say, and hands the numbers of the rows on."""
 
         def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-            given = torch.tensor([example["numbers"] for example in examples], dtype=torch.float32)
-            return {**_learned(super().torch_call(examples), examples), "numbers": given}
+            made = _learned(super().torch_call(examples), examples)
+            made["numbers"] = torch.tensor([example["numbers"] for example in examples], dtype=torch.float32)
+            if known is not None:
+                made["known"] = _spread([example["known"][side] for side in (0, 1) for example in examples], made)
+            return made
 
     class PairTrainer(DPOTrainer):
         """Takes tokenized rows and any loss."""
@@ -149,11 +173,12 @@ def pairs(
             mask = inputs["completion_mask"]
             given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
             given |= {"labels": inputs["input_ids"].masked_fill(mask == 0, -100), "use_cache": False}
-            sums = model(**given, fused_lm_head=True).log_probs.sum(-1)
-            held = torch.zeros_like(sums)
+            now = model(**given, fused_lm_head=True).log_probs
+            before = torch.zeros_like(now)
             if job.reference is not None:
                 with torch.no_grad(), self._frozen(model) as frozen:
-                    held = frozen(**given, fused_lm_head=True).log_probs.sum(-1)
+                    before = frozen(**given, fused_lm_head=True).log_probs
+            sums, held = now.sum(-1), before.sum(-1)
             seen = None
             if places:
                 ids, real = (given[name].chunk(2)[1] for name in ("input_ids", "attention_mask"))
@@ -174,18 +199,20 @@ def pairs(
                 rejected_reference=references[1],
                 numbers=inputs["numbers"],
                 places=seen,
+                tokens=Tokens(now, before, inputs.get("known")),
             )
             return loss(batch).mean()
 
     model, tokenizer = load(job.start, job.schedule.lora)
-    known = [[]] * len(preferences) if numbers is None else numbers
-    rows = pair_rows(tokenizer, preferences, known)
+    more = [{"numbers": own} for own in numbers or [[]] * len(preferences)]
+    if known is not None:
+        more = [{**own, "known": sides} for own, sides in zip(more, known, strict=True)]
     trainer = PairTrainer(
         model=model,
         ref_model=frozen(job.reference, job.start, job.schedule.lora),
         args=configured(DPOConfig, job, model, max_length=None, precompute_ref_log_probs=job.reference is None),
         data_collator=Collator(pad_token_id=tokenizer.pad_token_id),
-        train_dataset=dataset(rows),
+        train_dataset=dataset(pair_rows(tokenizer, preferences, more)),
         processing_class=tokenizer,
         peft_config=adapter(job.schedule.lora, job.schedule.seed),
     )
@@ -210,9 +237,9 @@ def win_rates(pair: Preference) -> tuple[float, float]:
 
 
 def pair_rows(
-    tokenizer: Any, preferences: Sequence[Preference], numbers: Sequence[Sequence[float]] | None = None
+    tokenizer: Any, preferences: Sequence[Preference], more: Sequence[dict[str, Any]] | None = None
 ) -> list[dict[str, Any]]:
-    """Pairs for TRL's preference collator, each with its numbers if there are any.
+    """Pairs for TRL's preference collator, each with its further columns if there are any.
 
     A side is one row, also if the template shows earlier turns differently, because its preference is about all of the
     assistant's messages. A pair with an empty completion is left out, because it has no token to make less likely.
@@ -220,7 +247,7 @@ def pair_rows(
     Raises:
         DataError: there are no other pairs, or one does not begin with the assistant.
     """
-    given = [{}] * len(preferences) if numbers is None else [{"numbers": own} for own in numbers]
+    given = more or [{}] * len(preferences)
     said = joined(tokenizer, [side for preference in preferences for side in preference.sides])
     rows = []
     for chosen, rejected, own in zip(said[::2], said[1::2], given, strict=True):
@@ -240,3 +267,18 @@ def _learned(made: dict[str, Any], examples: list[dict[str, Any]]) -> dict[str, 
     for side, mask in zip(("chosen", "rejected"), made["completion_mask"].chunk(2), strict=True):
         unmark(mask, examples, side)
     return made
+
+
+def _spread(rows: Sequence[Sequence[float]], made: dict[str, Any]) -> Any:
+    """The numbers of the learned tokens at their places, shifted like the log-probabilities of a forward pass.
+
+    Raises:
+        DataError: a row has another number of learned tokens.
+    """
+    import torch
+
+    mask = made["completion_mask"].bool()
+    if [len(row) for row in rows] != mask.sum(-1).tolist():
+        raise DataError("the engine scored other tokens of these pairs than training learns; use engine=transformers")
+    flat = torch.tensor([number for row in rows for number in row], dtype=torch.float32)
+    return torch.zeros(mask.shape).masked_scatter(mask, flat)[:, 1:]
