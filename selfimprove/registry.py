@@ -72,7 +72,7 @@ MOVED = {
     "training.peak": "training.best_weights",
     "text.final_answer": "problems.answers.final_answer",
     "text.choice": "problems.answers.choice",
-    "text.canonical": "problems.splits.canonical",
+    "text.canonical": "problems.splits.folded",
     "text.split_of": "problems.splits.split_of",
     "text.prompt_ids": "inference.chat.prompt_ids",
     "text.prompts_ids": "inference.chat.prompts_ids",

@@ -8,12 +8,12 @@ references, which may be worked solutions.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.problems.math_worker import LONGEST, ask
-from selfimprove.problems.splits import canonical
 from selfimprove.records import Cut
 from selfimprove.registry import nearest
 
@@ -126,6 +126,14 @@ def number_of(text: str) -> str | None:
     number = format(Decimal(found[-1].replace(",", "")), "f")
     plain = number.rstrip("0").rstrip(".") if "." in number else number
     return "0" if plain in ("-0", "") else plain
+
+
+def canonical(text: str) -> str:
+    """The normal form of an answer under `exact`: Unicode-normalised, lower case, white space folded.
+
+    Problems have a form of their own, `splits.folded`: what marks answers may change, the splits may not.
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 _BOXED = re.compile(r"\\boxed\s*\{")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, MissingError
-from selfimprove.problems.splits import canonical, split_of
+from selfimprove.problems.splits import folded, split_of
 from selfimprove.records import Message
 from selfimprove.registry import nearest
 
@@ -198,7 +198,7 @@ def _no_number(word: str) -> Any:
 
 def row_of(number: int, messages: list[Message], answer: str | None) -> Row:
     """A row with its key, the canonical text of its messages."""
-    return Row(number, messages, answer, canonical("\n".join(message["content"] for message in messages)))
+    return Row(number, messages, answer, folded("\n".join(message["content"] for message in messages)))
 
 
 def reference_of(value: Any, column: str) -> str | None:

@@ -66,8 +66,12 @@ SPLITS = {"train": 600, "selection": 700, "gate": 850, "audit": 900, "sealed": 1
 _SPLIT, _ENDS = list(SPLITS), list(SPLITS.values())
 
 
-def canonical(text: str) -> str:
-    """Unicode-normalised, lower case, white space folded: the default key of a problem."""
+APART = "\x1f"
+"""In a key: what follows tells problems apart that share a folded text. A folded text has no control characters."""
+
+
+def folded(text: str) -> str:
+    """Unicode-normalised, lower case, white space folded: the default key of a problem, which decides its split."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
@@ -80,9 +84,10 @@ def share(split: str) -> float:
 
 @lru_cache(maxsize=1 << 17)
 def split_of(key: str) -> str:
-    """The split of a problem, by the bucket sha256(key) modulo 1000.
+    """The split of a problem, by the bucket sha256(key) modulo 1000; what follows APART in a key does not count.
 
-    So a problem is in one split only, and a held-out problem is recognised even if a model proposes it.
+    So a problem is in one split only, with all that differ from it in case, spaces or the form of a letter, and a
+    held-out problem is recognised even if a model proposes it.
     """
-    bucket = int.from_bytes(hashlib.sha256(key.encode()).digest(), "big") % 1000
+    bucket = int.from_bytes(hashlib.sha256(key.partition(APART)[0].encode()).digest(), "big") % 1000
     return _SPLIT[bisect(_ENDS, bucket)]

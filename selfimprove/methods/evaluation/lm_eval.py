@@ -27,7 +27,7 @@ from selfimprove.errors import EngineError, RecipeError
 from selfimprove.interfaces import REQUIRED, Evaluation, Policy
 from selfimprove.measures.statistics import Z95
 from selfimprove.needs import Needs
-from selfimprove.problems.splits import canonical, split_of
+from selfimprove.problems.splits import folded, split_of
 from selfimprove.records import Metric, Report
 from selfimprove.registry import register
 from selfimprove.rounds import Exam
@@ -112,7 +112,7 @@ class LmEval(Evaluation):
 
 def in_split(questions: Iterable[Any], split: str) -> list[int]:
     """The places of the questions that belong to a split."""
-    return [place for place, text in enumerate(questions) if split_of(canonical(str(text))) == split]
+    return [place for place, text in enumerate(questions) if split_of(folded(str(text))) == split]
 
 
 def metrics_of(results: dict[str, dict[str, Any]], asked: dict[str, int]) -> dict[str, Metric]:

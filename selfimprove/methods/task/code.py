@@ -31,7 +31,7 @@ from selfimprove.interfaces import REQUIRED, Roles, Task
 from selfimprove.problems.code_rows import Problem, checks_of, program_of, read, reference
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, led
 from selfimprove.problems.program_talk import ProgramTalk
-from selfimprove.problems.splits import canonical
+from selfimprove.problems.splits import folded
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
 from selfimprove.safety.sandbox.grading import Checks, grade
@@ -105,7 +105,7 @@ class CodeTask(Task):
             Prompt(
                 prompt=led(self.system_prompt, [{"role": "user", "content": problem.text}]),
                 answer=reference(problem.solution, problem.checks),
-                key=canonical(problem.text),
+                key=folded(problem.text),
                 info={"line": problem.line},
             )
             for problem in _checked(path, stamp, self.skip_bad, self.shown, self._limits())

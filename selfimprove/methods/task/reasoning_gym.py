@@ -36,7 +36,7 @@ from selfimprove.interfaces import Roles, Task
 from selfimprove.problems import splits
 from selfimprove.problems.answers import final_answer, judgement
 from selfimprove.problems.problem_set import worded
-from selfimprove.problems.splits import canonical, split_of
+from selfimprove.problems.splits import folded, split_of
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.registry import nearest, register
 
@@ -145,7 +145,7 @@ class ReasoningGym(Task):
             return None
         question, answer = entry["question"], entry["answer"]
         notes = {"family": family, "level": level, "metadata": metadata}
-        problem = Prompt(prompt=self.roles().solve(question), answer=answer, key=canonical(question), info=notes)
+        problem = Prompt(prompt=self.roles().solve(question), answer=answer, key=folded(question), info=notes)
         right = answer is None or self.verify(problem, f"<answer>{answer}</answer>") == 1.0
         fooled = any(self.verify(problem, f"<answer>{text}</answer>") == 1.0 for text in NONSENSE)
         return problem if right and not fooled else None
@@ -202,7 +202,7 @@ class _Roles:
 
     def read_proposal(self, text: str) -> Prompt | None:
         problem = text.strip()
-        return Prompt(prompt=self.solve(problem), key=canonical(problem)) if problem else None
+        return Prompt(prompt=self.solve(problem), key=folded(problem)) if problem else None
 
     def solution(self, prompt: Prompt) -> str | None:
         return None  # the library gives final answers only

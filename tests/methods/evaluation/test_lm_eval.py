@@ -13,7 +13,7 @@ import pytest
 
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.methods.evaluation.lm_eval import LmEval, in_split, metrics_of
-from selfimprove.problems.splits import canonical, split_of
+from selfimprove.problems.splits import folded, split_of
 from selfimprove.records import Checkpoint, Metric
 from selfimprove.rounds import Exam
 
@@ -23,7 +23,7 @@ QUESTIONS = [f"What is {a} + {b}?" for a in range(12) for b in range(12)]
 def test_every_question_is_in_one_split_however_it_is_spaced() -> None:
     places = {split: in_split(QUESTIONS, split) for split in ("train", "selection", "gate", "audit", "sealed")}
     assert sorted(place for found in places.values() for place in found) == list(range(len(QUESTIONS)))
-    assert places["sealed"] and all(split_of(canonical(QUESTIONS[place])) == "sealed" for place in places["sealed"])
+    assert places["sealed"] and all(split_of(folded(QUESTIONS[place])) == "sealed" for place in places["sealed"])
     assert in_split([f"  {question.upper()}\n" for question in QUESTIONS], "gate") == places["gate"]
 
 

@@ -16,7 +16,7 @@ from selfimprove.methods.acquisition.code_episodes import CodeEpisodes
 from selfimprove.methods.evaluation.accuracy import Accuracy
 from selfimprove.methods.task.code import CodeTask
 from selfimprove.problems.gold import check_gold
-from selfimprove.problems.splits import SPLITS, canonical, closed, split_of
+from selfimprove.problems.splits import SPLITS, closed, folded, split_of
 from selfimprove.recipe import compose
 from selfimprove.recipe.cost import estimate
 from selfimprove.records import Prompt, Rollout
@@ -194,7 +194,7 @@ def test_data_exams_and_audits_play_in_the_same_world(
 def test_a_data_stage_opens_no_world_of_a_held_out_problem(
     write: Callable, make_engine: Callable, make_policy: Callable, make_context: Callable, split: str
 ) -> None:
-    text = next(f"Write f{i}." for i in range(1000) if split_of(canonical(f"Write f{i}.")) == split)
+    text = next(f"Write f{i}." for i in range(1000) if split_of(folded(f"Write f{i}.")) == split)
     task = write({**SQUARE, "prompt": text}, turns=2)
     [problem] = every(task).values()
     context = make_context(policy=make_policy(make_engine(), desk=Sessions(task)))

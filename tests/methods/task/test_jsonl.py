@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from selfimprove.errors import DataError, EngineError, MissingError, RecipeError
 from selfimprove.methods.task.jsonl import JsonlTask
 from selfimprove.problems import math_worker
-from selfimprove.problems.splits import SPLITS, canonical, split_of
+from selfimprove.problems.splits import SPLITS, folded, split_of
 from selfimprove.recipe import compose
 from selfimprove.records import Prompt
 
@@ -240,7 +240,7 @@ texts = st.lists(st.text("aAbB .?\u00e9\u0130\u4e2d\n\t", min_size=1, max_size=8
 @given(texts=texts, seed=st.integers(0, 10), k=st.integers(1, 5))
 def test_splits_and_parts_are_disjoint_and_complete(texts, seed, k, write):
     task = JsonlTask(path=str(write([row("filler"), *(row(text) for text in texts if text.strip())])))
-    keys = {canonical(text) for text in texts if text.strip()} | {"filler"}
+    keys = {folded(text) for text in texts if text.strip()} | {"filler"}
     found: list[str] = []
     for split in SPLITS:
         whole = task.problems(split, None, seed)

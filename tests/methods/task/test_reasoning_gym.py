@@ -27,7 +27,7 @@ from selfimprove.methods.task import reasoning_gym as module
 from selfimprove.methods.task.reasoning_gym import UNSAFE, UNSEEDED, ReasoningGym
 from selfimprove.problems import splits
 from selfimprove.problems.gold import check_gold
-from selfimprove.problems.splits import SPLITS, canonical, split_of
+from selfimprove.problems.splits import SPLITS, folded, split_of
 from selfimprove.recipe.compose import load, runnable
 from selfimprove.records import Prompt, dumps, loads, read_records, write_records
 
@@ -358,7 +358,7 @@ def test_proposals_are_shown_training_problems(library: None) -> None:
     roles = gym("sums", "flat").roles()
     [message] = roles.propose(None)
     shown = re.findall(r"<example>\n(.*)\n</example>", message["content"])
-    assert len(shown) == 3 and {split_of(canonical(text)) for text in shown} == {"train"}
+    assert len(shown) == 3 and {split_of(folded(text)) for text in shown} == {"train"}
     assert "difficulty 4" in roles.propose(4)[0]["content"] and "difficulty" not in message["content"]
 
 
