@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from selfimprove.records import Message, Prompt
+
+_GRADE = re.compile(
+    r"\bscore(?: of| is)?(?: ?\([^)\n]*\))?\W{1,9}?(?<![-\u2212.\d])(\d+)(?!\d|[.,]\d| ?[-\u2013] ?\d)(?: ?/ ?(\d+))?",
+    re.IGNORECASE,
+)
+_BOLD = re.compile(r"\*{1,2}(\d+)(?: ?/ ?(\d+))?\.?\*{1,2}\.?")
 
 
 def plain(messages: Sequence[Message]) -> str:
@@ -45,6 +52,16 @@ def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
     words = text.split()
     units = words if len(words) > 1 else list(text)
     return [tuple(units[i : i + n]) for i in range(len(units) - n + 1)]
+
+
+def grade(text: str, lowest: int, highest: int) -> int | None:
+    """The grade in a reply: that of its last `Score: n`, else a last line `**n**`; None if there is none in the range.
+
+    `Score: 4.` and `Score: **4/5**` are read; of `4.5`, `12`, or `4/10` where 5 is the most, nothing is.
+    """
+    found = [*_GRADE.finditer(text)] or [*filter(None, [_BOLD.fullmatch((text.split("\n") or [""])[-1].strip())])]
+    known = [int(one[1]) for one in found if one[2] in (None, str(highest))]
+    return known[-1] if known and lowest <= known[-1] <= highest else None
 
 
 def beside(module: str, name: str) -> str:

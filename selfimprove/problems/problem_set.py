@@ -13,6 +13,7 @@ from selfimprove.problems import splits
 from selfimprove.problems.answers import check_references, judgement, stated
 from selfimprove.problems.hub_rows import Reader, Source, is_id, read
 from selfimprove.problems.jsonl_rows import Row
+from selfimprove.problems.proposals import proposal
 from selfimprove.problems.splits import SPLITS, folded, split_of
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.text import beside
@@ -132,8 +133,8 @@ class EnglishRoles:
 
     def read_proposal(self, text: str) -> Prompt | None:
         """The proposal as a problem, without a reference answer."""
-        problem = text.strip()
-        return Prompt(prompt=self.solve(problem), key=folded(problem)) if problem else None
+        problem = proposal(text)
+        return None if problem is None else Prompt(prompt=self.solve(problem), key=folded(problem))
 
     def solution(self, prompt: Prompt) -> str | None:
         """A worked solution if the data has one, else the answer, which may be a worked solution itself."""

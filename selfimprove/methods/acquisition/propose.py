@@ -12,22 +12,22 @@ Algorithm:
      or their mean reward (Absolute Zero).
   3. Solver data: the samples of problems with low <= p <= high.
   4. Proposer data: the reward of a proposal is a function of p (see `measures/difficulty.py`) minus `repetition` times
-     the share of the batch that states the same problem, at least 0; `invalid` for an invalid proposal.
+     the share of the batch that states the same problem, at least 0; `invalid` for an invalid proposal. With `alike`
+     nearly the same problems count as one: those that average linkage puts together at this BLEU (R-Zero).
   5. With `grade` (MAE) the model also grades each problem from 1 to 10, divided by 10; an unreadable grade is 0. The
      reward is (value + grade + 1) / 3 minus the repetition, and problems graded below `gate` do not train the solver.
 Differs: both papers train with GRPO-like updates inside a step, here the records go to any optimization. One model
   plays both roles, as in Absolute Zero; with `parts: [propose]` in the recipe there are two, as in R-Zero. R-Zero's
   code trains the solver on 0.3 <= p <= 0.8, the defaults here, and uses min(p, 1 - p), half of the paper's value; it
-  finds repetitions by BLEU clusters, here by equal keys. Absolute Zero's code gives -0.5 to proposals of value 0, shows
-  earlier problems to the proposer, and trains the solver on all p (0 to 1).
+  clusters the problems of a training step at BLEU 0.5, here those of a round. Absolute Zero's code gives -0.5 to
+  proposals of value 0, shows earlier problems to the proposer, and trains the solver on all p (0 to 1).
 """
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -36,14 +36,13 @@ from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
 from selfimprove.measures.difficulty import VALUES
+from selfimprove.measures.likeness import clusters
 from selfimprove.measures.votes import agreement
 from selfimprove.needs import Needs
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
-from selfimprove.text import beside, quoted
-
-_GRADE = re.compile(r"score\W{1,5}(10|[1-9])(?![\d.]\d)", re.IGNORECASE)
+from selfimprove.text import beside, grade, quoted
 
 
 @register("propose", paper="2508.05004")
@@ -77,6 +76,8 @@ class Propose(Acquisition):
     """Reward of a proposal that states no problem."""
     repetition: float = 1.0
     """Weight of the penalty for the share of the batch that states the same problem."""
+    alike: float | None = bounded(None, 0, 1)
+    """BLEU from which proposals count as repetitions of each other (R-Zero: 0.5); null: only equal problems do."""
     grade: bool = False
     """Let the model grade each problem, and add the grade to the proposer's reward."""
     gate: float = 0.0
@@ -112,6 +113,7 @@ class Propose(Acquisition):
         open_ = [(reply, problem) for reply, problem in proposals if not problem or split_of(problem.key) == "train"]
         stated = Counter(problem.key for _, problem in open_ if problem)
         problems = list({problem.key: problem for _, problem in open_ if problem}.values())
+        repeated = stated if self.alike is None else _repeated(problems, stated, self.alike)
         sampling = Sampling(temperature=self.temperature)
         drawn = [rollout for group in context.policy.sample(problems, self.samples, sampling) for rollout in group]
         scored = context.reward(drawn)
@@ -120,7 +122,7 @@ class Propose(Acquisition):
         grades = self._grades(problems, context) if self.grade else None
         banded = [g for g in groups if self._within(rates[g[0].prompt.key], g[0].prompt.key, grades)]
         valued = [
-            replace(reply, reward=self._score(problem, rates, stated, len(open_), grades), rated=True)
+            replace(reply, reward=self._score(problem, rates, repeated, len(open_), grades), rated=True)
             for reply, problem in open_
         ]
         for name, number in (
@@ -162,10 +164,10 @@ class Propose(Acquisition):
     def _grades(self, problems: Sequence[Prompt], context: Context) -> dict[str, float]:
         """The model's grade of each problem, in [0, 1], by key."""
         words = beside(__name__, "propose_grade.txt")
-        said = [words.replace("{problem}", quoted(problem.prompt)) for problem in problems]
-        asked = [Prompt(prompt=[{"role": "user", "content": text}]) for text in said]
-        replies = [_GRADE.findall(reply.text) for [reply] in context.policy.sample(asked, 1, GREEDY)]
-        grades = {p.key: int(found[-1]) / 10 if found else 0.0 for p, found in zip(problems, replies, strict=True)}
+        texts = [words.replace("{problem}", quoted(problem.prompt)) for problem in problems]
+        asked = [Prompt(prompt=[{"role": "user", "content": text}]) for text in texts]
+        said = [grade(reply.text, 1, 10) or 0 for [reply] in context.policy.sample(asked, 1, GREEDY)]
+        grades = {problem.key: one / 10 for problem, one in zip(problems, said, strict=True)}
         context.log.metric("propose/grade", sum(grades.values()) / max(1, len(grades)))
         return grades
 
@@ -177,7 +179,7 @@ class Propose(Acquisition):
         self,
         problem: Prompt | None,
         rates: dict[str, float | None],
-        stated: Counter[str],
+        repeated: Mapping[str, int],
         batch: int,
         grades: dict[str, float] | None,
     ) -> float | None:
@@ -190,7 +192,16 @@ class Propose(Acquisition):
         value = VALUES[self.value](p, self.samples)
         if grades is not None:
             value = (value + grades[problem.key] + 1.0) / 3
-        return max(0.0, value - self.repetition * stated[problem.key] / batch)
+        return max(0.0, value - self.repetition * repeated[problem.key] / batch)
+
+
+def _repeated(problems: Sequence[Prompt], stated: Counter[str], alike: float) -> dict[str, int]:
+    """How many proposals state each problem or one like it, by key."""
+    names = clusters([quoted(problem.prompt) for problem in problems], alike)
+    sizes = Counter[int]()
+    for problem, name in zip(problems, names, strict=True):
+        sizes[name] += stated[problem.key]
+    return {problem.key: sizes[name] for problem, name in zip(problems, names, strict=True)}
 
 
 def _open_key(level: int | None) -> str:

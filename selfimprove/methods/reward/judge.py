@@ -17,7 +17,6 @@ Differs: SIRLC asks once for one word without reasoning, and also has a prompt f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -28,9 +27,7 @@ from selfimprove.interfaces import Context, Judging, Sampling
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
-from selfimprove.text import beside, quoted
-
-_POINTS = re.compile(r"score\W{1,5}([0-5])(?![\d.])", re.IGNORECASE)
+from selfimprove.text import beside, grade, quoted
 
 
 @register("judge", paper="2305.14483")
@@ -79,5 +76,5 @@ class Judge(Judging):
     def _read(self, text: str, context: Context) -> float | None:
         if self.scale == "verdict":
             return context.roles.read_judgement(text)
-        points = _POINTS.findall(text)
-        return int(points[-1]) / 5 if points else None
+        points = grade(text, 0, 5)
+        return None if points is None else points / 5

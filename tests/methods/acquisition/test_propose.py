@@ -17,6 +17,7 @@ from selfimprove.loop.loop import Runner
 from selfimprove.loop.steps import rewarded
 from selfimprove.methods.acquisition import propose
 from selfimprove.methods.acquisition.propose import VALUES, Propose
+from selfimprove.methods.task.jsonl import JsonlTask
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Rollout, read_records
 
@@ -166,7 +167,22 @@ def test_levels_share_the_proposals(make_context: Callable, make_engine: Callabl
     assert max(asked.values()) == 3 and sum(asked.values()) + context.log.metrics["propose/held_out"] == 7
 
 
-GRADES = {EASY: "Fine.\nScore: 9", HALF: "Score: 2, no: Score: 6", HARD: "hm"}
+CATS = ["How many dogs sat on the old red mat", "How many dogs sat on the old red mat today", "What is half of cats"]
+
+
+def test_near_repetitions_cost_the_share_of_all_of_them(make_context: Callable, make_engine: Callable) -> None:
+    """Nobody solves any of them, so each is worth 1 before its repetitions are paid for."""
+    roles = JsonlTask(path="unread").roles()
+    roles.propose = lambda level: [{"role": "user", "content": "P"}]
+    assert {split_of(roles.read_proposal(text).key) for text in CATS} == {"train"}
+    context = make_context(make_engine({"P": dict.fromkeys([*CATS, "Sure, here is"], 1.0)}, "lost"), roles=roles)
+    made = Propose(problems=40, train="proposer", value="mae", alike=0.5).acquire([], context)
+    counts, paid = Counter(one.text for one in made), {one.text: one.reward for one in made}
+    assert paid[CATS[0]] == paid[CATS[1]] == pytest.approx(1 - (counts[CATS[0]] + counts[CATS[1]]) / 40)
+    assert paid[CATS[2]] == pytest.approx(1 - counts[CATS[2]] / 40) and paid["Sure, here is"] == -1.0
+
+
+GRADES = {EASY: "Fine.\nScore: 9", HALF: "Score: 2, no: Score: 6", HARD: "Score: 12"}
 """What the model says of each problem: 0.9, 0.6 and nothing that can be read, which is 0."""
 
 

@@ -130,6 +130,16 @@ def test_the_instruction_asks_for_the_judgement_that_is_read(tmp_path: Path, mak
         ("Score: 7", None),
         ("Score: 4.5", None),
         ("5", None),
+        ("Score: 4.", 0.8),
+        ("Clear and right.\n**4**", 0.8),
+        ("**Score:** **4**", 0.8),
+        ("Score: 4/5", 0.8),
+        ("Score (0-5): 3", 0.6),
+        ("The score is 2.", 0.4),
+        ("Score: 4/10", None),
+        ("Score: -3", None),
+        ("Score: 0-5", None),
+        ("It earns **4** points", None),
     ],
 )
 def test_the_rubric_is_read_as_a_share_of_five(reply: str, points: float | None, court: Callable) -> None:

@@ -26,10 +26,15 @@ def test_shares_0_and_1_are_certain(make_context: Callable, make_rollout: Callab
     assert set(flips(make_context, make_rollout, ["#6"], share=1.0)) == {1.0}
 
 
-def test_the_coin_depends_on_the_seed_and_not_on_the_answers(make_context: Callable, make_rollout: Callable) -> None:
-    right = flips(make_context, make_rollout, ["#6", "#6"])
-    assert right == flips(make_context, make_rollout, ["#5", "lost"])
-    assert right != flips(make_context, make_rollout, ["#6", "#6"], seed=2)
+def test_a_coin_belongs_to_a_rollout_and_the_seed(make_context: Callable, make_rollout: Callable) -> None:
+    """Rated again, in another place of another call, a rollout gets the same; equal ones have coins of their own."""
+    some = [make_rollout(f"#{digit}", key) for digit in range(10) for key in ("1+2", "3+5")]
+    coins = dict(zip((r.id for r in some), Random().rate([some], make_context())[0], strict=True))
+    again = [one for group in Random().rate([[one] for one in reversed(some)], make_context()) for one in group]
+    assert again == [coins[one.id] for one in reversed(some)] and set(again) == {0.0, 1.0}
+    other = Random().rate([some], make_context(seed=2))[0]
+    assert other != [coins[one.id] for one in some]
+    assert set(Random().rate([[some[0]] * 20], make_context())[0]) == {0.0, 1.0}
 
 
 def test_a_right_answer_scores_1_no_more_often_than_a_wrong_one(make_context: Callable, make_rollout: Callable) -> None:
