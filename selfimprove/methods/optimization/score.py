@@ -9,8 +9,10 @@ Algorithm:
      both with the weights in training. r1 and r2 are their rewards.
   2. Stage I, a share `first_stage` of the steps: both attempts get r2; the loss adds `beta_first` times the KL
      divergence of the first attempt from the reference.
-  3. Stage II: y2 gets r2 + alpha (r2 - r1), y1 gets r1 plus `discount` times that; the loss adds `beta` times the KL
-     divergence of both attempts.
+  3. Stage II: y2 gets r2 + alpha (r2 - r1), y1 gets r1; the loss adds `beta` times the KL divergence of both attempts.
+     With `discount` y1 also gets that share of y2's credit. If right answers stay right with probability p11 and wrong
+     ones become right with p01, a right y1 then gets 1 + discount ((1 + alpha) (p11 - p01) - alpha) more than a wrong
+     one, which is negative for discount 1, alpha 10 and p11 - p01 < 0.81: it trains wrong first answers.
   4. The advantage is this credit minus its mean over the other copies of the problem (REINFORCE, leave-one-out).
 Differs: alpha 10, beta_first 0.1, beta 0.01 and learning rate 5e-6 are from a re-implementation that cites the paper's
   appendix, with 1500 steps per stage and batches of 512; here both stages are steps of each round. We do not know the
@@ -43,8 +45,9 @@ class Score(training.Clipped, Optimization):
     """Share of the steps in stage I."""
     alpha: float = 10.0
     """Weight of the gain over the first attempt in stage II."""
-    discount: float = bounded(1.0, 0, 1)
-    """Share of the second attempt's credit that is added to the first one's in stage II, from 0 to 1."""
+    discount: float = bounded(0.0, 0, 1)
+    """Share of the second attempt's credit that is added to the first one's in stage II, from 0 to 1. Above 0 the first
+    attempt may be paid for being wrong."""
     beta_first: float = 0.1
     """Weight of the first attempt's KL divergence from the reference in stage I."""
     beta: float = 0.01

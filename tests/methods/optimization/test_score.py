@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from selfimprove.methods.optimization.score import Score
+from selfimprove.recipe import compose
 from selfimprove.records import Prompt, Rollout
 
 SHORT: dict[str, Any] = {
@@ -25,10 +26,32 @@ def letters(rollouts: Sequence[Rollout]) -> list[Rollout]:
 
 
 @pytest.mark.parametrize(("r1", "r2", "both"), [(0.0, 0.0, 0.0), (0.0, 1.0, 11.0), (1.0, 0.0, -9.0), (1.0, 1.0, 2.0)])
-def test_the_second_stage_adds_up_both_rewards_and_the_bonus(r1: float, r2: float, both: float) -> None:
-    assert Score().credit(r1, r2, early=False) == (both, both - r1)
-    assert Score(discount=0.0).credit(r1, r2, early=False) == (r1, both - r1)
+def test_the_second_stage_adds_the_bonus_to_the_second_attempt(r1: float, r2: float, both: float) -> None:
+    assert Score().credit(r1, r2, early=False) == (r1, both - r1)
+    assert Score(discount=1.0).credit(r1, r2, early=False) == (both, both - r1)
     assert Score().credit(r1, r2, early=True) == (r2, r2)
+
+
+@pytest.mark.parametrize(("kept", "gained"), [(0.9, 0.3), (0.9, 0.1), (0.5, 0.5), (1.0, 0.0)])
+def test_a_right_first_answer_is_worth_more_than_a_wrong_one(kept: float, gained: float) -> None:
+    """`kept`: how often a right answer stays right; `gained`: how often a wrong one becomes right."""
+
+    def expected(method: Score, r1: float, right: float) -> float:
+        good, bad = (method.credit(r1, r2, early=False)[0] or 0.0 for r2 in (1.0, 0.0))
+        return right * good + (1 - right) * bad
+
+    def lead(method: Score) -> float:
+        return expected(method, 1.0, kept) - expected(method, 0.0, gained)
+
+    assert lead(Score()) == pytest.approx(1.0)
+    old, alpha = Score(discount=1.0), Score().alpha
+    assert lead(old) == pytest.approx(1 - alpha + (1 + alpha) * (kept - gained))
+    assert (lead(old) < 0) == (kept - gained < 9 / 11)
+
+
+def test_the_recipe_s_exam_asks_for_the_attempt_that_is_trained() -> None:
+    recipe = compose.load("score", [])[0]
+    assert [*recipe.refinement] == ["revise"] and recipe.optimization["score"].discount == 0.0
 
 
 def test_an_attempt_without_a_reward_is_left_out() -> None:
