@@ -151,6 +151,13 @@ class Policy:
         return replace(self, chain=(), states=())
 
 
+class Asking(Protocol):
+    """What a reward asks a judge about one attempt, and how it reads the reply; see `stages.Grading`."""
+
+    def question(self, rollout: Rollout, roles: Roles) -> Prompt: ...
+    def read(self, text: str, roles: Roles) -> float | None: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """Everything that a method may use. There are no other globals, and held-out data is out of reach."""
@@ -181,6 +188,8 @@ class Context:
     reward: Callable[[Sequence[Rollout]], list[Rollout]]
     """The recipe's reward as a function: takes rollouts, returns the same rollouts with rewards."""
     log: Log
+    judge: Asking | None = None
+    """The recipe's first reward that judges single attempts, for methods that train the judge."""
     state: Mapping[str, Any] = field(default_factory=dict)
     """In `Refinement.fit`: the method's state for the weights that these were trained from."""
     place: int = 0

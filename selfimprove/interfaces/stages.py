@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.costs import NOTHING, Cost, Flow, Given
 from selfimprove.interfaces.policy import Context, Policy
+from selfimprove.interfaces.task import Roles
 from selfimprove.needs import Needs
 from selfimprove.records import (
     Alert,
@@ -80,6 +81,19 @@ class Judging(Reward):
     """Audit form: the smallest AUC within a problem."""
     trust: bool = False
     """Use the judge even if it fails its audit form; the run says so."""
+
+
+@dataclass
+class Grading(Judging):
+    """A judge of single attempts: methods that train the judge ask what it asks."""
+
+    @abstractmethod
+    def question(self, rollout: Rollout, roles: Roles) -> Prompt:
+        """What it asks about an attempt."""
+
+    @abstractmethod
+    def read(self, text: str, roles: Roles) -> float | None:
+        """The judgement in a reply, in [0, 1]; None if it is unreadable."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 from selfimprove.episodes import Episode
 from selfimprove.inference.desk import Sessions
-from selfimprove.interfaces import Context, Log, Policy
+from selfimprove.interfaces import Context, Grading, Log, Policy
 from selfimprove.loop.reward_sum import rate
 from selfimprove.problems import splits
 from selfimprove.recipe.schema import Recipe
@@ -93,5 +93,6 @@ def context_of(
         roles=task.roles(),
         reward=reward,
         log=log,
+        judge=next((one for one in recipe.reward.values() if isinstance(one, Grading)), None),
     )
     return made

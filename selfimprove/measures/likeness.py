@@ -46,7 +46,10 @@ def bleu(texts: Sequence[str]) -> Any:
 
     words = [text.split() for text in texts]
     lengths = numpy.array([len(one) for one in words], dtype=numpy.float32)
-    logs, first = numpy.zeros((len(texts), len(texts)), dtype=numpy.float32), None
+    logs, common = (
+        numpy.zeros((len(texts), len(texts)), dtype=numpy.float32),
+        numpy.zeros((len(texts), len(texts)), dtype=bool),
+    )
     for n in range(1, ORDERS + 1):
         columns, rows, places = dict[Any, int](), list[int](), list[int]()
         for row, one in enumerate(words):
@@ -58,9 +61,9 @@ def bleu(texts: Sequence[str]) -> Any:
                 places.append(columns.setdefault((gram, seen[gram]), len(columns)))
         has = csr_matrix((numpy.ones(len(rows), numpy.float32), (rows, places)), (len(texts), max(1, len(columns))))
         matches = (has @ has.T).toarray()
-        if first is None:
-            first = matches > 0
+        if n == 1:
+            common = matches > 0
         possible = numpy.maximum(1.0, lengths - n + 1)[:, None]
         logs += numpy.log(numpy.where(matches > 0, matches, MISS) / possible) / ORDERS
     short = 1 - lengths[None, :] / numpy.maximum(lengths[:, None], 1.0)
-    return numpy.where(first, numpy.exp(logs + numpy.minimum(short, 0.0)), 0.0) if len(texts) else logs
+    return numpy.where(common, numpy.exp(logs + numpy.minimum(short, 0.0)), 0.0) if len(texts) else logs

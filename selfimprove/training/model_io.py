@@ -39,6 +39,18 @@ def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
     return model, tokenizer
 
 
+def without_dropout(model: Any) -> None:
+    """Set every dropout probability of a model to 0, in modules and in the numbers that layers keep; in training mode
+    it then computes what it computes outside. Its config, which is saved, stays."""
+    from torch.nn.modules.dropout import _DropoutNd
+
+    for module in model.modules():
+        names = ["p"] if isinstance(module, _DropoutNd) else [name for name in vars(module) if "drop" in name]
+        for name in names:
+            if isinstance(getattr(module, name), float):
+                setattr(module, name, 0.0)
+
+
 def local_rank() -> int:
     """The GPU of this process among those that train together; 0 if it trains alone."""
     return int(os.environ.get("LOCAL_RANK", "0"))

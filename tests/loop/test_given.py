@@ -22,7 +22,7 @@ def test_a_policy_has_the_recipe_s_chain_with_what_each_method_learned(quiet_log
 
 
 def test_problems_come_from_their_splits_with_the_seeds_that_were_named(quiet_log: Any, tmp_path: Path) -> None:
-    recipe, _ = compose.load("quickstart", ["reward=random"])
+    recipe, _ = compose.load("quickstart", ["reward=[random,judge]"])
     task = recipe.the("task")
     context = context_of(
         recipe,
@@ -42,3 +42,4 @@ def test_problems_come_from_their_splits_with_the_seeds_that_were_named(quiet_lo
     assert context.selection(5) == task.problems("selection", 5, 9)
     [problem] = context.problems(1, 1)
     assert context.variants(problem, 2) == task.variants(problem, "same", 2, 11)
+    assert context.judge is recipe.reward["judge"], "what a method that trains the judge asks"

@@ -5,7 +5,8 @@ Idea: a judge that never learns limits what it can teach. The model can compare 
 Survey: interaction-based generation, section 2.4.3; model judges, section 4.3.2.
 Paper: arXiv:2407.19594 (Meta-Rewarding Language Models), Wu et al., 2024.
 Algorithm:
-  1. Draw `samples` judgements of each incoming attempt in the role `judge`.
+  1. Draw `samples` judgements of each incoming attempt: the recipe's reward that judges says what is asked and how the
+     replies are read, so that the judge learns the question that selects the data. Without one it is the role `judge`.
   2. For each problem take the attempt whose judgements have the highest variance, if it is above 0.
   3. Show every two different judgements of it in both orders and ask which is better: #1 or #2.
   4. Over the whole round, `first` and `second` count the wins of the judgement shown first and second. A win in first
@@ -30,7 +31,7 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
-from selfimprove.records import Prompt, Record, Rollout
+from selfimprove.records import Message, Prompt, Record, Rollout
 from selfimprove.registry import register
 from selfimprove.text import beside, quoted
 
@@ -74,19 +75,19 @@ class MetaJudge(Acquisition):
             return list(records)
         attempts = {(r.prompt.id, r.text): r for r in records}
         asked = [
-            replace(r.prompt, prompt=context.roles.judge(r.prompt, r.text), answer=None, info=_noted(r, "judge"))
+            replace(r.prompt, prompt=_question(r, context), answer=None, info=_noted(r, "judge"))
             for r in attempts.values()
         ]
         sampling = Sampling(temperature=self.temperature, top_p=self.top_p)
         judged = dict(zip(attempts, context.policy.sample(asked, self.samples, sampling), strict=True))
         hardest: dict[str, tuple[float, tuple[str, str]]] = {}
         for place, replies in judged.items():
-            verdicts = [mark for reply in replies if (mark := context.roles.read_judgement(reply.text)) is not None]
+            verdicts = [mark for reply in replies if (mark := _read(reply, context)) is not None]
             spread = pvariance(verdicts) if len(verdicts) > 1 else 0.0
             if spread > hardest.get(place[0], (0.0, place))[0]:
                 hardest[place[0]] = (spread, place)
         fights = {
-            place: list({r.text: r for r in judged[place] if context.roles.read_judgement(r.text) is not None}.values())
+            place: list({r.text: r for r in judged[place] if _read(r, context) is not None}.values())
             for _, place in hardest.values()
         }
         battles = self._battles({place: (attempts[place], own) for place, own in fights.items()}, context)
@@ -125,6 +126,20 @@ class MetaJudge(Acquisition):
             if last in ("#1", "#2"):
                 battles[place].append((i, j, last == "#1"))
         return battles
+
+
+def _question(attempt: Rollout, context: Context) -> list[Message]:
+    """What is asked about an attempt."""
+    if context.judge is None:
+        return context.roles.judge(attempt.prompt, attempt.text)
+    return context.judge.question(attempt, context.roles).prompt
+
+
+def _read(reply: Rollout, context: Context) -> float | None:
+    """The judgement in a reply, in [0, 1]; None if it is unreadable."""
+    if context.judge is None:
+        return context.roles.read_judgement(reply.text)
+    return context.judge.read(reply.text, context.roles)
 
 
 def _noted(about: Rollout, role: str) -> dict[str, Any]:

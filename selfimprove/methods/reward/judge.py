@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Context, Judging, Sampling
+from selfimprove.interfaces import Context, Grading, Roles, Sampling
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
@@ -32,7 +32,7 @@ from selfimprove.text import beside, grade, quoted
 
 @register("judge", paper="2305.14483")
 @dataclass
-class Judge(Judging):
+class Judge(Grading):
     scale: str = "verdict"
     """The question: the task's `verdict` (right or wrong), or `points` (zero to five by a rubric)."""
     samples: int = bounded(3, 1)
@@ -51,30 +51,30 @@ class Judge(Judging):
         return given.draw(given.flow.records * self.samples)
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
-        asked = [[self._question(rollout, context) for rollout in group] for group in groups]
+        asked = [[self.question(rollout, context.roles) for rollout in group] for group in groups]
         questions = {question.id: question for group in asked for question in group}
         policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy
         sampling = Sampling(temperature=self.temperature)
         judgements = policy.sample(list(questions.values()), self.samples, sampling, role="judge") if questions else []
         marks: dict[str, float | None] = {}
         for name, replies in zip(questions, judgements, strict=True):
-            verdicts = [mark for reply in replies if (mark := self._read(reply.text, context)) is not None]
+            verdicts = [mark for reply in replies if (mark := self.read(reply.text, context.roles)) is not None]
             marks[name] = sum(verdicts) / len(verdicts) if verdicts else None
         scores = [[marks[question.id] for question in group] for group in asked]
         flat = [mark for group in scores for mark in group]
         context.log.metric("judge/unread", sum(mark is None for mark in flat) / max(1, len(flat)))
         return scores
 
-    def _question(self, rollout: Rollout, context: Context) -> Prompt:
-        messages = context.roles.judge(rollout.prompt, rollout.text)
+    def question(self, rollout: Rollout, roles: Roles) -> Prompt:
+        messages = roles.judge(rollout.prompt, rollout.text)
         if self.scale == "points":
             words = beside(__name__, "judge_points.txt")
             said = words.format(problem=quoted(rollout.prompt.prompt), attempt=rollout.text)
             messages = [{"role": "user", "content": said}]
         return Prompt(prompt=messages, key=rollout.prompt.key)
 
-    def _read(self, text: str, context: Context) -> float | None:
+    def read(self, text: str, roles: Roles) -> float | None:
         if self.scale == "verdict":
-            return context.roles.read_judgement(text)
+            return roles.read_judgement(text)
         points = grade(text, 0, 5)
         return None if points is None else points / 5

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from selfimprove.costs import Cost, Given
-from selfimprove.interfaces import GREEDY, Context, Judging
+from selfimprove.interfaces import GREEDY, Context, Grading, Roles
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
@@ -31,7 +31,7 @@ _MARK = re.compile(r"(.*#)([yn])", re.DOTALL | re.IGNORECASE)
 
 @register("p_true", paper="2207.05221")
 @dataclass
-class PTrue(Judging):
+class PTrue(Grading):
     def needs(self) -> Needs:
         return Needs(statistics=("logprob",))
 
@@ -39,7 +39,7 @@ class PTrue(Judging):
         return given.draw(given.flow.records) + Cost(scored=2 * given.flow.records)
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
-        asked = [[_question(rollout, context) for rollout in group] for group in groups]
+        asked = [[self.question(rollout, context.roles) for rollout in group] for group in groups]
         questions = {question.id: question for group in asked for question in group}
         policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy
         said = [reply for [reply] in policy.sample(list(questions.values()), 1, GREEDY)] if questions else []
@@ -55,9 +55,11 @@ class PTrue(Judging):
         context.log.metric("p_true/unread", sum(mark is None for mark in flat) / max(1, len(flat)))
         return scores
 
+    def question(self, rollout: Rollout, roles: Roles) -> Prompt:
+        return Prompt(prompt=roles.judge(rollout.prompt, rollout.text), key=rollout.prompt.key)
 
-def _question(rollout: Rollout, context: Context) -> Prompt:
-    return Prompt(prompt=context.roles.judge(rollout.prompt, rollout.text), key=rollout.prompt.key)
+    def read(self, text: str, roles: Roles) -> float | None:
+        return roles.read_judgement(text)
 
 
 def _endings(reply: Rollout, context: Context) -> tuple[Rollout, Rollout] | None:

@@ -24,7 +24,7 @@ from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
 from selfimprove.training.drawing import draw_each
 from selfimprove.training.job import Job
-from selfimprove.training.model_io import dtype_of, load, save
+from selfimprove.training.model_io import dtype_of, load, save, without_dropout
 from selfimprove.training.native.turns import Turn, batches, passes
 from selfimprove.training.options import Referenced, name_of, online_cost
 from selfimprove.training.trl.trainer import arguments, diverged
@@ -96,7 +96,8 @@ class Live:
         self.half, checkpointing = settings["bf16"], settings["gradient_checkpointing"]
         if checkpointing:
             self.model.gradient_checkpointing_enable()
-        self.model.train(checkpointing)  # training mode only for checkpointing, because dropout would change the ratios
+        without_dropout(self.model)  # it would change the ratios
+        self.model.train(checkpointing)  # checkpointing works in training mode only
         self.model.to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfimprove.methods.acquisition.meta_judge import Battle, MetaJudge, _weighted, elo
+from selfimprove.methods.reward.judge import Judge
+from selfimprove.methods.task.chain_sums import ChainSums
 
 GOOD, BAD = "3+5=8;8+8=6#6", "3+5=9;9+8=7#7"
 
@@ -73,7 +75,7 @@ def court(make_context: Callable, make_engine: Callable, make_rollout: Callable)
             return plain(asks, log)
 
         engine.draw = draw
-        context = make_context(engine, round=options.pop("round", 1))
+        context = make_context(engine, round=options.pop("round", 1), judge=options.pop("judge", None))
         attempts = [make_rollout(GOOD), make_rollout(GOOD), make_rollout(BAD)]
         made = list(MetaJudge(**{"samples": 12, "temperature": 1.0, **options}).acquire(attempts, context))
         assert made[:3] == attempts
@@ -92,6 +94,19 @@ def test_the_attempt_that_verdicts_differ_most_on_is_chosen_and_the_better_judge
     assert set(strengths) == {"no#n", "yes#y"} and strengths["no#n"] > 0 > strengths["yes#y"]
     assert all(r.prompt.answer is None and r.prompt.key == "3+5+8" for r in made)
     assert context.log.metrics["meta_judge/first_place_wins"] == 0.5
+
+
+def test_the_judgements_answer_the_question_that_selects_the_data(court: Callable, make_rollout: Callable) -> None:
+    """With a rubric of points as reward, the rubric is asked and trained, not the task's verdict."""
+    rubric = Judge(scale="points")
+    [good, bad] = (
+        rubric.question(make_rollout(text), ChainSums().roles()).prompt[0]["content"] for text in (GOOD, BAD)
+    )
+    said = {good: {"Fine. Score: 5": 1.0}, bad: {"Good. Score: 4": 1.0, "Bad. Score: 1": 1.0, "#y": 1.0}}
+    made, _ = court(said, lambda first, second: "#1" if first.startswith("Bad") else "#2", judge=rubric)
+    assert {r.prompt.prompt[-1]["content"] for r in made} == {bad}
+    strengths = {r.text: r.reward for r in made}
+    assert set(strengths) == {"Good. Score: 4", "Bad. Score: 1"} and strengths["Bad. Score: 1"] > 0
 
 
 def test_a_meta_judge_that_looks_at_the_place_prefers_nothing(court: Callable) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from selfimprove import training
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.methods.optimization.ppo import Ppo
-from selfimprove.records import Prompt
+from selfimprove.records import Checkpoint, Prompt
 from selfimprove.training.native.loop import Live
 from selfimprove.training.native.policy_gradient import clipped, generalized_advantages, k3, lead, to_go, whiten
 
@@ -148,6 +149,28 @@ def test_log_probabilities_are_those_of_the_engine(live: Callable, questions: li
         assert own.tolist() == pytest.approx(row[: len(turn.ids)].tolist(), abs=1e-4)
         if len(numbers_) == len(turn.ids):  # random bytes do not always survive text
             assert row[: len(turn.ids)].tolist() == pytest.approx(numbers_, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dropout"),
+    [("llama", {"attention_dropout": 0.5}), ("gpt2", dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.5))],
+)
+def test_dropout_is_off_also_where_gradients_are_checkpointed(
+    setting: Callable, llama_like: Callable, tmp_path: Path, questions: list[Prompt], kind: str, dropout: dict
+) -> None:
+    """Ratios of probabilities under two different masks would not be 1 for equal weights."""
+    start = Checkpoint(path=str(llama_like(tmp_path / kind, kind=kind, template=True, **dropout)))
+    given = setting()
+    given = replace(given, start=start, policy=replace(given.policy, checkpoint=start))
+    method = Ppo(max_completion_length=6, max_steps=2)
+    job = training.job_of(method, given)
+    made = Live(replace(job, schedule=replace(job.schedule, gradient_checkpointing=True)), 1, method)
+    turns = made.draw(questions[:4])
+    assert made.model.training
+    [first, second] = (made.logprobs(turns)[0] for _ in range(2))
+    made.model.eval()
+    assert first.equal(second) and torch.allclose(first, made.logprobs(turns)[0], atol=1e-5)
+    assert {value for name, value in made.model.config.to_dict().items() if name in dropout} == {0.5}
 
 
 def test_a_turn_ends_with_the_token_that_was_drawn(setting: Callable, questions: list[Prompt], two_ends: Any) -> None:

@@ -143,7 +143,7 @@ def test_the_instruction_asks_for_the_judgement_that_is_read(tmp_path: Path, mak
     ],
 )
 def test_the_rubric_is_read_as_a_share_of_five(reply: str, points: float | None, court: Callable) -> None:
-    assert Judge(scale="points")._read(reply, court({})) == points
+    assert Judge(scale="points").read(reply, court({}).roles) == points
 
 
 def test_the_rubric_shows_problem_and_answer_and_averages_three_grades(court: Callable, make_rollout: Callable) -> None:
@@ -153,7 +153,7 @@ def test_the_rubric_shows_problem_and_answer_and_averages_three_grades(court: Ca
     assert score is None  # `lost` says nothing
     [asked] = context.policy.engine.seen
     said = asked.prompt[-1]["content"]
-    assert "S:3+5+8=" in said and GOOD in said and judge._read(said, context) is None  # its own echo is no grade
+    assert "S:3+5+8=" in said and GOOD in said and judge.read(said, context.roles) is None  # its own echo is no grade
     [(n, _, _)] = context.policy.engine.calls
     assert n == 3
     context = court({said: {"Score: 5": 1.0, "Score: 2": 1.0, "lost": 1.0}})
