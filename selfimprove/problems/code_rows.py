@@ -7,8 +7,9 @@ Not a method: the task `code` and the reward `code_execution` use it. The column
     HumanEval      prompt, test, entry_point, canonical_solution
     LiveCodeBench  question_content, public_test_cases, private_test_cases, starter_code, metadata
 
-An assertion of the kind `assert f(1, [2]) == 3` becomes a call and a value, which are compared outside of the sandbox
-with their types; any other stays an assertion.
+An assertion of the kind `assert f(1, [2]) == 3` becomes a call and a value, which are compared outside of the sandbox;
+any other stays an assertion. `Checks.rule` says how: the own form's calls with their types, assertions with Python's
+`==`, LiveCodeBench's rows as its own code does it. Where a row of the own form has both, assertions stay.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ from typing import Any
 from selfimprove.errors import DataError
 from selfimprove.problems.jsonl_rows import clean, lines, values_of
 from selfimprove.registry import nearest
-from selfimprove.safety.sandbox import grading, values
+from selfimprove.safety.sandbox import grading, rules, values
 from selfimprove.safety.sandbox.grading import Checks
 
 _BLOCK = re.compile(r"^```(\w*)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_OPEN = re.compile(r"^```(?:python|py)?3?[ \t]*\n(.*)", re.DOTALL | re.MULTILINE | re.IGNORECASE)
 _TESTS = "tests"
 
 
@@ -40,12 +40,10 @@ class Problem:
     line: int = 0
     text: str
     checks: Checks
-    loose: Checks | None = None
-    """The tests with all assertions as written, if some of `checks` were turned into calls."""
     solution: str | None = None
 
 
-# ---- references and completions as text ------------------------------------------------------------------------------
+# ---- references as text ----------------------------------------------------------------------------------------------
 def reference(solution: str | None, checks: Checks) -> str:
     """A problem's answer as text: the solution and the tests, each in a block of its own."""
     block = f"```python\n{solution.rstrip()}\n```\n" if solution else ""
@@ -59,18 +57,6 @@ def checks_of(answer: str | None) -> Checks | None:
         return grading.loads(found[-1].strip()) if found else None
     except values.ValueRefused:
         return None
-
-
-def program_of(text: str) -> str | None:
-    """The program in a completion: its last block of Python, closed or not, else the whole text."""
-    blocks = [body for kind, body in _BLOCK.findall(text) if kind.lower() in ("", "python", "py", "python3")]
-    rest = _OPEN.search(_BLOCK.sub("", text))
-    if not blocks and rest:
-        blocks = [rest[1]]
-    if not blocks and not _BLOCK.search(text):
-        blocks = [text]
-    program = blocks[-1].strip("\n") if blocks else ""
-    return program if program.strip() else None
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
@@ -156,6 +142,7 @@ def _own(row: dict[str, Any], shown: int) -> Problem:
             calls=tuple((list(arguments), result) for arguments, result in calls),
             scripts=tuple((_text(given) or "", _text(wanted) or "") for given, wanted in scripts),
             tolerance=None if tolerance is None else float(tolerance),
+            rule="" if calls or not assertions else rules.PYTHON,
         ),
     )
 
@@ -169,12 +156,16 @@ def _mbpp(row: dict[str, Any], shown: int) -> Problem:
     text += f"\n\nThe program must have a function `{function}`" + (f" that passes:\n{examples}" if examples else ".")
     more = [str(test) for test in row.get("challenge_test_list") or []]
     return _problem(
-        text=text, solution=solution, assertions=[*tests, *more], checks=Checks(function=function, setup=setup)
+        text=text,
+        solution=solution,
+        assertions=[*tests, *more],
+        checks=Checks(function=function, setup=setup, rule=rules.PYTHON),
     )
 
 
 def _human_eval(row: dict[str, Any], shown: int) -> Problem:
     start, function = str(row["prompt"]), str(row["entry_point"])
+    head = re.search(rf"^(?:async +)?def +{re.escape(function)}\b", start, re.MULTILINE)
     tree = ast.parse(row["test"])
     check = next((node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"), None)
     if check is None:
@@ -185,15 +176,16 @@ def _human_eval(row: dict[str, Any], shown: int) -> Problem:
     if not all(isinstance(node, ast.Assert) for node in body):  # statements between assertions matter: keep the whole
         setup, assertions = tree.body, ["check(candidate)"]
     solution = _text(row.get("canonical_solution"))
-    imports = [line for line in start.splitlines() if line.startswith(("import ", "from "))]
     return _problem(
         text=f"Complete this program:\n\n```python\n{start.strip()}\n```",
         solution=start + solution if solution else None,
         assertions=assertions,
         checks=Checks(
             function=function,
-            imports="\n".join(imports),
+            imports=start[: head.start()].strip() if head else "",
+            head=start[head.start() :].rstrip() if head else "",
             setup="\n".join(ast.unparse(node) for node in setup),
+            rule=rules.PYTHON,
         ),
     )
 
@@ -219,6 +211,7 @@ def _live_code_bench(row: dict[str, Any], shown: int) -> Problem:
         assertions=[],
         checks=Checks(
             function=called,
+            rule=rules.LIVE_CODE_BENCH,
             calls=tuple(
                 ([json.loads(line) for line in test["input"].splitlines() if line.strip()], json.loads(test["output"]))
                 for test in functional
@@ -240,17 +233,16 @@ _LAST = list(_FORMS)[-1]
 
 # ---- assertions ------------------------------------------------------------------------------------------------------
 def _problem(*, text: Any, solution: str | None, assertions: list[str], checks: Checks) -> Problem:
-    """A problem with its simple assertions turned into calls."""
+    """A problem with its simple assertions turned into calls, where calls are compared as Python compares."""
     calls, rest = list[tuple[list[Any], Any]](), list[str]()
     for assertion in assertions:
-        call = _call_of(assertion, checks.function)
+        call = _call_of(assertion, checks.function) if checks.rule == rules.PYTHON else None
         if call is None:
             rest.append(assertion)
         else:
             calls.append(call)
-    strict = replace(checks, calls=(*checks.calls, *calls), assertions=tuple(rest))
-    loose = replace(checks, assertions=tuple(assertions)) if calls else None
-    return Problem(text=clean(str(text)), solution=solution, checks=strict, loose=loose)
+    checks = replace(checks, calls=(*checks.calls, *calls), assertions=tuple(rest))
+    return Problem(text=clean(str(text)), solution=solution, checks=checks)
 
 
 def _call_of(assertion: str, function: str) -> tuple[list[Any], Any] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from selfimprove.episodes import Episode, Turn
-from selfimprove.problems.code_rows import program_of
+from selfimprove.problems.program_text import program_of
 from selfimprove.records import Message, Prompt
 from selfimprove.safety.sandbox.grading import Checks, Grade, grade
 from selfimprove.safety.sandbox.jail_process import Limits
@@ -37,7 +37,7 @@ class ProgramTalk(Episode):
         """First the problem, then the results of the public tests, at the end 1 or 0 for all tests together."""
         if said is None:
             return Turn("solve", self.problem.prompt)
-        program, self._left = program_of(said["content"]) or "", self._left - 1
+        program, self._left = program_of(said["content"], self.checks) or "", self._left - 1
         found = self._run(program, self.checks.part(0, self.public))
         passed = found.status == "ok"
         noted = {"passed": passed}  # the public tests, by the last program

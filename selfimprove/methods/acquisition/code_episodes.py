@@ -28,8 +28,9 @@ from selfimprove.costs import Cost, Flow, Given
 from selfimprove.episodes import Played
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
-from selfimprove.problems.code_rows import checks_of, program_of
+from selfimprove.problems.code_rows import checks_of
 from selfimprove.problems.program_talk import ProgramTalk
+from selfimprove.problems.program_text import program_of
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
 from selfimprove.safety.sandbox.jail_process import Limits
@@ -97,7 +98,8 @@ class CodeEpisodes(Acquisition):
 
 def _scored(played: Played, problem: Prompt, solved: bool) -> list[Rollout]:
     """The turns of an episode, each with the sum of the rewards from it on."""
-    penalties = [0.0 if program_of(reply.text) else _UNREADABLE for reply in played.drawn]
+    checks = checks_of(problem.answer)
+    penalties = [0.0 if program_of(reply.text, checks) else _UNREADABLE for reply in played.drawn]
     end, turns = 1.0 if solved else -1.0, len(played.drawn)
     asked = [
         replace(problem, prompt=reply.prompt.prompt, parents=(problem.id,)) if place else problem

@@ -4,7 +4,7 @@ Idea: running a program shows whether it works, so no model has to judge it.
 Survey: verifiable rewards, section 4.3.2.
 Paper: arXiv:2207.01780 (CodeRL), Le et al., 2022: rewards by what the unit tests say.
 Algorithm:
-  1. Take the program of each completion: its last block of Python, else the whole text. An empty program gets 0.
+  1. Take the program of each completion: see `problems/program_text.py`. No program gets 0.
   2. Run it on the tests of the problem's reference in the sandbox. A program that reaches its wall-time limit before
      its CPU-time limit runs once more, alone.
   3. The reward is 1 if all tests pass, else 0; with `mode: fraction` it is the share that passes. None if the reference
@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward
-from selfimprove.problems.code_rows import checks_of, program_of
+from selfimprove.problems.code_rows import checks_of
+from selfimprove.problems.program_text import program_of
 from selfimprove.records import Rollout
 from selfimprove.registry import nearest, register
 from selfimprove.safety.sandbox.grading import STATUSES, Checks, Grade, grade
@@ -49,8 +50,11 @@ class CodeExecution(Reward):
             raise RecipeError(f"reward.code_execution.mode cannot be {self.mode!r}.{nearest(self.mode, MODES)}")
 
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
-        work = [[(program_of(r.text) or "", r.prompt.answer or "") for r in group] for group in groups]
-        checks = {answer: checks_of(answer) for group in work for _, answer in group}
+        checks = {answer: checks_of(answer) for answer in {r.prompt.answer or "" for group in groups for r in group}}
+        work = [
+            [(program_of(r.text, checks[answer]) or "", answer) for r in group for answer in [r.prompt.answer or ""]]
+            for group in groups
+        ]
         wanted = dict.fromkeys(pair for group in work for pair in group if pair[0])
         grades = self._grades([(*pair, found) for pair in wanted if (found := checks[pair[1]]) is not None])
         scores, seen = list[list[float | None]](), Counter[str]()

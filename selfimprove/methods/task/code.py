@@ -7,20 +7,24 @@ Algorithm:
   1. Read the file; `problems/code_rows.py` lists the forms of rows. The key of a row is the canonical text of its
      problem; the sha256 of the key decides the split.
   2. Run each row's own solution. A row is bad if the solution fails its tests, or if a function without a body passes
-     them. If the solution fails an assertion that was turned into a stricter call, the assertion is used as written.
-  3. The program of a completion is its last block of Python, else the whole text.
+     them.
+  3. The program of a completion is found by `problems/program_text.py`: the last block that defines the function that
+     is asked for, outside of thoughts; later usage, tests and output do not count.
   4. With `turns` above 1 a problem is an environment: after a program that fails some of the first `public` tests, the
      model sees their actual and expected results and may write another one. The last program counts.
-  5. It is right if it passes all tests. Values of calls are compared outside the sandbox with their types, output line
-     by line; assertions run in a second jail, see `safety/sandbox/grading.py`.
-Differs: HumanEval completes the text of a function, here the model writes the whole program. LiveCodeBench accepts a
-  tuple for a list, here they differ. Tests that inspect an argument after the call see its original value.
+  5. It is right if it passes all tests. Values of calls are compared outside the sandbox, output line by line, by the
+     rule of the row's bench (`safety/sandbox/rules.py`); assertions run in a second jail, see `grading.py` there.
+Differs: the row's bench decides what is equal, as its own code does: Python's == for the assertions of MBPP and
+  HumanEval; a tuple for a list, equal decimal numbers in lines, and its imports for LiveCodeBench. Rows in our own form
+  compare with types: 2.0 is not 2. HumanEval completes the text of a function; here the whole program or the body. The
+  published extractors take the last or the first block whatever it holds; here it must define what is asked for.
+  A function of another process cannot return or take what is not plain data.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,13 +32,14 @@ from selfimprove.bounds import bounded
 from selfimprove.episodes import Episode
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
-from selfimprove.problems.code_rows import Problem, checks_of, program_of, read, reference
+from selfimprove.problems.code_rows import Problem, checks_of, read, reference
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, led
 from selfimprove.problems.program_talk import ProgramTalk
+from selfimprove.problems.program_text import program_of
 from selfimprove.problems.splits import folded
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
-from selfimprove.safety.sandbox.grading import Checks, grade
+from selfimprove.safety.sandbox.grading import grade
 from selfimprove.safety.sandbox.jail_process import Limits
 from selfimprove.safety.sandbox.open import shared
 from selfimprove.safety.sandbox.runner import Sandbox
@@ -76,7 +81,7 @@ class CodeTask(Task):
             return None
         if text == prompt.answer and program_of(text) is None:
             return 1.0  # the reference of a problem without a solution is its tests
-        program = program_of(text)
+        program = program_of(text, checks)
         return float(program is not None and grade(shared(self._limits()), program, checks).status == "ok")
 
     def open(self, problem: Prompt) -> Episode:
@@ -122,9 +127,7 @@ def _checked(path: Path, stamp: int, skip_bad: int, shown: int, limits: Limits) 
     found, counts = read(path, skip_bad, shown)
     sandbox, kept = shared(limits), list[Problem]()
     with ThreadPoolExecutor(sandbox.workers) as threads:
-        for problem, (checks, reason) in zip(
-            found, threads.map(lambda one: _settled(sandbox, one), found), strict=True
-        ):
+        for problem, reason in zip(found, threads.map(lambda one: _wrong(sandbox, one), found), strict=True):
             counts["skipped"] += bool(reason)
             if reason and counts["skipped"] > skip_bad:
                 raise DataError(
@@ -132,26 +135,23 @@ def _checked(path: Path, stamp: int, skip_bad: int, shown: int, limits: Limits) 
                     f"{counts['skipped']}"
                 )
             if not reason:
-                kept.append(replace(problem, checks=checks))
+                kept.append(problem)
     if not kept:
         raise DataError(f"task.code.path: {path} has no problem with tests that its own solution passes")
     return tuple(kept)
 
 
-def _settled(sandbox: Sandbox, problem: Problem) -> tuple[Checks, str]:
-    """The tests of a problem, and what is wrong with them; "" if nothing is."""
+def _wrong(sandbox: Sandbox, problem: Problem) -> str:
+    """What is wrong with the tests of a problem; "" if nothing is."""
     checks = problem.checks
     if problem.solution is not None:
         found = grade(sandbox, problem.solution, checks)
-        if found.status != "ok" and problem.loose is not None:
-            checks, found = problem.loose, grade(sandbox, problem.solution, problem.loose)
         if found.status != "ok":
             why = f"{found.status}, {sum(found.passed)} of {len(found.passed)} pass"
-            return checks, f"the row's own solution fails its tests ({why})"
-    empty = _empty(checks.function)
-    if checks.assertions and grade(sandbox, empty, checks).status == "ok":
-        return checks, "a function without a body passes the tests"
-    return checks, ""
+            return f"the row's own solution fails its tests ({why})"
+    if checks.assertions and grade(sandbox, _empty(checks.function), checks).status == "ok":
+        return "a function without a body passes the tests"
+    return ""
 
 
 def _empty(function: str) -> str:
@@ -167,10 +167,10 @@ class _Roles(EnglishRoles):
     def hint(self, prompt: Prompt, answer: str) -> list[Message]:
         """The problem with a right program, to be explained."""
         text = beside(__name__, "code_hint.txt")
-        problem, program = prompt.prompt[-1]["content"], program_of(answer) or answer
+        problem, program = prompt.prompt[-1]["content"], program_of(answer, checks_of(answer)) or answer
         return led(self.system_prompt, [{"role": "user", "content": text.format(problem=problem, answer=program)}])
 
     def solution(self, prompt: Prompt) -> str | None:
         """The row's own program."""
-        program = program_of(prompt.answer or "")
+        program = program_of(prompt.answer or "", checks_of(prompt.answer))
         return f"```python\n{program}\n```" if program else None

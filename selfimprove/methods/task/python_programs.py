@@ -31,11 +31,12 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Roles
-from selfimprove.problems.code_rows import program_of
 from selfimprove.problems.hub_rows import pick, read
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, source_of
+from selfimprove.problems.program_text import last_block, program_of
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
+from selfimprove.safety.sandbox.grading import Checks
 from selfimprove.safety.sandbox.jail_process import Limits, Program
 from selfimprove.safety.sandbox.open import shared
 from selfimprove.safety.sandbox.values import same
@@ -88,14 +89,15 @@ class PythonPrograms(Published):
         return float(self._right(prompt.key, text)) if known else None
 
     def answer_of(self, text: str) -> str | None:
-        said = program_of(text)
+        said = last_block(text)
         return said.strip() if said else None
 
     def roles(self) -> Roles:
         return _Roles(self.system_prompt, lambda: [], self)
 
     def _right(self, key: str, text: str) -> bool:
-        (code, *inputs), said, form = key.split(f"\n{INPUT}"), (self.answer_of(text) or "")[:LONGEST], self._form(key)
+        (code, *inputs), form = key.split(f"\n{INPUT}"), self._form(key)
+        said = ((program_of(text, Checks(function="f")) if form == "I" else self.answer_of(text)) or "")[:LONGEST]
         outputs = _outputs(code, tuple(inputs), self._limits())
         if outputs is None or not said:
             return False

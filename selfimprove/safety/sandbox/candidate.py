@@ -1,7 +1,8 @@
 """The process that runs one program. The program may change everything in here, so nothing here is trusted.
 
 A request is one JSON object. Answers are lines of JSON on a separate pipe, one for each call, in order:
-{"value": ...}, {"error": type, "text": ...} or, for a whole program that failed, {"failed": type, "text": ...}.
+{"value": ...}, {"error": type, "text": ...} or, for a whole program that failed, {"failed": type, "text": ...}. Where
+tests call a program, "after" has the arguments if the call changed them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from selfimprove.safety.sandbox import values
@@ -72,20 +73,36 @@ def _calls(request: dict[str, Any], report: Callable[[dict[str, Any]], None], qu
         report({"value": None})  # loaded, and ready to be called
     for arguments in coming:
         try:
-            report({"value": values.encode(function(*values.decode(arguments)))})
+            given = values.decode(arguments)
+            plain, named = given if isinstance(given, tuple) else (given, {})
+            answer = {"value": values.encode(function(*plain, **named))}
+            report({**answer, **(_after(plain, named, arguments) if request["mode"] == "serve" else {})})
         except values.ValueRefused as error:
             report({"error": "type", "text": str(error)})
         except Exception as error:
             report(_failure("error", error))
 
 
+def _after(plain: list[Any], named: dict[str, Any], arguments: Any) -> dict[str, Any]:
+    """The arguments after a call, if it changed them and they can be sent."""
+    try:
+        now = values.encode((plain, named) if named else plain)
+    except values.ValueRefused:
+        return {}
+    return {} if now == arguments else {"after": now}
+
+
 def _tests(request: dict[str, Any], report: Callable[[dict[str, Any]], None], questions: int) -> None:
     """Tests that call a program which runs in another process; one answer for each test: passed or not."""
     coming = _lines(questions)
 
-    def candidate(*arguments: Any) -> Any:
-        report({"call": values.encode(list(arguments))})
+    def candidate(*arguments: Any, **named: Any) -> Any:
+        report({"call": values.encode((list(arguments), named) if named else list(arguments))})
         reply = next(coming)
+        if "after" in reply:
+            after = values.decode(reply["after"])
+            changed = (*after[0], *after[1].values()) if named else after
+            _take(zip((*arguments, *named.values()), changed, strict=False))
         if "value" in reply:
             return values.decode(reply["value"])
         kind = getattr(builtins, reply["error"], RuntimeError)
@@ -101,6 +118,16 @@ def _tests(request: dict[str, Any], report: Callable[[dict[str, Any]], None], qu
             report({"passed": True})
         except Exception as error:
             report({"passed": False, **_failure("error", error)})
+
+
+def _take(pairs: Iterable[tuple[Any, Any]]) -> None:
+    """Put what a call has left in its arguments into ours."""
+    for ours, theirs in pairs:
+        if isinstance(ours, list) and isinstance(theirs, list):
+            ours[:] = theirs
+        elif isinstance(ours, dict | set) and type(ours) is type(theirs):
+            ours.clear()
+            ours.update(theirs)
 
 
 def _load(source: str, name: str) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
 """Mark a program by tests. Expected results stay in this process; the processes that run or fork the program lack them.
 
 There are three kinds of tests: calls with an expected value, scripts with expected output, and assertions from a data
-set. Values are compared here, with their types. Assertions run in their own jail and call the program in another jail
+set. Values are compared here (`rules.py`). Assertions run in their own jail and call the program in another jail
 through this process, so neither can affect the other.
 """
 
@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from selfimprove.safety.sandbox import values
+from selfimprove.safety.sandbox import rules, values
 from selfimprove.safety.sandbox.jail_process import JailLost, Outcome, Program, printable
 from selfimprove.safety.sandbox.runner import Sandbox
 
@@ -34,13 +34,17 @@ class Checks:
     scripts: tuple[tuple[str, str], ...] = ()
     """(input, expected output)."""
     imports: str = ""
-    """What stands in front of the program, where it begins with code that the problem gives."""
+    """What stands in front of the program, where the problem gives it."""
+    head: str = ""
+    """The head of the function, if the problem gives it: then the body alone is a program too."""
     setup: str = ""
     """What stands in front of the assertions."""
     assertions: tuple[str, ...] = ()
     """Code that fails if the program is wrong; it finds the function by its name and as `candidate`."""
     tolerance: float | None = None
     """Largest absolute or relative error of a float; None: floats must be equal."""
+    rule: str = ""
+    """How values and output are compared, see `safety/sandbox/rules.py`; "": with their types."""
 
     def __len__(self) -> int:
         return len(self.calls) + len(self.scripts) + len(self.assertions)
@@ -102,12 +106,15 @@ class Grade:
 def grade(sandbox: Sandbox, source: str, tests: Checks) -> Grade:
     """Mark a program. One that reached its wall-time limit before its CPU-time limit runs once more, alone."""
     passed, told, outcomes = list[bool](), list[str](), list[Outcome]()
-    source = f"{tests.imports}\n{source}" if tests.imports else source
+    function = rules.called(source, tests.function, tests.rule)
+    source = rules.whole(source, tests.imports, tests.rule)
     if tests.calls:
-        outcome = _run(sandbox, Program(source, function=tests.function, arguments=[given for given, _ in tests.calls]))
+        outcome = _run(sandbox, Program(source, function=function, arguments=[given for given, _ in tests.calls]))
         answers = [*outcome.answers, *[None] * (len(tests.calls) - len(outcome.answers))]
         for (given, wanted), answer in zip(tests.calls, answers, strict=True):
-            passed.append(bool(answer and not answer.error) and values.same(wanted, answer.value, tests.tolerance))
+            passed.append(
+                bool(answer and not answer.error) and rules.equal(wanted, answer.value, tests.rule, tests.tolerance)
+            )
             gave = (
                 "gave nothing" if answer is None else f"raised {answer.error}" if answer.error else _shown(answer.value)
             )
@@ -117,7 +124,7 @@ def grade(sandbox: Sandbox, source: str, tests: Checks) -> Grade:
         ran = sandbox.map([Program(source, stdin=given) for given, _ in tests.scripts])
         for (given, wanted), first in zip(tests.scripts, ran, strict=True):
             outcome = _again(sandbox, Program(source, stdin=given), first)
-            passed.append(outcome.status == "ok" and same_text(wanted, outcome.output, tests.tolerance))
+            passed.append(outcome.status == "ok" and rules.printed(wanted, outcome.output, tests.rule, tests.tolerance))
             told.append(f"for the input {_shown(given)} it must print {_shown(wanted)}: {_shown(outcome.output)}")
             outcomes.append(outcome)
     if tests.assertions:
@@ -138,26 +145,6 @@ def _shown(value: Any) -> str:
         return repr(value)[:LONGEST]
     except ValueError:  # a number of more digits than Python writes out
         return "a very long number"
-
-
-def same_text(wanted: str, got: str, tolerance: float | None = None) -> bool:
-    """Whether a program printed the expected output, ignoring spaces at line ends and empty lines at the end."""
-    ours, theirs = (text.rstrip().split("\n") for text in (wanted, got))
-    if tolerance is None:
-        return [line.rstrip() for line in ours] == [line.rstrip() for line in theirs]
-    pairs = [(line.split(), other.split()) for line, other in zip(ours, theirs, strict=False)]
-    return len(ours) == len(theirs) and all(
-        len(words) == len(others)
-        and all(_near(word, other, tolerance) for word, other in zip(words, others, strict=True))
-        for words, others in pairs
-    )
-
-
-def _near(wanted: str, got: str, tolerance: float) -> bool:
-    try:
-        return wanted == got or values.same(float(wanted), float(got), tolerance)
-    except ValueError:
-        return False
 
 
 def _run(sandbox: Sandbox, program: Program) -> Outcome:
@@ -220,8 +207,10 @@ def _message(line: bytes | None, *kinds: str) -> dict[str, Any]:
     try:
         message = values.loads(line) if line is not None else {"error": "exit"}
         if known := [kind for kind in kinds if kind in message]:
-            values.decode(message[known[0]])
-            return {known[0]: message[known[0]]}
+            kept = {kind: message[kind] for kind in (known[0], "after") if kind in message}
+            for coded in kept.values():
+                values.decode(coded)
+            return kept
         name = message.get("error", message.get("failed"))
         return {"error": printable(name), "text": printable(message.get("text", ""), 500)}
     except (values.ValueRefused, AttributeError, TypeError):

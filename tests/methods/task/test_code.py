@@ -82,21 +82,13 @@ def test_programs_are_marked_by_running_them(write: Callable) -> None:
         (square, "def f(x:", 0.0),
         (add, "a, b = input().split()\nprint(int(a) + int(b))", 1.0),
         (add, "print(3)", 0.0),
-        (near, "def half(x):\n    return x * 0.5", 1.0),
+        (near, "def half(x):\n    return x * 0.5", 1.0),  # 2.0 == 2 in Python, as in the published test
         (near, "def half(x):\n    return x // 2", 0.0),
     ):
         assert task.verify(prompt, fenced(source)) == mark, source
     assert task.verify(square, str(square.answer)) == 1.0
     assert task.verify(square, "I do not know.") == task.verify(square, "") == 0.0
     assert task.verify(square.blind(), fenced("def f(x): return x * x + 1")) is None
-
-
-def test_an_assertion_that_became_too_strict_is_taken_back(write: Callable) -> None:
-    answer = str(every(write(NEAR))[1].answer)
-    assert "assert half(4) == 2" in answer and '"calls"' not in answer, "2.0 is what the row's own solution gives"
-    assert '"calls"' in str(
-        every(write({**NEAR, "code": "def half(x):\n    return x // 2 if x > 1 else x / 2"}))[1].answer
-    )
 
 
 def test_the_prompt_and_the_roles(write: Callable) -> None:

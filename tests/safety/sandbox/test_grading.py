@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from selfimprove.safety.sandbox import grading
-from selfimprove.safety.sandbox.grading import Checks, Grade, grade, loads, same_text
+from selfimprove.safety.sandbox.grading import Checks, Grade, grade, loads
 from selfimprove.safety.sandbox.jail_process import Outcome, Program
 from selfimprove.safety.sandbox.runner import Sandbox
 from selfimprove.safety.sandbox.values import ValueRefused
@@ -187,6 +187,37 @@ def test_a_program_keeps_its_state_between_the_calls_of_the_assertions(sandbox: 
     assert grade(sandbox, "seen = []\ndef f(x):\n    seen.append(x)\n    return len(seen)", checks).status == "ok"
 
 
+def test_assertions_see_what_a_call_does_to_its_arguments(sandbox: Sandbox) -> None:
+    tests = ("a = [2, 1]; f(a); assert a == [1, 2]", "d = {1: [2, 1]}; f(xs=d[1]); assert d == {1: [1, 2]}", "f(xs=[])")
+    for source, passed in (
+        ("def f(xs):\n    xs.sort()", (True,) * 3),
+        ("f = lambda xs: sorted(xs)", (False, False, True)),
+    ):
+        assert grade(sandbox, source, Checks(function="f", assertions=tests)).passed == passed
+
+
+def test_the_rules_of_the_benches(sandbox: Sandbox) -> None:
+    leet = Checks(function="Solution.f", calls=(([[3, 1]], [1, 3]),), rule="livecodebench")
+    method = "class Solution:\n    def f(self, xs: Optional[List[int]]):\n        "
+    future = "from __future__ import annotations\n"
+    for tests, source, right in (
+        (leet, method + "return tuple(sorted(xs))", True),
+        (leet, future + method + "h = list(xs); heapq.heapify(h); return [heappop(h), max(Counter(xs))]", True),
+        (leet, "def f(xs):\n    return sorted(xs)", True),
+        (replace(leet, rule=""), "def f(xs):\n    return sorted(xs)", False),
+        (replace(leet, rule=""), "class Solution:\n    def f(self, xs):\n        return tuple(sorted(xs))", False),
+        (Checks(function="f", calls=(([], 2),), rule="python"), "def f():\n    return 2.0", True),
+        (Checks(function="f", calls=(([], [1]),), rule="python"), "def f():\n    return (1,)", False),
+        (Checks(function="f", calls=(([], 2),)), "def f():\n    return 2.0", False),
+        (
+            Checks(function="f", calls=(([], 2),), imports="import math"),
+            future + "def f():\n    return math.ceil(1.5)",
+            True,
+        ),
+    ):
+        assert (grade(sandbox, source, tests).status == "ok") is right, source
+
+
 def test_assertions_that_try_to_get_out_are_refused(sandbox: Sandbox) -> None:
     checks = Checks(function="f", assertions=("import os\nos.fork()", "open('/etc/passwd')", "assert f(0) == 1"))
     assert grade(sandbox, RIGHT["calls"], checks).passed == (False, False, True)
@@ -220,31 +251,6 @@ def test_only_a_program_that_the_clock_ended_is_run_again(sandbox: Sandbox, monk
         used.append(seconds)
         assert grade(sandbox, "", checks).status == status
         assert ran == again
-
-
-@pytest.mark.parametrize(
-    ("wanted", "got", "tolerance", "right"),
-    [
-        ("1\n2\n", "1\n2", None, True),
-        ("1 \n2", "1\n2  \n\n", None, True),
-        ("1\n2", "1\n\n2", None, False),
-        ("1\n2", "1\x0c2", None, False),
-        ("1\r\n2", "1\n2", None, True),
-        ("a b", "a  b", None, False),
-        (" a", "a", None, False),
-        ("1.0", "1.00", None, False),
-        ("1.0", "1.00", 1e-6, True),
-        ("x 0.333333333", "x 0.333333334", 1e-6, True),
-        ("1 2", "1", 1e-6, False),
-        ("nan", "nan", 1e-6, True),
-        ("1", "nan", 1e-6, False),
-        ("yes", "no", 1e-6, False),
-        ("", "", None, True),
-        ("", "x", None, False),
-    ],
-)
-def test_text_is_compared_line_by_line(wanted: str, got: str, tolerance: float | None, right: bool) -> None:
-    assert same_text(wanted, got, tolerance) is right
 
 
 def test_checks_survive_json() -> None:
