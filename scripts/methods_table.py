@@ -88,10 +88,21 @@ def survey() -> str:
     for line in yaml.safe_load(SURVEY.read_text(encoding="utf-8")):
         found = [f"[`{path.stem}`]({path.name})" for path in recipes_of(line)]
         told = ", ".join(found) or f"none: {line.get('missing', '')}"
-        rows.append(
-            (line["method"], paper(line["paper"]), line["generation"], line["reward"], line["optimization"], told)
-        )
-    return table(("method", "paper", "generation", "reward", "optimization", "recipe"), rows)
+        said = f"{line['optimization']}, by {line['optimizer']}" if line.get("optimizer") else line["optimization"]
+        rows.append((line["method"], paper(line["paper"]), line["generation"], line["reward"], said, used(line), told))
+    return table(("method", "paper", "generation", "reward", "optimization", "here", "recipe"), rows)
+
+
+def used(line: dict[str, str]) -> str:
+    """The optimizations that the recipes of a row really use; recipes with the same ones stand together."""
+    by_chain: dict[str, list[str]] = {}
+    for path in recipes_of(line):
+        lines = yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"]
+        [names] = [line["optimization"] for line in lines if "optimization" in line]
+        chain = " + ".join(f"`{name}`" for name in ([names] if isinstance(names, str) else names))
+        by_chain.setdefault(chain, []).append(path.stem)
+    several = len(by_chain) > 1
+    return ", ".join(f"{chain} ({', '.join(names)})" if several else chain for chain, names in by_chain.items()) or "-"
 
 
 def recipes_of(line: dict[str, str]) -> list[Path]:

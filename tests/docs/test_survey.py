@@ -27,4 +27,18 @@ def test_a_row_names_its_recipe_or_what_is_missing_and_never_both(line, methods_
 
 
 def test_no_method_stands_twice():
-    assert len({line["method"] for line in ROWS}) == len(ROWS) >= 47
+    assert len({line["method"] for line in ROWS}) == len(ROWS) >= 48
+
+
+def test_the_column_here_is_what_the_recipes_train_with(methods_table):
+    """Also for several recipes of a paper, and for a chain; the page itself is compared with the script's output."""
+    rows = {
+        line["method"]: methods_table.used(line) for line in ROWS if line["method"] in ("SPIN", "PAG", "SSR", "EvoCoT")
+    }
+    assert rows == {"SPIN": "`dpo`", "PAG": "`sft` (pag), `pag` (pag_rl)", "SSR": "-", "EvoCoT": "`grpo`"}
+    page = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+    assert (
+        "| EvoCoT | [2508.07809](https://arxiv.org/abs/2508.07809) | SE | V | GRPO | `grpo` | [`evocot`](evocot.yaml) |"
+        in page
+    )
+    assert "| SPIN, by RMSprop | `dpo` |" in page

@@ -11,10 +11,13 @@ Algorithm:
   3. A token's advantage is its completion's reward, normalized to mean 0 and standard deviation 1 over all tokens of
      its bucket in a batch.
   4. Clipped policy gradient against the weights that drew the rollouts, with equal weight for each token; no KL term.
-Differs: the paper draws new rollouts for each step; here training passes over a round's rollouts `num_train_epochs`
-  times, and the clipped ratio limits later steps. Its batches hold 64 rollouts of each of six buckets; here they are
-  mixed in the given order. Learning rate 1e-6 and no KL term are the paper's. With `by: [hops]` the formula groups by
-  hops as in arXiv:2601.07055 (HRPO, which does not clip).
+  5. With `fresh`, the solutions of a batch are drawn anew by the weights in training and rewarded, once for each step,
+     as in the paper; without it, training passes over a round's rollouts `num_train_epochs` times, and the clipped
+     ratio limits later steps, which learn less and less.
+Differs: the proposals of a round are kept, because what one is worth takes several solutions of its problem; the paper
+  draws these anew as well. Its batches hold 64 rollouts of each of six buckets; here they are mixed. Learning rate 1e-6
+  and no KL term are the paper's. With `by: [hops]` the formula groups by hops as in arXiv:2601.07055 (HRPO, which does
+  not clip).
 """
 
 from __future__ import annotations
@@ -24,9 +27,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.costs import Cost, Given
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.interfaces import Context, Optimization
-from selfimprove.records import Checkpoint, Rollout
+from selfimprove.records import SOLVE, Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 from selfimprove.training import Draws, Live, Turn
 
@@ -37,15 +40,31 @@ class TrrPlusPlus(training.Clipped, Optimization):
     consumes: ClassVar[Any] = Rollout
     by: list[str] = field(default_factory=lambda: ["role", "form"])
     """Names in a prompt's `info` that define its bucket; prompts that lack a name share a bucket."""
+    fresh: bool = False
+    """Draw the solutions of each step with the weights in training; else train on those that the round began with. A
+    reward that compares the completions of a problem, such as a vote, needs num_generations of 2 or more."""
 
     def cost(self, given: Given) -> Cost:
-        steps = training.planned_steps(self, given.flow.records)
-        return Cost(steps=steps if self.max_steps > 0 else steps * self.num_iterations)
+        draws = training.planned_steps(self, given.flow.records)
+        steps = draws if self.max_steps > 0 else draws * self.num_iterations
+        if not self.fresh:
+            return Cost(steps=steps)
+        rows = self.per_device_train_batch_size * self.gradient_accumulation_steps
+        rated = given.rate(Flow(rows, rows, rows))
+        return Cost(steps=steps) + given.draw(draws * rows, self.max_completion_length) + draws * rated
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        asked = [one.prompt for one in records if self.fresh and _is_solution(one)]
+        kept = [one for one in records if not (self.fresh and _is_solution(one))]
+
         def play(live: Live) -> Iterator[Sequence[Turn]]:
-            turns = [replace(turn, bucket=self._bucket(turn.rollout)) for turn in live.turns(records)]
-            yield from training.passes(live.noted(turns), live.rows_per_step, context.seed)
+            items: list[Turn | Prompt] = [*live.noted(live.turns(kept)), *asked]
+            for batch in training.passes(items, live.rows_per_step, context.seed):
+                alone, each = [one for one in batch if isinstance(one, Prompt)], self.num_generations
+                prompts = [one for one in alone[::each] for _ in range(each)][: len(alone)]
+                drawn = live.noted(training.rewarded(live.draw(prompts), prompts, context))
+                turns = [*drawn, *(one for one in batch if isinstance(one, Turn))]
+                yield [replace(turn, bucket=self._bucket(turn.rollout)) for turn in turns]
 
         def advantages(draws: Draws) -> Any:
             return training.whiten(training.to_go(draws.rewards), draws.known, draws.buckets)
@@ -54,3 +73,8 @@ class TrrPlusPlus(training.Clipped, Optimization):
 
     def _bucket(self, rollout: Rollout) -> str:
         return "/".join(str(rollout.prompt.info.get(name, "")) for name in self.by).strip("/")
+
+
+def _is_solution(rollout: Rollout) -> bool:
+    """Whether it answers a problem in one reply, so that another reply can be drawn and rewarded in its place."""
+    return rollout.role == rollout.prompt.info.get("role", SOLVE) == SOLVE and len(rollout.completion) == 1

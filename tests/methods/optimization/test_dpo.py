@@ -8,6 +8,7 @@ import pytest
 from selfimprove.errors import RecipeError
 from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.methods.optimization.dpo import Dpo
+from selfimprove.methods.optimization.sft import Sft
 from selfimprove.records import Checkpoint, Preference
 
 
@@ -73,3 +74,31 @@ def test_self_play_moves_the_model_to_the_reference_solutions(setting, couples, 
     for loss_type in ("sigmoid", "hinge"):
         trained = Dpo(loss_type=[loss_type], learning_rate=1e-3, max_steps=5).optimize(couples, setting(loss_type))
         assert all(new > old + 1 for new, old in zip(margins_of(couples, trained), margins_of(couples), strict=True))
+
+
+@pytest.mark.runs
+@pytest.mark.parametrize(("beta", "falls"), [(0.1, True), (5.0, False)])
+def test_at_a_small_beta_both_likelihoods_fall(setting, couples, scores_of, beta, falls):
+    """Both texts are known by heart. The slope lasts to 46 nats of margin at beta 0.1, at 5 it ends after one."""
+    texts = [("what is 8, then?", "what is 9, then?"), ("the sum is 12", "the sum is 21"), ("so it is 7", "so it is 5")]
+    pairs = [
+        replace(
+            pair,
+            **{
+                side: [{"role": "assistant", "content": text}]
+                for side, text in zip(("chosen", "rejected"), own, strict=True)
+            },
+        )
+        for pair, own in zip(couples, texts, strict=False)
+    ]
+    known = Sft(learning_rate=3e-3, max_steps=80).optimize(
+        [side for pair in pairs for side in pair.sides], setting("sft")
+    )
+    given = setting("dpo")
+    given = replace(given, policy=replace(given.policy, checkpoint=known))
+    trained = Dpo(beta=beta, learning_rate=3e-4, max_steps=60, lr_scheduler_type="constant").optimize(pairs, given)
+    chosen, rejected = (
+        sum(sum(new) - sum(old) for new, old in zip(after, before, strict=True)) / 3
+        for after, before in zip(scores_of(pairs, trained), scores_of(pairs, known), strict=True)
+    )
+    assert rejected < chosen - 1 and (chosen < -1 if falls else chosen > 0)

@@ -84,3 +84,40 @@ def test_rollouts_without_a_score_are_not_learned_from(kinds: list, setting: Cal
     assert (given.folder / "model/model.safetensors").read_bytes() == (
         type(given.folder)(small.path) / "model.safetensors"
     ).read_bytes()
+
+
+def test_fresh_solutions_are_drawn_by_the_weights_in_training_and_proposals_are_kept(
+    questions: list, say: Callable, setting: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step is on the policy for solutions: ratios of 1, other texts than the round's, a mark from the reward."""
+    solved = [say(replace(one, info={"role": "solve"}), "stale", reward=1.0) for one in questions[:3]]
+    [proposed] = [say(replace(one, info={"role": "propose"}), "a sum", reward=0.5) for one in questions[3:4]]
+    talk = replace(
+        solved[0], completion=[*solved[0].completion, {"role": "user", "content": "?"}, *solved[0].completion]
+    )
+    asked, ratios = list[str](), list[Any]()
+
+    def reward(rollouts: Any) -> Any:
+        asked.extend(one.text for one in rollouts)
+        return [replace(one, reward=float(len(one.text) % 2)) for one in rollouts]
+
+    plain = policy_gradient.clipped
+    monkeypatch.setattr(
+        policy_gradient, "clipped", lambda now, old, *rest: ratios.append((now - old).exp()) or plain(now, old, *rest)
+    )
+    given = setting(reward=reward)
+    plan = {**QUICK, "max_steps": 3, "per_device_train_batch_size": 5, "max_completion_length": 4}
+    TrrPlusPlus(**plan, fresh=True).optimize([*solved, proposed, talk], given)
+    assert len(asked) == 3 * 3 and "stale" not in asked
+    for step, found in enumerate(ratios):  # the drawn ones come first; the kept ones follow the round's weights
+        assert found[:3].detach().numpy() == pytest.approx(1.0, abs=1e-4)
+        assert step == 0 or (found[3:].detach() - 1).abs().max() > 1e-3
+
+
+def test_what_fresh_draws_cost_is_counted() -> None:
+    from selfimprove.costs import Flow, Given
+
+    given = Given(context=512, length=64, problems=lambda n: n or 0, selection=0, rounds=3, flow=Flow(100, 10, 10))
+    plain, fresh = (TrrPlusPlus(fresh=one, max_completion_length=8).cost(given) for one in (False, True))
+    assert plain.completions == 0 and fresh.steps == plain.steps == 13
+    assert fresh.completions == 13 * 8 and fresh.tokens == 13 * 8 * 8
