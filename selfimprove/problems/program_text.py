@@ -21,7 +21,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from selfimprove.problems.thoughts import without_thoughts
+from selfimprove.problems.unsaid import without_thoughts
 from selfimprove.safety.sandbox.grading import Checks
 
 _TRIED = 40
