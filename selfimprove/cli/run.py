@@ -52,7 +52,8 @@ def run(
 
 def resume(
     folder: Annotated[Path, typer.Argument(help="Run folder.")],
-    rounds: Annotated[int | None, typer.Option(help="Continue to this many rounds in all.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Continue to this many rounds in all; kept for later.")] = None,
+    add: Annotated[int | None, typer.Option(help="Add this many rounds to those planned.")] = None,
     answer: Annotated[
         bool | None, typer.Option("--approve/--reject", help="Answer the proposal of a run at autonomy 1.")
     ] = None,
@@ -68,7 +69,7 @@ def resume(
 
         for line in begin.accept(RunDir.open(folder)):
             say(f"accepted: {line}")
-    finish(folder, rounds, answer)
+    finish(folder, rounds, answer, add)
 
 
 def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, typer.Option()]) -> None:
@@ -96,10 +97,17 @@ def _last_without_output() -> None:
     keep_going_without_output()
 
 
-def finish(folder: Path, rounds: int | None, answer: bool | None = None, load: Load | None = None) -> None:
+def finish(
+    folder: Path,
+    rounds: int | None,
+    answer: bool | None = None,
+    add: int | None = None,
+    load: Load | None = None,
+) -> None:
     """Run to the end, and show the results.
 
     Args:
+        rounds, answer, add: as `Runner.run` takes them.
         load: composes the recipe; None means `compose.load`.
     """
     threads()
@@ -111,7 +119,7 @@ def finish(folder: Path, rounds: int | None, answer: bool | None = None, load: L
 
     with progress_screen() as screen, Stopping(screen) as watcher:
         try:
-            summary = Runner(RunDir.open(folder), watcher, load or compose.load).run(rounds, answer)
+            summary = Runner(RunDir.open(folder), watcher, load or compose.load).run(rounds, answer, add)
         except (KeyboardInterrupt, UserError) as error:
             if isinstance(error, UserError) and not watcher.number:
                 raise

@@ -186,6 +186,10 @@ class Gate(ABC):
         """Upper bound on the probability of any false certificate in a run, if the gate guarantees one."""
         return None
 
+    def left(self, history: Sequence[Round]) -> float | None:
+        """What rounds added after `history` could certify with, of `error_rate`; None if the gate guarantees none."""
+        return None
+
     def provisional(self) -> bool:
         """Whether training may continue from an uncertified candidate; then an exam may have three policies."""
         return self.lagged

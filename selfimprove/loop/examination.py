@@ -17,6 +17,7 @@ from selfimprove.loop.history import Stored
 from selfimprove.loop.honeypots import honeypots, reading
 from selfimprove.loop.reward_sum import rate
 from selfimprove.loop.step_files import write_report
+from selfimprove.loop.target import target
 from selfimprove.measures import diagnosis, judge_reliability
 from selfimprove.problems import splits
 from selfimprove.records import Alert, Prompt, Report, Rollout, write_records
@@ -43,8 +44,9 @@ def evaluation(stored: Stored, given: Context) -> Counts:
 
 def confirmation(stored: Stored, given: Context) -> Counts:
     """After the last round, test an incumbent that is ahead of the champion once more, on new problems."""
-    planned = stored.recipe.rounds
-    place = planned + 1 if given.round <= planned else 2 * given.round + 3
+    planned, again = stored.recipe.rounds, any(past.confirmation for past in stored.history(given.round))
+    within = planned + 1 + (given.round if again else 0)  # after an earlier end of the run, other problems
+    place = within if given.round <= planned else 2 * given.round + 3
     problems, standing = _form(stored, given.round, "confirmation", place), stored.standing(given.round + 1)
     who = {"champion": standing.champion, "incumbent": standing.incumbent}
     made = _examine(stored, given, "confirmation", "gate", who, problems)
@@ -231,7 +233,7 @@ def gate(stored: Stored, given: Context) -> Counts:
     """Decide about the candidate."""
     champion, incumbent, candidate = (stored.report(given.round, who) for who in ("champion", "incumbent", "candidate"))
     history, alerts = stored.history(given.round), stored.alerts(given.round)
-    rounds = max(stored.recipe.rounds, given.round)
+    rounds = target(stored, given.round)
     decision = stored.recipe.the("gate").decide(champion, incumbent, candidate, alerts, history, rounds)
     stored.ledger.spend(given.round, "gate", decision.statistics.get("alpha_r", 0.0))
     draft(given.folder / "decision.json", asdict(decision))

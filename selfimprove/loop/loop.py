@@ -22,6 +22,7 @@ from selfimprove.loop.begin import machine_now
 from selfimprove.loop.carried import Carried
 from selfimprove.loop.history import Stored
 from selfimprove.loop.summary import in_bytes, summarize
+from selfimprove.loop.target import settle
 from selfimprove.loop.tracking import MetricsFile, tensorboard
 from selfimprove.problems import splits
 from selfimprove.recipe import compose
@@ -54,16 +55,18 @@ class Runner:
         self._metrics = MetricsFile(folder.root / "metrics.jsonl")
         self._largest = Carried(0, lambda most, past: max(most, folder.size(past) if past else 0), folder.touched)
 
-    def run(self, rounds: int | None = None, answer: bool | None = None) -> dict[str, Any]:
+    def run(self, rounds: int | None = None, answer: bool | None = None, add: int | None = None) -> dict[str, Any]:
         """Run or finish all rounds and the sealed exam under the lock of the folder; returns summary.json.
 
         Args:
-            rounds: total number of rounds; None means the recipe's.
+            rounds: total number of rounds; None means as planned: the recipe's, or what an earlier resume said.
             answer: a person's answer to the proposal that the run waits with.
+            add: number of rounds beyond those planned.
 
         Raises:
             WaitingError: at autonomy 1, a proposal must be approved or rejected.
-            RecipeError: there is an answer but no proposal, or versions changed.
+            RecipeError: there is an answer but no proposal, versions changed, or fewer rounds are asked for than
+                have begun.
             DataError: the data or the stored run was changed.
             StorageError: there is too little space for the remaining rounds.
         """
@@ -71,10 +74,13 @@ class Runner:
         with self.folder.lock(), _rare_collections():
             self._compare()
             self.stored.ledger.check(self.stored.noted_steps())
+            goal, told = settle(self.stored, rounds, add)
+            if told:
+                self.watcher.note(told)
             if answer is not None:
                 self._answer(answer)
             try:
-                return self._loop(self.stored.recipe.rounds if rounds is None else rounds)
+                return self._loop(goal)
             finally:
                 for engine in self.stored.recipe.engine.values():
                     engine.close()
@@ -106,6 +112,7 @@ class Runner:
         left, free = rounds - number + 1, shutil.disk_usage(self.folder.root).free
         if each * left > free:
             fits = number - 1 + free // each
+            fits = 0 if fits < number and self.folder.finished(number) else fits  # what has begun is not taken back
             fewer = f", or hold the exam after {fits} rounds: selfimprove resume {self.folder.root} --rounds {fits}"
             raise StorageError(
                 f"the remaining {left} rounds need about {in_bytes(each * left)}, {in_bytes(free)} are free for "

@@ -7,6 +7,7 @@ from typing import Any
 
 from selfimprove.loop.history import Stored
 from selfimprove.measures import statistics
+from selfimprove.measures.alpha import used
 from selfimprove.recipe.legs import legs_of
 from selfimprove.records import VERDICTS, Report
 
@@ -61,7 +62,7 @@ def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
     rounds = range(1, last + 1)
     verdicts = [stored.decision(number) for number in rounds]
     decisions = [said for number in rounds for said in (stored.decision(number), stored.confirmation(number)) if said]
-    gate = stored.recipe.the("gate")
+    gate, planned = stored.recipe.the("gate"), stored.recipe.rounds
     maker = stored.standing(last + 1).champion
     seen = [
         stored.report(last, who, step).scores
@@ -74,7 +75,7 @@ def _loop_counts(stored: Stored, last: int, champion: float) -> dict[str, Any]:
         **{word: sum(decision.verdict == word for decision in verdicts) for word in VERDICTS},
         "certified": sum(d.certified or d.verdict == "certify" for d in decisions),
         "alpha": gate.error_rate(),
-        "alpha_spent": sum(d.statistics.get("alpha_r", 0.0) for d in decisions),
+        "alpha_spent": used(decisions, last > planned or any(stored.confirmation(number) for number in range(1, last))),
         "gate_minus_sealed": sum(seen[0].values()) / len(seen[0]) - champion if seen and seen[0] else None,
         "held_out_dropped": sum(
             int(stored.counts(number).get(f"{leg.step('acquisition')}/held_out_dropped", 0))

@@ -1,4 +1,4 @@
-"""The ledger of a run: one line for every read of held-out problems and every share of alpha spent, in a hash chain.
+"""The ledger of a run: a line for every read of held-out problems, every share of alpha spent and every change of plan.
 
 Each line contains the sha256 of the previous line, so changing, removing or inserting a line breaks the chain. A read
 is recorded before the problems are scored. A step that is repeated after a kill adds no line.
@@ -41,6 +41,19 @@ class Ledger:
     def spend(self, number: int, step: str, alpha: float) -> None:
         """Record that a decision spent alpha."""
         self._note({"round": number, "step": step, "alpha": alpha})
+
+    def plan(self, number: int, rounds: int, added: int | None) -> None:
+        """Record that a person changed the number of rounds; it holds from round `number` on.
+
+        Args:
+            added: how many rounds were added, if that was said; None if the number of all was.
+        """
+        content = {"round": number, "step": "resume", "rounds": rounds, "change": len(self.plans()) + 1}
+        self._note(content if added is None else {**content, "added": added})
+
+    def plans(self) -> list[dict[str, Any]]:
+        """The changes of the number of rounds, in order."""
+        return [entry for entry in self.entries() if "rounds" in entry]
 
     def answer(self, number: int, step: str, approved: bool) -> None:
         """Record a person's answer to a proposal."""

@@ -142,7 +142,7 @@ def test_an_edited_option_counts_from_the_next_round_on(make_run: Callable) -> N
     with pytest.raises(RecipeError, match=r"optimization\.practice\.gain was 0\.2, is 0\.4\..*--accept-changes"):
         Runner(folder, log)
     assert accept(folder) == ["from round 2 on: optimization.practice.gain is 0.4, was 0.2"]
-    Runner(folder, log).run()
+    Runner(folder, log).run(2)
     skills = [
         json.loads((Runner(folder, log).stored.folder.step(n, "optimization") / "model/config.json").read_text())[
             "skill"

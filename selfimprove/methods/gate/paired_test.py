@@ -8,7 +8,8 @@ Algorithm:
   2. p <= alpha / rounds: certify. Over all planned rounds the probability of any false certificate is at most alpha.
   3. Otherwise, if p <= `accept_alpha`, the next round trains from the candidate, which is not certified.
   4. Otherwise, and always after an alert of level 2, reject or roll back: the next round trains from the champion.
-Differs: nothing to compare with. Rounds added to a finished run spend alpha / rounds each as well.
+Differs: nothing to compare with. If the number of rounds is changed in a run, the rounds that are left share what is
+left of alpha; tests that certified do not count as spent: see measures/alpha.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 from selfimprove.bounds import bounded
 from selfimprove.interfaces import Gate
+from selfimprove.measures.alpha import decisions, remaining
 from selfimprove.measures.statistics import difference, discordant, mcnemar
 from selfimprove.records import Alert, Decision, Report
 from selfimprove.registry import register
@@ -38,6 +40,9 @@ class PairedTest(Gate):
     def error_rate(self) -> float | None:
         return self.alpha
 
+    def left(self, history: Sequence[Round]) -> float | None:
+        return remaining(self.alpha, decisions(history), recycled=True)
+
     def decide(
         self,
         champion: Report,
@@ -50,7 +55,7 @@ class PairedTest(Gate):
         keys = [key for key in champion.scores if key in candidate.scores]
         new, old = [candidate.scores[key] for key in keys], [champion.scores[key] for key in keys]
         better, worse = discordant(new, old)
-        p, level = mcnemar(better, worse), self.alpha / max(1, rounds)
+        p, level = mcnemar(better, worse), self._level(history, rounds)
         delta = difference(new, old)
         statistics = {
             "n": len(keys),
@@ -67,3 +72,10 @@ class PairedTest(Gate):
         reason = f"{better} gained, {worse} lost, p = {p:.2g} {'<=' if p <= level else '>'} {level:.2g}"
         reason += f"; vetoed by {', '.join(grave)}" if grave else ""
         return Decision(verdict=verdict, reason=reason, statistics=statistics)
+
+    def _level(self, history: Sequence[Round], rounds: int) -> float:
+        share = self.alpha / max(1, rounds)
+        had = [test.statistics["alpha_r"] for test in decisions(history)]
+        if not history or (rounds == history[0].rounds and all(level == share for level in had)):
+            return share
+        return remaining(self.alpha, decisions(history), recycled=True) / max(1, rounds - len(history) + 1)

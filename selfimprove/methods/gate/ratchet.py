@@ -14,7 +14,7 @@ Algorithm:
      than the champion.
   4. After the last round, test an incumbent that is still ahead once more, on new problems.
   alpha_r = (alpha - spent) / (tests left). The sum is at most alpha, and so is the probability of any false
-  certificate.
+  certificate. In rounds added to the plan, tests that certified do not count as spent: see measures/alpha.py.
 Differs: nothing to compare with. `python scripts/simulate_gate.py` measures level and power; see docs/evaluation.md.
 """
 
@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.interfaces import Gate
+from selfimprove.measures.alpha import decisions, extended, remaining
 from selfimprove.measures.statistics import detectable_effect, difference, discordant, holm, lower_bound, mcnemar
 from selfimprove.records import Alert, Decision, Report
 from selfimprove.registry import register
@@ -55,6 +56,9 @@ class Ratchet(Gate):
     def error_rate(self) -> float | None:
         return self.alpha
 
+    def left(self, history: Sequence[Round]) -> float | None:
+        return remaining(self.alpha, decisions(history), recycled=True)
+
     def decide(
         self,
         champion: Report,
@@ -64,8 +68,8 @@ class Ratchet(Gate):
         history: Sequence[Round],
         rounds: int,
     ) -> Decision:
-        tests = max(1, rounds - len(history) + 2)  # this one, one in each later round, and the one after the last
-        first = self._incumbent(champion, incumbent, history, tests)
+        more = max(1, rounds - len(history) + 2)  # this one, one in each later round, and the one after the last
+        first = self._incumbent(champion, incumbent, history, more, extended(history, len(history)))
         if first.verdict == "rollback":
             return first
         base = incumbent if first.certified else champion
@@ -95,12 +99,14 @@ class Ratchet(Gate):
         return Decision(verdict=verdict, certified=first.certified, reason=reason, statistics=statistics)
 
     def confirm(self, champion: Report, incumbent: Report, history: Sequence[Round]) -> Decision:
-        return self._incumbent(champion, incumbent, history, 1)
+        return self._incumbent(champion, incumbent, history, 1, extended(history[:-1], len(history) - 1))
 
-    def _incumbent(self, champion: Report, incumbent: Report, history: Sequence[Round], tests: int) -> Decision:
+    def _incumbent(
+        self, champion: Report, incumbent: Report, history: Sequence[Round], more: int, recycled: bool
+    ) -> Decision:
         """Certify or roll back the incumbent, which was fixed before these problems were drawn."""
         ahead = incumbent.scores != champion.scores
-        level = max(0.0, self.alpha - spent(history)) / tests if ahead else 0.0
+        level = remaining(self.alpha, decisions(history), recycled) / more if ahead else 0.0
         statistics: dict[str, Any] = {"n": len(champion.scores), "alpha_r": level}
         if not ahead:
             return Decision(verdict="hold", reason="", statistics=statistics)
@@ -155,12 +161,6 @@ def accept(
     """
     better, worse = over_champion
     return mcnemar(*over_incumbent) <= alpha and mcnemar(worse, better) > rollback_alpha
-
-
-def spent(history: Sequence[Round]) -> float:
-    """The alpha that the tests of earlier rounds had."""
-    tests = [decision for past in history for decision in (past.decision, past.confirmation) if decision]
-    return sum(decision.statistics.get("alpha_r", 0.0) for decision in tests)
 
 
 def _scores(new: Report, old: Report) -> tuple[list[float], list[float]]:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfimprove.measures.alpha import decisions, used
 from selfimprove.measures.statistics import mcnemar
-from selfimprove.methods.gate.ratchet import Ratchet, accept, certify, spent
+from selfimprove.methods.gate.ratchet import Ratchet, accept, certify
 from selfimprove.records import Alert, Decision, Report
 from selfimprove.rounds import Round
 
@@ -119,7 +120,7 @@ def test_the_alpha_of_all_tests_stays_within_the_run_s(tests: list[bool]) -> Non
         history.append(Round(round=number, rounds=rounds, champion=champion, decision=decision))
     last = Ratchet().confirm(champion, ahead, history)
     history[-1] = replace(history[-1], confirmation=last)
-    assert last.statistics["alpha_r"] > 0 and spent(history) <= 0.05 + 1e-12
+    assert last.statistics["alpha_r"] > 0 and used(decisions(history), recycled=False) <= 0.05 + 1e-12
     if all(tests):
         assert last.statistics["alpha_r"] == pytest.approx(0.05 / max(1, rounds))
 
