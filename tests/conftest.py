@@ -24,6 +24,7 @@ from selfimprove import registry
 from selfimprove.inference.desk import Sessions
 from selfimprove.interfaces import Ask, Context, Engine, Log, Optimization, Policy, Refinement, Sampling
 from selfimprove.methods.engine.fake import Fake
+from selfimprove.methods.model.tiny import Tiny
 from selfimprove.methods.refinement.greedy import Greedy
 from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.methods.task.jsonl import JsonlTask
@@ -379,7 +380,10 @@ def _composed(name: str, *overrides: str) -> Any:
 
 @pytest.fixture
 def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands on `rest_em task=jsonl task.jsonl.path=PATH` compose it once, because that takes a third of a second."""
+    """Commands on `rest_em task=jsonl task.jsonl.path=PATH` compose it once, because that takes a third of a second.
+
+    The tiny model is taken for one that suits any data, because these commands are about data.
+    """
     compose, key = recipe.load, "task.jsonl.path="
 
     def load(name: Any, overrides: Sequence[str] = ()) -> Any:
@@ -391,6 +395,7 @@ def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(composed, task={"jsonl": JsonlTask(path=overrides[1].removeprefix(key))}), settings
 
     monkeypatch.setattr(recipe, "load", load)
+    monkeypatch.setattr(Tiny, "suits", lambda self, task: None)
 
 
 @pytest.fixture

@@ -42,12 +42,14 @@ def run(
     from selfimprove.loop.provenance import TIERS
 
     threads()
+    before = begin.there(folder)
     store = begin.create(recipe, changes, folder, deterministic)
     _last_without_output()
     say(f"run folder {store.root}")
     tier = began(store)["tier"]
     say(f"repeats: {tier}: {TIERS[tier]}")
-    finish(store.root, None)
+    with begin.removed_if_it_cannot_start(store, before):
+        finish(store.root, None)
 
 
 def resume(

@@ -31,6 +31,13 @@ class Model(ABC):
         """
         return []
 
+    def suits(self, task: Task) -> None:
+        """Check before a run that the weights can be made for a task.
+
+        Raises:
+            UserError: they cannot.
+        """
+
     def cost(self, given: Given) -> Cost:
         """The largest cost of `build`."""
         return NOTHING

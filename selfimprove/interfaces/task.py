@@ -111,4 +111,7 @@ class Task(ABC):
 
     def demonstrations(self, role: str, n: int, seed: int) -> list[Rollout]:
         """n worked examples of a role, easy ones first, for tasks that the tiny model can be bootstrapped on."""
-        raise RecipeError("this task has no worked examples to bootstrap a tiny model on; use model=pretrained")
+        raise RecipeError(
+            "the task has no worked examples to bootstrap the tiny model on; use model=pretrained "
+            "model.pretrained.path=DIR, or a task that has, such as task=chain_sums"
+        )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import RecipeError
+from selfimprove.errors import DataError, EngineError, MissingError, RecipeError
 from selfimprove.interfaces import Log
 from selfimprove.logs import MetricLog
 from selfimprove.loop import provenance, start_model, steps
 from selfimprove.loop.history import Stored
 from selfimprove.loop.origin import as_begun, began, changed_values
 from selfimprove.recipe import compose, yaml_file
+from selfimprove.store import durable
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import signed, write_json, write_text
 
@@ -43,8 +45,6 @@ def create(
     steps.threads(recipe)
     _absolute(settings)
     title = compose.find(name).stem
-    folder = RunDir.create(out or next(path for path in _candidates(Path("runs") / title) if not path.exists()))
-    write_text(folder.root / "recipe.yaml", compose.runnable(settings))
     device = provenance.accelerator()
     found = {
         "recipe": title,
@@ -55,8 +55,38 @@ def create(
         "tier": provenance.tier(settings, device, deterministic),
         "data": provenance.fingerprints(settings),
     }
+    folder = RunDir.create(out or next(path for path in _candidates(Path("runs") / title) if not path.exists()))
+    write_text(folder.root / "recipe.yaml", compose.runnable(settings))
     write_json(folder.root / "environment.json", signed(found))
     return folder
+
+
+def there(out: Path | None) -> frozenset[Path]:
+    """Of the folder that `create` would write in and those above it, those that exist."""
+    path = (out or Path("runs") / "new").absolute()
+    return frozenset(one for one in (path, *path.parents) if one.exists())
+
+
+@contextmanager
+def removed_if_it_cannot_start(folder: RunDir, before: frozenset[Path]) -> Iterator[None]:
+    """If a mistake ends a new run before its first step is finished, remove its folder and those made for it.
+
+    A run that was stopped, or lacked room, stays: it can go on.
+
+    Args:
+        before: what `there` found.
+    """
+    try:
+        yield
+    except (RecipeError, DataError, MissingError, EngineError):
+        root = folder.root.absolute()
+        if not any(root.glob("round_*/[!.]*")):
+            for path in [*root.iterdir()] if root in before else [root]:
+                durable.remove(path)
+            for above in root.parents:
+                if above not in before and not any(above.iterdir()):
+                    above.rmdir()
+        raise
 
 
 def started(name: str, overrides: Sequence[str], folder: Path, log: Log) -> Stored:

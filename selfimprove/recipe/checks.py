@@ -52,6 +52,7 @@ def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
             if not (elsewhere or launcher.elsewhere):
                 raise
             remarks.append(f"not on this machine: {error}")
+    recipe.the("model").suits(recipe.the("task"))
     return remarks
 
 

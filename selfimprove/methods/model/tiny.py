@@ -74,6 +74,22 @@ class Tiny(Model):
     initializer_range: float = 0.16
     """Standard deviation of the initial weights; at this width the usual 0.02 learns several times slower."""
 
+    def preflight(self) -> list[str]:
+        if self.position not in ("rope", "none"):
+            raise RecipeError(f"model.tiny.position is {self.position!r}; it must be rope or none")
+        if self.hidden_size % (2 * self.num_attention_heads):
+            raise RecipeError(
+                f"model.tiny.hidden_size is {self.hidden_size}; it must be a multiple of twice num_attention_heads, "
+                f"{2 * self.num_attention_heads}"
+            )
+        return []
+
+    def suits(self, task: Task) -> None:
+        if not self.roles:
+            raise RecipeError("model.tiny.roles is empty; the bootstrap teaches at least one, such as [solve]")
+        for role in self.roles:
+            task.demonstrations(role, 1, 0)
+
     def cost(self, given: Given) -> Cost:
         looks = -(-self.max_steps // self.check_every)
         return Cost(steps=self.max_steps) + given.draw(looks * self.probes)
@@ -125,8 +141,6 @@ class Tiny(Model):
         import torch
         from transformers import LlamaConfig, LlamaForCausalLM
 
-        if self.position not in ("rope", "none"):
-            raise RecipeError(f"model.tiny.position is {self.position!r}; it must be rope or none")
         tokenizer = _tokenizer()
         rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0}
         if (
