@@ -7,6 +7,9 @@ Algorithm:
   1. h = beta * ((log pi - log ref)(chosen) - (log pi - log ref)(rejected)); the sigmoid loss is -log sigmoid(h).
   2. Start from the last policy, or with `restart: base` from round 0.
   3. The reference is the model that training starts from, or with `reference: base` that of round 0.
+Small beta: the sigmoid loss sees only the margin of log-ratios, and its slope ends (1 % is left) at 46 nats of margin
+  at beta 0.1 and at 0.9 nats at beta 5. Until then it pays to make the rejected text less likely, and most steps that
+  do so lower what both texts share. So the chosen one becomes less likely too, unless a likelihood term (sft) holds it.
 Differs: loss_type [sigmoid, sft] with weights [1, 1] is iterative reasoning preference optimization; TRL averages its
   likelihood term over the tokens of the batch, the paper over each sequence. Self-play fine-tuning (SPIN,
   arXiv:2401.01335) is this method on pairs of a reference solution and the model's own, with sigmoid or hinge. The
