@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from selfimprove.cli import check, commands, doctor, run
+from selfimprove.cli import check, commands, doctor, mark, run
 from selfimprove.cli.console import err
 from selfimprove.errors import UserError
 from selfimprove.safety.redaction import shown
@@ -40,6 +40,7 @@ def begin(
 app.command()(run.run)
 app.command()(run.resume)
 app.command(name="eval")(commands.evaluate)
+app.command()(mark.mark)
 app.command()(commands.diagnose)
 app.command()(check.check)
 app.command(name="list")(commands.list_methods)

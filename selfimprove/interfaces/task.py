@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from selfimprove.episodes import Episode, Question, Tool
-from selfimprove.errors import RecipeError
+from selfimprove.errors import DataError, RecipeError
 from selfimprove.records import (
     Message,
     Prompt,
@@ -77,6 +78,18 @@ class Task(ABC):
     def roles(self) -> Roles:
         """The prompts of each role."""
 
+    def problem_of(self, row: Mapping[str, Any]) -> Prompt:
+        """The problem of a row for `selfimprove mark`: what `verify` needs, without the task's own data.
+
+        Raises:
+            DataError: a column is missing, or cannot be read.
+        """
+        return problem_of(row)
+
+    def reading(self, prompt: Prompt, text: str) -> tuple[str | None, str]:
+        """What the rule reads in a completion, and what else tells why it gives its mark; "" if nothing does."""
+        return self.answer_of(text), ""
+
     def open(self, problem: Prompt) -> Episode:
         """The episode of a problem; by default it asks once and marks the reply."""
         return Question(problem, self.verify)
@@ -115,3 +128,18 @@ class Task(ABC):
             "the task has no worked examples to bootstrap the tiny model on; use model=pretrained "
             "model.pretrained.path=DIR, or a task that has, such as task=chain_sums"
         )
+
+
+def problem_of(row: Mapping[str, Any]) -> Prompt:
+    """The problem of a row with a `reference`, and what else a task's rule may read: `prompt`, `key` and `info`.
+
+    Raises:
+        DataError: a column is missing, or cannot be read.
+    """
+    if "reference" not in row:
+        raise DataError("no column 'reference'")
+    answer, key, info = row["reference"], row.get("key", ""), row.get("info", {})
+    if isinstance(answer, list | dict) or not isinstance(key, str) or not isinstance(info, dict):
+        raise DataError("'reference' must be a text or a number, 'key' a text and 'info' an object")
+    answer = answer if answer is None or isinstance(answer, str) else json.dumps(answer)
+    return Prompt(prompt=[{"role": "user", "content": str(row.get("prompt", ""))}], answer=answer, key=key, info=info)

@@ -23,16 +23,18 @@ Differs: the row's bench decides what is equal, as its own code does: Python's =
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from selfimprove.bounds import bounded
 from selfimprove.episodes import Episode
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
-from selfimprove.problems.code_rows import Problem, checks_of, read, reference
+from selfimprove.problems.code_rows import Problem, checks_of, problem_of, read, reference
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, led
 from selfimprove.problems.program_talk import ProgramTalk
 from selfimprove.problems.program_text import program_of
@@ -83,6 +85,23 @@ class CodeTask(Task):
             return 1.0  # the reference of a problem without a solution is its tests
         program = program_of(text, checks)
         return float(program is not None and grade(shared(self._limits()), program, checks).status == "ok")
+
+    def problem_of(self, row: Mapping[str, Any]) -> Prompt:
+        if not isinstance(row.get("row"), dict):
+            raise DataError("no column 'row' with a row as in the task's own data, and no 'name' of one")
+        problem = problem_of(row["row"], self.shown)
+        asked: list[Message] = [{"role": "user", "content": problem.text}]
+        return Prompt(prompt=asked, answer=reference(problem.solution, problem.checks), key=folded(problem.text))
+
+    def reading(self, prompt: Prompt, text: str) -> tuple[str | None, str]:
+        """The program, and the first test that it fails."""
+        checks = checks_of(prompt.answer)
+        program = program_of(text, checks)
+        if checks is None or program is None:
+            return program, ""
+        found = grade(shared(self._limits()), program, checks)
+        failed = [told for told, passed in zip(found.told, found.passed, strict=True) if not passed]
+        return program, " ".join([*([] if found.status in ("ok", "wrong") else [f"{found.status}."]), *failed[:1]])
 
     def open(self, problem: Prompt) -> Episode:
         checks = checks_of(problem.answer)

@@ -16,6 +16,7 @@ Differs: 22 of the 25 kinds of instruction; the three that need a language detec
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +55,25 @@ class Ifeval(Published):
 
     def answer_of(self, text: str) -> str | None:
         return None
+
+    def problem_of(self, row: Mapping[str, Any]) -> Prompt:
+        asked = row.get("instructions")
+        if asked is None:
+            asked = json.loads(_row({"prompt": "-", **row})[1] or "[]")
+        try:
+            wrong = next((why for name, values in asked if (why := objection(name, dict(values)))), "")
+        except (TypeError, ValueError) as error:
+            raise DataError("'instructions' must be a list of [name, values]") from error
+        if wrong or not asked:
+            raise DataError(wrong or "'instructions' is empty")
+        return Prompt(prompt=[{"role": "user", "content": str(row.get("prompt", ""))}], info={"instructions": asked})
+
+    def reading(self, prompt: Prompt, text: str) -> tuple[str | None, str]:
+        """How many instructions were followed, and which were not."""
+        asked = prompt.info["instructions"]
+        failed = [name for name, values in asked if not CHECKS[name](text, values)]
+        told = f"{len(asked) - len(failed)} of {len(asked)} instructions followed"
+        return told if text.strip() else None, f"not followed: {', '.join(failed)}" if failed else ""
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
