@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """The cost of some work. Costs add up; n times a cost is the cost of doing it n times."""
 
     completions: int = 0
@@ -26,24 +26,17 @@ class Cost:
     steps: int = 0
     """Optimizer steps."""
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.completions + other.completions,
-            self.tokens + other.tokens,
-            self.scored + other.scored,
-            self.calls + other.calls,
-            self.copies + other.copies,
-            self.steps + other.steps,
-        )
+    def __add__(self, other: Cost) -> Cost:  # pyright: ignore[reportIncompatibleMethodOverride]  # not of a tuple
+        return Cost._make(map(operator.add, self, other))
 
-    def __mul__(self, n: int) -> Cost:
-        return Cost(*(n * one for one in vars(self).values()))
+    def __mul__(self, n: int) -> Cost:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return Cost._make(n * one for one in self)
 
     __rmul__ = __mul__
 
     def within(self, bound: Cost) -> bool:
         """Whether each number is at most that of the bound."""
-        return all(map(operator.le, vars(self).values(), vars(bound).values()))
+        return all(map(operator.le, self, bound))
 
 
 NOTHING = Cost()

@@ -72,7 +72,8 @@ class Hold:
     def use_all(self, needs: Needs) -> None:
         """Check the use of everything in `needs`, except packages."""
         for kind in SAID:
-            self.use(kind, *vars(needs)[kind])
+            if names := getattr(needs, kind):
+                self.use(kind, *names)
 
     def use(self, kind: str, *names: str) -> None:
         """Check the use of these names.
@@ -109,9 +110,10 @@ class Tab:
         """
         self.spent += cost
         if not self.spent.within(self.most):
-            name, spent = next((name, n) for name, n in vars(self.spent).items() if n > vars(self.most)[name])
+            both = zip(Cost._fields, self.spent, self.most, strict=True)
+            name, spent, most = next(one for one in both if one[1] > one[2])
             raise Refused(
-                f"{self.method} takes {spent} {name} for one problem and declares at most {vars(self.most)[name]}: its "
+                f"{self.method} takes {spent} {name} for one problem and declares at most {most}: its "
                 "cost(given) must return the most that an answer takes"
             )
         if self.above is not None:

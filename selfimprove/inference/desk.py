@@ -18,7 +18,7 @@ from selfimprove.inference.waves import Waves
 from selfimprove.interfaces import Budget, Context, Playing, Policy, Session, Task
 from selfimprove.needs import Tab, called
 from selfimprove.problems import splits
-from selfimprove.records import Prompt, Rollout, digest
+from selfimprove.records import Prompt, Rollout, changed, digest
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ async def _episode(world: Episode, problem: Prompt, seat: Seat, how: Playing) ->
             beside = replace(seat, account=Account(), policy=replace(seat.policy, hold=None))
             [reply] = await beside.draw(talk, 1, role=player, of=how.opponents[player])
             return reply
-        asked = problem if talk.prompt == problem.prompt else replace(problem, prompt=talk.prompt)
+        asked = problem if talk.prompt == problem.prompt else changed(problem, prompt=talk.prompt)
         reply = await seat.answered(asked)
         return reply or Rollout(
             prompt=asked, completion=[{"role": "assistant", "content": ""}], info={"finish_reason": "length"}
@@ -179,18 +179,18 @@ async def _episode(world: Episode, problem: Prompt, seat: Seat, how: Playing) ->
 
 def _settled(played: Played, problem: Prompt, account: Account, keep: bool) -> Played:
     """An episode with its cost; its first transcript is the answer to the problem."""
-    spent = {name: value for name, value in vars(account.spent).items() if value}
     note: dict[str, Any] = {}
     if account.spent.completions != 1 or not account.budget.unlimited:
+        spent = {name: value for name, value in account.spent._asdict().items() if value}
         note = {"spent": spent if account.budget.unlimited else {**spent, "cut": account.cut}}
     said = dict[str, Rollout]()
     for number, (who, rollout) in enumerate(played.said.items()):
         own = (
             problem
             if not number and rollout.prompt.prompt == problem.prompt
-            else replace(problem, prompt=rollout.prompt.prompt, parents=(problem.id,))
+            else changed(problem, prompt=rollout.prompt.prompt, parents=(problem.id,))
         )
-        said[who] = replace(rollout, prompt=own, info={**rollout.info, **note})
+        said[who] = changed(rollout, prompt=own, info={**rollout.info, **note})
     drawn = [one for _, one in sorted(account.drawn, key=lambda pair: pair[0])] if keep else ()
     return Played(said=said, over=played.over, noted=played.noted, drawn=drawn)
 

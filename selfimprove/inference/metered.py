@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfimprove.costs import Cost, count
-from selfimprove.interfaces import Ask, Engine, Log
+from selfimprove.interfaces import Ask, Engine, Log, numbered
 from selfimprove.records import Checkpoint, Rollout
 
 
@@ -19,10 +19,11 @@ class Metered(Engine):
 
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         groups = self.engine.draw(asks, log)
+        kinds = numbered([ask.sampling for ask in asks])
         different: dict[Any, dict[int, Rollout]] = {}
-        for ask, group in zip(asks, groups, strict=True):
+        for ask, kind, group in zip(asks, kinds, groups, strict=True):
             greedy = ask.sampling.temperature == 0
-            prompt = ask.checkpoint.path, repr(ask.prompt.prompt), ask.sampling, 0 if greedy else ask.seed
+            prompt = ask.checkpoint.path, repr(ask.prompt.prompt), kind, 0 if greedy else ask.seed
             different.setdefault(prompt, {}).update(
                 enumerate(group[:1] if greedy else group, 0 if greedy else ask.first)
             )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 from selfimprove.episodes import Episode, Played, Turn
 from selfimprove.inference.outside import Told
 from selfimprove.inference.routines import Step
-from selfimprove.records import Message, Prompt, Rollout
+from selfimprove.records import Message, Prompt, Rollout, changed
 
 Speak = Callable[[Prompt, str], Awaitable[Rollout]]
 """(what a player was told so far, the player) -> what it says."""
@@ -24,10 +23,13 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
     asked, talks = dict[str, Prompt](), dict[str, list[Message]]()
     replies, earned = dict[str, list[Rollout]](), dict[str, list[float]]()
     rewards, noted, said, turn = dict[str, float](), dict[str, Any](), None, Turn(None)
-    heard = Told(world)
+    heard = Told(world) if world.slow else None
     for number in range(turns + 1):
-        heard.said.append(said)
-        turn = await Step(heard) if world.slow else world.step(said)
+        if heard is None:
+            turn = world.step(said)
+        else:
+            heard.said.append(said)
+            turn = await Step(heard)
         noted |= turn.noted
         for name, value in turn.rewards.items():
             rewards[name] = rewards.get(name, 0.0) + value
@@ -41,7 +43,7 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
         else:
             talks[who], asked[who] = [], Prompt(prompt=list(turn.news))
         told = asked[who]
-        talk = replace(told, prompt=[*told.prompt, *talks[who]]) if talks[who] else told
+        talk = changed(told, prompt=[*told.prompt, *talks[who]]) if talks[who] else told
         reply = await speak(talk, who)
         talks[who] += reply.completion
         replies.setdefault(who, []).append(reply)
@@ -51,7 +53,7 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
     for who, own in replies.items():
         last, several = own[-1], len(own) > 1
         same = not several and last.prompt.prompt == asked[who].prompt
-        made[who] = replace(
+        made[who] = changed(
             last,
             prompt=asked[who],
             completion=talks[who],

@@ -15,7 +15,7 @@ from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, Adapt, All, Call, Draw, Drive, Logprobs, Rate
 from selfimprove.interfaces import Budget, Context, Policy, Refinement, Roles, Sampling, Spent
 from selfimprove.needs import Needs, Tab, called
-from selfimprove.records import Prompt, Rollout
+from selfimprove.records import Prompt, Rollout, changed
 
 T = TypeVar("T")
 
@@ -187,7 +187,7 @@ class Seat:
                 said = self.roles.hint(prompt, *parts)
             case _:
                 raise RecipeError(f"the task has no words for the role {role!r}; it has judge, refine and hint")
-        return replace(prompt, prompt=said, parents=(prompt.id,))
+        return changed(prompt, prompt=said, parents=(prompt.id,))
 
     def judgement(self, text: str) -> float | None:
         """See `Session.judgement`."""

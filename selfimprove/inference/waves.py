@@ -16,8 +16,8 @@ from selfimprove.costs import Cost
 from selfimprove.errors import Refused
 from selfimprove.inference import outside
 from selfimprove.inference.routines import Adapt, Call, Draw, Logprobs, Rate, Request, Step, Strand
-from selfimprove.interfaces import Ask, Context, Engine, Policy, Sampling, Spent
-from selfimprove.records import Rollout
+from selfimprove.interfaces import Ask, Context, Engine, Policy, Sampling, Spent, numbered
+from selfimprove.records import Rollout, changed
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Waves:
     def __post_init__(self) -> None:
         self._number: int | None = self.call
         self._alive = 0
+        self._seeds: dict[tuple[Any, ...], int] = {}
 
     def serve(self, waiting: list[Strand]) -> tuple[list[Strand], list[Strand]]:
         """Answer the requests of strands: (answered strands, strands that still wait).
@@ -119,7 +120,7 @@ class Waves:
         if self.alike:
             return policy.seed_at(number), len(want.got)
         if not want.stream:
-            return policy.seed_at(self.call, *strand.item, strand.path, strand.count), len(want.got)
+            return self._seed(*strand.item, strand.path, strand.count), len(want.got)
         prompt = want.prompt.blind().id
         first = strand.streams.get(prompt, 0)
         strand.streams[prompt] = first + n
@@ -127,9 +128,15 @@ class Waves:
             [] if prompt == strand.item[0] else [strand.item[0]]
         )  # other problems may be asked the same in their worlds
         if not policy.chain and self.context is None and not strand.path:  # plain samples: number k is of episode k
-            return policy.seed_at(self.call, *own, *([first] if first else [])), episode
+            return self._seed(*own, *([first] if first else [])), episode
         place = (episode, strand.path) if episode or strand.path else ()  # the head of a chain draws as `sample` does
-        return policy.seed_at(self.call, *own, *place), first
+        return self._seed(*own, *place), first
+
+    def _seed(self, *place: Any) -> int:
+        """The seed of a place in this run of routines; most requests of a wave share one."""
+        if place not in self._seeds:
+            self._seeds[place] = self.policy.seed_at(self.call, *place)
+        return self._seeds[place]
 
     def _received(self, strand: Strand, ask: Ask, group: list[Rollout]) -> bool:
         """Record the completions; returns whether the request is answered."""
@@ -137,7 +144,7 @@ class Waves:
         new = [
             one
             if one.prompt is want.prompt and one.role == want.role
-            else replace(one, prompt=want.prompt, role=want.role)
+            else changed(one, prompt=want.prompt, role=want.role)
             for one in group
         ]
         want.got += new
@@ -174,7 +181,7 @@ class Waves:
                 for strand in some:
                     strand.value = list(itertools.islice(scored, len(strand.waits.rollouts)))
                 continue
-            groups = [[replace(one, prompt=one.prompt.blind()) for one in strand.waits.rollouts] for strand in some]
+            groups = [[changed(one, prompt=one.prompt.blind()) for one in strand.waits.rollouts] for strand in some]
             # A judge uses one seed, so its judgement depends on the attempt alone.
             judge = replace(self.policy, seed=self.policy.seed_at(self.call, "rate", by), calls=itertools.count())
             for strand, marks in zip(some, self.rewards(by, groups, judge), strict=True):
@@ -214,13 +221,16 @@ def drawn(engine: Engine, asks: Sequence[Ask], log: Any) -> list[list[Rollout]]:
     Equal asks stay separate, because the engine draws them once.
     """
     alike, seen = dict[Any, list[int]](), dict[Any, int]()
-    for i, ask in enumerate(asks):
+    for i, (ask, kind) in enumerate(zip(asks, numbered([ask.sampling for ask in asks]), strict=True)):
         beside = tuple((name, one.path) for name, one in sorted(ask.beside.items())) if ask.beside else ()
-        key = (ask.seed, ask.prompt.id, ask.checkpoint.path, beside, ask.sampling)
+        key = (ask.seed, ask.prompt.id, ask.checkpoint.path, beside, kind)
         again = seen[key, ask.first] = seen.get((key, ask.first), 0) + 1
         alike.setdefault((key, again), []).append(i)
     whole = list[Ask]()
     for places in alike.values():
+        if len(places) == 1:
+            whole.append(asks[places[0]])
+            continue
         some = [asks[i] for i in places]
         first, last = min(ask.first for ask in some), max(ask.first + ask.n for ask in some)
         whole.append(replace(some[0], first=first, n=last - first))

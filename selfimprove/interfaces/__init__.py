@@ -9,7 +9,7 @@ from __future__ import annotations
 from selfimprove.interfaces.engine import ABILITIES, ROLES, Engine, Remote
 from selfimprove.interfaces.model import Model
 from selfimprove.interfaces.policy import Budget, Context, Copies, Desk, Playing, Policy, Refinement, Session, Spent
-from selfimprove.interfaces.requests import GREEDY, REQUIRED, Ask, Log, Sampling, Shape
+from selfimprove.interfaces.requests import GREEDY, REQUIRED, Ask, Log, Sampling, Shape, numbered
 from selfimprove.interfaces.stages import (
     Acquisition,
     Alarm,
@@ -59,4 +59,5 @@ __all__ = [
     "Shape",
     "Spent",
     "Task",
+    "numbered",
 ]

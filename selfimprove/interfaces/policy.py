@@ -23,6 +23,7 @@ from selfimprove.records import (
     Checkpoint,
     Prompt,
     Rollout,
+    changed,
     digest,
 )
 from selfimprove.rounds import Verify
@@ -92,7 +93,7 @@ class Policy:
         engine = self.helpers.get(role, self.engine)
         groups = engine.sample(self.checkpoint.of(role), blind, n, sampling, seed, self.log)
         return [
-            [replace(rollout, prompt=prompt, role=role) for rollout in group]
+            [changed(rollout, prompt=prompt, role=role) for rollout in group]
             for prompt, group in zip(prompts, groups, strict=True)
         ]
 
@@ -103,7 +104,7 @@ class Policy:
         """
         if self.hold is not None:
             self.hold.use("statistics", statistic)
-        blind = [replace(rollout, prompt=rollout.prompt.blind()) for rollout in rollouts]
+        blind = [changed(rollout, prompt=rollout.prompt.blind()) for rollout in rollouts]
         if not self.checkpoint.parts:
             return self.engine.logprobs_of(self.checkpoint, blind, statistic)
         made: list[list[float]] = [[] for _ in blind]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -48,6 +48,15 @@ class Sampling:
 
 
 GREEDY = Sampling(temperature=0.0)
+
+
+def numbered(samplings: Sequence[Sampling]) -> list[int]:
+    """A number for each sampling, the same for equal ones. A call has thousands of them, mostly one object."""
+    equal, known = dict[Sampling, int](), dict[int, int]()
+    for sampling in samplings:
+        if id(sampling) not in known:
+            known[id(sampling)] = equal.setdefault(sampling, len(equal))
+    return [known[id(sampling)] for sampling in samplings]
 
 
 class Shape(ABC):

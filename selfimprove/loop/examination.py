@@ -20,7 +20,7 @@ from selfimprove.loop.step_files import write_report
 from selfimprove.loop.target import target
 from selfimprove.measures import diagnosis, judge_reliability
 from selfimprove.problems import splits
-from selfimprove.records import Alert, Prompt, Report, Rollout, write_records
+from selfimprove.records import Alert, Prompt, Report, Rollout, changed, write_records
 from selfimprove.rounds import AuditForm, Evidence, Exam, Groups
 from selfimprove.store.seal import draft
 
@@ -146,11 +146,11 @@ def audit(stored: Stored, given: Context) -> Counts:
     with splits.closed("audit", exam=True):
         played = [one.rollout for one in newest.plain().play(problems, recipe.audit_samples)] if problems else []
         truth = [one.reward for one in played]
-        attempts = [replace(one, reward=None) for one in played]
+        attempts = [changed(one, reward=None) for one in played]
         scored = rate(attempts, stored.at(given.round)[0], replace(given, log=MetricLog(given.log)))
         read = {problem.id: reading(problem, task) for problem in problems}
         samples = [
-            replace(
+            changed(
                 r,
                 info={
                     **r.info,
@@ -162,7 +162,7 @@ def audit(stored: Stored, given: Context) -> Counts:
             for r, mark in zip(scored, truth, strict=True)
         ]
         traps = honeypots(samples, task.verify)
-        samples = [replace(r, info={**r.info, "honeypot": mark}) for r, mark in zip(samples, traps, strict=True)]
+        samples = [changed(r, info={**r.info, "honeypot": mark}) for r, mark in zip(samples, traps, strict=True)]
         write_records(given.folder / "audit.jsonl", samples)
         n = recipe.audit_samples
         audited = [samples[i : i + n] for i in range(0, len(samples), n)]

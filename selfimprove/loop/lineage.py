@@ -8,11 +8,10 @@ old record. A record with a source was passed on and stays unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from selfimprove.interfaces import Acquisition, Context, Selection
-from selfimprove.records import Preference, Record, Rollout
+from selfimprove.records import Preference, Record, Rollout, changed
 
 
 def acquired(methods: Mapping[str, Acquisition], given: Context) -> Sequence[Record]:
@@ -42,5 +41,5 @@ def _chained(
 
 def _sign(record: Record, source: str) -> Record:
     if isinstance(record, Rollout | Preference):
-        return replace(record, source=source, parents=record.parents or (record.prompt.id,))
-    return replace(record, source=source)
+        return changed(record, source=source, parents=record.parents or (record.prompt.id,))
+    return changed(record, source=source)

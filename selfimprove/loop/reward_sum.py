@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 
 from selfimprove.interfaces import Context, Judging
 from selfimprove.measures.attempts import standardized
 from selfimprove.recipe.schema import Recipe
-from selfimprove.records import Rollout
+from selfimprove.records import Rollout, changed
 
 
 def rate(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Rollout]:
@@ -35,6 +34,6 @@ def rate(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Ro
                 totals[place] = None if counts is None or total is None else total + reward.weight * counts
     several = len(recipe.reward) > 1 or any(isinstance(reward, Judging) for reward in recipe.reward.values())
     return [
-        replace(rollout, reward=total, rated=True, info={**rollout.info, "rewards": part} if several else rollout.info)
+        changed(rollout, reward=total, rated=True, info={**rollout.info, "rewards": part} if several else rollout.info)
         for rollout, total, part in zip(rollouts, totals, parts, strict=True)
     ]

@@ -86,7 +86,8 @@ def standardized(values: Sequence[float | None]) -> list[float | None]:
 
 def _majority(votes: Sequence[tuple[str | None, bool]]) -> float:
     counts = tally(answer for answer, _ in votes)
-    tied = [answer for answer, count in counts.items() if count == max(counts.values())]
+    most = max(counts.values(), default=0)
+    tied = [answer for answer, count in counts.items() if count == most]
     right = {answer for answer, mark in votes if mark}
     return sum(answer in right for answer in tied) / len(tied) if tied else 0.0
 

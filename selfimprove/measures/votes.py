@@ -16,11 +16,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def tally(answers: Iterable[str | None]) -> Counter[str]:
     """The count of each answer, in the order first seen."""
-    return Counter(answer for answer in answers if answer is not None)
+    counts: Counter[Any] = Counter(answers)
+    counts.pop(None, None)
+    return counts
 
 
 def shares(answers: Sequence[str | None]) -> dict[str, float]:

@@ -12,13 +12,12 @@ import time
 from array import array
 from collections import UserDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
 from selfimprove.interfaces import Ask, Engine, Log, Remote, Sampling
-from selfimprove.records import Checkpoint, Rollout, digest, dumps, loads
+from selfimprove.records import Checkpoint, Rollout, changed, digest, dumps, loads
 from selfimprove.store import durable
 from selfimprove.store.seal import is_signed, signed_line
 
@@ -143,7 +142,7 @@ class _Kept(Engine):
             self.journal.reused += sum(map(len, lines))
             groups = [[_rollout(line) for line in group] for group in lines]
             return [
-                [replace(rollout, prompt=ask.prompt) for rollout in group]
+                [changed(rollout, prompt=ask.prompt) for rollout in group]
                 for ask, group in zip(portion, groups, strict=True)
             ]
 
@@ -234,7 +233,7 @@ def _rollout(line: str | list[Any]) -> Rollout:
     text, ids, noted, tops = (line, (), {}, []) if isinstance(line, str) else line
     rollout = loads(text)
     assert isinstance(rollout, Rollout)
-    return replace(rollout, ids=array("i", ids), noted=noted, tops=tops)
+    return changed(rollout, ids=array("i", ids), noted=noted, tops=tops)
 
 
 def _read(file: Path, step: str) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def _steps(recipe: Recipe, n: int, rows: Sequence[Record], given: Context) -> tu
     if not watch.ticks:
         raise Over
     each = median([later - one for one, later in itertools.pairwise(watch.ticks)] or [watch.ticks[0] - before])
-    return replace(meter.cost, steps=max(meter.cost.steps, len(watch.ticks))), took, each
+    return meter.cost._replace(steps=max(meter.cost.steps, len(watch.ticks))), took, each
 
 
 def _watch(given: Context) -> Watch:

@@ -47,7 +47,7 @@ class Peak:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The state as numbers and weights, for a training checkpoint."""
-        seen = {"step": self.step, "best": self.best, "seen": self._seen, "cost": list(vars(self.cost).values())}
+        seen = {"step": self.step, "best": self.best, "seen": self._seen, "cost": list(self.cost)}
         return seen, self._weights
 
     def take(self, seen: Mapping[str, Any], weights: dict[str, Any]) -> None:
