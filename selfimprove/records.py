@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -69,13 +70,8 @@ def changed(record: Made, **values: Any) -> Made:
     mine = made.__dict__
     mine.update(record.__dict__)
     mine.update(values)
-    for cached in _CACHED:
-        mine.pop(cached, None)
+    mine.pop("id", None)  # the old content's
     return made
-
-
-_CACHED = ("id", "json")
-"""What a record has worked out of its content and keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +96,6 @@ class Prompt(Lineage):
     def blind(self) -> Prompt:
         """The same problem without its reference answer and notes."""
         return changed(self, answer=None, info={}) if self.answer is not None or self.info else self
-
-    @cached_property
-    def json(self) -> str:
-        """Its form in the JSON line of a record that answers it; the completions of a prompt share it."""
-        return _line(_values(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,12 +262,7 @@ KINDS: dict[str, type] = {kind.__name__: kind for kind in (Document, Prompt, Rol
 
 def dumps(record: Record) -> str:
     """A record as one line of JSON."""
-    kind = type(record).__name__
-    if isinstance(record, Document | Prompt):
-        return _line({"kind": kind, **_values(record)})
-    values = _values(record, whole=False)
-    first = {"kind": kind, **{name: values.pop(name) for name in _LINEAGE}}
-    return f'{_line(first)[:-1]}, "prompt": {record.prompt.json}, {_line(values)[1:]}'
+    return _line({"kind": type(record).__name__, **_values(record)})
 
 
 def loads(line: str) -> Record:
@@ -297,23 +283,14 @@ def loads(line: str) -> Record:
         raise DataError(f"not a record: {line[:80]!r} ({error})") from error
 
 
-_LINEAGE = tuple(field.name for field in fields(Lineage))
-
-
-def _values(record: Lineage, whole: bool = True) -> dict[str, Any]:
-    """The fields of a record as JSON values; `dataclasses.asdict` copies deeply and is ten times slower.
-
-    Args:
-        whole: with the prompt that the record answers.
-    """
+def _values(record: Lineage) -> dict[str, Any]:
+    """The fields of a record as JSON values; `dataclasses.asdict` copies deeply and is ten times slower."""
     own = record.__dict__
     values = {key: own[name] for name, key in _names(type(record))}
     if values.get("role") == SOLVE:  # left out, so that records from before there were roles keep their ids
         del values["role"]
     if isinstance(values.get("prompt"), Prompt):
-        prompt = values.pop("prompt")
-        if whole:
-            values["prompt"] = _values(prompt)
+        values["prompt"] = _values(values["prompt"])
     if not values.get("given", True):
         del values["given"]  # so that records that were written before there were such facts keep their ids
     return values
@@ -325,10 +302,39 @@ def _names(kind: type[Lineage]) -> tuple[tuple[str, str], ...]:
     return tuple((one.name, STORED.get(one.name, one.name)) for one in fields(kind) if one.metadata.get("kept", True))
 
 
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write records as JSON lines."""
-    with path.open("w", encoding="utf-8") as lines:
-        lines.writelines(dumps(record) + "\n" for record in records)
+def write_records(path: Path, records: Iterable[Record], after: Path | None = None) -> None:
+    """Write records as JSON lines.
+
+    Args:
+        after: a file of records that come before them.
+    """
+    if after is not None:
+        shutil.copyfile(after, path)
+    with path.open("w" if after is None else "a", encoding="utf-8") as lines:
+        lines.writelines(f"{line}\n" for line in _lines(records))
+
+
+def _lines(records: Iterable[Record]) -> Iterator[str]:
+    """The lines of records; the completions of a prompt, which come together, share its text."""
+    known: Prompt | None = None
+    text = ""
+    for record in records:
+        if isinstance(record, Document | Prompt):
+            yield dumps(record)
+            continue
+        if record.prompt is not known:
+            known, text = record.prompt, ""
+            yield dumps(record)
+            continue
+        text = text or _line(_values(record.prompt))
+        values = {"kind": type(record).__name__, **_values(record)}
+        first = {name: values.pop(name) for name in _FIRST}
+        del values["prompt"]
+        yield f'{_line(first)[:-1]}, "prompt": {text}, {_line(values)[1:]}'
+
+
+_FIRST = ("kind", *(field.name for field in fields(Lineage)))
+"""The keys of a line that come before the prompt."""
 
 
 def by_prompt(rollouts: Iterable[Rollout]) -> list[list[Rollout]]:

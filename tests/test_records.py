@@ -21,6 +21,7 @@ from selfimprove.records import (
     Record,
     Rollout,
     by_prompt,
+    changed,
     digest,
     dumps,
     loads,
@@ -217,3 +218,28 @@ def test_rollouts_of_a_prompt_stand_together_in_the_order_in_which_they_come(mak
     said = [("a", "3+5"), ("b", "1+2"), ("c", "3+5"), ("d", "4+4"), ("e", "1+2")]
     groups = by_prompt(make_rollout(text, prompt=prompt) for text, prompt in said)
     assert [[one.text for one in group] for group in groups] == [["a", "c"], ["b", "e"], ["d"]]
+
+
+@given(prompts, st.lists(rollouts, min_size=1, max_size=3), st.booleans())
+@settings(max_examples=20)
+def test_records_that_share_a_prompt_are_written_as_each_alone(
+    tmp_path_factory: pytest.TempPathFactory, prompt: Prompt, some: list[Rollout], between: bool
+) -> None:
+    file, earlier = (tmp_path_factory.mktemp("records") / name for name in ("all.jsonl", "earlier.jsonl"))
+    group: list[Record] = [dataclasses.replace(one, prompt=prompt) for one in some]
+    written: list[Record] = [*group, *([prompt] if between else []), *group, *some]
+    write_records(file, written)
+    assert file.read_text(encoding="utf-8") == "".join(f"{dumps(one)}\n" for one in written)
+    file.rename(earlier)
+    write_records(file, group, after=earlier)
+    assert read_records(file) == [*written, *group]
+
+
+@given(rollouts, words)
+@settings(max_examples=20)
+def test_a_changed_copy_is_what_replace_makes(rollout: Rollout, source: str) -> None:
+    known = rollout.id
+    made = changed(rollout, source=source, reward=None)
+    assert made == dataclasses.replace(rollout, source=source, reward=None)
+    assert made.id == dataclasses.replace(rollout, source=source, reward=None).id
+    assert rollout.id == known

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from selfimprove.costs import Flow, Given
 from selfimprove.episodes import Episode, Played
 from selfimprove.errors import RecipeError, Refused
+from selfimprove.inference import single
 from selfimprove.inference.outside import Kept
 from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, Drive, Strand
@@ -85,6 +86,9 @@ class Sessions:
         return self._play(policy, problems, how)
 
     def _play(self, policy: Policy, problems: Sequence[Prompt], how: Playing) -> list[Played]:
+        worlds = [(how.world or self.task.open)(problem) for problem in problems for _ in range(how.n)]
+        if sampling := single.sampling_of(policy, worlds, how, self.budget):
+            return single.play(policy, problems, worlds, how, sampling)
         waves = Waves(policy, next(policy.calls), self.rewards, kept=self.kept)
         drive, strands = Drive(waves.serve), list[Strand]()
         roles, accounts, chain = self.task.roles(), list[Account](), chain_of(policy)
@@ -103,8 +107,7 @@ class Sessions:
                     sampling=how.sampling,
                     chain=chain,
                 )
-                opened = (how.world or self.task.open)(problem)
-                work = _episode(opened, blind, seat, how)
+                work = _episode(worlds[len(strands)], blind, seat, how)
                 strands.append(Strand(work, account, len(strands), (blind.id, episode)))
                 accounts.append(account)
         made = drive.run(strands)

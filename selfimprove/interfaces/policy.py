@@ -427,6 +427,8 @@ class Refinement(ABC):
     In a chain the last method answers, and each gets its attempts from those before it.
     """
 
+    single: ClassVar[Sampling | None] = None
+    """How its attempt is drawn, if its answer is one attempt and nothing else; then no session is needed for it."""
     joint: ClassVar[bool] = False
     """Whether it sees all problems of a set before it answers the first, see `together`. The verdict of a run says so:
     its exam then measures a model that was adapted on the exam's questions, without answers."""

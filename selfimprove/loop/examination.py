@@ -16,7 +16,7 @@ from selfimprove.loop import controls
 from selfimprove.loop.history import Stored
 from selfimprove.loop.honeypots import honeypots, reading
 from selfimprove.loop.reward_sum import rate
-from selfimprove.loop.step_files import write_report
+from selfimprove.loop.step_files import copy_report, write_report
 from selfimprove.loop.target import target
 from selfimprove.measures import diagnosis, judge_reliability
 from selfimprove.problems import splits
@@ -111,7 +111,7 @@ def _examine(
     }
     stored.ledger.read(given.round, step, split, [*problems, *(p for part in probes.values() for p in part)])
     exam = Exam(problems=problems, verify=task.verify, probes=probes, start=given.start)
-    done: dict[int, Report] = {}
+    done, written = dict[int, Report](), dict[int, str]()
     with splits.closed(step, exam=True):
         for name, maker in who.items():
             if maker not in done:
@@ -122,7 +122,10 @@ def _examine(
                         f"none of the {len(problems)} {split} problems could be marked, so no gain can be measured: "
                         "use a task with a rule that marks answers, or an evaluation that scores without one"
                     )
-            write_report(done[maker], given.folder, name)
+                write_report(done[maker], given.folder, name)
+                written[maker] = name
+            else:
+                copy_report(given.folder, written[maker], name)
     return {name: done[maker] for name, maker in who.items()}
 
 

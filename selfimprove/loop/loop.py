@@ -272,12 +272,12 @@ class Runner:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """While a run goes, look for garbage in cycles a seventieth as often: records are many, live long and form none.
+    """While a run goes, look for garbage in cycles far less often: records are many, live long and form none.
 
     What forms them, a trainer with its optimizer, is collected where it ends (`training/sequence.py`).
     """
     before = gc.get_threshold()
-    gc.set_threshold(50_000, *before[1:])
+    gc.set_threshold(200_000, *before[1:])
     try:
         yield
     finally:

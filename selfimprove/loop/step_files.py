@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,12 @@ def write_report(report: Report, folder: Path, who: str) -> None:
         {"metrics": metrics, "scores": report.scores, "measure": report.measure, "parts": report.parts},
     )
     write_records(folder / f"{who}.jsonl", report.rollouts)
+
+
+def copy_report(folder: Path, who: str, to: str) -> None:
+    """Write the report of a policy once more, for another role of the same policy."""
+    for ending in ("json", "jsonl"):
+        shutil.copyfile(folder / f"{who}.{ending}", folder / f"{to}.{ending}")
 
 
 def read_report(folder: Path, who: str) -> Report:

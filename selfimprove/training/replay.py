@@ -17,14 +17,15 @@ def replayed(records: Sequence[Any], context: Context) -> list[Any]:
     Also stores this round's records for later rounds. A round stores none if it trained with another method or without
     replay, before the recipe of the run was changed.
     """
-    rows = list(records)
+    rows, earlier = list(records), None
     if context.previous is not None:
         if (context.previous / DATA).exists():
-            rows = [*read_records(context.previous / DATA), *rows]
+            earlier = context.previous / DATA
+            rows = [*read_records(earlier), *rows]
         else:
             number = context.round - 1
             context.log.note(
                 f"round {number} stored no training data, so the data of rounds before {number + 1} is left out"
             )
-    write_records(context.folder / DATA, rows)
+    write_records(context.folder / DATA, records, after=earlier)
     return rows

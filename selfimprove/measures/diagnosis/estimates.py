@@ -27,8 +27,11 @@ def estimate(top: Sequence[float], bottom: Sequence[float] | None = None) -> Est
     if not below.sum():
         return None
     weights = _resamples(len(top))
-    sums = weights @ below
-    ratios = (weights @ above)[sums != 0] / sums[sums != 0]
+    if bottom is None:
+        ratios = weights @ above / len(top)  # each resample has as many prompts
+    else:
+        sums = weights @ below
+        ratios = (weights @ above)[sums != 0] / sums[sums != 0]
     low, high = numpy.quantile(ratios, [0.025, 0.975])
     error = float(ratios.std()) * math.sqrt(len(top) / (len(top) - 1))  # resampling alone is low by this factor
     return Estimate(float(above.sum() / below.sum()), error, float(low), float(high), int((below != 0).sum()))

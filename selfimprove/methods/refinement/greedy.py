@@ -11,8 +11,9 @@ Differs: nothing to compare with.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from selfimprove.interfaces import GREEDY, Refinement, Session
+from selfimprove.interfaces import GREEDY, Refinement, Sampling, Session
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 
@@ -20,6 +21,8 @@ from selfimprove.registry import register
 @register("greedy")
 @dataclass
 class Greedy(Refinement):
+    single: ClassVar[Sampling | None] = GREEDY
+
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
         [reply] = await session.attempts(prompt, 1, GREEDY)
         return reply
