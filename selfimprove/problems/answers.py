@@ -1,19 +1,20 @@
-"""The rules that compare a completion with a reference answer, for tasks with data. Not a method.
+"""The rules that compare a completion with a reference answer. Not a method.
 
-`exact` compares canonical text, `choice` the letters A to J, `math` asks math_verify in a process that can be killed.
-The final answer is the last \\boxed{}, else what follows ####, else what follows `answer is`, in completions and in
-references, which may be worked solutions.
+`exact` compares a normal form of text (`plain`), `choice` the letters A to J (`choices`), `number` exact values
+(`number_answers`), `math` structures of expressions (`math_forms`). What a completion states as its answer is found the
+same way for all (`reader`). docs/marking.md has the conventions.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
-from decimal import Decimal
+from functools import lru_cache
 
 from selfimprove.errors import DataError, RecipeError
-from selfimprove.problems.math_worker import LONGEST, ask
+from selfimprove.problems import choices, math_forms, math_sentences, number_answers, plain, reader, sentences
+from selfimprove.problems.math_atoms import Form
+from selfimprove.problems.math_compare import same, show
+from selfimprove.problems.thoughts import said
 from selfimprove.records import Cut
 from selfimprove.registry import nearest
 
@@ -22,15 +23,11 @@ VERSION = 2
 VERIFIERS = ("exact", "choice", "math")
 RULES = {
     **{name: name for name in VERIFIERS},
-    "gsm8k": "number",
-    "aime": "number",
-    "math500": "math",
-    "mmlu_pro": "choice",
+    **{"gsm8k": "number", "aime": "number", "math500": "math", "mmlu_pro": "choice"},
 }
 """A verifier, or a task with a rule of its own -> how its answers are compared."""
 LOOKED_AT = 200
-"""References of a file that `math` checks before a run; each takes milliseconds."""
-_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,40})(?:\.\d{1,40})?(?!\w)", re.ASCII)
+"""References of a file that `math` checks before a run."""
 
 
 def check(verifier: str, option: str) -> None:
@@ -60,47 +57,60 @@ def mark(rule: str, answer: str | None, text: str, cut: bool = False) -> float |
         rule: one of RULES.
         cut: the completion was cut off at the length limit; a `Cut` says this too.
     """
-    verifier = RULES[rule]
-    if verifier == "number":
-        number = number_of(stated(answer or ""))
-        return None if number is None else float(number_of(text) == number)
-    gold = reference(verifier, answer)
-    if gold is None:
-        return None
-    if verifier == "math":
-        same = answer_of(verifier, text) == ask("parse", gold)
-        return float(same or ask("equal", gold, final_answer(text) or text.strip()[-LONGEST:]) is True)
-    whole = verifier == "exact" and final_answer(text) is None and canonical(text) == gold
-    return float(whole or answer_of(verifier, text) == gold)
+    cut = cut or isinstance(text, Cut)
+    kind = RULES[rule]
+    if kind == "math":
+        gold = _gold(answer or "")
+        given = None if gold is None else _math(text, cut)
+        return None if gold is None else float(given is not None and same(gold, given))
+    if kind == "exact":
+        golds = {form for form in (plain.normal(answer or ""), reference(rule, answer)) if form}
+        if not golds:
+            return None
+        return float(
+            _exact(text, cut) in golds
+            or (not cut and plain.normal(said(text)) in golds and reader.stated(text) is None)
+        )
+    gold = reference(rule, answer)
+    return None if gold is None else float(answer_of(rule, text, cut) == gold)
 
 
-def answer_of(verifier: str, text: str) -> str | None:
-    """The final answer in a completion, in the form that the verifier compares; None if there is no answer."""
-    verifier = RULES[verifier]
-    if verifier == "number":
-        return number_of(text)
-    if verifier == "choice":
-        return choice(text)
-    final = final_answer(text)
-    if verifier == "math":
-        return ask("parse", final or text.strip()[-LONGEST:]) or canonical(final or "") or None
-    return canonical(final or (text.strip().splitlines() or [""])[-1]) or None
+def answer_of(rule: str, text: str, cut: bool = False) -> str | None:
+    """The final answer in a completion, in the normal form of the rule; None if there is no answer.
+
+    Equal answers have equal forms, so votes count them as one.
+    """
+    cut = cut or isinstance(text, Cut)
+    match RULES[rule]:
+        case "choice":
+            return reader.answer(text, cut, choices.of_value, choices.of_text)
+        case "number":
+            return _number(text, cut)
+        case "math":
+            given = _math(text, cut)
+            return None if given is None else show(given)
+        case _:
+            return _exact(text, cut)
 
 
-def reference(verifier: str, answer: str | None) -> str | None:
-    """A reference answer in the form that the verifier compares; None if the verifier cannot read it."""
+def reference(rule: str, answer: str | None) -> str | None:
+    """A reference answer in the normal form of the rule; None if the rule cannot read it."""
     final = stated(answer or "")
-    if verifier == "choice":
-        letter = re.fullmatch(r"\(?([A-J])\)?[.:]?", final.upper())
-        return letter[1] if letter else None
-    if verifier == "math":
-        return final if ask("parse", final) is not None else None
-    return canonical(final) or None
+    match RULES[rule]:
+        case "choice":
+            return choices.of_value(final) if len(final) > 1 else choices.of_value(final.upper())
+        case "number":
+            return _number(answer or "", cut=False)
+        case "math":
+            gold = _gold(answer or "")
+            return None if gold is None else show(gold)
+        case _:
+            return plain.normal(final) or None
 
 
 def stated(answer: str) -> str:
     """The final answer of a reference, which may be a worked solution."""
-    return (final_answer(answer) or answer).strip()
+    return (reader.stated(answer) or answer).strip()
 
 
 def check_references(verifier: str, answers: Sequence[tuple[str, str | None]]) -> None:
@@ -110,7 +120,7 @@ def check_references(verifier: str, answers: Sequence[tuple[str, str | None]]) -
         DataError: more than a tenth cannot be read; the message names the first.
     """
     asked = answers[:: max(1, len(answers) // LOOKED_AT)] if verifier == "math" else answers
-    bad = [(place, answer) for place, answer in asked if reference(verifier, answer) is None]
+    bad = [(place, answer) for place, answer in asked if not _readable(verifier, answer)]
     if len(bad) * 10 > len(asked):
         raise DataError(
             f"{bad[0][0]}: the verifier {verifier!r} cannot read {len(bad)} of {len(asked)} answers, "
@@ -118,59 +128,60 @@ def check_references(verifier: str, answers: Sequence[tuple[str, str | None]]) -
         )
 
 
-def number_of(text: str) -> str | None:
-    """The final answer if it is a number, else the last number of the text: `$1,250.50` as `1250.5`."""
-    found = _NUMBER.findall(final_answer(text) or "") or _NUMBER.findall(text)
-    if not found:
-        return None
-    number = format(Decimal(found[-1].replace(",", "")), "f")
-    plain = number.rstrip("0").rstrip(".") if "." in number else number
-    return "0" if plain in ("-0", "") else plain
-
-
-def canonical(text: str) -> str:
-    """The normal form of an answer under `exact`: Unicode-normalised, lower case, white space folded.
-
-    Problems have a form of their own, `splits.folded`: what marks answers may change, the splits may not.
-    """
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-_BOXED = re.compile(r"\\boxed\s*\{")
-_BRACE = re.compile(r"[{}]")
-_HASHES = re.compile(r"(?<!#)####(?!#)\s*+(.*\S)")
-_ANSWER = re.compile(r"\banswer\b(?:\s+is\b)?+\s*+[:=]?+\s*+(.+?)(?:\.\s|\.?$)", re.IGNORECASE | re.MULTILINE)
-_CHOICE = re.compile(r"(?<=\()[A-J](?=\))|\b[A-HJ]\b|^\s*I\s*$")
+def _readable(verifier: str, answer: str | None) -> bool:
+    return (_gold(answer or "") if RULES[verifier] == "math" else reference(verifier, answer)) is not None
 
 
 def final_answer(text: str) -> str | None:
-    """The final answer of a worked solution: the last \\boxed{}, else after ####, else after 'answer is'.
+    """What the last statement of a text says; None if it states no answer."""
+    return reader.stated(text)
 
-    None if the text has none of the three.
-    """
-    starts = {match.end() - 1 for match in _BOXED.finditer(text)}
-    boxed, opened = (-1, ""), list[int]()
-    for brace in _BRACE.finditer(text):
-        if brace[0] == "{":
-            opened.append(brace.start())
-        elif opened and (start := opened.pop()) in starts:
-            boxed = max(boxed, (start, text[start + 1 : brace.start()]))
-    if boxed[0] >= 0:
-        return boxed[1].strip()
-    for pattern in (_HASHES, _ANSWER):
-        found = pattern.findall(text)
-        if found:
-            return found[-1].strip()
-    return None
+
+def number_of(text: str, cut: bool = False) -> str | None:
+    """The number that a completion gives as its answer: `$1,250.50` as `1250.5`."""
+    return _number(text, cut)
 
 
 def choice(text: str) -> str | None:
-    """The letter A to J of a multiple-choice answer: in the final answer if there is one, else the last in the text."""
-    letters = _CHOICE.findall(final_answer(text) or text)
-    return letters[-1] if letters else None
+    """The letter A to J that a completion gives as its answer."""
+    return answer_of("choice", text)
 
 
 def judgement(text: str) -> float | None:
     """1 or 0 if the last line of a judge's reply is #y or #n, apart from emphasis; else None."""
     lines = text.strip().splitlines()
     return {"#y": 1.0, "#n": 0.0}.get(lines[-1].strip(" \t*_`.").lower()) if lines else None
+
+
+# ---- reading by rule ----------------------------------------------------------------------------------------------
+def _number(text: str, cut: bool) -> str | None:
+    return reader.answer(
+        text, cut, number_answers.of_value, lambda rest: reader.of_sentences(rest, number_answers.of_sentence)
+    )
+
+
+def _math(text: str, cut: bool) -> Form | None:
+    return reader.answer(
+        text, cut, math_forms.of_value, lambda rest: reader.of_sentences(rest, math_sentences.of_sentence)
+    )
+
+
+@lru_cache(maxsize=1 << 14)
+def _gold(answer: str) -> Form | None:
+    """The form of a reference; None if it is no mathematics."""
+    return math_forms.of_value(stated(answer))
+
+
+def _exact(text: str, cut: bool) -> str | None:
+    return reader.answer(text, cut, lambda value: plain.normal(value) or None, _last_line)
+
+
+def _last_line(text: str) -> str | None:
+    """The last line of a text; what it emphasises, or says after its verb, if it is a sentence."""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    if not lines:
+        return None
+    line = sentences.sentences(lines[-1])[-1:] or [lines[-1]]
+    return (
+        plain.normal(plain.asserted(line[0])) or None if len(lines[-1].split()) > 3 else plain.normal(lines[-1]) or None
+    )

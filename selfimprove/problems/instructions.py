@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from selfimprove.problems.thoughts import said
 
 Values = Mapping[str, Any]
 Check = Callable[[str, Values], bool]
@@ -134,6 +136,15 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "startend:end_checker": ("end_phrase",),
 }
 """Name of an instruction -> the values that it needs."""
+
+
+def follows(instructions: Iterable[Sequence[Any]], text: str) -> bool:
+    """Whether a response follows all instructions, each given as its name and values: the published strict rule.
+
+    A blank response follows none. Thoughts are no part of a response.
+    """
+    response = said(text)
+    return bool(response.strip()) and all(CHECKS[name](response, values) for name, values in instructions)
 
 
 def objection(name: str, values: Values) -> str:

@@ -1,8 +1,12 @@
-"""Parses and compares mathematical answers with math_verify, in a disposable process.
+"""Simplifies and compares mathematical expressions, in disposable processes.
 
 Some inputs keep a symbolic program busy forever, and no exception can stop it. So `ask` starts this file as a program
-and keeps it running: a question is one line of JSON, ["parse", text] or ["equal", gold, text], and so is the answer. A
-timer of the operating system kills the process if a question takes too much CPU time.
+and keeps it running: a question is one line of JSON, ["parse", formula], ["equal", gold, formula] or ["equation", gold,
+equation], and so is the answer. A timer of the operating system kills a process that takes too much CPU time.
+Several processes answer at the same time if several threads ask.
+
+Formulas are read by `formula_reader`, else by math_verify, which also decides about what is no expression. Expressions
+are compared by their values at several points, relative to their size, so that no small number equals another.
 """
 
 from __future__ import annotations
@@ -16,9 +20,8 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 from functools import lru_cache
-from pathlib import Path
+from queue import LifoQueue
 from typing import Any
 
 SECONDS = 5.0
@@ -26,51 +29,75 @@ SECONDS = 5.0
 LONGEST = 1000
 """Most characters of an answer that is parsed."""
 MEMORY = 4 << 30
-"""Bytes of memory for the process."""
+"""Bytes of memory for a process."""
+WORKERS = max(1, min(4, len(os.sched_getaffinity(0))))
+"""Most processes that answer at the same time."""
 _LATE = (signal.SIGPROF, signal.SIGALRM)
-_LOCK = threading.Lock()
-_COMMAND = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+")
-_WORD = re.compile(r"[^\W\d_]{4,}|(?<!\S)(?:are|is|it|its|of|so|the|to|we)(?!\S)")
-_SPELLINGS = ((r"(?<!\\)\bsqrt\(([^()]*)\)", r"\\sqrt{\1}"), (r"(?<=\d) (?=\d{3}(?!\d))", ""), (r"\s*\\?%$", ""))
-"""Spellings that math_verify misreads: sqrt(2), 1 000 000 and a percent sign in a box."""
 
 
 # ---- the side that asks ------------------------------------------------------------------------------------------
+class Pool:
+    """The running workers of this process. They start when they are needed and end when their input closes."""
+
+    def __init__(self, owner: int) -> None:
+        self.owner = owner
+        self.free: LifoQueue[subprocess.Popen[str] | None] = LifoQueue()
+        for _ in range(WORKERS):
+            self.free.put(None)
+
+    def ask(self, line: str) -> str:
+        """A worker's answer to a line; "null" if it takes too long.
+
+        Raises:
+            EngineError: a worker cannot be started.
+        """
+        worker = self.free.get()
+        try:
+            for _ in range(2):  # a worker that something else ended is replaced once
+                worker = worker or _start()
+                assert worker.stdin and worker.stdout
+                try:
+                    worker.stdin.write(line + "\n")
+                    worker.stdin.flush()
+                    if answer := worker.stdout.readline():
+                        return answer
+                except BrokenPipeError:
+                    pass
+                late, worker = -worker.wait() in _LATE, None
+                if late:
+                    break
+            return "null"
+        except BaseException:  # Ctrl-C: an answer left in the pipe would be taken for that of the next question
+            if worker is not None:
+                worker.kill()
+                worker = None
+            raise
+        finally:
+            self.free.put(worker)
+
+
 @lru_cache(maxsize=1 << 16)
 def ask(*question: str) -> Any:
-    """The worker's answer to a question; None if it has no answer or takes too long.
+    """The workers' answer to a question; None if they have no answer or take too long.
 
     Raises:
-        EngineError: the worker cannot be started.
+        EngineError: a worker cannot be started.
     """
     if max(map(len, question)) > LONGEST:
         return None
-    with _LOCK:
-        for _ in range(2):  # a worker that something else ended is replaced once
-            worker = _worker(os.getpid())
-            assert worker.stdin and worker.stdout
-            try:
-                worker.stdin.write(json.dumps(question) + "\n")
-                worker.stdin.flush()
-                if answer := worker.stdout.readline():
-                    return json.loads(answer)
-            except BrokenPipeError:
-                pass
-            except BaseException:  # Ctrl-C: an answer left in the pipe would be taken for that of the next question
-                worker.kill()
-                _worker.cache_clear()
-                raise
-            _worker.cache_clear()
-            if -worker.wait() in _LATE:
-                break
-    return None
+    return json.loads(pool(os.getpid()).ask(json.dumps(question)))
 
 
 @lru_cache(maxsize=1)
-def _worker(owner: int) -> subprocess.Popen[str]:
-    """The running worker of this process; a fork starts its own. The worker ends when its standard input closes."""
+def pool(owner: int) -> Pool:
+    """The workers of this process; a fork starts its own."""
+    return Pool(owner)
+
+
+def _start() -> subprocess.Popen[str]:
+    """A new worker."""
     pipe = subprocess.PIPE
-    command = [sys.executable, "-P", str(Path(__file__)), str(SECONDS)]
+    command = [sys.executable, "-P", "-m", __name__, str(SECONDS)]
     worker = subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, encoding="utf-8", start_new_session=True
     )
@@ -83,41 +110,130 @@ def _worker(owner: int) -> subprocess.Popen[str]:
 
 
 # ---- the side that answers ---------------------------------------------------------------------------------------
-def parse(text: str) -> list[Any]:
-    """Symbolic expressions and strings that math_verify finds in a text.
+POINTS = ((7, 5), (13, 11), (-9, 7), (29, 3), (-17, 19))
+"""Where expressions are compared: fractions p/q, shifted for each symbol; negative ones count where values are real."""
+DIGITS = 40
+"""Digits to which values are compared, relative to their size."""
 
-    A bare answer is parsed as LaTeX as a whole. In prose, words would turn into products of their letters, so there the
-    last number or formula is used.
-    """
+
+@lru_cache(maxsize=1 << 12)
+def expression(text: str) -> Any:
+    """A formula as a SymPy expression; None if nobody can read it as one."""
+    import sympy
+
+    from selfimprove.problems.formula_reader import Unread, read
+
+    with contextlib.suppress(Unread, ZeroDivisionError, ArithmeticError, IndexError):
+        return read(text)
+    found = [one for one in _parsed(text) if isinstance(one, sympy.Basic | sympy.MatrixBase)]
+    return found[0] if found else None
+
+
+@lru_cache(maxsize=1 << 12)
+def _parsed(text: str) -> list[Any]:
+    """What math_verify finds in a formula."""
     import math_verify
 
-    text = text.strip()
-    for written, read in _SPELLINGS:
-        text = re.sub(written, read, text)
-    prose = "\n" in text or _WORD.search(_COMMAND.sub(" ", text))
-    return math_verify.parse(text if prose else f"\\boxed{{{text}}}", parsing_timeout=None)  # type: ignore[arg-type]
+    return math_verify.parse(f"\\boxed{{{text}}}", parsing_timeout=None)  # type: ignore[arg-type]
 
 
 def canonical(text: str) -> str | None:
-    """The answer in a text in a canonical form, or None if the text contains no mathematics."""
+    """A formula or an equation in a simple form; None if it cannot be read."""
     import sympy
 
-    found = [part for part in parse(text) if isinstance(part, sympy.Basic | sympy.MatrixBase)]
-    if not found:
+    if len(sides := text.split("=")) == 2:
+        left, right = (expression(side.strip()) for side in sides)
+        if not isinstance(left, sympy.Expr) or not isinstance(right, sympy.Expr):
+            return None
+        over = sympy.fraction(sympy.together(left - right))[0]
+        return f"{_primitive(sympy.expand(over))} = 0"
+    found = expression(text)
+    if found is None:
         return None
-    answer = found[0]
-    if isinstance(answer, sympy.Eq) and isinstance(answer.lhs, sympy.Symbol):
-        answer = answer.rhs  # `x = 5` answers what `5` answers
-    with contextlib.suppress(Exception):  # not every set or matrix can be simplified
-        answer = sympy.simplify(sympy.nsimplify(answer, rational=True).doit())
-    return str(answer)
+    with contextlib.suppress(Exception):  # not everything can be simplified
+        found = found.doit()
+        if isinstance(found, sympy.Expr) and not found.has(sympy.Function):
+            constant = not found.free_symbols
+            found = sympy.radsimp(sympy.expand(found)) if constant else sympy.cancel(sympy.together(found))
+        else:
+            found = sympy.simplify(sympy.nsimplify(found, rational=True))
+    return str(found)
+
+
+def _primitive(over: Any) -> Any:
+    """A polynomial without a constant factor."""
+    import sympy
+
+    with contextlib.suppress(Exception):
+        poly = sympy.Poly(over, *sorted(over.free_symbols, key=str))
+        return (poly / poly.LC()).as_expr() if poly.LC() != 0 else over
+    return over
 
 
 def equal(gold: str, text: str) -> bool:
-    """Whether a text gives the reference answer."""
+    """Whether two formulas are equal; the first is the reference."""
+    import sympy
+
+    left, right = expression(gold), expression(text)
+    if isinstance(left, sympy.Expr) and isinstance(right, sympy.Expr):
+        if left == right:
+            return True
+        same = agree(left, right)
+        return sympy.simplify(left - right) == 0 if same is None else same
     import math_verify
 
-    return math_verify.verify(parse(gold), parse(text), timeout_seconds=None)
+    if left is None or right is None:
+        return re.sub(r"\s", "", gold) == re.sub(r"\s", "", text)
+    return math_verify.verify(_parsed(gold), _parsed(text), timeout_seconds=None)
+
+
+def equation(gold: str, text: str) -> bool:
+    """Whether two equations say the same: the differences of their sides agree up to a constant factor."""
+    import sympy
+
+    one, two = ([expression(side.strip()) for side in equation.split("=")] for equation in (gold, text))
+    if len(one) != 2 or len(two) != 2 or not all(isinstance(side, sympy.Expr) for side in (*one, *two)):
+        return False
+    left, right = one[0] - one[1], two[0] - two[1]
+    if left.free_symbols != right.free_symbols:
+        return False
+    values = [(at(left, point), at(right, point)) for point in POINTS]
+    if any(value is None or value == 0 for pair in values for value in pair):
+        return sympy.simplify(left / right).is_number is True
+    first, *others = [pair[0] / pair[1] for pair in values]
+    return all(abs(other - first) <= 10 ** (5 - DIGITS) * abs(first) for other in others)
+
+
+def agree(left: Any, right: Any) -> bool | None:
+    """Whether two expressions have the same values; None if none of them can be worked out."""
+    known = 0
+    for point in POINTS:
+        one, two = at(left, point), at(right, point)
+        if one is None or two is None:
+            continue
+        if min(point) < 0 and not (one.is_real and two.is_real):
+            continue  # roots of negative numbers may differ by a convention only
+        if abs(one - two) > 10 ** (5 - DIGITS) * max(abs(one), abs(two)):
+            return False
+        known += 1
+        if not left.free_symbols and not right.free_symbols:
+            break
+    return True if known else None
+
+
+def at(value: Any, point: tuple[int, int]) -> Any:
+    """The value of an expression at a point; None if it has none."""
+    import sympy
+
+    places = {
+        symbol: sympy.Rational(point[0] + 2 * place, point[1])
+        for place, symbol in enumerate(sorted(value.free_symbols, key=str))
+    }
+    with contextlib.suppress(Exception):
+        found = sympy.N(value.subs(places), DIGITS)
+        if found.is_number and found.is_finite:
+            return found.as_real_imag()[0] if abs(found.as_real_imag()[1]) == 0 else found
+    return None
 
 
 def serve(seconds: float) -> None:
@@ -130,14 +246,16 @@ def serve(seconds: float) -> None:
     for late in _LATE:
         signal.signal(late, signal.SIG_DFL)
     canonical("\\frac{2}{4}")
-    equal("1", "2/2")  # loads everything, so that the first question does not pay for it
+    equal("x+1", "1+x")
+    _parsed("x>1")  # loads everything, so that the first question does not pay for it
     answers.write("ready\n")
+    kinds = {"parse": canonical, "equal": equal, "equation": equation}
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, seconds)  # CPU time, so that a busy machine does not fail an answer
         signal.setitimer(signal.ITIMER_REAL, 20 * seconds)
         try:
             kind, *texts = json.loads(line)
-            answer = canonical(*texts) if kind == "parse" else equal(*texts)
+            answer = kinds[kind](*texts)
         except Exception:
             answer = None
         signal.setitimer(signal.ITIMER_PROF, 0)

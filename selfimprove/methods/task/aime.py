@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfimprove.interfaces import Roles
-from selfimprove.problems.answers import number_of, stated
+from selfimprove.problems import answers
 from selfimprove.problems.hub_rows import pick
 from selfimprove.problems.jsonl_rows import messages_of, reference_of
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
@@ -43,11 +43,10 @@ class Aime(Published):
         return self._set.preflight("task.aime.path", self.path)
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
-        gold = number_of(stated(prompt.answer or ""))
-        return None if gold is None else float(number_of(text) == gold)
+        return answers.mark("aime", prompt.answer, text)
 
     def answer_of(self, text: str) -> str | None:
-        return number_of(text)
+        return answers.answer_of("aime", text)
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

@@ -5,8 +5,8 @@ Survey: static curation, section 2.2.
 Paper: arXiv:2110.14168 (Training Verifiers to Solve Math Word Problems), Cobbe et al., 2021.
 Algorithm:
   1. Load the table of questions and worked solutions with `datasets`; the sha256 of a question decides its split.
-  2. The answer is a number: the last \\boxed{}, else the text after ####, else after `answer is`, else the last number
-     of the text. Commas, units and trailing zeros after the decimal point are ignored.
+  2. The answer is the number that the completion states last, in a box, after ####, or in words, else what its last
+     sentence asserts; see docs/marking.md. Values are compared, so units, separators and spellings do not matter.
 Differs: the paper has a training and a test set. Only its training set is loaded and divided into five splits, so that
   its test set remains for other programs; `split: test` loads that instead. The wording of the prompt is ours.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from selfimprove.interfaces import Roles
-from selfimprove.problems.answers import number_of, stated
+from selfimprove.problems import answers
 from selfimprove.problems.hub_rows import columns
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Prompt
@@ -46,11 +46,10 @@ class Gsm8k(Published):
         return self._set.preflight("task.gsm8k.path", self.path)
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
-        gold = number_of(stated(prompt.answer or ""))
-        return None if gold is None else float(number_of(text) == gold)
+        return answers.mark("gsm8k", prompt.answer, text)
 
     def answer_of(self, text: str) -> str | None:
-        return number_of(text)
+        return answers.answer_of("gsm8k", text)
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

@@ -6,7 +6,8 @@ Paper: arXiv:2311.07911 (Instruction-Following Evaluation for Large Language Mod
 Algorithm:
   1. Load the table with `datasets`: prompt, instruction_id_list and kwargs, the values of each instruction.
   2. Leave out and count prompts with an instruction that has no check; see `problems/instructions.py`.
-  3. A completion is right if it follows all instructions of its prompt: the paper's strict accuracy by prompt.
+  3. A completion is right if it follows all instructions of its prompt: the paper's strict accuracy by prompt. A blank
+     one follows none, as in the paper's code; thoughts are left out first.
 Differs: 22 of the 25 kinds of instruction; the three that need a language detector or a sentence splitter are left out,
   and the two about capital letters do not check that the text is English. Words are matched literally, where the
   paper's code uses them as regular expressions. The paper only evaluates; here prompts of the train split are trained
@@ -23,7 +24,7 @@ from typing import Any
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Roles
 from selfimprove.problems.hub_rows import pick
-from selfimprove.problems.instructions import CHECKS, objection
+from selfimprove.problems.instructions import follows, objection
 from selfimprove.problems.jsonl_rows import messages_of
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published, source_of
 from selfimprove.records import Message, Prompt
@@ -51,7 +52,7 @@ class Ifeval(Published):
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         asked = prompt.info.get("instructions")
-        return float(all(CHECKS[name](text, values) for name, values in asked)) if asked else None
+        return float(follows(asked, text)) if asked else None
 
     def answer_of(self, text: str) -> str | None:
         return None

@@ -7,9 +7,9 @@ Algorithm:
   1. Read the file once, on first use. The key of a row is the canonical text of its prompt; a row with a known key is
      dropped; the sha256 of the key decides the split.
   2. Return the rows of a split in an order that depends only on the seed and the keys, divided into disjoint parts.
-  3. The final answer is the last \\boxed{}, else the text after ####, else after `answer is`, in completions and in
-     references (which may be worked solutions). `exact` compares canonical text, `choice` the letters A to J, `math`
-     uses math_verify in a separate process; a comparison that takes too long counts as wrong.
+  3. The final answer is what a completion, or a reference, states last: in a box, after ####, or in words; see
+     docs/marking.md. `exact` compares a normal form of text, `choice` the letters A to J, `math` numbers, sets and
+     expressions in separate processes; a comparison that takes too long counts as wrong.
 Differs: nothing to compare with.
 """
 

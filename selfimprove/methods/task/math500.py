@@ -5,8 +5,8 @@ Survey: static curation, section 2.2.
 Paper: arXiv:2305.20050 (Let's Verify Step by Step), Lightman et al., 2023: its test set, of MATH, arXiv:2103.03874.
 Algorithm:
   1. Load the table with `datasets`; the sha256 of a problem decides its split.
-  2. The answer is the last \\boxed{}, else the text after ####, else after `answer is`, else what math_verify finds at
-     the end of the text. It is right if math_verify finds it equal to the reference.
+  2. The answer is what the completion states last, in a box, after #### or in words, else what its last sentence
+     asserts; see docs/marking.md. It is right if it equals the reference as a number, set, interval or expression.
 Differs: 500 problems in five splits are few: a gate detects large gains only. Set `path` to the 7,500 training problems
   of MATH, which have the same columns, for more. The wording of the prompt is ours.
 """
@@ -43,10 +43,10 @@ class Math500(Published):
         return self._set.preflight("task.math500.path", self.path)
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
-        return answers.mark("math", prompt.answer, text)
+        return answers.mark("math500", prompt.answer, text)
 
     def answer_of(self, text: str) -> str | None:
-        return answers.answer_of("math", text)
+        return answers.answer_of("math500", text)
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

@@ -5,8 +5,8 @@ Survey: static curation, section 2.2.
 Paper: arXiv:2406.01574 (MMLU-Pro), Wang et al., 2024.
 Algorithm:
   1. Load the table with `datasets`; write the options below the question as A to J.
-  2. The answer is the letter of the final answer (\\boxed{}, #### or `answer is`), else the last letter A to J that
-     stands alone in the text.
+  2. The answer is the letter that the completion states last, in a box, after #### or in words, else the one that its
+     last sentence chooses; see docs/marking.md. A letter out of an option's text is none.
 Differs: the paper's prompt starts with five worked examples; here there are none, and the wording follows the paper's.
 """
 
@@ -46,10 +46,10 @@ class MmluPro(Published):
         return self._set.preflight("task.mmlu_pro.path", self.path)
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
-        return answers.mark("choice", prompt.answer, text)
+        return answers.mark("mmlu_pro", prompt.answer, text)
 
     def answer_of(self, text: str) -> str | None:
-        return answers.answer_of("choice", text)
+        return answers.answer_of("mmlu_pro", text)
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

@@ -1,0 +1,149 @@
+"""The letter A to J of a multiple-choice answer, in every usual form, and never a letter out of an option's text."""
+
+from __future__ import annotations
+
+import re
+
+from selfimprove.problems import plain, sentences
+
+_OPEN = r"(?:[\s(\[{<*_`'\"“$]|\\(?:text|mathrm|mathbf|textbf|boxed|fbox)\s?\{|\\[(\[])*"
+_KIND = r"(?:(?:the\s)?(?:correct\s)?(?:option|choice|letter|answer|opción|opsi|选项|選項)\s?[:：]?\s*)?"
+_STATED = re.compile(
+    rf"{_OPEN}{_KIND}{_OPEN}(?P<letter>[A-Ja-j])(?![A-Za-z0-9_]|['’][a-z])(?P<close>[)\]}}>*_`'\"”$]|\\[)\]])*"
+    r"(?P<rest>.*)",
+    re.DOTALL,
+)
+_CONNECTED = re.compile(
+    r"\s*(?:$|[.:;,=—–\-(（，。：、!]|\d|because\b|since\b|as\b|for\b|with\b|which\b|where\b|not\b|but\b|by\b|based\b|due\b|given\b"
+    r"|here\b|again\b|then\b|only\b|alone\b|instead\b|rather\b|over\b|and\b|or\b|nor\b|is\b|was\b|\\|\*)",
+    re.IGNORECASE,
+)
+"""What may follow a letter that has no bracket or other closing mark: a word would make it an article or a name."""
+_OTHERS = re.compile(
+    r"\s*[)\]]?\s*(?:,\s*(?:and|or)?|/|&|and|or|or maybe|as well as|\+)\s*"
+    r"(?:also |maybe |possibly |option |choice |else )?[(\[*]*(?P<letter>[A-J])(?![A-Za-z0-9])(?!\s+(?!or\b"
+    r"|and\b)[a-z])",
+)
+"""Another letter after the first: the text names several."""
+_PRONOUN = re.compile(
+    r"\s*(?:$|[.,:;)]|because\b|since\b|as\b|\()",
+    re.IGNORECASE,
+)
+_CHOSEN = re.compile(
+    r"\b(?:choose|chose|pick|picked|select|selected|go with|going with|opt for|opting for|option|choice|it(?:'s"
+    r"| is| must be| should be)"
+    r"|be|is|so|therefore|thus|hence|answer|letter)\s*:?\s*(?:option |choice |letter |answer |the answer "
+    r"|clearly |probably )?[(*\[\"']*"
+    r"(?P<letter>[A-J])(?![A-Za-z0-9'’])(?!\s+[a-z]+\s(?:is|has|was|can|will)\b)"
+)
+_RIGHT = re.compile(
+    r"(?:^|[\s(*\[])(?P<letter>[A-J])[)*\].:]*\s(?:is|seems|looks|must be|would be|appears)\s(?:the\s|to be\s"
+    r"|therefore\s|clearly\s)*"
+    r"(?:correct|right|best|true|answer|only)\b"
+)
+_DENIED = re.compile(
+    r"(?:^|[\s(*\[])(?P<letter>[A-J])[)*\]]*\s(?:is|are|was|seems|can|could|does|cannot|isn'?t|can'?t|fails?)\b[^,.;]*",
+    re.IGNORECASE,
+)
+_FREE = re.compile(r"(?<![\w'’\-\\])(?P<letter>[A-J])(?![\w'’\-])")
+_NAMED_AFTER = re.compile(
+    r"\b(?:plan|vitamin|hepatitis|type|group|class|grade|company|point|line|case|set|event|phase|figure|table|part|section|system|machine"
+    r"|person|player|team|step|factor|block|gene|angle|node|site|state|city|town|box|bag|method|matrix|vector|function|object|solution"
+    r"|variable|substance|compound|element|scenario|statement)s?\s$",
+    re.IGNORECASE,
+)
+
+
+def of_value(said: str) -> str | None:
+    """The letter that a statement begins with; None if it states something else, or several letters."""
+    said = said.strip()
+    found = _STATED.match(said)
+    if found is None:
+        return None
+    letter, rest, closed = found["letter"], found["rest"], found["close"] or _opened(said, found)
+    alone = plain.peel(rest).strip(" .)]}*\\") == ""
+    if letter.islower() and not (alone or (closed and letter != "i") or re.match(r"\s*[.):]", rest)):
+        return None
+    if letter == "I" and not (alone or closed or _PRONOUN.match(rest)):
+        return None
+    if not closed and not _CONNECTED.match(rest):
+        return None
+    if letter in "Aa" and not closed and not alone and re.match(r"\s*-\w", rest):
+        return None
+    several = _OTHERS.match(rest)
+    if several and several["letter"] != letter.upper():
+        return None
+    return None if re.match(r"\s*(?:is|was)\s+(?:not|wrong|incorrect|false)\b", rest) else letter.upper()
+
+
+def _opened(said: str, found: re.Match[str]) -> bool:
+    """Whether a bracket or a mark stands directly before the letter."""
+    return said[: found.start("letter")].endswith(("(", "[", "{", "*", "$", '"', "“", "`", "'"))
+
+
+def of_text(text: str) -> str | None:
+    """The letter of a text without a statement: the whole text, else the last sentence that names one letter."""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    if not lines:
+        return None
+    if (whole := of_value(lines[0])) and (
+        len(lines) == 1 or len(lines[0].strip()) <= 4 or _CHOICE_LINE.match(lines[0])
+    ):
+        return whole if len(lines) == 1 or not _lists_options(lines) else None
+    for sentence in reversed(sentences.sentences(text)):
+        if sentences.asks(sentence):
+            continue
+        letters = _of_sentence(sentence)
+        if len(letters) == 1:
+            return letters.pop()
+        if letters or sentences.UNKNOWN.search(sentence):
+            return None
+    return None
+
+
+_CHOICE_LINE = re.compile(r"\s*[*(\[]*[A-Ja-j][*)\].:]+(?:\s|$)")
+
+
+def _lists_options(lines: list[str]) -> bool:
+    """Whether lines are a list of options with their letters."""
+    return sum(_CHOICE_LINE.match(line) is not None for line in lines) > 1
+
+
+def _of_sentence(sentence: str) -> set[str]:
+    """The letters that a sentence may choose; one that it denies is left out."""
+    if (whole := of_value(sentence)) is not None:
+        return {whole}
+    said = sentence
+    for found in [*_DENIED.finditer(said)]:
+        if sentences.denies(found[0]):
+            said = said.replace(found[0], " ", 1)
+    if re.search(
+        r"\b(?:not|neither|isn'?t|rule out|eliminate|reject)\s+(?:both\s)?(?:option |choice )?[(*]*[A-J]\b", said
+    ):
+        said = re.sub(
+            r"\b(?:not|neither|isn'?t|rule out|eliminate|reject)\s+(?:both\s)?(?:option |choice )?[(*]*[A-J]\b[^,.;]*",
+            " ",
+            said,
+        )
+    for pattern in (_RIGHT, _CHOSEN):
+        if found := [*pattern.finditer(said)]:
+            last = found[-1]
+            letter, rest = last["letter"], said[last.end("letter") :]
+            if letter in "AI" and re.match(r"\s+[a-z]", rest) and not _CONNECTED.match(rest):
+                continue
+            several = _OTHERS.match(rest)
+            return {letter, several["letter"]} if several else {letter}
+    letters = {found["letter"] for found in re.finditer(r"\((?P<letter>[A-J])\)", said)}
+    return letters or {found["letter"] for found in _FREE.finditer(said) if _stands_alone(said, found)}
+
+
+def _stands_alone(said: str, found: re.Match[str]) -> bool:
+    """Whether a capital letter is neither an article, a pronoun, nor part of a name."""
+    before, after = said[: found.start()], said[found.end() :]
+    if found["letter"] == "I":
+        return False
+    if found["letter"] == "A" and re.match(r"\s+[a-z]", after) and not _CONNECTED.match(after):
+        return False
+    return (
+        not _NAMED_AFTER.search(before) and not re.search(r"[=+*/^]\s*$", before) and not re.match(r"\s*[=+*/^]", after)
+    )

@@ -1,0 +1,224 @@
+"""The structure of a mathematical answer: sets, unions, tuples, matrices and equations of simpler answers."""
+
+from __future__ import annotations
+
+import re
+
+from selfimprove.problems.latex import formulas, prose, split, tidy
+from selfimprove.problems.math_atoms import Form, atom
+from selfimprove.problems.math_compare import show
+from selfimprove.problems.math_worker import LONGEST
+
+_LISTED = re.compile(
+    r",(?!\d{3}(?!\d))|,\s|;|\\(?:text|mathrm|mbox)\s?\{\s*,?\s*(?:and|or|&)\s*\}|(?<![\w\\])(?:and|or)(?!\w)|\\(?:text|mathrm)\s?\{\s*,\s*\}|\\lor\b|\\vee\b"
+)
+_INSIDE = re.compile(r",|;")
+_CUP = re.compile(r"\\cup(?![A-Za-z])|\bU\b")
+_EQUALS = re.compile(r"=")
+_ORDER = re.compile(r"\\(?:le|ge|ne)(?![A-Za-z])|<|>")
+_NAMED = re.compile(
+    r"(?:[A-Za-z](?:_\{?\w+\}?|')?(?:\s?\([^()=]*\))?|[A-Z]{2,}|\\?(?:angle|triangle|overline|text|mathrm|operatorname|mathbb|alpha|beta|theta|phi|lambda|Delta)"
+    r"\b[^=]*|\\(?:sin|cos|tan|log|ln|cot|sec)\b[^=]*|\|[^|=]*\||[a-z]{3,}(?: [a-z]+)*|f\^\{-1\}\([^()]*\)"
+    r"|[A-Z]\([^()=]*\))"
+)
+_VARIABLE = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?|\\(?:theta|alpha|beta|phi|lambda)")
+_MATRIX = re.compile(
+    r"\\begin\{(p|b|v|B|V|small)?(?:matrix|array)\}(?:\{[lcr|]*\})?(.*?)\\end\{(?:p|b|v|B|V|small)?(?:matrix|array)\}",
+    re.DOTALL,
+)
+_LEAD = re.compile(
+    r"(?:\\(?:therefore|implies|Rightarrow|quad|because)\b|(?:exactly|approximately|about|only|simply|equal to"
+    r"|an?|the|just|total of|then|now|that)\s)+",
+    re.IGNORECASE,
+)
+_STOP = re.compile(
+    r"\s(?:which|because|since|so that|where|after|whereas|rather than|instead of|as)\b|,\s(?:so|which|where|in"
+    r"|for|with|as|a|the|and\s+[a-z]{3,})\b|\s\("
+)
+
+
+def of_value(said: str) -> Form | None:
+    """The answer that a statement gives; None if it gives no mathematics."""
+    said = said.strip()
+    if not said or len(said) > LONGEST:
+        return None
+    return _form(tidy(_mathematics(plain_math(said))))
+
+
+def plain_math(said: str) -> str:
+    """A statement without emphasis and quotes around it."""
+    said = re.sub(r"^(?:\*\*|__|[\"“'`])+|(?:\*\*|__|[\"”'`])+$", "", said.strip()).strip()
+    return re.sub(r"\*\*(?=\s|[.,;)]|$)|(?<=\s)\*\*(?=\S)", "", said)
+
+
+def _mathematics(said: str) -> str:
+    """The formula of a statement in prose: $\\frac{3}{4}$ of `$\\frac{3}{4}$ of the cake`."""
+    spans = formulas(said)
+    if spans:
+        kept, end = [said[: spans[0][0]]], spans[0][0]
+        if prose(kept[0]):
+            kept = [""]
+        for start, stop, inside in spans:
+            between = said[end:start]
+            joins = re.fullmatch(r"[\s,;]*(?:and|or|=|\\approx)?[\s,;]*", between)
+            if end != spans[0][0] and not joins:
+                break
+            kept += [between if end != spans[0][0] else "", inside]
+            end = stop
+        rest = said[end:]
+        tail = rest if not prose(rest) and not rest.strip(" .,;:").startswith("(") else ""
+        return " ".join([*kept, tail])
+    found = _STOP.search(said)
+    if found and re.search(r"\d|\\", said[: found.start()]) and prose(said):
+        said = said[: found.start()]
+    return said
+
+
+def _form(text: str, depth: int = 0) -> Form | None:
+    """The form of a tidy formula."""
+    text = text.strip(" .,;$")
+    text = (
+        text.replace("\\(", "").replace("\\)", "").replace("\\[", "").replace("\\]", "").strip()
+        if "\\(" in text or "\\[" in text
+        else text
+    )
+    if not text or depth > 6:
+        return None
+    if lead := _LEAD.match(text):
+        text = text[lead.end() :].strip() or text
+    if matrix := _MATRIX.fullmatch(text):
+        rows = [row.split("&") for row in re.split(r"\\\\", matrix[2]) if row.strip()]
+        cells = tuple(_form(cell, depth + 1) for row in rows for cell in row)
+        return None if None in cells else Form("matrix", f"{len(rows)}", cells)  # type: ignore[arg-type]
+    if "\\pm" in text and text.count("\\pm") == 1 and len(split(text, _LISTED)) == 1 and "=" not in text:
+        return _several("set", [text.replace("\\pm", "+").strip().removeprefix("+"), text.replace("\\pm", "-")], depth)
+    for kind, separators in (("set", _LISTED), ("union", _CUP)):
+        parts = [part for part in split(text, separators) if part.strip(" $")]
+        if len(parts) > 1 and not (kind == "set" and _prose_list(parts)):
+            return _several(kind, parts, depth)
+    if (inside := _bracketed(text)) is not None:
+        left, middle, right = inside
+        parts = split(middle, _INSIDE)
+        if left == "\\{" and not re.search(r"\\mid|\||:", middle):
+            return _several("set", parts, depth)
+        if len(parts) > 1 and left != "\\{":
+            forms = tuple(_form(part, depth + 1) for part in parts)
+            return None if None in forms else Form("tuple", left + right, forms)  # type: ignore[arg-type]
+        if left == "(" and right == ")":
+            return _form(middle, depth + 1)
+    if member := re.fullmatch(r"([A-Za-z]|\\theta)\s?\\in(?![A-Za-z])(.*)", text, re.DOTALL):
+        return _form(member[2], depth + 1)
+    if "=" in text and len(sides := split(text, _EQUALS)) > 1 and not re.search(r"[<>!]=", text):
+        return _equation([side.strip() for side in sides], depth)
+    if len(sides := split(text, _ORDER)) > 1 and (found := _order(text, sides, depth)):
+        return found
+    return atom(text, lambda part: _form(part, depth + 1))
+
+
+def _prose_list(parts: list[str]) -> bool:
+    """Whether what looks like a list is a sentence."""
+    return sum(prose(part) and not re.search(r"\d|\\", part) for part in parts) > 0 and any(
+        re.search(r"\d", part) for part in parts
+    )
+
+
+def _bracketed(text: str) -> tuple[str, str, str] | None:
+    """The opening bracket, the inside and the closing bracket, if one pair encloses the whole."""
+    found = re.match(r"\(|\[|\\\{|\\langle(?![A-Za-z])", text)
+    if found is None:
+        return None
+    left = found[0]
+    depth, place = 0, 0
+    while place < len(text):
+        token = re.compile(r"\\[{}]|\\[lr]angle|\\[A-Za-z]+|[()\[\]]|.", re.DOTALL).match(text, place)
+        assert token
+        if token[0] in ("(", "[", "\\{", "\\langle"):
+            depth += 1
+        elif token[0] in (")", "]", "\\}", "\\rangle"):
+            depth -= 1
+            if depth == 0:
+                whole = token.end() == len(text)
+                return (left, text[found.end() : place], token[0]) if whole else None
+        place = token.end()
+    return None
+
+
+def _several(kind: str, parts: list[str], depth: int) -> Form | None:
+    """A set, or a union, of answers; one answer alone is itself."""
+    named = [split(part, _EQUALS) for part in parts]
+    names = {sides[0].strip() for sides in named if len(sides) == 2}
+    if len(names) == 1 and _VARIABLE.fullmatch(next(iter(names))):
+        parts = [sides[-1] for sides in named]
+    forms: list[Form] = []
+    for part in parts:
+        form = _form(part, depth + 1)
+        if form is None:
+            return None
+        if len(named) > 1 and len(names) > 1 and form.equation:
+            form = Form("equation", form.equation)
+        inner = form.parts if form.kind == kind else (form,)
+        forms += [one for one in inner if one not in forms]
+    if (
+        kind == "set"
+        and len(forms) > 1
+        and all(
+            one.kind in ("tuple", "union") and one.text in ("()", "(]", "[)", "[]") and _interval(one) for one in forms
+        )
+    ):
+        kind = "union"
+    return forms[0] if len(forms) == 1 else Form(kind, "", tuple(sorted(forms, key=show)))
+
+
+def _interval(form: Form) -> bool:
+    """Whether a pair has an infinite end or half-open brackets, so that it is an interval."""
+    return len(form.parts) == 2 and (form.text in ("(]", "[)") or any("infty" in part.text for part in form.parts))
+
+
+def _equation(sides: list[str], depth: int) -> Form | None:
+    """An equation: the value of the right-hand side where the left one names it, else the equation as a whole."""
+    last = re.split(r"\\approx(?![A-Za-z])", sides[-1])[0]
+    value = _form(last, depth + 1)
+    if len(sides) > 2 or value is None:
+        return value
+    left = sides[0]
+    if _NAMED.fullmatch(left) or _form(left, depth + 1) == value:
+        return Form(value.kind, value.text, value.parts, f"{left} = {last}")
+    if (
+        _NAMED.fullmatch(last)
+        and not _VARIABLE.search(last.replace("\\", "")[1:])
+        and (swapped := _form(left, depth + 1))
+    ):
+        return Form(swapped.kind, swapped.text, swapped.parts, f"{last} = {left}")
+    first = _form(left, depth + 1)
+    if first and first.kind == "number" and value.kind == "number":
+        return value
+    if value.kind == "number" and not re.search(r"(?<![A-Za-z\\])[a-z](?![a-z])", left):
+        return value
+    return Form("equation", f"{left} = {last}")
+
+
+def _order(text: str, sides: list[str], depth: int) -> Form | None:
+    """An inequality of one variable as its interval."""
+    signs = [found[0] for found in _ORDER.finditer(text)]
+    if len(signs) != len(sides) - 1:
+        return None
+    if "\\ne" in signs:
+        return Form("relation", re.sub(r"\s", "", text))
+    down = [sign in ("<", "\\le") for sign in signs]
+    strict = [sign in "<>" for sign in signs]
+    names = [_VARIABLE.fullmatch(side.strip()) is not None for side in sides]
+    low = high = None
+    if len(sides) == 2 and names[0] != names[1]:
+        upper = down[0] if names[0] else not down[0]
+        bound = _form(sides[1 if names[0] else 0], depth + 1)
+        low, high = (None, (bound, strict[0])) if upper else ((bound, strict[0]), None)
+    elif len(sides) == 3 and names == [False, True, False] and down[0] == down[1]:
+        ends = [(_form(sides[0], depth + 1), strict[0]), (_form(sides[2], depth + 1), strict[1])]
+        low, high = ends if down[0] else reversed(ends)
+    else:
+        return Form("relation", re.sub(r"\s", "", text))
+    infinite = Form("expression", "\\infty"), Form("expression", "-\\infty")
+    left, right = low or (infinite[1], True), high or (infinite[0], True)
+    if left[0] is None or right[0] is None:
+        return None
+    return Form("tuple", f"{'(' if left[1] else '['}{')' if right[1] else ']'}", (left[0], right[0]))

@@ -1,0 +1,134 @@
+"""The number that a statement or a sentence gives: the value that is asked for, which need not be the last number."""
+
+from __future__ import annotations
+
+import re
+
+from selfimprove.problems import numbers
+from selfimprove.problems.arithmetic import arithmetic
+
+WORDS = {
+    word: number
+    for number, word in enumerate(
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ]
+    )
+} | {
+    word: 10 * (n + 2)
+    for n, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"])
+}
+_LIST = re.compile(
+    r"(?:\s*[A-Za-z°%]+\.?){0,2}\s*(?:,|,?\s*(?:and|or|&|to)\b|-|–|±|:)\s*(?:and |or |also |maybe "
+    r"|possibly )?[-+]?[$€£]?\s?\.?\d",
+    re.ASCII,
+)
+"""What follows a number that is one of several: `5 or 7`, `3, 4`, `2 to 5`, `3:4`."""
+_REMARK = re.compile(r"\((?!\s*or\b)[^()]*\)|\[[^\[\]]*\]")
+_CENTS = re.compile(r"\$?(\d[\d,]*) dollars? and (\d{1,2}) cents?\b")
+_STOPS = re.compile(
+    r";|,\s(?=[A-Za-z])|\b(?:which|because|since|so that|where|after|as|whereas|rather than|instead of|not)\b"
+)
+_CONNECTED = re.compile(r"[-+*/^() \d.,$]+")
+_VERBS = re.compile(
+    r"\b(?:is|are|was|were|be|been|equals?|gives?|gave|gets?|got|makes?|made|costs?|has|have|had|needs?|needed|left|sold|earns?|earned"
+    r"|spends?|spent|pays?|paid|buys?|bought|saves?|saved|takes?|took|remain(?:s|ed|ing)?|total(?:s|ed)?|becomes?|became|obtains?"
+    r"|finds?|found|reach(?:es)?|produces?|eats?|ate|runs?|ran|walks?|reads?|wins?|won|loses?|lost|receives?|received|owes?|will"
+    r"|weighs?|contains?|uses?|used|drives?|drove|charges?|charged|leaves|yields?|comes? to|of about|just|only"
+    r"|exactly)\b",
+    re.IGNORECASE,
+)
+
+
+def of_value(said: str) -> str | None:
+    """The number that is stated, in words or digits; None if there is none, or several."""
+    text = _CENTS.sub(lambda found: f"${found[1]}.{int(found[2]):02}", numbers.cleaned(said))
+    bare = _REMARK.sub(" ", text)
+    text = bare if numbers.TOKEN.search(bare) else text
+    sides = re.split(r"=|≈", text)
+    if len(sides) > 1:
+        about = text.find("≈")
+        sides = re.split(
+            "=", text[:about] if about >= 0 and numbers.TOKEN.search(text[:about]) else text.replace("≈", "=")
+        )
+        text = next((side for side in reversed(sides) if numbers.TOKEN.search(side)), "")
+    if (sum_ := _worked(text)) is not None:
+        return sum_
+    first = numbers.TOKEN.search(text)
+    if first is None:
+        return _in_words(text)
+    stop = _STOPS.search(text, first.end())
+    text = text[: stop.start() if stop else len(text)]
+    if _LIST.match(text, first.end()) or re.search(r"\bbetween\s*$", text[: first.start()]):
+        return None
+    value = numbers.exact(first, percent=False)
+    return None if value is None else numbers.written(value)
+
+
+def _worked(text: str) -> str | None:
+    """The value of a bare sum such as 3 * 4; None for other texts."""
+    text = text.strip().strip("$").strip()
+    if not _CONNECTED.fullmatch(text) or len(text) > 100 or not re.search(r"[\d)] ?[-+*/] ?[$(\d]", text):
+        return None
+    value = arithmetic(text.replace("$", "").replace(",", ""))
+    return None if value is None else numbers.written(value)
+
+
+def _in_words(text: str) -> str | None:
+    """A number numbers.written as one or two words: twelve, twenty-five."""
+    found = re.findall(r"[a-z]+(?:-[a-z]+)?", text.lower())
+    values = [
+        sum(WORDS[part] for part in word.split("-")) for word in found if all(p in WORDS for p in word.split("-"))
+    ]
+    return str(values[0]) if len(values) == 1 and len(found) <= 6 else None
+
+
+def of_sentence(sentence: str) -> str | None:
+    """The number that a sentence asserts: after the last equals sign, else after a verb, else the last number."""
+    text = numbers.cleaned(sentence)
+    bare = _REMARK.sub(" ", text)
+    text = bare if numbers.TOKEN.search(bare) else text
+    about = text.find("≈")
+    text = text[:about] if about >= 0 and "=" in text[:about] else text.replace("≈", "=")
+    if "=" in text and (after := text.rpartition("=")[2]) and numbers.TOKEN.search(after):
+        return of_value(after)
+    if (sum_ := _worked(text)) is not None:
+        return sum_
+    found = [*numbers.TOKEN.finditer(text)]
+    if not found:
+        return None
+    for verb in reversed([*_VERBS.finditer(text)]):
+        after = [one for one in found if one.start() >= verb.end() - 1]
+        if after:
+            return None if _several(text, after[0]) else _shown(after[0])
+    return None if any(_several(text, one) for one in found) else _shown(found[-1])
+
+
+def _several(text: str, number: re.Match[str]) -> bool:
+    """Whether a number is one of several candidates."""
+    return re.match(r"(?:\s*[A-Za-z]+){0,2}\s*,?\s*(?:or\b|or maybe|:)\s*[$\d]", text[number.end() :]) is not None
+
+
+def _shown(token: re.Match[str]) -> str | None:
+    value = numbers.exact(token, percent=False)
+    return None if value is None else numbers.written(value)

@@ -1,0 +1,147 @@
+"""The exact normal form of a text answer: equal answers have equal forms, and others do not.
+
+Emphasis, quotes, `\\text{}` and the stop of the sentence fall off; white space is one space; case is folded. What can
+make another answer stays: accents, superscripts, leading zeros, punctuation inside, and the case of an answer that is a
+single symbol or a unit, alone or after a number (g and G, mW and MW).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_LEFT = (
+    "**",
+    "__",
+    "*",
+    "_",
+    "~~",
+    "```",
+    "`",
+    '"',
+    "'",
+    "“",
+    "‘",
+    "«",
+    "„",
+    "「",
+    "『",
+    "《",
+    "【",
+    "$$",
+    "$",
+    "\\(",
+    "\\[",
+)
+_RIGHT = (
+    "**",
+    "__",
+    "*",
+    "_",
+    "~~",
+    "```",
+    "`",
+    '"',
+    "'",
+    "”",
+    "’",
+    "»",
+    "“",
+    "」",
+    "』",
+    "》",
+    "】",
+    "$$",
+    "$",
+    "\\)",
+    "\\]",
+)
+_WRAPS = tuple(zip(_LEFT, _RIGHT, strict=True))
+"""What may stand around an answer without being part of it."""
+_COMMAND = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|texttt|mathrm|mathbf|mathit|mathsf|mbox|emph|operatorname|boxed|fbox)"
+    r"\s?\{([^{}]*)\}"
+)
+_SIGNS = str.maketrans(
+    {**dict.fromkeys("‐‑‒–—―−﹣－", "-"), **dict.fromkeys("‘’‚′ʼ", "'"), **dict.fromkeys("“”„″", '"'), "…": "..."}
+)
+_UNITS = (
+    r"(?:[kMGTmµunpc]?(?:m|g|s|A|V|W|J|N|Pa|Hz|L|l|eV|Wh|B|b|bps|Ω|F|T|H|K|C|mol|bar|cal|rad|Bq|Gy|Sv))"
+    r"(?:[²³]|\^?[23])?"
+)
+_QUANTITY = re.compile(rf"(?:[-+]?[0-9.,]+ ?)?(?:[^\W\d_]|{_UNITS})")
+_WORDS = frozenset(["TV", "PC", "PS", "pm", "PM", "am", "AM", "cm", "CM", "MS", "MA", "mb", "no", "No"])
+"""Words and usual spellings that look like units."""
+
+
+def peel(text: str) -> str:
+    """An answer without emphasis, quotes, the commands of LaTeX for text, and the stop of its sentence."""
+    text, before = text.strip(), None
+    while text != before:
+        before = text
+        text = _COMMAND.sub(r"\1", text).strip()
+        if len(text) > 1 and (text[-1] in ".。,;:" or re.search(r"[^\W\d_]!$", text)) and not text.endswith("..."):
+            text = text[:-1].rstrip()
+        for left, right in _WRAPS:
+            inside = text[len(left) : len(text) - len(right)]
+            around = len(text) > len(left) + len(right) and text.startswith(left) and text.endswith(right)
+            if around and left not in inside and right not in inside:
+                text = inside.strip()
+                break
+    for left, right in (
+        ("**", "**"),
+        ("*", "*"),
+        ("_", "_"),
+        ("$", "$"),
+        ("{", "}"),
+        ('"', '"'),
+        ("“", "”"),
+        ("`", "`"),
+    ):
+        if text.endswith(right) and text.count(left) + (left != right) * text.count(right) == 1:
+            text = text[: -len(right)].rstrip(" .")  # the other end stood before the answer: `**Answer: Paris**`
+    return text
+
+
+def normal(text: str) -> str:
+    """The normal form of an answer; "" for a blank one."""
+    text = " ".join(_composed(peel(text)).translate(_SIGNS).split())
+    text = text[:-1].rstrip() if len(text) > 1 and text.endswith(".") and not text.endswith("..") else text
+    alone = _QUANTITY.fullmatch(text) and text not in _WORDS and not text.isdigit()
+    return text if alone else unicodedata.normalize("NFC", _folded(text))
+
+
+def _composed(text: str) -> str:
+    """The text in one Unicode form. Other forms of a letter or digit become the usual one, superscripts stay."""
+    return unicodedata.normalize(
+        "NFC",
+        "".join(
+            unicodedata.normalize("NFKC", char)
+            if unicodedata.decomposition(char).startswith(("<wide>", "<narrow>", "<noBreak>", "<compat>", "<font>"))
+            else char
+            for char in text
+        )
+        if not text.isascii()
+        else text,
+    )
+
+
+def _folded(text: str) -> str:
+    """Case folded, so that ß equals ss; characters that have another meaning than their folded form stay."""
+    return text.casefold()
+
+
+_BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
+_IS = re.compile(
+    r"(?:^|\s)(?:is|was|are|were|equals|be)\s(?:called\s|named\s|indeed\s|therefore\s|thus\s)?(?!not\b)", re.IGNORECASE
+)
+
+
+def asserted(sentence: str) -> str:
+    """What a sentence asserts: its only emphasised words, else the words after its last verb if they are few."""
+    bold = _BOLD.findall(sentence)
+    if len(bold) == 1 and len(peel(sentence)) > len(bold[0]):
+        return bold[0]
+    verbs = [*_IS.finditer(sentence)]
+    after = sentence[verbs[-1].end() :] if verbs else ""
+    return after if 0 < len(after.split()) <= 6 else sentence
