@@ -76,7 +76,14 @@ def test_final_answer_takes_any_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "letter"),
-    [("(C)", "C"), ("I choose B", "B"), ("the answer is (D)", "D"), ("A or B? The answer is A.", "A"), ("a", None)],
+    [
+        ("(C)", "C"),
+        ("I choose B", "B"),
+        ("the answer is (D)", "D"),
+        ("A or B? The answer is A.", "A"),
+        ("a", "A"),
+        ("a fine day", None),
+    ],
 )
 def test_choice(text: str, letter: str | None) -> None:
     assert choice(text) == letter

@@ -20,6 +20,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from queue import LifoQueue
 from typing import Any
@@ -197,7 +198,8 @@ def equation(gold: str, text: str) -> bool:
     left, right = one[0] - one[1], two[0] - two[1]
     if left.free_symbols != right.free_symbols:
         return False
-    values = [(at(left, point), at(right, point)) for point in POINTS]
+    names = sorted(left.free_symbols, key=str)
+    values = [(at(left, names, point), at(right, names, point)) for point in POINTS]
     if any(value is None or value == 0 for pair in values for value in pair):
         return sympy.simplify(left / right).is_number is True
     first, *others = [pair[0] / pair[1] for pair in values]
@@ -206,9 +208,9 @@ def equation(gold: str, text: str) -> bool:
 
 def agree(left: Any, right: Any) -> bool | None:
     """Whether two expressions have the same values; None if none of them can be worked out."""
-    known = 0
+    known, names = 0, sorted(left.free_symbols | right.free_symbols, key=str)
     for point in POINTS:
-        one, two = at(left, point), at(right, point)
+        one, two = at(left, names, point), at(right, names, point)
         if one is None or two is None:
             continue
         if min(point) < 0 and not (one.is_real and two.is_real):
@@ -216,19 +218,17 @@ def agree(left: Any, right: Any) -> bool | None:
         if abs(one - two) > 10 ** (5 - DIGITS) * max(abs(one), abs(two)):
             return False
         known += 1
-        if not left.free_symbols and not right.free_symbols:
+        if not names:
             break
     return True if known else None
 
 
-def at(value: Any, point: tuple[int, int]) -> Any:
-    """The value of an expression at a point; None if it has none."""
+def at(value: Any, names: Sequence[Any], point: tuple[int, int]) -> Any:
+    """The value of an expression at a point, where each symbol has its own number; None if it has none."""
     import sympy
 
-    places = {
-        symbol: sympy.Rational(point[0] + 2 * place, point[1])
-        for place, symbol in enumerate(sorted(value.free_symbols, key=str))
-    }
+    over, under = point
+    places = {name: sympy.Rational(over + (2 if over > 0 else -2) * place, under) for place, name in enumerate(names)}
     with contextlib.suppress(Exception):
         found = sympy.N(value.subs(places), DIGITS)
         if found.is_number and found.is_finite:

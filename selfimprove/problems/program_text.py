@@ -21,7 +21,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from selfimprove.problems.unsaid import without_thoughts
+from selfimprove.problems import thoughts
 from selfimprove.safety.sandbox.grading import Checks
 
 _TRIED = 40
@@ -101,7 +101,7 @@ def defines(source: str, function: str) -> bool:
 def _parted(text: str) -> tuple[str, list[Block], str]:
     """What was said outside of thoughts, its blocks, and what stands between them."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    said = without_thoughts(text)
+    said = thoughts.said(text)
     blocks, rest = _fenced(said)
     if blocks:
         return said, blocks, rest

@@ -50,8 +50,10 @@ def answer(text: str, cut: bool, of_value: Callable[[str], T | None], of_rest: C
 def stated(text: str) -> str | None:
     """The words of the last statement of a text; None if it has none."""
     spoken = said(text)
-    values = [inner(one.value) if one.formal else one.value for one in _own(spoken, statements(spoken)) if one.value]
-    return values[-1] if values else None
+    found = [one for one in _own(spoken, statements(spoken)) if one.value]
+    if not found:
+        return None
+    return inner(found[-1].value) if found[-1].formal else found[-1].value.rstrip(". ")
 
 
 def inner(value: str) -> str:

@@ -2,7 +2,7 @@
 
 Published models mark their thoughts in many ways: tags such as `<think>`, tokens such as `<|channel|>analysis`. A
 template may write the opening mark itself, so all before a closing mark without an opening one is thought too. Thoughts
-that are never closed leave nothing that was said.
+that are never closed leave nothing that was said. A mark in quotes is a word.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import re
 
 _NAMES = r"(?:\w{1,8}:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|monologue)"
 _MARK = re.compile(
+    r"(?<![\"'])(?<!(?<!`)`)(?:"  # in quotes a mark is a word; next to a fence it is a mark
     rf"<(?P<open>){_NAMES}\s?>|</{_NAMES}\s?>"
     r"|\[(?P<open2>)THINK\]|\[/THINK\]"
     r"|<\|(?P<open3>)(?:begin_of_thought|start_thinking|think)\|>|<\|(?:end_of_thought|end_thinking|/think)\|>"
     r"|◁(?P<open4>)think▷|◁/think▷"
-    r"|(?P<open5>)(?:<unused94>thought|<\|channel>thought)|<unused95>|<channel\|>",
+    r"|(?P<open5>)(?:<unused94>thought|<\|channel>thought)|<unused95>|<channel\|>"
+    r")(?![\"']|`(?!`))",
     re.IGNORECASE,
 )
 """The beginning (a group `open...` matches) or the end of thoughts."""
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,200}<\|message\|>")
 _STRIPPED = re.compile(r"\A\s*(?:analysis|commentary)\b.*?assistant\s?final\b", re.DOTALL)
-_ENDS = re.compile(r"<\|(?:im_end|eot_id|end|return|endoftext|end_of_text|end_of_turn)\|>|</s>|<end_of_turn>|<eos>")
+_ENDS = re.compile(
+    r"<\|(?:im_end|eot_id|end|return|endoftext|end_of_text|end_of_turn)\|>|</s>\s*\Z|<end_of_turn>|<eos>"
+)
 _BEGINS = re.compile(
     r"\A\s*(?:<\|im_start\|>\s*assistant|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>"
     r"|<\|start\|>\s*assistant|<start_of_turn>\s*model|<\|START_RESPONSE\|>|<\|begin_of_solution\|>)"

@@ -72,7 +72,7 @@ class Ifeval(Published):
     def reading(self, prompt: Prompt, text: str) -> tuple[str | None, str]:
         """How many instructions were followed, and which were not."""
         asked = prompt.info["instructions"]
-        failed = [name for name, values in asked if not CHECKS[name](text, values)]
+        failed = [name for name, values in asked if not follows([(name, values)], text)]
         told = f"{len(asked) - len(failed)} of {len(asked)} instructions followed"
         return told if text.strip() else None, f"not followed: {', '.join(failed)}" if failed else ""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfimprove.errors import DataError, EngineError, MissingError, RecipeError
+from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.methods.task.jsonl import JsonlTask
-from selfimprove.problems import math_worker
 from selfimprove.problems.splits import SPLITS, folded, split_of
 from selfimprove.recipe import compose
 from selfimprove.records import Prompt
@@ -370,7 +367,8 @@ def test_equal_choices_are_equal_strings():
         ("\\frac{1}{2}", "\\boxed{0.5}", 1.0),
         ("\\frac{1}{2}", "1/2", 1.0),
         ("\\frac{1}{2}", "2", 0.0),
-        ("50\\%", "\\boxed{50}", 1.0),
+        ("50\\%", "\\boxed{50}", 0.0),
+        ("50\\%", "\\boxed{0.5}", 1.0),
         ("x^2+2x+1", "\\boxed{(x+1)^2}", 1.0),
         ("x^2+2x+1", "\\boxed{(x+1)^3}", 0.0),
         ("2\\sqrt{2}", "\\boxed{\\sqrt{8}}", 1.0),
@@ -384,7 +382,7 @@ def test_equal_choices_are_equal_strings():
         ("\\text{even}", "\\boxed{Even}", 1.0),
         ("12 \\text{ cm}", "\\boxed{12}", 1.0),
         ("5 dollars", "\\boxed{5}", 1.0),
-        ("listen", "\\boxed{silent}", None),
+        ("listen", "\\boxed{silent}", 0.0),
         ("see the figure", "3", None),
         ("???", "3", None),
         ("", "3", None),
@@ -417,75 +415,6 @@ def test_equal_math_answers_are_equal_strings(spellings, answer):
 def test_math_tells_integers_apart(number, other):
     assert marked(str(number), f"It follows that the answer is {number}.", "math") == 1.0
     assert marked(str(number), f"\\boxed{{{other}}}", "math") == float(number == other)
-
-
-@pytest.fixture(scope="module")
-def impatient():
-    """A math worker with little time for each question; the tests that follow share it, because a start takes a second."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(math_worker, "SECONDS", 0.5)
-        math_worker._worker.cache_clear()
-        yield
-    math_worker._worker.cache_clear()
-
-
-@pytest.fixture
-def worker(impatient):
-    """The worker as it stands, and a cache of answers that is empty before and after the test."""
-    math_worker.ask.cache_clear()
-    yield math_worker._worker(os.getpid())
-    math_worker.ask.cache_clear()
-
-
-@pytest.mark.runs
-def test_a_question_without_end_counts_as_wrong_and_the_next_one_is_answered(worker):
-    assert marked("3", "\\boxed{9^{9^{9^{9}}}}", "math") == 0.0
-    assert worker.wait(timeout=30) == -signal.SIGPROF
-    assert marked("4", "\\boxed{8/2}", "math") == 1.0
-
-
-@pytest.mark.long
-def test_a_worker_that_something_else_ended_is_replaced(worker):
-    worker.kill()
-    worker.wait()
-    assert math_worker.ask("equal", "2", "4/2") is True
-    assert math_worker._worker(os.getpid()) is not worker
-
-
-@pytest.mark.long
-def test_an_interrupted_question_leaves_no_answer_for_the_next(worker, monkeypatch):
-    def interrupt():
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(worker, "stdout", type("Pipe", (), {"readline": staticmethod(interrupt)}))
-    with pytest.raises(KeyboardInterrupt):
-        math_worker.ask("equal", "2", "4/2")
-    assert math_worker.ask("equal", "2", "3/2") is False
-    assert worker.wait(timeout=30) == -signal.SIGKILL
-
-
-@pytest.mark.long
-def test_a_forked_process_has_a_worker_of_its_own(worker):
-    child = os.fork()
-    if child == 0:
-        own = math_worker.ask("equal", "2", "8/4") is True and math_worker._worker(os.getpid()).pid != worker.pid
-        os._exit(0 if own else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert math_worker._worker(os.getpid()) is worker
-    assert math_worker.ask("equal", "2", "9/4") is False
-
-
-def test_a_worker_ends_when_nobody_can_ask_it_any_more(worker):
-    worker.stdin.close()
-    assert worker.wait(timeout=30) == 0
-    math_worker._worker.cache_clear()
-
-
-def test_a_worker_that_cannot_start_is_an_engine_error(impatient, monkeypatch):
-    math_worker._worker.cache_clear()
-    monkeypatch.setattr(math_worker.sys, "executable", "/bin/false")
-    with pytest.raises(EngineError, match="math_verify"):
-        math_worker.ask("equal", "2", "5/2")
 
 
 # ---- roles -------------------------------------------------------------------------------------------------------
