@@ -18,7 +18,7 @@ from selfimprove.errors import RecipeError, listed
 from selfimprove.inference.desk import Sessions
 from selfimprove.inference.metered import Metered
 from selfimprove.interfaces import Context, Engine, Log, Policy, Remote
-from selfimprove.loop import stages
+from selfimprove.loop import stages, step_files
 from selfimprove.loop.carried import Carried, Gathered
 from selfimprove.loop.given import policy_of
 from selfimprove.loop.origin import as_begun, began, changes, nested
@@ -30,7 +30,7 @@ from selfimprove.recipe import compose, yaml_file
 from selfimprove.recipe.legs import legs_of
 from selfimprove.recipe.overrides import written
 from selfimprove.recipe.schema import Recipe, Settings
-from selfimprove.records import Alert, Checkpoint, Decision, Prompt, Report, Rollout, digest, read_records
+from selfimprove.records import Alert, Checkpoint, Decision, Prompt, Record, Report, Rollout, digest, read_records
 from selfimprove.rounds import AuditForm, Groups, Round
 from selfimprove.store.journal import Journal
 from selfimprove.store.ledger import Ledger
@@ -73,6 +73,7 @@ class Stored:
         self._overrides = Carried(dict[str, Any](), self._override, folder.touched)
         self._examined = Gathered(self._asked, folder.touched)
         self._diagnoses: dict[int, Diagnosis | None] = {}
+        self._records: dict[tuple[int, str], list[Record]] = {}
         self._audits: dict[int, list[list[Rollout]]] = {}
 
     def seed(self, *place: Any) -> int:
@@ -218,6 +219,16 @@ class Stored:
 
     def _checkpoint(self, number: int, stage: str) -> Checkpoint:
         return self.folder.once(number, stage, "checkpoint", read_checkpoint)
+
+    def pass_on(self, number: int, step: str, records: Sequence[Record]) -> None:
+        """Keep the records that a data step has just written, for the one step that reads them, if it runs here."""
+        if (plain := step_files.as_read(records)) is not None:
+            self._records[number, step] = plain
+
+    def records(self, number: int, step: str) -> list[Record]:
+        """The records that a data step wrote."""
+        kept = self._records.pop((number, step), None)
+        return read_records(self.folder.step(number, step) / "output.jsonl") if kept is None else kept
 
     def policy(self, maker: int, number: int, seed: int, log: Log, weights: Checkpoint | None = None) -> Policy:
         """The policy that round `maker` made, for use in round `number`, or the same policy with other `weights`."""

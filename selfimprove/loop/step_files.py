@@ -8,9 +8,19 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
-from selfimprove.records import Checkpoint, Metric, Report, Rollout, read_records, write_records
+from selfimprove.records import (
+    Checkpoint,
+    Metric,
+    Prompt,
+    Record,
+    Report,
+    Rollout,
+    changed,
+    read_records,
+    write_records,
+)
 from selfimprove.safety.model_files import check_code
 from selfimprove.store.seal import draft
 
@@ -24,6 +34,32 @@ def write_report(report: Report, folder: Path, who: str) -> None:
         {"metrics": metrics, "scores": report.scores, "measure": report.measure, "parts": report.parts},
     )
     write_records(folder / f"{who}.jsonl", report.rollouts)
+
+
+def as_read(records: Sequence[Record]) -> list[Record] | None:
+    """The records as `read_records` gives them once they are written; None if only reading them can tell."""
+    made, known = list[Record](), dict[int, bool]()
+    for record in records:
+        prompt = getattr(record, "prompt", None)
+        if isinstance(prompt, Prompt) and not known.setdefault(
+            id(prompt), _plain(prompt.info) and _plain(prompt.given)
+        ):
+            return None
+        if not _plain(record.info) or (isinstance(record, Prompt) and not _plain(record.given)):
+            return None
+        made.append(changed(record, ids=(), noted={}, tops=[], rated=False) if isinstance(record, Rollout) else record)
+    return made
+
+
+def _plain(value: Any) -> bool:
+    """Whether JSON gives a value back as it is; it gives a tuple back as a list, and a number of numpy as a float."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(name) is str and _plain(inner) for name, inner in value.items())
+    return kind in _SIMPLE or (kind is list and all(map(_plain, value)))
+
+
+_SIMPLE = (str, int, float, bool, type(None))
 
 
 def copy_report(folder: Path, who: str, to: str) -> None:

@@ -28,7 +28,7 @@ from selfimprove.measures import judge_reliability
 from selfimprove.problems.splits import split_of
 from selfimprove.recipe.legs import Leg, legs_of
 from selfimprove.recipe.schema import Recipe
-from selfimprove.records import Document, Preference, Prompt, Record, Rollout, read_records, write_records
+from selfimprove.records import Document, Preference, Prompt, Record, Rollout, write_records
 from selfimprove.rounds import AuditForm, Stop
 from selfimprove.store.seal import draft
 
@@ -82,6 +82,7 @@ def acquisition(stored: Stored, given: Context, leg: Leg) -> Counts:
         given.log.note(f"{dropped} records of held-out problems were dropped")
     done = rewarded(clean, given)
     write_records(given.folder / "output.jsonl", done)
+    stored.pass_on(given.round, leg.step("acquisition"), done)
     for name, form in forms.items():
         marks = [r.info["rewards"][name] for r in done if isinstance(r, Rollout) and "rewards" in r.info]
         known = [mark for mark in marks if mark is not None]
@@ -143,13 +144,14 @@ def untested(stored: Stored, number: int) -> str:
 
 def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Run the chain; also mark the kept records by the task's own rule, to report the label precision."""
-    offered = leg.own(read_records(stored.folder.step(given.round, leg.step("acquisition")) / "output.jsonl"))
+    offered = leg.own(stored.records(given.round, leg.step("acquisition")))
     records = lineage.selected(stored.at(given.round)[0].selection, offered, given)
     clean = [record for record in records if _trainable(record)]  # a selection may create records
     if len(clean) < len(records):
         given.log.note(f"{len(records) - len(clean)} records of held-out problems were dropped")
     records = clean
     write_records(given.folder / "output.jsonl", records)
+    stored.pass_on(given.round, leg.step("selection"), records)
     counts: Counts = {"given": len(offered), "kept": len(records)}
     marks = [
         given.verify(record.prompt, (record if isinstance(record, Rollout) else record.sides[0]).text)
@@ -162,7 +164,7 @@ def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
 
 def optimization(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Train a candidate on the selected records."""
-    records = read_records(stored.folder.step(given.round, leg.step("selection")) / "output.jsonl")
+    records = stored.records(given.round, leg.step("selection"))
     recipe = stored.at(given.round)[0]
     if not recipe.parts:
         write_checkpoint(training.in_turn(recipe.optimization, records, given), given.folder)

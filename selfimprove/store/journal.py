@@ -12,6 +12,7 @@ import time
 from array import array
 from collections import UserDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,8 +43,9 @@ class Journal:
         """Called with the path of the weights before each portion that the engine has to compute."""
         self.reused = 0
         """Completions and scores taken from the journal."""
-        self._unwritten: dict[str, Any] = {} if self.found else {"step": step}
+        self._unwritten: dict[str | tuple[_Call, str], Any] = {} if self.found else {"step": step}
         self._calls: dict[str, int] = {}
+        self._unnamed: list[_Call] = []
         self._answers: dict[str, _Answers] = {}
         self._written = time.monotonic()
         if not self.found and (file.exists() or file.is_symlink()):
@@ -59,8 +61,8 @@ class Journal:
             self._answers[engine] = _Answers(self, engine)
         return self._answers[engine]
 
-    def keep(self, name: str, value: Any) -> None:
-        """Store a value; it is durable after `SECONDS` at the latest."""
+    def keep(self, name: str | tuple[_Call, str], value: Any) -> None:
+        """Store a value under a name, or a call's name with its end; it is durable after `SECONDS` at the latest."""
         self._unwritten[name] = value
         if time.monotonic() - self._written >= SECONDS:
             self.write()
@@ -68,7 +70,12 @@ class Journal:
     def write(self) -> None:
         """Write the values that are in memory only."""
         if set(self._unwritten) - {"step"}:
-            entries = ({"name": name, "value": _plain(made)} for name, made in self._unwritten.items())
+            self._name()
+            named = {
+                name if isinstance(name, str) else name[0].name + name[1]: value
+                for name, value in self._unwritten.items()
+            }
+            entries = ({"name": name, "value": _plain(made)} for name, made in named.items())
             durable.append(self.file, "".join(signed_line(entry) + "\n" for entry in entries).encode())
             self._unwritten = {}
         self._written = time.monotonic()
@@ -91,18 +98,36 @@ class Journal:
             work: (portion, number of items before it) -> its results.
             kept: (portion, its stored value) -> its results.
         """
-        call = digest(asked)
-        self._calls[call] = self._calls.get(call, 0) + 1  # number equal calls
+        call = _Call(asked)
+        self._unnamed.append(call)
+        if self.found:
+            self._name()
         done: list[Any] = []
         for start, wide in zip(accumulate(cuts, initial=0), cuts, strict=False):
-            portion, name = items[start : start + wide], f"{call} {self._calls[call]} {start} {size}"
-            if name in self.found:
-                done += kept(portion, self.found[name])
+            portion, end = items[start : start + wide], f" {start} {size}"
+            if call.name + end in self.found:
+                done += kept(portion, self.found[call.name + end])
                 continue
             made = work(portion, start)
             done += made
-            self.keep(name, made)
+            self.keep((call, end), made)
         return done
+
+    def _name(self) -> None:
+        """Name the calls that have no name yet, in order; a short step never needs their names."""
+        for call in self._unnamed:
+            name = digest(call.asked)
+            self._calls[name] = self._calls.get(name, 0) + 1  # number equal calls
+            call.name, call.asked = f"{name} {self._calls[name]}", []
+        self._unnamed = []
+
+
+@dataclass(eq=False)
+class _Call:
+    """A call of an engine."""
+
+    asked: list[Any]
+    name: str = ""
 
 
 class _Answers(UserDict[str, Any]):

@@ -163,10 +163,11 @@ class ChainSums(Task):
     def _stream(self, split: str, length: int, seed: int) -> Iterator[list[int]]:
         """The digits of all problems of one length and split in a random order, without repetition."""
         source, size, seen = random.Random(f"{seed}:{split}:{length}"), self.modulus**length, set[int]()
+        places = [self.modulus**i for i in range(length)]
         while len(seen) < size:
             if (number := source.randrange(size)) not in seen:
                 seen.add(number)
-                digits = [number // self.modulus**i % self.modulus for i in range(length)]
+                digits = [number // place % self.modulus for place in places]
                 if split_of(_problem(digits)) == split:
                     yield digits
 
