@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from selfimprove.cli.console import Json, Overrides, RecipeName, err, out, points, progress_screen, say, threads
-from selfimprove.errors import DataError, RecipeError
+from selfimprove.errors import DataError, RecipeError, UserError
 from selfimprove.safety.redaction import dumps
 
 
@@ -187,15 +187,21 @@ def bench(
     folder: Annotated[Path, typer.Option("--out", help="Folder of the runs and the leaderboard.")] = Path("bench"),
 ) -> None:
     """Run recipes under equal conditions and rank them by sealed gain; a second start continues where it stopped."""
-    from selfimprove.errors import RecipeError
     from selfimprove.studies.bench import bench as benched
+    from selfimprove.studies.bench import failure
 
     if not all(seed.strip().isdigit() for seed in seeds.split(",")):
         raise RecipeError(f"--seeds {seeds} is not a list of numbers; write it as 0,1,2")
     wanted = [int(seed) for seed in seeds.split(",")]
+    codes = list[int | None]()
     for name, said in benched(names, wanted, folder, changes or [], minutes, jobs):
         say(f"{name}: {said}")
+        codes.append(failure(said))
     say(f"leaderboard: {folder / 'leaderboard.md'}")
+    if codes[0] is not None and None not in codes:
+        failed = UserError(f"all {len(codes)} runs failed; what each one printed is in {folder}/NAME.log")
+        failed.code = codes[0]
+        raise failed
 
 
 def doctor() -> None:
@@ -236,7 +242,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json:
 def chaos(
     recipe: RecipeName,
     overrides: Overrides = None,
-    kills: Annotated[int, typer.Option(help="Number of kills.")] = 20,
+    kills: Annotated[int, typer.Option(help="Number of kills.", min=1)] = 20,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the runs; must be empty.")] = Path("chaos"),
     seed: Annotated[int, typer.Option(help="Seed of the random moments.")] = 0,
 ) -> None:
@@ -270,7 +276,9 @@ def selftest(
     full: Annotated[bool, typer.Option("--full", help="Test every point and every damage; takes minutes.")] = False,
     share: Annotated[
         int | None,
-        typer.Option("--share", metavar="N", help="Test the points and damages that CI tests for commit number N."),
+        typer.Option(
+            "--share", metavar="N", min=0, help="Test the points and damages that CI tests for commit number N."
+        ),
     ] = None,
 ) -> None:
     """Test the promises of a run on this machine: kills, power cuts, full disks, damaged files, two runs at once."""

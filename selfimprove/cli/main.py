@@ -56,7 +56,7 @@ app.command(hidden=True)(run.step)
 
 INTERRUPTED = 130
 """The exit code of Ctrl-C."""
-UNUSABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM}
+UNUSABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM}
 """Error numbers that point to a file name from the user."""
 
 

@@ -81,5 +81,7 @@ def _save(figure: Any, path: Path) -> None:
         raise RecipeError(f"{path} is not a plot file; use a name that ends in {', '.join(KINDS)}")
     import matplotlib
 
+    with storage():
+        path.parent.mkdir(parents=True, exist_ok=True)
     with storage(), matplotlib.rc_context({"svg.hashsalt": "selfimprove", "svg.fonttype": "none"}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

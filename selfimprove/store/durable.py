@@ -18,7 +18,8 @@ from selfimprove.errors import StorageError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.ESTALE, errno.ELOOP, errno.EMFILE}
 _FOREIGN = ("No space left on device", "Disk quota exceeded", "Input/output error", "File too large")
-"""Messages of disk errors that safetensors and tokenizers raise as other types than OSError."""
+"""Messages of disk errors that safetensors and tokenizers raise as other types than OSError, and shutil without a
+number."""
 
 
 @contextlib.contextmanager
@@ -26,16 +27,16 @@ def storage() -> Iterator[None]:
     """Raise the errors of a full or failing disk as a StorageError."""
     try:
         yield
-    except OSError as error:
-        if error.errno in FULL or isinstance(error, PermissionError):
+    except StorageError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and (error.errno in FULL or isinstance(error, PermissionError)):
             where = f" ({error.filename})" if error.filename else ""
             raise StorageError(
                 f"cannot write{where}: {error.strerror}. Finished steps are kept; fix this, then: selfimprove resume"
             ) from error
-        raise
-    except Exception as error:
         said = next((words for words in _FOREIGN if words in str(error)), "")
-        if not said or isinstance(error, StorageError):
+        if not said:
             raise
         raise StorageError(
             f"cannot write: {said}. Finished steps are kept; fix this, then: selfimprove resume"

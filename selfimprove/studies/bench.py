@@ -3,6 +3,8 @@ where it stopped, and each figure of the table can be traced to a `summary.json`
 
 from __future__ import annotations
 
+import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -10,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
-from selfimprove.errors import RecipeError
+from selfimprove.errors import RecipeError, StorageError
 from selfimprove.recipe import compose
 from selfimprove.report import plots
 from selfimprove.report.finished import summary_of
@@ -46,11 +48,18 @@ def bench(
     """
     if not names or not seeds:
         raise RecipeError("a bench takes at least one recipe and one seed")
-    plans = {name: [*overrides, *_budget(name, overrides, minutes)] for name in names}
-    folder.mkdir(parents=True, exist_ok=True)
+    if jobs < 1:
+        raise RecipeError(f"--jobs {jobs} runs nothing; it must be at least 1")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise RecipeError(f"--minutes is {minutes}; it must be a number above 0")
+    plans = {name: [*overrides, *_budget(name, [*overrides, f"seed={max(seeds)}"], minutes)] for name in names}
     places = {(name, seed): folder / f"{Path(name).stem}-{seed}" for name in names for seed in seeds}
     if len(set(places.values())) < len(places):
         raise RecipeError("two of the recipes have the same file name; rename one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise StorageError(f"{folder} is a file, so no runs can be put in it; choose --out") from error
     pool, running = ThreadPoolExecutor(jobs), set[subprocess.Popen[bytes]]()
     start = launch or partial(_process, running)
     try:
@@ -77,6 +86,13 @@ def _budget(name: str, overrides: Sequence[str], minutes: float | None) -> list[
         return []
     controllers = [other for other in composed.controller if other != "budget"]
     return [f"controller=[{','.join([*controllers, 'budget'])}]", f"controller.budget.hours={minutes / 60:g}"]
+
+
+def failure(said: str) -> int | None:
+    """The exit code of a run that failed, from what `bench` yields for it; None for a verdict."""
+    found = re.match(rf"{FAILED} (-?\d+)", said)
+    code = int(found[1]) if found else 0
+    return None if not found else code if code > 0 else 128 - code
 
 
 def _run(name: str, seed: int, place: Path, overrides: Sequence[str], launch: Launch) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -90,3 +91,31 @@ def test_what_the_tiny_model_cannot_be_made_for_is_refused_before_a_run(
     code, _, err = command(verb, "quickstart", *words)
     assert code == 2 and said in err and err.count("\n") == 1
     assert [path.name for path in Path().iterdir()] == ["rows.jsonl"]
+
+
+# ---- bench ---------------------------------------------------------------------------------------------------------
+LOST, WON = "failed with exit code 65: error: no", "no significant gain: the start stays champion"
+
+
+@pytest.mark.parametrize(("said", "code"), [([LOST, LOST], 65), ([LOST, WON], 0), ([WON, WON], 0)])
+def test_a_bench_in_which_every_run_failed_fails(
+    command: Command, monkeypatch: pytest.MonkeyPatch, said: list[str], code: int
+) -> None:
+    monkeypatch.setattr("selfimprove.studies.bench.bench", lambda *_: iter(enumerate(said)))
+    left, out, err = command("bench", "quickstart", "--seeds", "0,1")
+    assert left == code and all(one in out for one in said)
+    assert err == ("error: all 2 runs failed; what each one printed is in bench/NAME.log\n" if code else "")
+
+
+# ---- where files go ------------------------------------------------------------------------------------------------
+def test_a_plot_goes_into_a_folder_that_is_made_for_it(command: Command) -> None:
+    value = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    line = {"round": 0, "champion/accuracy": value, "seconds": {"model": 1.0}}
+    summary = {"recipe": "quickstart", "seed": 0, "verdict": "none", "per_round": [line]}
+    Path("summary.json").write_text(json.dumps(summary))
+    assert command("report", ".", "--plot", "new/there/x.svg")[0] == 0
+    assert "<svg" in Path("new/there/x.svg").read_text()
+    Path("file").touch()
+    for place in ("file/x.svg", "new/there/x.svg/y.svg"):
+        code, _, err = command("report", ".", "--plot", place)
+        assert code == 74 and err.startswith("error: ") and err.count("\n") == 1

@@ -6,6 +6,7 @@ import ast
 import errno
 import os
 import resource
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +130,18 @@ def test_a_planted_symlink_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         durable.append(tmp_path / "b", b"theirs")
     assert (tmp_path / "victim").read_text() == "mine"
+
+
+def test_a_copy_that_finds_the_disk_full_is_a_storage_error(tmp_path: Path) -> None:
+    """shutil collects the errors of all files in one without a number: a start model's, on the way from the cache."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "weights").write_text("1")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "weights")
+
+    with pytest.raises(StorageError, match="cannot write: No space left on device"), durable.storage():
+        shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=full)
 
 
 def test_the_errors_of_other_libraries_about_a_disk_are_storage_errors() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import MissingError, RecipeError
+from selfimprove.errors import MissingError, RecipeError, StorageError
 from selfimprove.report import leaderboard
 from selfimprove.store.seal import write_json
 from selfimprove.studies import bench
@@ -117,7 +117,29 @@ def test_mistakes_are_found_before_anything_starts(tmp_path: Path, launch: Calla
     (tmp_path / "star.yaml").write_text("defaults:\n  - task: chain_sums\n")
     with pytest.raises(RecipeError, match="same file name"):
         list(bench.bench(["star", str(tmp_path / "star.yaml")], [0], tmp_path / "out", launch=launch))
-    assert not (tmp_path / "calls").exists()
+    for seed, minutes, jobs, said in (
+        (0, None, 0, "--jobs 0 runs nothing"),
+        (0, -1.0, 1, "--minutes is -1.0"),
+        (0, float("nan"), 1, "--minutes is nan"),
+        (10**20, None, 1, "seed is 1"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            list(bench.bench(["star"], [seed], tmp_path / "none", [], minutes, jobs, launch))
+    assert not (tmp_path / "none").exists() and not (tmp_path / "calls").exists()
+    with pytest.raises(StorageError, match="is a file, so no runs"):
+        list(bench.bench(["star"], [0], tmp_path / "star.yaml", launch=launch))
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("failed with exit code 66: error: no such file", 66),
+        ("failed with exit code -9: it printed nothing", 137),
+        ("no significant gain: the start stays champion", None),
+    ],
+)
+def test_the_exit_code_of_a_run_that_failed(said: str, code: int | None) -> None:
+    assert bench.failure(said) == code
 
 
 def test_who_stops_a_bench_begins_no_further_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
