@@ -75,6 +75,8 @@ class Given:
     """The most times that the model speaks in the world of a problem."""
     rate: Callable[[Flow], Cost] = lambda flow: NOTHING
     """The cost of the recipe's rewards for a number of completions."""
+    again: Cost = NOTHING
+    """In an optimization: the round's acquisition once more, with its rewards."""
     round: int = 1
     rounds: int = 1
     """Rounds that the recipe plans."""

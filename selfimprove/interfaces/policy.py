@@ -22,6 +22,7 @@ from selfimprove.needs import Hold, Needs
 from selfimprove.records import (
     Checkpoint,
     Prompt,
+    Record,
     Rollout,
     changed,
     digest,
@@ -189,6 +190,9 @@ class Context:
     reward: Callable[[Sequence[Rollout]], list[Rollout]]
     """The recipe's reward as a function: takes rollouts, returns the same rollouts with rewards."""
     log: Log
+    acquire: Callable[[Policy, int], list[Record]] | None = None
+    """In an optimization: `acquire(policy, n)` runs the round's acquisition again by other weights and gives rewarded
+    records; draw n has problems and seeds of its own. None in the null round."""
     judge: Asking | None = None
     """The recipe's first reward that judges single attempts, for methods that train the judge."""
     state: Mapping[str, Any] = field(default_factory=dict)

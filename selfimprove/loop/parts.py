@@ -7,12 +7,13 @@ a whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from selfimprove import training
-from selfimprove.interfaces import Context, Log, Optimization
+from selfimprove.interfaces import Context, Log, Optimization, Policy
 from selfimprove.recipe.legs import Leg
 from selfimprove.records import SOLVE, Checkpoint, Record
 
@@ -43,12 +44,20 @@ def optimized(
                 policy=replace(given.policy, checkpoint=replace(now[role], parts=others)),
                 start=given.start.of(role),
                 log=given.log if role == SOLVE else PartLog(given.log, role),
+                acquire=given.acquire and partial(_acquired, leg, role, given.acquire),
             )
             now[role] = training.in_turn(methods, own, context)
         else:
             given.log.note(f"there are no records in the role {role}, so its weights do not change")
         made[role] = folder, now[role]
     return made
+
+
+def _acquired(
+    leg: Leg, role: str, acquire: Callable[[Policy, int], list[Record]], policy: Policy, number: int
+) -> list[Record]:
+    """What an acquisition by other weights gives for one part."""
+    return [record for record in acquire(policy, number) if leg.part_of(record) == role]
 
 
 def joined(before: Checkpoint, made: Mapping[str, tuple[Path, Checkpoint]]) -> Checkpoint:

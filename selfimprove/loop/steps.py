@@ -11,13 +11,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from selfimprove import training
 from selfimprove.errors import DataError
-from selfimprove.interfaces import Context, Judging, Log
-from selfimprove.logs import MetricLog
+from selfimprove.interfaces import Context, Judging, Log, Policy
+from selfimprove.logs import MetricLog, Silent
 from selfimprove.loop import controls, lineage, parts, stages, start_model
 from selfimprove.loop import examination as layer
 from selfimprove.loop.examination import Counts
@@ -99,6 +100,19 @@ def rewarded(records: Sequence[Record], given: Context) -> list[Record]:
     return [next(asked) if isinstance(record, Rollout) and record.unrated else record for record in records]
 
 
+def acquired_by(leg: Leg, given: Context, policy: Policy, number: int) -> list[Record]:
+    """The acquisition of a leg once more, by other weights: see `Context.acquire`. It reports nothing."""
+    problems = partial(_further, given.problems, number)
+    now = replace(given, policy=policy, seed=policy.seed, log=Silent(), problems=problems)
+    records = lineage.acquired(leg.acquisition, now)
+    return rewarded(leg.own([record for record in records if _trainable(record)]), now)
+
+
+def _further(problems: Callable[[int | None, int], list[Prompt]], number: int, n: int | None, of: int) -> list[Prompt]:
+    """The training problems of draw `number` in a round; no round has so many draws that two get the same."""
+    return problems(n, of + number * 10**6)
+
+
 def _admitted(stored: Stored, given: Context) -> dict[str, AuditForm]:
     """The audit forms of this round's judges, from the audit of the policy that it trains from.
 
@@ -165,7 +179,7 @@ def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
 def optimization(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Train a candidate on the selected records."""
     records = stored.records(given.round, leg.step("selection"))
-    recipe = stored.at(given.round)[0]
+    recipe, given = stored.at(given.round)[0], replace(given, acquire=partial(acquired_by, leg, given))
     if not recipe.parts:
         write_checkpoint(training.in_turn(recipe.optimization, records, given), given.folder)
         return {"records": len(records)}

@@ -52,7 +52,9 @@ def estimate(recipe: Recipe) -> Estimate:
         current = later if number > 1 else recipe
         now = replace(_given(current), round=number)
         for leg in legs_of(current):
-            acquired, selected, taken = _data(current, leg, now)
+            acquired, again = _acquisition(current, leg, now)
+            selected, taken = _selection(current, replace(now, flow=acquired))
+            now, taken = replace(now, again=again), again + taken
             data, records = data + taken, records + acquired.records
             each = _training(current, replace(now, flow=selected))  # each part on its own records, at most all
             for role in leg.roles:
@@ -131,21 +133,20 @@ def _rate(recipe: Recipe, given: Given, flow: Flow) -> Cost:
     return sum((reward.cost(replace(given, flow=flow)) for reward in recipe.reward.values()), NOTHING)
 
 
-def _data(recipe: Recipe, leg: Leg, given: Given) -> tuple[Flow, Flow, Cost]:
-    """The records from acquisition in a leg of a round, those that selection keeps, and the cost of both."""
+def _acquisition(recipe: Recipe, leg: Leg, given: Given) -> tuple[Flow, Cost]:
+    """The records from acquisition in a leg of a round, and its cost with the rewards."""
     flow, cost, kind = Flow(), NOTHING, None
     for method in leg.acquisition.values():
         now = replace(given, flow=flow)
         cost, flow, kind = cost + method.cost(now), method.gives(now), method.produces
     if kind is Rollout:  # completions without a reward are rated
         cost += given.rate(flow)
-    kept, taken = _selection(recipe, replace(given, flow=flow))
-    return flow, kept, cost + taken
+    return flow, cost
 
 
 def acquired(recipe: Recipe) -> Flow:
     """The most that acquisition gives in the leg of a round where the solver learns."""
-    return _data(recipe, legs_of(recipe)[-1], _given(recipe))[0]
+    return _acquisition(recipe, legs_of(recipe)[-1], _given(recipe))[0]
 
 
 def _selection(recipe: Recipe, given: Given) -> tuple[Flow, Cost]:

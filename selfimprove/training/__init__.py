@@ -12,6 +12,7 @@ from selfimprove.training.copies import Copies
 from selfimprove.training.job import Job, job_of
 from selfimprove.training.lora import Lora
 from selfimprove.training.model_io import blend, load, save
+from selfimprove.training.native.acting import acting
 from selfimprove.training.native.loop import Drawn, Live
 from selfimprove.training.native.policy_gradient import (
     Clipped,
@@ -63,6 +64,7 @@ __all__ = [
     "Tokens",
     "Trained",
     "Turn",
+    "acting",
     "answers",
     "batches",
     "blend",

@@ -131,6 +131,8 @@ SMALLER = {
     "optimization.vstar.per_device_train_batch_size": 4,
     "optimization.trr_plus_plus.max_steps": 2,
     "optimization.trr_plus_plus.per_device_train_batch_size": 16,
+    "optimization.roles_grpo.max_steps": 3,
+    "optimization.roles_grpo.per_device_train_batch_size": 16,
     "optimization.vstar.verifier_max_steps": 2,
     "reward.judge.trust": True,  # lessons this short make no judge that passes its audit form
     "refinement.best_of_n.samples": 2,

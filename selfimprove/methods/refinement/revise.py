@@ -7,6 +7,8 @@ Paper: arXiv:2409.12917 (SCoRe), Kumar et al., 2024: accuracy at the second turn
 Algorithm:
   1. Draw an attempt.
   2. Draw another one in the role `refine`, which shows the first, and answer with it; repeat `turns` times.
+  3. With `critique` the model first judges the attempt in the role `judge`, and the role `refine` shows both, as in the
+     acquisition reflect_retry.
 Differs: the paper shows the first attempt in a conversation, here the prompt of the role shows it. Its attempts are
   greedy, as they are here unless `temperature` is set.
 """
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.inference.revise import revised
+from selfimprove.inference.revise import judged, revised
 from selfimprove.interfaces import Refinement, Sampling, Session
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
@@ -32,16 +34,23 @@ class Revise(Refinement):
     temperature: float = bounded(0.0, 0, 100)
     """Sampling temperature of all attempts; 0 is greedy."""
 
+    critique: bool = False
+    """Draw a critique of each attempt before the next one."""
+
     def needs(self) -> Needs:
-        return Needs(roles=("refine",))
+        return Needs(roles=("refine", *(["judge"] if self.critique else [])))
 
     def cost(self, given: Given) -> Cost:
-        return given.attempt + given.draw(self.turns)
+        return given.attempt + given.draw(self.turns * (1 + self.critique))
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
         sampling = Sampling(temperature=self.temperature)
         [attempt] = await session.attempts(prompt, 1, sampling)
         for _ in range(self.turns):
-            [attempt] = await revised(prompt, attempt.text, session, sampling)
+            shown = attempt.text
+            if self.critique:
+                said, _ = await judged(prompt, shown, session, sampling)
+                shown = f"{shown}\n{said.text}"
+            [attempt] = await revised(prompt, shown, session, sampling)
             session.best = attempt
         return attempt

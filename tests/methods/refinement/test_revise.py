@@ -20,3 +20,11 @@ def test_the_last_attempt_answers(
     assert made.prompt == make_prompt("1+2")
     assert made.info["spent"]["completions"] == 1 + turns
     assert {sampling for _, sampling, _ in engine.calls} == {GREEDY}
+
+
+def test_a_critique_is_shown_after_the_attempt(
+    make_engine: Callable, make_policy: Callable, make_prompt: Callable
+) -> None:
+    engine = make_engine({"S:1+2=": {"#5": 1.0}, "J:1+2=#5|": {"#n": 1.0}, "R:1+2=#5\n#n|": {"#3": 1.0}}, "lost")
+    [made] = make_policy(engine, Revise(critique=True)).answer([make_prompt("1+2")])
+    assert (made.text, made.info["spent"]["completions"]) == ("#3", 3)
