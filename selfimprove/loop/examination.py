@@ -5,12 +5,12 @@ They read held-out problems, which the ledger records; no data stage runs at the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.interfaces import Context, Judging
+from selfimprove.interfaces import Context, Judging, Policy, Task
 from selfimprove.logs import MetricLog
 from selfimprove.loop import controls
 from selfimprove.loop.history import Stored
@@ -144,7 +144,8 @@ def audit(stored: Stored, given: Context) -> Counts:
     judges = any(isinstance(reward, Judging) for reward in recipe.reward.values())
     wanted = recipe.audit_problems if recipe.alarm or judges else 0
     problems = task.problems("audit", wanted, stored.seed("audit"), (given.round, planned)) if wanted else []
-    stored.ledger.read(given.round, "audit", "audit", problems)
+    changed = {one.key: own for one in problems[: recipe.variant_problems] for own in _changed(task, one, given.seed)}
+    stored.ledger.read(given.round, "audit", "audit", [*problems, *changed.values()])
     alerts: list[Alert] = []
     with splits.closed("audit", exam=True):
         played = [one.rollout for one in newest.plain().play(problems, recipe.audit_samples)] if problems else []
@@ -182,7 +183,12 @@ def audit(stored: Stored, given: Context) -> Counts:
                 judges=forms,
             )
             alerts = [alert for alarm in recipe.alarm.values() for alert in alarm.check(evidence)]
-        draft(given.folder / "diagnosis.json", _diagnosis(stored, given, audited))
+        found = _diagnosis(stored, given, audited)
+        gap = _memorization(given, newest, audited, changed, recipe.audit_samples) if found and changed else None
+        if gap is not None:
+            _compare_gaps(stored, given, gap)
+            found |= {"memorization": {"value": gap.value, "ci": [gap.low, gap.high], "error": gap.error, "n": gap.n}}
+        draft(given.folder / "diagnosis.json", found)
     for alert in alerts:
         veto = alert.level >= 2 and recipe.the("gate").vetoes
         given.log.note(f"{'VETO' if veto else 'alarm'} {alert.alarm}: {alert.text}")
@@ -230,6 +236,35 @@ def _diagnosis(stored: Stored, given: Context, audited: Sequence[Sequence[Rollou
     for name, gap in found["gap"].items():
         given.log.metric(f"diagnosis/gap/{name}", gap["value"])
     return found
+
+
+def _changed(task: Task, problem: Prompt, seed: int) -> list[Prompt]:
+    """The counterfactual variant of an audit problem, if the task can make one."""
+    return [one for one in task.variants(problem, "counterfactual", 1, seed) if one.key != problem.key]
+
+
+def _memorization(
+    given: Context, newest: Policy, audited: Groups, changed: Mapping[str, Prompt], samples: int
+) -> diagnosis.Estimate | None:
+    """The memorization gap of the newest policy, from raw samples of the variants of audit problems."""
+    played = [one.rollout for one in newest.plain().play([*changed.values()], samples)]
+    write_records(given.folder / "variants.jsonl", played)
+    marks = {group[0].prompt.key: [one.info["truth"] for one in group] for group in audited}
+    others = {key: [one.reward for one in played[i * samples :][:samples]] for i, key in enumerate(changed)}
+    gap = diagnosis.memorization(marks, others)
+    if gap is not None:
+        given.log.metric("diagnosis/memorization", gap.value)
+    return gap
+
+
+def _compare_gaps(stored: Stored, given: Context, gap: diagnosis.Estimate) -> None:
+    """Tell the user if the memorization gap is larger than that of the start."""
+    first = stored.memorization(0) if given.round else None
+    if first is not None and diagnosis.grew(gap, first):
+        given.log.note(
+            f"memorization: audit problems are solved {100 * gap.value:.0f} points more often than the same problems "
+            f"with other numbers ({100 * first.value:+.0f} at the start): answers are learned, not how to find them"
+        )
 
 
 def gate(stored: Stored, given: Context) -> Counts:

@@ -24,7 +24,7 @@ from selfimprove.loop.given import policy_of
 from selfimprove.loop.origin import as_begun, began, changes, nested
 from selfimprove.loop.step_files import read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
-from selfimprove.measures.diagnosis import Diagnosis, of_audit
+from selfimprove.measures.diagnosis import Diagnosis, Estimate, of_audit
 from selfimprove.needs import OTHERS
 from selfimprove.recipe import compose, yaml_file
 from selfimprove.recipe.legs import legs_of
@@ -181,6 +181,11 @@ class Stored:
         if maker not in self._diagnoses:
             self._diagnoses[maker] = of_audit(self.audit(maker))
         return self._diagnoses[maker]
+
+    def memorization(self, maker: int) -> Estimate | None:
+        """The memorization gap of a policy from its audit; None if it was not measured."""
+        said = (self._json(maker, "audit", "diagnosis.json") or {}).get("memorization")
+        return said and Estimate(said["value"], said["error"], *said["ci"], said["n"])
 
     def remember(self, maker: int, found: Diagnosis) -> None:
         """Cache a diagnosis that was made from the same samples before they were written."""

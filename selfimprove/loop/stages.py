@@ -46,7 +46,7 @@ TABLE = (
     Stage(
         name="audit",
         when="always",
-        depends=("alarm", "reward", "audit_problems", "audit_samples"),
+        depends=("alarm", "reward", "audit_problems", "audit_samples", "variant_problems"),
         recipe="run",
         held_out=True,
     ),

@@ -194,7 +194,8 @@ def _audits(recipe: Recipe, given: Given) -> Cost:
         return NOTHING
     n = _part(recipe, "audit", recipe.audit_problems, recipe.rounds + 1)
     flow = Flow(n * recipe.audit_samples, n, recipe.audit_samples)
-    cost = (recipe.rounds + 1) * (given.draw(flow.records * given.replies) + given.rate(flow))
+    changed = min(n, recipe.variant_problems) * recipe.audit_samples
+    cost = (recipe.rounds + 1) * (given.draw((flow.records + changed) * given.replies) + given.rate(flow))
     for reward in judges:
         if not reward.frozen:  # candidate and start both judge; in round 1 the start has judged already
             cost += max(0, 2 * recipe.rounds - 1) * reward.cost(replace(given, flow=flow))

@@ -66,6 +66,9 @@ class Recipe:
     """Fresh problems for the audit of each round; 0 disables the audit."""
     audit_samples: int = bounded(8, 1)
     """Samples of each audit problem."""
+    variant_problems: int = bounded(0, 0)
+    """Audit problems of which a counterfactual variant is answered as well, for the memorization gap; 0 measures none.
+    A task without such variants has no gap."""
     sealed_problems: int = bounded(1000, 1)
     """Problems of the final exam, on which only the start and the champion are scored, once."""
     control_problems: int = bounded(200, 0)

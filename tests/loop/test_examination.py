@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfimprove import registry
 from selfimprove.errors import DataError
-from selfimprove.loop import controls
+from selfimprove.loop import controls, examination
 from selfimprove.loop.loop import Runner
 from selfimprove.records import Alert, Prompt, Rollout
 from selfimprove.store.run_folder import RunDir
+from selfimprove.trials import rehearsal
 
 pytestmark = pytest.mark.runs
 
@@ -47,6 +49,38 @@ def test_a_gain_is_certified_a_round_late_and_the_last_one_by_confirmation(make_
     assert summary["sealed"]["champion_round"] == 2 and summary["loop"]["certified"] == 2
     assert summary["loop"]["alpha_spent"] == pytest.approx(0.05)
     assert (folder.root / "champion").resolve() == folder.root / "round_002/optimization/model"
+
+
+def test_what_is_learned_by_heart_shows_in_variants_of_the_audit_problems(
+    make_run: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trained model knows the problems of the audit, and their variants less often than before."""
+    others, plain = set[str](), examination._changed
+    folder, log = make_run("audit_problems=30", "audit_samples=4", "variant_problems=20", "gate=always")
+    student = registry.find("engine", "student").method
+    usual = student.table
+
+    def changed(*given: Any) -> list[Prompt]:
+        made = plain(*given)
+        others.update(one.key for one in made)
+        return made
+
+    def table(self: Any, prompt: Prompt, checkpoint: Any) -> dict[str, float]:
+        known = rehearsal.skill_of(checkpoint) > 0.4 and prompt.key not in others
+        right, wrong = usual(self, prompt, checkpoint)
+        return {right: 0.9, wrong: 0.1} if known else {right: 0.3, wrong: 0.7}
+
+    monkeypatch.setattr(examination, "_changed", changed)
+    monkeypatch.setattr(student, "table", table)
+    summary = Runner(folder, log).run()
+    first, second = ((folder.root / f"round_00{number}/audit") for number in (0, 1))
+    gaps = [json.loads((step / "diagnosis.json").read_text())["memorization"] for step in (first, second)]
+    assert abs(gaps[0]["value"]) < 0.25 and 0.4 < gaps[1]["value"] < 0.8 and 10 < gaps[1]["n"] <= 20
+    assert summary["per_round"][1]["diagnosis/memorization"] == gaps[1]["value"]
+    assert [note for note in log.notes if note.startswith("memorization: audit problems are solved")]
+    assert len((second / "variants.jsonl").read_text().splitlines()) == 4 * gaps[1]["n"]
+    lines = [json.loads(line) for line in (folder.root / "ledger.jsonl").read_text().splitlines()]
+    assert [line["n"] for line in lines if line.get("step") == "audit"] == [30 + gap["n"] for gap in gaps]
 
 
 def test_an_audit_keeps_what_the_task_reads_in_references_and_samples(make_run: Made) -> None:

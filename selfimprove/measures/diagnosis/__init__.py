@@ -23,6 +23,7 @@ from selfimprove.measures.diagnosis.measures import (
     self_scores,
     sharpening,
 )
+from selfimprove.measures.diagnosis.memorization import grew, memorization
 from selfimprove.measures.diagnosis.samples import marked
 from selfimprove.measures.diagnosis.types import Diagnosis, Estimate, Ladder, Sample
 from selfimprove.measures.diagnosis.verdict import Change, Verdict, compare, summary, verdicts
@@ -43,11 +44,13 @@ __all__ = [
     "dynamics",
     "estimate",
     "gap",
+    "grew",
     "labels",
     "ladder",
     "majority_of",
     "marked",
     "measure",
+    "memorization",
     "of_audit",
     "self_scores",
     "sharpening",
