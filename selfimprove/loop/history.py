@@ -185,7 +185,10 @@ class Stored:
     def memorization(self, maker: int) -> Estimate | None:
         """The memorization gap of a policy from its audit; None if it was not measured."""
         said = (self._json(maker, "audit", "diagnosis.json") or {}).get("memorization")
-        return said and Estimate(said["value"], said["error"], *said["ci"], said["n"])
+        if not said:
+            return None
+        low, high = said["ci"]
+        return Estimate(said["value"], said["error"], low, high, said["n"])
 
     def remember(self, maker: int, found: Diagnosis) -> None:
         """Cache a diagnosis that was made from the same samples before they were written."""
