@@ -144,8 +144,8 @@ def audit(stored: Stored, given: Context) -> Counts:
     judges = any(isinstance(reward, Judging) for reward in recipe.reward.values())
     wanted = recipe.audit_problems if recipe.alarm or judges else 0
     problems = task.problems("audit", wanted, stored.seed("audit"), (given.round, planned)) if wanted else []
-    changed = {one.key: own for one in problems[: recipe.variant_problems] for own in _changed(task, one, given.seed)}
-    stored.ledger.read(given.round, "audit", "audit", [*problems, *changed.values()])
+    twins = {one.key: own for one in problems[: recipe.variant_problems] for own in _twin(task, one, given.seed)}
+    stored.ledger.read(given.round, "audit", "audit", [*problems, *twins.values()])
     alerts: list[Alert] = []
     with splits.closed("audit", exam=True):
         played = [one.rollout for one in newest.plain().play(problems, recipe.audit_samples)] if problems else []
@@ -184,7 +184,7 @@ def audit(stored: Stored, given: Context) -> Counts:
             )
             alerts = [alert for alarm in recipe.alarm.values() for alert in alarm.check(evidence)]
         found = _diagnosis(stored, given, audited)
-        gap = _memorization(given, newest, audited, changed, recipe.audit_samples) if found and changed else None
+        gap = _memorization(given, newest, audited, twins, recipe.audit_samples) if found and twins else None
         if gap is not None:
             _compare_gaps(stored, given, gap)
             found |= {"memorization": {"value": gap.value, "ci": [gap.low, gap.high], "error": gap.error, "n": gap.n}}
@@ -238,19 +238,19 @@ def _diagnosis(stored: Stored, given: Context, audited: Sequence[Sequence[Rollou
     return found
 
 
-def _changed(task: Task, problem: Prompt, seed: int) -> list[Prompt]:
+def _twin(task: Task, problem: Prompt, seed: int) -> list[Prompt]:
     """The counterfactual variant of an audit problem, if the task can make one."""
     return [one for one in task.variants(problem, "counterfactual", 1, seed) if one.key != problem.key]
 
 
 def _memorization(
-    given: Context, newest: Policy, audited: Groups, changed: Mapping[str, Prompt], samples: int
+    given: Context, newest: Policy, audited: Groups, twins: Mapping[str, Prompt], samples: int
 ) -> diagnosis.Estimate | None:
     """The memorization gap of the newest policy, from raw samples of the variants of audit problems."""
-    played = [one.rollout for one in newest.plain().play([*changed.values()], samples)]
+    played = [one.rollout for one in newest.plain().play([*twins.values()], samples)]
     write_records(given.folder / "variants.jsonl", played)
     marks = {group[0].prompt.key: [one.info["truth"] for one in group] for group in audited}
-    others = {key: [one.reward for one in played[i * samples :][:samples]] for i, key in enumerate(changed)}
+    others = {key: [one.reward for one in played[i * samples :][:samples]] for i, key in enumerate(twins)}
     gap = diagnosis.memorization(marks, others)
     if gap is not None:
         given.log.metric("diagnosis/memorization", gap.value)

@@ -55,7 +55,7 @@ def test_what_is_learned_by_heart_shows_in_variants_of_the_audit_problems(
     make_run: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The trained model knows the problems of the audit, and their variants less often than before."""
-    others, plain = set[str](), examination._changed
+    others, plain = set[str](), examination._twin
     folder, log = make_run("audit_problems=30", "audit_samples=4", "variant_problems=20", "gate=always")
     student = registry.find("engine", "student").method
     usual = student.table
@@ -70,7 +70,7 @@ def test_what_is_learned_by_heart_shows_in_variants_of_the_audit_problems(
         right, wrong = usual(self, prompt, checkpoint)
         return {right: 0.9, wrong: 0.1} if known else {right: 0.3, wrong: 0.7}
 
-    monkeypatch.setattr(examination, "_changed", changed)
+    monkeypatch.setattr(examination, "_twin", changed)
     monkeypatch.setattr(student, "table", table)
     summary = Runner(folder, log).run()
     first, second = ((folder.root / f"round_00{number}/audit") for number in (0, 1))
