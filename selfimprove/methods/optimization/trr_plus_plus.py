@@ -14,6 +14,8 @@ Algorithm:
   5. With `fresh`, the solutions of a batch are drawn anew by the weights in training and rewarded, once for each step,
      as in the paper; without it, training passes over a round's rollouts `num_train_epochs` times, and the clipped
      ratio limits later steps, which learn less and less.
+Measured on the tiny model (recipe absolute_zero with task=chain_sums, levels 3 to 6, two rounds, every candidate
+  accepted, seed 0): +25.7 points [21.7, 29.7] with `fresh`, +8.2 [5.3, 11.1] without; for 2.4 times the completions.
 Differs: the proposals of a round are kept, because what one is worth takes several solutions of its problem; the paper
   draws these anew as well. Its batches hold 64 rollouts of each of six buckets; here they are mixed. Learning rate 1e-6
   and no KL term are the paper's. With `by: [hops]` the formula groups by hops as in arXiv:2601.07055 (HRPO, which does
