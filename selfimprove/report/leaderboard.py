@@ -79,12 +79,16 @@ def _paper(name: str) -> str:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The leaderboard as lines of Markdown."""
+    """The leaderboard as lines of Markdown.
+
+    A row with `since` was made before the recipe, a method or a rule changed as that text says. It is marked, and the
+    reasons stand below the table.
+    """
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + " --- |" * len(COLUMNS)]
     for row in rows:
         paper = f"[{row['paper']}](https://arxiv.org/abs/{row['paper']})" if row["paper"] else ""
         seeds = ", ".join([*map(str, row["seeds"]), *(f"{seed} failed" for seed in row["failed"])])
-        cells = [f"`{row['recipe']}`", paper, seeds]
+        cells = [f"`{row['recipe']}`{' †' if row.get('since') else ''}", paper, seeds]
         if row["gain"]:
             low, high = 100 * row["gain"]["low"], 100 * row["gain"]["high"]
             alarms = ", ".join(f"{alarm} ({count})" for alarm, count in row["alarms"].items())
@@ -94,7 +98,12 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
             cells += ["" if row[name] is None else f"{row[name]:.2f}" for name in ("label_precision", "pass@k")]
             cells += [f"{row['tokens'] / 1000:.0f}k", f"{row['seconds']:.0f}", alarms]
         lines.append(f"| {' | '.join([*cells, *[''] * (len(COLUMNS) - len(cells))])} |")
-    return lines
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("since"):
+            reasons.setdefault(row["since"], []).append(f"`{row['recipe']}`")
+    older = [f"- {', '.join(names)}: {why}." for why, names in reasons.items()]
+    return [*lines, "", "† made before these changes:", "", *older] if older else lines
 
 
 def _signed(value: float | None) -> str:

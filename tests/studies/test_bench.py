@@ -172,3 +172,11 @@ def test_a_run_is_a_process_with_its_output_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "out" / "star-0" / "diary.txt").touch()  # no new run may be made in a folder that holds something
     [(name, said)] = bench.bench(["star"], [0], tmp_path / "out")
     assert name == "star-0" and said.startswith("failed with exit code 74: error: ") and "star-0" in said
+
+
+def test_a_row_of_older_code_is_marked_and_says_what_changed() -> None:
+    rows = [leaderboard.row_of(name, [summary(0, 0.1)]) for name in ("quickstart", "star", "rise")]
+    assert not [line for line in leaderboard.table(rows) if "†" in line]
+    lines = leaderboard.table([rows[0], *({**row, "since": "dedup keeps more"} for row in rows[1:])])
+    assert [line.split(" | ")[0] for line in lines[2:5]] == ["| `quickstart`", "| `star` †", "| `rise` †"]
+    assert lines[5:] == ["", "† made before these changes:", "", "- `star`, `rise`: dedup keeps more."]
