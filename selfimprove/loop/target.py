@@ -29,7 +29,7 @@ def settle(stored: Stored, rounds: int | None, add: int | None) -> tuple[int, st
         RecipeError: fewer than have begun, or both are given.
     """
     root, said = stored.folder.root, stored.ledger.plans()
-    begun, decided = _last(root, "*"), _last(root, "gate")
+    begun, decided = last_round(root, "*"), last_round(root, "gate")
     planned = said[-1]["rounds"] if said else max(stored.recipe.rounds, begun)
     if rounds is not None and add is not None:
         raise RecipeError("--rounds says how many rounds in all, --add how many more; give one of them")
@@ -67,7 +67,7 @@ def _told(stored: Stored, decided: int, rounds: int) -> str:
     )
 
 
-def _last(root: Path, step: str) -> int:
-    """The last round that has a finished step of this name; 0 for none."""
+def last_round(root: Path, step: str) -> int:
+    """The last round of a run that has a finished step of this name, or any for `*`; 0 for none."""
     rounds = [path.parent.name for path in root.glob(f"round_*/{step}") if not path.name.startswith(".")]
     return max((int(name.removeprefix("round_")) for name in rounds), default=0)

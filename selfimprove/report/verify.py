@@ -11,7 +11,7 @@ from selfimprove.errors import DataError, MissingError, UserError
 from selfimprove.loop import provenance, stages
 from selfimprove.loop.history import Stored
 from selfimprove.recipe import compose
-from selfimprove.store.run_folder import RunDir
+from selfimprove.store.run_folder import RunDir, alike
 from selfimprove.store.seal import damage, is_signed
 
 
@@ -126,8 +126,11 @@ def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
     if ended:
         made = stored.standing(len(finished)).champion
         wanted = Path(stored.checkpoint(made).path).resolve()
-        there = (root / "champion").resolve() == wanted
-        yield Finding("champion", there, f"made in round {made}" if there else f"should point to {wanted}")
+        link = root / "champion"
+        there, copy = link.resolve() == wanted, link.is_dir() and not link.is_symlink() and alike(link, wanted)
+        said = f"made in round {made}" + (", copied without its link" if copy else "")
+        told = said if there or copy else f"should point to {wanted}; resume writes it again"
+        yield Finding("champion", there or copy, told)
 
 
 def _whole(stored: Stored, number: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import filecmp
 import json
 import os
 import re
@@ -225,21 +226,43 @@ class RunDir:
             durable.remove(self.partial(number, stage))
 
     def point(self, name: str, target: Path) -> None:
-        """Point the symlink `name` at a finished folder, atomically."""
+        """Point the symlink `name` at a finished folder, atomically.
+
+        A folder in its place comes from copying the run without symlinks: one with the files of a finished step is
+        removed, any other is moved to quarantine/.
+        """
         wanted = os.path.relpath(target, self.root)
         path = self.root / name
-        if not (path.is_symlink() and str(path.readlink()) == wanted):
-            durable.link(path, wanted)
+        if path.is_symlink() and str(path.readlink()) == wanted:
+            return
+        if path.is_dir() and not path.is_symlink():
+            if any(alike(path, folder) for folder in (target, *self.root.glob(f"round_*/*/{target.name}"))):
+                durable.remove(path)
+            else:
+                durable.rename(path, self._shelf(name), "quarantine")
+        durable.link(path, wanted)
 
     def _quarantine(self, folder: Path, number: int, stage: str) -> Path:
-        shelf = self.root / "quarantine"
-        durable.mkdir(shelf)
-        kept = shelf / f"{len(list(shelf.iterdir())):03d}_round_{number:03d}_{stage}"
+        kept = self._shelf(f"round_{number:03d}_{stage}")
         durable.rename(folder, kept, "quarantine")
         self.reread(number, stage)
-        for above in (shelf, folder.parent):
+        for above in (kept.parent, folder.parent):
             durable.fsync(above, "quarantine")
         return kept
+
+    def _shelf(self, name: str) -> Path:
+        """The next place in quarantine/."""
+        shelf = self.root / "quarantine"
+        durable.mkdir(shelf)
+        return shelf / f"{len(list(shelf.iterdir())):03d}_{name}"
+
+
+def alike(first: Path, second: Path) -> bool:
+    """Whether two folders hold the same files with the same content."""
+    names, others = ({str(p.relative_to(at)) for p in at.rglob("*") if p.is_file()} for at in (first, second))
+    return (
+        bool(names) and names == others and len(filecmp.cmpfiles(first, second, names, shallow=False)[0]) == len(names)
+    )
 
 
 def _seconds(folder: Path) -> float:

@@ -14,6 +14,7 @@ from selfimprove.errors import DataError, MissingError, StorageError
 from selfimprove.interfaces import Log, Remote
 from selfimprove.loop.given import policy_of
 from selfimprove.loop.history import Stored
+from selfimprove.loop.target import last_round
 from selfimprove.recipe import compose
 from selfimprove.recipe.schema import Recipe, Settings
 from selfimprove.records import Checkpoint
@@ -75,13 +76,23 @@ def _model(folder: Path, start: bool) -> Path:
         if not run.step(0, "model").exists():
             raise MissingError(f"{folder} has no model yet; make it: selfimprove resume {folder}")
         folder = Path(Stored(run).checkpoint(0).path)
-    elif (folder / "champion").exists():
-        run, folder = folder, (folder / "champion").resolve()
+    elif (folder / "champion").is_dir() or (folder / "environment.json").is_file():
+        run, folder = folder, _champion(folder)
         for step in (folder, folder.parent):
             if (step / MANIFEST).exists() and (wrong := damage(step)):
                 raise DataError(f"{step} is damaged: {wrong}. Redo it: selfimprove resume {run}")
     check_folder(folder, thorough=True)
     return folder
+
+
+def _champion(run: Path) -> Path:
+    """The champion of a run; of one that was copied without its link, as the finished rounds have it."""
+    if (run / "champion").is_dir():
+        return (run / "champion").resolve()
+    stored = Stored(RunDir.open(run))
+    if not stored.folder.step(0, "model").exists():
+        raise MissingError(f"{run} has no model yet; make it: selfimprove resume {run}")
+    return Path(stored.checkpoint(stored.standing(last_round(run, "gate") + 1).champion).path).resolve()
 
 
 def _recipe(folder: Path, task: str | None, refinement: str, overrides: Sequence[str]) -> tuple[Recipe, Settings]:

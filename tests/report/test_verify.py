@@ -67,8 +67,14 @@ def test_a_torn_last_line_of_the_ledger_is_left_for_resume(finished: RunDir) -> 
 
 
 def test_a_swapped_or_foreign_step_and_a_wrong_champion_are_found(finished: RunDir) -> None:
+    weights = (finished.root / "champion").resolve()
     (finished.root / "champion").unlink()
     (finished.root / "champion").symlink_to("round_001")
+    assert "should point to" in wrong(finished.root)["champion"]
+    (finished.root / "champion").unlink()
+    shutil.copytree(weights, finished.root / "champion")  # as a copy without symlinks leaves it
+    assert "champion" not in wrong(finished.root)
+    (finished.root / "champion" / "more").touch()
     assert "should point to" in wrong(finished.root)["champion"]
     shutil.copytree(finished.step(0, "evaluation"), finished.step(1, "extra"))
     assert wrong(finished.root)["round_001/extra"] == "does not belong to the run"

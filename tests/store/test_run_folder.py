@@ -359,6 +359,20 @@ def test_a_busy_run_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
     assert done.stdout == "75 False\n" and f"in use by pid {os.getpid()} on " in done.stderr
 
 
+@pytest.mark.parametrize(("content", "kept"), [("weights", []), ("other", ["000_champion"])])
+def test_a_link_that_became_a_folder_when_the_run_was_copied_is_a_link_again(
+    folder: RunDir, content: str, kept: list[str]
+) -> None:
+    model = folder.root / "round_001" / "optimization" / "model"
+    for place in (model, folder.root / "champion"):
+        place.mkdir(parents=True)
+        (place / "model.safetensors").write_text("weights")
+    (folder.root / "champion" / "model.safetensors").write_text(content)
+    folder.point("champion", model)
+    assert str((folder.root / "champion").readlink()) == "round_001/optimization/model"
+    assert [path.name for path in folder.root.glob("quarantine/*")] == kept
+
+
 # ---- a whole run -------------------------------------------------------------------------------------------------
 @pytest.mark.faults
 def test_a_finished_run_repeats_no_step_and_a_damaged_step_is_made_again(make_run: Callable) -> None:

@@ -111,6 +111,8 @@ def test_a_run_stands_for_its_champion_on_its_own_task_and_for_its_start(folder,
     store, log = make_run("task.chain_sums.max_length=4", "sealed_problems=30")
     Runner(store, log).perform(0, "model", "any fingerprint")
     (folder / "config.json").write_text(json.dumps({"skill": 1.0}))
+    without_link = examine(store.root, None, "greedy", ["sealed_problems=1"], quiet_log)
+    assert without_link["checkpoint"] == str(tmp_path / "start-0.3"), "copied without its link"
     store.point("champion", folder)
     champion = examine(store.root, None, "greedy", [], quiet_log)
     assert champion["checkpoint"] == str(folder)
