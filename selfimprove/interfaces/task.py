@@ -58,6 +58,17 @@ class Task(ABC):
         """The data set whose size comes from a table, because nothing is loaded before a run; "" if none does."""
         return ""
 
+    def notes(self) -> list[str]:
+        """What reading the data left out or changed, for the user; nothing until it is read."""
+        return []
+
+    def overlap_left_out(self) -> bool:
+        """Whether records with twelve words in a row of a held-out problem are left out of training.
+
+        Never where problems are made from templates, because their wording repeats.
+        """
+        return False
+
     @abstractmethod
     def verify(self, prompt: Prompt, text: str) -> float | None:
         """The mark of a completion, in [0, 1]; None if the reference answer itself cannot be read.

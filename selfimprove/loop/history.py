@@ -26,6 +26,7 @@ from selfimprove.loop.step_files import read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, Estimate, of_audit
 from selfimprove.needs import OTHERS
+from selfimprove.problems.overlap import HeldOut
 from selfimprove.recipe import compose, yaml_file
 from selfimprove.recipe.legs import legs_of
 from selfimprove.recipe.overrides import written
@@ -66,6 +67,8 @@ class Stored:
         """Makes copies of the weights for the step."""
         self.given: Context | None = None
         """The context of the methods in the step in progress."""
+        self.held_out: HeldOut | None = None
+        """The wording of the held-out problems, once a record is compared with it."""
         self._recipes: dict[str, tuple[Recipe, Settings]] = {}
         self._depends: dict[str, Any] = {}
         self._legs = [leg.name for leg in legs_of(self.recipe)[:-1]]

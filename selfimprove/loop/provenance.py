@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from selfimprove.problems import rows
 from selfimprove.records import digest
 from selfimprove.store.seal import sha256
 
@@ -31,6 +32,8 @@ OPTIONAL = {
     "math-verify": ("task.gsm8k", "task.math500", "task.aime", "task.hub", "task.jsonl"),
 }
 """Packages to compare if a recipe has one of these methods; `_used` adds those that training options need."""
+READING = "reading of data"
+"""Among the versions: the rules by which files become problems, see docs/data.md; 1 where a run did not note it."""
 REPEATS = ("transformers", "fake")
 """Engines that repeat completions exactly on a deterministic device."""
 TIERS = {
@@ -43,6 +46,8 @@ TIERS = {
 def environment(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Machine and versions, including optional packages that a recipe with these settings uses."""
     found = {distribution: _version(distribution) for distribution in (*VERSIONS, *_used(settings))}
+    if any("path" in (options or {}) for options in (settings.get("task") or {}).values()):
+        found[READING] = str(rows.VERSION)
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -88,7 +93,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[s
     before = {"python": then["python"], **then["versions"]}
     found = {"python": now["python"], **now["versions"]}
     grave, slight = list[str](), list[str]()
-    for name in dict.fromkeys(("python", *VERSIONS, *optional)):
+    if READING in found:
+        before.setdefault(READING, "1")
+    for name in dict.fromkeys(("python", READING, *VERSIONS, *optional)):
         old, new = before.get(name, "none"), found.get(name, "none")
         if old != new and not (name in optional and old == "none"):
             patched = name == PROJECT or _minor(old) == _minor(new)

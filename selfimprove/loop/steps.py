@@ -19,7 +19,7 @@ from selfimprove import training
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Judging, Log, Policy
 from selfimprove.logs import MetricLog, Silent
-from selfimprove.loop import controls, lineage, parts, stages, start_model
+from selfimprove.loop import controls, held_out, lineage, parts, stages, start_model
 from selfimprove.loop import examination as layer
 from selfimprove.loop.examination import Counts
 from selfimprove.loop.given import context_of
@@ -29,7 +29,7 @@ from selfimprove.measures import judge_reliability
 from selfimprove.problems.splits import split_of
 from selfimprove.recipe.legs import Leg, legs_of
 from selfimprove.recipe.schema import Recipe
-from selfimprove.records import Document, Preference, Prompt, Record, Rollout, write_records
+from selfimprove.records import Preference, Prompt, Record, Rollout, write_records
 from selfimprove.rounds import AuditForm, Stop
 from selfimprove.store.seal import draft
 
@@ -77,10 +77,7 @@ def acquisition(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Run the chain, drop records of held-out problems, reward the others."""
     forms = _admitted(stored, given)
     records = lineage.acquired(leg.acquisition, given)
-    clean = [record for record in records if _trainable(record)]
-    dropped = len(records) - len(clean)
-    if dropped:
-        given.log.note(f"{dropped} records of held-out problems were dropped")
+    clean, dropped = held_out.without(records, stored, given)
     done = rewarded(clean, given)
     write_records(given.folder / "output.jsonl", done)
     stored.pass_on(given.round, leg.step("acquisition"), done)
@@ -91,7 +88,7 @@ def acquisition(stored: Stored, given: Context, leg: Leg) -> Counts:
         for part in ("value", "low", "high") if rate else ():
             given.log.metric(f"{name}/corrected_rate/{part}", getattr(rate, part))
     tokens = sum((r.logprobs or {}).get("count", 0) for r in done if isinstance(r, Rollout))
-    return {"records": len(done), "held_out_dropped": dropped, "tokens": tokens}
+    return {"records": len(done), **dropped, "tokens": tokens}
 
 
 def rewarded(records: Sequence[Record], given: Context) -> list[Record]:
@@ -100,12 +97,12 @@ def rewarded(records: Sequence[Record], given: Context) -> list[Record]:
     return [next(asked) if isinstance(record, Rollout) and record.unrated else record for record in records]
 
 
-def acquired_by(leg: Leg, given: Context, policy: Policy, number: int) -> list[Record]:
+def acquired_by(stored: Stored, leg: Leg, given: Context, policy: Policy, number: int) -> list[Record]:
     """The acquisition of a leg once more, by other weights: see `Context.acquire`. It reports nothing."""
     problems = partial(_further, given.problems, number)
     now = replace(given, policy=policy, seed=policy.seed, log=Silent(), problems=problems)
     records = lineage.acquired(leg.acquisition, now)
-    return rewarded(leg.own([record for record in records if _trainable(record)]), now)
+    return rewarded(leg.own(held_out.without(records, stored, now)[0]), now)
 
 
 def _further(problems: Callable[[int | None, int], list[Prompt]], number: int, n: int | None, of: int) -> list[Prompt]:
@@ -160,10 +157,7 @@ def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Run the chain; also mark the kept records by the task's own rule, to report the label precision."""
     offered = leg.own(stored.records(given.round, leg.step("acquisition")))
     records = lineage.selected(stored.at(given.round)[0].selection, offered, given)
-    clean = [record for record in records if _trainable(record)]  # a selection may create records
-    if len(clean) < len(records):
-        given.log.note(f"{len(records) - len(clean)} records of held-out problems were dropped")
-    records = clean
+    records, _ = held_out.without(records, stored, given)  # a selection may create records
     write_records(given.folder / "output.jsonl", records)
     stored.pass_on(given.round, leg.step("selection"), records)
     counts: Counts = {"given": len(offered), "kept": len(records)}
@@ -179,7 +173,7 @@ def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
 def optimization(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Train a candidate on the selected records."""
     records = stored.records(given.round, leg.step("selection"))
-    recipe, given = stored.at(given.round)[0], replace(given, acquire=partial(acquired_by, leg, given))
+    recipe, given = stored.at(given.round)[0], replace(given, acquire=partial(acquired_by, stored, leg, given))
     if not recipe.parts:
         write_checkpoint(training.in_turn(recipe.optimization, records, given), given.folder)
         return {"records": len(records)}
@@ -256,22 +250,14 @@ def _copies(stored: Stored, number: int, stage: str, folder: Path, log: Log) -> 
     """Makes copies of the weights in a step; the ledger records the held-out problems that they train on."""
 
     def saw(rows: Sequence[Rollout]) -> None:
-        held_out: dict[str, dict[str, Prompt]] = {}
+        by_split: dict[str, dict[str, Prompt]] = {}
         for row in rows:
             if row.prompt.key and (split := split_of(row.prompt.key)) != "train":
-                held_out.setdefault(split, {})[row.prompt.key] = row.prompt
-        for split, problems in held_out.items():
+                by_split.setdefault(split, {})[row.prompt.key] = row.prompt
+        for split, problems in by_split.items():
             stored.ledger.adapted(number, stage, split, [*problems.values()])
 
     made = training.Copies(folder / ".copies", log, waits=stored.journal is not None, saw=saw)
     if stored.journal is not None:
         stored.journal.needed = made.needed
     return made
-
-
-def _trainable(record: Record) -> bool:
-    """Whether a record may be trained on: a document, or one whose problem's key is in the training split."""
-    if isinstance(record, Document):
-        return True
-    prompt = record if isinstance(record, Prompt) else record.prompt
-    return split_of(prompt.key) == "train"

@@ -24,7 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.problems.jsonl_rows import clean, lines, values_of
+from selfimprove.problems.cells import clean
+from selfimprove.problems.jsonl_rows import lines, values_of
+from selfimprove.problems.rows import gathered, told
+from selfimprove.records import Message
 from selfimprove.registry import nearest
 from selfimprove.safety.sandbox import grading, rules, values
 from selfimprove.safety.sandbox.grading import Checks
@@ -41,6 +44,8 @@ class Problem:
     text: str
     checks: Checks
     solution: str | None = None
+    key: str = ""
+    """See `rows.Row.key`."""
 
 
 # ---- references as text ----------------------------------------------------------------------------------------------
@@ -60,32 +65,35 @@ def checks_of(answer: str | None) -> Checks | None:
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
-def read(path: Path, skip_bad: int, shown: int) -> tuple[list[Problem], dict[str, int]]:
-    """The problems of a file without duplicates, and the counts of its rows, skipped rows and duplicates.
+def read(path: Path, skip_bad: int, shown: int, conflicts: str) -> tuple[list[Problem], dict[str, int]]:
+    """The problems of a file, and the counts of its rows; one text with other tests is a contradiction.
 
     Args:
         skip_bad: number of unreadable rows that may be skipped.
         shown: assertions that the prompt shows, if the form does not name the function otherwise.
+        conflicts: what becomes of contradictions, see `rows.WAYS`.
 
     Raises:
         UserError: the file cannot be read, or too many of its rows.
     """
-    found: dict[str, Problem] = {}
-    counts = {"rows": 0, "skipped": 0, "duplicates": 0}
-    for number, line in lines(path, "task.code.path"):
-        counts["rows"] += 1
-        try:
-            problem = replace(problem_of(values_of(line), shown), line=number)
-        except DataError as error:
-            counts["skipped"] += 1
-            if counts["skipped"] > skip_bad:
-                raise DataError(f"{path}:{number}: {error}") from error
-            continue
-        counts["duplicates"] += problem.text in found
-        found.setdefault(problem.text, problem)
-    if not found:
-        raise DataError(f"task.code.path: {path} has no rows")
-    return list(found.values()), counts
+    made: dict[int, Problem] = {}
+
+    def row(numbered: tuple[int, bytes]) -> tuple[list[Message], str]:
+        number, line = numbered
+        made[number] = problem = problem_of(values_of(line), shown)
+        return [{"role": "user", "content": problem.text}], problem.checks.dumps()
+
+    kept, counts = gathered(
+        ((number, (number, line)) for number, line in lines(path, "task.code.path")),
+        row,
+        lambda number: f"{path}:{number}",
+        skip_bad=skip_bad,
+        skip_option="task.code.skip_bad",
+        conflicts=conflicts,
+    )
+    if not kept:
+        raise DataError("; ".join([f"task.code.path: {path} has no rows", *told(counts, conflicts)]))
+    return [replace(made[one.line], line=one.line, key=one.key) for one in kept], counts
 
 
 def problem_of(row: dict[str, Any], shown: int) -> Problem:

@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, EngineError, MissingError, RecipeError, StorageError, UserError
-from selfimprove.problems.jsonl_rows import Row, messages_of, reference_of, row_of
+from selfimprove.problems.cells import messages_of, pick, places, reference_of, talk
+from selfimprove.problems.csv_rows import csv_rows, json_rows
+from selfimprove.problems.rows import Reader, Row, gathered, told
 from selfimprove.records import Message
 from selfimprove.registry import nearest
 
 KINDS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
 """Suffix of a file -> the library's builder."""
+TEXTS = ("json", "csv")
+"""Builders whose files are read here, because the library guesses types; see `csv_rows`."""
 TALKS = ("messages", "conversations")
 PROMPTS = (*TALKS, "prompt", "instruction", "question", "problem")
 """Columns for the problem, the first one present is used: a conversation, a text, or alpaca's instruction."""
@@ -27,12 +31,6 @@ ANSWERS = ("answer", "completion", "output", "response", "solution")
 """Columns for the reference answer; the first one present is used."""
 CONTEXTS = ("input", "context")
 """Columns with more text for an instruction."""
-SPEAKERS = {
-    **dict.fromkeys(("human", "user"), "user"),
-    **dict.fromkeys(("gpt", "chatgpt", "assistant", "model", "bot"), "assistant"),
-    "system": "system",
-}
-"""Name of a speaker in sharegpt's `from` -> role."""
 
 
 @dataclass(frozen=True)
@@ -51,41 +49,31 @@ class Source:
         return f"{self.path}{f' ({self.config})' if self.config else ''}, split {self.split}"
 
 
-Reader = Callable[[dict[str, Any]], tuple[list[Message], str | None]]
-"""Turns a row into a prompt and its reference answer; raises DataError for a row that it cannot read."""
-
-
-def read(source: Source, reader: Reader, skip_bad: int = 0) -> list[Row]:
-    """The problems of a data set, without duplicates.
+def read(source: Source, reader: Reader, **options: Any) -> tuple[list[Row], dict[str, int]]:
+    """The problems of a data set, and the counts of its rows; the options are those of `gathered`.
 
     Raises:
-        UserError: the data set is not available, or more than `skip_bad` of its rows cannot be read.
+        UserError: the data set is not available, or too many of its rows cannot be read.
     """
-    found: dict[str, Row] = {}
-    skipped = 0
-    for number, values in enumerate(table(source)):
-        try:
-            row = row_of(number, *reader(values))
-        except DataError as error:
-            skipped += 1
-            if skipped > skip_bad:
-                raise DataError(f"{source}, row {number}: {error}") from error
-            continue
-        found.setdefault(row.key, row)
-    if not found:
-        raise DataError(f"{source}: the data set has no rows")
-    return list(found.values())
+    rows, counts = gathered(enumerate(table(source)), reader, lambda row: f"{source}, row {row}", **options)
+    if not rows:
+        raise DataError(f"{source}: the data set has no rows" + "".join(f"; {said}" for said in told(counts)))
+    return rows, counts
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------
-def columns(prompt: str | None, answer: str | None) -> Reader:
-    """A reader of a prompt and an answer column; None picks the usual columns, see PROMPTS and ANSWERS."""
+def columns(prompt: str | None, answer: str | None, marked: bool = False) -> Reader:
+    """A reader of a prompt and an answer column; None picks the usual columns, see PROMPTS and ANSWERS.
+
+    Args:
+        marked: the task marks completions by the answer, so a row without a column for one is an error.
+    """
 
     def reader(values: dict[str, Any]) -> tuple[list[Message], str | None]:
         named = prompt or next((name for name in PROMPTS if name in values), None)
         if named is None:
             raise DataError(
-                f"no column is called {', '.join(PROMPTS)}; set prompt_column to one of {', '.join(values)}"
+                f"no column is called {', '.join(PROMPTS)}; set prompt_column to one of {', '.join(places(values))}"
             )
         asked = [
             {**message, "content": _joined(message["content"], values)} if named == "instruction" else message
@@ -96,38 +84,17 @@ def columns(prompt: str | None, answer: str | None) -> Reader:
                 raise DataError(f"{named!r} holds an answer but no question")
             return asked[:-1], asked[-1]["content"]
         replied = answer or next((name for name in ANSWERS if name in values and named not in TALKS), None)
+        if marked and replied is None and named not in TALKS:
+            others = ", ".join(name for name in places(values) if name != named)
+            raise DataError(
+                f"no column holds an answer: none is called {', '.join(ANSWERS)}. Set answer_column to one of {others}"
+            )
         said = talk(pick(values, replied)) if replied else None
-        if replied and isinstance(said, list) and said:
+        if replied and isinstance(said, list) and said and isinstance(said[-1], Mapping):
             said = messages_of(said, replied)[-1]["content"]
         return asked, reference_of(said, replied) if replied else None
 
     return reader
-
-
-def pick(values: Mapping[str, Any], column: str) -> Any:
-    """The value of a column.
-
-    Raises:
-        DataError: the column does not exist; the message has the nearest name and lists the columns.
-    """
-    if column not in values:
-        raise DataError(f"no column {column!r}.{nearest(column, values)}")
-    return values[column]
-
-
-def talk(value: Any) -> Any:
-    """A conversation in sharegpt's form, {from, value}, as {role, content}; any other value unchanged.
-
-    Raises:
-        DataError: a speaker is unknown.
-    """
-    turns = value if isinstance(value, list) else []
-    if not turns or not all(isinstance(turn, dict) and {"from", "value"} <= {*turn} for turn in turns):
-        return value
-    for turn in turns:
-        if turn["from"] not in SPEAKERS:
-            raise DataError(f"unknown speaker {turn['from']!r}.{nearest(str(turn['from']), SPEAKERS)}")
-    return [{"role": SPEAKERS[turn["from"]], "content": turn["value"]} for turn in turns]
 
 
 def _joined(instruction: str, values: Mapping[str, Any]) -> str:
@@ -143,8 +110,10 @@ def is_id(path: str) -> bool:
 
 
 # ---- the library -------------------------------------------------------------------------------------------------
-def table(source: Source) -> Iterable[dict[str, Any]]:
-    """The raw rows of a data set.
+def table(source: Source) -> Iterable[dict[str, Any] | DataError]:
+    """The rows of a data set; a row that cannot be read as one is given as an error.
+
+    CSV and JSON are read here, as they stand; the library finds their files, and reads Parquet and Arrow.
 
     Raises:
         UserError: the data set does not exist, cannot be reached, or is not a table.
@@ -158,7 +127,7 @@ def table(source: Source) -> Iterable[dict[str, Any]]:
         return [*_explained(source, lambda: _local(source, local, cache))]
 
 
-def _local(source: Source, local: Path, cache: str) -> list[dict[str, Any]]:
+def _local(source: Source, local: Path, cache: str) -> list[Any]:
     import datasets
 
     datasets.disable_progress_bars()
@@ -167,9 +136,10 @@ def _local(source: Source, local: Path, cache: str) -> list[dict[str, Any]]:
             kind = KINDS.get(local.suffix.lower())
             if kind is None:
                 raise DataError(f"{source.option}.path: {local} is not one of {', '.join(KINDS)}")
-            named = {"sep": "\t"} if local.suffix.lower() == ".tsv" else {}
+            if kind in TEXTS:
+                return list(_text_rows(source, local, local.name, kind))
             one = Source(source.option, source.path, None, "train", None)  # a file has no splits
-            return list(_prepared(one, kind, None, data_files={"train": str(local)}, cache_dir=cache, **named))
+            return list(_prepared(one, kind, None, data_files={"train": str(local)}, cache_dir=cache))
         if (local / "state.json").exists() or (local / "dataset_dict.json").exists():
             saved: Any = datasets.load_from_disk(str(local))
             if isinstance(saved, datasets.DatasetDict):
@@ -185,15 +155,54 @@ def _local(source: Source, local: Path, cache: str) -> list[dict[str, Any]]:
 
 
 def _prepared(source: Source, path: str, config: str | None, **named: Any) -> Any:
-    """Download and prepare a data set with one of the library's builders for tables."""
+    """The rows of a split, read here or prepared with one of the library's builders for tables."""
     import datasets
 
     builder = datasets.load_dataset_builder(path, config, **named)
     kind = type(builder).__module__.split(".")[-1]
     if kind not in {*KINDS.values(), "text"}:
         raise DataError(f"{source} holds {kind} files; a task needs a table: {', '.join(KINDS)}")
+    if kind in TEXTS:
+        return _of_files(source, builder, kind)
     builder.download_and_prepare()
     return builder.as_dataset(split=source.split)
+
+
+def _of_files(source: Source, builder: Any, kind: str) -> list[dict[str, Any] | DataError]:
+    """The rows of the text files that a builder has found, for the source's split in the library's syntax."""
+    import datasets
+
+    way = datasets.DownloadConfig(token=builder.token, storage_options=builder.storage_options)
+    manager, files = datasets.DownloadManager(download_config=way), builder.config.data_files
+    asked = {str(name): [str(one) for one in files[name]] for name in files}
+    wanted = [name for name in asked if name in re.split(r"[+\[]", source.split)] or [*asked]  # only these are fetched
+    rows: dict[str, list[dict[str, Any] | DataError]] = {name: [] for name in asked}
+    for name in wanted:
+        fetched = manager.download_and_extract(asked[name])
+        rows[name] = [
+            row
+            for given, place in zip(asked[name], fetched, strict=True)
+            for file in manager.iter_files(place)
+            for row in _text_rows(source, Path(file), given, kind, builder.config)
+        ]
+    taken = datasets.ReadInstruction.from_spec(source.split).to_absolute({name: len(rows[name]) for name in rows})
+    return [row for part in taken for row in rows[part.splitname][part.from_ : part.to]]
+
+
+def _text_rows(
+    source: Source, file: Path, given: str, kind: str, config: Any = None
+) -> Iterable[dict[str, Any] | DataError]:
+    """The rows of a text file.
+
+    Args:
+        given: its name before it was fetched.
+        config: what a data set's card says of its files.
+    """
+    suffixes = [suffix.lower() for suffix in Path(given).suffixes]
+    if kind == "json":
+        return json_rows(file, f"{source.option}.path", ".json" in suffixes, config.field if config else None)
+    delimiter = config.sep if config else "\t" if ".tsv" in suffixes else ","
+    return csv_rows(file, delimiter, config.names if config else None)
 
 
 def _explained(source: Source, load: Callable[[], Any]) -> Any:

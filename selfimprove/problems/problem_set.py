@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from selfimprove.bounds import bounded
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Task
 from selfimprove.problems import splits
-from selfimprove.problems.answers import check_references, judgement, stated
-from selfimprove.problems.hub_rows import Reader, Source, is_id, read
-from selfimprove.problems.jsonl_rows import Row
+from selfimprove.problems.answers import VERIFIERS, check_references, judgement, mark, stated
+from selfimprove.problems.hub_rows import Source, is_id, read
+from selfimprove.problems.overlap import HeldOut, posed, twins
 from selfimprove.problems.proposals import proposal
-from selfimprove.problems.splits import SPLITS, folded, split_of
+from selfimprove.problems.rows import Reader, Row, Same, blank, check_ways, equal, told
+from selfimprove.problems.splits import HELD_OUT, SPLITS, folded, split_of
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.text import beside
 
@@ -49,6 +51,12 @@ class Published(Task):
     """Commit or tag on the hub; a commit pins the problems."""
     system_prompt: str | None = None
     """A system message before each problem that has none."""
+    skip_bad: int = bounded(0, 0)
+    """Rows that may be skipped because they cannot be read; one more is an error."""
+    conflicts: str = "leave_out"
+    """What becomes of rows that give one problem different answers: `leave_out` all of them, or `keep` all."""
+    overlap: str = "leave_out"
+    """What becomes of training data with twelve words in a row of a held-out problem: `leave_out`, or `keep`."""
     per_row: ClassVar[int] = 1
     """Most problems made from one row."""
 
@@ -65,36 +73,92 @@ class Published(Task):
         """The hub id if the data is not on disk, else ""."""
         return self.path if is_id(self.path) else ""
 
+    def overlap_left_out(self) -> bool:
+        """As the option says."""
+        return self.overlap == "leave_out"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The problems of a data set, and what was counted while they were read."""
+
+    problems: Sequence[Prompt]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
 
 class ProblemSet:
     """Problems that are loaded once, on first use; the key of a problem determines its split."""
 
-    def __init__(self, load: Callable[[], Sequence[Prompt]]) -> None:
-        self._load = load
+    def __init__(
+        self, load: Callable[[], Loaded], option: str, conflicts: str = "leave_out", overlap: str = "leave_out"
+    ) -> None:
+        """Load nothing yet.
+
+        Args:
+            option: the task that the data belongs to, such as `task.hub`.
+            conflicts: what the loader does with contradictions, for notes.
+            overlap: what becomes of training problems with a run of words of a held-out one: one of WAYS.
+        """
+        check_ways(option, conflicts=conflicts, overlap=overlap)
+        self._load, self._option, self._conflicts, self._overlap = load, option, conflicts, overlap
         self._splits: dict[str, list[Prompt]] = {}
+        self._alike: list[tuple[str, str]] = []
+        self.counts: dict[str, int] = {}
+        """What was counted while the data was read, without zeros; empty until then."""
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         """Part i of k of a split, in an order that depends only on the seed and the keys; at most n problems."""
         splits.check(split)
         if not self._splits:
-            everything = self._load()
-            self._splits = {name: [p for p in everything if split_of(p.key) == name] for name in SPLITS}
+            self._read()
         rows, (i, k) = sorted(self._splits[split], key=lambda row: digest([seed, row.key])), part
         return rows[len(rows) * i // k : len(rows) * (i + 1) // k][:n]
 
-    def preflight(self, option: str, path: str) -> list[str]:
-        """Read local data before a run begins; data on the hub is read by the run.
+    def _read(self) -> None:
+        loaded = self._load()
+        found = {name: [p for p in loaded.problems if split_of(p.key) == name] for name in SPLITS}
+        held_out = HeldOut((p for name in HELD_OUT for p in found[name]), found["train"])
+        near = {p.key for p in found["train"] if held_out.shares(posed(p.prompt))}
+        self._alike = twins(p.key for name in ("train", *HELD_OUT) for p in found[name])
+        counts = {**loaded.counts, "overlap": len(near), "twins": len(self._alike)}
+        self.counts = {name: number for name, number in counts.items() if number}
+        if self._overlap == "leave_out":
+            found["train"] = [p for p in found["train"] if p.key not in near]
+        self._splits = found
+
+    def notes(self) -> list[str]:
+        """What reading the data left out or changed; nothing until it is read."""
+        said, overlap = told(self.counts, self._conflicts), self.counts.get("overlap")
+        if overlap:
+            way = "kept" if self._overlap == "keep" else f"left out ({self._option}.overlap=keep keeps them)"
+            said.append(f"{overlap} training problems share twelve words in a row with a held-out problem: {way}")
+        if self._alike:
+            said.append(f"{len(self._alike)} held-out problems are worded like a training problem")
+        return said
+
+    def preflight(self, path: str) -> list[str]:
+        """Read local data before a run begins, and say what was left out; data on the hub is read by the run.
 
         Raises:
-            UserError: the data cannot be read, or a split that a run needs is empty.
+            UserError: the data cannot be read, repeats itself, or a split that a run needs is empty.
         """
         if is_id(path):
             return []
         sizes = {split: len(self.problems(split, None, 0)) for split in SPLITS}
         if not all(size for split, size in sizes.items() if split != "audit"):
-            told = ", ".join(f"{size} {split}" for split, size in sizes.items())
-            raise DataError(f"{option}: {path} is too small: {told}; a run needs a few hundred problems in all")
-        return []
+            parts = ", ".join(f"{size} {split}" for split, size in sizes.items())
+            raise DataError(
+                f"{self._option}.path: {path} is too small: {'; '.join([parts, *self.notes()])}; a run needs a few "
+                "hundred problems in all"
+            )
+        held_out = sum(sizes[split] for split in HELD_OUT)
+        if len(self._alike) * 10 > held_out:
+            raise DataError(
+                f"{self._option}.path: {len(self._alike)} of {held_out} held-out problems of {path} are worded like a "
+                f"training problem, for example {self._alike[0][0][:80]!r}; scores on them would be meaningless. "
+                "Remove the repetitions"
+            )
+        return [f"{path}: {note}" for note in self.notes()]
 
 
 @dataclass
@@ -141,20 +205,45 @@ class EnglishRoles:
         return prompt.info.get("solution") or prompt.answer
 
 
-def published(task: Published, reader: Reader, verifier: str | None = None, skip_bad: int = 0) -> list[Prompt]:
+def published(task: Published, reader: Reader, rule: str | None = None, same: Same = equal) -> Loaded:
     """The problems of the table that a task's options name.
 
     Args:
-        verifier: the rule that must be able to read the references; None skips that check.
+        rule: the rule that marks by the references, and has to be able to read them.
+        same: whether two references are the same answer, if no rule marks by them.
 
     Raises:
         UserError: the table is not available, or too much of it cannot be read.
     """
     source = source_of(task)
-    rows = read(source, reader, skip_bad)
-    if verifier:
-        check_references(verifier, [(f"{source}, row {row.line}", row.answer) for row in rows])
-    return posed(rows, task.system_prompt)
+    options = {"skip_bad": task.skip_bad, "skip_option": f"{source.option}.skip_bad", "conflicts": task.conflicts}
+    rows, counts = read(source, reader, same=same_under(rule) if rule else same, **options)
+    if rule:
+        check_answers(rule, rows, lambda row: f"{source}, row {row}")
+    else:
+        del counts["blank"]
+    return Loaded(posed_rows(rows, task.system_prompt), counts)
+
+
+def same_under(rule: str) -> Same:
+    """Whether two references are the same answer for a rule that marks."""
+    return lambda one, other: equal(one, other) or mark(rule, one, other) == 1.0
+
+
+def check_answers(rule: str, rows: Sequence[Row], place: Callable[[int], str]) -> None:
+    """Check that most rows have a reference answer which the rule can read.
+
+    Raises:
+        DataError: more than a tenth have none, or one that cannot be read; the message names the first.
+    """
+    empty = [row for row in rows if blank(row.answer)]
+    if len(empty) * 10 > len(rows):
+        raise DataError(
+            f"{place(empty[0].line)}: {len(empty)} of {len(rows)} problems have no reference answer. Fill them in, "
+            "remove the rows, or name another column with answer_column"
+        )
+    if rule in VERIFIERS:
+        check_references(rule, [(place(row.line), row.answer) for row in rows])
 
 
 def source_of(task: Published) -> Source:
@@ -163,7 +252,7 @@ def source_of(task: Published) -> Source:
     return Source(option, task.path, task.config, task.split, task.revision)
 
 
-def posed(rows: Sequence[Row], system_prompt: str | None) -> list[Prompt]:
+def posed_rows(rows: Sequence[Row], system_prompt: str | None) -> list[Prompt]:
     """The rows of a data set as problems."""
     return [
         Prompt(prompt=led(system_prompt, row.messages), answer=row.answer, key=row.key, info={"row": row.line})

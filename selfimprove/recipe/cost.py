@@ -125,7 +125,7 @@ def _answer(recipe: Recipe, given: Given) -> Given:
     most, attempt = recipe.budget, given.attempt * given.replies
     tokens = int(min(attempt.tokens, most.tokens))
     completions, calls = int(min(attempt.completions, most.tokens)), int(min(attempt.calls, most.calls))
-    return replace(given, attempt=replace(attempt, tokens=tokens, completions=completions, calls=calls))
+    return replace(given, attempt=attempt._replace(tokens=tokens, completions=completions, calls=calls))
 
 
 def _rate(recipe: Recipe, given: Given, flow: Flow) -> Cost:

@@ -86,6 +86,15 @@ def test_what_a_version_difference_is_worth() -> None:
     assert slight == ["python was 3.11.7, is 3.11.9", "torch was 2.13.0+cpu, is 2.13.1", "threads was 1, is 2"]
 
 
+def test_a_run_on_files_that_were_read_by_other_rules_is_refused() -> None:
+    files, made = ({"task": task} for task in ({"jsonl": {"path": "x"}}, {"chain_sums": {"modulus": 10}}))
+    then = {**provenance.environment(made), "settings": files}
+    now = provenance.environment(files)
+    assert provenance.differences(then, now)[0] == ["reading of data was 1, is 2"]
+    assert provenance.differences({**now, "settings": files}, now) == ([], [])
+    assert provenance.differences({**then, "settings": made}, provenance.environment(made)) == ([], [])
+
+
 def test_another_version_of_the_program_is_told_and_refuses_no_run(make_run: Callable) -> None:
     folder, log = make_run(*SMALL)
     Runner(folder, log).run(0)

@@ -170,13 +170,13 @@ def test_what_is_wrong_is_said_in_one_line(row: dict[str, Any], words: list[str]
 def test_a_file_of_several_forms(tmp_path: Path) -> None:
     path = tmp_path / "code.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in (MBPP, HUMAN_EVAL, "no row", LIVE, MBPP, LEET)))
-    problems, counts = read(path, 1, 1)
+    problems, counts = read(path, 1, 1, "leave_out")
     assert [problem.line for problem in problems] == [1, 2, 4, 6]
-    assert counts == {"rows": 6, "skipped": 1, "duplicates": 1}
+    assert {name: n for name, n in counts.items() if n} == {"rows": 6, "skipped": 1, "duplicates": 1}
     with pytest.raises(DataError, match=r"code\.jsonl:3: not a JSON object"):
-        read(path, 0, 1)
+        read(path, 0, 1, "leave_out")
     with pytest.raises(MissingError, match="task.code.path: the file .* does not exist"):
-        read(tmp_path / "none", 0, 1)
+        read(tmp_path / "none", 0, 1, "leave_out")
 
 
 def test_a_reference_is_read_as_it_was_written() -> None:

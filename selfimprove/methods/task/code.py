@@ -23,7 +23,7 @@ Differs: the row's bench decides what is equal, as its own code does: Python's =
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,7 +35,7 @@ from selfimprove.episodes import Episode
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
 from selfimprove.problems.code_rows import Problem, checks_of, problem_of, read, reference
-from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, led
+from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, led
 from selfimprove.problems.program_talk import ProgramTalk
 from selfimprove.problems.program_text import program_of
 from selfimprove.problems.splits import folded
@@ -67,15 +67,28 @@ class CodeTask(Task):
     """With `turns` above 1, public tests per problem, whose outcomes the model sees; one or more stay private."""
     skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read or their own solution fails; one more is an error."""
+    conflicts: str = "leave_out"
+    """What becomes of rows that give one problem different tests: `leave_out` all of them, or `keep` all."""
+    overlap: str = "leave_out"
+    """What becomes of training data with twelve words in a row of a held-out problem: `leave_out`, or `keep`."""
 
     def __post_init__(self) -> None:
-        self._set = ProblemSet(self._load)
+        self._set = ProblemSet(self._load, "task.code", self.conflicts, self.overlap)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
     def size(self, split: str) -> int | None:
         return len(self.problems(split, None, 0))
+
+    def preflight(self) -> list[str]:
+        return self._set.preflight(self.path)
+
+    def notes(self) -> list[str]:
+        return self._set.notes()
+
+    def overlap_left_out(self) -> bool:
+        return self.overlap == "leave_out"
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         checks = checks_of(prompt.answer)
@@ -122,28 +135,32 @@ class CodeTask(Task):
     def _limits(self) -> Limits:
         return Limits(cpu_seconds=self.cpu_seconds, memory=self.memory_mb << 20)
 
-    def _load(self) -> list[Prompt]:
+    def _load(self) -> Loaded:
         path = Path(self.path).expanduser().resolve()
         stamp = path.stat().st_mtime_ns if path.is_file() else 0
-        return [
+        found, counts = _checked(path, stamp, self.skip_bad, self.shown, self.conflicts, self._limits())
+        problems = [
             Prompt(
                 prompt=led(self.system_prompt, [{"role": "user", "content": problem.text}]),
                 answer=reference(problem.solution, problem.checks),
-                key=folded(problem.text),
+                key=problem.key,
                 info={"line": problem.line},
             )
-            for problem in _checked(path, stamp, self.skip_bad, self.shown, self._limits())
+            for problem in found
         ]
+        return Loaded(problems, counts)
 
 
 @lru_cache(maxsize=4)
-def _checked(path: Path, stamp: int, skip_bad: int, shown: int, limits: Limits) -> tuple[Problem, ...]:
-    """The problems of a file whose tests tell right from wrong.
+def _checked(
+    path: Path, stamp: int, skip_bad: int, shown: int, conflicts: str, limits: Limits
+) -> tuple[Sequence[Problem], Mapping[str, int]]:
+    """The problems of a file whose tests tell right from wrong, and the counts of its rows.
 
     Raises:
         UserError: more than `skip_bad` rows cannot be read, or have tests that do not.
     """
-    found, counts = read(path, skip_bad, shown)
+    found, counts = read(path, skip_bad, shown, conflicts)
     sandbox, kept = shared(limits), list[Problem]()
     with ThreadPoolExecutor(sandbox.workers) as threads:
         for problem, reason in zip(found, threads.map(lambda one: _wrong(sandbox, one), found), strict=True):
@@ -157,7 +174,7 @@ def _checked(path: Path, stamp: int, skip_bad: int, shown: int, limits: Limits) 
                 kept.append(problem)
     if not kept:
         raise DataError(f"task.code.path: {path} has no problem with tests that its own solution passes")
-    return tuple(kept)
+    return kept, counts
 
 
 def _wrong(sandbox: Sandbox, problem: Problem) -> str:

@@ -37,13 +37,18 @@ class Gsm8k(Published):
     )
 
     def __post_init__(self) -> None:
-        self._set = ProblemSet(lambda: published(self, columns("question", "answer")))
+        self._set = ProblemSet(
+            lambda: published(self, columns("question", "answer"), "gsm8k"), "task.gsm8k", self.conflicts, self.overlap
+        )
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
     def preflight(self) -> list[str]:
-        return self._set.preflight("task.gsm8k.path", self.path)
+        return self._set.preflight(self.path)
+
+    def notes(self) -> list[str]:
+        return self._set.notes()
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         return answers.mark("gsm8k", prompt.answer, text)

@@ -18,11 +18,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selfimprove.bounds import bounded
 from selfimprove.interfaces import REQUIRED, Roles
 from selfimprove.problems import answers
 from selfimprove.problems.hub_rows import columns
-from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
+from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, Published, published
 from selfimprove.records import Prompt
 from selfimprove.registry import register
 
@@ -40,18 +39,19 @@ class Hub(Published):
     """Column with the reference answer, which may be a worked solution; null detects it."""
     verifier: str = "exact"
     """How answers are compared: `exact`, `choice` (letters A to J) or `math` (as expressions)."""
-    skip_bad: int = bounded(0, 0)
-    """Rows that may be skipped because they cannot be read; one more is an error."""
 
     def __post_init__(self) -> None:
         answers.check(self.verifier, "task.hub.verifier")
-        self._set = ProblemSet(self._load)
+        self._set = ProblemSet(self._load, "task.hub", self.conflicts, self.overlap)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
     def preflight(self) -> list[str]:
-        return self._set.preflight("task.hub.path", self.path)
+        return self._set.preflight(self.path)
+
+    def notes(self) -> list[str]:
+        return self._set.notes()
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         return answers.mark(self.verifier, prompt.answer, text)
@@ -62,5 +62,5 @@ class Hub(Published):
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
 
-    def _load(self) -> list[Prompt]:
-        return published(self, columns(self.prompt_column, self.answer_column), self.verifier, self.skip_bad)
+    def _load(self) -> Loaded:
+        return published(self, columns(self.prompt_column, self.answer_column, marked=True), self.verifier)

@@ -23,10 +23,9 @@ from typing import Any
 
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Roles
-from selfimprove.problems.hub_rows import pick
+from selfimprove.problems.cells import messages_of, pick
 from selfimprove.problems.instructions import follows, objection
-from selfimprove.problems.jsonl_rows import messages_of
-from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published, source_of
+from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, Published, published, source_of
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
 
@@ -42,13 +41,16 @@ class Ifeval(Published):
     def __post_init__(self) -> None:
         self.counts: dict[str, int] = {}
         """Rows read, and rows left out for an instruction without a check; available once the data is read."""
-        self._set = ProblemSet(self._load)
+        self._set = ProblemSet(self._load, "task.ifeval", self.conflicts, self.overlap)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
     def preflight(self) -> list[str]:
-        return self._set.preflight("task.ifeval.path", self.path)
+        return self._set.preflight(self.path)
+
+    def notes(self) -> list[str]:
+        return self._set.notes()
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         asked = prompt.info.get("instructions")
@@ -79,8 +81,9 @@ class Ifeval(Published):
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
 
-    def _load(self) -> list[Prompt]:
-        problems = published(self, _row)
+    def _load(self) -> Loaded:
+        loaded = published(self, _row)
+        problems = loaded.problems
         asked = [json.loads(problem.answer or "[]") for problem in problems]
         kept = [
             replace(problem, answer=None, info={**problem.info, "instructions": instructions})
@@ -92,7 +95,7 @@ class Ifeval(Published):
             [name, values] = next((pair for pairs in asked for pair in pairs), ["", {}])
             why = objection(name, values) or "none has an instruction"
             raise DataError(f"{source_of(self)}: no prompt can be checked: {why}")
-        return kept
+        return Loaded(kept, {**loaded.counts, "unchecked": self.counts["left_out"]})
 
 
 def _row(values: dict[str, Any]) -> tuple[list[Message], str | None]:

@@ -18,8 +18,7 @@ from typing import Any
 
 from selfimprove.interfaces import Roles
 from selfimprove.problems import answers
-from selfimprove.problems.hub_rows import pick
-from selfimprove.problems.jsonl_rows import messages_of, reference_of
+from selfimprove.problems.cells import messages_of, pick, reference_of
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
@@ -34,13 +33,16 @@ class Math500(Published):
     system_prompt: str | None = "Reason step by step, and put the final answer within \\boxed{}."
 
     def __post_init__(self) -> None:
-        self._set = ProblemSet(lambda: published(self, _row, "math"))
+        self._set = ProblemSet(lambda: published(self, _row, "math"), "task.math500", self.conflicts, self.overlap)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
     def preflight(self) -> list[str]:
-        return self._set.preflight("task.math500.path", self.path)
+        return self._set.preflight(self.path)
+
+    def notes(self) -> list[str]:
+        return self._set.notes()
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         return answers.mark("math500", prompt.answer, text)

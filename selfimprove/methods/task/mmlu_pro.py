@@ -18,8 +18,7 @@ from typing import Any
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Roles
 from selfimprove.problems import answers
-from selfimprove.problems.hub_rows import pick
-from selfimprove.problems.jsonl_rows import clean, messages_of, reference_of
+from selfimprove.problems.cells import clean, messages_of, pick, reference_of
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
@@ -37,13 +36,16 @@ class MmluPro(Published):
     system_prompt: str | None = "Think step by step, then finish with: the answer is (X), where X is the right letter."
 
     def __post_init__(self) -> None:
-        self._set = ProblemSet(lambda: published(self, _row, "choice"))
+        self._set = ProblemSet(lambda: published(self, _row, "choice"), "task.mmlu_pro", self.conflicts, self.overlap)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
     def preflight(self) -> list[str]:
-        return self._set.preflight("task.mmlu_pro.path", self.path)
+        return self._set.preflight(self.path)
+
+    def notes(self) -> list[str]:
+        return self._set.notes()
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         return answers.mark("mmlu_pro", prompt.answer, text)

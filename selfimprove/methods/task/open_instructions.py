@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 from selfimprove.interfaces import Roles
 from selfimprove.problems.hub_rows import columns
-from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
+from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, Published, published
+from selfimprove.problems.rows import unread
 from selfimprove.records import Prompt
 from selfimprove.registry import register
 
@@ -27,17 +28,18 @@ from selfimprove.registry import register
 class OpenInstructions(Published):
     path: str = "databricks/databricks-dolly-15k"
     """Hub id, or a local file or folder: conversations, instruction and response, or prompt and completion."""
-    skip_bad: int = 0
-    """Rows that may be skipped because they cannot be read; one more is an error."""
 
     def __post_init__(self) -> None:
-        self._set = ProblemSet(self._load)
+        self._set = ProblemSet(self._load, "task.open_instructions", self.conflicts, self.overlap)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
     def preflight(self) -> list[str]:
-        return self._set.preflight("task.open_instructions.path", self.path)
+        return self._set.preflight(self.path)
+
+    def notes(self) -> list[str]:
+        return self._set.notes()
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         return None
@@ -48,6 +50,7 @@ class OpenInstructions(Published):
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))
 
-    def _load(self) -> list[Prompt]:
-        problems = published(self, columns(None, None), skip_bad=self.skip_bad)
-        return [replace(p, answer=None, info={**p.info, "solution": p.answer}) for p in problems]
+    def _load(self) -> Loaded:
+        loaded = published(self, columns(None, None), same=unread)
+        unmarked = [replace(p, answer=None, info={**p.info, "solution": p.answer}) for p in loaded.problems]
+        return replace(loaded, problems=unmarked)

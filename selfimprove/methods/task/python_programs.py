@@ -31,9 +31,11 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Roles
-from selfimprove.problems.hub_rows import pick, read
-from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, source_of
+from selfimprove.problems.cells import pick
+from selfimprove.problems.hub_rows import read
+from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, Published, source_of
 from selfimprove.problems.program_text import last_block, program_of
+from selfimprove.problems.rows import unread
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
 from selfimprove.safety.sandbox.grading import Checks
@@ -76,13 +78,16 @@ class PythonPrograms(Published):
     def __post_init__(self) -> None:
         if not self.forms or set(self.forms) - set("DAI"):
             raise RecipeError(f"task.python_programs.forms is {self.forms!r}; it takes letters of DAI")
-        self._set = ProblemSet(self._load)
+        self._set = ProblemSet(self._load, "task.python_programs", self.conflicts, self.overlap)
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return self._set.problems(split, n, seed, part)
 
     def preflight(self) -> list[str]:
-        return self._set.preflight("task.python_programs.path", self.path)
+        return self._set.preflight(self.path)
+
+    def notes(self) -> list[str]:
+        return self._set.notes()
 
     def verify(self, prompt: Prompt, text: str) -> float | None:
         known = prompt.answer is not None and self._right(prompt.key, prompt.answer)  # else that of another problem
@@ -130,14 +135,15 @@ class PythonPrograms(Published):
         answer = {"D": repr(outputs[0]), "A": f"f({inputs[0]})", "I": f"```python\n{code}\n```"}[form]
         return Prompt(prompt=self.roles().solve(text), answer=answer, key=key, info={"form": form})
 
-    def _load(self) -> list[Prompt]:
+    def _load(self) -> Loaded:
         def row(values: dict[str, Any]) -> tuple[list[Message], str | None]:
             key = key_of(str(pick(values, "code")), [str(pick(values, "input"))])
             if key is None:
                 raise DataError("code and input are not a function f and the arguments of a call")
             return [{"role": "user", "content": key}], str(pick(values, "output"))
 
-        rows = read(source_of(self), row, self.skip_bad)
+        way = "task.python_programs.skip_bad"
+        rows, counts = read(source_of(self), row, skip_bad=self.skip_bad, skip_option=way, same=unread)
         with ThreadPoolExecutor(shared(self._limits()).workers) as threads:
             made = list(threads.map(lambda one: self._prompt(one.messages[0]["content"]), rows))
         bad = [one.line for one, prompt in zip(rows, made, strict=True) if prompt is None]
@@ -146,7 +152,7 @@ class PythonPrograms(Published):
                 f"{source_of(self)}, row {bad[0]}: the function returns no plain value, or another one each time. "
                 f"Correct it, or allow more with task.python_programs.skip_bad={len(bad)}"
             )
-        return [prompt for prompt in made if prompt]
+        return Loaded([prompt for prompt in made if prompt], counts)
 
 
 def key_of(code: str, inputs: list[str]) -> str | None:

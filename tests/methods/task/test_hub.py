@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,63 @@ def test_files_and_folders_of_each_kind_give_the_same_problems(tmp_path):
     assert len(every(Hub(path=str(folder), split="test"))) == 5
     assert len(every(Hub(path=str(folder), split="test+train[:10]"))) == 10, "equal prompts count once"
     assert len(every(Hub(path=str(tmp_path / "both"), split="test"))) == 3
+
+
+TYPED = ["2024-02-01", "NA", "None", "007", "1", "0.5", "9" * 26, "x"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "jsonl", "parquet", "folder/train.csv", "folder/train.jsonl"])
+def test_answers_arrive_as_they_stand_from_every_kind_of_file(suffix, tmp_path):
+    rows = [{"question": str(i), "answer": TYPED[i % len(TYPED)]} for i in range(40)]
+    path = tmp_path / (suffix if "/" in suffix else f"a.{suffix}")
+    path.parent.mkdir(exist_ok=True)
+    if suffix.endswith("csv"):
+        path.write_text("".join(f"{one},{other}\n" for one, other in [("question", "answer"), *map(dict.values, rows)]))
+    elif suffix == "json":
+        path.write_text(json.dumps(rows))
+    elif suffix.endswith("jsonl"):
+        lines(path, rows)
+    else:
+        import datasets
+
+        datasets.Dataset.from_list(rows).to_parquet(path)
+    found = every(Hub(path=str(path if path.parent == tmp_path else path.parent)))
+    assert [(p.prompt[0]["content"], p.answer) for p in found] == [(r["question"], r["answer"]) for r in rows]
+
+
+def test_dates_numbers_and_columns_of_columns_in_parquet(tmp_path):
+    import datasets
+
+    when = [datetime(2024, 2, 1 + i) for i in range(20)]
+    rows = [{"prompt": [{"role": "user", "content": f"q{i}"}], "gold": {"day": day}} for i, day in enumerate(when)]
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "a.parquet")
+    found = every(Hub(path=str(tmp_path / "a.parquet"), answer_column="gold.day"))
+    assert [p.answer for p in found] == [day.isoformat() for day in when]
+    message = complaint(DataError, Hub(path=str(tmp_path / "a.parquet")))
+    assert "no column holds an answer" in message and "Set answer_column to one of gold.day" in message
+
+
+def test_what_was_left_out_is_said_and_a_conflict_can_be_kept(tmp_path):
+    shared = "one two three four five six seven eight nine ten eleven twelve"
+    held_out, near = (
+        next(f"{shared} {i}" for i in range(999) if split_of(f"{shared} {i}") in wanted)
+        for wanted in (("gate", "sealed"), ("train",))
+    )
+    texts = [held_out, near, *(f"What is {i} plus {i}?" for i in range(60)), "What is 1 plus 1?"]
+    rows = [{"prompt": text, "answer": str(i)} for i, text in enumerate(texts)]
+    path = lines(tmp_path / "a.jsonl", [*rows, rows[-2], {"prompt": "blank", "answer": " "}])
+    task = Hub(path=str(path))
+    assert task.preflight() == [
+        f"{path}: 1 rows repeat a problem with the same answer and were dropped",
+        f"{path}: 1 rows give a problem another answer than a row before; all rows of these problems were left out",
+        f"{path}: 1 problems have no reference answer and are never marked",
+        f"{path}: 1 training problems share twelve words in a row with a held-out problem: left out "
+        "(task.hub.overlap=keep keeps them)",
+    ]
+    assert near not in {p.key for p in every(task)} and held_out in {p.key for p in every(task)}
+    kept = Hub(path=str(path), conflicts="keep", overlap="keep")
+    assert len(every(kept)) == len(every(task)) + 3
+    assert "with a held-out problem: kept" in kept.preflight()[-1]
 
 
 def test_splits_follow_from_the_prompt_alone_and_are_disjoint(tmp_path):

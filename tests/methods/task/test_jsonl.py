@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.methods.task.jsonl import JsonlTask
-from selfimprove.problems.splits import SPLITS, folded, split_of
+from selfimprove.problems.splits import APART, SPLITS, folded, split_of
 from selfimprove.recipe import compose
 from selfimprove.records import Prompt
 
@@ -91,7 +91,7 @@ def test_blank_lines_a_byte_order_mark_and_windows_line_ends_do_no_harm(write):
     path = write(["\ufeff" + json.dumps(row("a")) + "\r", "", "  \r", json.dumps(row("b"))])
     task = JsonlTask(path=str(path))
     assert [(prompt.key, prompt.info["line"]) for prompt in every(task)] == [("a", 1), ("b", 4)]
-    assert task.counts == {"rows": 2, "skipped": 0, "duplicates": 0, "cleaned": 0}
+    assert task.counts == {"rows": 2}
 
 
 def test_a_file_without_a_newline_at_its_end_is_complete(tmp_path):
@@ -107,10 +107,10 @@ def test_control_characters_and_broken_surrogates_are_stripped(write):
     assert prompt.answer == "42"
 
 
-def test_the_second_of_two_wordings_with_one_key_is_dropped_and_counted(write):
-    task = JsonlTask(path=str(write([row("What is  3+5?", "8"), row("x"), row("what is 3+5? ", "9")])))
+def test_a_row_that_repeats_another_is_dropped_and_counted(write):
+    task = JsonlTask(path=str(write([row("What is 3+5?", "8"), row("x"), row("What is 3+5? \n", "work #### 8")])))
     assert [(prompt.key, prompt.answer) for prompt in every(task)] == [("what is 3+5?", "8"), ("x", "1")]
-    assert task.counts == {"rows": 3, "skipped": 0, "duplicates": 1, "cleaned": 0}
+    assert task.counts == {"rows": 3, "duplicates": 1}
 
 
 def test_the_file_is_read_once_and_not_before_it_is_needed(write, tmp_path):
@@ -195,7 +195,7 @@ def test_bad_lines_can_be_skipped_up_to_a_number(line, write):
     path = write([row("a"), line, row("c"), line, row("e")])
     task = JsonlTask(path=str(path), skip_bad=2)
     assert [(prompt.key, prompt.info["line"]) for prompt in every(task)] == [("a", 1), ("c", 3), ("e", 5)]
-    assert task.counts == {"rows": 5, "skipped": 2, "duplicates": 0, "cleaned": 0}
+    assert task.counts == {"rows": 5, "skipped": 2}
     assert f"{path}:4:" in complaint(DataError, JsonlTask(path=str(path), skip_bad=1))
 
 
@@ -247,7 +247,7 @@ def test_splits_and_parts_are_disjoint_and_complete(texts, seed, k, write):
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
         assert task.problems(split, 3, seed, (k - 1, k)) == parts[-1][:3]
         found += [prompt.key for prompt in whole]
-    assert sorted(found) == sorted(keys)
+    assert len(found) == len({*found}) and {key.partition(APART)[0] for key in found} == keys
 
 
 @settings(max_examples=15)

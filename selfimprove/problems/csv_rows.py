@@ -1,0 +1,99 @@
+"""Reads tables of text as they stand: every cell of a CSV is a text, and JSON keeps its own types. Not a method.
+
+Libraries guess types: `NA` becomes a missing value, `007` the number 7, `1` beside `0.5` becomes 1.0, a text that looks
+like a date becomes a time. Nothing is guessed here.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError
+from selfimprove.problems.cells import Written
+from selfimprove.problems.jsonl_rows import LARGEST, json_of, lines, values_of
+
+
+def csv_rows(
+    path: Path, delimiter: str = ",", names: Sequence[str] | None = None
+) -> Iterator[dict[str, Any] | DataError]:
+    """The rows of a CSV with a header; a row that does not fit the header is given as an error.
+
+    Args:
+        names: the columns of a file without a header.
+
+    Raises:
+        DataError: the file is no CSV in UTF-8; the message names the line.
+    """
+    csv.field_size_limit(LARGEST)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            header = list(names or next(reader, ()))
+            if len({*header}) < len(header):
+                twice = next(name for name in header if header.count(name) > 1)
+                raise DataError(f"{path}: the header has the column {twice[:40]!r} twice")
+            for cells in reader:
+                if len(cells) == len(header):
+                    yield dict(zip(header, cells, strict=True))
+                elif cells:
+                    yield DataError(
+                        f"line {reader.line_num} has {len(cells)} cells and the header {len(header)}; quote a cell "
+                        f"that contains {delimiter!r}"
+                    )
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num}: {error}; correct the quotes of this row") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}:{reader.line_num + 1} or later: not UTF-8 text; save it as UTF-8") from error
+
+
+def json_rows(
+    path: Path, option: str, may_be_whole: bool, field: str | None = None
+) -> Iterator[dict[str, Any] | DataError]:
+    """The rows of a JSON file: an object on each line, a list of objects, or an object of columns.
+
+    Args:
+        option: the option that names the file, for messages.
+        may_be_whole: the file may be one JSON value, as the suffix .json says.
+        field: the key of the object that holds the rows.
+
+    Raises:
+        DataError: the file is not such JSON.
+    """
+    if may_be_whole and (field or not _by_lines(path, option)):
+        found = json_of(path.read_bytes(), Written)
+        yield from _listed(found.get(field) if field and isinstance(found, dict) else found, path)
+        return
+    for number, line in lines(path, option):
+        try:
+            yield values_of(line, Written)
+        except DataError as error:
+            yield DataError(f"line {number}: {error}")
+
+
+def _by_lines(path: Path, option: str) -> bool:
+    """Whether a file has an object on each of several lines, as far as the first two tell."""
+    begin = [line for _, line in itertools.islice(lines(path, option), 2)]
+    return len(begin) == 2 and all(len(line) > LARGEST or isinstance(_try(line), dict) for line in begin)
+
+
+def _try(line: bytes) -> Any:
+    try:
+        return json_of(line)
+    except DataError:
+        return {}
+
+
+def _listed(found: Any, path: Path) -> Iterator[dict[str, Any] | DataError]:
+    if isinstance(found, dict):
+        columns = {name: value for name, value in found.items() if isinstance(value, list)}
+        if len(columns) < len(found) or len({len(value) for value in columns.values()}) != 1:
+            raise DataError(f"{path} is one JSON object; write a list of objects, or an object on each line")
+        found = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    if not isinstance(found, list):
+        raise DataError(f"{path} is not JSON; write a list of objects, or an object on each line")
+    for row in found:
+        yield row if isinstance(row, dict) else DataError("not a JSON object")
