@@ -194,7 +194,7 @@ class Context:
     """In an optimization: `acquire(policy, n)` runs the round's acquisition again by other weights and gives rewarded
     records; draw n has problems and seeds of its own. None in the null round."""
     judge: Asking | None = None
-    """The recipe's first reward that judges single attempts, for methods that train the judge."""
+    """The recipe's first reward with a weight that judges single attempts, for methods that train the judge."""
     state: Mapping[str, Any] = field(default_factory=dict)
     """In `Refinement.fit`: the method's state for the weights that these were trained from."""
     place: int = 0

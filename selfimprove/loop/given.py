@@ -93,6 +93,6 @@ def context_of(
         roles=task.roles(),
         reward=reward,
         log=log,
-        judge=next((one for one in recipe.reward.values() if isinstance(one, Grading)), None),
+        judge=next((one for one in recipe.reward.values() if isinstance(one, Grading) and one.weight), None),
     )
     return made

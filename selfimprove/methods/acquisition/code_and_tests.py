@@ -14,8 +14,9 @@ Algorithm:
      it. An unreadable program gets 0. So does an unreadable test; with `gold` step 3 applies, as if all programs fail.
   5. Return programs and tests, each with its own prompt, or only those that `train` names.
 Differs: problems are inductions of the task list_programs, whose interpreter needs no sandbox. The paper rewards a
-  program by the share of right tests that it passes; here the task marks it right or wrong. CURE trains with PPO and 16
-  of each, Sol-Ver with SFT and DPO on pairs that agree; here the records go to any optimization.
+  program by the share of right tests that it passes; here the task marks it right or wrong. CURE trains with PPO and
+  16 of each, Sol-Ver with SFT and DPO on pairs that agree; here the records go to any optimization; roles_grpo draws
+  them anew for its steps.
 """
 
 from __future__ import annotations

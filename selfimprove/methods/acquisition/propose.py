@@ -16,11 +16,12 @@ Algorithm:
      nearly the same problems count as one: those that average linkage puts together at this BLEU (R-Zero).
   5. With `grade` (MAE) the model also grades each problem from 1 to 10, divided by 10; an unreadable grade is 0. The
      reward is (value + grade + 1) / 3 minus the repetition, and problems graded below `gate` do not train the solver.
-Differs: both papers train with GRPO-like updates inside a step, here the records go to any optimization. One model
-  plays both roles, as in Absolute Zero; with `parts: [propose]` in the recipe there are two, as in R-Zero. R-Zero's
-  code trains the solver on 0.3 <= p <= 0.8, the defaults here, and uses min(p, 1 - p), half of the paper's value; it
-  clusters the problems of a training step at BLEU 0.5, here those of a round. Absolute Zero's code gives -0.5 to
-  proposals of value 0, shows earlier problems to the proposer, and trains the solver on all p (0 to 1).
+Differs: both papers train with GRPO-like updates inside a step, here the records go to any optimization; roles_grpo
+  draws them anew for its steps. One model plays both roles, as in Absolute Zero; with `parts: [propose]` in the
+  recipe there are two, as in R-Zero. R-Zero's code trains the solver on 0.3 <= p <= 0.8, the defaults here, and uses
+  min(p, 1 - p), half of the paper's value; it clusters the problems of a training step at BLEU 0.5, here those of a
+  round. Absolute Zero's code gives -0.5 to proposals of value 0, shows earlier problems to the proposer, and trains
+  the solver on all p (0 to 1).
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ Algorithm:
   4. The reward of a reflection is that of its second attempt. Return the reflections and, with `tries`, the second
      attempts that improved, with the problem alone as their prompt.
 Differs: the paper trains with GRPO and rewards the tokens of the reflection alone; here the reflections are records
-  with a reward, for any optimization that takes them. It has a special instruction for the reflection, here it is the
-  task's critique. It draws its data set of failures once; here failures are drawn each round.
+  with a reward, for any optimization that takes them; roles_grpo draws them anew for its steps. It has a special
+  instruction for the reflection, here it is the task's critique. It draws its data set of failures once; here
+  failures are drawn each round.
 """
 
 from __future__ import annotations
