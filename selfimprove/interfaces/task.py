@@ -47,6 +47,9 @@ class Task(ABC):
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         """n problems of a split. A generator draws new ones for each seed; a finite set gives part i of k."""
 
+    marking: ClassVar[int | None] = None
+    """Version of the rule that reads answers in text: a run goes on only under the one that it began with. None for a
+    task that marks by a rule of its own, which stays."""
     unbounded: ClassVar[int] = 1500
     """Problems that `problems(split, None, ...)` gives where the task makes as many as are asked for."""
 

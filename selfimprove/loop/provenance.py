@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from selfimprove import registry
 from selfimprove.problems import rows
 from selfimprove.records import digest
 from selfimprove.store.seal import sha256
@@ -34,6 +35,8 @@ OPTIONAL = {
 """Packages to compare if a recipe has one of these methods; `_used` adds those that training options need."""
 READING = "reading of data"
 """Among the versions: the rules by which files become problems, see docs/data.md; 1 where a run did not note it."""
+UNNOTED = 1
+"""Version of the marking rule of a run that noted none."""
 REPEATS = ("transformers", "fake")
 """Engines that repeat completions exactly on a deterministic device."""
 TIERS = {
@@ -44,7 +47,7 @@ TIERS = {
 
 
 def environment(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Machine and versions, including optional packages that a recipe with these settings uses."""
+    """Machine and versions: of packages, optional ones that these settings use included, and of the marking rule."""
     found = {distribution: _version(distribution) for distribution in (*VERSIONS, *_used(settings))}
     if any("path" in (options or {}) for options in (settings.get("task") or {}).values()):
         found[READING] = str(rows.VERSION)
@@ -53,7 +56,19 @@ def environment(settings: Mapping[str, Any]) -> dict[str, Any]:
         "machine": platform.machine(),
         "threads": os.environ.get("OMP_NUM_THREADS", "default"),
         "versions": {name: version for name, version in found.items() if version},
+        **({} if (rule := marking(settings)) is None else {"marking": rule}),
     }
+
+
+def marking(settings: Mapping[str, Any], noted: Mapping[str, Any] | None = None) -> int | None:
+    """The version of the rule by which a recipe's task reads answers; None if its rule has no versions.
+
+    Args:
+        noted: the environment.json of a run, to tell the version that it began with.
+    """
+    versions = [registry.find("task", name).method.marking for name in settings.get("task", {})]
+    now = next((version for version in versions if version is not None), None)
+    return now if noted is None or now is None else int(noted.get("marking", UNNOTED))
 
 
 def _used(settings: Mapping[str, Any]) -> list[str]:
@@ -103,6 +118,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[s
     for name in ("machine", "threads", "accelerator"):
         if name in then and then[name] != now.get(name, then[name]):
             slight.append(f"{name} was {then[name] or 'none'}, is {now[name] or 'none'}")
+    rule, old = now.get("marking"), marking(then.get("settings", {}), then)
+    if rule != old:
+        grave.append(f"the rule that marks answers was version {old}, is {rule}")
     return grave, slight
 
 

@@ -11,7 +11,7 @@ from selfimprove.bounds import bounded
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Task
 from selfimprove.problems import splits
-from selfimprove.problems.answers import VERIFIERS, check_references, judgement, mark, stated
+from selfimprove.problems.answers import VERIFIERS, VERSION, check_references, judgement, mark, stated
 from selfimprove.problems.hub_rows import Source, is_id, read
 from selfimprove.problems.overlap import HeldOut, posed, twins
 from selfimprove.problems.proposals import proposal
@@ -57,6 +57,7 @@ class Published(Task):
     """What becomes of rows that give one problem different answers: `leave_out` all of them, or `keep` all."""
     overlap: str = "leave_out"
     """What becomes of training data with twelve words in a row of a held-out problem: `leave_out`, or `keep`."""
+    marking: ClassVar[int | None] = VERSION
     per_row: ClassVar[int] = 1
     """Most problems made from one row."""
 

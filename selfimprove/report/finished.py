@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, MissingError
+from selfimprove.loop import provenance
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Message, Rollout, read_records
 from selfimprove.store.ledger import Ledger
@@ -74,7 +75,8 @@ def finished(folder: Path) -> Finished:
         raise DataError(f"{exam} is damaged or missing. Redo it: selfimprove resume {folder}")
     Ledger(folder / "ledger.jsonl").check([(last, "sealed")])
     try:
-        contract = _contract(json.loads((folder / "environment.json").read_text())["settings"])
+        noted = json.loads((folder / "environment.json").read_text())
+        contract = _contract(noted["settings"], provenance.marking(noted["settings"], noted))
         for past in range(1, last):
             changed = json.loads((run.step(past, "controller") / "next.json").read_text()).get("overrides", {})
             contract |= {name: value for name, value in changed.items() if name.startswith("refinement.")}
@@ -102,7 +104,7 @@ def _row(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder / 'summary.json'} is damaged. Make it again: selfimprove resume {folder}") from error
 
 
-def _contract(settings: dict[str, Any]) -> dict[str, Any]:
+def _contract(settings: dict[str, Any], rule: int | None = None) -> dict[str, Any]:
     """The settings that the sealed score of a policy depends on."""
     slots = {slot: settings[slot] for slot in ("task", "refinement", "engine", "evaluation")}
     slots["engine"] = {
@@ -117,4 +119,5 @@ def _contract(settings: dict[str, Any]) -> dict[str, Any]:
         for name, values in methods.items()
         for option, value in values.items()
     }
-    return {**named, "sealed_problems": settings["sealed_problems"], **options}
+    rules = {} if rule is None else {"the rule that marks answers": rule}
+    return {**named, "sealed_problems": settings["sealed_problems"], **options, **rules}

@@ -16,6 +16,7 @@ from selfimprove.errors import DataError, RecipeError, StorageError
 from selfimprove.loop import loop, provenance
 from selfimprove.loop.begin import accept
 from selfimprove.loop.loop import Runner
+from selfimprove.problems.answers import VERSION
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import signed, write_json
 
@@ -90,7 +91,10 @@ def test_a_run_on_files_that_were_read_by_other_rules_is_refused() -> None:
     files, made = ({"task": task} for task in ({"jsonl": {"path": "x"}}, {"chain_sums": {"modulus": 10}}))
     then = {**provenance.environment(made), "settings": files}
     now = provenance.environment(files)
-    assert provenance.differences(then, now)[0] == ["reading of data was 1, is 2"]
+    assert provenance.differences(then, now)[0] == [
+        "reading of data was 1, is 2",
+        f"the rule that marks answers was version 1, is {VERSION}",
+    ]
     assert provenance.differences({**now, "settings": files}, now) == ([], [])
     assert provenance.differences({**then, "settings": made}, provenance.environment(made)) == ([], [])
 
@@ -106,6 +110,21 @@ def test_another_version_of_the_program_is_told_and_refuses_no_run(make_run: Cal
     change(folder, versions={name: version for name, version in now.items() if name != "selfimprove"})
     assert Runner(folder, log).run(1)["rounds"] == 1, "a run that did not note it goes on"
     assert not [note for note in log.notes if "selfimprove was" in note]
+
+
+def test_a_run_goes_on_only_under_the_marking_rule_that_it_began_with() -> None:
+    text, exact = {"task": {"jsonl": {"verifier": "math"}}}, {"task": {"chain_sums": {}}}
+    now = provenance.environment(text)
+    assert now["marking"] == VERSION and "marking" not in provenance.environment(exact)
+    for noted, said in (({}, 1), ({"marking": VERSION - 1}, VERSION - 1)):
+        then = {**{name: value for name, value in now.items() if name != "marking"}, "settings": text, **noted}
+        assert provenance.differences(then, now) == (
+            [f"the rule that marks answers was version {said}, is {VERSION}"],
+            [],
+        )
+    assert provenance.differences({**now, "settings": text}, now) == ([], [])
+    old = {**provenance.environment(exact), "settings": exact}  # made before there was a version
+    assert provenance.differences(old, provenance.environment(exact)) == ([], [])
 
 
 @pytest.mark.parametrize(

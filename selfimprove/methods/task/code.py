@@ -28,12 +28,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.episodes import Episode
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
+from selfimprove.problems import answers
 from selfimprove.problems.code_rows import Problem, checks_of, problem_of, read, reference
 from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, led
 from selfimprove.problems.program_talk import ProgramTalk
@@ -51,6 +52,7 @@ from selfimprove.text import beside
 @register("code")
 @dataclass
 class CodeTask(Task):
+    marking: ClassVar[int | None] = answers.VERSION
     path: str = REQUIRED
     """The file, with one JSON object on each line."""
     system_prompt: str | None = "Solve the problem in Python. End with the whole program in one ```python block."

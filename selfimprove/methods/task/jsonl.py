@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.errors import DataError
@@ -35,6 +36,7 @@ from selfimprove.registry import register
 @register("jsonl")
 @dataclass
 class JsonlTask(Task):
+    marking: ClassVar[int | None] = answers.VERSION
     path: str = REQUIRED
     """The file."""
     prompt_column: str = "prompt"
