@@ -67,8 +67,11 @@ class RolesGrpo(training.Clipped, Optimization):
                 if number and context.acquire is not None:
                     drawn = context.acquire(training.acting(live, context.policy, number), number)
                 turns = live.noted(live.turns(self._weighted(drawn)))
+                if not turns and not number:
+                    raise DataError("optimization.roles_grpo has no completion with a reward to train on")
                 if not turns:
-                    raise DataError(f"draw {number + 1} of optimization.roles_grpo has no completion with a reward")
+                    context.log.note(f"draw {number + 1} has no completion with a reward, so training ends early")
+                    return
                 for batch in training.batches(source.sample(turns, len(turns)), live.rows_per_step):
                     yield [replace(turn, reward=turn.rollout.weight, bucket=_role(turn.rollout)) for turn in batch]
 

@@ -82,8 +82,15 @@ def test_other_weights_stay_with_the_run_s_engine(
 
 
 def test_without_rewards_there_is_nothing_to_learn(setting: Callable, questions: list[Prompt], say: Callable) -> None:
-    with pytest.raises(DataError, match="draw 1 of optimization.roles_grpo has no completion with a reward"):
+    with pytest.raises(DataError, match="optimization.roles_grpo has no completion with a reward to train on"):
         RolesGrpo(**SHORT, max_steps=1).optimize([say(questions[0], "8")], setting())
+
+
+def test_a_draw_without_rewards_ends_the_training(setting: Callable, questions: list[Prompt], say: Callable) -> None:
+    given = setting(acquire=lambda policy, number: [say(questions[0], "8")])
+    RolesGrpo(**SHORT, max_steps=9).optimize([say(questions[0], text, reward=1.0) for text in "ab"], given)
+    assert given.log.metrics["train/steps"] == 1
+    assert given.log.notes == ["draw 2 has no completion with a reward, so training ends early"]
 
 
 def test_each_draw_but_the_first_is_paid_for() -> None:
