@@ -142,6 +142,21 @@ def test_voting_and_sampling_evaluations_multiply() -> None:
 
 
 @pytest.mark.long
+def test_variants_of_audit_problems_are_drawn_and_not_rewarded() -> None:
+    """More of them than audit problems are not asked for; a reward that draws is not asked about them."""
+    assert price("variant_problems=25").parts["audit"] == Cost(completions=6 * 1000, tokens=6 * 1000 * 256)
+    assert drawn("audit", "variant_problems=500") == 6 * 2 * AUDIT
+    assert drawn("audit", "variant_problems=25", "reward=judge") == drawn("audit", "reward=judge") + 6 * 25 * 8
+
+
+def test_an_acquisition_that_training_runs_again_is_paid_for() -> None:
+    """Ten steps are one draw that the round has made, and at most nine more."""
+    with_grpo = ("selection=[]", "optimization=roles_grpo", "optimization.roles_grpo.max_steps=10")
+    assert price(*with_grpo).parts["training"] == Cost(
+        completions=5 * 9 * 500 * 8, tokens=5 * 9 * 500 * 8 * 256, steps=5 * 10
+    )
+
+
 def test_a_judge_is_asked_about_each_sample_and_in_each_audit() -> None:
     plain, now, frozen = price(), price("reward=judge", "reward.judge.frozen=false"), price("reward=judge")
     asked = plain.parts["data"].completions * (1 + 3)
