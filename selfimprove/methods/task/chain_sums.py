@@ -167,8 +167,7 @@ class ChainSums(Task):
         while len(seen) < size:
             if (number := source.randrange(size)) not in seen:
                 seen.add(number)
-                digits = [number // place % self.modulus for place in places]
-                if split_of(_problem(digits)) == split:
+                if split_of(_problem(digits := [number // place % self.modulus for place in places])) == split:
                     yield digits
 
     def _prompt(self, digits: list[int]) -> Prompt:
