@@ -32,7 +32,8 @@ class Cost(NamedTuple):
     def __mul__(self, n: int) -> Cost:  # pyright: ignore[reportIncompatibleMethodOverride]
         return Cost._make(n * one for one in self)
 
-    __rmul__ = __mul__  # pyright: ignore[reportAssignmentType]
+    def __rmul__(self, n: int) -> Cost:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self * n
 
     def within(self, bound: Cost) -> bool:
         """Whether each number is at most that of the bound."""

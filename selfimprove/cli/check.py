@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +55,7 @@ def check(
         found: dict[str, Any] = {"recipe": recipe, "rounds": composed.rounds, "seed": composed.seed}
         found |= {"methods": methods, "remarks": remarks, "at_most": price.bound, "disk": price.disk}
         found |= {"hours": pace and pace.hours, "tokens_expected": pace and pace.tokens, "measured": measured}
-        print(dumps(found | {"parts": {name: asdict(part) for name, part in price.parts.items()}}))
+        print(dumps(found | {"parts": {name: part._asdict() for name, part in price.parts.items()}}))
         return
     table = Table(title=f"{recipe}: {composed.rounds} rounds, seed {composed.seed}", show_header=False)
     for slot, names in methods.items():

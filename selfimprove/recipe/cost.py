@@ -21,6 +21,8 @@ from selfimprove.records import Rollout
 
 RECORD = 700
 """Bytes per completion in a run folder, in addition to its text."""
+EXACT = 1000
+"""Rounds that are added up one by one."""
 
 
 @dataclass
@@ -47,21 +49,7 @@ def estimate(recipe: Recipe) -> Estimate:
     made, rounds, task = Estimate(), recipe.rounds, recipe.the("task")
     given, later = _given(recipe), _turned_up(recipe, made)
     made.parts["start"] = recipe.the("model").cost(given)
-    data, trained, records, first = NOTHING, dict[str, Cost](), 0, NOTHING
-    for number in range(1, rounds + 1):
-        current = later if number > 1 else recipe
-        now = replace(_given(current), round=number)
-        for leg in legs_of(current):
-            acquired, again = _acquisition(current, leg, now)
-            selected, taken = _selection(current, replace(now, flow=acquired))
-            now, taken = replace(now, again=again), again + taken
-            data, records = data + taken, records + acquired.records
-            each = _training(current, replace(now, flow=selected))  # each part on its own records, at most all
-            for role in leg.roles:
-                trained[role] = trained.get(role, NOTHING) + each
-            if number == 1:  # what the null round does again
-                first += _selection(recipe, replace(given, flow=acquired))[1]
-                first += len(leg.roles) * _training(recipe, replace(given, flow=selected))
+    data, trained, records, first = _all_rounds(recipe, later)
     training = sum(trained.values(), NOTHING)
     made.parts |= {"data": data, "training": training}
     if recipe.parts:
@@ -69,7 +57,7 @@ def estimate(recipe: Recipe) -> Estimate:
         made.remarks.append(f"training steps of each part, at most: {told}")
     fitted = (rounds + 1) * sum((method.fit_cost(given) for method in recipe.refinement.values()), NOTHING)
     provisional = recipe.the("gate").provisional() and recipe.autonomy > 0
-    policies = 1 + sum(3 if provisional and number > 1 else 2 for number in range(1, rounds + 1))
+    policies = 1 + 2 * rounds + (max(0, rounds - 1) if provisional else 0)
     places = rounds + 2
     policies += 2 * (recipe.the("gate").lagged and rounds > 0)
     made.parts["evaluation"] = fitted + policies * _exam(recipe, given, "gate", recipe.gate_problems, places)
@@ -91,6 +79,49 @@ def estimate(recipe: Recipe) -> Estimate:
     if task.published():
         made.bound = False
     return made
+
+
+def _all_rounds(recipe: Recipe, later: Recipe) -> tuple[Cost, dict[str, Cost], int, Cost]:
+    """The cost of data, that of the training of each part, the records, and what the null round does again.
+
+    The first rounds are added up one by one; each of the others counts as the dearest of those and the last one.
+    """
+    rounds, first = recipe.rounds, NOTHING
+    data, trained, records = NOTHING, dict[str, Cost](), 0
+    most, dearest, largest = NOTHING, dict[str, Cost](), 0
+    for number in [*range(1, min(rounds, EXACT) + 1), *[rounds] * (rounds > EXACT)]:
+        taken, steps, made, again = _round(later if number > 1 else recipe, number)
+        first = again if number == 1 else first
+        most, largest = _larger(most, taken), max(largest, made)
+        dearest = {role: _larger(dearest.get(role, NOTHING), cost) for role, cost in steps.items()}
+        if number > EXACT:  # it stands for itself and for those between
+            taken, made = most * (rounds - EXACT), largest * (rounds - EXACT)
+            steps = {role: cost * (rounds - EXACT) for role, cost in dearest.items()}
+        data, records = data + taken, records + made
+        trained = {role: trained.get(role, NOTHING) + cost for role, cost in steps.items()}
+    return data, trained, records, first
+
+
+def _round(recipe: Recipe, number: int) -> tuple[Cost, dict[str, Cost], int, Cost]:
+    """The same for one round."""
+    given = _given(recipe)
+    data, trained, records, first = NOTHING, dict[str, Cost](), 0, NOTHING
+    now = replace(given, round=number)
+    for leg in legs_of(recipe):
+        acquired, again = _acquisition(recipe, leg, now)
+        selected, taken = _selection(recipe, replace(now, flow=acquired))
+        now, taken = replace(now, again=again), again + taken
+        data, records = data + taken, records + acquired.records
+        each = _training(recipe, replace(now, flow=selected))  # each part on its own records, at most all
+        for role in leg.roles:
+            trained[role] = trained.get(role, NOTHING) + each
+        first += _selection(recipe, replace(given, flow=acquired))[1]
+        first += _training(recipe, replace(given, flow=selected)) * len(leg.roles)
+    return data, trained, records, first
+
+
+def _larger(one: Cost, other: Cost) -> Cost:
+    return Cost._make(map(max, one, other))
 
 
 def _given(recipe: Recipe) -> Given:

@@ -47,7 +47,7 @@ def taken(folder: Path) -> dict[str, Part]:
             continue
         counts, before = run.manifest(number, stage)["counts"], parts[part]
         cost = Cost(
-            **{name: int(counts.get("drawn_tokens" if name == "tokens" else name, 0)) for name in vars(NOTHING)}
+            **{name: int(counts.get("drawn_tokens" if name == "tokens" else name, 0)) for name in NOTHING._fields}
         )
         parts[part] = Part(before.cost + cost, before.seconds + run.seconds(number, stage))
     if not any(part.cost.completions for part in parts.values()):

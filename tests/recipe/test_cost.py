@@ -14,7 +14,7 @@ from selfimprove.costs import NOTHING, Cost, Flow, Given
 from selfimprove.interfaces import Acquisition
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.controller.retry import LIMITS
-from selfimprove.recipe import compose
+from selfimprove.recipe import compose, cost
 from selfimprove.recipe.cost import Estimate, acquired, estimate
 from selfimprove.records import Prompt, Rollout
 from selfimprove.report.pace import taken
@@ -244,3 +244,21 @@ def test_a_real_run_stays_within_the_estimate(make_run: Callable) -> None:
     noted = json.loads((folder.step(1, "acquisition") / "step.json").read_text())["counts"]
     assert 0 < noted["completions"] <= said.parts["data"].completions
     assert runner.stored.recipe.acquisition["rationalize"].produces is Rollout
+
+
+@pytest.mark.parametrize("recipe", ["quickstart", "vstar", "meta_rewarding"])
+def test_very_many_rounds_are_bounded_at_once(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed = compose.load(recipe, ["rounds=7"])[0]
+    one_by_one = estimate(composed).parts
+    monkeypatch.setattr(cost, "EXACT", 3)
+    together = estimate(composed).parts
+    assert all(found.within(together[name]) for name, found in one_by_one.items())
+    if recipe == "quickstart":  # every round costs the same
+        assert together == one_by_one
+    composed.rounds = 10**9
+    assert estimate(composed).parts["data"].completions >= 10**9
+
+
+def test_steps_that_grow_beyond_all_numbers_are_counted_as_the_most_that_an_option_takes() -> None:
+    grown = ["rounds=2000", "optimization.sft.max_steps=5", "optimization.sft.max_steps_growth=2"]
+    assert 10**15 < estimate(compose.load("quickstart", grown)[0]).run.steps < 2001 * 10**15

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.bounds import bounded
+from selfimprove.bounds import LARGEST, bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Context, Optimization
@@ -71,18 +71,25 @@ class Sft(training.Adapted, training.Trained, Optimization):
 
     def cost(self, given: Given) -> Cost:
         if self.max_steps > 0:
-            steps = round(self.max_steps * self.max_steps_growth ** (given.round - 1))
+            steps = self._grown(given.round)
         else:
             rows = given.flow.records * (given.round if self.data == "all_rounds" else 1)
             steps = training.planned_steps(self, rows, given.processes)
         looks = steps // self.peak_every + 1 if self.peak_every else 0
         return Cost(steps=steps) + given.draw(looks * min(self.peak_problems, given.selection))
 
+    def _grown(self, number: int) -> int:
+        """`max_steps` in a round."""
+        try:
+            return min(LARGEST, round(self.max_steps * self.max_steps_growth ** (number - 1)))
+        except OverflowError:
+            return LARGEST
+
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = training.replayed(records, context) if self.data == "all_rounds" else list(records)
         steps = self.max_steps
         if steps > 0:
-            steps = round(steps * self.max_steps_growth ** (context.round - 1))
+            steps = self._grown(context.round)
         job = training.job_of(self, context)
         job = replace(job, schedule=replace(job.schedule, max_steps=steps))
         peak = self._peak(context) if self.peak_every else None
