@@ -55,11 +55,14 @@ def _plain(value: Any) -> bool:
     """Whether JSON gives a value back as it is; it gives a tuple back as a list, and a number of numpy as a float."""
     kind = type(value)
     if kind is dict:
-        return all(type(name) is str and _plain(inner) for name, inner in value.items())
+        for name, inner in value.items():
+            if type(name) is not str or not (type(inner) in _SIMPLE or _plain(inner)):
+                return False
+        return True
     return kind in _SIMPLE or (kind is list and all(map(_plain, value)))
 
 
-_SIMPLE = (str, int, float, bool, type(None))
+_SIMPLE = frozenset({str, int, float, bool, type(None)})
 
 
 def copy_report(folder: Path, who: str, to: str) -> None:
