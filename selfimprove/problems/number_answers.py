@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from selfimprove.problems import numbers
+from selfimprove.problems import numbers, sentences
 from selfimprove.problems.arithmetic import arithmetic
 
 WORDS = {
@@ -51,11 +51,28 @@ _STOPS = re.compile(
 )
 _CONNECTED = re.compile(r"[-+*/^() \d.,$]+")
 _VERBS = re.compile(
-    r"\b(?:is|are|was|were|be|been|equals?|gives?|gave|gets?|got|makes?|made|costs?|has|have|had|needs?|needed|left|sold|earns?|earned"
-    r"|spends?|spent|pays?|paid|buys?|bought|saves?|saved|takes?|took|remain(?:s|ed|ing)?|total(?:s|ed)?|becomes?|became|obtains?"
+    r"\b(?:is|are|was|were|be|been|equals?|gives?|gave|gets?|got|makes?|made|costs?|has|have|had|needs?|needed|sold|earns?|earned"
+    r"|spends?|spent|pays?|paid|buys?|bought|saves?|saved|takes?|took|remain(?:s|ed|ing)?|becomes?|became|obtains?"
     r"|finds?|found|reach(?:es)?|produces?|eats?|ate|runs?|ran|walks?|reads?|wins?|won|loses?|lost|receives?|received|owes?|will"
     r"|weighs?|contains?|uses?|used|drives?|drove|charges?|charged|leaves|yields?|comes? to|of about|just|only"
-    r"|exactly)\b",
+    r"|exactly)\b|\b(?:left|total(?:s|ed)?)(?=:?\s[$€£]?\d)"
+    r"|\btotal(?:s|ed)? (?:of|to)\b|(?<=,\s)(?:giving|making|leaving|yielding|bringing|totall?ing)\b",
+    re.IGNORECASE,
+)
+_ADJUNCT = re.compile(
+    r"\b(?:in|for|of|per|after|before|among|out of|than|over|within|during|with|by|to [a-z]+)\s"
+    r"(?:(?:the|a|all|about|another|her|his|their|its|those|these|each|every|first|last|next|other|remaining"
+    r"|[a-z]+ing)\s){0,3}[$€£]?$",
+    re.IGNORECASE,
+)
+"""What stands before a number that only says when, for what or out of how many."""
+_SUM_OF = re.compile(
+    r"\b(?:total|sum|profit|average|amount|value|cost|price|difference|product|balance|mean) of\s[$€£]?$"
+)
+_BOLD = re.compile(r"(?:\*\*|__)(?=[^\s*_])([^*\n]{1,120}?)(?<=[^\s:*_])(?:\*\*|__)")
+_LABEL = re.compile(r"\s*(?:step|part|case|day|week|option|question|problem|example)\b", re.IGNORECASE)
+_BELOW_ZERO = re.compile(
+    r"(?:^|(?<=\b(?:is|be|to|of|at) )|(?<=\bwas )|(?<=\bequals )|(?<== ))(?:minus|negative)\s+(?=[$€£]?\d)",
     re.IGNORECASE,
 )
 
@@ -63,6 +80,9 @@ _VERBS = re.compile(
 def of_value(said: str) -> str | None:
     """The number that is stated, in words or digits; None if there is none, or several."""
     text = _CENTS.sub(lambda found: f"${found[1]}.{int(found[2]):02}", numbers.cleaned(said))
+    text = _BELOW_ZERO.sub("-", text.lstrip())
+    if sentences.UNKNOWN.match(text):
+        return None
     bare = _REMARK.sub(" ", text)
     text = bare if numbers.TOKEN.search(bare) else text
     sides = re.split(r"=|≈", text)
@@ -104,8 +124,14 @@ def _in_words(text: str) -> str | None:
 
 
 def of_sentence(sentence: str) -> str | None:
-    """The number that a sentence asserts: after the last equals sign, else after a verb, else the last number."""
-    text = numbers.cleaned(sentence)
+    """The number that a sentence asserts: what it emphasises, or what follows its last equals sign or a verb.
+
+    A number that only says when, for what or out of how many (`in 3 days`, `for 5 kg`) comes after all others.
+    """
+    bold = [one for one in _BOLD.findall(sentence) if re.search(r"\d", one) and not _LABEL.match(one)]
+    if len(bold) == 1 and len(bold[0]) + 8 < len(sentence) and (value := of_sentence(bold[0])) is not None:
+        return value
+    text = _BELOW_ZERO.sub("-", numbers.cleaned(sentence))
     bare = _REMARK.sub(" ", text)
     text = bare if numbers.TOKEN.search(bare) else text
     about = text.find("≈")
@@ -120,13 +146,29 @@ def of_sentence(sentence: str) -> str | None:
     for verb in reversed([*_VERBS.finditer(text)]):
         after = [one for one in found if one.start() >= verb.end() - 1]
         if after:
-            return None if _several(text, after[0]) else _shown(after[0])
-    return None if any(_several(text, one) for one in found) else _shown(found[-1])
+            first = next((one for one in after if not _adjunct(text, one)), after[0])
+            return None if _several(text, first) else _shown(first)
+    if any(_several(text, one) for one in found):
+        return None
+    return _shown(
+        [*(one for one in found if _adjunct(text, one)), *(one for one in found if not _adjunct(text, one))][-1]
+    )
+
+
+def _adjunct(text: str, number: re.Match[str]) -> bool:
+    """Whether a number only says when, for what or out of how many."""
+    before = text[max(0, number.start() - 60) : number.start("whole")]
+    return _ADJUNCT.search(before) is not None and _SUM_OF.search(before) is None
 
 
 def _several(text: str, number: re.Match[str]) -> bool:
     """Whether a number is one of several candidates."""
-    return re.match(r"(?:\s*[A-Za-z]+){0,2}\s*,?\s*(?:or\b|or maybe|:)\s*[$\d]", text[number.end() :]) is not None
+    return (
+        re.match(
+            r"(?:\s[A-Za-z]+){0,2}\s*,?\s(?:or|or maybe)\s[$\d]|(?:\s[A-Za-z]+){0,2}:\s*[$\d]", text[number.end() :]
+        )
+        is not None
+    )
 
 
 def _shown(token: re.Match[str]) -> str | None:

@@ -18,11 +18,16 @@ _RUN_ON = re.compile(r"^\s*(?:\*\*)?(?:Question|Q|Human|User|Problem)\s*(?:\d{1,
 _REMARK = re.compile(
     r"^(?:I|We) (?:have )?(?:double-?|also )?(?:checked|verified|hope|used|did|tried)\b|\blet me know\b"
     r"|\bhope\b|\bfeel free\b|^(?:note|remember|tip)\b"
-    r"|\btell me\b|^(?:you can )?(?:check|verify)\b",
+    r"|\btell me\b|^(?:you can |let(?:'s| us| me) )?(?:double-?\s?)?(?:check|verify|confirm)\b"
+    r"|^I (?:can|could|would|will|am happy|'d be happy)\b|^checking\b|^verification\b",
     re.IGNORECASE,
 )
 """Sentences about the work or to the reader."""
-_ASIDE = re.compile(r"\s*(?:which|where|because|since|given|from|as)\b", re.IGNORECASE)
+_ASIDE = re.compile(
+    r"\s*(?:which(?! (?:equals|gives|makes|leaves|comes to|totals|amounts to)\b)|where|because|since|given|from|as"
+    r"|(?:and )?(?:it|this|that) (?:occurs|happens|is (?:attained|reached|achieved|obtained)))\b",
+    re.IGNORECASE,
+)
 
 
 def answer(text: str, cut: bool, of_value: Callable[[str], T | None], of_rest: Callable[[str], T | None]) -> T | None:
@@ -44,7 +49,7 @@ def answer(text: str, cut: bool, of_value: Callable[[str], T | None], of_rest: C
             if one.formal or sentences.UNKNOWN.search(one.value[:80]):
                 return None
         start = max(start, one.end)
-    return None if cut else of_rest(spoken[start:])
+    return None if cut or sentences.unfinished(spoken) else of_rest(spoken[start:])
 
 
 def stated(text: str) -> str | None:
@@ -73,8 +78,10 @@ def _own(text: str, found: list[Statement]) -> list[Statement]:
 def of_sentences(text: str, of_sentence: Callable[[str], T | None]) -> T | None:
     """What the last sentence asserts that says something readable; questions, denials and remarks assert nothing."""
     for sentence in reversed(sentences.sentences(text)):
-        if sentences.asks(sentence) or _REMARK.search(sentence.strip(" *_#")):
+        if sentences.asks(sentence) or _REMARK.search(sentence.strip(" *_#(✓✔✅-")):
             continue
+        if sentences.gives_up(sentence):
+            return None
         for clause in reversed(sentences.clauses(sentence)):
             if sentences.denies(clause) or _ASIDE.match(clause):
                 continue

@@ -144,7 +144,7 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 _SUPPOSES = re.compile(
-    r"\b(?:if|whether|suppose|supposing|assume|assuming|say|unless|guess(?:ed)? that|what|pretend)\b[^,.;:]*$",
+    r"\b(?:if|whether|suppose|supposing|assume|assuming|say|unless|guess(?:ed)? that|what|pretend)\b[^,.;:?!]*$",
     re.IGNORECASE,
 )
 UNKNOWN = re.compile(
@@ -202,7 +202,42 @@ def sentences(text: str, longest: int = 2000) -> list[str]:
 
 def clauses(sentence: str) -> list[str]:
     """The clauses of a sentence, as far as punctuation and conjunctions show them."""
-    return [part for part in _BREAK.split(sentence) if part.strip()]
+    sentence = _CONTRAST.sub("", _INSTEAD.sub("", sentence))
+    parts = [part for part in _BREAK.split(sentence) if part.strip()]
+    if parts and (reason := _REASON.match(parts[0])):
+        parts[:1] = [reason[0], parts[0][reason.end() :]]
+    return [part for part in parts if part.strip()]
+
+
+_REASON = re.compile(r"\W*(?:since|because|as|given that|now that)\b[^,\n]{1,200},\s(?=\S)", re.IGNORECASE)
+"""The subordinate clause that a sentence begins with."""
+_CONTRAST = re.compile(
+    r",?\s(?:and |but )?(?:(?<!is )(?<!are )not|rather than|instead of)\s[^,.;:]{1,40}(?=[.!]?[\s*_]*$)", re.IGNORECASE
+)
+"""What a sentence adds to deny it: `, not 15`."""
+_INSTEAD = re.compile(r"\bnot\s(?!only\b|just\b)[^,.;:]{1,40}?,?\s(?=but\s)", re.IGNORECASE)
+_UNFINISHED = re.compile(
+    r"(?:\b(?:the|an?|and|or|to|of|in|for|from|with|by|at|then|that|than|is|are|was|equals?|gives?|so|because"
+    r"|since|if|when|which|into|plus|minus|times|out of|add|subtract|multiply|divide|will|can|her|his|their|our"
+    r"|each|per|next|step \d+:?)|\s[=+/×÷(]|\\(?:times|cdot|frac|div))[\s$]*$",
+    re.IGNORECASE,
+)
+_LOST = re.compile(
+    r"\b(?:not enough information|insufficient (?:information|data)|cannot be (?:determined|solved|answered|found"
+    r"|known)|impossible to (?:tell|say|know|determine|answer))\b",
+    re.IGNORECASE,
+)
+
+
+def unfinished(text: str) -> bool:
+    """Whether a text ends in the middle of a sentence, as far as its last word shows this."""
+    end = text[-80:]
+    return len(end.split()) > 3 and _UNFINISHED.search(end) is not None
+
+
+def gives_up(sentence: str) -> bool:
+    """Whether a sentence says that there is no answer."""
+    return _LOST.search(sentence) is not None
 
 
 def denies(clause: str) -> bool:

@@ -125,7 +125,7 @@ def _tags(text: str, cut: bool) -> Iterator[Statement]:
 
 # ---- words -------------------------------------------------------------------------------------------------------
 _NOUN = re.compile(
-    r"\banswers?\b|\b(?:correct|right|best|final|chosen) (?:option|choice|letter|result|value|solution)s?\b"
+    r"\banswers?\b|\b(?:correct|right|best|final|chosen|selected) (?:option|choice|letter|result|value|solution)s?\b"
     r"|\bcorrection\b"
     r"|\b(?:lösung|antwort(?:en)?|réponse|reponse|respuesta|resposta|risposta|antwoord|svaret?|ответ|відповідь|cevap|odpowied[źz]"
     r"|odpověď|válasz|vastaus|răspunsul?|jawaban(?:nya)?|jibu|đáp án|câu trả lời|उत्तर|উত্তর|الإجابة|الجواب"
@@ -135,7 +135,7 @@ _NOUN = re.compile(
 )
 _LINK = re.compile(
     r"(?:\s(?:choice|option|letter|key|value)\b)?+"
-    r"(?:\s(?:to|for|of|in)\s[^.:;=\n?]{1,80}?|\s(?:we|you|I)\s(?:get|want|need|seek|look for)\b|\sin\s\w+)?"
+    r"(?:\s(?:to|for|of|in)\s[^.,:;=\n?]{1,80}?|\s(?:we|you|I)\s(?:get|want|need|seek|look for)\b|\sin\s\w+)?"
     r"(?:\s?\([^()\n]{0,60}\))?(?:\s?,[^,.:;\n]{1,80},)?[*_\"'”`\s]{0,6}"
     r"(?P<link>(?:is|are|was|were|will be|would be|must be|should be|has to be|have to be|can only be|becomes?|equals?"
     r"|turns? out to be|comes? (?:out )?to|works? out to|ist|lautet|sind|est|es|son|é|è|sono|är|er|jest|это|เป็น)\b"
@@ -158,7 +158,9 @@ _ABOUT = re.compile(
     r"(?:inside|within|in (?:the|a) (?:box|form)|in \\?box|boxed\b|shown\b|given (?:above|below|in)|written\b|stated\b"
     r"|above\b|below\b|found (?:by|above|in)|obtained (?:by|from|in)|supposed|expected|going to|as (?:above"
     r"|required|in)|easy\b"
-    r"|obvious\b|straightforward\b|simple\b|clear\b|already\b|based on\b|always\b|to be\b|needed\b|required\b|asked\b)",
+    r"|obvious\b|straightforward\b|simple\b|clear\b|already\b|based on\b|always\b|to be\b|needed\b|required\b|asked\b"
+    r"|an? (?:[a-z]+ ){0,2}(?:integer|number|value|fraction|decimal|percentage|multiple|word|letter|sum|product)\b"
+    r"(?!\s(?:of\s)?[-$\d\\]))",
     re.IGNORECASE,
 )
 """What a sentence says about an answer instead of stating it."""
@@ -209,7 +211,7 @@ def _described(value: str, before: str) -> bool:
     if (
         about
         and re.search(r"\d|[$\\]|[:：]\s*\S", value)
-        and not re.match(r"(?i)(?:inside|within|based|already|in )", value)
+        and not re.match(r"(?i)(?:inside|within|based|already|in |an? |(?:found|obtained) by \w+ing\b)", value)
     ):
         return False  # `as shown above: 5`, which still states something
     return about is not None or (judged is not None and (_OWNER.search(before) is not None or len(value.split()) > 3))

@@ -17,7 +17,11 @@ from selfimprove.problems.sentences import sentences
 from selfimprove.problems.thoughts import said
 from selfimprove.records import Cut
 
-ROWS = [json.loads(line) for line in Path(__file__).with_name("marking.jsonl").read_text(encoding="utf-8").splitlines()]
+ROWS = [
+    json.loads(line)
+    for file in sorted(Path(__file__).parent.glob("marking*.jsonl"))
+    for line in file.read_text(encoding="utf-8").splitlines()
+]
 """Completions with the marks that are due, in our own words; the kinds follow public bug reports."""
 ANY = sorted(answers.RULES)
 
