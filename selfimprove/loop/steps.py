@@ -77,6 +77,9 @@ def acquisition(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Run the chain, drop records of held-out problems, reward the others."""
     forms = _admitted(stored, given)
     records = lineage.acquired(leg.acquisition, given)
+    task = stored.recipe.the("task")
+    for note in task.notes() if given.round == 1 and task.published() else ():  # local data was told of before the run
+        given.log.note(note)
     clean, dropped = held_out.without(records, stored, given)
     done = rewarded(clean, given)
     write_records(given.folder / "output.jsonl", done)

@@ -111,9 +111,8 @@ def messages_of(value: Any, column: str) -> list[Message]:
         value = [{"role": "user", "content": value}]
     if value is None or value == []:
         raise DataError(f"{column!r} is empty")
-    form = f"{column!r} must be a text or a list of {{role, content}}, not {shown(value)}"
     if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
-        raise DataError(form)
+        raise _no_messages(value, column)
     messages = list[Message]()
     for place, message in enumerate(value):
         role, content = message.get("role"), message.get("content")
@@ -122,13 +121,17 @@ def messages_of(value: Any, column: str) -> list[Message]:
             raise DataError(f"{column!r}: message {place} is {what}, which no method replays; remove the row")
         text = _content(content, f"{column!r}: message {place}") if isinstance(content, list) else content
         if not isinstance(role, str) or not isinstance(text, str):
-            raise DataError(form)
+            raise _no_messages(value, column)
         if role not in ROLES:
             raise DataError(f"{column!r}: message {place} has the role {role[:40]!r}.{nearest(role, ROLES)}")
         messages.append({"role": role, "content": text})
     if not clean(messages[-1]["content"]).strip():
         raise DataError(f"{column!r} is empty")
     return messages
+
+
+def _no_messages(value: Any, column: str) -> DataError:
+    return DataError(f"{column!r} must be a text or a list of {{role, content}}, not {shown(value)}")
 
 
 def _content(parts: list[Any], where: str) -> str:

@@ -123,6 +123,12 @@ def table(source: Source) -> Iterable[dict[str, Any] | DataError]:
         if not is_id(source.path):
             raise MissingError(f"{source.option}.path: the file or folder {source.path!r} does not exist")
         return _explained(source, lambda: _prepared(source, source.path, source.config, revision=source.revision))
+    if local.is_file():
+        kind = KINDS.get(local.suffix.lower())
+        if kind is None:
+            raise DataError(f"{source.option}.path: {local} is not one of {', '.join(KINDS)}")
+        if kind in TEXTS:
+            return _text_rows(source, local, local.name, kind)
     with tempfile.TemporaryDirectory() as cache:  # a cached copy could be older than the file
         return [*_explained(source, lambda: _local(source, local, cache))]
 
@@ -133,13 +139,9 @@ def _local(source: Source, local: Path, cache: str) -> list[Any]:
     datasets.disable_progress_bars()
     try:
         if local.is_file():
-            kind = KINDS.get(local.suffix.lower())
-            if kind is None:
-                raise DataError(f"{source.option}.path: {local} is not one of {', '.join(KINDS)}")
-            if kind in TEXTS:
-                return list(_text_rows(source, local, local.name, kind))
             one = Source(source.option, source.path, None, "train", None)  # a file has no splits
-            return list(_prepared(one, kind, None, data_files={"train": str(local)}, cache_dir=cache))
+            files = {"train": str(local)}
+            return list(_prepared(one, KINDS[local.suffix.lower()], None, data_files=files, cache_dir=cache))
         if (local / "state.json").exists() or (local / "dataset_dict.json").exists():
             saved: Any = datasets.load_from_disk(str(local))
             if isinstance(saved, datasets.DatasetDict):

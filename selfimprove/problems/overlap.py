@@ -40,12 +40,18 @@ class HeldOut:
     """The runs of held-out problems; looking a text up takes time in proportion to its length."""
 
     def __init__(self, problems: Iterable[Prompt], training: Iterable[Prompt] = ()) -> None:
-        held_out, others = [runs(posed(problem.prompt)) for problem in problems], Counter[int]()
-        times = Counter(run for one in held_out for run in one)
+        times, common, held_out = Counter[int](), list[set[int]](), list(problems)
+        for problem in held_out:
+            times.update(runs(posed(problem.prompt)))
         for problem in training:
-            others.update(times.keys() & runs(posed(problem.prompt)))
+            common.append(times.keys() & runs(posed(problem.prompt)))
+        every = times.copy()
+        for shared in common:
+            every.update(shared)
         most = max(1, len(held_out) // 2)
-        self._runs = {run for run, n in times.items() if n <= most and n + others[run] <= TEMPLATE}
+        self._runs = {run for run, found in times.items() if found <= most and every[run] <= TEMPLATE}
+        self.near = [not self._runs.isdisjoint(shared) for shared in common]
+        """Which of the training problems share a run."""
 
     def shares(self, text: str) -> bool:
         """Whether a text has a run of a held-out problem."""

@@ -13,7 +13,7 @@ from selfimprove.interfaces import REQUIRED, Task
 from selfimprove.problems import splits
 from selfimprove.problems.answers import VERIFIERS, VERSION, check_references, judgement, mark, stated
 from selfimprove.problems.hub_rows import Source, is_id, read
-from selfimprove.problems.overlap import HeldOut, posed, twins
+from selfimprove.problems.overlap import HeldOut, twins
 from selfimprove.problems.proposals import proposal
 from selfimprove.problems.rows import Reader, Row, Same, blank, check_ways, equal, told
 from selfimprove.problems.splits import HELD_OUT, SPLITS, folded, split_of
@@ -119,7 +119,7 @@ class ProblemSet:
         loaded = self._load()
         found = {name: [p for p in loaded.problems if split_of(p.key) == name] for name in SPLITS}
         held_out = HeldOut((p for name in HELD_OUT for p in found[name]), found["train"])
-        near = {p.key for p in found["train"] if held_out.shares(posed(p.prompt))}
+        near = {p.key for p, shares in zip(found["train"], held_out.near, strict=True) if shares}
         self._alike = twins(p.key for name in ("train", *HELD_OUT) for p in found[name])
         counts = {**loaded.counts, "overlap": len(near), "twins": len(self._alike)}
         self.counts = {name: number for name, number in counts.items() if number}

@@ -118,8 +118,8 @@ def gathered(
         counts["cleaned"] += any(map(dirty, said))
         messages = [{**message, "content": clean(message["content"])} for message in messages]
         found[_identity(messages)].append(Row(number, messages, None if answer is None else clean(answer)))
-    kept = list[Row]()
-    for rows_of_one in found.values():
+    kept, shared = list[Row](), dict[int, str]()
+    for identity, rows_of_one in found.items():
         answers = _answers(rows_of_one, same)
         if len(answers) > 1:
             counts["conflicting"] += len(answers) - 1
@@ -128,8 +128,9 @@ def gathered(
         else:
             counts["duplicates"] += len(rows_of_one) - 1
             kept += answers
+        shared |= {row.line: identity for row in answers}
     counts["blank"] = sum(blank(row.answer) for row in kept)
-    keyed, counts["alike"] = _keyed(kept)
+    keyed, counts["alike"] = _keyed(kept, shared)
     return sorted(keyed, key=lambda row: row.line), counts
 
 
@@ -162,12 +163,12 @@ def _answers(rows: list[Row], same: Same) -> list[Row]:
     return different or rows[:1]
 
 
-def _keyed(rows: list[Row]) -> tuple[list[Row], int]:
+def _keyed(rows: list[Row], identities: Mapping[int, str]) -> tuple[list[Row], int]:
     """The rows with their keys, and the number of problems whose folded text another problem has too."""
     texts = [folded("\n".join(message["content"] for message in row.messages)) for row in rows]
     sharing: dict[str, list[str]] = defaultdict(list)
     for row, text in zip(rows, texts, strict=True):
-        sharing[text].append(_identity(row.messages))
+        sharing[text].append(identities[row.line])
     keyed = [
         row if len(sharing[text]) == 1 else replace(row, key=f"{APART}{digest([row.messages, row.answer])[:16]}")
         for row, text in zip(rows, texts, strict=True)

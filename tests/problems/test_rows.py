@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from selfimprove.problems.rows import check_ways, gathered, told, unread
 from selfimprove.problems.splits import split_of
 
 
-def found(pairs: list[tuple[Any, str | None]], **options: Any) -> tuple[list[tuple[str, str | None]], dict[str, int]]:
+def found(
+    pairs: Sequence[tuple[Any, str | None]], **options: Any
+) -> tuple[list[tuple[str, str | None]], dict[str, int]]:
     """The problems of (prompt, answer) pairs, and the counts that are not zero."""
     rows, counts = gathered(
         enumerate(pairs),

@@ -5,7 +5,7 @@ Idea: a model that invents both problem and answer learns what it already believ
 Survey: interaction-based generation, section 2.4.3; synthesis from documents, section 2.4.1.
 Paper: arXiv:2510.24684 (SPICE), Liu et al., 2025.
 Algorithm:
-  1. Documents are the records of `path`: a .jsonl file with a `text` column, or a text file split at empty lines.
+  1. Documents are the records of `path`: a table with a `text` column, or a text file split at empty lines.
      Without a path they are worked solutions of training problems that the task's own rule marks right.
   2. Show one in `words` and draw a reply: a problem, and its answer after the last ####. Without such a line the answer
      is the final answer of the document. A reply without a problem or an answer is invalid; a held-out problem is
@@ -22,7 +22,6 @@ Differs: the paper trains both roles with Dr. GRPO, each centred in its own grou
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +33,8 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
+from selfimprove.problems.cells import clean
+from selfimprove.problems.hub_rows import KINDS, Source, table
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
@@ -49,7 +50,7 @@ class Documents(Acquisition):
     consumes: ClassVar[Any] = None
     produces: ClassVar[Any] = Rollout
     path: str | None = None
-    """File with documents; null uses worked solutions of the task."""
+    """File with documents: .jsonl, .csv, .parquet, ... with a column `text`, or a text; null uses worked solutions."""
     problems: int = bounded(500, 1)
     """Documents per round, with one reply to each."""
     samples: int = bounded(8, 2)
@@ -140,27 +141,37 @@ class Documents(Acquisition):
             if problems and not texts:
                 raise DataError("acquisition.documents: the task has no worked solutions; name a file in path")
             return texts
-        return Random(context.seed).choices(_load(Path(self.path).expanduser()), k=self.problems)
+        documents, blank = _load(Path(self.path).expanduser())
+        if blank:
+            context.log.note(f"{self.path}: {blank} rows have no text and were left out")
+        return Random(context.seed).choices(documents, k=self.problems)
 
 
-def _load(path: Path) -> list[str]:
-    """The documents of a file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise MissingError(f"acquisition.documents.path: no file {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}") from error
-    if path.suffix != ".jsonl":
-        found = [part.strip() for part in text.split("\n\n")]
+def _load(path: Path) -> tuple[list[str], int]:
+    """The documents of a file, and how many rows or parts of it are blank."""
+    if not path.exists():
+        raise MissingError(f"acquisition.documents.path: no file {path}")
+    if path.suffix.lower() in KINDS:
+        rows = table(Source("acquisition.documents", str(path), None, "train", None))
+        found = [_text_of(row, f"{path}, row {number}") for number, row in enumerate(rows)]
     else:
         try:
-            found = [str(json.loads(line)["text"]).strip() for line in text.splitlines() if line.strip()]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: each line must be a JSON object with a column `text` ({error})") from error
+            found = [part.strip() for part in path.read_text(encoding="utf-8").split("\n\n")]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} cannot be read as text: {error}") from error
     if documents := [part for part in found if part]:
-        return documents
+        return documents, len(found) - len(documents) if path.suffix.lower() in KINDS else 0
     raise DataError(f"{path} contains no document")
+
+
+def _text_of(row: dict[str, Any] | DataError, place: str) -> str:
+    """The text of a row; a null is blank."""
+    if isinstance(row, DataError):
+        raise DataError(f"{place}: {row}") from row
+    text = row.get("text", ...)
+    if text is not None and not isinstance(text, str):
+        raise DataError(f"{place}: it must have a text in a column `text`; it has {', '.join(row)}")
+    return clean(text or "").strip()
 
 
 def _open_key(text: str) -> str:

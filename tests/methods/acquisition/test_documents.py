@@ -104,7 +104,9 @@ def test_a_text_file_is_cut_at_empty_lines(tmp_path: Path, make_context: Callabl
     [
         (None, MissingError, "no file"),
         ("", DataError, "contains no document"),
-        ('{"words": "x"}', DataError, "a column `text`"),
+        ('{"words": "x"}', DataError, "row 0: it must have a text in a column `text`; it has words"),
+        ('{"text": "a"}\n{"text": ["b"]}', DataError, "row 1: it must have a text"),
+        ('{"text": null}\n{"text": " "}', DataError, "contains no document"),
         ("not json", DataError, "JSON object"),
     ],
 )
@@ -116,6 +118,17 @@ def test_files_that_cannot_be_used(
         path.write_text(content)
     with pytest.raises(error, match=said):
         Documents(path=str(path)).acquire([], make_context())
+
+
+def test_blank_documents_are_counted_and_none_is_made_of_null(
+    tmp_path: Path, make_context: Callable, make_engine: Callable
+) -> None:
+    path = tmp_path / "facts.csv"
+    path.write_text('text,n\nNone,1\n,2\n"a\u2028b",3\n', encoding="utf-8")
+    context = make_context(make_engine({}, "x"))
+    made: Sequence[Any] = Documents(path=str(path), problems=30, samples=2, words=WORDS).acquire([], context)
+    assert {r.prompt.prompt[-1]["content"] for r in made} == {"D:None|", "D:a\u2028b|"}
+    assert context.log.notes == [f"{path}: 1 rows have no text and were left out"]
 
 
 @pytest.mark.parametrize("options", [{"train": "reader"}, {"words": "no place"}])
