@@ -7,8 +7,8 @@ Paper: arXiv:2409.12917 (SCoRe), Kumar et al., 2024: accuracy at the second turn
 Algorithm:
   1. Draw an attempt.
   2. Draw another one in the role `refine`, which shows the first, and answer with it; repeat `turns` times.
-  3. With `critique` the model first judges the attempt in the role `judge`, and the role `refine` shows both, as in the
-     acquisition reflect_retry.
+  3. With `critique` the model first judges the attempt in the role `judge`. An attempt that it calls right is the
+     answer; else the role `refine` shows both, as in the acquisition reflect_retry.
 Differs: the paper shows the first attempt in a conversation, here the prompt of the role shows it. Its attempts are
   greedy, as they are here unless `temperature` is set.
 """
@@ -35,7 +35,7 @@ class Revise(Refinement):
     """Sampling temperature of all attempts; 0 is greedy."""
 
     critique: bool = False
-    """Draw a critique of each attempt before the next one."""
+    """Draw a critique of each attempt, and another attempt only if it does not call this one right."""
 
     def needs(self) -> Needs:
         return Needs(roles=("refine", *(["judge"] if self.critique else [])))
@@ -49,7 +49,9 @@ class Revise(Refinement):
         for _ in range(self.turns):
             shown = attempt.text
             if self.critique:
-                said, _ = await judged(prompt, shown, session, sampling)
+                said, word = await judged(prompt, shown, session, sampling)
+                if word is not None and word > 0.5:
+                    break
                 shown = f"{shown}\n{said.text}"
             [attempt] = await revised(prompt, shown, session, sampling)
             session.best = attempt

@@ -22,9 +22,10 @@ def test_the_last_attempt_answers(
     assert {sampling for _, sampling, _ in engine.calls} == {GREEDY}
 
 
-def test_a_critique_is_shown_after_the_attempt(
-    make_engine: Callable, make_policy: Callable, make_prompt: Callable
+@pytest.mark.parametrize(("said", "text", "spent"), [("#n", "#3", 3), ("hm", "#3", 3), ("#y", "#5", 2)])
+def test_a_critique_is_shown_after_an_attempt_that_it_does_not_call_right(
+    make_engine: Callable, make_policy: Callable, make_prompt: Callable, said: str, text: str, spent: int
 ) -> None:
-    engine = make_engine({"S:1+2=": {"#5": 1.0}, "J:1+2=#5|": {"#n": 1.0}, "R:1+2=#5\n#n|": {"#3": 1.0}}, "lost")
+    engine = make_engine({"S:1+2=": {"#5": 1.0}, "J:1+2=#5|": {said: 1.0}, f"R:1+2=#5\n{said}|": {"#3": 1.0}}, "lost")
     [made] = make_policy(engine, Revise(critique=True)).answer([make_prompt("1+2")])
-    assert (made.text, made.info["spent"]["completions"]) == ("#3", 3)
+    assert (made.text, made.info["spent"]["completions"]) == (text, spent)
