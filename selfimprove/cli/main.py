@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from selfimprove.cli import check, commands, doctor, mark, run
+from selfimprove.cli import check, commands, doctor, mark, promises, run
 from selfimprove.cli.console import err
 from selfimprove.errors import UserError
 from selfimprove.safety.redaction import shown
@@ -49,9 +49,9 @@ app.command()(commands.report)
 app.command()(commands.compare)
 app.command()(commands.bench)
 app.command()(commands.doctor)
-app.command()(commands.verify)
-app.command()(commands.chaos)
-app.command()(commands.selftest)
+app.command()(promises.verify)
+app.command()(promises.chaos)
+app.command()(promises.selftest)
 app.command(hidden=True)(run.step)
 
 INTERRUPTED = 130

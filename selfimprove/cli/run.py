@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfimprove.cli.console import Overrides, RecipeName, out, progress_screen, say, threads
-from selfimprove.errors import InterruptedRunError, StoppedError, UserError
+from selfimprove.errors import InterruptedRunError, StoppedError, StorageError, UserError
 
 if TYPE_CHECKING:
     from selfimprove.recipe.compose import Load
@@ -123,6 +123,8 @@ def finish(
         try:
             summary = Runner(RunDir.open(folder), watcher, load or compose.load).run(rounds, answer, add)
         except (KeyboardInterrupt, UserError) as error:
+            if isinstance(error, StorageError) and str(error).endswith("selfimprove resume"):
+                raise StorageError(f"{error} {folder}") from error
             if isinstance(error, UserError) and not watcher.number:
                 raise
             code = error.code if isinstance(error, Stopped) else Stopped(watcher.number or signal.SIGINT).code

@@ -12,14 +12,11 @@ from selfimprove.interfaces import Log
 from selfimprove.logs import MetricLog
 from selfimprove.loop import provenance, start_model, steps
 from selfimprove.loop.history import Stored
-from selfimprove.loop.origin import as_begun, began, changed_values
+from selfimprove.loop.origin import ACCEPTED, acceptable, as_begun, began, changed_values
 from selfimprove.recipe import compose, yaml_file
 from selfimprove.store import durable
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import signed, write_json, write_text
-
-ACCEPTED = ("acquisition", "reward", "selection", "optimization", "refinement", "controller")
-"""Slots whose options may change during a run: they affect what is learned, not how it is measured."""
 
 
 def create(
@@ -128,8 +125,7 @@ def accept(folder: RunDir) -> list[str]:
         composed = as_begun(compose.load(path)[1], then["settings"], yaml_file.read(path))
         edited = changed_values(then["settings"], composed)
         for place, old, new in edited:
-            slot, method, _ = [*place.split("."), "", ""][:3]
-            if slot not in ACCEPTED or method not in then["settings"][slot] or isinstance(new, dict) or new is None:
+            if not acceptable(place, new, then["settings"]):
                 raise RecipeError(
                     f"{place} was {old!r}, is {new!r}: this cannot change in a run; only options of "
                     f"{', '.join(ACCEPTED)} can. Restore {path}, or start a new run"

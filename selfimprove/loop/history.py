@@ -14,14 +14,14 @@ from functools import partial, reduce
 from typing import Any
 
 from selfimprove import registry, training
-from selfimprove.errors import RecipeError, listed
+from selfimprove.errors import RecipeError
 from selfimprove.inference.desk import Sessions
 from selfimprove.inference.metered import Metered
 from selfimprove.interfaces import Context, Engine, Log, Policy, Remote
 from selfimprove.loop import stages, step_files
 from selfimprove.loop.carried import Carried, Gathered
 from selfimprove.loop.given import policy_of
-from selfimprove.loop.origin import as_begun, began, changes, nested
+from selfimprove.loop.origin import as_begun, began, nested, refuse_changes
 from selfimprove.loop.step_files import read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, Estimate, of_audit
@@ -54,12 +54,7 @@ class Stored:
         self.environment = began(folder)
         self.recipe, self.settings = load(folder.root / "recipe.yaml", ())
         self._then, self._told = self.environment["settings"], yaml_file.read(folder.root / "recipe.yaml")
-        changed = changes(self._then, as_begun(self.settings, self._then, self._told))
-        if changed:
-            raise RecipeError(
-                f"{folder.root / 'recipe.yaml'} was changed since the run began: {listed(changed)}. Restore it, or "
-                f"accept the change: selfimprove resume {folder.root} --accept-changes"
-            )
+        refuse_changes(folder.root, self._then, as_begun(self.settings, self._then, self._told))
         self.ledger = Ledger(folder.root / "ledger.jsonl")
         self.journal: Journal | None = None
         """The journal of the step in progress, which wraps the engines."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import DataError
+from selfimprove.errors import DataError, RecipeError, listed
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import is_signed
+
+ACCEPTED = ("acquisition", "reward", "selection", "optimization", "refinement", "controller")
+"""Slots whose options may change during a run: they affect what is learned, not how it is measured."""
 
 
 def began(folder: RunDir) -> dict[str, Any]:
@@ -47,6 +51,27 @@ def as_begun(now: Mapping[str, Any], then: Mapping[str, Any], *told: Mapping[str
         elif key in then or said:
             kept[key] = value
     return kept
+
+
+def acceptable(place: str, new: Any, then: Mapping[str, Any]) -> bool:
+    """Whether `resume --accept-changes` takes the new value of an option, given what the run began with."""
+    slot, method, _ = [*place.split("."), "", ""][:3]
+    return slot in ACCEPTED and method in then[slot] and not isinstance(new, dict) and new is not None
+
+
+def refuse_changes(root: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse a recipe.yaml that was changed since the run began.
+
+    Raises:
+        RecipeError: it was; the message says whether the change can be accepted.
+    """
+    if changed := changes(then, now):
+        taken = all(acceptable(place, new, then) for place, _, new in changed_values(then, now))
+        accept = f"accept the change: selfimprove resume {root} --accept-changes"
+        raise RecipeError(
+            f"{root / 'recipe.yaml'} was changed since the run began: {listed(changed)}. Restore it, or "
+            f"{accept if taken else f'start a new run with it: selfimprove run {root}/recipe.yaml'}"
+        )
 
 
 def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,11 @@ def find(name: str) -> Path:
     path = Path(name)
     try:
         if path.is_dir() and name not in ("", "."):
+            if (path / "environment.json").is_file():
+                raise MissingError(
+                    f"{name} is the folder of a run, not a recipe file. Continue it: selfimprove resume {name}; or "
+                    f"start a new run with its recipe: selfimprove run {path / 'recipe.yaml'}"
+                )
             raise MissingError(f"{name} is a folder, not a recipe file; name one of the files in it")
         if path.is_file():
             if not NAME.fullmatch(path.stem):

@@ -12,7 +12,7 @@ from selfimprove.loop import provenance
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Message, Rollout, read_records
 from selfimprove.store.ledger import Ledger
-from selfimprove.store.run_folder import RunDir
+from selfimprove.store.run_folder import RunDir, is_run, why_no_run
 from selfimprove.store.seal import intact, is_signed
 
 MACHINE = (
@@ -46,6 +46,8 @@ def summary_of(folder: Path) -> dict[str, Any]:
         DataError: the file is damaged.
     """
     path = folder / "summary.json"
+    if not path.is_file() and not is_run(folder):
+        raise MissingError(f"{folder} is not a finished run: {why_no_run(folder)}")
     if not path.is_file():
         raise MissingError(f"{folder} is not a finished run: no summary.json. Finish it: selfimprove resume {folder}")
     try:

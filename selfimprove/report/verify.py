@@ -14,6 +14,10 @@ from selfimprove.recipe import compose
 from selfimprove.store.run_folder import RunDir, alike
 from selfimprove.store.seal import damage, is_signed
 
+BY_ITSELF = "its message says what to do"
+LINKED, OTHER = "a symlink is in its place", "made with other options"
+"""Why resume refuses a step instead of making it again."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -23,6 +27,8 @@ class Finding:
     fine: bool | None
     """None: not checked."""
     said: str
+    way: str = ""
+    """How to repair it, where `resume` does not."""
 
 
 def verify(root: Path, load: compose.Load = compose.load) -> list[Finding]:
@@ -36,11 +42,12 @@ def verify(root: Path, load: compose.Load = compose.load) -> list[Finding]:
     except MissingError:
         raise
     except UserError as error:
-        return [Finding("recipe and environment", False, str(error))]
+        return [Finding("recipe and environment", False, str(error), BY_ITSELF)]
     found = [Finding("recipe and environment", True, f"as the run began; {len(stored.environment)} entries")]
     changed = provenance.changed_data(stored.environment.get("data", {}))
     data = ", ".join(stored.environment.get("data", {})) or "none on this machine"
-    found.append(Finding("data", not changed, "; ".join(changed) or data))
+    way = "restore it, or start a new run" if changed else ""
+    found.append(Finding("data", not changed, "; ".join(changed) or data, way))
     found += _steps(stored)
     found.append(_ledger(stored))
     found += _derived(stored, all(finding.fine for finding in found))
@@ -58,7 +65,7 @@ def _steps(stored: Stored) -> Iterator[Finding]:
         known = (*stored.steps(number), *stages.END)
         for path in sorted((folder.root / name).iterdir()):
             if path.name not in known and not path.name.startswith("."):
-                yield Finding(f"{name}/{path.name}", False, "does not belong to the run")
+                yield Finding(f"{name}/{path.name}", False, "does not belong to the run", f"move {path} elsewhere")
         before = fingerprint
         for stage in known:
             if not folder.step(number, stage).exists():
@@ -69,7 +76,7 @@ def _steps(stored: Stored) -> Iterator[Finding]:
             made = stored.fingerprint(fingerprint if stage not in stages.END else before, number, stage)
             wrong = _wrong(stored, number, stage, made)
             files = "" if wrong else f"{len(folder.manifest(number, stage)['files'])} files"
-            yield Finding(f"{name}/{stage}", not wrong, wrong or files)
+            yield Finding(f"{name}/{stage}", not wrong, wrong or files, _way(folder.step(number, stage), wrong))
             if wrong and stage not in stages.END:
                 yield Finding("later steps", None, "not checked: resume repeats the damaged step first")
                 return
@@ -80,14 +87,20 @@ def _steps(stored: Stored) -> Iterator[Finding]:
 def _wrong(stored: Stored, number: int, stage: str, fingerprint: str) -> str:
     folder = stored.folder.step(number, stage)
     if any(path.is_symlink() for path in (folder, folder.parent)):
-        return "a symlink is in its place"
+        return LINKED
     wrong = damage(folder)
     if wrong:
         return wrong
     manifest = stored.folder.manifest(number, stage)
     if manifest.get("fingerprint") != fingerprint:
-        return "made with other options"
+        return OTHER
     return "" if manifest.get("inputs") == stored.inputs(number, stage) else "made from other inputs"
+
+
+def _way(step: Path, wrong: str) -> str:
+    """How to repair a step that resume refuses; "" for one that it makes again."""
+    ways = {LINKED: "put the folder in its place", OTHER: f"remove {step} to redo the run from there"}
+    return ways.get(wrong, "")
 
 
 def _ledger(stored: Stored) -> Finding:
@@ -95,7 +108,7 @@ def _ledger(stored: Stored) -> Finding:
         stored.ledger.check(stored.noted_steps(), repair=False)
         return Finding("ledger.jsonl", True, f"{len(stored.ledger.entries(repair=False))} lines in one chain")
     except DataError as error:
-        return Finding("ledger.jsonl", False, str(error))
+        return Finding("ledger.jsonl", False, str(error), BY_ITSELF)
 
 
 def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:

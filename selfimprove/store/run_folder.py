@@ -56,9 +56,8 @@ class RunDir:
             except (FileExistsError, NotADirectoryError) as error:
                 raise StorageError(f"{root} cannot be a run folder: a file is in the way; choose --out") from error
             if not found <= BEGUN:
-                raise StorageError(
-                    f"{root} exists and is not empty. Continue it with: selfimprove resume {root}; or choose --out"
-                )
+                way = f"Continue it with: selfimprove resume {root}; or choose" if is_run(root) else "Choose another"
+                raise StorageError(f"{root} exists and is not empty. {way} --out")
         return RunDir(root)
 
     @staticmethod
@@ -72,10 +71,8 @@ class RunDir:
         for name in ("recipe.yaml", "environment.json", "ledger.jsonl"):
             if (root / name).is_symlink():
                 raise DataError(f"{root / name} is a symlink, not a file of the run; put the file in its place")
-        if not (root / "recipe.yaml").is_file() or not (root / "environment.json").is_file():
-            raise MissingError(
-                f"{root} is not a run folder: it lacks recipe.yaml or environment.json. Start one with: selfimprove run"
-            )
+        if not is_run(root):
+            raise MissingError(f"{root} is not a run folder: {why_no_run(root)}")
         odd = [path.name for path in root.glob("round_*") if not re.fullmatch(r"round_\d{3,6}", path.name)]
         if odd:
             raise DataError(f"{root / odd[0]} does not belong to a run; move it elsewhere")
@@ -263,6 +260,27 @@ def alike(first: Path, second: Path) -> bool:
     return (
         bool(names) and names == others and len(filecmp.cmpfiles(first, second, names, shallow=False)[0]) == len(names)
     )
+
+
+def is_run(root: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return (root / "recipe.yaml").is_file() and (root / "environment.json").is_file()
+
+
+def why_no_run(root: Path) -> str:
+    """Why a path is not that of a run, and what to type instead."""
+    if not root.exists():
+        near = Path("runs") / root.name
+        return f"it does not exist. Did you mean {near}?" if is_run(near) else "it does not exist"
+    if root.is_file():
+        return "it is a file" + (f". Run a recipe with: selfimprove run {root}" if root.suffix == ".yaml" else "")
+    above = next((path for path in root.resolve().parents if is_run(path)), None)
+    if above:
+        return f"it is a part of one; name the whole: {above}"
+    below = sorted(path for path in root.iterdir() if is_run(path))
+    if below:
+        return f"it holds {len(below)}; name one of them, such as {below[0]}"
+    return "it lacks recipe.yaml or environment.json. Start one with: selfimprove run RECIPE"
 
 
 def _seconds(folder: Path) -> float:

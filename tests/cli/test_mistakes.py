@@ -195,7 +195,11 @@ TABLE: list[Mistake | Elsewhere] = [
     ),
     Mistake(17, "a long path", fixed("check", "x" * 300), 66, "cannot read"),
     Mistake(
-        18, "a full folder", fixed("run", "quickstart", "--out", "."), 74, "exists and is not empty. Continue it with"
+        18,
+        "a full folder",
+        fixed("run", "quickstart", "--out", "."),
+        74,
+        "exists and is not empty. Choose another --out",
     ),
     Mistake(19, "no place for a folder", fixed("run", "quickstart", "--out", "file/run"), 74, "a file is in the way"),
     Mistake(

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from selfimprove.cli import main, run
-from selfimprove.errors import DataError, StorageError
+from selfimprove.errors import DataError, RecipeError, StorageError
+from selfimprove.loop.origin import refuse_changes
+from selfimprove.report.verify import BY_ITSELF, Finding
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -119,3 +121,86 @@ def test_a_plot_goes_into_a_folder_that_is_made_for_it(command: Command) -> None
     for place in ("file/x.svg", "new/there/x.svg/y.svg"):
         code, _, err = command("report", ".", "--plot", place)
         assert code == 74 and err.startswith("error: ") and err.count("\n") == 1
+
+
+# ---- where advice leads --------------------------------------------------------------------------------------------
+def make_run(root: Path) -> None:
+    (root / "round_001").mkdir(parents=True)
+    (root / "recipe.yaml").write_text("rounds: 1\n")
+    (root / "environment.json").write_text("{}")
+
+
+NO_RUN = {
+    "one": "it does not exist. Did you mean runs/one?",
+    "nowhere": "it does not exist",
+    "runs": "it holds 2; name one of them, such as runs/one",
+    "runs/one/round_001": "it is a part of one; name the whole: ",
+    "star.yaml": "it is a file. Run a recipe with: selfimprove run star.yaml",
+    "empty": "it lacks recipe.yaml or environment.json. Start one with: selfimprove run RECIPE",
+}
+
+
+@pytest.mark.parametrize("place", NO_RUN)
+@pytest.mark.parametrize("verb", ["resume", "verify", "report"])
+def test_what_is_not_a_run_is_told_what_it_is(command: Command, verb: str, place: str) -> None:
+    for name in ("one", "two"):
+        make_run(Path("runs") / name)
+    Path("star.yaml").touch()
+    Path("empty").mkdir()
+    code, _, err = command(verb, place)
+    what = "a finished run" if verb == "report" else "a run folder"
+    assert (code, err.count("\n")) == (66, 1) and err.startswith(f"error: {place} is not {what}: {NO_RUN[place]}")
+
+
+def test_a_run_that_is_not_finished_is_told_to_go_on(command: Command) -> None:
+    make_run(Path("one"))
+    assert command("report", "one")[2].endswith("no summary.json. Finish it: selfimprove resume one\n")
+
+
+@pytest.mark.parametrize("verb", ["run", "check"])
+def test_a_run_folder_is_no_recipe_but_has_one(command: Command, verb: str) -> None:
+    make_run(Path("one"))
+    code, _, err = command(verb, "one")
+    assert code == 66 and "Continue it: selfimprove resume one; or start a new run with its recipe" in err
+    assert err.endswith("selfimprove run one/recipe.yaml\n")
+    if verb == "check":
+        return
+    for place, said in (("one", "Continue it with: selfimprove resume one; or choose --out"), (".", "Choose another")):
+        code, _, err = command("run", "quickstart", "--out", place)
+        assert code == 74 and f"{place} exists and is not empty. {said}" in err
+
+
+@pytest.mark.parametrize(
+    ("found", "advice"),
+    [
+        (Finding("round_001/selection", False, "output.jsonl is damaged"), "Fix it: selfimprove resume one"),
+        (Finding("data", False, "a.jsonl: a, now b", "restore it"), "resume does not repair data: a.jsonl: a, now b; "),
+        (Finding("ledger.jsonl", False, "Restore the file", BY_ITSELF), "resume does not repair ledger.jsonl: Restore"),
+    ],
+)
+def test_verify_says_who_repairs_what_is_wrong(
+    command: Command, monkeypatch: pytest.MonkeyPatch, found: Finding, advice: str
+) -> None:
+    monkeypatch.setattr("selfimprove.report.verify.verify", lambda _: [Finding("recipe", True, "fine"), found])
+    code, _, err = command("verify", "one")
+    assert code == 65 and f"one is damaged: {found.what}. {advice}" in err and err.count("\n") == 1
+
+
+def test_an_edited_recipe_is_only_offered_what_resume_takes(tmp_path: Path) -> None:
+    then = {"rounds": 3, "selection": {"threshold": {"min_score": 1.0}}}
+    for now, way in (
+        ({"rounds": 3, "selection": {"threshold": {"min_score": 0.5}}}, "accept the change: selfimprove resume"),
+        ({"rounds": 4, "selection": {"threshold": {"min_score": 0.5}}}, "start a new run with it: selfimprove run"),
+    ):
+        with pytest.raises(RecipeError, match=f"Restore it, or {way}"):
+            refuse_changes(tmp_path, then, now)
+    refuse_changes(tmp_path, then, then)
+
+
+def test_a_full_disk_names_the_run_to_go_on_with(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise StorageError("cannot write: no room. Finished steps are kept; fix this, then: selfimprove resume")
+
+    monkeypatch.setattr("selfimprove.loop.loop.Runner.__init__", full)
+    make_run(Path("one"))
+    assert command("resume", "one")[2].endswith("then: selfimprove resume one\n")
