@@ -83,7 +83,7 @@ def answer_of(rule: str, text: str, cut: bool = False) -> str | None:
     cut = cut or isinstance(text, Cut)
     match RULES[rule]:
         case "choice":
-            return reader.answer(text, cut, choices.of_value, choices.of_text)
+            return reader.answer(text, cut, choices.of_value, choices.of_text, choices.is_formula)
         case "number":
             return _number(text, cut)
         case "math":
@@ -173,7 +173,7 @@ def _gold(answer: str) -> Form | None:
 
 
 def _exact(text: str, cut: bool) -> str | None:
-    return reader.answer(text, cut, lambda value: plain.normal(value) or None, _last_line)
+    return reader.answer(text, cut, lambda value: plain.normal(plain.core(value)) or None, _last_line)
 
 
 def _last_line(text: str) -> str | None:

@@ -7,7 +7,10 @@ import re
 from selfimprove.problems import plain, sentences
 
 _OPEN = r"(?:[\s(\[{<*_`'\"“$]|\\(?:text|mathrm|mathbf|textbf|boxed|fbox)\s?\{|\\[(\[])*"
-_KIND = r"(?:(?:the\s)?(?:correct\s)?(?:option|choice|letter|answer|opción|opsi|选项|選項)\s?[:：]?\s*)?"
+_KIND = (
+    r"(?i:(?:the|la|le|el|die|der|das|il|o|a opção)\s(?=\W*[A-J]\b|option|choice|letter|answer|opción))?"
+    r"(?i:(?:the\s)?(?:correct\s)?(?:option|choice|letter|answer|opción|opção|opsi|选项|選項)\s?[:：]?\s*)?"
+)
 _STATED = re.compile(
     rf"{_OPEN}{_KIND}{_OPEN}(?P<letter>[A-Ja-j])(?![A-Za-z0-9_]|['’][a-z])(?P<close>[)\]}}>*_`'\"”$]|\\[)\]])*"
     r"(?P<rest>.*)",
@@ -30,10 +33,9 @@ _PRONOUN = re.compile(
     re.IGNORECASE,
 )
 _CHOSEN = re.compile(
-    r"\b(?:choose|chose|pick|picked|select|selected|go with|going with|opt for|opting for|option|choice|it(?:'s"
-    r"| is| must be| should be)"
-    r"|be|is|so|therefore|thus|hence|answer|letter)\s*:?\s*(?:option |choice |letter |answer |the answer "
-    r"|clearly |probably )?[(*\[\"']*"
+    r"(?:(?i:\b(?:choose|chose|pick|picked|select|selected|go with|going with|opt for|opting for|option|choice"
+    r"|it(?:'s| is)|it (?:must|should|can only) be|be|is|so|therefore|thus|hence|answer|letter))|选|選|选择|答案)"
+    r"\s*:?\s*(?i:option |choice |letter |answer |the answer |clearly |probably )?[(*\[\"']*"
     r"(?P<letter>[A-J])(?![A-Za-z0-9'’])(?!\s+[a-z]+\s(?:is|has|was|can|will)\b)"
 )
 _RIGHT = re.compile(
@@ -44,6 +46,11 @@ _RIGHT = re.compile(
 _DENIED = re.compile(
     r"(?:^|[\s(*\[])(?P<letter>[A-J])[)*\]]*\s(?:is|are|was|seems|can|could|does|cannot|isn'?t|can'?t|fails?)\b[^,.;]*",
     re.IGNORECASE,
+)
+_NOT = re.compile(
+    r"\b(?:not|neither|isn'?t|rule out|eliminate|reject|(?:can't|cannot|can not|could not|couldn't|won't) be)"
+    r"\s+"
+    r"(?:both\s)?(?:option |choice )?[(*]*[A-J]\b[^,.;]*"
 )
 _FREE = re.compile(r"(?<![\w'’\-\\])(?P<letter>[A-J])(?![\w'’\-])")
 _NAMED_AFTER = re.compile(
@@ -79,6 +86,11 @@ def of_value(said: str) -> str | None:
 def _opened(said: str, found: re.Match[str]) -> bool:
     """Whether a bracket or a mark stands directly before the letter."""
     return said[: found.start("letter")].endswith(("(", "[", "{", "*", "$", '"', "“", "`", "'"))
+
+
+def is_formula(value: str) -> bool:
+    """Whether a box holds a formula of the work instead of a letter."""
+    return re.search(r"\\[A-Za-z]+|[=<>+^]", plain.peel(value)) is not None
 
 
 def of_text(text: str) -> str | None:
@@ -117,14 +129,7 @@ def _of_sentence(sentence: str) -> set[str]:
     for found in [*_DENIED.finditer(said)]:
         if sentences.denies(found[0]):
             said = said.replace(found[0], " ", 1)
-    if re.search(
-        r"\b(?:not|neither|isn'?t|rule out|eliminate|reject)\s+(?:both\s)?(?:option |choice )?[(*]*[A-J]\b", said
-    ):
-        said = re.sub(
-            r"\b(?:not|neither|isn'?t|rule out|eliminate|reject)\s+(?:both\s)?(?:option |choice )?[(*]*[A-J]\b[^,.;]*",
-            " ",
-            said,
-        )
+    said = _NOT.sub(" ", said)
     for pattern in (_RIGHT, _CHOSEN):
         if found := [*pattern.finditer(said)]:
             last = found[-1]

@@ -26,9 +26,7 @@ class Form:
     """The whole equation of an answer such as y = 2x + 3, whose value is the right-hand side."""
 
 
-_BASE = re.compile(
-    r"\(?([0-9A-F]+)\)?\s?_\s?(?:\{\s*(?:\\text\s?\{\s*)?\(?(\d+|two|three|eight|ten|sixteen)\)?\}*|(\d+))"
-)
+_BASE = re.compile(r"\(?([0-9A-F]+)\)?\s?_\s?(?:\{\s*(?:\\text\s?\{\s*)?\(?(\d+|[a-z]{3,7})\)?\}*|(\d+))")
 _TIME = re.compile(r"(\d+(?:\s?:\s?\d+)+)\s?((?:\\(?:text|mathrm)\s?\{)?\s?([aApP])\.?\s?[mM]\.?\s?\}?)?")
 _UNIT_WORDS = (
     "cm|mm|km|ft|in|yd|mi|kg|mg|lb|oz|hr|hrs|min|mins|sec|secs|mph|kph|ml|mL|kL|dm|nm|kJ|kW|kPa|Pa|Hz|mol|rad|deg|units|unit"
@@ -36,14 +34,19 @@ _UNIT_WORDS = (
 )
 _TEXT = r"\\(?:text|mathrm|mbox|textbf|rm|operatorname|textrm)\s?\{[^{}]*\}(?:\^\{?-?\d\}?)?"
 _UNIT = re.compile(
-    rf"(?P<value>.*?[\d)}}%!])\s*(?P<unit>(?:\s*(?:{_TEXT}|\^\\circ(?:\s?[CF]\b)?|\\ |/|\\cdot))+"
+    rf"(?P<value>.*?(?:[\d)}}%!]|\\pi))\s*(?P<unit>(?:\s*(?:{_TEXT}|\^\\circ(?:\s?[CF]\b)?|\\ |/|\\cdot))+"
     rf"|\s(?:[mgshLNJVWAKC]|[A-Za-z]+\s?/\s?[a-z]+)(?:\^\{{?-?\d\}}?)?"
     rf"|\s?(?:{_UNIT_WORDS})(?:\^\{{?-?\d\}}?|[23])?(?:\s?/\s?[a-z]+(?:\^\{{?\d\}}?)?)?"
     r"|\s+(?:[A-Za-z]+\.?[\s/-]*)*[A-Za-z]{3,}\.?(?:\s[A-Za-z]+)*)\s*",
     re.DOTALL,
 )
-_SPELLED = {"two": 2, "three": 3, "eight": 8, "ten": 10, "sixteen": 16}
+_SPELLED = {
+    word: number
+    for number, word in enumerate(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], 2)
+}
+_SPELLED |= {"eleven": 11, "twelve": 12, "sixteen": 16}
 _REALS = re.compile(r"\\mathbb\s?\{?R\}?|all reals?(?: numbers?)?")
+_FIGURE = re.compile(r"\\(?:angle|triangle|overline|overrightarrow|vec|widehat|square|odot)\s?\{?\s?[A-Za-z]+\s?\}?'?")
 _TEXTS = re.compile(r"(?:\s*\\(?:text|mathrm|mbox|textbf|textit|textrm|operatorname|mathbf)\s?\{([^{}]*)\}\s*)+")
 
 
@@ -54,10 +57,11 @@ def atom(text: str, read: Callable[[str], Form | None]) -> Form | None:
         read: reads what is left of it without its unit.
     """
     if _REALS.fullmatch(text.strip().removesuffix("}") + ("}" if text.strip().endswith("}") else "")):
-        return Form("tuple", "()", (Form("expression", "-\\infty"), Form("expression", "\\infty")))
+        return _line()
     if found := _BASE.fullmatch(text):
         base = found[2] or found[3]
-        return Form("base", f"{found[1].lstrip('0') or '0'}_{_SPELLED.get(base, base)}")
+        if base.isdigit() or base in _SPELLED:
+            return Form("base", f"{found[1].lstrip('0') or '0'}_{_SPELLED.get(base, base)}")
     if found := _TIME.fullmatch(text):
         return _time([int(part) for part in found[1].split(":")], found[1].replace(" ", ""), (found[3] or "").lower())
     if (value := number(text)) is not None:
@@ -70,6 +74,8 @@ def atom(text: str, read: Callable[[str], Form | None]) -> Form | None:
         return read(text[1:])
     if found := _TEXTS.fullmatch(text):
         return _word(" ".join(re.findall(r"\{([^{}]*)\}", text)), read)
+    if _FIGURE.fullmatch(text):
+        return Form("name", re.sub(r"[\s{}]", "", text))
     if re.fullmatch(r"\(?[A-Z]\)?|[A-Z]{2,}", text):
         return Form("name", text.strip("()"))
     if (
@@ -83,9 +89,16 @@ def atom(text: str, read: Callable[[str], Form | None]) -> Form | None:
     return Form("expression", re.sub(r"\s+", " ", text).strip())
 
 
+def _line() -> Form:
+    """All real numbers."""
+    return Form("tuple", "()", (Form("expression", "-\\infty"), Form("expression", "\\infty")))
+
+
 def _word(text: str, read: Callable[[str], Form | None]) -> Form | None:
     """A word as an answer; a letter in brackets is a name, a number in a text is a number."""
     text = text.strip()
+    if _REALS.fullmatch(text):
+        return _line()
     if re.fullmatch(r"\(?[A-Z]\)?\.?", text):
         return Form("name", text.strip("()."))
     if (value := number(tidy(text))) is not None:

@@ -45,6 +45,9 @@ def same(gold: Form, given: Form) -> bool:
     kinds = {gold.kind, given.kind}
     if gold.kind == "base" and given.kind == "number":
         return gold.text.partition("_")[0] == given.text  # the question names the base
+    if kinds == {"time", "number"}:
+        ratio = gold.text if gold.kind == "time" else given.text
+        return ratio.replace(":", "/") == (given if gold.kind == "time" else gold).text
     if kinds == {"time"}:
         return " " not in gold.text and given.text.partition(" ")[0] == gold.text
     if gold.kind == given.kind and len(gold.parts) == len(given.parts) and gold.parts:

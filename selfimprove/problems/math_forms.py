@@ -45,10 +45,16 @@ def of_value(said: str) -> Form | None:
     return _form(tidy(_mathematics(plain_math(said))))
 
 
+_AROUND = re.compile(
+    r"(?<![\w\\])(\*\*\*|\*\*|__|`)(?=\S)(.*?)(?<=\S)\1(?![\w\\])"
+    r"|(?<![\w*\\)}])\*(?=\S)([^*\n]*?)(?<=\S)\*(?![\w*\\({])"
+)
+
+
 def plain_math(said: str) -> str:
     """A statement without emphasis and quotes around it."""
-    said = re.sub(r"^(?:\*\*|__|[\"“'`])+|(?:\*\*|__|[\"”'`])+$", "", said.strip()).strip()
-    return re.sub(r"\*\*(?=\s|[.,;)]|$)|(?<=\s)\*\*(?=\S)", "", said)
+    said = _AROUND.sub(lambda found: found[2] or found[3], said.strip())
+    return re.sub(r"^(?:\*\*|__|[\"“'`])+|(?:\*\*|__|[\"”'`])+\.?$", "", said).strip()
 
 
 def _mathematics(said: str) -> str:
@@ -146,7 +152,7 @@ def _bracketed(text: str) -> tuple[str, str, str] | None:
 def _several(kind: str, parts: list[str], depth: int) -> Form | None:
     """A set, or a union, of answers; one answer alone is itself."""
     named = [split(part, _EQUALS) for part in parts]
-    names = {sides[0].strip() for sides in named if len(sides) == 2}
+    names = {re.sub(r"_\{?\w+\}?", "", sides[0].strip()) for sides in named if len(sides) == 2}
     if len(names) == 1 and _VARIABLE.fullmatch(next(iter(names))):
         parts = [sides[-1] for sides in named]
     forms: list[Form] = []
@@ -156,7 +162,7 @@ def _several(kind: str, parts: list[str], depth: int) -> Form | None:
             return None
         if len(named) > 1 and len(names) > 1 and form.equation:
             form = Form("equation", form.equation)
-        inner = form.parts if form.kind == kind else (form,)
+        inner = form.parts if form.kind in (kind, "set") else (form,)
         forms += [one for one in inner if one not in forms]
     if (
         kind == "set"
@@ -166,6 +172,8 @@ def _several(kind: str, parts: list[str], depth: int) -> Form | None:
         )
     ):
         kind = "union"
+    if kind == "union" and all(one.kind not in ("tuple", "union") for one in forms):
+        kind = "set"
     return forms[0] if len(forms) == 1 else Form(kind, "", tuple(sorted(forms, key=show)))
 
 

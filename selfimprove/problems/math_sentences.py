@@ -25,7 +25,12 @@ def of_sentence(sentence: str) -> Form | None:
             return form
     spans = formulas(sentence)
     if spans:
-        return of_value(spans[-1][2])
+        start = spans[-1][0]
+        for one, after in zip(reversed(spans[:-1]), reversed(spans[1:]), strict=True):
+            if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", sentence[one[1] : after[0]]):
+                break
+            start = one[0]
+        return of_value(sentence[start : spans[-1][1]])
     found = [*numbers.TOKEN.finditer(numbers.cleaned(sentence))]
     value = number_answers.of_sentence(sentence) if found else None
     return None if value is None else of_value(value)

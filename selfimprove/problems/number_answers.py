@@ -143,6 +143,9 @@ def of_sentence(sentence: str) -> str | None:
     found = [*numbers.TOKEN.finditer(text)]
     if not found:
         return None
+    whole = [one for one in found if _IN_ALL.match(text, one.end())]
+    if whole:
+        return _shown(whole[-1])
     for verb in reversed([*_VERBS.finditer(text)]):
         after = [one for one in found if one.start() >= verb.end() - 1]
         if after:
@@ -159,6 +162,9 @@ def _adjunct(text: str, number: re.Match[str]) -> bool:
     """Whether a number only says when, for what or out of how many."""
     before = text[max(0, number.start() - 60) : number.start("whole")]
     return _ADJUNCT.search(before) is not None and _SUM_OF.search(before) is None
+
+
+_IN_ALL = re.compile(r"(?:\s[A-Za-z]+){0,3}\s?,?\s(?:in all|in total|altogether|all together)\b", re.IGNORECASE)
 
 
 def _several(text: str, number: re.Match[str]) -> bool:

@@ -26,6 +26,7 @@ _SUPERSCRIPTS = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
 _VULGAR = re.compile(r"[¼½¾⅐-⅞]")
 _LATEX = (
     (r"\\(?:left|right|big|Big|bigl|bigr|displaystyle|textstyle|limits)\b|\\[()\[\]]|\\boxed\b", ""),
+    (r"\\!", ""),
     (r"\{([,.' ])\}", r"\1"),  # 70{,}000
     (r"(?<=\d),?\s*\\[,!:; ]\s*(?=\d{3}(?!\d))", ","),  # 70\,000
     (r"\\[,!:; ]|~|\\q?quad\b", " "),
@@ -73,6 +74,7 @@ def cleaned(text: str) -> str:
     if "\\" in text or "{" in text or "~" in text:
         for pattern, into in _LATEX_PATTERNS:
             text = pattern.sub(into, text)
+    text = re.sub(r"(?<=\d)\s?[xX]\s?(?=\d)", "*", text)
     text = re.sub(r"(?<=[\d)])\*\*(?=\d)", "^", text)
     return re.sub(r"\*\*+|__+|`+", "", text)
 

@@ -70,7 +70,7 @@ _UNITS = (
     r"(?:[²³]|\^?[23])?"
 )
 _QUANTITY = re.compile(rf"(?:[-+]?[0-9.,]+ ?)?(?:[^\W\d_]|{_UNITS})")
-_WORDS = frozenset(["TV", "PC", "PS", "pm", "PM", "am", "AM", "cm", "CM", "MS", "MA", "mb", "no", "No"])
+_WORDS = frozenset(["TV", "tv", "PC", "pc", "PS", "ps", "pm", "us", "ms", "ma", "no", "pa"])
 """Words and usual spellings that look like units."""
 
 
@@ -88,6 +88,9 @@ def peel(text: str) -> str:
             if around and left not in inside and right not in inside:
                 text = inside.strip()
                 break
+    for mark in ("**", "__"):
+        if text.startswith(mark) and text.count(mark) == 1:
+            text = text[len(mark) :].lstrip()
     for left, right in (
         ("**", "**"),
         ("*", "*"),
@@ -107,8 +110,27 @@ def normal(text: str) -> str:
     """The normal form of an answer; "" for a blank one."""
     text = " ".join(_composed(peel(text)).translate(_SIGNS).split())
     text = text[:-1].rstrip() if len(text) > 1 and text.endswith(".") and not text.endswith("..") else text
-    alone = _QUANTITY.fullmatch(text) and text not in _WORDS and not text.isdigit()
-    return text if alone else unicodedata.normalize("NFC", _folded(text))
+    folded = unicodedata.normalize("NFC", text.casefold())
+    return text if _quantity(text) or _quantity(folded) else folded
+
+
+def _quantity(text: str) -> bool:
+    """Whether a text is a single symbol or a unit, alone or after a number, whose case says what it is."""
+    return text not in _WORDS and _QUANTITY.fullmatch(text) is not None and not text.isdigit()
+
+
+def core(value: str) -> str:
+    """What a statement gives as the answer, without the remark that follows it."""
+    value = value.strip()
+    first = _FIRST.match(value)
+    if first and len(first[0]) < len(value):
+        return first[2]
+    remark = _REMARK.search(value)
+    return value[: remark.start()] if remark and remark.start() > 0 else value
+
+
+_FIRST = re.compile(r"(\*\*|\"|`|“)([^*\"`“”\n]{1,200})(?:\*\*|\"|`|”)(?=[\s,;.(])")
+_REMARK = re.compile(r",\s(?:which|because|since|so|as|where|who)\s|\s(?:because|since)\s")
 
 
 def _composed(text: str) -> str:
@@ -124,11 +146,6 @@ def _composed(text: str) -> str:
         if not text.isascii()
         else text,
     )
-
-
-def _folded(text: str) -> str:
-    """Case folded, so that ß equals ss; characters that have another meaning than their folded form stay."""
-    return text.casefold()
 
 
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")

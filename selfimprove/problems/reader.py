@@ -30,13 +30,20 @@ _ASIDE = re.compile(
 )
 
 
-def answer(text: str, cut: bool, of_value: Callable[[str], T | None], of_rest: Callable[[str], T | None]) -> T | None:
+def answer(
+    text: str,
+    cut: bool,
+    of_value: Callable[[str], T | None],
+    of_rest: Callable[[str], T | None],
+    passed: Callable[[str], bool] = lambda value: False,
+) -> T | None:
     """The answer of a completion; None if it gives none, or one that cannot be read.
 
     Args:
         cut: the completion was cut off; then only a statement counts.
         of_value: reads a statement.
         of_rest: reads a text without statements.
+        passed: a box or tag with such contents is no answer of this rule, so that an earlier statement counts.
     """
     spoken = said(text)
     found = _own(spoken, statements(spoken, cut))
@@ -46,7 +53,7 @@ def answer(text: str, cut: bool, of_value: Callable[[str], T | None], of_rest: C
             value = of_value(inner(one.value) if one.formal else one.value)
             if value is not None:
                 return value
-            if one.formal or sentences.UNKNOWN.search(one.value[:80]):
+            if (one.formal and not passed(one.value)) or sentences.UNKNOWN.search(one.value[:80]):
                 return None
         start = max(start, one.end)
     return None if cut or sentences.unfinished(spoken) else of_rest(spoken[start:])

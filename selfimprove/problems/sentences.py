@@ -144,7 +144,7 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 _SUPPOSES = re.compile(
-    r"\b(?:if|whether|suppose|supposing|assume|assuming|say|unless|guess(?:ed)? that|what|pretend)\b[^,.;:?!]*$",
+    r"\b(?:if|whether|suppose|supposing|assume|assuming|say|unless|guess(?:ed)? that|what|pretend|hope)\b[^,.;:?!]*$",
     re.IGNORECASE,
 )
 UNKNOWN = re.compile(
@@ -154,7 +154,10 @@ UNKNOWN = re.compile(
     re.IGNORECASE,
 )
 """Words by which a text says that it has no answer."""
-_BREAK = re.compile(r"[;:]\s|,\s+(?=(?:so|but|thus|hence|therefore|then|and so|which|it|we)\b)", re.IGNORECASE)
+_BREAK = re.compile(
+    r"[;:]\s|\s(?:but rather|but|rather)\s|,\s+(?=(?:so|but|thus|hence|therefore|then|and so|which|it|we)\b)",
+    re.IGNORECASE,
+)
 
 
 def end_of(text: str) -> int:

@@ -143,7 +143,7 @@ _LINK = re.compile(
     re.IGNORECASE,
 )
 _LEAD = re.compile(
-    r"(?:\*\*|__|[*_](?=\s)|[\s:：=]|(?:that|therefore|then|thus|hence|simply|just|exactly|indeed|clearly"
+    r"(?:(?:\*\*|__|[*_>])(?=\s)|[\s:：=]|(?:that|therefore|then|thus|hence|simply|just|exactly|indeed|clearly"
     r"|definitely|certainly|probably|most likely"
     r"|likely|now|also|still|equal to|given by|as follows|found to be|approximately|about|roughly|around|only"
     r"|actually|igual a"
@@ -167,7 +167,7 @@ _ABOUT = re.compile(
 _JUDGED = re.compile(
     r"(?:absolutely |also |indeed |in fact )?(?:correct|right|wrong|incorrect|reasonable|consistent|valid"
     r"|verified|confirmed|plausible"
-    r"|accurate|complete|too)\b",
+    r"|accurate|complete|helpful|useful|satisfactory|too)\b",
     re.IGNORECASE,
 )
 _OWNER = re.compile(
@@ -231,10 +231,17 @@ def _value(text: str, start: int, cut: bool) -> tuple[str, int]:
                 stop = body.find("\n", end)
                 return body[: stop if stop >= 0 else len(body)].strip(), start + place + end
     line, closed = _line(body, 0)
+    if tag := _CLOSING.search(line):
+        line, closed = line[: tag.start()], True
     end = sentences.end_of(line)
     if cut and not closed and end == len(line) and start + place + end == len(text):
         return "", start + place + end
     return line[:end].strip(), start + place + end
+
+
+_CLOSING = re.compile(
+    r"</?(?:final[_ -]?)?(?:answer|solution|response|output)\s*>|\[/?(?:FINAL_)?ANSWER\]", re.IGNORECASE
+)
 
 
 def _line(text: str, start: int) -> tuple[str, bool]:
