@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from selfimprove.errors import DataError
+from selfimprove.problems.jsonl_rows import json_of
 from selfimprove.records import Message
 from selfimprove.registry import nearest
 
@@ -50,6 +51,8 @@ class Written(float):
 def pick(values: Mapping[str, Any], column: str) -> Any:
     """The value of a column, or of a value inside one: `reward_model.ground_truth`, `choices.0`.
 
+    A text that is asked for a value inside it is read as JSON, as in the cells of a CSV; inside null there is null.
+
     Raises:
         DataError: the column does not exist; the message has the nearest name and lists the columns.
     """
@@ -57,6 +60,10 @@ def pick(values: Mapping[str, Any], column: str) -> Any:
         return values[column]
     inner: Any = values
     for part in column.split("."):
+        if isinstance(inner, str) and inner.lstrip()[:1] in ("{", "["):
+            inner = json_of(inner.encode(errors="replace"), Written)
+        if inner is None:
+            return None
         if isinstance(inner, Mapping) and part in inner:
             inner = inner[part]
         elif isinstance(inner, list) and part.isdecimal() and int(part) < len(inner):
@@ -119,7 +126,8 @@ def messages_of(value: Any, column: str) -> list[Message]:
         if role in TOOLS or any(message.get(name) for name in CALLS):
             what = "a tool's reply" if role in TOOLS else "a call of a tool"
             raise DataError(f"{column!r}: message {place} is {what}, which no method replays; remove the row")
-        text = _content(content, f"{column!r}: message {place}") if isinstance(content, list) else content
+        parts = [content] if isinstance(content, Mapping) else content
+        text = _content(parts, f"{column!r}: message {place}") if isinstance(parts, list) else content
         if not isinstance(role, str) or not isinstance(text, str):
             raise _no_messages(value, column)
         if role not in ROLES:

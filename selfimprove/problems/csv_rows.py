@@ -36,6 +36,8 @@ def csv_rows(
             if len({*header}) < len(header):
                 twice = next(name for name in header if header.count(name) > 1)
                 raise DataError(f"{path}: the header has the column {twice[:40]!r} twice")
+            if len(header) == 1 and delimiter == "," and ";" in header[0]:
+                raise DataError(f"{path}: the header is one column, {header[0][:80]!r}; separate cells by ','")
             for cells in reader:
                 if len(cells) == len(header):
                     yield dict(zip(header, cells, strict=True))

@@ -202,9 +202,16 @@ def _text_rows(
     """
     suffixes = [suffix.lower() for suffix in Path(given).suffixes]
     if kind == "json":
-        return json_rows(file, f"{source.option}.path", ".json" in suffixes, config.field if config else None)
+        rows = json_rows(file, f"{source.option}.path", ".json" in suffixes, config.field if config else None)
+        return _filled(list(rows))
     delimiter = config.sep if config else "\t" if ".tsv" in suffixes else ","
     return csv_rows(file, delimiter, config.names if config else None)
+
+
+def _filled(rows: list[dict[str, Any] | DataError]) -> list[dict[str, Any] | DataError]:
+    """The rows of a table, with null in the columns that only other rows have."""
+    names = dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row)
+    return [names | row if isinstance(row, dict) else row for row in rows]
 
 
 def _explained(source: Source, load: Callable[[], Any]) -> Any:

@@ -47,12 +47,24 @@ def test_a_written_number_is_still_a_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("a", 1), ("b.c", 2), ("b.d.e", 3), ("f.1", 5), ("g.h", 6), ("b", {"c": 2, "d": {"e": 3}})]
+    ("column", "value"),
+    [
+        ("a", 1),
+        ("b.c", 2),
+        ("i.j", 8),
+        ("i.k.0", "9.0"),
+        ("n.o.p", None),
+        ("b.d.e", 3),
+        ("f.1", 5),
+        ("g.h", 6),
+        ("b", {"c": 2, "d": {"e": 3}}),
+    ],
 )
 def test_a_column_inside_a_column(column: str, value: Any) -> None:
     row = {"a": 1, "b": {"c": 2, "d": {"e": 3}}, "f": [4, 5], "g.h": 6, "g": {"h": 7}}
+    row |= {"i": '{"j": 8, "k": ["9.0"]}', "n": {"o": None}}
     assert pick(row, column) == value
-    assert places(row) == ["a", "b.c", "b.d", "f", "g.h", "g.h"]
+    assert places(row) == ["a", "b.c", "b.d", "f", "g.h", "g.h", "i", "n.o"]
 
 
 @pytest.mark.parametrize("column", ["b.x", "f.2", "f.-1", "a.b", "bc", "b."])
@@ -65,7 +77,13 @@ TEXT = {"type": "text", "text": "2 + "}
 
 
 @pytest.mark.parametrize(
-    "content", [[TEXT, {"type": "text", "text": "2?"}], [{**TEXT, "image_url": None}, "2?"], "2 + 2?"]
+    "content",
+    [
+        [TEXT, {"type": "text", "text": "2?"}],
+        [{**TEXT, "image_url": None}, "2?"],
+        {"type": "text", "text": "2 + 2?"},
+        "2 + 2?",
+    ],
 )
 def test_a_content_in_parts_is_its_text(content: Any) -> None:
     asked = [{"role": "user", "content": content, "tool_calls": None, "name": "x"}]

@@ -57,6 +57,7 @@ def test_any_text_survives(tmp_path_factory: pytest.TempPathFactory, cells: list
         ("q,a\n1,2\n3\n", "line 3 has 1 cells and the header 2"),
         ("q,a\n1,2,3\n", "line 2 has 3 cells and the header 2; quote a cell that contains ','"),
         ("q,a,q\n1,2,3\n", "the column 'q' twice"),
+        ("q;a\n1;2\n", "one column, 'q;a'; separate cells by ','"),
         ('q,a\n1,"2\n3,4\n', "a.csv:3: .*quotes"),
         ('q,a\n1,"2"3\n', "a.csv:2: .*quotes"),
         (b"q,a\n1,\xe4\n", "not UTF-8"),

@@ -8,7 +8,7 @@ Algorithm:
   2. Level 1: the share is above `share`.
 Differs: there is no level 2. Dropped records are not in the training data, so the candidate has not seen them, and a
   veto would be unjustified: 40 % of the problems that a model invents are held out by chance. Alarms cannot read the
-  training data, so texts are not compared, and a problem with a wrong key is not found.
+  training data; the loop itself compares its wording with the held-out problems and counts it apart (docs/data.md).
 """
 
 from __future__ import annotations

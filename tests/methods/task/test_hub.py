@@ -127,6 +127,14 @@ def test_files_and_folders_of_each_kind_give_the_same_problems(tmp_path):
     assert len(every(Hub(path=str(tmp_path / "both"), split="test"))) == 3
 
 
+def test_an_answer_that_only_some_rows_have_is_blank_in_the_others(tmp_path):
+    rows = [{"prompt": f"What is {i}?", "answer": str(i), "solution": "x"} for i in range(60)]
+    del rows[7]["answer"]
+    task = Hub(path=str(lines(tmp_path / "a.jsonl", rows)))
+    assert [p.answer for p in every(task)][6:9] == ["6", None, "8"]
+    assert "1 problems have no reference answer" in task.preflight()[0]
+
+
 TYPED = ["2024-02-01", "NA", "None", "007", "1", "0.5", "9" * 26, "x"]
 
 
