@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from selfimprove.errors import DataError
 from selfimprove.records import Message
+from selfimprove.safety.model_files import has_template
 from selfimprove.text import plain
 
 _SAID = "ANSWER"
 """Placeholder text to find out how a chat template ends a turn and which roles it supports."""
+
+
+def tokenizer_of(folder: Path) -> Any:
+    """The tokenizer of a model folder that has a chat template; None if there is none."""
+    if not has_template(folder):
+        return None
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # a damaged folder makes transformers raise many types
+        raise DataError(f"{folder} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
@@ -58,9 +73,18 @@ def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
     The template itself would trim the prefilled text, which removes the line break after a step, or insert an empty
     thought before it.
+
+    Raises:
+        DataError: the template refuses the messages.
     """
+    from jinja2 import TemplateError
+
     asked, begun = (messages[:-1], messages[-1:]) if messages[-1]["role"] == "assistant" else (messages, ())
-    ids = tokenizer.apply_chat_template(list(asked), add_generation_prompt=True, return_dict=False)
+    try:
+        ids = tokenizer.apply_chat_template(list(asked), add_generation_prompt=True, return_dict=False)
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in asked)
+        raise DataError(f"the model's chat template refuses messages of the roles {roles}: {error}") from error
     return [*ids, *(drawn(begun[0]) or completion_ids(tokenizer, begun, ended=False))] if begun else ids
 
 

@@ -56,7 +56,8 @@ def build(stored: Stored, folder: Path, log: MetricLog) -> None:
     """
     task, engine, method = (stored.recipe.the(slot) for slot in ("task", "engine", "model"))
     seed = stored.seed("model")
-    check_gold(task, task.problems("selection", GOLD, seed))
+    if said := check_gold(task, task.problems("selection", GOLD, seed)):
+        log.note(said)
     if not method.cached:
         found = method.build(task, engine, folder, seed, log)
         if said := memory.check(found.path, memory.need(Path(found.path)), plan(stored.recipe), memory.free()):

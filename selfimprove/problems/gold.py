@@ -21,11 +21,11 @@ FORMS: tuple[Callable[[str], str], ...] = (
 UNREAD = "cannot read"
 
 
-def check_gold(task: Task, problems: Iterable[Prompt]) -> None:
+def check_gold(task: Task, problems: Iterable[Prompt]) -> str:
     """Check that the task's rule marks its own reference answers as right, in one of the usual forms.
 
     Problems without a reference answer are skipped: their rule does not need one. Up to a tenth of the references may
-    be unreadable, as tasks with data allow; those problems are never marked.
+    be unreadable, as tasks with data allow; those problems are never marked. Returns a line about them, or "".
 
     Raises:
         DataError: a reference is marked wrong, or too many cannot be read; the message names the problem.
@@ -41,8 +41,10 @@ def check_gold(task: Task, problems: Iterable[Prompt]) -> None:
             if said != UNREAD:
                 raise DataError(message)
             unread.append(message)
+    said = f"{len(unread)} of {asked} references cannot be read, the first: {unread[0]}" if unread else ""
     if len(unread) * 10 > asked:
-        raise DataError(f"{len(unread)} of {asked} references cannot be read, the first: {unread[0]}")
+        raise DataError(said)
+    return f"{said}. Such problems are never marked" if said else ""
 
 
 def _objection(task: Task, problem: Prompt, answer: str) -> str:

@@ -58,6 +58,9 @@ class Recipe:
     autonomy: int = bounded(3, 0, 3)
     """What the loop may do on its own: 0 measures and keeps the start, 1 proposes and waits for a person, 2 decides but
     does not change the recipe, 3 also changes the recipe as its controllers say. A controller may always stop."""
+    preflight_samples: int = bounded(8, 0)
+    """Completions of a published start model that are looked at before it is scored; 0 looks at none, and stops at
+    none."""
     gate_problems: int = bounded(500, 1)
     """Fresh problems for each gate decision."""
     probe_problems: int = bounded(100, 0)
