@@ -161,9 +161,13 @@ def _number(text: str, cut: bool) -> str | None:
 
 
 def _math(text: str, cut: bool) -> Form | None:
-    return reader.answer(
-        text, cut, math_forms.of_value, lambda rest: reader.of_sentences(rest, math_sentences.of_sentence)
-    )
+    return reader.answer(text, cut, math_forms.of_value, _math_of_rest)
+
+
+def _math_of_rest(text: str) -> Form | None:
+    text = math_sentences.flat(text)
+    found = reader.of_sentences(text, math_sentences.of_sentence)
+    return reader.of_sentences(text, math_sentences.word) if found is None else found
 
 
 @lru_cache(maxsize=1 << 14)

@@ -21,6 +21,8 @@ _PLAIN = {
     "：": ":",
     "＝": "=",
     "％": "%",
+    "€£¥₹₩": "",
+    "。！；": " ",
 }
 SIGNS = str.maketrans(
     {
@@ -43,8 +45,19 @@ _PATTERNS = [
         ),
         (r"(?<!\\)\\(?:phantom|label|tag|hspace|vspace)\*?\{[^{}]*\}", ""),
         (r"(?<!\\)\\!", ""),
+        (r"\\(?:text|mathrm)\s?\{[\s.;:]*\}|\\\\\s*$", " "),
         (r"\{([,.])\}", r"\1"),
-        (r"\\(?:boxed|fbox)\s?\{([^{}]*)\}", r"\1"),
+        (
+            r"\\(?:textcolor|colorbox)\s?\{[^{}]*\}\s?|\\color\s?\{[^{}]*\}\s?|\\(?:large|Large|bf|rm|it)(?![A-Za-z])",
+            "",
+        ),
+        (r"\\(?:boxed|fbox|underline|mathsf|mathtt|mathbf|boldsymbol|bm)\s?\{([^{}]*)\}", r"\1"),
+        (
+            r"\\frac\s?\{\s*(\\(?:text|mathrm)\s?\{[^{}]*\})\s*\}\s?\{\s*(\\(?:text|mathrm)\s?\{[^{}]*\})\s*\}",
+            r" \1/\2",
+        ),
+        (r"(?<=\d)\s?(?:\\(?:text|mathrm)\s?\{\s*)?\b(?:percent|per cent|percentage|pct)\b\s?\}?", "%"),
+        (r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi "),
         (r"(?<=\d),?\s?(?<!\\)\\[,!:; ]\s?(?=\d{3}(?!\d))", ""),  # 12\,345
         (r"(?<![\d.,])(\d{1,3}) (?=\d{3}(?: \d{3})*(?![\d/]))", r"\1"),  # 12 345
         (r"(?<=\d) (?=\d{3}(?!\d)(?! ?/))", ""),
@@ -85,7 +98,7 @@ _COMMAND = re.compile(
     r"\\(?:text|mathrm|mathbf|textbf|mbox|operatorname|begin|end|mathbb|textit|mathit|textrm)\s?\{[^{}]*\}|\\[A-Za-z]+"
 )
 _WORD = re.compile(
-    r"[^\W\d_]{4,}|(?<![\w\\])(?:is|are|was|it|its|of|so|the|to|we|in|at|an|he|she|get|has|had|for|per|by|his|her|than|or|and|yes|not)(?!\w)",
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]{4,}|(?<![\w\\])(?:is|are|was|it|its|of|so|the|to|we|in|at|an|he|she|get|has|had|for|per|by|his|her|than|or|and|yes|not)(?!\w)",
     re.IGNORECASE,
 )
 FUNCTIONS = frozenset(
@@ -133,7 +146,8 @@ def tidy(text: str) -> str:
         text = pattern.sub(into, text)
     text = _REPEATING.sub(_repeating, text)
     text = re.sub(r"(?<=[\w)}])\*\*(?=[\w({-])", "^", text)
-    return " ".join(text.replace("**", "").split()).strip(" .,;")
+    text = " ".join(text.replace("**", "").split()).rstrip(" .,;").lstrip(" ,;")
+    return text if re.match(r"\.\d", text) else text.lstrip(" .")
 
 
 def _repeating(found: re.Match[str]) -> str:

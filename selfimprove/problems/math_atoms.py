@@ -68,7 +68,8 @@ def atom(text: str, read: Callable[[str], Form | None]) -> Form | None:
         return _number(value)
     if found := _UNIT.fullmatch(text):
         inner = found["value"].strip()
-        if _balanced(inner) and (form := read(inner)) is not None and form.kind != "word":
+        turned = found["unit"].strip() == "^\\circ" and re.search(r"\\(?:sin|cos|tan|cot|sec|csc)\b", inner)
+        if not turned and _balanced(inner) and (form := read(inner)) is not None and form.kind != "word":
             return form
     if text.startswith("$"):
         return read(text[1:])
@@ -99,6 +100,8 @@ def _word(text: str, read: Callable[[str], Form | None]) -> Form | None:
     text = text.strip()
     if _REALS.fullmatch(text):
         return _line()
+    if _TIME.fullmatch(text):
+        return read(text)
     if re.fullmatch(r"\(?[A-Z]\)?\.?", text):
         return Form("name", text.strip("()."))
     if (value := number(tidy(text))) is not None:

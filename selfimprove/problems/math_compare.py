@@ -54,6 +54,9 @@ def same(gold: Form, given: Form) -> bool:
         if gold.kind in ("set", "union"):
             return _matched(gold.parts, given.parts)
         return gold.text == given.text and all(map(same, gold.parts, given.parts))
+    if gold.kind == "number" and given.kind == "equation":
+        left, _, right = given.text.partition("=")  # a + b = 9, where a + b is asked for
+        return re.fullmatch(r"[\s+]*(?:[A-Za-z][\s+]*){2,}", left) is not None and right.strip() == gold.text
     if "equation" in kinds or (gold.equation and given.equation and kinds <= {"expression"}):
         left, right = (one.equation or (one.text if one.kind == "equation" else "") for one in (gold, given))
         if left and right and ask("equation", left, right) is True:

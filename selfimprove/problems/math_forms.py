@@ -7,6 +7,7 @@ import re
 from selfimprove.problems.latex import formulas, prose, split, tidy
 from selfimprove.problems.math_atoms import Form, atom
 from selfimprove.problems.math_compare import show
+from selfimprove.problems.math_intervals import ORDER, VARIABLE, merged, order, without
 from selfimprove.problems.math_worker import LONGEST
 
 _LISTED = re.compile(
@@ -15,13 +16,11 @@ _LISTED = re.compile(
 _INSIDE = re.compile(r",|;")
 _CUP = re.compile(r"\\cup(?![A-Za-z])|\bU\b")
 _EQUALS = re.compile(r"=")
-_ORDER = re.compile(r"\\(?:le|ge|ne)(?![A-Za-z])|<|>")
 _NAMED = re.compile(
-    r"(?:[A-Za-z](?:_\{?\w+\}?|')?(?:\s?\([^()=]*\))?|[A-Z]{2,}|\\?(?:angle|triangle|overline|text|mathrm|operatorname|mathbb|alpha|beta|theta|phi|lambda|Delta)"
+    r"(?:m\s?\\angle\b[^=]*|\([a-z](?:\s?,\s?[a-z])+\)|[A-Za-z](?:_\{?\w+\}?|')?(?:\s?\([^()=]*\))?|[A-Z]{2,}|\\?(?:angle|triangle|overline|text|mathrm|operatorname|mathbb|vec|hat|bar|overrightarrow|alpha|beta|theta|phi|lambda|Delta)"
     r"\b[^=]*|\\(?:sin|cos|tan|log|ln|cot|sec)\b[^=]*|\|[^|=]*\||[a-z]{3,}(?: [a-z]+)*|f\^\{-1\}\([^()]*\)"
     r"|[A-Z]\([^()=]*\))"
 )
-_VARIABLE = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?|\\(?:theta|alpha|beta|phi|lambda)")
 _MATRIX = re.compile(
     r"\\begin\{(p|b|v|B|V|small)?(?:matrix|array)\}(?:\{[lcr|]*\})?(.*?)\\end\{(?:p|b|v|B|V|small)?(?:matrix|array)\}",
     re.DOTALL,
@@ -35,6 +34,20 @@ _STOP = re.compile(
     r"\s(?:which|because|since|so that|where|after|whereas|rather than|instead of|as)\b|,\s(?:so|which|where|in"
     r"|for|with|as|a|the|and\s+[a-z]{3,})\b|\s\("
 )
+
+
+_REMARK = re.compile(
+    r"\s*(?:\\q?quad\s*)*(?<![A-Za-z])\((?:since|because|as|check|where|note|for|with|from|by|using|see|which)\b",
+    re.IGNORECASE,
+)
+_BUILT = re.compile(
+    r"\s*[A-Za-z]\s*(?:\\in(?![A-Za-z])[^:|]*?)?(?:\\mid(?![A-Za-z])|\\colon(?![A-Za-z])|[:|])(.*)", re.DOTALL
+)
+"""The condition of a set such as {x : x > 3}."""
+_OUTWARD = re.compile(
+    r"(?:\](?P<in>[^\[\](){}]+[,;][^\[\](){}]+)(?P<right>[\[\])])|\[(?P<in2>[^\[\](){}]+[,;][^\[\](){}]+)\[)"
+)
+"""An interval with brackets that look outwards: ]0, 1[."""
 
 
 def of_value(said: str) -> Form | None:
@@ -59,6 +72,9 @@ def plain_math(said: str) -> str:
 
 def _mathematics(said: str) -> str:
     """The formula of a statement in prose: $\\frac{3}{4}$ of `$\\frac{3}{4}$ of the cake`."""
+    remark = _REMARK.search(said)
+    if remark and re.search(r"\d|\\", said[: remark.start()]):
+        said = said[: remark.start()]
     spans = formulas(said)
     if spans:
         kept, end = [said[: spans[0][0]]], spans[0][0]
@@ -82,7 +98,7 @@ def _mathematics(said: str) -> str:
 
 def _form(text: str, depth: int = 0) -> Form | None:
     """The form of a tidy formula."""
-    text = text.strip(" .,;$")
+    text = text.strip(" ,;$").rstrip(" .,;$")
     text = (
         text.replace("\\(", "").replace("\\)", "").replace("\\[", "").replace("\\]", "").strip()
         if "\\(" in text or "\\[" in text
@@ -92,6 +108,12 @@ def _form(text: str, depth: int = 0) -> Form | None:
         return None
     if lead := _LEAD.match(text):
         text = text[lead.end() :].strip() or text
+    if _OUTWARD.fullmatch(text):
+        text = ("(" if text[0] == "]" else "[") + text[1:-1] + (")" if text[-1] == "[" else text[-1])
+    if text.startswith("{") and text.endswith("}") and text.count("{") == 1:
+        text = text[1:-1].strip()
+    if listed := re.fullmatch(r"\\text\s?\{((?:[-\d.,;\s]|\band\b|\bor\b)*\d(?:[-\d.,;\s]|\band\b|\bor\b)*)\}", text):
+        text = listed[1].strip()
     if matrix := _MATRIX.fullmatch(text):
         rows = [row.split("&") for row in re.split(r"\\\\", matrix[2]) if row.strip()]
         cells = tuple(_form(cell, depth + 1) for row in rows for cell in row)
@@ -107,16 +129,23 @@ def _form(text: str, depth: int = 0) -> Form | None:
         parts = split(middle, _INSIDE)
         if left == "\\{" and not re.search(r"\\mid|\||:", middle):
             return _several("set", parts, depth)
+        if left == "\\{" and (built := _BUILT.fullmatch(middle)):
+            return _form(built[1], depth + 1)
         if len(parts) > 1 and left != "\\{":
             forms = tuple(_form(part, depth + 1) for part in parts)
             return None if None in forms else Form("tuple", left + right, forms)  # type: ignore[arg-type]
         if left == "(" and right == ")":
             return _form(middle, depth + 1)
+    if less := re.fullmatch(
+        r"(?:\\mathbb\s?\{?R\}?|\(-\\infty\s?,\s?\+?\\infty\s?\))\s?(?:\\setminus|\\backslash|-)\s?(\\\{.*\\\})", text
+    ):
+        holes = _form(less[1], depth + 1)
+        return None if holes is None else without(holes.parts or (holes,))
     if member := re.fullmatch(r"([A-Za-z]|\\theta)\s?\\in(?![A-Za-z])(.*)", text, re.DOTALL):
         return _form(member[2], depth + 1)
     if "=" in text and len(sides := split(text, _EQUALS)) > 1 and not re.search(r"[<>!]=", text):
         return _equation([side.strip() for side in sides], depth)
-    if len(sides := split(text, _ORDER)) > 1 and (found := _order(text, sides, depth)):
+    if len(sides := split(text, ORDER)) > 1 and (found := order(text, sides, lambda part: _form(part, depth + 1))):
         return found
     return atom(text, lambda part: _form(part, depth + 1))
 
@@ -153,7 +182,7 @@ def _several(kind: str, parts: list[str], depth: int) -> Form | None:
     """A set, or a union, of answers; one answer alone is itself."""
     named = [split(part, _EQUALS) for part in parts]
     names = {re.sub(r"_\{?\w+\}?", "", sides[0].strip()) for sides in named if len(sides) == 2}
-    if len(names) == 1 and _VARIABLE.fullmatch(next(iter(names))):
+    if len(names) == 1 and VARIABLE.fullmatch(next(iter(names))):
         parts = [sides[-1] for sides in named]
     forms: list[Form] = []
     for part in parts:
@@ -174,6 +203,8 @@ def _several(kind: str, parts: list[str], depth: int) -> Form | None:
         kind = "union"
     if kind == "union" and all(one.kind not in ("tuple", "union") for one in forms):
         kind = "set"
+    if kind == "union":
+        forms = merged(forms)
     return forms[0] if len(forms) == 1 else Form(kind, "", tuple(sorted(forms, key=show)))
 
 
@@ -193,7 +224,7 @@ def _equation(sides: list[str], depth: int) -> Form | None:
         return Form(value.kind, value.text, value.parts, f"{left} = {last}")
     if (
         _NAMED.fullmatch(last)
-        and not _VARIABLE.search(last.replace("\\", "")[1:])
+        and not VARIABLE.search(last.replace("\\", "")[1:])
         and (swapped := _form(left, depth + 1))
     ):
         return Form(swapped.kind, swapped.text, swapped.parts, f"{last} = {left}")
@@ -203,30 +234,3 @@ def _equation(sides: list[str], depth: int) -> Form | None:
     if value.kind == "number" and not re.search(r"(?<![A-Za-z\\])[a-z](?![a-z])", left):
         return value
     return Form("equation", f"{left} = {last}")
-
-
-def _order(text: str, sides: list[str], depth: int) -> Form | None:
-    """An inequality of one variable as its interval."""
-    signs = [found[0] for found in _ORDER.finditer(text)]
-    if len(signs) != len(sides) - 1:
-        return None
-    if "\\ne" in signs:
-        return Form("relation", re.sub(r"\s", "", text))
-    down = [sign in ("<", "\\le") for sign in signs]
-    strict = [sign in "<>" for sign in signs]
-    names = [_VARIABLE.fullmatch(side.strip()) is not None for side in sides]
-    low = high = None
-    if len(sides) == 2 and names[0] != names[1]:
-        upper = down[0] if names[0] else not down[0]
-        bound = _form(sides[1 if names[0] else 0], depth + 1)
-        low, high = (None, (bound, strict[0])) if upper else ((bound, strict[0]), None)
-    elif len(sides) == 3 and names == [False, True, False] and down[0] == down[1]:
-        ends = [(_form(sides[0], depth + 1), strict[0]), (_form(sides[2], depth + 1), strict[1])]
-        low, high = ends if down[0] else reversed(ends)
-    else:
-        return Form("relation", re.sub(r"\s", "", text))
-    infinite = Form("expression", "\\infty"), Form("expression", "-\\infty")
-    left, right = low or (infinite[1], True), high or (infinite[0], True)
-    if left[0] is None or right[0] is None:
-        return None
-    return Form("tuple", f"{'(' if left[1] else '['}{')' if right[1] else ']'}", (left[0], right[0]))

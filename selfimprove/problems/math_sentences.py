@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from selfimprove.problems import number_answers, numbers
+from selfimprove.problems import number_answers, numbers, plain
 from selfimprove.problems.latex import formulas, prose
 from selfimprove.problems.math_atoms import Form
 from selfimprove.problems.math_forms import of_value
@@ -15,8 +15,32 @@ _VERB = re.compile(
 )
 
 
+_CLOCK = re.compile(r"(?<![\d:.])\d{1,2}:[0-5]\d\s?[aApP]\.?\s?[mM]\b\.?")
+_ROWS = re.compile(
+    r"\\begin\{(align|aligned|gather|gathered|eqnarray|equation|split|multline)(\*?)\}(.*?)\\end\{\1\2\}", re.DOTALL
+)
+
+
+def flat(text: str) -> str:
+    """A text in which the last row stands for each display of several rows."""
+    return _ROWS.sub(_last_row, text) if "\\begin{" in text else text
+
+
+def _last_row(found: re.Match[str]) -> str:
+    rows = [" ".join(row.replace("&", " ").split()).lstrip("= ") for row in found[3].split("\\\\")]
+    return next((row for row in reversed(rows) if row), "")
+
+
+def word(sentence: str) -> Form | None:
+    """The word that a sentence ends with after its verb: `It is an ellipse`."""
+    said = re.sub(r"^(?:an?|the)\s", "", plain.peel(plain.asserted(sentence)), flags=re.IGNORECASE)
+    return of_value(rf"\text{{{said}}}") if said != sentence and re.fullmatch(r"[A-Za-z][a-z-]+", said) else None
+
+
 def of_sentence(sentence: str) -> Form | None:
     """The answer that a sentence asserts."""
+    if len(times := _CLOCK.findall(sentence)) == 1:
+        return of_value(times[0])
     if not prose(_without_formulas(sentence)):
         return of_value(sentence)
     for verb in reversed([*_VERB.finditer(sentence)]):

@@ -23,9 +23,9 @@ _REMARK = re.compile(
     re.IGNORECASE,
 )
 """Sentences about the work or to the reader."""
+_TEXT = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s?\{([^{}]*)\}")
 _ASIDE = re.compile(
-    r"\s*(?:which(?! (?:equals|gives|makes|leaves|comes to|totals|amounts to)\b)|where|because|since|given|from|as"
-    r"|(?:and )?(?:it|this|that) (?:occurs|happens|is (?:attained|reached|achieved|obtained)))\b",
+    r"\s*(?:which(?! (?:equals|gives|makes|leaves|comes to|totals|amounts to)\b)|where|because|since|given|from|as)\b",
     re.IGNORECASE,
 )
 
@@ -70,7 +70,7 @@ def stated(text: str) -> str | None:
 
 def inner(value: str) -> str:
     """What is stated inside of a box or a tag, which may hold a sentence or another box."""
-    values = [one.value for one in statements(value) if one.value]
+    values = [one.value for one in statements(_TEXT.sub(r"\1", value)) if one.value]
     return values[-1] if values else value
 
 

@@ -205,7 +205,7 @@ def sentences(text: str, longest: int = 2000) -> list[str]:
 
 def clauses(sentence: str) -> list[str]:
     """The clauses of a sentence, as far as punctuation and conjunctions show them."""
-    sentence = _CONTRAST.sub("", _INSTEAD.sub("", sentence))
+    sentence = _OCCURS.sub("", _CONTRAST.sub("", _INSTEAD.sub("", sentence)))
     parts = [part for part in _BREAK.split(sentence) if part.strip()]
     if parts and (reason := _REASON.match(parts[0])):
         parts[:1] = [reason[0], parts[0][reason.end() :]]
@@ -214,6 +214,11 @@ def clauses(sentence: str) -> list[str]:
 
 _REASON = re.compile(r"\W*(?:since|because|as|given that|now that)\b[^,\n]{1,200},\s(?=\S)", re.IGNORECASE)
 """The subordinate clause that a sentence begins with."""
+_OCCURS = re.compile(
+    r"\s(?:and )?(?:it|this|that|which) (?:occurs|happens|is (?:attained|reached|achieved|obtained))\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Where a clause tells where its value is found."""
 _CONTRAST = re.compile(
     r",?\s(?:and |but )?(?:(?<!is )(?<!are )not|rather than|instead of)\s[^,.;:]{1,40}(?=[.!]?[\s*_]*$)", re.IGNORECASE
 )

@@ -37,7 +37,9 @@ def statements(text: str, cut: bool = False) -> list[Statement]:
     Args:
         cut: the text was cut off; a statement that its end belongs to was not finished and is left out.
     """
-    found = [*_boxes(text), *_hashes(text, cut), *_tags(text, cut), *_phrases(text, cut), *_named(text)]
+    boxes = [*_boxes(text)]
+    words = [one for one in (*_phrases(text, cut), *_named(text)) if not any(b.at < one.at < b.end for b in boxes)]
+    found = [*boxes, *_hashes(text, cut), *_tags(text, cut), *words]
     return sorted(found, key=lambda one: (one.at, one.end))
 
 
@@ -45,11 +47,13 @@ def statements(text: str, cut: bool = False) -> list[Statement]:
 _BOX = re.compile(
     r"\\(?:boxed|fbox|framebox|bbox)\s*+(?:\[[^\]]{0,40}\])?+(?:(?P<open>\{)|(?P<bare>-?\d[\d.,/]*+|\\frac\d\d|[A-Z]\b))"
 )
-_BRACE = re.compile(r"\\[{}]|[{}]")
+_BRACE = re.compile(r"\\[{}\\]|[{}]")
 _JOIN = re.compile(
     r"(?:[\s$,;&*]|\\[()\[\] ,;!]|\\q?quad\b|\b(?:and|or|und|oder|et|ou|y)\b|\\(?:text|mathrm)\s?\{\s*(?:and|or"
     r"|,)\s*\}|、|和|或)+"
 )
+_SAME = re.compile(r"(?<![A-Za-z])([A-Za-z])\s?=\s?$")
+"""The name of a value before its box: x = of `$x=\\boxed{3}$ or $x=\\boxed{8}$`."""
 _OR = re.compile(r"\b(?:or|oder|ou)\b|或")
 _NOT_BOXED = re.compile(r"\b(?:not|isn'?t|≠)\s*[$\\(\s]*$", re.IGNORECASE)
 _BLANK = re.compile(
@@ -80,6 +84,8 @@ def _boxes(text: str) -> Iterator[Statement]:
             continue
         last = joined[-1] if joined else None
         between = text[last.end : start] if last and last.end <= start <= last.end + 60 else ""
+        if (again := _SAME.search(between)) and re.search(rf"(?<![A-Za-z]){again[1]}\s?=\s?$", text[: last.at][-9:]):  # type: ignore[union-attr]
+            between = between[: again.start()]
         if last and last.value and _JOIN.fullmatch(between) and re.search(r"[,;&、和或]|and|or|und|et|ou", between):
             word = " or " if _OR.search(between) else ", "
             value = last.value if value.strip() == last.value.strip() else f"{last.value}{word}{value}"
