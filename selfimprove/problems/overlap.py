@@ -1,6 +1,6 @@
 """Which texts share wording with held-out problems: twins up to punctuation, and runs of twelve words. Not a method.
 
-A run that more than TEMPLATE problems have, or half of the held-out ones, is the template of the data, such as an
+A run that more than TEMPLATE problems have, or a tenth of a small set, is the template of the data, such as an
 instruction that every problem ends with, and says nothing (as in GPT-3, arXiv:2005.14165, appendix C). Words are what
 white space divides, without case and the punctuation around them; a script without spaces has too few of them.
 """
@@ -48,8 +48,8 @@ class HeldOut:
         every = times.copy()
         for shared in common:
             every.update(shared)
-        most = max(1, len(held_out) // 2)
-        self._runs = {run for run, found in times.items() if found <= most and every[run] <= TEMPLATE}
+        most = min(TEMPLATE, max(2, (len(held_out) + len(common)) // 10))
+        self._runs = {run for run in times if every[run] <= most}
         self.near = [not self._runs.isdisjoint(shared) for shared in common]
         """Which of the training problems share a run."""
 
