@@ -56,6 +56,8 @@ app.command(hidden=True)(run.step)
 
 INTERRUPTED = 130
 """The exit code of Ctrl-C."""
+UNFINISHED = "Finished steps are kept; fix this, then: selfimprove resume"
+"""What storage says of a disk; `run` and `resume` add the folder, and for other commands there is nothing to resume."""
 UNUSABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM}
 """Error numbers that point to a file name from the user."""
 
@@ -81,7 +83,9 @@ def main() -> None:
             raise KeyboardInterrupt
         sys.exit(code)
     except UserError as error:
-        _fail(str(error), error.code)
+        said = str(error)
+        again = said.removesuffix(UNFINISHED) + "Fix this, then type the command again"
+        _fail(again if said.endswith(UNFINISHED) else said, error.code)
     except KeyboardInterrupt:
         _fail("interrupted", 143 if terminated else INTERRUPTED)
     except OSError as error:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import DataError, EngineError, MissingError, RecipeError
+from selfimprove.errors import DataError, EngineError, MissingError, RecipeError, StorageError
 from selfimprove.interfaces import Log
 from selfimprove.logs import MetricLog
 from selfimprove.loop import provenance, start_model, steps
@@ -52,9 +52,15 @@ def create(
         "tier": provenance.tier(settings, device, deterministic),
         "data": provenance.fingerprints(settings),
     }
-    folder = RunDir.create(out or next(path for path in _candidates(Path("runs") / title) if not path.exists()))
-    write_text(folder.root / "recipe.yaml", compose.runnable(settings))
-    write_json(folder.root / "environment.json", signed(found))
+    root = out or next(path for path in _candidates(Path("runs") / title) if not path.exists())
+    before = there(root)
+    folder = RunDir.create(root)
+    try:
+        write_text(folder.root / "recipe.yaml", compose.runnable(settings))
+        write_json(folder.root / "environment.json", signed(found))
+    except StorageError:
+        _remove(root, before)
+        raise
     return folder
 
 
@@ -76,14 +82,19 @@ def removed_if_it_cannot_start(folder: RunDir, before: frozenset[Path]) -> Itera
     try:
         yield
     except (RecipeError, DataError, MissingError, EngineError):
-        root = folder.root.absolute()
-        if not any(root.glob("round_*/[!.]*")):
-            for path in [*root.iterdir()] if root in before else [root]:
-                durable.remove(path)
-            for above in root.parents:
-                if above not in before and not any(above.iterdir()):
-                    above.rmdir()
+        if not any(folder.root.glob("round_*/[!.]*")):
+            _remove(folder.root, before)
         raise
+
+
+def _remove(root: Path, before: frozenset[Path]) -> None:
+    """Remove what is in the folder of a run, and what was not there before: the folder and those above it."""
+    root = root.absolute()
+    for path in [*root.iterdir()] if root in before else [root]:
+        durable.remove(path)
+    for above in root.parents:
+        if above not in before and not any(above.iterdir()):
+            above.rmdir()
 
 
 def started(name: str, overrides: Sequence[str], folder: Path, log: Log) -> Stored:

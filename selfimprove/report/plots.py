@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import RecipeError
 from selfimprove.records import measured
-from selfimprove.store.run_folder import storage
+from selfimprove.store import durable
 
 KINDS = (".svg", ".png", ".pdf")
 
@@ -81,7 +82,9 @@ def _save(figure: Any, path: Path) -> None:
         raise RecipeError(f"{path} is not a plot file; use a name that ends in {', '.join(KINDS)}")
     import matplotlib
 
-    with storage():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with storage(), matplotlib.rc_context({"svg.hashsalt": "selfimprove", "svg.fonttype": "none"}):
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    drawn = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "selfimprove", "svg.fonttype": "none"}):
+        dated = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(drawn, format=path.suffix[1:], metadata=dated)
+    durable.mkdir(path.parent)
+    durable.write(path, drawn.getvalue())

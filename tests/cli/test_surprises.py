@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
@@ -13,8 +14,10 @@ import pytest
 
 from selfimprove.cli import main, run
 from selfimprove.errors import DataError, RecipeError, StorageError
+from selfimprove.loop import begin
 from selfimprove.loop.origin import refuse_changes
 from selfimprove.report.verify import BY_ITSELF, Finding
+from selfimprove.store.run_folder import RunDir
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -36,45 +39,47 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
 
 # ---- a run that cannot start ---------------------------------------------------------------------------------------
+FILES = ["environment.json", "recipe.yaml"]
+
+
 @pytest.mark.parametrize(
-    ("out", "there", "error", "left"),
+    ("there", "error", "left"),
     [
-        ("", "", DataError("no"), []),
-        ("a/b/c", "", DataError("no"), []),
-        ("a/b/c", "a", DataError("no"), ["a"]),
-        ("a/b", "a/b", DataError("no"), ["a", "a/b"]),
-        ("a", "", StorageError("full"), ["a", "a/environment.json", "a/recipe.yaml"]),
+        ("", DataError("no"), []),
+        ("a", DataError("no"), ["a"]),
+        ("a/b", DataError("no"), ["a", "a/b"]),
+        ("", StorageError("full"), ["a", "a/b", *(f"a/b/{name}" for name in FILES)]),
+        ("a/b/round_000/model", DataError("no"), ["a", "a/b", *(f"a/b/{name}" for name in FILES), "a/b/round_000"]),
     ],
 )
-def test_a_run_that_cannot_start_leaves_no_folder(
-    command: Command, monkeypatch: pytest.MonkeyPatch, out: str, there: str, error: Exception, left: list[str]
+def test_what_is_left_of_a_run_that_cannot_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str, error: Exception, left: list[str]
 ) -> None:
+    """A mistake leaves what was there; a run that can go on, or has finished a step, stays."""
+    monkeypatch.chdir(tmp_path)
     if there:
         Path(there).mkdir(parents=True)
+    before, root = begin.there(Path("a/b")), Path("a/b")
+    root.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        (root / name).touch()
+    with pytest.raises(type(error)), begin.removed_if_it_cannot_start(RunDir(root), before):
+        raise error
+    assert sorted(str(path) for path in Path().rglob("*") if path.name != "model") == left
 
+
+def test_a_run_that_cannot_start_leaves_no_folder(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(root: Path, *_: Any) -> None:
         assert (root / "recipe.yaml").is_file()
-        raise error
-
-    monkeypatch.setattr(run, "finish", fail)
-    code, _, err = command("run", "quickstart", *(["--out", out] if out else []))
-    assert code == getattr(error, "code", 0) and err == f"error: {error}\n"
-    assert sorted(str(path) for path in Path().rglob("*")) == left
-
-
-def test_a_run_with_a_finished_step_stays(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(root: Path, *_: Any) -> None:
-        (root / "round_000" / "model").mkdir(parents=True)
         raise DataError("no")
 
     monkeypatch.setattr(run, "finish", fail)
-    assert command("run", "quickstart", "--out", "a")[0] == 65 and Path("a/round_000/model").is_dir()
+    assert command("run", "quickstart")[2] == "error: no\n" and not list(Path().iterdir())
 
 
 ROWS = "".join(f'{{"prompt": "What is {i} + {i}?", "answer": "{2 * i}"}}\n' for i in range(300))
 
 
-@pytest.mark.parametrize("verb", ["check", "run"])
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -87,10 +92,10 @@ ROWS = "".join(f'{{"prompt": "What is {i} + {i}?", "answer": "{2 * i}"}}\n' for 
     ],
 )
 def test_what_the_tiny_model_cannot_be_made_for_is_refused_before_a_run(
-    command: Command, verb: str, words: list[str], said: str
+    command: Command, words: list[str], said: str
 ) -> None:
     Path("rows.jsonl").write_text(ROWS)
-    code, _, err = command(verb, "quickstart", *words)
+    code, _, err = command("run" if "roles" in said else "check", "quickstart", *words)
     assert code == 2 and said in err and err.count("\n") == 1
     assert [path.name for path in Path().iterdir()] == ["rows.jsonl"]
 
@@ -195,6 +200,17 @@ def test_an_edited_recipe_is_only_offered_what_resume_takes(tmp_path: Path) -> N
         with pytest.raises(RecipeError, match=f"Restore it, or {way}"):
             refuse_changes(tmp_path, then, now)
     refuse_changes(tmp_path, then, then)
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_folder(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("selfimprove.store.durable._put", full)
+    Path("here").mkdir()
+    code, _, err = command("run", "quickstart", "--out", "here/new/run")
+    assert code == 74 and err.endswith("No space left on device. Fix this, then type the command again\n")
+    assert [path.name for path in Path().rglob("*")] == ["here"]
 
 
 def test_a_full_disk_names_the_run_to_go_on_with(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
