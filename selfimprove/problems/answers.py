@@ -185,7 +185,9 @@ def _last_line(text: str) -> str | None:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     if not lines:
         return None
-    line = sentences.sentences(lines[-1])[-1:] or [lines[-1]]
-    return (
-        plain.normal(plain.asserted(line[0])) or None if len(lines[-1].split()) > 3 else plain.normal(lines[-1]) or None
-    )
+    last = (sentences.sentences(lines[-1]) or [lines[-1]])[-1]
+    if len(lines[-1].split()) <= 3:
+        last = lines[-1]
+    elif not sentences.UNKNOWN.search(last):
+        last = plain.asserted(last)
+    return plain.normal(last) or None

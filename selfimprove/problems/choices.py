@@ -8,8 +8,10 @@ from selfimprove.problems import plain, sentences
 
 _OPEN = r"(?:[\s(\[{<*_`'\"“$]|\\(?:text|mathrm|mathbf|textbf|boxed|fbox)\s?\{|\\[(\[])*"
 _KIND = (
-    r"(?i:(?:the|la|le|el|die|der|das|il|o|a opção)\s(?=\W*[A-J]\b|option|choice|letter|answer|opción))?"
-    r"(?i:(?:the\s)?(?:correct\s)?(?:option|choice|letter|answer|opción|opção|opsi|选项|選項)\s?[:：]?\s*)?"
+    r"(?i:(?:the|la|le|el|die|der|das|il|o|a opção)\s(?=\W*[A-J]\b"
+    r"|option|choice|letter|answer|opción|réponse|lettre|respuesta|letra|risposta|lettera))?"
+    r"(?i:(?:the\s)?(?:correct\s)?(?:option|choice|letter|answer|opción|opção|opsi|réponse|respuesta|resposta|risposta"
+    r"|antwort|lettre|letra|lettera|вариант|ответ|选项|選項)\s?[:：]?\s*)?"
 )
 _STATED = re.compile(
     rf"{_OPEN}{_KIND}{_OPEN}(?P<letter>[A-Ja-j])(?![A-Za-z0-9_]|['’][a-z])(?P<close>[)\]}}>*_`'\"”$]|\\[)\]])*"
@@ -18,7 +20,8 @@ _STATED = re.compile(
 )
 _CONNECTED = re.compile(
     r"\s*(?:$|[.:;,=—–\-(（，。：、!]|\d|because\b|since\b|as\b|for\b|with\b|which\b|where\b|not\b|but\b|by\b|based\b|due\b|given\b"
-    r"|here\b|again\b|then\b|only\b|alone\b|instead\b|rather\b|over\b|and\b|or\b|nor\b|is\b|was\b|\\|\*)",
+    r"|here\b|again\b|then\b|only\b|alone\b|instead\b|rather\b|over\b|and\b|or\b|nor\b|is\b|was\b|\\|\*"
+    r"|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])",
     re.IGNORECASE,
 )
 """What may follow a letter that has no bracket or other closing mark: a word would make it an article or a name."""
@@ -48,11 +51,14 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 _NOT = re.compile(
-    r"\b(?:not|neither|isn'?t|rule out|eliminate|reject|(?:can't|cannot|can not|could not|couldn't|won't) be)"
+    r"\b(?:[Nn]ot|neither|isn'?t|rule out|eliminate|reject|(?:can't|cannot|can not|could not|couldn't|won't) be)"
     r"\s+"
-    r"(?:both\s)?(?:option |choice )?[(*]*[A-J]\b[^,.;]*"
+    r"(?:both\s)?(?:option |choice )?[(*]*[A-J]\b(?:(?!\bbut\b)[^,.;])*"
 )
-_FREE = re.compile(r"(?<![\w'’\-\\])(?P<letter>[A-J])(?![\w'’\-])")
+_FREE = re.compile(r"(?<![A-Za-z0-9_'’\-\\])(?P<letter>[A-J])(?![A-Za-z0-9_'’\-])")
+_AGAINST = re.compile(r"\W*(?:option )?[A-J]\W*,\s(?:however|though|on the other hand)\b", re.IGNORECASE)
+"""How a sentence about another letter begins."""
+_WIDE = str.maketrans("（）［］【】：", "()[][]:")
 _NAMED_AFTER = re.compile(
     r"\b(?:plan|vitamin|hepatitis|type|group|class|grade|company|point|line|case|set|event|phase|figure|table|part|section|system|machine"
     r"|person|player|team|step|factor|block|gene|angle|node|site|state|city|town|box|bag|method|matrix|vector|function|object|solution"
@@ -63,7 +69,7 @@ _NAMED_AFTER = re.compile(
 
 def of_value(said: str) -> str | None:
     """The letter that a statement begins with; None if it states something else, or several letters."""
-    said = said.strip()
+    said = said.strip().translate(_WIDE)
     found = _STATED.match(said)
     if found is None:
         return None
@@ -95,15 +101,17 @@ def is_formula(value: str) -> bool:
 
 def of_text(text: str) -> str | None:
     """The letter of a text without a statement: the whole text, else the last sentence that names one letter."""
-    lines = [line for line in text.strip().splitlines() if line.strip()]
+    lines = [line for line in text.strip().translate(_WIDE).splitlines() if line.strip()]
+    if _lists_options(lines):
+        lines = [line for line in lines if not _CHOICE_LINE.match(line)]
     if not lines:
         return None
     if (whole := of_value(lines[0])) and (
         len(lines) == 1 or len(lines[0].strip()) <= 4 or _CHOICE_LINE.match(lines[0])
     ):
-        return whole if len(lines) == 1 or not _lists_options(lines) else None
-    for sentence in reversed(sentences.sentences(text)):
-        if sentences.asks(sentence):
+        return whole
+    for sentence in reversed(sentences.sentences("\n".join(lines))):
+        if sentences.asks(sentence) or _AGAINST.match(sentence):
             continue
         letters = _of_sentence(sentence)
         if len(letters) == 1:

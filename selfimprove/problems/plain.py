@@ -62,6 +62,7 @@ _COMMAND = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|mathrm|mathbf|mathit|mathsf|mbox|emph|operatorname|boxed|fbox)"
     r"\s?\{([^{}]*)\}"
 )
+_TAG = re.compile(r"<(b|i|u|em|strong|mark|code|p|span)>(.*)</\1>", re.DOTALL | re.IGNORECASE)
 _SIGNS = str.maketrans(
     {**dict.fromkeys("‐‑‒–—―−﹣－", "-"), **dict.fromkeys("‘’‚′ʼ", "'"), **dict.fromkeys("“”„″", '"'), "…": "..."}
 )
@@ -80,6 +81,8 @@ def peel(text: str) -> str:
     while text != before:
         before = text
         text = _COMMAND.sub(r"\1", text).strip()
+        if tag := _TAG.fullmatch(text):
+            text = tag[2].strip()
         if len(text) > 1 and (text[-1] in ".。,;:" or re.search(r"[^\W\d_]!$", text)) and not text.endswith("..."):
             text = text[:-1].rstrip()
         for left, right in _WRAPS:
@@ -109,7 +112,7 @@ def peel(text: str) -> str:
 def normal(text: str) -> str:
     """The normal form of an answer; "" for a blank one."""
     text = " ".join(_composed(peel(text)).translate(_SIGNS).split())
-    text = text[:-1].rstrip() if len(text) > 1 and text.endswith(".") and not text.endswith("..") else text
+    text = re.sub(r"(?<=[^\s.])\.+$", "", text)
     folded = unicodedata.normalize("NFC", text.casefold())
     return text if _quantity(text) or _quantity(folded) else folded
 
@@ -130,7 +133,7 @@ def core(value: str) -> str:
 
 
 _FIRST = re.compile(r"(\*\*|\"|`|“)([^*\"`“”\n]{1,200})(?:\*\*|\"|`|”)(?=[\s,;.(])")
-_REMARK = re.compile(r",\s(?:which|because|since|so|as|where|who)\s|\s(?:because|since)\s")
+_REMARK = re.compile(r",\s(?:which|because|since|so|as|where|who|not)\s|\s(?:because|since|rather than|instead of)\s")
 
 
 def _composed(text: str) -> str:

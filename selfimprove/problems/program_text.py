@@ -37,6 +37,8 @@ _WRAPPED = re.compile(
     r"|\\begin\{(lstlisting|verbatim|minted)\}(?:\[[^\]\n]*\]|\{\w+\})*(.*?)\\end\{\8\}",
     re.DOTALL,
 )
+_REST_OF_FENCE = re.compile(r"\s*(?:python3?|py)[ \t]*\n")
+"""How a completion begins whose prompt ends with the mark of a fence."""
 _PYTHON = re.compile(r"(?:python|py|ipython)[\d.]*|tool_code|code", re.IGNORECASE)
 _STATEMENT = re.compile(
     r"(?:def|class|async def|import|from|if|for|while|with|try|elif|else|except|finally|print|assert|return|raise)\b"
@@ -102,6 +104,8 @@ def _parted(text: str) -> tuple[str, list[Block], str]:
     """What was said outside of thoughts, its blocks, and what stands between them."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     said = thoughts.said(text)
+    if _REST_OF_FENCE.match(said):
+        said = f"```{said.lstrip()}"
     blocks, rest = _fenced(said)
     if blocks:
         return said, blocks, rest

@@ -135,6 +135,7 @@ STARTERS = frozenset(
 )
 """Words that often begin a sentence, so that a capital letter before them is no initial."""
 _STOP = re.compile(r"[.!?](?=[\s*_\"'”’»)\]}$]|$)|[。！？]|\\n")
+_CLOSING = re.compile(r"[*_\"'”’»)\]}`]+(?=\s|$)")
 _MATH = re.compile(r"\$[^$\n]{1,400}\$|\\\([^\n]{0,400}?\\\)")
 _INITIALS = re.compile(r"(?:^|[\s.(])(?:[A-Za-z]\.)*[A-Za-z]$")
 _DENIES = re.compile(
@@ -169,7 +170,8 @@ def end_of(text: str) -> int:
             continue
         if text[place] == "." and _abbreviates(text[:place], text[place + 1 :]):
             continue
-        return stop.end()
+        closing = _CLOSING.match(text, stop.end())
+        return closing.end() if closing else stop.end()
     return len(text)
 
 

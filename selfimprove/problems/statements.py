@@ -184,6 +184,8 @@ _NEGATED = re.compile(
     r"(?:not\b|n'?t\b|never\b|neither\b|anything but\b|no longer\b|nicht\b|kein|pas\b|不是|не\b)",
     re.IGNORECASE,
 )
+_INSTEAD = re.compile(r"[^,.;:\n]{1,60}?,?\sbut\s(?:rather\s|instead\s)?", re.IGNORECASE)
+"""What is denied in favour of something else: `not 7 but`."""
 _BARE = re.compile(r"[#*_\s>]*(?:(?:the|my|our)\s)?(?:final\s|correct\s)?$", re.IGNORECASE)
 
 
@@ -204,7 +206,9 @@ def _phrases(text: str, cut: bool) -> Iterator[Statement]:
         if sentences.supposes(before) or _PURPOSE.search(before):
             continue
         value, end = _value(text, start, cut)
-        if _NEGATED.match(value):
+        if denied := _NEGATED.match(value):
+            value = _INSTEAD.sub("", value[denied.end() :], count=1) if _INSTEAD.match(value[denied.end() :]) else ""
+        if denied and not value:
             yield Statement(noun.start(), end, "", formal=False)
         elif value and not sentences.asks(value) and not _described(value, before):
             yield Statement(noun.start(), end, value, formal=False)

@@ -41,6 +41,7 @@ def fenced(tag: str, body: str) -> str:
         "1. First:\n   ```python\n   def top(xs):\n       return max(xs)\n   ```",
         "> ```python\n> def top(xs):\n>     return max(xs)\n> ```",
         f"```python\n\n{P}\n",
+        f"python\n{P}\n```\nThat is all.",
         f"<pre><code class='language-python'>{P}</code></pre>",
         f"[PYTHON]\n{P}\n[/PYTHON]",
         f"[BEGIN]\n{P}\n[DONE]",
