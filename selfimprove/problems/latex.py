@@ -98,7 +98,7 @@ _COMMAND = re.compile(
     r"\\(?:text|mathrm|mathbf|textbf|mbox|operatorname|begin|end|mathbb|textit|mathit|textrm)\s?\{[^{}]*\}|\\[A-Za-z]+"
 )
 _WORD = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]{4,}|(?<![\w\\])(?:is|are|was|it|its|of|so|the|to|we|in|at|an|he|she|get|has|had|for|per|by|his|her|than|or|and|yes|not)(?!\w)",
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]{4,}|(?<![\w\\])(?:is|are|was|it|its|of|so|the|to|we|in|at|an|he|she|get|has|had|for|per|by|his|her|than|or|and|yes|not|do|does|did|my|you|if|as|on|can)(?!\w)",
     re.IGNORECASE,
 )
 FUNCTIONS = frozenset(

@@ -85,7 +85,7 @@ def atom(text: str, read: Callable[[str], Form | None]) -> Form | None:
         and text not in FUNCTIONS
     ):
         return _word(text, read)
-    if prose(text) or not re.search(r"[A-Za-z0-9]", text):
+    if prose(text) or not re.search(r"[A-Za-z0-9]", text) or re.fullmatch(r"-?\d+\s+\d[\d\s/]*", text):
         return None
     return Form("expression", re.sub(r"\s+", " ", text).strip())
 

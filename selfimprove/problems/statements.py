@@ -75,7 +75,7 @@ def _boxes(text: str) -> Iterator[Statement]:
             opened.append(brace.start())
         elif brace[0] == "}" and opened and (start := opened.pop()) in starts:
             found.append((starts[start].start(), brace.end(), text[start + 1 : brace.start()]))
-    boxes = sorted(one for one in found if not _BLANK.fullmatch(one[2][:200]))[-NEAR:]
+    boxes = sorted(one for one in found if "\\{" in one[2] or not _BLANK.fullmatch(one[2][:200]))[-NEAR:]
     joined: list[Statement] = []
     for start, end, value in boxes:
         before = text[max(0, start - 60) : start]
