@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def create(
     """
     recipe, settings = load(name, overrides)
     steps.threads(recipe)
-    _absolute(settings)
+    settings = absolute(settings)
     title = compose.find(name).stem
     device = provenance.accelerator()
     found = {
@@ -114,11 +115,13 @@ def started(name: str, overrides: Sequence[str], folder: Path, log: Log) -> Stor
     return stored
 
 
-def _absolute(settings: dict[str, Any]) -> None:
-    """Make paths of local data and models absolute, so that a run can be resumed from any folder."""
+def absolute(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with absolute paths of local data and models, so that a run can be resumed from any folder."""
+    made = deepcopy(settings)
     for option, path in provenance.local(settings).items():
         slot, method, name = option.split(".")
-        settings[slot][method][name] = str(Path(path).expanduser().resolve())
+        made[slot][method][name] = str(Path(path).expanduser().resolve())
+    return made
 
 
 def accept(folder: RunDir) -> list[str]:

@@ -12,11 +12,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
-from selfimprove.errors import RecipeError, StorageError
+from selfimprove.errors import RecipeError, StorageError, listed
+from selfimprove.loop import begin
+from selfimprove.loop.origin import as_begun, began, changes
 from selfimprove.recipe import compose
 from selfimprove.report import plots
 from selfimprove.report.finished import summary_of
 from selfimprove.report.leaderboard import row_of, table
+from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import write_json, write_text
 
 Launch = Callable[[list[str], Path], int]
@@ -44,7 +47,7 @@ def bench(
         (name of the run, its verdict or why it failed) when a run ends.
 
     Raises:
-        RecipeError: a recipe cannot be used; nothing was started.
+        RecipeError: a recipe cannot be used, or a run in the folder has other settings; nothing was started.
     """
     if not names or not seeds:
         raise RecipeError("a bench takes at least one recipe and one seed")
@@ -60,6 +63,8 @@ def bench(
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise StorageError(f"{folder} is a file, so no runs can be put in it; choose --out") from error
+    for (name, seed), place in places.items():
+        _check_same(name, [*plans[name], f"seed={seed}"], place)
     pool, running = ThreadPoolExecutor(jobs), set[subprocess.Popen[bytes]]()
     start = launch or partial(_process, running)
     try:
@@ -77,6 +82,17 @@ def bench(
         for child in list(running):
             child.terminate()
         pool.shutdown()
+
+
+def _check_same(name: str, overrides: Sequence[str], place: Path) -> None:
+    """Refuse to take a run that was made with other settings for one of this bench."""
+    if not (place / "environment.json").is_file():
+        return
+    then, now = began(RunDir(place))["settings"], begin.absolute(compose.load(name, overrides)[1])
+    if changed := changes(then, as_begun(now, then)):
+        raise RecipeError(
+            f"{place} was made with other settings: {listed(changed)}. Choose another --out, or remove that folder"
+        )
 
 
 def _budget(name: str, overrides: Sequence[str], minutes: float | None) -> list[str]:

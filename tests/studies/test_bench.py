@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from selfimprove.errors import MissingError, RecipeError, StorageError
+from selfimprove.recipe import compose
 from selfimprove.report import leaderboard
 from selfimprove.store.seal import write_json
 from selfimprove.studies import bench
@@ -128,6 +129,20 @@ def test_mistakes_are_found_before_anything_starts(tmp_path: Path, launch: Calla
     assert not (tmp_path / "none").exists() and not (tmp_path / "calls").exists()
     with pytest.raises(StorageError, match="is a file, so no runs"):
         list(bench.bench(["star"], [0], tmp_path / "star.yaml", launch=launch))
+
+
+def test_a_run_of_other_settings_is_not_taken_for_one_of_this_bench(
+    tmp_path: Path, launch: Callable[[list[str], Path], int]
+) -> None:
+    place = tmp_path / "out" / "star-1"
+    place.mkdir(parents=True)
+    settings = compose.load("star", ["rounds=1", "seed=1"])[1]
+    write_json(place / "environment.json", {"settings": settings})
+    write_json(place / "recipe.yaml", {})
+    with pytest.raises(RecipeError, match="star-1 was made with other settings: rounds was 1, is 2. Choose another"):
+        list(bench.bench(["star"], [1], tmp_path / "out", ["rounds=2"], launch=launch))
+    assert not (tmp_path / "calls").exists()
+    assert [said for _, said in bench.bench(["star"], [1], tmp_path / "out", ["rounds=1"], launch=launch)]
 
 
 @pytest.mark.parametrize(
