@@ -45,6 +45,7 @@ _STATEMENT = re.compile(
     r"|@\w|[A-Za-z_][\w.]*(?:\[[^\]\n]*\])*(?:, *[A-Za-z_]\w*)*(?: *:[^=\n]+)? *[-+*/%&|^]?=(?!=)|[A-Za-z_][\w.]*\("
 )
 _CODE_LINE = re.compile(r"^(?:def \w+\(|class \w+[:(]|import \w+|from [\w.]+ import |print\()", re.MULTILINE)
+_WITHIN = re.compile(r"^[A-Z][^\n]*?: +(?=(?:async +)?def +\w+ *\(|class +\w+ *[(:])", re.MULTILINE)
 _NAMES = re.compile(r"^(?:async +)?(?:def|class) +(\w+)|^import +(?:\w+ +as +)?(\w+)|^from [\w.]+ import +(.+)$", re.M)
 _READS = re.compile(r"(?<![.\w])input *\(|sys\.stdin(?! *=)|(?<![.\w])stdin\.|open\(0\)|os\.read\(0|fileinput")
 _PRINTS = re.compile(r"(?<![.\w])print *\(|stdout|os\.write\(1")
@@ -171,8 +172,18 @@ def _body(text: str, at: int, fence: str, endless: set[str], told: tuple[str, st
         for begin, end in ends:
             if _parse(_level(head + text[at:begin])) is not None:
                 return head + text[at:begin], end
-    begin, end = ends[0] if ends else (len(text), len(text))
-    return head + text[at:begin], end
+    if not ends:
+        return _unexplained(head + text[at:]), len(text)
+    return head + text[at : ends[0][0]], ends[0][1]
+
+
+def _unexplained(body: str) -> str:
+    """The body of a block that is not closed, up to the prose that follows the program."""
+    lines = body.split("\n")
+    prose = [at for at, line in enumerate(lines) if line[:1].isalpha() and not _STATEMENT.match(line)]
+    wholes = ("\n".join(lines[:at]) for at in prose[:_TRIED])
+    whole = None if _parse(_level(body)) else next((one for one in wholes if one.strip() and _parse(_level(one))), None)
+    return body if whole is None else whole
 
 
 def _level(body: str) -> str:
@@ -236,12 +247,14 @@ def _bare(text: str, function: str) -> str | None:
     tree = _parse(text)
     if tree is not None:
         return text.strip("\n") if any(map(_acts, tree.body)) else None
-    for found in (_statements(text), _statements(_indented(text)), *(m[2] for m in _ONE_LINE.finditer(text))):
+    begun = _WITHIN.sub("", text)  # Here it is: def f(x): return x
+    forms = (_statements(text), _statements(_indented(text)), *(m[2] for m in _ONE_LINE.finditer(text)))
+    for found in (*forms, *([_statements(begun)] if begun != text else [])):
         code = _parse(found)
         if code is not None and any(map(_acts, code.body)) and (defines(found, function) if function else True):
             return found.strip("\n")
-    begun = _CODE_LINE.search(text)
-    return text[begun.start() :].strip("\n") if begun else None  # cut off, or not Python: it fails with its own error
+    line = _CODE_LINE.search(text)
+    return text[line.start() :].strip("\n") if line else None  # cut off, or not Python: it fails with its own error
 
 
 def _statements(text: str) -> str:

@@ -24,7 +24,7 @@ _MARK = re.compile(
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,200}<\|message\|>")
 _STRIPPED = re.compile(r"\A\s*(?:analysis|commentary)\b.*?assistant\s?final\b", re.DOTALL)
 _ENDS = re.compile(
-    r"<\|(?:im_end|eot_id|end|return|endoftext|end_of_text|end_of_turn)\|>|</s>\s*\Z|<end_of_turn>|<eos>"
+    r"(?:<\|(?:im_end|eot_id|end|return|endoftext|end_of_text|end_of_turn)\|>|</s>\s*\Z|<end_of_turn>|<eos>)(?![\"'])"
 )
 _BEGINS = re.compile(
     r"\A\s*(?:<\|im_start\|>\s*assistant|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>"

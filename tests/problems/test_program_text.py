@@ -42,6 +42,8 @@ def fenced(tag: str, body: str) -> str:
         "> ```python\n> def top(xs):\n>     return max(xs)\n> ```",
         f"```python\n\n{P}\n",
         f"python\n{P}\n```\nThat is all.",
+        f"```python\n{P}\n\nThis takes the largest.\nIt's fast.",
+        f"Here it is: {P}",
         f"<pre><code class='language-python'>{P}</code></pre>",
         f"[PYTHON]\n{P}\n[/PYTHON]",
         f"[BEGIN]\n{P}\n[DONE]",
@@ -92,6 +94,7 @@ def test_the_program_is_found(text: str) -> None:
         (fenced("py", "def f():\n    return '```'"), "def f():\n    return '```'"),
         (fenced("python", 's = """\n```\na\n```\n"""'), 's = """\n```\na\n```\n"""'),
         (fenced("python", 'a, b = "<think>", "</think>"'), 'a, b = "<think>", "</think>"'),
+        (fenced("python", 'a, b = "<|im_end|>", "<eos>"'), 'a, b = "<|im_end|>", "<eos>"'),
         # a script is known by what it reads, then by what it prints
         (f"{fenced('', 'print(int(input()))')}\nFor 3 it prints\n{fenced('', '3')}", "print(int(input()))"),
         (f"{fenced('python', 'print(6)')}\n{fenced('', '6')}", "print(6)"),
