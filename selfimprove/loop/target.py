@@ -6,9 +6,10 @@ again knows what was planned when it was decided first.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from selfimprove.errors import RecipeError
+from selfimprove.errors import RecipeError, StoppedError
 from selfimprove.loop.history import Stored
 
 
@@ -27,6 +28,7 @@ def settle(stored: Stored, rounds: int | None, add: int | None) -> tuple[int, st
 
     Raises:
         RecipeError: fewer than have begun, or both are given.
+        StoppedError: a rule has ended the run, and would end it there again.
     """
     root, said = stored.folder.root, stored.ledger.plans()
     begun, decided = last_round(root, "*"), last_round(root, "gate")
@@ -40,6 +42,8 @@ def settle(stored: Stored, rounds: int | None, add: int | None) -> tuple[int, st
         rounds = planned if again else planned + add
     if rounds is None or rounds == planned:
         return planned, ""
+    if rounds > begun and (reason := _ended(root)):
+        raise StoppedError(f"a rule has ended {root}: {reason}. More rounds would end there too; start a new run")
     if rounds < begun:
         state = "is done" if begun == decided else "has begun"
         raise RecipeError(
@@ -65,6 +69,14 @@ def _told(stored: Stored, decided: int, rounds: int) -> str:
         f"{alpha:g}. They train and measure, the champion stays. To certify more, start a new run with more rounds: "
         f"selfimprove run {stored.environment.get('recipe', 'RECIPE')} rounds={rounds}"
     )
+
+
+def _ended(root: Path) -> str:
+    """Why a rule ended the run before its last round, as its summary has it; "" if none did."""
+    try:
+        return str(json.loads((root / "summary.json").read_bytes())["stopped"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def last_round(root: Path, step: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import RecipeError
+from selfimprove.errors import RecipeError, StoppedError
 from selfimprove.loop.begin import create
 from selfimprove.loop.history import Stored
 from selfimprove.loop.loop import Runner
@@ -120,3 +121,10 @@ def test_a_run_that_an_older_version_went_on_with_keeps_its_rounds(
     stored = Stored(rehearsal.RunDir.open(copied), load)
     monkeypatch.setattr(stored.recipe, "rounds", 1)
     assert settle(stored, None, None) == (2, "") and target(stored, 2) == 2
+
+
+def test_rounds_are_not_added_behind_a_rule_that_ended_the_run(copied: Path, load: Any) -> None:
+    summary = json.loads((copied / "summary.json").read_text())
+    (copied / "summary.json").write_text(json.dumps({**summary, "stopped": "plateau"}))
+    with pytest.raises(StoppedError, match="a rule has ended .*: plateau. More rounds would end there too"):
+        run(copied, load, add=1)
