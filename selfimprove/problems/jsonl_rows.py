@@ -141,4 +141,4 @@ def _whole(digits: str) -> int:
     try:
         return int(digits)
     except ValueError as error:
-        raise DataError(f"a number of {len(digits)} digits; write it as a text") from error
+        raise DataError(f"not a JSON object: a number of {len(digits)} digits; write it as a text") from error

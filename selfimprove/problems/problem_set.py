@@ -134,7 +134,7 @@ class ProblemSet:
             way = "kept" if self._overlap == "keep" else f"left out ({self._option}.overlap=keep keeps them)"
             said.append(f"{overlap} training problems share twelve words in a row with a held-out problem: {way}")
         if self._alike:
-            said.append(f"{len(self._alike)} held-out problems are worded like a training problem")
+            said.append(f"{len(self._alike)} held-out problems worded like a training problem")
         return said
 
     def preflight(self, path: str) -> list[str]:

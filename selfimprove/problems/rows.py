@@ -25,13 +25,13 @@ VERSION = 2
 WAYS = ("leave_out", "keep")
 """What becomes of rows that give one problem different answers, and of problems that overlap with held-out ones."""
 COUNTED = {
-    "skipped": "{n} rows could not be read or used and were skipped",
-    "duplicates": "{n} rows repeat a problem with the same answer and were dropped",
-    "conflicting": "{n} rows give a problem another answer than a row before; all rows of these problems were {kept}",
+    "skipped": "{n} rows skipped, because they cannot be read or used",
+    "duplicates": "{n} duplicates dropped: rows that repeat a problem with the same answer",
+    "conflicting": "{n} rows with another answer to the problem of a row before; all rows of these problems were {kept}",
     "alike": "{n} problems differ from another one only in case, spaces or the form of a letter; they share its split",
-    "cleaned": "{n} rows had control characters, which were removed",
-    "blank": "{n} problems have no reference answer and are never marked",
-    "unchecked": "{n} prompts have an instruction that no check exists for and were left out",
+    "cleaned": "{n} rows with control characters, which were removed",
+    "blank": "{n} problems without an answer, which are never marked",
+    "unchecked": "{n} prompts left out, because no check exists for an instruction of theirs",
 }
 """What a loader counts -> how it says so."""
 _ENDS = re.compile(r"[^\S\n]+(?=\n|$)")

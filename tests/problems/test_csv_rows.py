@@ -102,7 +102,7 @@ def test_json_numbers_stay_as_written(tmp_path: Path) -> None:
         ('["a"]', "not a JSON object"),
         ('{"a": 1}\n{"a": NaN}\n', "line 2: NaN is not a JSON value"),
         ('{"a": 1}\n{"a": 1, "a": 2}\n', "line 2: key 'a' appears twice"),
-        ('{"a": 1}\n{"a": ' + "9" * 5000 + "}\n", "line 2: a number of 5000 digits"),
+        ('{"a": 1}\n{"a": ' + "9" * 5000 + "}\n", "line 2: .*a number of 5000 digits"),
     ],
 )
 def test_what_is_no_table_is_said(text: str, words: str, tmp_path: Path) -> None:

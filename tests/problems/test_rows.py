@@ -97,9 +97,9 @@ def test_an_answer_goes_before_a_blank_one_and_blank_ones_are_counted() -> None:
 def test_what_was_left_out_is_said() -> None:
     counts = {"rows": 9, "duplicates": 1, "conflicting": 2, "blank": 3, "cleaned": 0}
     assert told(counts) == [
-        "1 rows repeat a problem with the same answer and were dropped",
-        "2 rows give a problem another answer than a row before; all rows of these problems were left out",
-        "3 problems have no reference answer and are never marked",
+        "1 duplicates dropped: rows that repeat a problem with the same answer",
+        "2 rows with another answer to the problem of a row before; all rows of these problems were left out",
+        "3 problems without an answer, which are never marked",
     ]
     assert "were kept" in told({"conflicting": 1}, "keep")[0]
 

@@ -132,7 +132,7 @@ def test_an_answer_that_only_some_rows_have_is_blank_in_the_others(tmp_path):
     del rows[7]["answer"]
     task = Hub(path=str(lines(tmp_path / "a.jsonl", rows)))
     assert [p.answer for p in every(task)][6:9] == ["6", None, "8"]
-    assert "1 problems have no reference answer" in task.preflight()[0]
+    assert "1 problems without an answer" in task.preflight()[0]
 
 
 TYPED = ["2024-02-01", "NA", "None", "007", "1", "0.5", "9" * 26, "x"]
@@ -180,9 +180,9 @@ def test_what_was_left_out_is_said_and_a_conflict_can_be_kept(tmp_path):
     path = lines(tmp_path / "a.jsonl", [*rows, rows[-2], {"prompt": "blank", "answer": " "}])
     task = Hub(path=str(path))
     assert task.preflight() == [
-        f"{path}: 1 rows repeat a problem with the same answer and were dropped",
-        f"{path}: 1 rows give a problem another answer than a row before; all rows of these problems were left out",
-        f"{path}: 1 problems have no reference answer and are never marked",
+        f"{path}: 1 duplicates dropped: rows that repeat a problem with the same answer",
+        f"{path}: 1 rows with another answer to the problem of a row before; all rows of these problems were left out",
+        f"{path}: 1 problems without an answer, which are never marked",
         f"{path}: 1 training problems share twelve words in a row with a held-out problem: left out "
         "(task.hub.overlap=keep keeps them)",
     ]
