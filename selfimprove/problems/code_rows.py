@@ -26,7 +26,7 @@ from typing import Any
 from selfimprove.errors import DataError
 from selfimprove.problems.cells import clean
 from selfimprove.problems.jsonl_rows import lines, values_of
-from selfimprove.problems.rows import gathered, told
+from selfimprove.problems.rows import Counts, gathered, told
 from selfimprove.records import Message
 from selfimprove.registry import nearest
 from selfimprove.safety.sandbox import grading, rules, values
@@ -65,7 +65,7 @@ def checks_of(answer: str | None) -> Checks | None:
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
-def read(path: Path, skip_bad: int, shown: int, conflicts: str) -> tuple[list[Problem], dict[str, int]]:
+def read(path: Path, skip_bad: int, shown: int, conflicts: str) -> tuple[list[Problem], Counts]:
     """The problems of a file, and the counts of its rows; one text with other tests is a contradiction.
 
     Args:

@@ -16,7 +16,7 @@ from typing import Any
 from selfimprove.errors import DataError, EngineError, MissingError, RecipeError, StorageError, UserError
 from selfimprove.problems.cells import messages_of, pick, places, reference_of, talk
 from selfimprove.problems.csv_rows import csv_rows, json_rows
-from selfimprove.problems.rows import Reader, Row, gathered, told
+from selfimprove.problems.rows import Counts, Reader, Row, gathered, told
 from selfimprove.records import Message
 from selfimprove.registry import nearest
 
@@ -49,7 +49,7 @@ class Source:
         return f"{self.path}{f' ({self.config})' if self.config else ''}, split {self.split}"
 
 
-def read(source: Source, reader: Reader, **options: Any) -> tuple[list[Row], dict[str, int]]:
+def read(source: Source, reader: Reader, **options: Any) -> tuple[list[Row], Counts]:
     """The problems of a data set, and the counts of its rows; the options are those of `gathered`.
 
     Raises:

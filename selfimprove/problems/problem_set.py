@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from selfimprove.problems.answers import VERIFIERS, VERSION, check_references, j
 from selfimprove.problems.hub_rows import Source, is_id, read
 from selfimprove.problems.overlap import HeldOut, twins
 from selfimprove.problems.proposals import proposal
-from selfimprove.problems.rows import Reader, Row, Same, blank, check_ways, equal, told
+from selfimprove.problems.rows import Counts, Reader, Row, Same, blank, check_ways, equal, told
 from selfimprove.problems.splits import HELD_OUT, SPLITS, folded, split_of
 from selfimprove.records import Message, Prompt, digest
 from selfimprove.text import beside
@@ -84,7 +84,9 @@ class Loaded:
     """The problems of a data set, and what was counted while they were read."""
 
     problems: Sequence[Prompt]
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+    unit: str = "row"
+    """What the numbers of rows count: `row` or `line`."""
 
 
 class ProblemSet:
@@ -104,6 +106,7 @@ class ProblemSet:
         self._load, self._option, self._conflicts, self._overlap = load, option, conflicts, overlap
         self._splits: dict[str, list[Prompt]] = {}
         self._alike: list[tuple[str, str]] = []
+        self._told: list[str] = []
         self.counts: dict[str, int] = {}
         """What was counted while the data was read, without zeros; empty until then."""
 
@@ -121,6 +124,7 @@ class ProblemSet:
         held_out = HeldOut((p for name in HELD_OUT for p in found[name]), found["train"])
         near = {p.key for p, shares in zip(found["train"], held_out.near, strict=True) if shares}
         self._alike = twins(p.key for name in ("train", *HELD_OUT) for p in found[name])
+        self._told = told(loaded.counts, self._conflicts, self._option, loaded.unit)
         counts = {**loaded.counts, "overlap": len(near), "twins": len(self._alike)}
         self.counts = {name: number for name, number in counts.items() if number}
         if self._overlap == "leave_out":
@@ -129,7 +133,7 @@ class ProblemSet:
 
     def notes(self) -> list[str]:
         """What reading the data left out or changed; nothing until it is read."""
-        said, overlap = told(self.counts, self._conflicts), self.counts.get("overlap")
+        said, overlap = [*self._told], self.counts.get("overlap")
         if overlap:
             way = "kept" if self._overlap == "keep" else f"left out ({self._option}.overlap=keep keeps them)"
             said.append(f"{overlap} training problems share twelve words in a row with a held-out problem: {way}")
@@ -222,7 +226,7 @@ def published(task: Published, reader: Reader, rule: str | None = None, same: Sa
     if rule:
         check_answers(rule, rows, lambda row: f"{source}, row {row}")
     else:
-        del counts["blank"]
+        counts.pop("blank", None)
     return Loaded(posed_rows(rows, task.system_prompt), counts)
 
 

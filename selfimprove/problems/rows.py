@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -24,16 +24,35 @@ VERSION = 2
 """Version of the rules by which files become problems. It changes whenever the same file gives other problems."""
 WAYS = ("leave_out", "keep")
 """What becomes of rows that give one problem different answers, and of problems that overlap with held-out ones."""
+MANY = 50
+"""Answers of one problem that another one is compared with."""
 COUNTED = {
     "skipped": "{n} rows skipped, because they cannot be read or used",
     "duplicates": "{n} duplicates dropped: rows that repeat a problem with the same answer",
-    "conflicting": "{n} rows with another answer to the problem of a row before; all rows of these problems were {kept}",
+    "conflicting": "{n} rows with another answer to a problem than a row before; all rows of it were {kept}",
     "alike": "{n} problems differ from another one only in case, spaces or the form of a letter; they share its split",
     "cleaned": "{n} rows with control characters, which were removed",
     "blank": "{n} problems without an answer, which are never marked",
     "unchecked": "{n} prompts left out, because no check exists for an instruction of theirs",
 }
 """What a loader counts -> how it says so."""
+
+
+class Counts(Counter[str]):
+    """How many rows there were of each kind in COUNTED, and which was the first of a kind."""
+
+    def __init__(self) -> None:
+        """Count nothing yet."""
+        super().__init__()
+        self.first: dict[str, int] = {}
+
+    def add(self, name: str, number: int, n: int = 1) -> None:
+        """Count n rows, the first of which has this number."""
+        if n:
+            self[name] += n
+            self.first[name] = min(number, self.first.get(name, number))
+
+
 _ENDS = re.compile(r"[^\S\n]+(?=\n|$)")
 
 Reader = Callable[[dict[str, Any]], tuple[list[Message], str | None]]
@@ -84,7 +103,7 @@ def gathered(
     skip_option: str = "",
     same: Same = equal,
     conflicts: str = "leave_out",
-) -> tuple[list[Row], dict[str, int]]:
+) -> tuple[list[Row], Counts]:
     """The problems of rows with their numbers, in their order, and the counts of COUNTED besides `rows`.
 
     Args:
@@ -96,7 +115,7 @@ def gathered(
     Raises:
         DataError: more than `skip_bad` rows cannot be read.
     """
-    counts = {"rows": 0, **dict.fromkeys(COUNTED, 0)}
+    counts = Counts()
     found: dict[str, list[Row]] = defaultdict(list)
     for number, values in rows:
         counts["rows"] += 1
@@ -105,31 +124,28 @@ def gathered(
                 raise values
             messages, answer = reader(values)
         except DataError as error:
-            counts["skipped"] += 1
-            if counts["skipped"] > skip_bad:
-                way = (
-                    f" (correct the row, or allow {counts['skipped']} with {skip_option}={counts['skipped']})"
-                    if skip_option
-                    else ""
-                )
+            counts.add("skipped", number)
+            if (n := counts["skipped"]) > skip_bad:
+                way = f" (correct the row, or allow {n} with {skip_option}={n})" if skip_option else ""
                 raise DataError(f"{place(number)}: {error}{way}") from error
             continue
         said = [answer or "", *(message["content"] for message in messages)]
-        counts["cleaned"] += any(map(dirty, said))
+        counts.add("cleaned", number, any(map(dirty, said)))
         messages = [{**message, "content": clean(message["content"])} for message in messages]
         found[_identity(messages)].append(Row(number, messages, None if answer is None else clean(answer)))
     kept, shared = list[Row](), dict[int, str]()
     for identity, rows_of_one in found.items():
         answers = _answers(rows_of_one, same)
+        left_out = len(answers) > 1 and conflicts != "keep"
+        repeated = [row.line for row in rows_of_one if row not in answers]
         if len(answers) > 1:
-            counts["conflicting"] += len(answers) - 1
-            counts["duplicates"] += (len(rows_of_one) - len(answers)) if conflicts == "keep" else 0
-            kept += answers if conflicts == "keep" else []
-        else:
-            counts["duplicates"] += len(rows_of_one) - 1
-            kept += answers
+            counts.add("conflicting", answers[1].line, len(answers) - 1)
+        if repeated and not left_out:
+            counts.add("duplicates", repeated[0], len(repeated))
+        kept += [] if left_out else answers
         shared |= {row.line: identity for row in answers}
-    counts["blank"] = sum(blank(row.answer) for row in kept)
+    for row in kept:
+        counts.add("blank", row.line, blank(row.answer))
     keyed, counts["alike"] = _keyed(kept, shared)
     return sorted(keyed, key=lambda row: row.line), counts
 
@@ -139,10 +155,20 @@ def blank(answer: str | None) -> bool:
     return answer is None or not answer.strip()
 
 
-def told(counts: Mapping[str, int], conflicts: str = "leave_out") -> list[str]:
-    """What was left out or changed, in words; nothing if nothing was."""
-    kept = "kept" if conflicts == "keep" else "left out"
-    return [text.format(n=counts[name], kept=kept) for name, text in COUNTED.items() if counts.get(name)]
+def told(counts: Counts, conflicts: str = "leave_out", option: str = "", unit: str = "row") -> list[str]:
+    """What was left out or changed, in words with the first row; nothing if nothing was.
+
+    Args:
+        option: the task whose options decide, such as `task.hub`.
+        unit: what the numbers of rows count: `row` or `line`.
+    """
+    kept = "kept" if conflicts == "keep" else f"left out ({option}.conflicts=keep keeps them)"
+    return [
+        text.format(n=counts[name], kept=kept)
+        + (f" (first: {unit} {counts.first[name]})" if name in counts.first else "")
+        for name, text in COUNTED.items()
+        if counts[name]
+    ]
 
 
 def _identity(messages: list[Message]) -> str:
@@ -158,7 +184,7 @@ def _answers(rows: list[Row], same: Same) -> list[Row]:
     """The first row with each different answer of one problem; rows without an answer contradict nobody."""
     different = list[Row]()
     for row in rows:
-        if not blank(row.answer) and not any(same(str(other.answer), str(row.answer)) for other in different):
+        if not blank(row.answer) and not any(same(str(other.answer), str(row.answer)) for other in different[:MANY]):
             different.append(row)
     return different or rows[:1]
 

@@ -39,6 +39,7 @@ from selfimprove.problems.code_rows import Problem, checks_of, problem_of, read,
 from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, led
 from selfimprove.problems.program_talk import ProgramTalk
 from selfimprove.problems.program_text import program_of
+from selfimprove.problems.rows import Counts
 from selfimprove.problems.splits import folded
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
@@ -150,13 +151,13 @@ class CodeTask(Task):
             )
             for problem in found
         ]
-        return Loaded(problems, counts)
+        return Loaded(problems, counts, "line")
 
 
 @lru_cache(maxsize=4)
 def _checked(
     path: Path, stamp: int, skip_bad: int, shown: int, conflicts: str, limits: Limits
-) -> tuple[Sequence[Problem], Mapping[str, int]]:
+) -> tuple[Sequence[Problem], Counts]:
     """The problems of a file whose tests tell right from wrong, and the counts of its rows.
 
     Raises:
@@ -166,7 +167,7 @@ def _checked(
     sandbox, kept = shared(limits), list[Problem]()
     with ThreadPoolExecutor(sandbox.workers) as threads:
         for problem, reason in zip(found, threads.map(lambda one: _wrong(sandbox, one), found), strict=True):
-            counts["skipped"] += bool(reason)
+            counts.add("skipped", problem.line, bool(reason))
             if reason and counts["skipped"] > skip_bad:
                 raise DataError(
                     f"{path}:{problem.line}: {reason}. Correct the row, or allow more with task.code.skip_bad="

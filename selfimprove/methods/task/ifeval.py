@@ -95,7 +95,8 @@ class Ifeval(Published):
             [name, values] = next((pair for pairs in asked for pair in pairs), ["", {}])
             why = objection(name, values) or "none has an instruction"
             raise DataError(f"{source_of(self)}: no prompt can be checked: {why}")
-        return Loaded(kept, {**loaded.counts, "unchecked": self.counts["left_out"]})
+        loaded.counts["unchecked"] = self.counts["left_out"]
+        return replace(loaded, problems=kept)
 
 
 def _row(values: dict[str, Any]) -> tuple[list[Message], str | None]:

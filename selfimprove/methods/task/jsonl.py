@@ -115,7 +115,7 @@ class JsonlTask(Task):
             )
             for row in rows
         ]
-        return Loaded(problems, counts)
+        return Loaded(problems, counts, "line")
 
     def _row(self, line: bytes) -> tuple[list[Message], str | None]:
         values = values_of(line, Written)

@@ -152,6 +152,8 @@ class PythonPrograms(Published):
                 f"{source_of(self)}, row {bad[0]}: the function returns no plain value, or another one each time. "
                 f"Correct it, or allow more with task.python_programs.skip_bad={len(bad)}"
             )
+        for line in bad:
+            counts.add("skipped", line)
         return Loaded([prompt for prompt in made if prompt], counts)
 
 

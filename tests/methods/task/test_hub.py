@@ -180,9 +180,10 @@ def test_what_was_left_out_is_said_and_a_conflict_can_be_kept(tmp_path):
     path = lines(tmp_path / "a.jsonl", [*rows, rows[-2], {"prompt": "blank", "answer": " "}])
     task = Hub(path=str(path))
     assert task.preflight() == [
-        f"{path}: 1 duplicates dropped: rows that repeat a problem with the same answer",
-        f"{path}: 1 rows with another answer to the problem of a row before; all rows of these problems were left out",
-        f"{path}: 1 problems without an answer, which are never marked",
+        f"{path}: 1 duplicates dropped: rows that repeat a problem with the same answer (first: row 63)",
+        f"{path}: 1 rows with another answer to a problem than a row before; all rows of it were left out "
+        "(task.hub.conflicts=keep keeps them) (first: row 62)",
+        f"{path}: 1 problems without an answer, which are never marked (first: row 64)",
         f"{path}: 1 training problems share twelve words in a row with a held-out problem: left out "
         "(task.hub.overlap=keep keeps them)",
     ]
