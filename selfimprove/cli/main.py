@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import signal
 import sys
 import traceback
@@ -102,7 +103,19 @@ def main() -> None:
         message = getattr(error, "format_message", None)  # a wrong argument; typer does not export the class
         if message is None:
             raise
-        _fail(message(), 2)
+        _fail(_advised(message()), 2)
+
+
+def _advised(message: str) -> str:
+    """What is wrong with an argument; a value of the recipe that was given as an option is told how it is written."""
+    from dataclasses import fields
+
+    from selfimprove.recipe.schema import Recipe
+
+    option = re.match(r"No such option: --([\w-]+)", message)
+    name = option[1].replace("-", "_") if option else ""
+    known = name in {field.name for field in fields(Recipe)}
+    return f"{message}. Values of the recipe are written without dashes: {name}=VALUE" if known else message
 
 
 def _fail(message: str, code: int) -> None:

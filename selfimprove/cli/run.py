@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfimprove.cli.console import Overrides, RecipeName, out, progress_screen, say, threads
-from selfimprove.errors import InterruptedRunError, StoppedError, StorageError, UserError
+from selfimprove.errors import InterruptedRunError, RecipeError, StoppedError, StorageError, UserError
 
 if TYPE_CHECKING:
     from selfimprove.recipe.compose import Load
@@ -30,6 +30,9 @@ def run(
     """Run a recipe: N rounds of self-improvement and a sealed exam."""
     from selfimprove.recipe import checks, compose
 
+    twice = [one for one in overrides or [] if seed is not None and one.startswith("seed=")]
+    if twice:
+        raise RecipeError(f"--seed {seed} and {twice[0]} both set the seed; give one of them")
     changes = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
     composed, settings = compose.load(recipe, changes)
     if dry_run:

@@ -44,7 +44,11 @@ def check(override: str, chosen: dict[str, list[str]], method: Find) -> None:
 
 
 def for_hydra(override: str, method: Find) -> str:
-    """An override as Hydra's grammar reads it: a text in quotes, anything else as it stands."""
+    """An override as Hydra's grammar reads it: a text in quotes, anything else as it stands.
+
+    Raises:
+        RecipeError: the option is a list, and the value is not.
+    """
     key, _, value = override.partition("=")
     hint = _hint(key, method)
     optional = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
@@ -53,6 +57,8 @@ def for_hydra(override: str, method: Find) -> str:
     kinds = [kind for kind in (get_args(hint) if optional else (hint,)) if kind is not type(None)]
     if str in kinds:
         return f"{key}={_text(_unquoted(value))}"
+    if kinds and all(get_origin(kind) is list for kind in kinds) and value[:1] != "[":
+        raise RecipeError(f"{key} is a list; write {key}=[{value}]")
     if any(get_origin(kind) is list and get_args(kind) == (str,) for kind in kinds):
         parts = _parts(value)
         return override if parts is None else f"{key}=[{','.join(map(_text, parts))}]"

@@ -128,6 +128,24 @@ def test_a_plot_goes_into_a_folder_that_is_made_for_it(command: Command) -> None
         assert code == 74 and err.startswith("error: ") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "quickstart", "--rounds", "5"], "Values of the recipe are written without dashes: rounds=VALUE"),
+        (["run", "quickstart", "--gate-problems=5"], "written without dashes: gate_problems=VALUE"),
+        (["run", "quickstart", "--frob"], "No such option: --frob"),
+        (["run", "quickstart", "seed=3", "--seed", "4"], "--seed 4 and seed=3 both set the seed"),
+        (
+            ["check", "quickstart", "model.tiny.roles=solve"],
+            "model.tiny.roles is a list; write model.tiny.roles=[solve]",
+        ),
+    ],
+)
+def test_what_is_written_another_way_is_shown(command: Command, words: list[str], said: str) -> None:
+    code, _, err = command(*words)
+    assert code == 2 and said in err and err.count("\n") == 1 and not list(Path().iterdir())
+
+
 # ---- where advice leads --------------------------------------------------------------------------------------------
 def make_run(root: Path) -> None:
     (root / "round_001").mkdir(parents=True)
