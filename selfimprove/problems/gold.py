@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from selfimprove.errors import DataError, UserError
 from selfimprove.interfaces import Task
+from selfimprove.problems.splits import APART
 from selfimprove.records import Prompt
 
 FORMS: tuple[Callable[[str], str], ...] = (
@@ -35,7 +36,8 @@ def check_gold(task: Task, problems: Iterable[Prompt]) -> str:
         asked += 1
         if problem.answer is not None and (said := _objection(task, problem, problem.answer)):
             message = (
-                f"problem {problem.id} ({problem.key[:60]!r}): the task {said} its own reference answer "
+                f"problem {problem.id}{_place(problem)} ({problem.key.partition(APART)[0][:60]!r}): "
+                f"the task {said} its own reference answer "
                 f"{problem.answer[:60]!r}. Correct the answer, or remove the problem"
             )
             if said != UNREAD:
@@ -45,6 +47,11 @@ def check_gold(task: Task, problems: Iterable[Prompt]) -> str:
     if len(unread) * 10 > asked:
         raise DataError(said)
     return f"{said}. Such problems are never marked" if said else ""
+
+
+def _place(problem: Prompt) -> str:
+    """Where a problem stands in its file, if it is from one."""
+    return next((f", {unit} {problem.info[unit]}" for unit in ("row", "line") if unit in problem.info), "")
 
 
 def _objection(task: Task, problem: Prompt, answer: str) -> str:

@@ -76,7 +76,9 @@ def check_kind(path: Path, option: str) -> None:
     kind = next((kind for mark, kind in _FOREIGN.items() if start.startswith(mark)), "")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         kind = "UTF-16 text"
-    table = option == "task.jsonl.path" and path.suffix.lower() in _TABLES
+    if option == "task.jsonl.path" and start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+        kind = "a JSON list"
+    table = option == "task.jsonl.path" and path.suffix.lower() in (_TABLES if kind != "a JSON list" else (".json",))
     if kind or table:
         hub = f", or use task=hub task.hub.path={path}" if table else ""
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,20 @@ def test_a_folder_is_not_a_file(tmp_path):
 @pytest.mark.parametrize("rows", [[], ["", "  "]])
 def test_a_file_without_rows(rows, write):
     assert "no rows" in complaint(DataError, JsonlTask(path=str(write(rows))))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.csv", "prompt,answer\n1,2\n", "is a table; .* or use task=hub task.hub.path="),
+        ("a.json", '[{"prompt": "a"}]', "is a JSON list; .* or use task=hub task.hub.path="),
+        ("a.jsonl", '[{"prompt": "a"}]', "is a JSON list; write its rows"),
+        ("a.parquet", "PAR1", "is a parquet file; .* or use task=hub task.hub.path="),
+    ],
+)
+def test_a_table_is_sent_to_the_task_that_reads_it(name, text, words, tmp_path):
+    (tmp_path / name).write_text(text)
+    assert re.search(words, complaint(DataError, JsonlTask(path=str(tmp_path / name))))
 
 
 LONG = {"prompt": "p" * 1_000_000, "answer": "1"}
