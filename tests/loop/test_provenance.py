@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from selfimprove import registry
 from selfimprove.errors import DataError, RecipeError, StorageError
 from selfimprove.loop import loop, provenance
 from selfimprove.loop.begin import accept
@@ -110,6 +111,21 @@ def test_another_version_of_the_program_is_told_and_refuses_no_run(make_run: Cal
     change(folder, versions={name: version for name, version in now.items() if name != "selfimprove"})
     assert Runner(folder, log).run(1)["rounds"] == 1, "a run that did not note it goes on"
     assert not [note for note in log.notes if "selfimprove was" in note]
+
+
+def test_a_stopped_run_with_another_marking_rule_is_refused_unless_accepted(
+    make_run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = registry.find("task", "chain_sums").method
+    monkeypatch.setattr(task, "marking", 2)
+    folder, log = make_run(*SMALL)
+    assert json.loads((folder.root / "environment.json").read_text())["marking"] == 2
+    monkeypatch.setattr(task, "marking", 3)
+    with pytest.raises(RecipeError, match="the rule that marks answers was version 2, is 3.*--accept-changes") as error:
+        Runner(folder, log).run(0)
+    assert "\n" not in str(error.value)
+    assert accept(folder) == ["the rule that marks answers was version 2, is 3"]
+    assert Runner(folder, log).run(0)["rounds"] == 0
 
 
 def test_a_run_goes_on_only_under_the_marking_rule_that_it_began_with() -> None:
