@@ -240,7 +240,7 @@ def test_a_disk_without_room_is_told_before_the_round(make_run: Callable, monkey
     monkeypatch.setattr(loop.shutil, "disk_usage", lambda path: free)
     log.steps = []
     with pytest.raises(StorageError, match=r"the remaining 4 rounds need about .* --rounds 3") as error:
-        Runner(folder, log).run()
+        Runner(folder, log).run(5)
     assert error.value.code == 74 and (2, "acquisition") not in log.steps
     free.free = 100 * each
     assert Runner(folder, log).run(2)["rounds"] == 2
