@@ -78,7 +78,9 @@ _WORDS = frozenset(["TV", "tv", "PC", "pc", "PS", "ps", "pm", "us", "ms", "ma", 
 def peel(text: str) -> str:
     """An answer without emphasis, quotes, the commands of LaTeX for text, and the stop of its sentence."""
     text, before = text.strip(), None
-    while text != before:
+    for _ in range(20):  # deeper wraps are no emphasis; a long text must not be taken apart sign by sign
+        if text == before:
+            break
         before = text
         text = _COMMAND.sub(r"\1", text).strip()
         if tag := _TAG.fullmatch(text):

@@ -14,7 +14,7 @@ from selfimprove.problems.statements import Statement, statements
 from selfimprove.problems.thoughts import said
 
 T = TypeVar("T")
-_RUN_ON = re.compile(r"^\s*(?:\*\*)?(?:Question|Q|Human|User|Problem)\s*(?:\d{1,3})?\s*:", re.MULTILINE)
+_RUN_ON = re.compile(r"^[^\S\n]*+(?:\*\*)?(?:Question|Q|Human|User|Problem)\s*(?:\d{1,3})?\s*:", re.MULTILINE)
 _REMARK = re.compile(
     r"^(?:I|We) (?:have )?(?:double-?|also )?(?:checked|verified|hope|used|did|tried)\b|\blet me know\b"
     r"|\bhope\b|\bfeel free\b|^(?:note|remember|tip)\b"

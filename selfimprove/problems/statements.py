@@ -18,6 +18,10 @@ WIDEST = 2000
 """Most characters of what follows a statement in words or after ####."""
 
 
+WORDS = 20_000
+"""Characters at the end of a text in which statements in words are looked for; others may stand anywhere."""
+
+
 @dataclass(frozen=True)
 class Statement:
     """One place where a text states its answer."""
@@ -191,7 +195,7 @@ _BARE = re.compile(r"[#*_\s>]*(?:(?:the|my|our)\s)?(?:final\s|correct\s)?$", re.
 
 def _phrases(text: str, cut: bool) -> Iterator[Statement]:
     """Statements in words."""
-    for noun in [*_NOUN.finditer(text)][-NEAR:]:
+    for noun in [*_NOUN.finditer(text, max(0, len(text) - WORDS))][-NEAR:]:
         window = text[noun.end() : noun.end() + 240]
         link = _LINK.match(window)
         if link is None:
@@ -274,7 +278,7 @@ _CLAUSE = re.compile(
 
 def _named(text: str) -> Iterator[Statement]:
     """Statements that end with `is the answer`."""
-    for found in [*_NAMED.finditer(text)][-NEAR:]:
+    for found in [*_NAMED.finditer(text, max(0, len(text) - WORDS))][-NEAR:]:
         before = text[max(0, found.start() - 120) : found.start()]
         clause = _CLAUSE.fullmatch(before)
         value = clause[1].strip() if clause else ""

@@ -106,6 +106,12 @@ JUNK = [
     "a.b ",
     "\\frac{",
     "not ",
+    "\n",
+    ". ",
+    "; ",
+    "1/",
+    "Answer: ",
+    "Dr. ",
 ]
 
 
@@ -115,7 +121,9 @@ def test_hundred_thousand_characters_of_junk_take_no_time(junk) -> None:
     start = time.process_time()
     for rule in ("gsm8k", "exact", "choice", "math"):
         answers.mark(rule, "5", text)
-    assert time.process_time() - start < 2.0  # four rules; a pattern that goes back over the text takes minutes
+    assert (
+        time.process_time() - start < 1.0
+    )  # four rules take 0.2 s; a pattern that goes back over the text takes minutes
 
 
 @given(st.fractions())
