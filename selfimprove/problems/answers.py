@@ -7,6 +7,7 @@ same way for all (`reader`). docs/marking.md has the conventions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -185,6 +186,7 @@ def _last_line(text: str) -> str | None:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     if not lines:
         return None
+    lines[-1] = re.sub(r"^\s*(?:#{1,6}\s|[-*•>]\s(?=\D)|\d{1,2}[.)]\s(?=\D))", "", lines[-1])
     last = (sentences.sentences(lines[-1]) or [lines[-1]])[-1]
     if len(lines[-1].split()) <= 3:
         last = lines[-1]

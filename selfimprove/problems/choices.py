@@ -14,7 +14,7 @@ _KIND = (
     r"|antwort|lettre|letra|lettera|вариант|ответ|选项|選項)\s?[:：]?\s*)?"
 )
 _STATED = re.compile(
-    rf"{_OPEN}{_KIND}{_OPEN}(?P<letter>[A-Ja-j])(?![A-Za-z0-9_]|['’][a-z])(?P<close>[)\]}}>*_`'\"”$]|\\[)\]])*"
+    rf"{_OPEN}{_KIND}{_OPEN}(?P<letter>[A-Ja-j])(?![A-Za-z0-9]|_(?!_)|['’][a-z])(?P<close>[)\]}}>*_`'\"”$]|\\[)\]])*"
     r"(?P<rest>.*)",
     re.DOTALL,
 )
@@ -56,6 +56,7 @@ _NOT = re.compile(
     r"(?:both\s)?(?:option |choice )?[(*]*[A-J]\b(?:(?!\bbut\b)[^,.;])*"
 )
 _FREE = re.compile(r"(?<![A-Za-z0-9_'’\-\\])(?P<letter>[A-J])(?![A-Za-z0-9_'’\-])")
+_OVER = re.compile(r"([A-J]\)?)\s(?:over|rather than|instead of|not|>)\s\(?[A-J]\b\)?")
 _AGAINST = re.compile(r"\W*(?:option )?[A-J]\W*,\s(?:however|though|on the other hand)\b", re.IGNORECASE)
 """How a sentence about another letter begins."""
 _WIDE = str.maketrans("（）［］【】：", "()[][]:")
@@ -78,6 +79,8 @@ def of_value(said: str) -> str | None:
     if letter.islower() and not (alone or (closed and letter != "i") or re.match(r"\s*[.):]", rest)):
         return None
     if letter == "I" and not (alone or closed or _PRONOUN.match(rest)):
+        return None
+    if re.match(r"\s*=\s*[a-z\\]", rest):
         return None
     if not closed and not _CONNECTED.match(rest):
         return None
@@ -111,7 +114,7 @@ def of_text(text: str) -> str | None:
     ):
         return whole
     for sentence in reversed(sentences.sentences("\n".join(lines))):
-        if sentences.asks(sentence) or _AGAINST.match(sentence):
+        if sentences.asks(sentence) or sentences.remarks(sentence) or _AGAINST.match(sentence):
             continue
         letters = _of_sentence(sentence)
         if len(letters) == 1:
@@ -133,7 +136,7 @@ def _of_sentence(sentence: str) -> set[str]:
     """The letters that a sentence may choose; one that it denies is left out."""
     if (whole := of_value(sentence)) is not None:
         return {whole}
-    said = sentence
+    said = _OVER.sub(r"\1", sentence)
     for found in [*_DENIED.finditer(said)]:
         if sentences.denies(found[0]):
             said = said.replace(found[0], " ", 1)
@@ -147,7 +150,8 @@ def _of_sentence(sentence: str) -> set[str]:
             several = _OTHERS.match(rest)
             return {letter, several["letter"]} if several else {letter}
     letters = {found["letter"] for found in re.finditer(r"\((?P<letter>[A-J])\)", said)}
-    return letters or {found["letter"] for found in _FREE.finditer(said) if _stands_alone(said, found)}
+    letters = letters or {found["letter"] for found in _FREE.finditer(said) if _stands_alone(said, found)}
+    return letters if len(letters) < 2 or ";" not in said else _of_sentence(said.rpartition(";")[2])
 
 
 def _stands_alone(said: str, found: re.Match[str]) -> bool:

@@ -32,7 +32,7 @@ _UNIT_WORDS = (
     "cm|mm|km|ft|in|yd|mi|kg|mg|lb|oz|hr|hrs|min|mins|sec|secs|mph|kph|ml|mL|kL|dm|nm|kJ|kW|kPa|Pa|Hz|mol|rad|deg|units|unit"
     "|sq|cu|USD|EUR|dollars|dollar|cents|degrees"
 )
-_TEXT = r"\\(?:text|mathrm|mbox|textbf|rm|operatorname|textrm)\s?\{[^{}]*\}(?:\^\{?-?\d\}?)?"
+_TEXT = r"\\(?:text|mathrm|mbox|textbf|rm|operatorname|textrm)\s?\{(?:[^{}]|\{[^{}]*\})*\}(?:\^\{?-?\d\}?)?"
 _UNIT = re.compile(
     rf"(?P<value>.*?(?:[\d)}}%!]|\\pi))\s*(?P<unit>(?:\s*(?:{_TEXT}|\^\\circ(?:\s?[CF]\b)?|\\ |/|\\cdot))+"
     rf"|\s(?:[mgshLNJVWAKC]|[A-Za-z]+\s?/\s?[a-z]+)(?:\^\{{?-?\d\}}?)?"

@@ -18,7 +18,7 @@ _CUP = re.compile(r"\\cup(?![A-Za-z])|\bU\b")
 _EQUALS = re.compile(r"=")
 _NAMED = re.compile(
     r"(?:m\s?\\angle\b[^=]*|\([a-z](?:\s?,\s?[a-z])+\)|[A-Za-z](?:_\{?\w+\}?|')?(?:\s?\([^()=]*\))?|[A-Z]{2,}|\\?(?:angle|triangle|overline|text|mathrm|operatorname|mathbb|vec|hat|bar|overrightarrow|alpha|beta|theta|phi|lambda|Delta)"
-    r"\b[^=]*|\\(?:sin|cos|tan|log|ln|cot|sec)\b[^=]*|\|[^|=]*\||[a-z]{3,}(?: [a-z]+)*|f\^\{-1\}\([^()]*\)"
+    r"\b[^=]*|\\(?:sin|cos|tan|log|ln|cot|sec)\b[^=]*|\|[^|=]*\||[a-z]{3,}(?: [a-z]+)*|[a-zA-Z]\^\{-1\}\([^()]*\)"
     r"|[A-Z]\([^()=]*\))"
 )
 _MATRIX = re.compile(
@@ -36,8 +36,11 @@ _STOP = re.compile(
 )
 
 
+_NEAR = re.compile(r"\\approx(?![A-Za-z])")
+_WORKED = re.compile(r"\\(?:sum|prod|int|lim|max|min|sup|inf|det|gcd)(?![A-Za-z])")
+"""What the left side of an equation works out."""
 _REMARK = re.compile(
-    r"\s*(?:\\q?quad\s*)*(?<![A-Za-z])\((?:since|because|as|check|where|note|for|with|from|by|using|see|which)\b",
+    r"\s*(?:\\q?quad\s*)*(?:\\text\s?\{\s*)?(?<![A-Za-z])\((?:since|because|as|check|where|note|for|with|from|by|using|see|which)\b",
     re.IGNORECASE,
 )
 _BUILT = re.compile(
@@ -114,6 +117,8 @@ def _form(text: str, depth: int = 0) -> Form | None:
         text = text[1:-1].strip()
     if listed := re.fullmatch(r"\\text\s?\{((?:[-\d.,;\s]|\band\b|\bor\b)*\d(?:[-\d.,;\s]|\band\b|\bor\b)*)\}", text):
         text = listed[1].strip()
+    if "\\approx" in text and (near := [part.strip() for part in _NEAR.split(text)])[0]:
+        text = near[1] if VARIABLE.fullmatch(near[0]) else near[0]
     if matrix := _MATRIX.fullmatch(text):
         rows = [row.split("&") for row in re.split(r"\\\\", matrix[2]) if row.strip()]
         cells = tuple(_form(cell, depth + 1) for row in rows for cell in row)
@@ -220,7 +225,7 @@ def _equation(sides: list[str], depth: int) -> Form | None:
     if len(sides) > 2 or value is None:
         return value
     left = sides[0]
-    if _NAMED.fullmatch(left) or _form(left, depth + 1) == value:
+    if _NAMED.fullmatch(left) or _WORKED.search(left) or _form(left, depth + 1) == value:
         return Form(value.kind, value.text, value.parts, f"{left} = {last}")
     if (
         _NAMED.fullmatch(last)

@@ -10,11 +10,17 @@ from selfimprove.problems.math_atoms import Form
 from selfimprove.problems.math_forms import of_value
 
 _VERB = re.compile(
-    r"\b(?:is|are|was|were|equals?|be|gives?|gets?|got|obtain|has|have|had|yields?|becomes?|left|costs?|makes?|find|only|exactly|to)\b[\s:]*",
+    r"(?<!\\)\b(?:is|are|was|were|equals?|be|gives?|gets?|got|obtain|has|have|had|yields?|becomes?|left|costs?|makes?|find|only|exactly|to)\b[\s:]*",
     re.IGNORECASE,
 )
 
 
+_END_OF_PROOF = re.compile(r"\$?\\(?:blacksquare|square|qed|Box|checkmark)(?![A-Za-z])\$?|[∎■□]")
+_IN_BRACKETS = re.compile(
+    r"\s\((?:we|since|because|as|note|where|check|the|this|if|with|not|it|rejecting|discarding)\b[^()]*\)"
+)
+_COMBINED = re.compile(r"\$?\s*[^=$]*[A-Za-z][^=$]*[-+*/][^=$]*[A-Za-z][^=$]*=")
+"""The left side of an equation of several names: a + b = 7."""
 _CLOCK = re.compile(r"(?<![\d:.])\d{1,2}:[0-5]\d\s?[aApP]\.?\s?[mM]\b\.?")
 _ROWS = re.compile(
     r"\\begin\{(align|aligned|gather|gathered|eqnarray|equation|split|multline)(\*?)\}(.*?)\\end\{\1\2\}", re.DOTALL
@@ -23,6 +29,7 @@ _ROWS = re.compile(
 
 def flat(text: str) -> str:
     """A text in which the last row stands for each display of several rows."""
+    text = _END_OF_PROOF.sub("", text)
     return _ROWS.sub(_last_row, text) if "\\begin{" in text else text
 
 
@@ -39,6 +46,7 @@ def word(sentence: str) -> Form | None:
 
 def of_sentence(sentence: str) -> Form | None:
     """The answer that a sentence asserts."""
+    sentence = _IN_BRACKETS.sub("", sentence)
     if len(times := _CLOCK.findall(sentence)) == 1:
         return of_value(times[0])
     if not prose(_without_formulas(sentence)):
@@ -54,6 +62,7 @@ def of_sentence(sentence: str) -> Form | None:
             if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", sentence[one[1] : after[0]]):
                 break
             start = one[0]
+        start = spans[-1][0] if _COMBINED.match(sentence[spans[-1][0] :]) else start
         return of_value(sentence[start : spans[-1][1]])
     found = [*numbers.TOKEN.finditer(numbers.cleaned(sentence))]
     value = number_answers.of_sentence(sentence) if found else None

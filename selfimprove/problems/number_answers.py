@@ -40,7 +40,7 @@ WORDS = {
 }
 _LIST = re.compile(
     r"(?:\s*[A-Za-z°%]+\.?){0,2}\s*(?:,|,?\s*(?:and|or|&|to)\b|-|–|±|:)\s*(?:and |or |also |maybe "
-    r"|possibly )?[-+]?[$€£]?\s?\.?\d",
+    r"|possibly )?(?!\s*[$€£]?[\d.,]+%? (?:more|less|fewer|times|higher|lower)\b)[-+]?[$€£]?\s?\.?\d",
     re.ASCII,
 )
 """What follows a number that is one of several: `5 or 7`, `3, 4`, `2 to 5`, `3:4`."""
@@ -59,6 +59,13 @@ _VERBS = re.compile(
     r"|\btotal(?:s|ed)? (?:of|to)\b|(?<=,\s)(?:giving|making|leaving|yielding|bringing|totall?ing)\b",
     re.IGNORECASE,
 )
+_NOTHING = re.compile(r"\W*(?:undefined|n/?a|none|nothing|null|nan)\b", re.IGNORECASE)
+_BETWEEN = re.compile(r"\bbetween (?:[$€£]?[\d.,]+ and )?[$€£]?$")
+_SUBORDINATE = re.compile(
+    r"\s(?:when|because|since|if|whereas|while|after)\s(?!.*,\s(?:giving|making|leaving|yielding|for))"
+)
+_RESTATED = re.compile(r"(?:%|/\d+) of [^.;]{1,40}?,\s(?:or|which is|i\.e\.,?|that is,?|namely)\s(?=[$€£]?\d)")
+"""A part of something whose size is said after it: `45% of the 80 guests, or 36 people`."""
 _ADJUNCT = re.compile(
     r"\b(?:in|for|of|per|after|before|among|out of|than|over|within|during|with|by|to [a-z]+)\s"
     r"(?:(?:the|a|all|about|another|her|his|their|its|those|these|each|every|first|last|next|other|remaining"
@@ -81,7 +88,7 @@ def of_value(said: str) -> str | None:
     """The number that is stated, in words or digits; None if there is none, or several."""
     text = _CENTS.sub(lambda found: f"${found[1]}.{int(found[2]):02}", numbers.cleaned(said))
     text = _BELOW_ZERO.sub("-", text.lstrip())
-    if sentences.UNKNOWN.match(text):
+    if sentences.UNKNOWN.match(text) or _NOTHING.match(text):
         return None
     bare = _REMARK.sub(" ", text)
     text = bare if numbers.TOKEN.search(bare) else text
@@ -143,19 +150,31 @@ def of_sentence(sentence: str) -> str | None:
     found = [*numbers.TOKEN.finditer(text)]
     if not found:
         return None
+    if restated := _RESTATED.search(text):
+        text = text[restated.end() :]
+    elif tail := _SUBORDINATE.search(text, found[0].end()):
+        text = text[: tail.start()]
+    found = [*numbers.TOKEN.finditer(text)]
     whole = [one for one in found if _IN_ALL.match(text, one.end())]
     if whole:
         return _shown(whole[-1])
-    for verb in reversed([*_VERBS.finditer(text)]):
-        after = [one for one in found if one.start() >= verb.end() - 1]
-        if after:
-            first = next((one for one in after if not _adjunct(text, one)), after[0])
-            return None if _several(text, first) else _shown(first)
-    if any(_several(text, one) for one in found):
+    chosen = _chosen(text, found)
+    if not _VERBS.search(text[: chosen.start()]) and any(_several(text, one) for one in found):
         return None
-    return _shown(
-        [*(one for one in found if _adjunct(text, one)), *(one for one in found if not _adjunct(text, one))][-1]
-    )
+    return None if _several(text, chosen) or _BETWEEN.search(text[: chosen.start("whole")]) else _shown(chosen)
+
+
+def _chosen(text: str, found: list[re.Match[str]]) -> re.Match[str]:
+    """The number that a sentence is about: the first after its last verb, adjuncts after all others."""
+    main = [one for one in found if not _adjunct(text, one)]
+    for numbers_ in (main, found):
+        for verb in reversed([*_VERBS.finditer(text)]):
+            after = [one for one in numbers_ if one.start() >= verb.end() - 1]
+            if after:
+                return after[0]
+        if numbers_:
+            return numbers_[-1]
+    return found[-1]
 
 
 def _adjunct(text: str, number: re.Match[str]) -> bool:

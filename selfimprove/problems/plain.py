@@ -134,7 +134,7 @@ def core(value: str) -> str:
     return value[: remark.start()] if remark and remark.start() > 0 else value
 
 
-_FIRST = re.compile(r"(\*\*|\"|`|“)([^*\"`“”\n]{1,200})(?:\*\*|\"|`|”)(?=[\s,;.(])")
+_FIRST = re.compile(r"(\*\*?|\"|`|“)([^*\"`“”\n]{1,200})(?:\*\*?|\"|`|”)(?=[\s,;.(])")
 _REMARK = re.compile(r",\s(?:which|because|since|so|as|where|who|not)\s|\s(?:because|since|rather than|instead of)\s")
 
 

@@ -15,17 +15,11 @@ from selfimprove.problems.thoughts import said
 
 T = TypeVar("T")
 _RUN_ON = re.compile(r"^[^\S\n]*+(?:\*\*)?(?:Question|Q|Human|User|Problem)\s*(?:\d{1,3})?\s*:", re.MULTILINE)
-_REMARK = re.compile(
-    r"^(?:I|We) (?:have )?(?:double-?|also )?(?:checked|verified|hope|used|did|tried)\b|\blet me know\b"
-    r"|\bhope\b|\bfeel free\b|^(?:note|remember|tip)\b"
-    r"|\btell me\b|^(?:you can |let(?:'s| us| me) )?(?:double-?\s?)?(?:check|verify|confirm)\b"
-    r"|^I (?:can|could|would|will|am happy|'d be happy)\b|^checking\b|^verification\b",
-    re.IGNORECASE,
-)
-"""Sentences about the work or to the reader."""
+_WHICH = re.compile(r"\s*which (?:is|are|means)\b", re.IGNORECASE)
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s?\{([^{}]*)\}")
 _ASIDE = re.compile(
-    r"\s*(?:which(?! (?:equals|gives|makes|leaves|comes to|totals|amounts to)\b)|where|because|since|given|from|as)\b",
+    r"\s*(?:which(?! (?:equals|gives|makes|leaves|comes to|totals|amounts to)\b)"
+    r"|where|because|since|given|from|as|if|when)\b",
     re.IGNORECASE,
 )
 
@@ -85,7 +79,7 @@ def _own(text: str, found: list[Statement]) -> list[Statement]:
 def of_sentences(text: str, of_sentence: Callable[[str], T | None]) -> T | None:
     """What the last sentence asserts that says something readable; questions, denials and remarks assert nothing."""
     for sentence in reversed(sentences.sentences(text)):
-        if sentences.asks(sentence) or _REMARK.search(sentence.strip(" *_#(✓✔✅-")):
+        if sentences.asks(sentence) or sentences.remarks(sentence):
             continue
         if sentences.gives_up(sentence):
             return None
@@ -93,6 +87,9 @@ def of_sentences(text: str, of_sentence: Callable[[str], T | None]) -> T | None:
             if sentences.denies(clause) or _ASIDE.match(clause):
                 continue
             if (value := of_sentence(clause)) is not None:
+                return value
+        for clause in sentences.clauses(sentence)[1:]:
+            if _WHICH.match(clause) and (value := of_sentence(clause)) is not None:
                 return value
         if sentences.UNKNOWN.search(sentence):
             return None

@@ -214,7 +214,10 @@ def clauses(sentence: str) -> list[str]:
     return [part for part in parts if part.strip()]
 
 
-_REASON = re.compile(r"\W*(?:since|because|as|given that|now that)\b[^,\n]{1,200},\s(?=\S)", re.IGNORECASE)
+_REASON = re.compile(
+    r"\W*(?:since|because|as|given|now that|from|by|using|with|after|for|if|when|upon|in)\b[^,\n]{1,200},\s(?=\S)",
+    re.IGNORECASE,
+)
 """The subordinate clause that a sentence begins with."""
 _OCCURS = re.compile(
     r"\s(?:and )?(?:it|this|that|which) (?:occurs|happens|is (?:attained|reached|achieved|obtained))\b.*",
@@ -234,7 +237,7 @@ _UNFINISHED = re.compile(
 )
 _LOST = re.compile(
     r"\b(?:not enough information|insufficient (?:information|data)|cannot be (?:determined|solved|answered|found"
-    r"|known)|impossible to (?:tell|say|know|determine|answer))\b",
+    r"|known)|need(?:s|ed)? to know|need more information|impossible to (?:tell|say|know|determine|answer))\b",
     re.IGNORECASE,
 )
 
@@ -258,6 +261,24 @@ def denies(clause: str) -> bool:
 def supposes(before: str) -> bool:
     """Whether the words before a statement make it a supposition or a question."""
     return _SUPPOSES.search(before[-120:]) is not None
+
+
+_REMARK = re.compile(
+    r"^(?:I|We) (?:have )?(?:double-?|also )?(?:checked|verified|hope|used|did|tried)\b|\blet me know\b"
+    r"|\bhope\b|\bfeel free\b|^(?:note|remember|tip)\b"
+    r"|\btell me\b|^(?:you can |let(?:'s| us| me) )?(?:double-?\s?)?(?:check|verify|confirm)\b"
+    r"|^I(?:'d| am| can| could| would| will)? (?:be |also |gladly )?"
+    r"(?:happy|glad|help|solve|explain|show|provide|assist|walk)\b|^checking\b|^verification\b"
+    r"|^(?:now |next,? |first,? |then,? )?(?:I|we|you)(?:'d| would)? (?:need|have|want) to (?:find|know|figure"
+    r"|calculate|compute|determine|add|subtract|multiply|divide)\b(?!.*(?:=|which |to get|giving))",
+    re.IGNORECASE,
+)
+"""Sentences about the work or to the reader."""
+
+
+def remarks(sentence: str) -> bool:
+    """Whether a sentence is about the work, or to the reader, and asserts nothing."""
+    return _REMARK.search(sentence.strip(" *_#(✓✔✅-")) is not None
 
 
 def asks(sentence: str) -> bool:
