@@ -138,6 +138,20 @@ def messages_of(value: Any, column: str) -> list[Message]:
     return messages
 
 
+def text_of(values: Mapping[str, Any], column: str) -> str:
+    """A prompt that must be one text; it may be the one message of a conversation.
+
+    Raises:
+        KeyError: there is no such column.
+        DataError: it is no text, or several messages.
+    """
+    value = values[column]
+    messages = [] if isinstance(value, str) else messages_of(value, column)
+    if len(messages) > 1:
+        raise DataError(f"{column!r} is a conversation of {len(messages)} messages; it must be one text")
+    return messages[0]["content"] if messages else value
+
+
 def _no_messages(value: Any, column: str) -> DataError:
     return DataError(f"{column!r} must be a text or a list of {{role, content}}, not {shown(value)}")
 

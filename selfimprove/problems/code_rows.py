@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.problems.cells import clean
+from selfimprove.problems.cells import clean, text_of
 from selfimprove.problems.jsonl_rows import lines, values_of
 from selfimprove.problems.rows import Counts, gathered, told
 from selfimprove.records import Message
@@ -142,7 +142,7 @@ def _own(row: dict[str, Any], shown: int) -> Problem:
     solution, tolerance = _text(row.get("solution")), row.get("tolerance")
     function = str(row.get("function") or (_called(assertions, solution) if assertions else ""))
     return _problem(
-        text=row["prompt"],
+        text=text_of(row, "prompt"),
         solution=solution,
         assertions=assertions,
         checks=Checks(
@@ -160,7 +160,7 @@ def _mbpp(row: dict[str, Any], shown: int) -> Problem:
     setup = "\n".join([*(row.get("test_imports") or []), row.get("test_setup_code") or ""]).strip()
     function = _called(tests, solution)
     examples = "\n".join(tests[:shown])
-    text = str(row["prompt"] if "prompt" in row else row["text"]).strip()
+    text = text_of(row, "prompt" if "prompt" in row else "text").strip()
     text += f"\n\nThe program must have a function `{function}`" + (f" that passes:\n{examples}" if examples else ".")
     more = [str(test) for test in row.get("challenge_test_list") or []]
     return _problem(
@@ -172,7 +172,7 @@ def _mbpp(row: dict[str, Any], shown: int) -> Problem:
 
 
 def _human_eval(row: dict[str, Any], shown: int) -> Problem:
-    start, function = str(row["prompt"]), str(row["entry_point"])
+    start, function = text_of(row, "prompt"), str(row["entry_point"])
     head = re.search(rf"^(?:async +)?def +{re.escape(function)}\b", start, re.MULTILINE)
     tree = ast.parse(row["test"])
     check = next((node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"), None)
@@ -211,7 +211,7 @@ def _live_code_bench(row: dict[str, Any], shown: int) -> Problem:
     starter, function = str(row.get("starter_code") or ""), str(metadata.get("func_name") or "")
     called = f"Solution.{function}" if "class Solution" in starter and function else function
     functional = [test for test in tests if test.get("testtype") == "functional"]
-    text = str(row["question_content"]).strip()
+    text = text_of(row, "question_content").strip()
     text += f"\n\nStart from this:\n\n```python\n{starter.strip()}\n```" if starter.strip() else ""
     return _problem(
         text=text,
@@ -240,7 +240,7 @@ _LAST = list(_FORMS)[-1]
 
 
 # ---- assertions ------------------------------------------------------------------------------------------------------
-def _problem(*, text: Any, solution: str | None, assertions: list[str], checks: Checks) -> Problem:
+def _problem(*, text: str, solution: str | None, assertions: list[str], checks: Checks) -> Problem:
     """A problem with its simple assertions turned into calls, where calls are compared as Python compares."""
     calls, rest = list[tuple[list[Any], Any]](), list[str]()
     for assertion in assertions:
@@ -250,7 +250,7 @@ def _problem(*, text: Any, solution: str | None, assertions: list[str], checks: 
         else:
             calls.append(call)
     checks = replace(checks, calls=(*checks.calls, *calls), assertions=tuple(rest))
-    return Problem(text=clean(str(text)), solution=solution, checks=checks)
+    return Problem(text=clean(text), solution=solution, checks=checks)
 
 
 def _call_of(assertion: str, function: str) -> tuple[list[Any], Any] | None:

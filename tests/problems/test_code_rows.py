@@ -137,6 +137,11 @@ def test_which_assertions_become_calls(assertion: str, call: Any) -> None:
     assert checks.assertions == (("assert f(0)",) if call else ("assert f(0)", assertion))
 
 
+def test_a_text_may_be_one_message_in_parts() -> None:
+    parts = [{"role": "user", "content": [{"type": "text", "text": "p"}]}]
+    assert problem_of({"prompt": parts, "function": "f", "tests": ["assert f(1)"]}, 1).text == "p"
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [
@@ -144,6 +149,9 @@ def test_which_assertions_become_calls(assertion: str, call: Any) -> None:
         ({"prompt": "p", "test": []}, ["no column 'tests'", "Did you mean 'test'?"]),
         ({"tests": ["assert f(1)"], "function": "f"}, ["form own", "'prompt'"]),
         ({"prompt": " ", "tests": ["assert f(1)"], "function": "f"}, ["no text"]),
+        ({"prompt": None, "tests": ["assert f(1)"], "function": "f"}, ["'prompt' is empty"]),
+        ({**MBPP, "prompt": 7}, ["'prompt' must be a text", "7"]),
+        ({**MBPP, "prompt": [{"role": "user", "content": "p"}] * 2}, ["conversation of 2 messages"]),
         ({"prompt": "p", "tests": []}, ["no tests"]),
         ({"prompt": "p", "tests": [{"input": 1}]}, ["{arguments, result}"]),
         ({"prompt": "p", "tests": 5}, ["form own", "TypeError"]),
