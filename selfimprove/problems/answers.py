@@ -188,7 +188,7 @@ def _last_line(text: str) -> str | None:
         return None
     lines[-1] = re.sub(r"^\s*(?:#{1,6}\s|[-*•>]\s(?=\D)|\d{1,2}[.)]\s(?=\D))", "", lines[-1])
     last = (sentences.sentences(lines[-1]) or [lines[-1]])[-1]
-    if len(lines[-1].split()) <= 3:
+    if len(lines[-1].split()) <= 2:
         last = lines[-1]
     elif not sentences.UNKNOWN.search(last):
         last = plain.asserted(last)

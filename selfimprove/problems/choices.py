@@ -37,6 +37,7 @@ _PRONOUN = re.compile(
 )
 _CHOSEN = re.compile(
     r"(?:(?i:\b(?:choose|chose|pick|picked|select|selected|go with|going with|opt for|opting for|option|choice"
+    r"|leaves|leaving|matches|corresponds to"
     r"|it(?:'s| is)|it (?:must|should|can only) be|be|is|so|therefore|thus|hence|answer|letter))|选|選|选择|答案)"
     r"\s*:?\s*(?i:option |choice |letter |answer |the answer |clearly |probably )?[(*\[\"']*"
     r"(?P<letter>[A-J])(?![A-Za-z0-9'’])(?!\s+[a-z]+\s(?:is|has|was|can|will)\b)"
@@ -44,15 +45,15 @@ _CHOSEN = re.compile(
 _RIGHT = re.compile(
     r"(?:^|[\s(*\[])(?P<letter>[A-J])[)*\].:]*\s(?:is|seems|looks|must be|would be|appears)\s(?:the\s|to be\s"
     r"|therefore\s|clearly\s)*"
-    r"(?:correct|right|best|true|answer|only)\b"
+    r"(?:correct|right|best|better|true|answer|only)\b"
 )
 _DENIED = re.compile(
     r"(?:^|[\s(*\[])(?P<letter>[A-J])[)*\]]*\s(?:is|are|was|seems|can|could|does|cannot|isn'?t|can'?t|fails?)\b[^,.;]*",
     re.IGNORECASE,
 )
 _NOT = re.compile(
-    r"\b(?:[Nn]ot|neither|isn'?t|rule out|eliminate|reject|(?:can't|cannot|can not|could not|couldn't|won't) be)"
-    r"\s+"
+    r"\b(?:[Nn]ot|neither|isn'?t|rule out|eliminate|[Aa]nything but|except|reject"
+    r"|(?:can't|cannot|can not|could not|couldn't|won't) be)\s+"
     r"(?:both\s)?(?:option |choice )?[(*]*[A-J]\b(?:(?!\bbut\b)[^,.;])*"
 )
 _FREE = re.compile(r"(?<![A-Za-z0-9_'’\-\\])(?P<letter>[A-J])(?![A-Za-z0-9_'’\-])")
@@ -68,12 +69,17 @@ _NAMED_AFTER = re.compile(
 )
 
 
+_NAMED = re.compile(r"\b(?:[Oo]ption|[Cc]hoice)\s?\(?([A-J])\b(?!\s?(?:or|and)\b)")
+"""An option that is named after its text: `12 apples, which is option E`."""
+
+
 def of_value(said: str) -> str | None:
     """The letter that a statement begins with; None if it states something else, or several letters."""
     said = said.strip().translate(_WIDE)
     found = _STATED.match(said)
     if found is None:
-        return None
+        named = {one[1] for one in _NAMED.finditer(said)}
+        return named.pop() if len(named) == 1 and not sentences.denies(said) else None
     letter, rest, closed = found["letter"], found["rest"], found["close"] or _opened(said, found)
     alone = plain.peel(rest).strip(" .)]}*\\") == ""
     if letter.islower() and not (alone or (closed and letter != "i") or re.match(r"\s*[.):]", rest)):
@@ -109,8 +115,10 @@ def of_text(text: str) -> str | None:
         lines = [line for line in lines if not _CHOICE_LINE.match(line)]
     if not lines:
         return None
-    if (whole := of_value(lines[0])) and (
-        len(lines) == 1 or len(lines[0].strip()) <= 4 or _CHOICE_LINE.match(lines[0])
+    if (
+        (whole := of_value(lines[0]))
+        and not re.match(r"\W*[A-J]\s*=", lines[0])
+        and (len(lines) == 1 or len(lines[0].strip()) <= 4 or _CHOICE_LINE.match(lines[0]))
     ):
         return whole
     for sentence in reversed(sentences.sentences("\n".join(lines))):
@@ -134,7 +142,7 @@ def _lists_options(lines: list[str]) -> bool:
 
 def _of_sentence(sentence: str) -> set[str]:
     """The letters that a sentence may choose; one that it denies is left out."""
-    if (whole := of_value(sentence)) is not None:
+    if (whole := of_value(sentence)) is not None and not re.match(r"\W*[A-J]\s*=", sentence):
         return {whole}
     said = _OVER.sub(r"\1", sentence)
     for found in [*_DENIED.finditer(said)]:
@@ -145,6 +153,8 @@ def _of_sentence(sentence: str) -> set[str]:
         if found := [*pattern.finditer(said)]:
             last = found[-1]
             letter, rest = last["letter"], said[last.end("letter") :]
+            if re.match(r"\s*=", rest):
+                continue
             if letter in "AI" and re.match(r"\s+[a-z]", rest) and not _CONNECTED.match(rest):
                 continue
             several = _OTHERS.match(rest)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from selfimprove.problems.sentences import denies
+
 _LEFT = (
     "**",
     "__",
@@ -106,7 +108,11 @@ def peel(text: str) -> str:
         ("“", "”"),
         ("`", "`"),
     ):
-        if text.endswith(right) and text.count(left) + (left != right) * text.count(right) == 1:
+        if (
+            len(text) > len(right)
+            and text.endswith(right)
+            and text.count(left) + (left != right) * text.count(right) == 1
+        ):
             text = text[: -len(right)].rstrip(" .")  # the other end stood before the answer: `**Answer: Paris**`
     return text
 
@@ -134,7 +140,7 @@ def core(value: str) -> str:
     return value[: remark.start()] if remark and remark.start() > 0 else value
 
 
-_FIRST = re.compile(r"(\*\*?|\"|`|“)([^*\"`“”\n]{1,200})(?:\*\*?|\"|`|”)(?=[\s,;.(])")
+_FIRST = re.compile(r"(\*\*?|\"|`|“)([^*\"`“”\n]{1,200})(?:\*\*?|\"|`|”)(?=[\s,;.(}])")
 _REMARK = re.compile(r",\s(?:which|because|since|so|as|where|who|not)\s|\s(?:because|since|rather than|instead of)\s")
 
 
@@ -165,5 +171,5 @@ def asserted(sentence: str) -> str:
     if len(bold) == 1 and len(peel(sentence)) > len(bold[0]):
         return bold[0]
     verbs = [*_IS.finditer(sentence)]
-    after = sentence[verbs[-1].end() :] if verbs else ""
+    after = sentence[verbs[-1].end() :] if verbs and not denies(sentence[: verbs[-1].start()]) else ""
     return after if 0 < len(after.split()) <= 6 else sentence
