@@ -187,6 +187,17 @@ def test_a_file_of_several_forms(tmp_path: Path) -> None:
         read(tmp_path / "none", 0, 1, "leave_out")
 
 
+def test_problems_that_differ_in_case_stay_apart_and_one_text_with_other_tests_is_left_out(tmp_path: Path) -> None:
+    rows = [(text, {"prompt": text, "function": "f", "tests": [f"assert f({i})"]}) for i, text in enumerate("aAbb")]
+    path = tmp_path / "code.jsonl"
+    path.write_text("\n".join(json.dumps(row) for _, row in rows))
+    for conflicts, texts in (("leave_out", ["a", "A"]), ("keep", ["a", "A", "b", "b"])):
+        problems, counts = read(path, 0, 1, conflicts)
+        assert [problem.text for problem in problems] == texts
+        assert len({problem.key for problem in problems}) == len(texts)
+        assert (counts["conflicting"], counts["alike"], counts.first["conflicting"]) == (1, 2, 4)
+
+
 def test_a_reference_is_read_as_it_was_written() -> None:
     checks = problem_of(MBPP, 1).checks
     for solution in (MBPP["code"], None):

@@ -18,7 +18,7 @@ from typing import Any
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Roles
 from selfimprove.problems import answers
-from selfimprove.problems.cells import clean, messages_of, pick, reference_of
+from selfimprove.problems.cells import messages_of, pick, reference_of
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
@@ -62,5 +62,8 @@ def _row(values: dict[str, Any]) -> tuple[list[Message], str | None]:
     if not isinstance(options, list) or not 2 <= len(options) <= len(LETTERS):
         raise DataError(f"'options' must be a list of 2 to {len(LETTERS)} texts, not {str(options)[:80]!r}")
     [asked] = messages_of(pick(values, "question"), "question")[-1:]
-    lettered = "\n".join(f"{letter}. {clean(str(text))}" for letter, text in zip(LETTERS, options, strict=False))
+    texts = [reference_of(one, "options") for one in options]
+    if None in texts:
+        raise DataError("'options' holds a null")
+    lettered = "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, texts, strict=False))
     return [{**asked, "content": f"{asked['content']}\n{lettered}"}], reference_of(pick(values, "answer"), "answer")

@@ -117,6 +117,8 @@ def test_mmlu_pro_writes_ten_options_and_takes_a_letter(opened):
     assert (lines[0], lines[1], lines[-1], len(lines)) == (MMLU["question"], "A. 4", "J. 17", 11)
     assert marked(task, "17 has no divisor: the answer is (J).", "The answer is J", "\\boxed{J}") == [1.0] * 3
     assert marked(task, "the answer is (A)", "J or A: (A)", "seventeen") == [0.0] * 3
+    with pytest.raises(DataError, match="'options' holds a null"):
+        every(opened("mmlu_pro", [{**MMLU, "options": ["4", None]}]))
     with pytest.raises(DataError, match="'options' must be a list of 2 to 10 texts"):
         every(opened("mmlu_pro", [{**MMLU, "options": [str(i) for i in range(11)]}]))
 
