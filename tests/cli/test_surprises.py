@@ -100,6 +100,18 @@ def test_what_the_tiny_model_cannot_be_made_for_is_refused_before_a_run(
     assert [path.name for path in Path().iterdir()] == ["rows.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [([], (None, None, None)), (["--rounds", "8"], (8, None, None)), (["--add", "3"], (None, None, 3))],
+)
+def test_resume_hands_on_how_many_rounds(
+    command: Command, monkeypatch: pytest.MonkeyPatch, words: list[str], given: tuple[int | None, ...]
+) -> None:
+    handed = list[tuple[Any, ...]]()
+    monkeypatch.setattr(run, "finish", lambda root, *rest: handed.append(rest))
+    assert command("resume", "one", *words)[0] == 0 and handed == [given]
+
+
 # ---- bench ---------------------------------------------------------------------------------------------------------
 LOST, WON = "failed with exit code 65: error: no", "no significant gain: the start stays champion"
 

@@ -79,3 +79,12 @@ def test_a_forged_line_needs_the_right_hash(ledger: Ledger) -> None:
     ledger.path.write_text("\n".join([*lines[:-1], json.dumps(entry)]) + "\n")
     with pytest.raises(DataError, match="line 3"):
         ledger.entries()
+
+
+def test_every_change_of_the_number_of_rounds_is_kept_in_order(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for rounds, added in ((8, None), (6, None), (8, None), (9, 1)):
+        ledger.plan(4, rounds, added)
+    plans = Ledger(tmp_path / "ledger.jsonl").plans()
+    assert [plan["rounds"] for plan in plans] == [8, 6, 8, 9]
+    assert [plan.get("added") for plan in plans] == [None, None, None, 1]
