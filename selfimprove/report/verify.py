@@ -57,7 +57,7 @@ def verify(root: Path, load: compose.Load = compose.load) -> list[Finding]:
 def _steps(stored: Stored) -> Iterator[Finding]:
     """Check the steps in the order in which they ran, up to the first bad one, because later ones depend on it."""
     folder, fingerprint = stored.folder, stored.first()
-    names = sorted(path.name for path in folder.root.glob("round_*"))
+    names = [path.name for path in _rounds(folder.root)]
     for number, name in enumerate(names):
         if name != f"round_{number:03d}":
             yield Finding(f"round_{number:03d}", False, f"missing, but there is {name}")
@@ -82,6 +82,11 @@ def _steps(stored: Stored) -> Iterator[Finding]:
                 return
             if stage not in stages.END:
                 fingerprint = before = made
+
+
+def _rounds(root: Path) -> list[Path]:
+    """The folders of the rounds in their order; from 1000 on their names are longer."""
+    return sorted(root.glob("round_*"), key=lambda path: (len(path.name), path.name))
 
 
 def _wrong(stored: Stored, number: int, stage: str, fingerprint: str) -> str:
@@ -117,7 +122,7 @@ def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
     if not fine:
         yield Finding("metrics.jsonl, summary.json, champion", None, "not checked: they are derived from the steps")
         return
-    names = sorted(root.glob("round_*"))
+    names = _rounds(root)
     finished = [number for number in range(len(names)) if _whole(stored, number)]
     lines = [json.dumps(stored.line(number)) + "\n" for number in finished]
     ended = bool(names) and (names[-1] / "sealed").exists()

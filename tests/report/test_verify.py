@@ -11,7 +11,7 @@ import pytest
 
 from selfimprove.errors import MissingError
 from selfimprove.loop.loop import Runner
-from selfimprove.report.verify import verify
+from selfimprove.report.verify import _rounds, verify
 from selfimprove.store.run_folder import RunDir
 
 pytestmark = pytest.mark.faults
@@ -102,3 +102,9 @@ def test_a_run_that_is_not_finished_is_fine(make_run: Callable) -> None:
     assert wrong(folder.root) == {}
     with pytest.raises(MissingError):
         verify(folder.root.parent / "nowhere")
+
+
+def test_rounds_are_in_order_beyond_a_thousand(tmp_path: Path) -> None:
+    for number in (1000, 2, 999, 1001):
+        (tmp_path / f"round_{number:03d}").mkdir()
+    assert [path.name for path in _rounds(tmp_path)] == ["round_002", "round_999", "round_1000", "round_1001"]
