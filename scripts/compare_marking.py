@@ -106,7 +106,7 @@ def lm_eval(rule: str, reference: str, text: str) -> bool:
 def _regex(pattern: str, text: str, group: int) -> str:
     """What lm-eval's regex filter takes of a text; "[invalid]" if nothing matches."""
     with contextlib.suppress(ImportError):
-        from lm_eval.filters.extraction import RegexFilter
+        from lm_eval.filters.extraction import RegexFilter  # pyright: ignore[reportMissingImports]
 
         kept = RegexFilter(pattern, group_select=group, fallback="[invalid]")
         return next(iter(next(iter(kept.apply([[text]], [{}])))))
