@@ -30,6 +30,7 @@ SIGNS = str.maketrans(
         **{sign: into for signs, into in _PLAIN.items() for sign in signs},
         **{"｛": r"\{", "｝": r"\}", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "√": r"\sqrt", "\u200b": ""},
         **{sign: rf"\frac{{{over}}}{{{under}}}" for sign, over, under in ("½12", "⅓13", "¼14", "⅔23", "¾34")},
+        **dict.fromkeys("✓✔✅∴∎", ""),
         **dict.fromkeys("\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u3000", " "),
     }
 )

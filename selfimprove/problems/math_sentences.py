@@ -44,8 +44,15 @@ def word(sentence: str) -> Form | None:
     return of_value(rf"\text{{{said}}}") if said != sentence and re.fullmatch(r"[A-Za-z][a-z-]+", said) else None
 
 
+_REASON = re.compile(r",?\s(?:since|because)\s")
+"""Where a sentence begins to say why."""
+
+
 def of_sentence(sentence: str) -> Form | None:
     """The answer that a sentence asserts."""
+    reason = _REASON.search(sentence)
+    if reason and re.search(r"\d|\$", sentence[: reason.start()]):
+        sentence = sentence[: reason.start()]
     sentence = _IN_BRACKETS.sub("", sentence)
     if len(times := _CLOCK.findall(sentence)) == 1:
         return of_value(times[0])
