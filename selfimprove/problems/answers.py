@@ -70,7 +70,7 @@ def mark(rule: str, answer: str | None, text: str, cut: bool = False) -> float |
             return None
         return float(
             _exact(text, cut) in golds
-            or (not cut and plain.normal(said(text)) in golds and reader.stated(text) is None)
+            or (not cut and _alone(text, answer or "") in golds and reader.stated(text) is None)
         )
     gold = reference(rule, answer)
     return None if gold is None else float(answer_of(rule, text, cut) == gold)
@@ -177,13 +177,23 @@ def _gold(answer: str) -> Form | None:
     return math_forms.of_value(stated(answer))
 
 
+_LONGEST = 4000
+"""Characters at the end of a text in which its last line is looked for."""
+
+
 def _exact(text: str, cut: bool) -> str | None:
     return reader.answer(text, cut, lambda value: plain.normal(plain.core(value)) or None, _last_line)
 
 
+def _alone(text: str, answer: str) -> str:
+    """The normal form of a whole completion; "" if it is much longer than the reference."""
+    spoken = said(text).strip()
+    return plain.normal(spoken) if len(spoken) <= 2 * len(answer) + 200 else ""
+
+
 def _last_line(text: str) -> str | None:
     """The last line of a text; what it emphasises, or says after its verb, if it is a sentence."""
-    lines = [line for line in text.strip().splitlines() if line.strip()]
+    lines = [line for line in text.strip()[-_LONGEST:].splitlines() if line.strip()]
     if not lines:
         return None
     lines[-1] = re.sub(r"^\s*(?:#{1,6}\s|[-*•>]\s(?=\D)|\d{1,2}[.)]\s(?=\D))", "", lines[-1])

@@ -19,8 +19,10 @@ _END_OF_PROOF = re.compile(r"\$?\\(?:blacksquare|square|qed|Box|checkmark)(?![A-
 _IN_BRACKETS = re.compile(
     r"\s\((?:we|since|because|as|note|where|check|the|this|if|with|not|it|rejecting|discarding)\b[^()]*\)"
 )
-_COMBINED = re.compile(r"\$?\s*[^=$]*[A-Za-z][^=$]*[-+*/][^=$]*[A-Za-z][^=$]*=")
+_COMBINED = re.compile(r"\$?\s*\d{0,4}[A-Za-z](?:_\d)?(?:\s?[-+*/]\s?\d{0,4}[A-Za-z](?:_\d)?){1,9}\s?=")
 """The left side of an equation of several names: a + b = 7."""
+LONGEST = 4000
+"""Characters at the end of a text in which a sentence is looked for."""
 _CLOCK = re.compile(r"(?<![\d:.])\d{1,2}:[0-5]\d\s?[aApP]\.?\s?[mM]\b\.?")
 _ROWS = re.compile(
     r"\\begin\{(align|aligned|gather|gathered|eqnarray|equation|split|multline)(\*?)\}(.*?)\\end\{\1\2\}", re.DOTALL
@@ -29,6 +31,7 @@ _ROWS = re.compile(
 
 def flat(text: str) -> str:
     """A text in which the last row stands for each display of several rows."""
+    text = text[-LONGEST:]
     text = _END_OF_PROOF.sub("", text)
     return _ROWS.sub(_last_row, text) if "\\begin{" in text else text
 

@@ -107,7 +107,7 @@ def phrases(text: str, cut: bool) -> Iterator[Statement]:
             yield Statement(noun.start(), end, "", formal=False)
         elif value and not sentences.asks(value) and not _described(value, before):
             yield Statement(noun.start(), end, value, formal=False)
-    for change in [*_CHANGED.finditer(text, since)][-NEAR:]:
+    for change in [*_CHANGED.finditer(text, since)][-NEAR // 8 :]:
         value, end = _value(text, change.end(), cut)
         if value and not sentences.asks(value) and not _NEGATED.match(value):
             yield Statement(change.start(), end, value, formal=False)
