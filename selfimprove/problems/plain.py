@@ -87,7 +87,11 @@ def peel(text: str) -> str:
         text = _COMMAND.sub(r"\1", text).strip()
         if tag := _TAG.fullmatch(text):
             text = tag[2].strip()
-        if len(text) > 1 and (text[-1] in ".。,;:" or re.search(r"[^\W\d_]!$", text)) and not text.endswith("..."):
+        if (
+            len(text) > 1
+            and (text[-1] in ".。,;:" or re.search(r"(?:[^\W\d_]|[*_\"'”])!$", text))
+            and not text.endswith("...")
+        ):
             text = text[:-1].rstrip()
         for left, right in _WRAPS:
             inside = text[len(left) : len(text) - len(right)]
