@@ -6,10 +6,10 @@ is left out.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from selfimprove.episodes import Episode, Played, Question
-from selfimprove.inference.waves import drawn
 from selfimprove.interfaces import Ask, Budget, Playing, Policy, Sampling
 from selfimprove.records import SOLVE, Prompt, changed
 
@@ -35,20 +35,21 @@ def play(
         policy = policy.held(policy.chain[0])
     if policy.hold is not None:
         policy.hold.use_all(sampling.needs())
-    call, weights, asks = next(policy.calls), policy.checkpoint.of(SOLVE), list[Ask]()
+    call, weights = next(policy.calls), policy.checkpoint.of(SOLVE)
+    blind = [problem.blind() for problem in problems]
     # A chain's head has a seed for each episode; of plain samples, number k belongs to episode k.
-    seeds = [policy.seed_at(call, *((k, ()) if policy.chain and k else ())) for k in range(how.n)]
-    for problem in problems:
-        blind = problem.blind()
-        for k, seed in enumerate(seeds):
-            first = 0 if policy.chain else k
-            asks.append(Ask(checkpoint=weights, prompt=blind, first=first, sampling=sampling, seed=seed))
-    engine = policy.helpers.get(SOLVE, policy.engine)
+    seeds = [policy.seed_at(call, *((k, ()) if k else ())) for k in range(how.n if policy.chain else 1)]
+    each = how.n // len(seeds)
+    asks = [
+        Ask(checkpoint=weights, prompt=prompt, n=each, sampling=sampling, seed=seed)
+        for prompt in blind
+        for seed in seeds
+    ]
+    drawn = policy.helpers.get(SOLVE, policy.engine).draw(asks, policy.log)
     played = list[Played]()
-    for i, (world, ask, [reply]) in enumerate(zip(worlds, asks, drawn(engine, asks, policy.log), strict=True)):
-        problem = problems[i // how.n]
+    for i, (world, reply) in enumerate(zip(worlds, itertools.chain(*drawn), strict=True)):
         mark = world.step({"role": "assistant", "content": reply.text}).rewards.get(SOLVE)
-        made = changed(reply, prompt=problem, role=SOLVE, reward=mark)
-        own = [changed(reply, prompt=ask.prompt, role=SOLVE)] if how.training else ()
+        made = changed(reply, prompt=problems[i // how.n], role=SOLVE, reward=mark)
+        own = [changed(reply, prompt=blind[i // how.n], role=SOLVE)] if how.training else ()
         played.append(Played(said={SOLVE: made}, over=True, drawn=own))
     return played

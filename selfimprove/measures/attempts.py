@@ -10,6 +10,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 from selfimprove.measures.statistics import mean
 from selfimprove.measures.votes import tally
@@ -34,8 +35,15 @@ def majority_at_k(
     None does not vote. Counts all subsets if there are at most `draws`, otherwise `draws` random ones. The right one of
     t tied answers counts 1 / t.
     """
-    votes = sorted(zip(answers, right, strict=True), key=repr)
+    votes, names = sorted(zip(answers, right, strict=True), key=repr), dict[str, str]()
     _enough(len(votes), k, "maj")
+    alike = tuple((None if answer is None else names.setdefault(answer, str(len(names))), mark) for answer, mark in votes)
+    return _majority_right(alike, k, draws, seed)
+
+
+@lru_cache(maxsize=1 << 14)
+def _majority_right(votes: tuple[tuple[str | None, bool], ...], k: int, draws: int, seed: int) -> float:
+    """The same for answers that are numbered: many problems differ only in what the answers are."""
     source = random.Random(seed)
     few = math.comb(len(votes), k) <= draws
     drawn = itertools.combinations(votes, k) if few else (tuple(source.sample(votes, k)) for _ in range(draws))
