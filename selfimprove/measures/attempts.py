@@ -37,7 +37,8 @@ def majority_at_k(
     """
     votes, names = sorted(zip(answers, right, strict=True), key=repr), dict[str, str]()
     _enough(len(votes), k, "maj")
-    alike = tuple((None if answer is None else names.setdefault(answer, str(len(names))), mark) for answer, mark in votes)
+    numbered = [None if answer is None else names.setdefault(answer, str(len(names))) for answer, _ in votes]
+    alike = tuple(zip(numbered, (mark for _, mark in votes), strict=True))
     return _majority_right(alike, k, draws, seed)
 
 
