@@ -326,7 +326,7 @@ def write_records(path: Path, records: Iterable[Record], after: Path | None = No
 def _lines(records: Iterable[Record]) -> Iterator[str]:
     """The lines of records; the completions of a prompt, which come together, share its text."""
     known: Prompt | None = None
-    text = ""
+    text, head, first = "", "", dict[str, Any]()
     for record in records:
         if isinstance(record, Document | Prompt):
             yield dumps(record)
@@ -337,9 +337,11 @@ def _lines(records: Iterable[Record]) -> Iterator[str]:
             continue
         text = text or _line(_values(record.prompt))
         values = _fields(record)
-        first = {"kind": type(record).__name__, **{name: values.pop(name) for name in _LINEAGE}}
+        before, first = first, {"kind": type(record).__name__, **{name: values.pop(name) for name in _LINEAGE}}
+        if first != before or not all(type(note) is str for note in record.info.values()):  # 1 == True == 1.0
+            head = _line(first)[:-1]
         del values["prompt"]
-        yield f'{_line(first)[:-1]}, "prompt": {text}, {_line(values)[1:]}'
+        yield f'{head}, "prompt": {text}, {_line(values)[1:]}'
 
 
 _LINEAGE = tuple(field.name for field in fields(Lineage))

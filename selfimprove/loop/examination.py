@@ -168,6 +168,7 @@ def audit(stored: Stored, given: Context) -> Counts:
         traps = honeypots(samples, task.verify)
         samples = [changed(r, info={**r.info, "honeypot": mark}) for r, mark in zip(samples, traps, strict=True)]
         write_records(given.folder / "audit.jsonl", samples)
+        stored.pass_on(given.round, "audit", samples)
         n = recipe.audit_samples
         audited = [samples[i : i + n] for i in range(0, len(samples), n)]
         groups = [attempts[i : i + n] for i in range(0, len(attempts), n)]

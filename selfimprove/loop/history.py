@@ -167,7 +167,7 @@ class Stored:
         """The audit samples of a policy with rewards and marks, by problem, from the round that made it."""
         if maker not in self._audits:
             groups: dict[str, list[Rollout]] = {}
-            for rollout in read_records(self.folder.step(maker, "audit") / "audit.jsonl"):
+            for rollout in self.records(maker, "audit", "audit.jsonl"):
                 assert isinstance(rollout, Rollout)
                 groups.setdefault(rollout.prompt.key, []).append(rollout)
             self._audits = {known: self._audits[known] for known in self._audits if known == 0}  # and one more
@@ -227,14 +227,15 @@ class Stored:
         return self.folder.once(number, stage, "checkpoint", read_checkpoint)
 
     def pass_on(self, number: int, step: str, records: Sequence[Record]) -> None:
-        """Keep the records that a data step has just written, for the one step that reads them, if it runs here."""
+        """Keep the records that a step has just written, for the one that reads them, if it runs in this process."""
+        self._records = {place: kept for place, kept in self._records.items() if place[0] >= number - 1}
         if (plain := step_files.as_read(records)) is not None:
             self._records[number, step] = plain
 
-    def records(self, number: int, step: str) -> list[Record]:
-        """The records that a data step wrote."""
+    def records(self, number: int, step: str, file: str = "output.jsonl") -> list[Record]:
+        """The records that a step wrote."""
         kept = self._records.pop((number, step), None)
-        return read_records(self.folder.step(number, step) / "output.jsonl") if kept is None else kept
+        return read_records(self.folder.step(number, step) / file) if kept is None else kept
 
     def policy(self, maker: int, number: int, seed: int, log: Log, weights: Checkpoint | None = None) -> Policy:
         """The policy that round `maker` made, for use in round `number`, or the same policy with other `weights`."""

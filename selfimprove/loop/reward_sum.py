@@ -23,17 +23,20 @@ def rate(rollouts: Sequence[Rollout], recipe: Recipe, given: Context) -> list[Ro
     groups = [[rollouts[place] for place in group] for group in places.values()]
     order = [place for group in places.values() for place in group]
     totals: list[float | None] = [0.0 if recipe.reward else None] * len(rollouts)
-    parts: list[dict[str, float | None]] = [{} for _ in rollouts]
+    several = len(recipe.reward) > 1 or any(isinstance(reward, Judging) for reward in recipe.reward.values())
+    parts: list[dict[str, float | None]] = [{} for _ in rollouts] if several else []
     for name, reward in recipe.reward.items():
         marks = reward.rate(groups, given.held(reward))
         counted = [standardized(row) for row in marks] if reward.normalize else marks
         for place, mark, counts in zip(order, itertools.chain(*marks), itertools.chain(*counted), strict=True):
-            parts[place][name] = mark
+            if several:
+                parts[place][name] = mark
             total = totals[place]
             if reward.weight:
                 totals[place] = None if counts is None or total is None else total + reward.weight * counts
-    several = len(recipe.reward) > 1 or any(isinstance(reward, Judging) for reward in recipe.reward.values())
+    if not several:
+        return [changed(rollout, reward=total, rated=True) for rollout, total in zip(rollouts, totals, strict=True)]
     return [
-        changed(rollout, reward=total, rated=True, info={**rollout.info, "rewards": part} if several else rollout.info)
+        changed(rollout, reward=total, rated=True, info={**rollout.info, "rewards": part})
         for rollout, total, part in zip(rollouts, totals, parts, strict=True)
     ]
