@@ -187,7 +187,7 @@ class Gate(ABC):
         return None
 
     def left(self, history: Sequence[Round]) -> float | None:
-        """What rounds added after `history` could certify with, of `error_rate`; None if the gate guarantees none."""
+        """How much of `error_rate` is left for rounds added after `history`; None if the gate guarantees none."""
         return None
 
     def provisional(self) -> bool:

@@ -27,7 +27,7 @@ def settle(stored: Stored, rounds: int | None, add: int | None) -> tuple[int, st
         add: how many more than planned; None means none. Said again before the run got there, it adds no more.
 
     Raises:
-        RecipeError: fewer than have begun, or both are given.
+        RecipeError: fewer rounds than have begun, less than one more, or both are given.
         StoppedError: a rule has ended the run, and would end it there again.
     """
     root, said = stored.folder.root, stored.ledger.plans()

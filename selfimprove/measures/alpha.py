@@ -1,8 +1,8 @@
 """The alpha of a run: how much of it is used up, and how much is left for further tests.
 
 While a run keeps to its plan, each test has its share, and the shares add up to alpha. A test in a round that was added
-later may also have the shares of tests that certified, as in the fallback procedure: Wiens, 2003; for a sequence that
-has no end planned, Tian and Ramdas, arXiv:1910.04900, section 3.
+later may also have the shares of tests that certified, as in the fallback procedure: Wiens, 2003; for a sequence
+without a planned end, Tian and Ramdas, arXiv:1910.04900, section 3.
 
 Why that is right: only tests of policies that are not better can certify falsely. Until the first false certificate
 every certificate is right, so what was given back came from tests that could not certify falsely. Hence the levels of
@@ -43,7 +43,7 @@ def remaining(alpha: float, given: Sequence[Decision], recycled: bool) -> float:
 
 
 def extended(history: Sequence[Round], number: int) -> bool:
-    """Whether round `number` was added to the plan: it is behind the planned ones, or behind an earlier end.
+    """Whether round `number` was added to the plan: it comes after the planned ones, or after an earlier end.
 
     Args:
         history: the rounds before it.

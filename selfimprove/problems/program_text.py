@@ -2,7 +2,7 @@
 
 Not a method: the tasks and rewards that run programs use it. The rules, in order:
 
-1. What stands in a thought is not said. A thought that never ends leaves nothing.
+1. Thoughts are left out, and with a thought that never ends all that follows its beginning.
 2. Blocks are fences of any form (backticks, tildes, indented, quoted, begun in a line, not closed), else the tags that
    some models write. A block marked as another language, or as output, is no program.
 3. The program is the last block that defines the function that is asked for. Later blocks that only use it, test it

@@ -1,9 +1,9 @@
 """Rows of data as problems: which are the same, which contradict each other, and how many were left out. Not a method.
 
-Two rows are one problem if their messages are equal letter for letter, apart from space at the ends of lines. Problems
-that differ only in case, in spaces or in the form of a letter (2³ and 23, mW and MW, the indentation of a program) stay
-different and share a split. Rows that give one problem different answers contradict each other: all are left out, or
-all are kept, and both is reported.
+Two rows are one problem if their messages are equal letter for letter, apart from space at the ends of lines, blank
+lines around a message, and the way an accent is encoded. Problems that differ only in case, in spaces or in the form of
+a letter (2³ and 23, mW and MW, the indentation of a program) stay different and share a split. Rows that give one
+problem different answers contradict each other: all are left out, or one for each answer is kept, and both is reported.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which part of a completion its author says: thoughts, other channels and other speakers' turns are left out.
 
 Published models mark their thoughts in many ways: tags such as `<think>`, tokens such as `<|channel|>analysis`. A
-template may write the opening mark itself, so all before a closing mark without an opening one is thought too. Thoughts
-that are never closed leave nothing that was said. A mark in quotes is a word.
+template may write the opening mark itself, so all before a closing mark without an opening one is thought too. So is
+what follows an opening mark without a closing one. A mark in quotes is a word.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ Algorithm:
   2. Find prompt and answer: the named columns, else a conversation (`messages`, or `conversations` with from and
      value), instruction, input and output, prompt and completion, question and answer, problem and solution. The answer
      of a conversation is its last reply.
-  3. The key is the canonical text of the prompt; a row with a known key is dropped; the sha256 of the key decides the
-     split. The data set's own splits only decide what is loaded.
+  3. The key is the folded text of the prompt; its sha256 decides the split. Rows that repeat or contradict each other
+     are treated as in the task jsonl. The data set's own splits only decide what is loaded.
   4. Answers are compared as in the task jsonl: `exact`, `choice` or `math`.
 Differs: nothing to compare with.
 """
