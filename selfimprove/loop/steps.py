@@ -160,10 +160,10 @@ def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Run the chain; also mark the kept records by the task's own rule, to report the label precision."""
     offered = leg.own(stored.records(given.round, leg.step("acquisition")))
     records = lineage.selected(stored.at(given.round)[0].selection, offered, given)
-    records, _ = held_out.without(records, stored, given)  # a selection may create records
+    records, left_out = held_out.without(records, stored, given)  # a selection may create records
     write_records(given.folder / "output.jsonl", records)
     stored.pass_on(given.round, leg.step("selection"), records)
-    counts: Counts = {"given": len(offered), "kept": len(records)}
+    counts: Counts = {"given": len(offered), "kept": len(records), **{name: n for name, n in left_out.items() if n}}
     marks = [
         given.verify(record.prompt, (record if isinstance(record, Rollout) else record.sides[0]).text)
         for record in records

@@ -81,7 +81,9 @@ def test_the_license_is_the_declared_one():
 
 
 def test_the_line_after_make_run_says_how_to_go_on():
-    done = subprocess.run(["make", "-n", "-o", ".venv/installed", "run"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "-n", "--no-print-directory", "-o", ".venv/installed", "run"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.stdout.splitlines()[-1] == 'echo "Next, so that selfimprove is found: source .venv/bin/activate"'
 
 

@@ -168,9 +168,9 @@ def test_with_rope_distances_count(tmp_path: Path) -> None:
     assert (logits(folder, list(range(0, 27, 3))) - plain).abs().max() > 1e-3
 
 
-def test_an_unknown_position_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_position_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"^model\.tiny\.position is 'alibi'; it must be rope or none$"):
-        Tiny(**SMALL, position="alibi")._untrained(tmp_path, 0)
+        Tiny(**SMALL, position="alibi").preflight()
 
 
 # ---- the cache ---------------------------------------------------------------------------------------------------
