@@ -104,8 +104,10 @@ def test_the_table_of_commands_is_the_list_of_commands() -> None:
     visible = {name: command for name, command in group.commands.items() if not command.hidden}
     assert set(rows) == set(visible)
     for name, usage in rows.items():
-        known = {option for parameter in visible[name].params for option in parameter.opts if option.startswith("--")}
-        assert set(re.findall(r"--[\w-]+", usage)) == known - {"--help"}, name
+        options = visible[name].params
+        known = {option for parameter in options for option in parameter.opts if option.startswith("--")} - {"--help"}
+        opposites = {option for parameter in options for option in parameter.secondary_opts}
+        assert known <= set(re.findall(r"--[\w-]+", usage)) <= known | opposites, name
 
 
 def test_every_command_in_the_text_exists() -> None:
