@@ -66,7 +66,8 @@ def boxes(text: str) -> Iterator[Statement]:
             continue
         last = joined[-1] if joined else None
         between = text[last.end : start] if last and last.end <= start <= last.end + 60 else ""
-        if (again := _SAME.search(between)) and re.search(rf"(?<![A-Za-z]){again[1]}\s?=\s?$", text[: last.at][-9:]):  # type: ignore[union-attr]
+        again = _SAME.search(between)
+        if last and again and re.search(rf"(?<![A-Za-z]){again[1]}\s?=\s?$", text[: last.at][-9:]):
             between = between[: again.start()]
         if last and last.value and _JOIN.fullmatch(between) and re.search(r"[,;&、和或]|and|or|und|et|ou", between):
             word = " or " if _OR.search(between) else ", "

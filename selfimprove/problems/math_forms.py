@@ -121,8 +121,8 @@ def _form(text: str, depth: int = 0) -> Form | None:
         text = near[1] if VARIABLE.fullmatch(near[0]) else near[0]
     if matrix := _MATRIX.fullmatch(text):
         rows = [row.split("&") for row in re.split(r"\\\\", matrix[2]) if row.strip()]
-        cells = tuple(_form(cell, depth + 1) for row in rows for cell in row)
-        return None if None in cells else Form("matrix", f"{len(rows)}", cells)  # type: ignore[arg-type]
+        cells = _every([cell for row in rows for cell in row], depth)
+        return None if cells is None else Form("matrix", f"{len(rows)}", cells)
     if "\\pm" in text and text.count("\\pm") == 1 and len(split(text, _LISTED)) == 1 and "=" not in text:
         return _several("set", [text.replace("\\pm", "+").strip().removeprefix("+"), text.replace("\\pm", "-")], depth)
     for kind, separators in (("set", _LISTED), ("union", _CUP)):
@@ -137,8 +137,8 @@ def _form(text: str, depth: int = 0) -> Form | None:
         if left == "\\{" and (built := _BUILT.fullmatch(middle)):
             return _form(built[1], depth + 1)
         if len(parts) > 1 and left != "\\{":
-            forms = tuple(_form(part, depth + 1) for part in parts)
-            return None if None in forms else Form("tuple", left + right, forms)  # type: ignore[arg-type]
+            forms = _every(parts, depth)
+            return None if forms is None else Form("tuple", left + right, forms)
         if left == "(" and right == ")":
             return _form(middle, depth + 1)
     if less := re.fullmatch(
@@ -181,6 +181,12 @@ def _bracketed(text: str) -> tuple[str, str, str] | None:
                 return (left, text[found.end() : place], token[0]) if whole else None
         place = token.end()
     return None
+
+
+def _every(parts: list[str], depth: int) -> tuple[Form, ...] | None:
+    """The form of each part; None if one of them has none."""
+    forms = [form for part in parts if (form := _form(part, depth + 1)) is not None]
+    return tuple(forms) if len(forms) == len(parts) else None
 
 
 def _several(kind: str, parts: list[str], depth: int) -> Form | None:
