@@ -85,7 +85,7 @@ def selftest(
         ),
     ] = None,
 ) -> None:
-    """Test the promises of a run on this machine: kills, power cuts, full disks, damaged files, two runs at once."""
+    """Test the promises of a run on this machine: kills, power cuts, full disks, damaged files, hostile inputs."""
     from selfimprove.trials.selftest import selftest as tried
 
     failed, table = list[str](), Table()

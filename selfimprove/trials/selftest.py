@@ -13,7 +13,7 @@ from pathlib import Path
 from selfimprove.errors import BusyError
 from selfimprove.store import failpoints
 from selfimprove.store.run_folder import RunDir
-from selfimprove.trials import sweep
+from selfimprove.trials import fuzz, sweep
 from selfimprove.trials.rehearsal import Rehearsal, rehearse
 
 MEMORY = Path("/dev/shm")
@@ -53,6 +53,8 @@ def selftest(full: bool = False, share: int | None = None, jobs: int = 2) -> Ite
         )
         yield _timed("one process at a time works on a run, and no lock is left behind", lambda: lock(given, full))
     yield _timed("a program from the model cannot reach files, network or processes", _sandbox)
+    for name in fuzz.names():
+        yield _timed(fuzz.border(name).promise, lambda name=name: _border(name, full, share))
 
 
 def _chosen(given: Rehearsal, full: bool, share: int | None) -> tuple[list[int], list[tuple[str, str]]]:
@@ -86,6 +88,13 @@ def _sandbox() -> tuple[str, list[str]]:
             return f"its attacks, tier {opened.tier}", []
     except EngineError as error:
         return f"not available, so programs are not run: {error}", []
+
+
+def _border(name: str, full: bool, share: int | None) -> tuple[str, list[str]]:
+    """Hand spoiled inputs to a border: as many as CI does, or a tenth."""
+    most = fuzz.border(name).in_ci
+    found = fuzz.fuzz(name, most if full or share is not None else most // 10, share or 0)
+    return f"{sum(found.ended.values())} inputs, slowest {found.slowest:.1f} s", found.wrong
 
 
 def lock(given: Rehearsal, full: bool) -> tuple[str, list[str]]:

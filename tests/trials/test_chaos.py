@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove.errors import DataError
-from selfimprove.trials import chaos, selftest
+from selfimprove.trials import chaos, fuzz, selftest
 from selfimprove.trials.chaos import Ended, Kill
 
 SMALL = [
@@ -91,4 +91,4 @@ def test_a_real_recipe_under_random_kills(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_every_promise_holds_here() -> None:
     results = list(selftest.selftest())
-    assert len(results) == 10 and not [result for result in results if result.failed]
+    assert len(results) == 10 + len(fuzz.names()) and not [result for result in results if result.failed]

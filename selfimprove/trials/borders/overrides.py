@@ -1,0 +1,73 @@
+"""What is typed after a recipe: each override composes, or is refused by one line."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from selfimprove import registry
+from selfimprove.errors import UserError
+from selfimprove.recipe import checks, compose, cost
+from selfimprove.trials import fuzz
+from selfimprove.trials.borders.recipes import CODES, VALUES, words
+
+TYPED = [
+    *(
+        "a,b",
+        "[a,b",
+        "a]",
+        "{a:1",
+        "{a:1,b:[2,{c:3}]}",
+        "range(1,3)",
+        "glob(*)",
+        "choice(1,2)",
+        "int('9')",
+        "sort(3,1)",
+    ),
+    *("'", '"', "'a", "a'", "'a\\'", '"\\"', "\\", "\\\\", "a\\,b", "=", "a=b", "==", "+a", "~a", "@", "$", "${", "}"),
+    *("(", ")", "(" * 300, "[" * 300 + "]" * 300, "{a:" * 200 + "1" + "}" * 200, "9" * 4000, "1" * 4300 + ".5"),
+    *("a\x00b", "~nosuchuser/x", "a" * 5000, "\udcff", "\ud800", "\n", "a\nb", " a", "a ", "-0", "nan", "inf", "1e400"),
+    *("true,false", "[1,2,3]", "[[1]]", "null", "''", '""', "0b1", "1__0", "\u0661", "\u0967\u0968", "%s", "{}", "{0}"),
+]
+"""Values that a shell hands over."""
+RECIPES = ["quickstart", "gsm8k_grpo", "self_rewarding"]
+
+
+def made(draw: random.Random, known: list[str], options: list[str]) -> str:
+    """An override of an option, a slot or a stage, with a value of some kind and at times a fault in its text."""
+    key = draw.choice([draw.choice(known), f"{draw.choice(list(registry.SLOTS))}.{draw.choice(known)}", *[None] * 4])
+    value = draw.choice([*VALUES, *TYPED, *[draw.choice(known)] * 40, *[str(draw.randrange(-2, 9))] * 20])
+    text = f"{key or draw.choice(options)}={value}"
+    for _ in range(draw.choice([0, 0, 0, 1, 2])):
+        cut = draw.randrange(len(text) + 1)
+        text = text[:cut] + draw.choice(["", draw.choice(TYPED), draw.choice(known)]) + text[cut + draw.randrange(3) :]
+    return text
+
+
+@contextlib.contextmanager
+def _open(scratch: Path) -> Iterator[fuzz.Try]:
+    known, options = words(), [*("rounds", "seed", "autonomy", "gate_problems", "sealed_problems")]
+    for name in RECIPES:
+        composed = compose.load(name)[0]
+        for slot in registry.SLOTS:
+            for method in getattr(composed, slot):
+                found = registry.option_names(registry.find(slot, method).method)
+                options += [f"{slot}.{method}.{option}" for option in found]
+
+    def attempt(draw: random.Random) -> str:
+        recipe, typed = draw.choice(RECIPES), [made(draw, known, options) for _ in range(draw.randint(1, 3))]
+        with fuzz.shown((recipe, typed)):
+            try:
+                composed = compose.load(recipe, typed)[0]
+                checks.preflight(composed)
+                cost.estimate(composed)
+            except UserError as error:
+                return fuzz.refused(error, CODES)
+        return "composed"
+
+    yield attempt
+
+
+BORDER = fuzz.Border(promise="what is typed after a recipe composes, or is refused by one line", open=_open, in_ci=100)
