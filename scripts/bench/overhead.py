@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bench
@@ -109,6 +110,7 @@ def run(recipe: str, changes: list[str], folder: Path) -> Twice:
     from selfimprove import training
     from selfimprove.loop import begin, loop
     from selfimprove.recipe import compose
+    from selfimprove.store import journal
 
     clock, quiet = Twice(), Silent()
     started = loop.Runner(begin.create(recipe, changes, folder), clock)
@@ -126,10 +128,11 @@ def run(recipe: str, changes: list[str], folder: Path) -> Twice:
         )
 
     engine.draw, training.sft = drawn, trained
+    journal.time = SimpleNamespace(monotonic=lambda: time.monotonic() - clock.bare[0])
     try:
         started.run()
     finally:
-        training.sft = sft
+        training.sft, journal.time = sft, time
         second.close()
     return clock
 

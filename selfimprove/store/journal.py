@@ -7,24 +7,29 @@ each answer is stored on its own instead.
 
 from __future__ import annotations
 
-import json
 import time
 from array import array
 from collections import UserDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from selfimprove.interfaces import Ask, Engine, Log, Remote, Sampling
-from selfimprove.records import Checkpoint, Rollout, changed, digest, dumps, loads
+from selfimprove.records import Checkpoint, Prompt, Rollout, changed, digest, loads
 from selfimprove.store import durable
-from selfimprove.store.seal import is_signed, signed_line
+from selfimprove.store.seal import from_line, signed_line
 
 SECONDS = 5.0
 """Finished portions stay in memory for at most this many seconds; shorter steps write nothing."""
 _PLAIN, _OLD = Sampling(), ("temperature", "top_p", "top_k", "min_p", "max_completion_length")
+_FIELDS = tuple(
+    (one.name, one.default_factory() if one.default_factory is not MISSING else one.default)
+    for one in fields(Rollout)
+    if one.name != "prompt"
+)
+"""The fields of a rollout that a line may have, and the values that it leaves out."""
 Item = TypeVar("Item")
 
 
@@ -165,11 +170,7 @@ class _Kept(Engine):
 
         def kept(portion: Sequence[Ask], lines: list[list[Any]]) -> list[list[Rollout]]:
             self.journal.reused += sum(map(len, lines))
-            groups = [[_rollout(line) for line in group] for group in lines]
-            return [
-                [changed(rollout, prompt=ask.prompt) for rollout in group]
-                for ask, group in zip(portion, groups, strict=True)
-            ]
+            return [[_rollout(line, ask.prompt) for line in group] for ask, group in zip(portion, lines, strict=True)]
 
         named = {id(ask.sampling): _named(ask.sampling) for ask in asks}
         asked = [self.name, "draw", [_asked(ask, named[id(ask.sampling)]) for ask in asks]]
@@ -248,17 +249,21 @@ def _plain(made: Any) -> Any:
     return [[_line(one) if isinstance(one, Rollout) else one for one in group] for group in made]
 
 
-def _line(rollout: Rollout) -> str | list[Any]:
-    """A rollout with its fields that records keep in memory only, so that a resumed step has the same tokens."""
-    noted = [list(rollout.ids), rollout.noted, rollout.tops]
-    return [dumps(rollout), *noted] if any(noted) else dumps(rollout)
+def _line(rollout: Rollout) -> dict[str, Any]:
+    """A rollout without its prompt, which the next request has; its fields that records keep in memory only are here,
+    so that a resumed step has the same tokens."""
+    own = vars(rollout)
+    values = {name: own[name] for name, usual in _FIELDS if own[name] != usual}
+    return {**values, "ids": list(rollout.ids)} if "ids" in values else values
 
 
-def _rollout(line: str | list[Any]) -> Rollout:
+def _rollout(line: dict[str, Any] | str | list[Any], prompt: Prompt) -> Rollout:
+    """The rollout of a line; a text, or a list that begins with one, is an older journal's."""
+    if isinstance(line, dict):
+        lists = {"parents": tuple(line.get("parents", ())), "ids": array("i", line.get("ids", ()))}
+        return Rollout(**{"prompt": prompt, **line, **lists})
     text, ids, noted, tops = (line, (), {}, []) if isinstance(line, str) else line
-    rollout = loads(text)
-    assert isinstance(rollout, Rollout)
-    return changed(rollout, ids=array("i", ids), noted=noted, tops=tops)
+    return cast(Rollout, changed(loads(text), prompt=prompt, ids=array("i", ids), noted=noted, tops=tops))
 
 
 def _read(file: Path, step: str) -> dict[str, Any]:
@@ -268,8 +273,7 @@ def _read(file: Path, step: str) -> dict[str, Any]:
     found = dict[str, Any]()
     for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            entry = json.loads(line)
-            if is_signed(entry):
+            if (entry := from_line(line)) is not None:
                 found[entry["name"]] = entry["value"]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError
-from selfimprove.records import CANONICAL, digest
+from selfimprove.records import digest
 from selfimprove.safety.redaction import dumps, redact
 from selfimprove.store import durable
 from selfimprove.store.durable import FULL as FULL
@@ -118,6 +118,9 @@ def intact(folder: Path) -> bool:
     return not damage(folder)
 
 
+_SIGNATURE = '{"sha256":"%s",'
+
+
 def signed(values: dict[str, Any]) -> dict[str, Any]:
     """The values with their sha256, which reveals a later change."""
     plain = {name: value for name, value in json.loads(dumps(values)).items() if name != "sha256"}
@@ -125,9 +128,18 @@ def signed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def signed_line(values: dict[str, Any]) -> str:
-    """The same values, signed, as one line of JSON; of many values this is written several times as fast."""
-    line = dumps(values, **CANONICAL)
-    return f'{{"sha256":"{hashlib.sha256(line.encode()).hexdigest()}",{line[1:]}'
+    """The same values, in their order, as one line of JSON that begins with the sha256 of what follows."""
+    line = dumps(values, separators=(",", ":"))
+    return f"{_SIGNATURE % hashlib.sha256(line.encode()).hexdigest()}{line[1:]}"
+
+
+def from_line(line: str) -> dict[str, Any] | None:
+    """The values of `signed_line`; None if the line was changed or cut off."""
+    start = len(_SIGNATURE % ("0" * 64))
+    plain = "{" + line[start:]
+    if line[:start] != _SIGNATURE % hashlib.sha256(plain.encode()).hexdigest():
+        return None
+    return json.loads(plain)
 
 
 def is_signed(values: dict[str, Any]) -> bool:

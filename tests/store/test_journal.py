@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from selfimprove.interfaces import Ask, Sampling
 from selfimprove.loop import loop
 from selfimprove.methods.engine.fake import Fake
-from selfimprove.records import Checkpoint, Prompt, Rollout
+from selfimprove.records import Checkpoint, Prompt, Rollout, dumps
 from selfimprove.store import journal
 from selfimprove.store.journal import Journal
 
@@ -148,6 +148,22 @@ def test_mixed_requests_go_on_with_the_ids_and_notes_of_what_was_drawn(
         (tmp_path / "j").unlink(missing_ok=True)
 
 
+@pytest.mark.parametrize("noting", [False, True])
+def test_a_journal_from_before_prompts_were_left_out_is_read(
+    open_journal, make_prompt, quiet_log, monkeypatch, noting: bool
+) -> None:
+    def old_line(one: Rollout) -> Any:
+        return [dumps(one), list(one.ids), one.noted, one.tops] if noting else dumps(one)
+
+    prompts = [make_prompt(str(i)) for i in range(10)]
+    with monkeypatch.context() as old:
+        old.setattr(journal, "_line", old_line)
+        whole = draw(open_journal(), prompts, quiet_log)
+    again, engine = open_journal()
+    assert draw((again, engine), prompts, quiet_log) == whole
+    assert engine.asked == [] and again.reused == 120
+
+
 def test_the_weights_of_a_portion_are_told_of_before_it_and_not_where_it_is_in_the_file(
     open_journal, make_prompt, quiet_log
 ) -> None:
@@ -187,8 +203,9 @@ def test_a_damaged_portion_is_drawn_again(open_journal, make_prompt, quiet_log, 
     whole = draw(open_journal(), prompts, quiet_log)
     lines = file.read_text().split("\n")
     entry = json.loads(lines[2])
-    entry["value"][0][0] = entry["value"][0][0].replace('"content": "a"', '"content": "b"') + " "
-    lines[2] = {"cut": lines[2][:40], "changed": json.dumps(entry), "noise": "\x00\xff[[[["}[damage]
+    entry["value"][0][0]["completion"][0]["content"] += " "
+    changed = json.dumps(entry, separators=(",", ":"))
+    lines[2] = {"cut": lines[2][:40], "changed": changed, "noise": "\x00\xff[[[["}[damage]
     file.write_text("\n".join(lines))
     again, engine = open_journal()
     assert draw((again, engine), prompts, quiet_log) == whole
