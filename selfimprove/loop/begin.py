@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def create(
     """
     recipe, settings = load(name, overrides)
     steps.threads(recipe)
-    settings = absolute(settings)
+    settings = dated(absolute(settings))
     title = compose.find(name).stem
     device = provenance.accelerator()
     found = {
@@ -121,6 +122,15 @@ def absolute(settings: dict[str, Any]) -> dict[str, Any]:
     for option, path in provenance.local(settings).items():
         slot, method, name = option.split(".")
         made[slot][method][name] = str(Path(path).expanduser().resolve())
+    return made
+
+
+def dated(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with today's date where a model asks for the day on which the run begins, for resumes too."""
+    made = deepcopy(settings)
+    for options in made["model"].values():
+        if options.get("date", "") is None:
+            options["date"] = date.today().isoformat()
     return made
 
 

@@ -137,7 +137,9 @@ def local(settings: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(methods, dict)
         for method, options in methods.items()
         for option, value in options.items()
-        if (option == "path" or option.endswith("_path")) and value and Path(str(value)).expanduser().exists()
+        if (option in ("path", "chat_template") or option.endswith("_path"))
+        and value
+        and Path(str(value)).expanduser().exists()
     }
 
 

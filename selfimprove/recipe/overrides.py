@@ -51,6 +51,8 @@ def for_hydra(override: str, method: Find) -> str:
     """
     key, _, value = override.partition("=")
     hint = _hint(key, method)
+    if get_origin(hint) is dict or get_origin(_hint(key.rpartition(".")[0], method)) is dict:
+        return f"++{override}"  # a free mapping takes names that it does not have yet
     optional = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
     if optional and value == "null":
         return override
@@ -88,7 +90,7 @@ def _hint(key: str, method: Find) -> Any:
     """The type of an option; Any where it has none of its own, such as a key of a free mapping."""
     slot, *inner = key.split(".")
     hint: Any = Recipe
-    if slot in registry.SLOTS:
+    if slot in registry.SLOTS and inner:
         hint, inner = method(slot, inner[0]).method, inner[1:]
     else:
         inner = [slot]

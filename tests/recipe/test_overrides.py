@@ -71,6 +71,19 @@ def test_quotes_nothing_lists_and_numbers(override: str, value: Any) -> None:
     assert read(override) == value
 
 
+def test_a_free_mapping_takes_any_names() -> None:
+    typed = ["model=pretrained", "model.pretrained.path=x", "bench=false"]
+    for one in (
+        ("model.pretrained.chat_template_kwargs={think: false, a: [1]}",),
+        (
+            "model.pretrained.chat_template_kwargs.think=false",
+            "model.pretrained.chat_template_kwargs.a=[1]",
+        ),
+    ):
+        method = load("rest_em", [*typed, *one])[0].the("model")
+        assert method.chat_template_kwargs == {"think": False, "a": [1]}
+
+
 @given(st.text(alphabet=st.sampled_from("a0'\"\\,[]{}= \n$e.-:"), max_size=8))
 @example("\\'")
 @example("\\")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
-from selfimprove.errors import DataError, EngineError, MissingError
+from selfimprove.errors import DataError, EngineError, MissingError, RecipeError
 from selfimprove.interfaces import GREEDY
+from selfimprove.loop import provenance
 from selfimprove.loop.begin import create
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.engine.fake import Fake
@@ -19,6 +22,7 @@ from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.methods.task.jsonl import JsonlTask
 from selfimprove.problems.answers import mark
 from selfimprove.problems.splits import SPLITS, split_of
+from selfimprove.recipe.compose import load
 from selfimprove.records import Checkpoint, Prompt
 
 
@@ -155,6 +159,60 @@ def test_a_model_without_a_chat_template_is_used_and_said_so_once(build, copy, t
     config = copy / "tokenizer_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": "{{ messages[0].content }}"}))
     assert Pretrained(path=str(copy)).preflight() == []
+
+
+# ---- the chat template -------------------------------------------------------------------------------------------
+TEMPLATE = (
+    "{{ strftime_now('%Y') }}{% for one in messages %}<|user|>{{ one.content }}{% endfor %}"
+    "{% if quick %}quick{% endif %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def prompt_in(folder: str) -> str:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    talk = [{"role": "user", "content": "Hi"}]
+    return tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+
+
+def test_the_run_has_a_folder_with_the_arguments_and_the_date_of_its_template(copy, tmp_path, quiet_log):
+    (copy / "chat_template.jinja").write_text(TEMPLATE)
+    before = provenance.content(copy)
+    model = Pretrained(path=str(copy), chat_template_kwargs={"quick": True}, date="2001-02-03")
+    assert model.preflight() == []
+    made = model.build(ChainSums(), Fake(), tmp_path / "step", 0, quiet_log)
+    assert Path(made.path) == tmp_path / "step" / "model" and provenance.content(copy) == before
+    assert prompt_in(made.path) == "2001<|user|>Hiquick<|assistant|>"
+    assert (Path(made.path) / "model.safetensors").read_bytes() == (copy / "model.safetensors").read_bytes()
+    assert quiet_log.notes == ["the chat template shows the date: in this run it is always 2001-02-03"]
+    check_folder(Path(made.path), thorough=True)
+
+
+def test_a_template_of_ones_own_takes_the_place_of_the_model_s(copy, tmp_path, quiet_log):
+    own = tmp_path / "own.jinja"
+    own.write_text("{% for one in messages %}<|user|>{{ one.content }}!{% endfor %}")
+    config = copy / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": "{{ 1 }}"}))
+    model = Pretrained(path=str(copy), chat_template=str(own))
+    assert model.preflight() == []
+    assert prompt_in(model.build(ChainSums(), Fake(), tmp_path / "step", 0, quiet_log).path) == "<|user|>Hi!"
+    for text, words in (("{{ messages.append(1) }}", "must not"), (None, "cannot be read")):
+        own.unlink() if text is None else own.write_text(text)
+        with pytest.raises((DataError, MissingError), match=words):
+            model.preflight()
+
+
+@pytest.mark.parametrize("options", [{"chat_template_kwargs": {"quik": True}}, {"date": "tomorrow"}])
+def test_an_argument_or_a_day_that_cannot_be_is_refused_before_the_run(options, copy):
+    with pytest.raises((DataError, RecipeError), match="quik|tomorrow"):
+        Pretrained(path=str(copy), **options).preflight()
+
+
+def test_a_run_writes_down_the_day_on_which_it_begins(copy, tmp_path):
+    overrides = ["model=pretrained", f"model.pretrained.path={copy}", "model.pretrained.chat_template_kwargs.content=1"]
+    folder = create("quickstart", overrides, tmp_path / "run")
+    noted = json.loads((folder.root / "environment.json").read_text())["settings"]["model"]["pretrained"]
+    assert noted["date"] == datetime.date.today().isoformat() and noted["chat_template_kwargs"] == {"content": 1}
+    assert load(folder.root / "recipe.yaml")[1]["model"]["pretrained"] == noted
 
 
 # ---- a whole run -------------------------------------------------------------------------------------------------
