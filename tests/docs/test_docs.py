@@ -226,7 +226,10 @@ def test_the_pins_of_the_core_are_what_the_tests_run_with() -> None:
 def test_ci_runs_these_commands_and_nothing_else() -> None:
     lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")]
     commands = ["make .venv/developed", "make --jobs 2 --keep-going check test-ci"]
-    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', *commands]
+    *first, models, build, test = lines
+    assert first == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', *commands]
+    assert re.fullmatch(r'export MODELS="qwen3 gptoss gemma3( \w+-\w+)*"', models)
+    assert [build, test] == ["make fixtures", "make test-models"]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
 
 
@@ -252,7 +255,7 @@ def test_ci_leaves_out_slow_tests_only_and_tries_every_fault_where_no_whole_swee
     command = ["make", "-n", "test-ci", "SHARE=7"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     faults = "" if recorded else "--all-faults"
-    tests = f'pytest -n 2 --dist worksteal -m "not slow and not gpu and not vllm" --share 7 {faults}\n'
+    tests = f'pytest -n 2 --dist worksteal -m "not slow and not gpu and not vllm and not models" --share 7 {faults}\n'
     assert tests in done.stdout
     assert done.stderr.splitlines()[-1] == "scripts/chaos_sweep.py --recorded docs/results/faults.json"
 
@@ -263,7 +266,10 @@ def test_the_slow_tests_are_left_out_by_default() -> None:
     assert {marker.partition(":")[0] for marker in options["markers"]} == {
         "faults",
         "gpu",
+        "lesson(name)",
         "long",
+        "models",
+        "only(*names)",
         "recipes",
         "runs",
         "share(n)",
