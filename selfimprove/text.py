@@ -47,6 +47,15 @@ def quoted(messages: Sequence[Message]) -> str:
     return "\n".join(f"{message['role']}: {message['content']}" for message in said)
 
 
+def own_system(messages: Sequence[Message], usual: Sequence[Message]) -> list[Message]:
+    """The system message of a problem, if it is not the one that its task puts before every problem.
+
+    Args:
+        usual: the prompt of any problem of the task, such as `roles.solve("")`.
+    """
+    return [] if messages[0]["role"] != "system" or messages[0] in usual else [messages[0]]
+
+
 def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
     """The word n-grams of a text; of a text without spaces, its character n-grams."""
     words = text.split()

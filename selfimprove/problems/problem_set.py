@@ -18,7 +18,7 @@ from selfimprove.problems.proposals import proposal
 from selfimprove.problems.rows import Counts, Reader, Row, Same, blank, check_ways, equal, told
 from selfimprove.problems.splits import HELD_OUT, SPLITS, folded, split_of
 from selfimprove.records import Message, Prompt, digest
-from selfimprove.text import beside
+from selfimprove.text import beside, own_system
 
 ROWS = {
     ("openai/gsm8k", "train"): 7473,
@@ -180,7 +180,7 @@ class EnglishRoles:
 
     def hint(self, prompt: Prompt, answer: str) -> list[Message]:
         """A request to explain the final answer of a problem."""
-        return led(self.system_prompt, _words("hint", problem=_problem(prompt), answer=stated(answer)))
+        return self._led(prompt, _words("hint", problem=_problem(prompt), answer=stated(answer)))
 
     def propose(self, level: int | None) -> list[Message]:
         """A request for a new problem like the examples."""
@@ -189,12 +189,17 @@ class EnglishRoles:
         return _words("propose", examples="\n\n".join(examples), level=dial)
 
     def judge(self, prompt: Prompt, attempt: str) -> list[Message]:
-        """A request to judge an attempt."""
-        return _words("judge", problem=_problem(prompt), attempt=attempt)
+        """A request to judge an attempt, after the system message of its row, if that has one of its own."""
+        asked = _words("judge", problem=_problem(prompt), attempt=attempt)
+        return [*own_system(prompt.prompt, self.solve("")), *asked]
 
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         """A request to correct an attempt."""
-        return led(self.system_prompt, _words("refine", problem=_problem(prompt), attempt=attempt))
+        return self._led(prompt, _words("refine", problem=_problem(prompt), attempt=attempt))
+
+    def _led(self, prompt: Prompt, asked: list[Message]) -> list[Message]:
+        """A request after the system message of the problem's row, else after the system prompt."""
+        return led(self.system_prompt, [*own_system(prompt.prompt, self.solve("")), *asked])
 
     def read_judgement(self, text: str) -> float | None:
         """The judgement in a reply to `judge`."""

@@ -33,7 +33,7 @@ from selfimprove.costs import Cost, Flow, Given
 from selfimprove.interfaces import GREEDY, Acquisition, Context, Sampling
 from selfimprove.records import Message, Prompt, Record, Rollout
 from selfimprove.registry import register
-from selfimprove.text import beside, quoted
+from selfimprove.text import beside, own_system, quoted
 
 Battle = tuple[int, int, bool]
 """The judgement that was shown first, the other one, and whether the first won."""
@@ -115,9 +115,10 @@ class MetaJudge(Acquisition):
         asked: list[tuple[tuple[str, str], int, int, Prompt]] = []
         for place, (attempt, own) in fights.items():
             problem = quoted(attempt.prompt.prompt)
+            led = own_system(attempt.prompt.prompt, context.roles.solve(""))
             for i, j in itertools.permutations(range(len(own)), 2):
                 said = words.format(problem=problem, attempt=attempt.text, first=own[i].text, second=own[j].text)
-                question = Prompt(prompt=[{"role": "user", "content": said}], key=attempt.prompt.key)
+                question = Prompt(prompt=[*led, {"role": "user", "content": said}], key=attempt.prompt.key)
                 asked.append((place, i, j, question))
         replies = context.policy.sample([question for *_, question in asked], 1, GREEDY) if asked else []
         battles: dict[tuple[str, str], list[Battle]] = {place: [] for place in fights}

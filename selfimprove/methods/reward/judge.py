@@ -27,7 +27,7 @@ from selfimprove.interfaces import Context, Grading, Roles, Sampling
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
-from selfimprove.text import beside, grade, quoted
+from selfimprove.text import beside, grade, own_system, quoted
 
 
 @register("judge", paper="2305.14483")
@@ -70,7 +70,7 @@ class Judge(Grading):
         if self.scale == "points":
             words = beside(__name__, "judge_points.txt")
             said = words.format(problem=quoted(rollout.prompt.prompt), attempt=rollout.text)
-            messages = [{"role": "user", "content": said}]
+            messages = [*own_system(rollout.prompt.prompt, roles.solve("")), {"role": "user", "content": said}]
         return Prompt(prompt=messages, key=rollout.prompt.key)
 
     def read(self, text: str, roles: Roles) -> float | None:

@@ -23,12 +23,12 @@ from dataclasses import dataclass, replace
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.interfaces import Context, Judging, Sampling
+from selfimprove.interfaces import Context, Judging, Roles, Sampling
 from selfimprove.measures.judge_reliability import preferred
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
-from selfimprove.text import beside, quoted
+from selfimprove.text import beside, own_system, quoted
 
 Battle = tuple[str, str, str]
 """Id of the problem, the text shown first and the one shown second."""
@@ -54,7 +54,7 @@ class PairwiseJudge(Judging):
         for group, own in zip(groups, texts, strict=True):
             for first, second in itertools.permutations(own, 2):
                 prompt = group[0].prompt
-                battles[prompt.id, first, second] = _question(prompt, first, second)
+                battles[prompt.id, first, second] = _question(prompt, first, second, context.roles)
         policy = replace(context.policy, checkpoint=context.start) if self.frozen else context.policy
         sampling = Sampling(temperature=self.temperature)
         drawn = policy.sample(list(battles.values()), self.samples, sampling, role="judge") if battles else []
@@ -80,10 +80,11 @@ class PairwiseJudge(Judging):
         return sum(rates) / len(rates)
 
 
-def _question(prompt: Prompt, first: str, second: str) -> Prompt:
+def _question(prompt: Prompt, first: str, second: str, roles: Roles) -> Prompt:
     words = beside(__name__, "pairwise_judge.txt")
     said = words.format(problem=quoted(prompt.prompt), first=first, second=second)
-    return Prompt(prompt=[{"role": "user", "content": said}], key=prompt.key)
+    led = own_system(prompt.prompt, roles.solve(""))
+    return Prompt(prompt=[*led, {"role": "user", "content": said}], key=prompt.key)
 
 
 def _rate(replies: Sequence[Rollout]) -> float | None:

@@ -207,7 +207,7 @@ class _Roles(EnglishRoles):
         """The problem with a right program, to be explained."""
         text = beside(__name__, "code_hint.txt")
         problem, program = prompt.prompt[-1]["content"], program_of(answer, checks_of(answer)) or answer
-        return led(self.system_prompt, [{"role": "user", "content": text.format(problem=problem, answer=program)}])
+        return self._led(prompt, [{"role": "user", "content": text.format(problem=problem, answer=program)}])
 
     def solution(self, prompt: Prompt) -> str | None:
         """The row's own program."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from selfimprove.methods.reward.pairwise_judge import PairwiseJudge, _question
+from selfimprove.methods.task.chain_sums import ChainSums
 
 A, B, C = "3+5=8;8+8=6#6", "3+5=9;9+8=7#7", "no idea"
 
@@ -18,7 +19,9 @@ def compare(make_context: Callable, make_engine: Callable, make_rollout: Callabl
 
     def run(texts: list[str], said: dict[tuple[str, str], Any], **options: Any) -> tuple[list, Any]:
         answers = {
-            _question(make_prompt(), *pair).prompt[-1]["content"]: {reply: 1.0} if isinstance(reply, str) else reply
+            _question(make_prompt(), *pair, ChainSums().roles()).prompt[-1]["content"]: {reply: 1.0}
+            if isinstance(reply, str)
+            else reply
             for pair, reply in said.items()
         }
         context = make_context(make_engine(answers, "lost"))

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfimprove.errors import DataError, MissingError, RecipeError
+from selfimprove.methods.reward.judge import Judge
 from selfimprove.methods.task.jsonl import JsonlTask
 from selfimprove.problems.splits import APART, SPLITS, folded, split_of
 from selfimprove.recipe import compose
-from selfimprove.records import Prompt
+from selfimprove.records import Prompt, Rollout
 
 Write = Callable[..., Path]
 
@@ -461,8 +462,18 @@ def test_every_role_quotes_the_problem_and_what_it_is_about():
 
 
 def test_a_conversation_is_quoted_with_its_speakers():
-    [message] = JsonlTask(path="unread").roles().judge(Prompt(prompt=TALK), "8")
+    system, message = JsonlTask(path="unread").roles().judge(Prompt(prompt=TALK), "8")
+    assert system == TALK[0]
     assert "<problem>\nuser: Hi\nassistant: Hello\nuser: 3 + {x}?\n</problem>" in message["content"]
+
+
+@pytest.mark.parametrize("system_prompt", [None, "Use \\boxed{}."])
+def test_a_row_s_own_system_message_stays_in_every_role(system_prompt):
+    roles, prompt = JsonlTask(path="unread", system_prompt=system_prompt).roles(), Prompt(prompt=TALK, answer="4")
+    rollout = Rollout(prompt=prompt, completion=[{"role": "assistant", "content": "4"}])
+    asked = [roles.hint(prompt, "4"), roles.judge(prompt, "4"), roles.refine(prompt, "4")]
+    asked += [Judge(scale=scale).question(rollout, roles).prompt for scale in ("verdict", "points")]
+    assert [[message for message in messages if message["role"] == "system"] for messages in asked] == [[TALK[0]]] * 5
 
 
 def test_a_proposal_of_a_problem_in_the_file_has_its_key_and_split_and_no_answer(write):
