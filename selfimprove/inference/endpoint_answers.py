@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from itertools import accumulate
 from typing import Any
 
@@ -10,6 +11,10 @@ from selfimprove.errors import EngineError
 from selfimprove.inference.stops import completed
 from selfimprove.interfaces import Ask
 from selfimprove.records import Prompt, Rollout
+from selfimprove.safety import foreign_json
+
+LONGEST_REASON = 100
+"""Characters of the longest `finish_reason`."""
 
 
 def samples(ask: Ask) -> range:
@@ -31,6 +36,8 @@ def said(choice: dict[str, Any], chat: bool, stop: list[str] | None, url: str) -
     """
     text = choice["message"]["content"] if chat else choice["text"]
     reason = choice.get("finish_reason") or "stop"
+    if not isinstance(reason, str) or len(reason) > LONGEST_REASON:
+        raise ValueError("no reason for the end")
     if text is None and reason in ("length", "content_filter"):  # truncated while thinking, or withheld
         text = ""
     if not isinstance(text, str):
@@ -45,20 +52,49 @@ def said(choice: dict[str, Any], chat: bool, stop: list[str] | None, url: str) -
 
 
 def tokens_of(given: dict[str, Any], chat: bool) -> list[tuple[str, float, dict[str, float]]]:
-    """Each token's text, its log-probability, and the top tokens with theirs, by the kind of endpoint."""
+    """Each token's text, its log-probability, and the top tokens with theirs, by the kind of endpoint.
+
+    Raises:
+        ValueError: they are of another form, or a number is missing.
+    """
     if chat:
-        lines = given.get("content") or ()
+        lines = given.get("content") or []
         tops = [{top["token"]: top["logprob"] for top in one.get("top_logprobs") or ()} for one in lines]
-        return [(one.get("token", ""), one["logprob"], top) for one, top in zip(lines, tops, strict=True)]
-    numbers = given.get("token_logprobs") or []
-    texts = given.get("tokens") or [""] * len(numbers)
-    tops = given.get("top_logprobs") or [{}] * len(numbers)
-    return list(zip(texts, numbers, (top or {} for top in tops), strict=True))
+        found = [(one.get("token", ""), one["logprob"], top) for one, top in zip(lines, tops, strict=True)]
+    else:
+        numbers = given.get("token_logprobs") or []
+        texts = given.get("tokens") or [""] * len(numbers)
+        tops = given.get("top_logprobs") or [{}] * len(numbers)
+        found = list(zip(texts, numbers, (top or {} for top in tops), strict=True))
+    if not all(isinstance(text, str) for token, _, top in found for text in (token, *top)):
+        raise ValueError("a token that is not a text")
+    return [
+        (token, foreign_json.number(value), {text: foreign_json.number(one) for text, one in top.items()})
+        for token, value, top in found
+    ]
+
+
+def is_answer(value: Any) -> bool:
+    """Whether a value has the form of an answer: the fields of a rollout, and what was noted of its tokens."""
+    try:
+        [message], numbers, tokens = value["completion"], value["logprobs"], value.get("tokens", [])
+        texts = [*message.values(), value["info"]["finish_reason"]]
+        texts += [text for token, _, top in tokens for text in (token, *top)]
+        known = [number for _, number, top in tokens for number in (number, *top.values())]
+        known += [numbers["sum"], numbers["count"]] if numbers is not None else []
+        fits = message["role"] == "assistant" and "content" in message
+        fits = fits and value.keys() <= {"completion", "logprobs", "info", "tokens"}
+        return fits and all(isinstance(text, str) for text in texts) and all(map(math.isfinite, known))
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
+        return False
 
 
 def rollout_of(ask: Ask, answer: dict[str, Any]) -> Rollout:
     """The text of an answer for this ask, cut after its first stop string if the server continued."""
     fields = {name: value for name, value in answer.items() if name != "tokens"}
+    fields["completion"] = [{name: one[name] for name in ("role", "content", *one)} for one in answer["completion"]]
+    if numbers := answer["logprobs"]:  # in this order, also where a journal has sorted them
+        fields["logprobs"] = {"sum": numbers["sum"], "count": numbers["count"]}
     tokens = answer.get("tokens") or []
     text = answer["completion"][0]["content"]
     if found := completed(text, ask.sampling.stop):
@@ -80,7 +116,7 @@ def rollout_of(ask: Ask, answer: dict[str, Any]) -> Rollout:
 
 def _likeliest(given: dict[str, float], most: int) -> dict[str, float]:
     """Tokens by probability, most likely first; `/completions` adds the drawn token in any position."""
-    return dict(sorted(given.items(), key=lambda one: -one[1])[:most])
+    return dict(sorted(given.items(), key=lambda one: (-one[1], one[0]))[:most])
 
 
 def without_ids(message: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from selfimprove.episodes import Episode, Turn
 from selfimprove.errors import Refused, UserError
 from selfimprove.inference.routines import Call, Step, Strand
 from selfimprove.records import Message, digest
+from selfimprove.safety.foreign_json import whole
 
 Kept = MutableMapping[str, Any]
 """Plain values by name, including those of an earlier attempt at the step."""
@@ -66,7 +67,7 @@ def steps(strands: Sequence[Strand], kept: Kept, run: int) -> None:
         waits: Step = strand.waits
         return _plain(waits.told.catch_up())
 
-    for strand, value in zip(strands, _asked(strands, kept, name, turn), strict=True):
+    for strand, value in zip(strands, _asked(strands, kept, name, turn, _is_turn), strict=True):
         strand.waits.told.turns.append(value)
         strand.value = Turn(**value)
 
@@ -85,21 +86,35 @@ def calls(strands: Sequence[Strand], kept: Kept, run: int) -> None:
     def said(strand: Strand) -> str:
         waits: Call = strand.waits
         try:
-            return waits.tool.call(waits.text)
+            return whole(waits.tool.call(waits.text))
         except UserError:
             raise
         except Exception as error:
-            return f"error: {error}"
+            return whole(f"error: {error}")
 
-    for strand, value in zip(strands, _asked(strands, kept, name, said), strict=True):
+    def is_text(value: Any) -> bool:
+        return isinstance(value, str)
+
+    for strand, value in zip(strands, _asked(strands, kept, name, said, is_text), strict=True):
         strand.value = value
 
 
 def _asked(
-    strands: Sequence[Strand], kept: Kept, name: Callable[[Strand], str], work: Callable[[Strand], Any]
+    strands: Sequence[Strand],
+    kept: Kept,
+    name: Callable[[Strand], str],
+    work: Callable[[Strand], Any],
+    fits: Callable[[Any], bool],
 ) -> Iterable[Any]:
-    """The result for each strand: the stored one, or that of `work` in a thread, stored in the order of the strands."""
+    """The result for each strand: the stored one, or that of `work` in a thread, stored in the order of the strands.
+
+    Args:
+        fits: whether a stored value has the form of a result; any other is dropped.
+    """
     names = [name(strand) for strand in strands]
+    for known in names:
+        if known in kept and not fits(kept[known]):
+            del kept[known]
     new = [strand for strand, known in zip(strands, names, strict=True) if known not in kept]
     with ThreadPoolExecutor(max(1, min(len(new), os.cpu_count() or 1))) as threads:
         made = threads.map(work, new)
@@ -116,4 +131,14 @@ def _place(strand: Strand) -> list[Any]:
 def _plain(turn: Turn) -> Any:
     """A turn as JSON values."""
     values = {"player": turn.player, "news": [*turn.news], "rewards": dict(turn.rewards), "noted": dict(turn.noted)}
-    return json.loads(json.dumps(values))
+    return whole(json.loads(json.dumps(values)))
+
+
+def _is_turn(value: Any) -> bool:
+    """Whether plain values are those of a turn."""
+    kinds = {"player": str | None, "news": list, "rewards": dict, "noted": dict}
+    return (
+        isinstance(value, dict)
+        and value.keys() == kinds.keys()
+        and all(isinstance(value[name], kind) for name, kind in kinds.items())
+    )

@@ -213,7 +213,7 @@ class Runner:
             steps.deterministic()
         journal, facts = None, stages.stage_of(stage)
         if stage != "model" and not facts.trains:  # the weights behind a path change while it trains
-            journal = Journal(self.folder.journal(number, stage), f"{fingerprint} {inputs}")
+            journal = Journal(self.folder.journal(number, stage), f"{fingerprint} {inputs}", self.folder.shelf)
         self.stored.journal = journal
         try:
             with (
@@ -232,8 +232,8 @@ class Runner:
             raise
         finally:
             self.stored.journal = None
-        if journal and journal.reused:
-            log.note(f"reused {journal.reused} completions and scores from before the interruption")
+        for note in journal.notes() if journal else ():
+            log.note(note)
         if stage != "model":  # the same step, whether the weights were made here or taken from the cache
             counts |= _taken(meter)
         notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}

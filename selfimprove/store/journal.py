@@ -8,28 +8,21 @@ each answer is stored on its own instead.
 from __future__ import annotations
 
 import time
-from array import array
 from collections import UserDict
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from selfimprove.interfaces import Ask, Engine, Log, Remote, Sampling
-from selfimprove.records import Checkpoint, Prompt, Rollout, changed, digest, loads
+from selfimprove.records import Checkpoint, Rollout, digest
 from selfimprove.store import durable
-from selfimprove.store.seal import from_line, signed_line
+from selfimprove.store.journal_lines import UNUSABLE, entry_of, is_completion, plain, read, rollout_of
 
 SECONDS = 5.0
 """Finished portions stay in memory for at most this many seconds; shorter steps write nothing."""
 _PLAIN, _OLD = Sampling(), ("temperature", "top_p", "top_k", "min_p", "max_completion_length")
-_FIELDS = tuple(
-    (one.name, one.default_factory() if one.default_factory is not MISSING else one.default)
-    for one in fields(Rollout)
-    if one.name != "prompt"
-)
-"""The fields of a rollout that a line may have, and the values that it leaves out."""
 Item = TypeVar("Item")
 
 
@@ -37,13 +30,22 @@ class Journal:
     """The finished portions of a step.
 
     Args:
-        file: the journal. A truncated or changed line is ignored.
+        file: the journal. What the end of a process has cut off is removed.
         step: a name for the step and its inputs; the journal of another step is removed.
+        shelf: takes a name and gives a path for what cannot be used; None: beside the journal.
     """
 
-    def __init__(self, file: Path, step: str) -> None:
+    def __init__(self, file: Path, step: str, shelf: Callable[[str], Path] | None = None) -> None:
         self.file, self.step = file, step
-        self.found = _read(file, step)
+        self._shelf, self._said = shelf or file.with_name, list[str]()
+        self.unusable = list[bytes]()
+        """The lines that could not be used, as they were; their results are made again."""
+        self.found = read(file, self.unusable)
+        if self.found.get("step", step) != step:
+            self.found, self.unusable = {}, []
+        elif "step" not in self.found and (lines := len(self.found) + len(self.unusable)):  # whose is it?
+            durable.rename(file, self._place(lines), "quarantine")
+            self.found, self.unusable = {}, []
         self.needed: Callable[[str], None] = lambda path: None
         """Called with the path of the weights before each portion that the engine has to compute."""
         self.reused = 0
@@ -80,8 +82,7 @@ class Journal:
                 name if isinstance(name, str) else name[0].name + name[1]: value
                 for name, value in self._unwritten.items()
             }
-            entries = ({"name": name, "value": _plain(made)} for name, made in named.items())
-            durable.append(self.file, "".join(signed_line(entry) + "\n" for entry in entries).encode())
+            durable.append(self.file, b"".join(entry_of(name, plain(made)) for name, made in named.items()))
             self._unwritten = {}
         self._written = time.monotonic()
 
@@ -111,12 +112,34 @@ class Journal:
         for start, wide in zip(accumulate(cuts, initial=0), cuts, strict=False):
             portion, end = items[start : start + wide], f" {start} {size}"
             if call.name + end in self.found:
-                done += kept(portion, self.found[call.name + end])
-                continue
+                try:
+                    done += kept(portion, self.found[call.name + end])
+                    continue
+                except UNUSABLE:
+                    self.set_aside(call.name + end)
             made = work(portion, start)
             done += made
             self.keep((call, end), made)
         return done
+
+    def notes(self) -> list[str]:
+        """What there is to say at the end of the step; lines that could not be used are put on the shelf first."""
+        if self.unusable:
+            durable.write(self._place(len(self.unusable)), b"".join(self.unusable))
+            self.unusable = []
+        reused = f"reused {self.reused} completions and scores from before the interruption"
+        return [*self._said, *[reused] * bool(self.reused)]
+
+    def _place(self, lines: int) -> Path:
+        """The place on the shelf for so many lines, which `notes` will tell."""
+        place = self._shelf(f"{self.file.parent.name}_{self.file.name.lstrip('.')}")
+        self._said.append(f"{lines} lines of the step's journal could not be used; they are now in {place}")
+        return place
+
+    def set_aside(self, name: str) -> None:
+        """Drop a value that was found and cannot be used."""
+        if name in self.found:
+            self.unusable.append(entry_of(name, self.found.pop(name)))
 
     def _name(self) -> None:
         """Name the calls that have no name yet, in order; a short step never needs their names."""
@@ -143,11 +166,16 @@ class _Answers(UserDict[str, Any]):
         self.journal, self.place = journal, f"{engine} keeps "
         found = journal.found.items()
         self.data = {name.removeprefix(self.place): value for name, value in found if name.startswith(self.place)}
-        journal.reused += sum(isinstance(value, dict) and "completion" in value for value in self.data.values())
+        journal.reused += sum(map(is_completion, self.data.values()))
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.data[name] = value
         self.journal.keep(self.place + name, value)
+
+    def __delitem__(self, name: str) -> None:
+        """Drop a value that cannot be used."""
+        self.journal.reused -= is_completion(self.data.pop(name))
+        self.journal.set_aside(self.place + name)
 
 
 class _Kept(Engine):
@@ -169,8 +197,11 @@ class _Kept(Engine):
             return self.engine.draw(portion, _Part(log, done, total) if len(portion) < len(asks) else log)
 
         def kept(portion: Sequence[Ask], lines: list[list[Any]]) -> list[list[Rollout]]:
-            self.journal.reused += sum(map(len, lines))
-            return [[_rollout(line, ask.prompt) for line in group] for ask, group in zip(portion, lines, strict=True)]
+            made = [[rollout_of(line, ask.prompt) for line in group] for ask, group in zip(portion, lines, strict=True)]
+            if [len(group) for group in made] != [ask.n for ask in portion]:
+                raise ValueError("not as many completions as were asked for")
+            self.journal.reused += sum(map(len, made))
+            return made
 
         named = {id(ask.sampling): _named(ask.sampling) for ask in asks}
         asked = [self.name, "draw", [_asked(ask, named[id(ask.sampling)]) for ask in asks]]
@@ -188,6 +219,8 @@ class _Kept(Engine):
             return self.engine.logprobs_of(checkpoint, portion, statistic)
 
         def kept(portion: Sequence[Rollout], scores: list[list[float]]) -> list[list[float]]:
+            if len(scores) != len(portion) or not all(type(one) is float for row in scores for one in row):
+                raise ValueError("not as many scores as were asked for")
             self.journal.reused += len(scores)
             return scores
 
@@ -240,41 +273,3 @@ def _cuts(sizes: Sequence[int], most: int) -> list[int]:
         else:
             cuts, sum_of = [*cuts, 1], size
     return cuts
-
-
-def _plain(made: Any) -> Any:
-    """Groups of rollouts as lines; other values unchanged."""
-    if not isinstance(made, list):
-        return made
-    return [[_line(one) if isinstance(one, Rollout) else one for one in group] for group in made]
-
-
-def _line(rollout: Rollout) -> dict[str, Any]:
-    """A rollout without its prompt, which the next request has; its fields that records keep in memory only are here,
-    so that a resumed step has the same tokens."""
-    own = vars(rollout)
-    values = {name: own[name] for name, usual in _FIELDS if own[name] != usual}
-    return {**values, "ids": list(rollout.ids)} if "ids" in values else values
-
-
-def _rollout(line: dict[str, Any] | str | list[Any], prompt: Prompt) -> Rollout:
-    """The rollout of a line; a text, or a list that begins with one, is an older journal's."""
-    if isinstance(line, dict):
-        lists = {"parents": tuple(line.get("parents", ())), "ids": array("i", line.get("ids", ()))}
-        return Rollout(**{"prompt": prompt, **line, **lists})
-    text, ids, noted, tops = (line, (), {}, []) if isinstance(line, str) else line
-    return cast(Rollout, changed(loads(text), prompt=prompt, ids=array("i", ids), noted=noted, tops=tops))
-
-
-def _read(file: Path, step: str) -> dict[str, Any]:
-    """The intact lines of a journal by name; empty if the journal belongs to another step."""
-    if file.is_symlink() or not file.is_file():
-        return {}
-    found = dict[str, Any]()
-    for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            if (entry := from_line(line)) is not None:
-                found[entry["name"]] = entry["value"]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue
-    return found if found.get("step") == step else {}

@@ -236,19 +236,19 @@ class RunDir:
             if any(alike(path, folder) for folder in (target, *self.root.glob(f"round_*/*/{target.name}"))):
                 durable.remove(path)
             else:
-                durable.rename(path, self._shelf(name), "quarantine")
+                durable.rename(path, self.shelf(name), "quarantine")
         durable.link(path, wanted)
 
     def _quarantine(self, folder: Path, number: int, stage: str) -> Path:
-        kept = self._shelf(f"round_{number:03d}_{stage}")
+        kept = self.shelf(f"round_{number:03d}_{stage}")
         durable.rename(folder, kept, "quarantine")
         self.reread(number, stage)
         for above in (kept.parent, folder.parent):
             durable.fsync(above, "quarantine")
         return kept
 
-    def _shelf(self, name: str) -> Path:
-        """The next place in quarantine/."""
+    def shelf(self, name: str) -> Path:
+        """The next place in quarantine/, for what was set aside."""
         shelf = self.root / "quarantine"
         durable.mkdir(shelf)
         return shelf / f"{len(list(shelf.iterdir())):03d}_{name}"

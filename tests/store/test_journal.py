@@ -17,8 +17,9 @@ from selfimprove.interfaces import Ask, Sampling
 from selfimprove.loop import loop
 from selfimprove.methods.engine.fake import Fake
 from selfimprove.records import Checkpoint, Prompt, Rollout, dumps
-from selfimprove.store import journal
+from selfimprove.store import journal, journal_lines
 from selfimprove.store.journal import Journal
+from selfimprove.store.seal import signed_line
 
 HERE = Checkpoint(path="model")
 TABLE = {f"S:{i}=": {"a": 0.5, "b": 0.3, "c": 0.2} for i in range(40)}
@@ -157,7 +158,7 @@ def test_a_journal_from_before_prompts_were_left_out_is_read(
 
     prompts = [make_prompt(str(i)) for i in range(10)]
     with monkeypatch.context() as old:
-        old.setattr(journal, "_line", old_line)
+        old.setattr(journal_lines, "_line", old_line)
         whole = draw(open_journal(), prompts, quiet_log)
     again, engine = open_journal()
     assert draw((again, engine), prompts, quiet_log) == whole
@@ -210,6 +211,73 @@ def test_a_damaged_portion_is_drawn_again(open_journal, make_prompt, quiet_log, 
     again, engine = open_journal()
     assert draw((again, engine), prompts, quiet_log) == whole
     assert len(engine.asked) == 3, "one portion"
+    [said, reused] = again.notes()
+    assert said.startswith("1 lines of the step's journal") and reused.startswith(f"reused {4 * 17 + 40} completions")
+    [kept] = [path for path in tmp_path.iterdir() if path.name.endswith("_journal")]
+    assert kept.read_bytes().decode(errors="surrogateescape") == lines[2] + "\n", "nothing is lost"
+
+
+WRONG: list[Any] = [
+    None,
+    7,
+    "x",
+    [],
+    [[]],
+    [["x"]],
+    [[None] * 4] * 3,
+    {"a": 1},
+    [["{}"] * 4] * 3,
+    [[["x", 1, 2, 3]] * 4] * 3,
+]
+
+
+@pytest.mark.parametrize("value", WRONG, ids=range(len(WRONG)))
+def test_a_signed_value_of_another_form_is_set_aside(
+    open_journal, make_prompt, quiet_log, tmp_path: Path, value
+) -> None:
+    """An older version may have written it, or a stranger."""
+    prompts, file = [make_prompt(str(i)) for i in range(10)], tmp_path / "journal"
+    whole = draw(open_journal(), prompts, quiet_log)
+    lines = file.read_text().split("\n")
+    for place in (2, -2):  # completions, and numbers for them
+        lines[place] = signed_line({"name": json.loads(lines[place])["name"], "value": value})
+    file.write_text("\n".join(lines))
+    again, engine = open_journal()
+    assert draw((again, engine), prompts, quiet_log) == whole
+    assert len(engine.asked) == 3 + 4 and len(again.unusable) == 2
+
+
+def test_what_a_kill_has_cut_off_is_removed_so_that_the_next_line_is_whole(tmp_path: Path) -> None:
+    file = tmp_path / "journal"
+    first = Journal(file, "step")
+    first.answers("E")["a"] = {"completion": 1}
+    first.write()
+    file.write_bytes(file.read_bytes() + b'{"sha256": "cut o')
+    second = Journal(file, "step")
+    second.answers("E")["b"] = {"completion": 2}
+    second.write()
+    third = Journal(file, "step")
+    assert {name: one["completion"] for name, one in third.answers("E").items()} == {"a": 1, "b": 2}
+    assert not second.unusable and not third.unusable
+
+
+def test_a_journal_that_does_not_say_whose_it_is_is_set_aside(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "journal", "step")
+    first.answers("E")["a"] = 1
+    first.write()
+    _, rest = (tmp_path / "journal").read_bytes().split(b"\n", 1)
+    (tmp_path / "journal").write_bytes(rest)
+    second = Journal(tmp_path / "journal", "step", lambda name: tmp_path / "kept")
+    assert not second.answers("E") and not (tmp_path / "journal").exists()
+    [note] = second.notes()
+    assert "1 lines" in note and (tmp_path / "kept").read_bytes() == rest
+
+
+def test_half_a_character_in_a_journal_does_not_end_the_run(tmp_path: Path) -> None:
+    """As an older version kept it."""
+    lines = [{"name": "step", "value": "step"}, {"name": "E keeps a", "value": {"completion": ["x\ud800"]}}]
+    (tmp_path / "journal").write_text("".join(signed_line(line) + "\n" for line in lines))
+    assert Journal(tmp_path / "journal", "step").answers("E")["a"] == {"completion": ["x\ufffd"]}
 
 
 def test_a_symlink_is_no_journal(open_journal, make_prompt, quiet_log, tmp_path: Path) -> None:

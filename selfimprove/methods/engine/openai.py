@@ -19,18 +19,18 @@ Differs: nothing to compare with. A prompt is sent once for each sample, so that
 
 from __future__ import annotations
 
-import re
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from selfimprove.bounds import bounded
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference.asks import refuse
-from selfimprove.inference.endpoint import Endpoint, Tally, key_for
+from selfimprove.inference.endpoint import Endpoint, Tally
+from selfimprove.inference.endpoint_address import check, key_for
 from selfimprove.inference.endpoint_answers import (
+    is_answer,
     is_detailed,
     rollout_of,
     said,
@@ -90,14 +90,7 @@ class OpenAI(Remote):
     """Price of a million completion tokens; if both are 0, no cost is reported."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"([A-Z_][A-Z0-9_]*)?", self.api_key_env):
-            raise RecipeError(
-                "engine.openai.api_key_env must be the name of an environment variable in capitals, such as "
-                "OPENAI_API_KEY, and never a key: recipes are kept in the run folder"
-            )
-        address = urlsplit(self.base_url)
-        if self.base_url != REQUIRED and (address.scheme not in ("http", "https") or address.username):
-            raise RecipeError("engine.openai.base_url must be an http or https address, without a name or password")
+        check(self.base_url, self.api_key_env, self.extra)
         self._log: Log | None = None
         self._answers: MutableMapping[str, Any] = {}
 
@@ -111,8 +104,13 @@ class OpenAI(Remote):
         bodies = [[self._body(ask, i) for i in samples(ask)] for ask in asks]
         names = [[digest(body) for body in group] for group in bodies]
         different = dict(zip(chain(*names), chain(*bodies), strict=True))
+        for name in different:
+            if name in answers and not is_answer(answers[name]):
+                del answers[name]
         wanted = [name for name in different if name not in answers]
         detailed = {name for ask, group in zip(asks, names, strict=True) if is_detailed(ask) for name in group}
+        if not Tally.fits(answers.get(TALLY, {})):
+            del answers[TALLY]
         tally, before = Tally(**answers.get(TALLY, {})), len(different) - len(wanted)
         endpoint = self._endpoint("chat/completions" if self.chat else "completions")
         arrivals = count(before + 1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,11 +17,11 @@ import pytest
 
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference import endpoint, endpoint_embeddings
-from selfimprove.inference.endpoint import key_for
+from selfimprove.inference.endpoint_address import key_for
 from selfimprove.interfaces import GREEDY, Ask, Sampling
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.engine.openai import OpenAI
-from selfimprove.records import Checkpoint
+from selfimprove.records import Checkpoint, dumps
 from selfimprove.store import journal
 from selfimprove.store.journal import Journal
 from selfimprove.text import prefilled
@@ -90,6 +93,12 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(0.3)
             case (int(status), dict(headers)):
                 self.answer(status, b'{"error": {"message": "try \x1b[31mlater"}}', headers)
+                return
+            case list():
+                with contextlib.suppress(OSError):  # whoever has read enough hangs up
+                    for part in fault:
+                        time.sleep(0.01) if part == "wait" else self.wfile.write(part)
+                self.close_connection = True
                 return
             case bytes():
                 self.answer(200, fault)
@@ -335,6 +344,14 @@ FAULTS = {
     "no text": b'{"choices": [{"message": {"content": null}, "finish_reason": "stop"}]}',
     "a number for a text": b'{"choices": [{"message": {"content": 7}}]}',
     "strange usage": b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": "many"}}',
+    "endless usage": b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": 1e999}}',
+    "usage below zero": b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": -1}}',
+    "NaN": b'{"choices": [{"message": {"content": "x"}}], "created": NaN}',
+    "a number of 5,000 digits": b'{"choices": [{"message": {"content": "x"}}], "n": ' + b"9" * 5000 + b"}",
+    "20,000 levels": b"[" * 20_000 + b"]" * 20_000,
+    "a reason of another type": b'{"choices": [{"message": {"content": "x"}, "finish_reason": ["stop"]}]}',
+    "empty": b"",
+    "null": b"null",
 }
 
 
@@ -350,6 +367,126 @@ def test_every_passing_fault_is_tried_again_and_then_an_engine_error(stub, engin
     assert (
         "\n" not in str(caught.value) and "\x1b" not in str(caught.value) and "selfimprove resume" in str(caught.value)
     )
+
+
+GZIP = {"Content-Encoding": "gzip"}
+ANSWER = json.dumps({"choices": [{"message": {"content": "x"}}]}).encode()
+
+
+def raw(content: bytes, headers: dict[str, str] | None = None, line: str = "HTTP/1.1 200 OK") -> list[bytes]:
+    """All that a server sends, byte by byte."""
+    lines = [line, *(f"{name}: {value}" for name, value in (headers or {}).items())]
+    return [("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + content]
+
+
+def chunks(content: bytes, packed: str = "") -> list[bytes]:
+    """The same without an end: chunk after chunk."""
+    head = {"Transfer-Encoding": "chunked"} | ({"Content-Encoding": packed} if packed else {})
+    return raw(b"", head) + [b"%x\r\n%s\r\n" % (len(content), content)] * 300
+
+
+BOMB = gzip.compress(b" " * (32 << 20), 1)
+BODIES: dict[str, list[bytes]] = {
+    "chunked without an end": chunks(b" " * 65_536),
+    "packed bomb": raw(BOMB, GZIP | {"Content-Length": str(len(BOMB))}),
+    "packed twice": raw(b"", {"Content-Encoding": "gzip, gzip", "Content-Length": "0"}),
+    "packed as br": raw(b"x", {"Content-Encoding": "br", "Content-Length": "1"}),
+    "packed and cut off": raw(gzip.compress(ANSWER)[:-9], GZIP | {"Connection": "close"}),
+    "not packed": raw(ANSWER, GZIP | {"Connection": "close"}),
+    "without a head": [ANSWER],
+    "another protocol": raw(ANSWER, line="ICY 200 OK"),
+    "a length that is none": raw(ANSWER, {"Content-Length": "many"}),
+    "two lengths": raw(ANSWER, {"Content-Length": "3", "Transfer-Encoding": "nonsense"}),
+    "nothing": [b""],
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_body_that_is_broken_or_endless_is_a_failed_try(stub, engine, ask, quiet_log, body):
+    stub.script = [body]
+    [[rollout]] = engine(retries=1).sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
+    assert rollout.text == "a/greedy" and quiet_log.metrics["openai/retries"] == 1
+
+
+def test_a_drip_ends_with_the_clock_of_its_request(stub, engine, ask, quiet_log):
+    drip = raw(b"", {"Content-Length": "1000"}) + [b" ", "wait"] * 20
+    stub.script = [drip, drip]
+    began = time.monotonic()
+    with pytest.raises(EngineError, match="TimeoutError"):
+        engine(timeout=0.05, retries=1).sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
+    assert time.monotonic() - began < 3
+
+
+PACKED = {"gzip": gzip.compress, "deflate": zlib.compress, "x-gzip": gzip.compress, "identity": bytes}
+PACKED["deflate "] = lambda data: zlib.compress(data)[2:-4]  # without the header, as some servers send it
+
+
+@pytest.mark.parametrize("packing", PACKED)
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_packed_answer_is_read_whatever_its_type_says(stub, engine, ask, quiet_log, packing, coding):
+    content = PACKED[packing]('{"choices": [{"message": {"content": "\xe4\U0001f4a3"}}]}'.encode(coding))
+    head = {"Content-Encoding": packing, "Content-Type": "text/html; charset=rot13"}
+    stub.script = [raw(content, head | {"Content-Length": str(len(content))})]
+    [[rollout]] = engine(retries=0).sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
+    assert rollout.text == "\xe4\U0001f4a3"
+
+
+def test_half_a_character_is_replaced_before_it_is_kept(stub, engine, ask, quiet_log, attempt):
+    stub.script = [rb'{"choices": [{"message": {"content": "a\ud800b"}, "finish_reason": "\udfff"}]}']
+    [[rollout]], _, _ = attempt(engine(retries=0), [ask("a")])
+    assert rollout.text == "a\ufffdb" and rollout.info == {"finish_reason": "\ufffd"}
+    assert dumps(rollout).encode() and attempt(engine(), [ask("a")])[0] == [[rollout]] and len(stub.bodies) == 1
+    stub.script = [b'{"choices": [{"message": {"content": "a\xed\xa0\x80\xff"}}]}']
+    [[rollout]] = engine(retries=0).sample(HERE, [ask("b")], 1, GREEDY, 0, quiet_log)
+    assert rollout.text.startswith("a\ufffd") and rollout.text.encode()
+
+
+NUMBERS = [None, "-0.5", True, float("1e999"), 10**400, [], {}]
+
+
+@pytest.mark.parametrize("value", NUMBERS, ids=range(len(NUMBERS)))
+@pytest.mark.parametrize("chat", [True, False])
+def test_log_probabilities_that_are_none_are_an_answer_that_cannot_be_used(stub, engine, ask, quiet_log, value, chat):
+    def reply(body: dict[str, Any]) -> dict[str, Any]:
+        drawn = spoken(body)["choices"][0]
+        place = drawn["logprobs"]["content"][2]["top_logprobs"][0] if chat else drawn["logprobs"]["top_logprobs"][2]
+        place["logprob" if chat else "y"] = value
+        return {"choices": [drawn]}
+
+    stub.reply = reply
+    with pytest.raises(EngineError, match=r"failed 2 times, .*unusable"):
+        engine(chat=chat, logprobs=True, retries=1).sample(HERE, [ask("a")], 1, Sampling(tops=2), 0, quiet_log)
+    if chat:
+        stub.reply = lambda body: plain(body) | {"choices": [{"message": {"content": "x"}, "logprobs": value}]}
+        with pytest.raises(EngineError, match=r"unusable|no log-probabilities"):
+            engine(logprobs=True, retries=0).sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
+
+
+ROWS = {
+    "NaN": '[{"index": 0, "embedding": [NaN, 1]}, {"index": 1, "embedding": [1, 1]}]',
+    "too large": '[{"index": 0, "embedding": [1e39, 1]}, {"index": 1, "embedding": [1, 1]}]',
+    "endless": '[{"index": 0, "embedding": [1e999, 1]}, {"index": 1, "embedding": [1, 1]}]',
+    "of two lengths": '[{"index": 0, "embedding": [1, 2]}, {"index": 1, "embedding": [1]}]',
+    "empty": '[{"index": 0, "embedding": []}, {"index": 1, "embedding": []}]',
+    "one twice": '[{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [1]}]',
+    "another number": '[{"index": 0, "embedding": [1]}, {"index": 2, "embedding": [1]}]',
+    "a text": '[{"index": 0, "embedding": "AACAPw=="}, {"index": 1, "embedding": "AACAPw=="}]',
+    "deep": '[{"index": 0, "embedding": [[1]]}, {"index": 1, "embedding": [[1]]}]',
+}
+
+
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_embeddings_that_are_none_are_an_answer_that_cannot_be_used(stub, engine, rows):
+    stub.script = [f'{{"data": {rows}}}'.encode()] * 2
+    with pytest.raises(EngineError, match="embeddings failed 2 times.*unusable"):
+        engine(retries=1).embed(HERE, ["a", "b"])
+
+
+def test_embeddings_of_another_length_than_before_are_an_answer_that_cannot_be_used(stub, engine, monkeypatch):
+    monkeypatch.setattr(endpoint_embeddings, "PART", 1)
+    stub.script = [b'{"data": [{"index": 0, "embedding": [1]}]}', b'{"data": [{"index": 0, "embedding": [1, 2]}]}']
+    with pytest.raises(EngineError, match="embeddings of different lengths"):
+        engine(retries=0, concurrency=1).embed(HERE, ["a", "b"])
 
 
 def test_an_answer_that_takes_too_long_is_tried_again(stub, engine, ask, quiet_log):
@@ -372,6 +509,36 @@ def test_a_refusal_is_not_tried_again(stub, engine, ask, quiet_log, status, hint
     with pytest.raises(EngineError, match=rf"answers {status} .*try .*later.*{hint}"):
         engine().sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
     assert len(stub.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_redirect_takes_the_key_elsewhere(stub, engine, ask, quiet_log, monkeypatch, status):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    stub.script = [(status, {"Location": f"{stub.url}/elsewhere"})]
+    with pytest.raises(EngineError, match="Redirects are not followed; put the last address into base_url"):
+        engine(api_key_env="OPENAI_API_KEY").sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
+    assert stub.paths == ["/v1/chat/completions"]
+
+
+def test_a_server_on_this_machine_is_asked_without_the_proxy_of_the_environment(
+    stub, engine, ask, quiet_log, monkeypatch
+):
+    monkeypatch.delenv("NO_PROXY")
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert texts(engine(retries=0).sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)) == [["a/greedy"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HTTPS_PROXY", "ftp://x"), ("ALL_PROXY", "x\x01"), ("SSL_CERT_FILE", "/no/such/file")]
+)
+def test_a_proxy_or_certificates_that_cannot_be_used_are_one_line(ask, engine, quiet_log, monkeypatch, name, value):
+    monkeypatch.setenv("SELFIMPROVE_ENDPOINTS", "example.invalid")
+    monkeypatch.setenv(name, value)
+    away = engine(base_url="https://example.invalid/v1", retries=0)
+    with pytest.raises(EngineError, match="environment's proxies and certificates: .*SSL_CERT_DIR$") as caught:
+        away.sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
+    assert "\n" not in str(caught.value)
 
 
 def test_one_request_that_fails_for_good_ends_the_call_and_what_was_spent_is_told(stub, engine, ask, quiet_log):
@@ -460,6 +627,24 @@ def test_an_answer_is_in_the_journal_before_the_call_is_over(stub, engine, ask, 
     assert sum("completion" in one for one in answers.values()) == 6 and answers["tally"]["requests"] == 6
 
 
+OTHER: list[Any] = [None, 7, [], {}, {"completion": []}, {"completion": [{"role": "assistant", "content": 1}]}]
+OTHER += [{"completion": [{"role": "assistant", "content": "x"}], "logprobs": {"sum": "1"}, "info": {}}]
+OTHER += [{"completion": [{"role": "assistant", "content": "x"}], "logprobs": None, "info": {}, "x": 1}]
+
+
+@pytest.mark.parametrize("value", OTHER, ids=range(len(OTHER)))
+def test_a_kept_answer_of_another_form_is_asked_for_again_and_set_aside(stub, engine, ask, quiet_log, tmp_path, value):
+    first = Journal(tmp_path / "journal", "step")
+    first.before("engine", engine()).sample(HERE, [ask("a")], 1, GREEDY, 7, quiet_log)
+    answers = first.answers("OpenAI")
+    [name] = set(answers) - {"tally"}
+    answers[name], answers["tally"] = value, {"requests": "many"}
+    first.write()
+    again = Journal(tmp_path / "journal", "step")
+    [[rollout]] = again.before("engine", engine()).sample(HERE, [ask("a")], 1, GREEDY, 7, quiet_log)
+    assert rollout.text == "a/greedy" and len(again.unusable) == 2 and again.reused == 0 and len(stub.bodies) == 2
+
+
 def test_requests_in_flight_stay_as_many_as_asked_for(stub, engine, ask, attempt, monkeypatch):
     """No portion runs empty: the server answers four together or none."""
     monkeypatch.setattr(OpenAI, "portion", 2)
@@ -500,6 +685,14 @@ def test_waits_double_with_jitter_and_follow_retry_after(stub):
         ("86400", 300, 300),
         ("", 0, 0),
         ("soon", 0, 0),
+        ("nan", 0, 0),
+        ("1e9", 0, 0),
+        ("9" * 5000, 0, 0),
+        ("99999999999", 300, 300),
+        ("1_0", 0, 0),
+        ("\u0661", 0, 0),
+        ("Fri, 31 Dec 9999 23:59:59 -9999", 0, 300),
+        ("Wed, 99 Foo 99999 99:99:99 GMT", 0, 0),
         ("-3", 0, 0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
         ("Wed, 21 Oct 2099 07:28:00 GMT", 300, 300),
@@ -540,6 +733,22 @@ def test_the_key_is_sent_and_shown_nowhere(stub, engine, ask, quiet_log, monkeyp
     assert KEY not in str(caught.value.__cause__)
 
 
+@pytest.mark.parametrize(
+    "key", ["sk-secret\nsecret", "sk-secret\rx", "sk secret", "sk-secret\x7f", "sk-secret\u2028x", "\xe4secret"]
+)
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(stub, engine, ask, quiet_log, monkeypatch, key):
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(EngineError, match="MY_KEY holds a space, a line break or another character") as caught:
+        engine(api_key_env="MY_KEY").sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
+    assert "secret" not in str(caught.value) and not stub.bodies
+
+
+@pytest.mark.parametrize("name", ["n", "stream", "messages"])
+def test_what_belongs_to_the_engine_is_not_set_beside_it(name):
+    with pytest.raises(RecipeError, match=f"extra cannot set '{name}'"):
+        OpenAI(base_url="http://127.0.0.1/v1", model="m", extra={name: 2})
+
+
 def test_a_missing_key_is_an_engine_error_that_names_the_variable(stub, engine, ask, quiet_log, monkeypatch):
     monkeypatch.delenv("MY_KEY", raising=False)
     with pytest.raises(EngineError, match="MY_KEY is not set"):
@@ -564,7 +773,32 @@ def test_a_key_in_a_recipe_is_refused_before_it_is_stored_anywhere(make_recipe, 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "ftp://x/v1", "https://me:secret@x/v1"])
+ADDRESSES = [
+    "127.0.0.1:8000/v1",
+    "ftp://x/v1",
+    "https://me:secret@x/v1",
+    "http://x:99999/v1",
+    "http://x:-1/",
+    "http://",
+]
+ADDRESSES += [
+    "http://x:80:80/",
+    "http://[::1/v1",
+    "http://x y/",
+    "http://127.0.0.1\\@secret/v1",
+    "http://x/v1?secret=1",
+]
+ADDRESSES += [
+    "http://x/#secret",
+    "http://x\n/v1",
+    "http://x\x00/v1",
+    "http://\u2100/v1",
+    f"http://{'a' * 64}/v1",
+    "http://a b",
+]
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
 def test_an_address_that_cannot_be_used_is_refused(url):
     with pytest.raises(RecipeError, match="base_url must be an http") as caught:
         OpenAI(base_url=url, model="m")
