@@ -96,7 +96,7 @@ def _static(past: Any, config: Any, length: int, room: int) -> Any:
 
 
 def prefill(model: Any, tokens: Any, padding: Any, counts: Sequence[int], longest: int) -> tuple[Any, Cache]:
-    """The next-token logits and the cache of each prompt, repeated for its samples, with room for `longest` tokens.
+    """The next-token logits of each prompt, and their cache, repeated for the samples, with room for `longest` tokens.
 
     Args:
         tokens: (prompts, width), left-padded by `padding` tokens each.
@@ -120,4 +120,4 @@ def prefill(model: Any, tokens: Any, padding: Any, counts: Sequence[int], longes
         raise EngineError(f"models of type {kind} keep a state that this engine cannot copy; use another engine")
     repeats = counts[0] if len(set(counts)) == 1 else torch.tensor(counts, device=tokens.device)
     past.batch_repeat_interleave(repeats)
-    return result.logits[:, -1].repeat_interleave(repeats, 0), Cache(past, model.config, width, width + longest)
+    return result.logits[:, -1], Cache(past, model.config, width, width + longest)

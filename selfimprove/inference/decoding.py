@@ -97,7 +97,8 @@ def decode_rows(model: Any, tokenizer: Any, rows: Sequence[Row], beside: Mapping
         logits, caches = dict[str, Any](), dict[str, Cache]()
         for name, one in models.items():
             logits[name], caches[name] = prefill(one, tokens, padding, counts, longest)
-        padding = padding.repeat_interleave(torch.tensor(counts, device=device))
+        places = torch.arange(len(prompts), device=device).repeat_interleave(torch.tensor(counts, device=device))
+        padding = padding[places]
         ends_at = torch.tensor(room, device=device)
         alive = torch.arange(len(rows), device=device)
         done = torch.zeros(len(alive), dtype=torch.bool, device=device)
@@ -105,12 +106,16 @@ def decode_rows(model: Any, tokenizer: Any, rows: Sequence[Row], beside: Mapping
         logprob = torch.zeros(len(alive), device=device)
         notes = _Notes(rows, longest, device)
         for position in range(longest):
-            logprobs = logits[""].float().log_softmax(-1)
-            chosen = kinds.choose(logits, logprobs, alive, position)
-            keep = ~done
+            keep, chosen = ~done, torch.empty_like(alive)
+            for piece in choosing.pieces(len(alive), logits[""].shape[-1], device.type):
+                some = {name: one[places[piece]] if position == 0 else one[piece] for name, one in logits.items()}
+                logprobs = some[""].float().log_softmax(-1)
+                chosen[piece] = kinds.choose(some, logprobs, alive[piece], position)
+                mine = alive[piece][keep[piece]]
+                logprob[mine] += logprobs.gather(-1, chosen[piece, None])[keep[piece], 0]
+                notes.take(logprobs, chosen[piece], alive[piece], keep[piece], position)
+            logits.clear()  # the next ones take as much memory
             out[alive[keep], position] = chosen[keep]
-            logprob[alive[keep]] += logprobs.gather(-1, chosen[:, None])[keep, 0]
-            notes.take(logprobs, chosen, alive, keep, position)
             last = torch.isin(chosen, stops)
             if watch.stops:  # tokens after the end of a row that has not left yet do not count
                 said = (keep & ~last).nonzero()[:, 0]
@@ -124,7 +129,8 @@ def decode_rows(model: Any, tokenizer: Any, rows: Sequence[Row], beside: Mapping
                     cache.select(rest)
                 alive, chosen, padding, done = alive[rest], chosen[rest], padding[rest], done[rest]
                 ends_at = ends_at[rest]
-            logits = {name: cache.step(models[name], chosen, padding) for name, cache in caches.items()}
+            for name, cache in caches.items():
+                logits[name] = cache.step(models[name], chosen, padding)
 
     drawn, stop_ids = [], set(stops.tolist())
     for row, (line, total) in enumerate(zip(out.tolist(), logprob.tolist(), strict=True)):

@@ -175,6 +175,20 @@ def _ways(found: Need, plan: Plan, room: Room) -> list[str]:
 
 
 # ---- while it runs -----------------------------------------------------------------------------------------------
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: a GPU's, or the machine's, for which torch has no type of its own."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def give_back() -> None:
+    """Give memory that torch keeps for later back to the GPU, if there is one."""
+    import torch
+
+    torch.cuda.empty_cache()
+
+
 def ready(what: str, size: float, device: Any = None) -> None:
     """Check before a heavy step that a GPU has enough free bytes for this process.
 

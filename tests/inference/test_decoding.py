@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from selfimprove.inference import choosing
 from selfimprove.inference.choosing import draw as choose
 from selfimprove.inference.decoding import decode
 from selfimprove.interfaces import GREEDY, Sampling
@@ -129,3 +130,28 @@ def test_a_gpu_never_draws_a_token_of_probability_0():
         chosen = choose(logits, Sampling(), uniforms).tolist()
     assert chosen == sorted(chosen)
     assert [chosen.count(token) for token in range(7)] == [0, 333, 0, 333, 0, 334, 0]
+
+
+def test_rows_are_chosen_for_in_pieces_and_no_other_step_holds_them_all(monkeypatch):
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Largest(TorchFunctionMode):
+        """Sees every number type and softmax of logits, and how many numbers it has."""
+
+        numbers = 0
+
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = function(*args, **(kwargs or {}))
+            if function in (torch.Tensor.softmax, torch.Tensor.log_softmax, torch.Tensor.topk, torch.Tensor.cumsum):
+                first = made if isinstance(made, torch.Tensor) else made[0]
+                self.numbers = max(self.numbers, first.numel())
+            return made
+
+    model = build("llama")
+    sampling = Sampling(top_k=9, top_p=0.9, note=("entropy",), tops=2)
+    whole = decode(model, TOKENIZER, PROMPTS, 16, sampling, 12, 5)
+    monkeypatch.setitem(choosing.PIECE, "cpu", 3 * 64)
+    with Largest() as largest:
+        assert decode(model, TOKENIZER, PROMPTS, 16, sampling, 12, 5) == whole
+    assert largest.numbers == 3 * 64

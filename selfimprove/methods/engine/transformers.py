@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.errors import DeviceError, EngineError, RecipeError
-from selfimprove.inference import embeddings, token_scores, weights
+from selfimprove.inference import embeddings, memory, token_scores, weights
 from selfimprove.inference.asks import Job, answers, jobs_of, policies
 from selfimprove.inference.decoding import decode_rows
 from selfimprove.inference.weights import context_of
@@ -84,8 +84,6 @@ class Transformers(Engine):
         self, jobs: Sequence[Job], model: Any, tokenizer: Any, beside: dict[str, Any], log: Log
     ) -> Iterator[int]:
         """Draw batch by batch what the jobs want; yields how many completions a batch had."""
-        import torch
-
         wanted = [job.rows for job in jobs]
         place, tried = 0, 0
         while place < len(jobs):
@@ -97,7 +95,9 @@ class Transformers(Engine):
                 after += 1
             try:
                 drawn = decode_rows(model, tokenizer, batch, beside)
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not memory.ran_out(error):
+                    raise
                 tried, self._fitting = tried or size, len(batch) // 2
                 if not self._fitting:
                     raise EngineError(
@@ -107,7 +107,7 @@ class Transformers(Engine):
                     ) from error
                 drawn = None
             if drawn is None:  # only here what the failed batch held is free
-                torch.cuda.empty_cache()
+                memory.give_back()
                 continue
             if tried:
                 log.note(

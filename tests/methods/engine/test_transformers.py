@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import shutil
@@ -138,10 +139,17 @@ def short_of_memory(monkeypatch):
     def decode_rows(model, tokenizer, rows, *rest):
         tried.append(len(rows))
         if tried[-1] > most[0]:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
+            raise next(errors)
         return plain(model, tokenizer, rows, *rest)
 
     most = [0]
+    errors = itertools.cycle(
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ..."),
+            RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
+            MemoryError("Unable to allocate 7 GiB"),
+        )
+    )
     monkeypatch.setattr(engine, "decode_rows", decode_rows)
     return lambda rows: most.__setitem__(0, rows) or tried
 
