@@ -32,8 +32,8 @@ from selfimprove.registry import nearest
 from selfimprove.safety.sandbox import grading, rules, values
 from selfimprove.safety.sandbox.grading import Checks
 
-_BLOCK = re.compile(r"^```(\w*)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _TESTS = "tests"
+_BLOCK = re.compile(rf"^```{_TESTS}[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ def reference(solution: str | None, checks: Checks) -> str:
 
 
 def checks_of(answer: str | None) -> Checks | None:
-    """The tests in a reference; None if it has no tests."""
-    found = [body for kind, body in _BLOCK.findall(answer or "") if kind == _TESTS]
+    """The tests in a reference, its last block, whatever its solution contains; None if it has no tests."""
+    found = _BLOCK.findall(answer or "")
     try:
         return grading.loads(found[-1].strip()) if found else None
     except values.ValueRefused:
@@ -140,6 +140,8 @@ def _own(row: dict[str, Any], shown: int) -> Problem:
     if len(calls) + len(scripts) + len(assertions) < len(row["tests"]):
         raise ValueError("a test is {arguments, result}, {stdin, stdout} or an assertion")
     solution, tolerance = _text(row.get("solution")), row.get("tolerance")
+    if not grading.is_tolerance(tolerance):
+        raise ValueError(f"the tolerance {str(tolerance)[:20]} is not a number from 0 to below 1")
     function = str(row.get("function") or (_called(assertions, solution) if assertions else ""))
     return _problem(
         text=text_of(row, "prompt"),

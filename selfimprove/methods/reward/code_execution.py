@@ -6,7 +6,8 @@ Paper: arXiv:2207.01780 (CodeRL), Le et al., 2022: rewards by what the unit test
 Algorithm:
   1. Take the program of each completion: see `problems/program_text.py`. No program gets 0.
   2. Run it on the tests of the problem's reference in the sandbox. A program that reaches its wall-time limit before
-     its CPU-time limit runs once more, alone.
+     its CPU-time limit runs once more, alone, unless it slept. A program that has run out of its time fails the tests
+     that follow without being run on them.
   3. The reward is 1 if all tests pass, else 0; with `mode: fraction` it is the share that passes. None if the reference
      has no tests or is missing.
   4. Report the outcomes of the programs as shares: `outcome/ok`, `outcome/wrong`, `outcome/timeout`, ...
@@ -77,5 +78,5 @@ class CodeExecution(Reward):
             return {}
         sandbox = shared(Limits(cpu_seconds=self.cpu_seconds, memory=self.memory_mb << 20))
         with ThreadPoolExecutor(sandbox.workers) as threads:
-            grades = threads.map(lambda one: grade(sandbox, one[0], one[2]), work)
+            grades = threads.map(lambda one: grade(sandbox, one[0], one[2], whole=self.mode == "fraction"), work)
             return {(program, answer): found for (program, answer, _), found in zip(work, grades, strict=True)}

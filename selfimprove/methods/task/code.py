@@ -100,7 +100,7 @@ class CodeTask(Task):
         if text == prompt.answer and program_of(text) is None:
             return 1.0  # the reference of a problem without a solution is its tests
         program = program_of(text, checks)
-        return float(program is not None and grade(shared(self._limits()), program, checks).status == "ok")
+        return float(program is not None and grade(shared(self._limits()), program, checks, whole=False).status == "ok")
 
     def problem_of(self, row: Mapping[str, Any]) -> Prompt:
         if not isinstance(row.get("row"), dict):

@@ -41,7 +41,7 @@ from selfimprove.registry import register
 from selfimprove.safety.sandbox.grading import Checks
 from selfimprove.safety.sandbox.jail_process import Limits, Program
 from selfimprove.safety.sandbox.open import shared
-from selfimprove.safety.sandbox.values import same
+from selfimprove.safety.sandbox.values import same, written
 from selfimprove.text import beside
 
 LONGEST, INPUTS, INDUCTION = 2000, 10, 4
@@ -181,7 +181,8 @@ def _arguments(text: str) -> list[Any]:
 def _outputs(code: str, inputs: tuple[str, ...], limits: Limits) -> tuple[Any, ...] | None:
     """The value that the program returns for each input; None if it fails or a second run returns another value."""
     first = _run(code, inputs, limits)
-    again = _run(code, inputs, limits) if first is not None and len(repr(first)) <= INPUTS * LONGEST else None
+    text = written(first) if first is not None else None
+    again = _run(code, inputs, limits) if text is not None and len(text) <= INPUTS * LONGEST else None
     repeats = again is not None and all(same(one, other) for one, other in zip(first or (), again, strict=True))
     return first if repeats else None
 

@@ -2,24 +2,29 @@
 
 A request is one JSON object. Answers are lines of JSON on a separate pipe, one for each call, in order:
 {"value": ...}, {"error": type, "text": ...} or, for a whole program that failed, {"failed": type, "text": ...}. Where
-tests call a program, "after" has the arguments if the call changed them.
+tests call a program, "after" has the arguments if the call changed them, and "kind" the built-in type of an exception.
 """
 
 from __future__ import annotations
+import __future__
 
+import ast
 import atexit
 import builtins
 import json
 import os
-import random
 import sys
-import tempfile
 import threading
-import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
-from selfimprove.safety.sandbox import values
+from selfimprove.safety.sandbox import surroundings, values
+
+_ENDS = (StopIteration, StopAsyncIteration)
+"""Exceptions that end a loop of whoever calls, so that the rest of it is never done."""
+_FEATURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+_RAN = "__assertion_held__"
+"""The name that tests call after each assertion."""
 
 
 def run(request: dict[str, Any], answers: int, questions: int) -> NoReturn:
@@ -31,15 +36,7 @@ def run(request: dict[str, Any], answers: int, questions: int) -> NoReturn:
     """
     os.set_blocking(answers, True)  # whoever used the pipe before may have left it otherwise
     report = _reporter(answers)
-    tempfile.tempdir = None
-    random.seed(0)
-    sys.argv = ["program.py"]
-    sys.stdin, sys.stdout, sys.stderr = (
-        os.fdopen(descriptor, mode, encoding="utf-8", errors="replace", closefd=False)
-        for descriptor, mode in enumerate("rww")
-    )
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
-    builtins.__dict__.update(exit=sys.exit, quit=sys.exit)  # as the module `site` would have done
+    surroundings.begin()
     code = 0
     try:
         if request["mode"] == "stdin":
@@ -61,13 +58,24 @@ def run(request: dict[str, Any], answers: int, questions: int) -> NoReturn:
 
 def _script(request: dict[str, Any]) -> None:
     """A whole program, as `python program.py` would run it."""
-    scope = _module("__main__").__dict__
-    exec(compile(request["source"], "program.py", "exec", dont_inherit=True), scope)  # noqa: S102 - what this is for
+    _execute(request, "__main__")
+
+
+def _execute(request: dict[str, Any], name: str) -> Any:
+    """A module with what stands in front of the program and the program, each compiled by itself: it may begin with
+    imports from the future."""
+    made, flags = surroundings.module(name, request["source"]), 0
+    for part, file in ((request.get("imports"), "imports.py"), (request["source"], surroundings.NAME)):
+        if part is not None:
+            code = compile(part, file, "exec", flags, dont_inherit=True)
+            flags = code.co_flags & _FEATURES
+            exec(code, made.__dict__)  # noqa: S102 - what this is for
+    return made
 
 
 def _calls(request: dict[str, Any], report: Callable[[dict[str, Any]], None], questions: int) -> None:
     """One function of a program, called once for each list of arguments."""
-    function = _load(request["source"], request["function"])
+    function = _load(request)
     coming = _lines(questions) if request["mode"] == "serve" else iter(request["arguments"])
     if request["mode"] == "serve":
         report({"value": None})  # loaded, and ready to be called
@@ -80,7 +88,8 @@ def _calls(request: dict[str, Any], report: Callable[[dict[str, Any]], None], qu
         except values.ValueRefused as error:
             report({"error": "type", "text": str(error)})
         except Exception as error:
-            report(_failure("error", error))
+            kinds = (kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins")
+            report({**_failure("error", error), "kind": next(kinds, "Exception")})
 
 
 def _after(plain: list[Any], named: dict[str, Any], arguments: Any) -> dict[str, Any]:
@@ -105,19 +114,62 @@ def _tests(request: dict[str, Any], report: Callable[[dict[str, Any]], None], qu
             _take(zip((*arguments, *named.values()), changed, strict=False))
         if "value" in reply:
             return values.decode(reply["value"])
-        kind = getattr(builtins, reply["error"], RuntimeError)
-        raise (kind if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError)(reply["text"])
+        raise _exception(reply["kind"], reply["text"])
 
-    scope = _module("tests").__dict__
-    scope["candidate"] = scope[request["function"]] = candidate
-    exec(compile(request["setup"], "setup.py", "exec", dont_inherit=True), scope)  # noqa: S102
+    scope, held = surroundings.module("tests").__dict__, [0]
+
+    def ran() -> None:
+        held[0] += 1
+
+    given = {"candidate": candidate, request["function"]: candidate, _RAN: ran}
+    scope.update(given)
+    setup = _counted(request["setup"])
+    named = (node for node in ast.walk(setup) if isinstance(node, ast.FunctionDef | ast.ClassDef))
+    asserting = {node.name for node in named if any(map(_can_hold, ast.walk(node)))}
+    exec(compile(setup, "setup.py", "exec", dont_inherit=True), scope)  # noqa: S102
     for test in request["tests"]:
-        scope["candidate"] = scope[request["function"]] = candidate
+        scope.update(given)
+        before = held[0]
         try:
-            exec(compile(test, "tests.py", "exec", dont_inherit=True), scope)  # noqa: S102
-            report({"passed": True})
+            tree = _counted(test)
+            exec(compile(tree, "tests.py", "exec", dont_inherit=True), scope)  # noqa: S102
+            report({"passed": held[0] > before or not _asserts(tree, asserting)})
         except Exception as error:
             report({"passed": False, **_failure("error", error)})
+
+
+def _counted(source: str) -> ast.Module:
+    """Tests in which each assertion that holds is counted."""
+
+    class Count(ast.NodeTransformer):
+        def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
+            return [node, *ast.parse(f"{_RAN}()").body]
+
+    return ast.fix_missing_locations(Count().visit(ast.parse(source)))
+
+
+def _asserts(test: ast.Module, asserting: set[str]) -> bool:
+    """Whether a test has an assertion, or names a part of the setup that has one: then one must have held."""
+    return any(_can_hold(node) or (isinstance(node, ast.Name) and node.id in asserting) for node in ast.walk(test))
+
+
+def _can_hold(node: ast.AST) -> bool:
+    """Whether a node is an assertion, and not one such as `assert False` after a call that must raise an exception."""
+    return isinstance(node, ast.Assert) and not (isinstance(node.test, ast.Constant) and not node.test.value)
+
+
+def _exception(name: str, text: str) -> Exception:
+    """The exception that a call of the program raised, for the tests. One that would end their loops early, so that
+    they pass, is none that they can see."""
+    kind = getattr(builtins, name, None)
+    if not isinstance(kind, type) or not issubclass(kind, Exception) or issubclass(kind, _ENDS):
+        return RuntimeError(text)
+    try:
+        error = kind.__new__(kind)
+    except TypeError:  # a group of exceptions
+        return RuntimeError(text)
+    error.args = (text,)
+    return error
 
 
 def _take(pairs: Iterable[tuple[Any, Any]]) -> None:
@@ -130,20 +182,12 @@ def _take(pairs: Iterable[tuple[Any, Any]]) -> None:
             ours.update(theirs)
 
 
-def _load(source: str, name: str) -> Callable[..., Any]:
+def _load(request: dict[str, Any]) -> Callable[..., Any]:
     """A function of a program by its name; `Solution.solve` is a method of a class that is made without arguments."""
-    module = _module("program")
-    exec(compile(source, "program.py", "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - what this is for
-    found: Any = module
-    for part in name.split("."):
+    found = _execute(request, "program")
+    for part in request["function"].split("."):
         found = getattr(found() if isinstance(found, type) else found, part)
     return found
-
-
-def _module(name: str) -> types.ModuleType:
-    module = types.ModuleType(name)
-    sys.modules[name] = module
-    return module
 
 
 def _lines(descriptor: int) -> Iterator[Any]:

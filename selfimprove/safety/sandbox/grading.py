@@ -75,11 +75,18 @@ def loads(line: str) -> Checks:
     """
     found = values.loads(line)
     try:
+        if not is_tolerance(found.get("tolerance")):
+            raise ValueError("not a tolerance")
         calls = tuple((values.decode(arguments), values.decode(value)) for arguments, value in found.pop("calls", ()))
         scripts = tuple((str(given), str(wanted)) for given, wanted in found.pop("scripts", ()))
         return Checks(calls=calls, scripts=scripts, assertions=tuple(found.pop("assertions", ())), **found)
     except (TypeError, ValueError, AttributeError) as error:
         raise values.ValueRefused("not tests") from error
+
+
+def is_tolerance(value: Any) -> bool:
+    """Whether a value is a tolerance: none, or a number from 0 to below 1; from 1 on every positive number is right."""
+    return value is None or (type(value) in (int, float) and 0 <= value < 1)
 
 
 @dataclass(frozen=True)
@@ -103,52 +110,96 @@ class Grade:
         return sum(self.passed) / max(1, len(self.passed))
 
 
-def grade(sandbox: Sandbox, source: str, tests: Checks) -> Grade:
-    """Mark a program. One that reached its wall-time limit before its CPU-time limit runs once more, alone."""
-    passed, told, outcomes = list[bool](), list[str](), list[Outcome]()
-    function = rules.called(source, tests.function, tests.rule)
-    source = rules.whole(source, tests.imports, tests.rule)
-    if tests.calls:
-        outcome = _run(sandbox, Program(source, function=function, arguments=[given for given, _ in tests.calls]))
-        answers = [*outcome.answers, *[None] * (len(tests.calls) - len(outcome.answers))]
-        for (given, wanted), answer in zip(tests.calls, answers, strict=True):
-            passed.append(
-                bool(answer and not answer.error) and rules.equal(wanted, answer.value, tests.rule, tests.tolerance)
-            )
+def grade(sandbox: Sandbox, source: str, tests: Checks, whole: bool = True) -> Grade:
+    """Mark a program. All tests share one clock: once a program has reached a time limit, or has slept through the wall
+    time of one test in all of them together, the tests that follow fail without being run.
+
+    Args:
+        whole: run every test; False: stop at the first failure, the tests that follow fail as well.
+    """
+    marking = _Marking(sandbox, source, tests, whole)
+    for kind in (marking.calls, marking.scripts, marking.assertions):
+        kind()
+    passed = tuple(marking.passed)
+    told = (*marking.told, *["it was not run: the program had failed before"] * (len(tests) - len(passed)))
+    passed = (*passed, *[False] * (len(tests) - len(passed)))
+    seen = Counter(outcome.status for outcome in marking.outcomes)
+    if all(passed) and passed:
+        return Grade(passed, "ok", seen=seen, told=told)
+    worst = next((outcome for outcome in marking.outcomes if outcome.status != "ok"), Outcome("wrong"))
+    return Grade(passed, worst.status, worst.text, seen, told)
+
+
+@dataclass
+class _Marking:
+    """The marks of one program, test by test."""
+
+    sandbox: Sandbox
+    source: str
+    tests: Checks
+    whole: bool
+    passed: list[bool] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.imports = rules.imports(self.tests.imports, self.tests.rule)
+
+    def over(self) -> bool:
+        """Whether no further test can change what the program gets."""
+        slept = sum(outcome.asleep for outcome in self.outcomes) >= 2 * self.sandbox.limits.cpu_seconds
+        late = any(outcome.status == "timeout" for outcome in self.outcomes)
+        return slept or late or (not self.whole and not all(self.passed))
+
+    def calls(self) -> None:
+        """One process makes all calls."""
+        if not self.tests.calls:
+            return
+        function = rules.called(self.source, self.tests.function, self.tests.rule)
+        arguments = [given for given, _ in self.tests.calls]
+        program = Program(self.source, function=function, arguments=arguments, imports=self.imports)
+        outcome = _again(self.sandbox, program, self.sandbox.run(program))
+        answers = [*outcome.answers, *[None] * (len(arguments) - len(outcome.answers))]
+        for (given, wanted), answer in zip(self.tests.calls, answers, strict=True):
+            right = answer is not None and not answer.error
+            rule, tolerance = self.tests.rule, self.tests.tolerance
+            self.passed.append(bool(right and answer and rules.equal(wanted, answer.value, rule, tolerance)))
             gave = (
                 "gave nothing" if answer is None else f"raised {answer.error}" if answer.error else _shown(answer.value)
             )
-            told.append(f"{tests.function}({_shown(given)[1:-1]}) must give {_shown(wanted)}: {gave}")
-        outcomes.append(outcome)
-    if tests.scripts:
-        ran = sandbox.map([Program(source, stdin=given) for given, _ in tests.scripts])
-        for (given, wanted), first in zip(tests.scripts, ran, strict=True):
-            outcome = _again(sandbox, Program(source, stdin=given), first)
-            passed.append(outcome.status == "ok" and rules.printed(wanted, outcome.output, tests.rule, tests.tolerance))
-            told.append(f"for the input {_shown(given)} it must print {_shown(wanted)}: {_shown(outcome.output)}")
-            outcomes.append(outcome)
-    if tests.assertions:
-        marks, outcome = _assertions(sandbox, source, tests)
-        passed += marks
-        told += [f"this must hold: {assertion[:LONGEST]}" for assertion in tests.assertions]
-        outcomes.append(outcome)
-    seen = Counter(outcome.status for outcome in outcomes)
-    if all(passed) and passed:
-        return Grade(tuple(passed), "ok", seen=seen, told=tuple(told))
-    worst = next((outcome for outcome in outcomes if outcome.status != "ok"), Outcome("wrong"))
-    return Grade(tuple(passed), worst.status, worst.text, seen, tuple(told))
+            self.told.append(f"{self.tests.function}({_shown(given)[1:-1]}) must give {_shown(wanted)}: {gave}")
+        self.outcomes.append(outcome)
+
+    def scripts(self) -> None:
+        """One process for each test, as many at a time as there are jails. Their order decides, not their speed."""
+        scripts, rule, tolerance = self.tests.scripts, self.tests.rule, self.tests.tolerance
+        for begin in range(0, len(scripts), self.sandbox.workers):
+            some = scripts[begin : begin + self.sandbox.workers] if not self.over() else ()
+            programs = [Program(self.source, stdin=given, imports=self.imports) for given, _ in some]
+            for (given, wanted), program, first in zip(some, programs, self.sandbox.map(programs), strict=True):
+                if self.over():
+                    return
+                outcome = _again(self.sandbox, program, first)
+                right = outcome.status == "ok" and rules.printed(wanted, outcome.output, rule, tolerance)
+                self.passed.append(right)
+                self.told.append(
+                    f"for the input {_shown(given)} it must print {_shown(wanted)}: {_shown(outcome.output)}"
+                )
+                self.outcomes.append(outcome)
+
+    def assertions(self) -> None:
+        """Assertions in one jail, the program in another."""
+        if not self.tests.assertions or self.over():
+            return
+        marks, outcome = _assertions(self.sandbox, self.source, self.imports, self.tests)
+        self.passed += marks
+        self.told += [f"this must hold: {assertion[:LONGEST]}" for assertion in self.tests.assertions]
+        self.outcomes.append(outcome)
 
 
 def _shown(value: Any) -> str:
     """The repr of a value, shortened if long."""
-    try:
-        return repr(value)[:LONGEST]
-    except ValueError:  # a number of more digits than Python writes out
-        return "a very long number"
-
-
-def _run(sandbox: Sandbox, program: Program) -> Outcome:
-    return _again(sandbox, program, sandbox.run(program))
+    return (values.written(value) or "a very long number")[:LONGEST]
 
 
 def _again(sandbox: Sandbox, program: Program, outcome: Outcome) -> Outcome:
@@ -157,26 +208,29 @@ def _again(sandbox: Sandbox, program: Program, outcome: Outcome) -> Outcome:
 
 
 def _starved(sandbox: Sandbox, outcome: Outcome) -> bool:
-    return outcome.status == "timeout" and outcome.cpu_seconds < sandbox.limits.cpu_seconds - 0.1
+    """Whether a program reached its wall time because it got too little of the processor, and not in its sleep."""
+    awake = outcome.asleep <= outcome.seconds / 2
+    return outcome.status == "timeout" and awake and outcome.cpu_seconds < sandbox.limits.cpu_seconds - 0.1
 
 
 # ---- three parties: the program, the tests, and this process between them --------------------------------------------
-def _assertions(sandbox: Sandbox, source: str, tests: Checks) -> tuple[list[bool], Outcome]:
+def _assertions(sandbox: Sandbox, source: str, imports: str, tests: Checks) -> tuple[list[bool], Outcome]:
     """Which assertions hold."""
     marks, outcome = [False] * len(tests.assertions), Outcome("error:jail")
     for alone in (False, True):
         with contextlib.suppress(JailLost):
-            marks, outcome = _heard(sandbox, source, tests, alone)
+            marks, outcome = _heard(sandbox, {"source": source, "imports": imports or None}, tests, alone)
             if not _starved(sandbox, outcome):
                 break
     return marks, outcome
 
 
-def _heard(sandbox: Sandbox, source: str, tests: Checks, alone: bool) -> tuple[list[bool], Outcome]:
-    """Whether each assertion passed, and how the program ended. A missing result counts as a failure."""
-    passed = list[bool]()
+def _heard(sandbox: Sandbox, program: dict[str, Any], tests: Checks, alone: bool) -> tuple[list[bool], Outcome]:
+    """Whether each assertion passed, and how the program ended. A missing result counts as a failure, and so does a
+    test in which a call came to no end: tests that expect an exception would take that for one."""
+    passed, broken, both = list[bool](), False, 0.0
     with sandbox.alone() if alone else sandbox.jail() as jail, sandbox.jail(tester=True) as tester:
-        jail.begin({"mode": "serve", "source": source, "function": tests.function})
+        jail.begin({"mode": "serve", **program, "function": tests.function})
         reply = _message(jail.line(), "value")
         if "value" in reply:
             examined = {"setup": tests.setup, "function": tests.function, "tests": list(tests.assertions)}
@@ -186,10 +240,12 @@ def _heard(sandbox: Sandbox, source: str, tests: Checks, alone: bool) -> tuple[l
                 if "call" in message:
                     jail.send(message["call"])
                     reply = _message(jail.line(), "value")
+                    broken = broken or not ("value" in reply or reply["kind"])
                     tester.send(reply)
                 elif "passed" in message:
-                    passed.append(message["passed"] is True)
-            tester.end()
+                    passed.append(message["passed"] is True and not broken)
+                    broken = False
+            both = tester.end().asleep
         ended = jail.end(stop=True)
     if len(passed) != len(tests.assertions):
         passed = [False] * len(tests.assertions)
@@ -199,11 +255,14 @@ def _heard(sandbox: Sandbox, source: str, tests: Checks, alone: bool) -> tuple[l
         status = "output_limit"
     elif ended.late or ended.cpu_seconds > sandbox.limits.cpu_seconds - 0.1:
         status = "timeout"
-    return passed, Outcome(status, text=str(reply.get("text", "")), cpu_seconds=ended.cpu_seconds)
+    asleep = max(0.0, ended.asleep + both - ended.seconds)  # one of the two waits for the other
+    facts = {"cpu_seconds": ended.cpu_seconds, "seconds": ended.seconds, "asleep": asleep}
+    return passed, Outcome(status, text=str(reply.get("text", "")), **facts)
 
 
 def _message(line: bytes | None, *kinds: str) -> dict[str, Any]:
-    """A line from a jail: a message of one of these kinds, or an error; anything else is an error too."""
+    """A line from a jail: a message of one of these kinds, or an error; anything else is an error too. The `kind` of an
+    error is the type of the exception that a call raised, "" if it was none."""
     try:
         message = values.loads(line) if line is not None else {"error": "exit"}
         if known := [kind for kind in kinds if kind in message]:
@@ -211,7 +270,8 @@ def _message(line: bytes | None, *kinds: str) -> dict[str, Any]:
             for coded in kept.values():
                 values.decode(coded)
             return kept
-        name = message.get("error", message.get("failed"))
-        return {"error": printable(name), "text": printable(message.get("text", ""), 500)}
+        raised, text = "error" in message and "kind" in message, printable(message.get("text", ""), 500)
+        name = printable(message.get("error", message.get("failed")))
+        return {"error": name, "kind": printable(message["kind"]) if raised else "", "text": text}
     except (values.ValueRefused, AttributeError, TypeError):
-        return {"error": "answers", "text": ""}
+        return {"error": "answers", "kind": "", "text": ""}

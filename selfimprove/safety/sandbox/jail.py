@@ -21,11 +21,16 @@ import signal
 import sys
 import sysconfig
 import time
+import types
 from typing import NoReturn
 
-from selfimprove.safety.sandbox import candidate, kernel
+from selfimprove.safety.sandbox import candidate, kernel, surroundings
+from selfimprove.safety.sandbox.library import Library, library
 
 SCRATCH = "/scratch"
+"""The folder for temporary files, in tier A."""
+TICK, AWAKE = 0.1, 0.002
+"""Seconds between two looks at a child, and the computing time in between from which on it is not asleep."""
 _PRELOADED = """
     array bisect calendar cmath collections collections.abc contextlib copy dataclasses datetime decimal enum
     fractions functools hashlib heapq inspect itertools math numbers operator queue random re statistics string
@@ -42,8 +47,8 @@ def main(arguments: list[str]) -> None:
         kernel.check()
         for name in _PRELOADED.split():
             __import__(name)
-        readable, scratch = _readable(), SCRATCH if settings["files"] else None
-        sys.path = [path for path in sys.path if path in sysconfig.get_paths().values() or "lib-dynload" in path]
+        files, scratch = library(settings["own"]), SCRATCH if settings["tier"] == _NAMESPACES else None
+        _forget(files)
         runner = os.pidfd_open(os.getppid())
         if os.getppid() != settings["runner"]:
             os._exit(1)
@@ -51,16 +56,17 @@ def main(arguments: list[str]) -> None:
         uid = kernel.unused_uid() if root else None
         if settings["tier"] == _NAMESPACES:
             kernel.leave(user=not (root and _may_mount()))
-            kernel.new_root(readable, scratch, os.getuid() if uid is None else uid)
-        os.chdir(scratch or "/")
+            kernel.new_root(files.shown, files.hidden, scratch, os.getuid() if uid is None else uid)
+        os.chdir("/")
         kernel.drop(uid)
+        surroundings.furnish(scratch)
         gc.freeze()
         keeper = os.getpid()
         server = os.fork()
         if not server:
             kernel.die_with(keeper)
             os.close(runner)
-            _serve(settings, kernel.landlock(readable, scratch), scratch)
+            _serve(settings, kernel.landlock(files.readable, scratch), scratch)
         for descriptor in (settings["control"], settings["request"], settings["answers"], settings["output"], status):
             os.close(descriptor)
         _wait(runner, server)
@@ -88,12 +94,18 @@ def _may_mount() -> bool:
     return bool(held >> 21 & 1)
 
 
-def _readable() -> list[str]:
-    """What a program may read: the Python library and the C libraries under it."""
-    own = [os.path.realpath(path) for path in (sys.base_prefix + "/lib", *sys.path) if os.path.isdir(path)]  # noqa: PTH112
-    paths = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", *own]
-    inside = [path for path in paths if not any(path.startswith(other + "/") for other in paths)]
-    return [*dict.fromkeys(inside), "/dev/null", "/dev/urandom", "/dev/random", "/dev/zero"]
+def _forget(files: Library) -> None:
+    """Take out of this process what a program could use to reach this package, and what tells where it lies."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "selfimprove"]:
+        del sys.modules[name]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    os.environ.clear()
+    sys.path = [path for path in sys.path if path in sysconfig.get_paths().values() or "lib-dynload" in path]
+    for path, finder in list(sys.path_importer_cache.items()):
+        if path not in sys.path:
+            del sys.path_importer_cache[path]
+        elif finder is not None and path not in files.readable:  # it cannot be listed, only what is in it
+            vars(finder).update(_fill_cache=lambda: None, invalidate_caches=lambda: None)
 
 
 # ---- the server ----------------------------------------------------------------------------------------------------
@@ -102,7 +114,7 @@ def _serve(settings: dict, ruleset: int, scratch: str | None) -> NoReturn:
     control, status = settings["control"], settings["status"]
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    calls = kernel.prepare_filter(settings["files"])
+    calls = kernel.prepare_filter(scratch is not None)
     while True:
         child = os.fork()
         if not child:
@@ -123,27 +135,33 @@ def _serve(settings: dict, ruleset: int, scratch: str | None) -> NoReturn:
 def _watch(child: int, control: int, seconds: float) -> dict:
     """Wait for a child's end; kill it at the deadline, or when the runner says so or is gone."""
     began, late, stopped = time.monotonic(), False, False
+    used, asleep, clock = 0.0, 0.0, ~child << 3 | 2  # the number of the clock of its computing time
     handle = os.pidfd_open(child)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     poll.register(control, select.POLLIN)
     while not stopped and not late:
-        found = dict(poll.poll(max(0.0, began + seconds - time.monotonic()) * 1000))
+        looked = time.monotonic()
+        found = dict(poll.poll(max(0.0, min(TICK, began + seconds - looked)) * 1000))
         if handle in found:
             break
-        stopped, late = control in found, not found
+        stopped, now = control in found, time.clock_gettime(clock)
+        passed, late = time.monotonic() - looked, time.monotonic() >= began + seconds
+        asleep += passed if now - used < AWAKE * passed / TICK else 0.0
+        used = now
     if stopped or late:
         os.kill(child, signal.SIGKILL)
     if stopped and os.read(control, 1) != b"k":
         os._exit(0)
-    _, how, used = os.wait4(child, 0)
+    _, how, used_up = os.wait4(child, 0)
     os.close(handle)
     return {
         "exit": os.waitstatus_to_exitcode(how),
         "late": late,
-        "cpu": used.ru_utime + used.ru_stime,
+        "cpu": used_up.ru_utime + used_up.ru_stime,
         "wall": time.monotonic() - began,
-        "memory": used.ru_maxrss * 1024,
+        "asleep": asleep,
+        "memory": used_up.ru_maxrss * 1024,
     }
 
 
@@ -179,6 +197,7 @@ def _child(settings: dict, ruleset: int, calls: bytes) -> NoReturn:
         kernel.die_with(os.getppid())
         os.setsid()
         request, answers, output = settings["request"], settings["answers"], settings["output"]
+        control, status = settings["control"], settings["status"]
         given = os.memfd_create("stdin")
         nothing = os.open("/dev/null", os.O_RDWR)
         os.set_blocking(output, True)
@@ -189,7 +208,7 @@ def _child(settings: dict, ruleset: int, calls: bytes) -> NoReturn:
         kept = sorted((request, answers))
         os.closerange(3, kept[0])
         os.closerange(kept[0] + 1, kept[1])
-        os.closerange(kept[1] + 1, 64)
+        os.closerange(kept[1] + 1, max(control, status, output, kept[1]) + 64)  # what is opened here has low numbers
         kernel.limit(settings["cpu"], settings["memory"], settings["processes"])
         kernel.seccomp(calls)
         size = int.from_bytes(_exactly(request, 4), "big")
@@ -197,7 +216,7 @@ def _child(settings: dict, ruleset: int, calls: bytes) -> NoReturn:
         os.write(answers, b"R")
         if asked["mode"] in ("stdin", "calls"):
             os.close(request)
-        text = asked.pop("stdin", "").encode()
+        text = asked.pop("stdin", "").encode(errors="replace")
         os.write(0, text)
         os.lseek(0, 0, os.SEEK_SET)
     except BaseException:

@@ -18,11 +18,9 @@ from selfimprove.safety.sandbox import values
 
 _START = 20.0
 _GRACE = 1.0
-_PACKAGES = str(Path(__file__).resolve().parents[3])
-_MAIN = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
-    "from selfimprove.safety.sandbox import jail; jail.main(sys.argv[1:])"
-)
+THREADS = 64
+"""Threads of a program; the limit is a little higher, because it counts the jail's own processes as well."""
+_HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,6 @@ class Limits:
     """Bytes of address space."""
     output: int = 1 << 20
     """Most bytes of answers and output."""
-    files: bool = False
-    """Whether there is a folder to write in: 64 MB and 4096 files in memory, empty for each program (tier A only)."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,8 @@ class Program:
     """The arguments of each call; all calls are made in one process, in this order."""
     stdin: str = ""
     """Without a function: the standard input of the script."""
+    imports: str = ""
+    """What stands in front of the program, as a program of its own in the same module."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,8 @@ class Outcome:
     """For information only, since the program chooses it. Negative: the signal that ended it."""
     cpu_seconds: float = 0.0
     seconds: float = 0.0
+    asleep: float = 0.0
+    """Seconds in which it did not compute, as far as that is known before it ends."""
 
 
 class JailLost(Exception):
@@ -95,6 +95,7 @@ class Ended:
     exit_code: int
     cpu_seconds: float
     seconds: float
+    asleep: float
 
 
 # ---- one jail ------------------------------------------------------------------------------------------------------
@@ -116,17 +117,22 @@ class Jail:
             "cpu": limits.cpu_seconds,
             "wall": 2.0 * limits.cpu_seconds,
             "memory": limits.memory,
-            "processes": 64 if tier == "A" or os.geteuid() == 0 else None,  # else the user's other processes count
-            "files": limits.files,
+            "processes": THREADS + 8 if tier == "A" or os.geteuid() == 0 else None,  # else all of the user's count
+            "own": str(_HERE.parents[2]),
         }
         self._process = subprocess.Popen(
-            [os.path.realpath(sys.executable), "-s", "-P", "-S", "-c", _MAIN, _PACKAGES, json.dumps(settings)],
+            [os.path.realpath(sys.executable), "-s", "-P", "-S", str(_HERE / "start_jail.py"), json.dumps(settings)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=list(theirs.values()),
             cwd="/",
-            env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                "PYTHONHASHSEED": "0",
+                "PYTHONUTF8": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "MALLOC_ARENA_MAX": "1",  # each further one takes 64 MB of address space
+            },
             start_new_session=True,
         )
         for descriptor in theirs.values():
@@ -194,7 +200,8 @@ class Jail:
             raise JailLost("the jail is broken")
         self._tell(b"c")
         lines = [first[1:], *lines][:-1]  # text after the last newline is not a line
-        return Ended(lines, bytes(self._printed), self._over, ended["late"], ended["exit"], ended["cpu"], ended["wall"])
+        how = ended["late"], ended["exit"], ended["cpu"], ended["wall"], ended["asleep"]
+        return Ended(lines, bytes(self._printed), self._over, *how)
 
     def close(self) -> None:
         """End the jail and all processes in it."""
@@ -284,5 +291,6 @@ def read_answers(lines: Sequence[bytes], wanted: int) -> tuple[list[Answer], tup
 
 
 def printable(text: Any, longest: int = 80) -> str:
-    """Untrusted text as one printable line."""
-    return "".join(c if c.isprintable() else " " for c in str(text)[:longest]) or "unknown"
+    """Untrusted text as one printable line; anything but text is unknown."""
+    line = text[:longest] if isinstance(text, str) else ""
+    return "".join(c if c.isprintable() else " " for c in line) or "unknown"

@@ -65,11 +65,12 @@ def leave(user: bool) -> None:
     call("sethostname", b"jail", 4)
 
 
-def new_root(readable: Sequence[str], scratch: str | None, owner: int) -> None:
+def new_root(shown: Sequence[str], hidden: Sequence[str], scratch: str | None, owner: int) -> None:
     """Change the root to a new file system in memory that contains only the given paths.
 
     Args:
-        readable: files and folders of the host, shown read-only at the same place.
+        shown: files and folders of the host, shown read-only at the same place.
+        hidden: folders below them, each covered by an empty one.
         scratch: a folder that can be written, 64 MB and 4096 files in memory; None: there is none.
         owner: the user whom the scratch folder belongs to.
     """
@@ -79,8 +80,11 @@ def new_root(readable: Sequence[str], scratch: str | None, owner: int) -> None:
     os.chdir("/tmp")
     call("syscall", _PIVOT_ROOT, b".", b"old")
     os.chdir("/")
-    for path in readable:
+    for path in shown:
         _show(path)
+    empty = _RDONLY | _NOSUID | _NODEV | _NOEXEC
+    for path in hidden:
+        call("mount", b"nothing", os.fsencode(path), b"tmpfs", empty, b"mode=0555,size=4k")
     if scratch:
         Path(scratch).mkdir()
         options = f"mode=0700,uid={owner},size=64m,nr_inodes=4096"
@@ -235,7 +239,7 @@ def limit(cpu: int, memory: int, processes: int | None) -> None:
         resource.RLIMIT_FSIZE: 16 << 20,
         resource.RLIMIT_NOFILE: 32,
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_STACK: 8 << 20,
+        resource.RLIMIT_STACK: 64 << 20,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_SIGPENDING: 64,

@@ -25,14 +25,13 @@ PRELUDE = "\n".join(
     ]
 )
 """What LiveCodeBench puts in front of a program, its `import_string`."""
-_FUTURE = re.compile(r"^from __future__ import [^\n]*", re.MULTILINE)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?(?:inf(?:inity)?|nan)", re.IGNORECASE)
+"""A number as programs print it. Python reads more as one: digits of other scripts, and underscores between digits."""
 
 
-def whole(source: str, imports: str, rule: str) -> str:
-    """A program with what stands in front of it by a rule; imports from the future go before that."""
-    imports = PRELUDE if rule == LIVE_CODE_BENCH else imports
-    future = _FUTURE.findall(source)
-    return "\n".join([*future, imports, _FUTURE.sub("", source)]) if imports else source
+def imports(given: str, rule: str) -> str:
+    """What stands in front of a program: what its problem gives, or what the rule does."""
+    return PRELUDE if rule == LIVE_CODE_BENCH else given
 
 
 def called(source: str, function: str, rule: str) -> str:
@@ -62,11 +61,11 @@ def printed(wanted: str, got: str, rule: str, tolerance: float | None) -> bool:
 
 def _decimals(line: str) -> list[Decimal] | None:
     """The numbers of a line; None if it holds anything else."""
+    words = line.split()
     try:
-        found = [Decimal(word) for word in line.split()]
-    except ArithmeticError:
+        return [Decimal(word) for word in words] if all(map(_NUMBER.fullmatch, words)) else None
+    except ArithmeticError:  # an exponent of too many digits
         return None
-    return None if any(number.is_snan() for number in found) else found
 
 
 def same_text(wanted: str, got: str, tolerance: float | None = None) -> bool:
@@ -83,7 +82,5 @@ def same_text(wanted: str, got: str, tolerance: float | None = None) -> bool:
 
 
 def _near(wanted: str, got: str, tolerance: float) -> bool:
-    try:
-        return wanted == got or values.same(float(wanted), float(got), tolerance)
-    except ValueError:
-        return False
+    numbers = _NUMBER.fullmatch(wanted) and _NUMBER.fullmatch(got)
+    return wanted == got or bool(numbers and values.same(float(wanted), float(got), tolerance))

@@ -71,7 +71,10 @@ class Sandbox:
         Raises:
             EngineError: a jail broke and could not be replaced.
         """
-        request = _request(program)
+        try:
+            request = _request(program)
+        except values.ValueRefused:
+            return Outcome("error:arguments")
         if len(program.source) + len(program.stdin) > LARGEST:
             return Outcome("error:too_long")
         for _ in range(2):  # replace a lost jail once; if the program ends it twice, the program is to blame
@@ -82,6 +85,8 @@ class Sandbox:
 
     def map(self, programs: Sequence[Program]) -> list[Outcome]:
         """Run many programs, as many at a time as there are jails."""
+        if len(programs) < 2:
+            return [self.run(program) for program in programs]
         with ThreadPoolExecutor(self.workers) as threads:
             return list(threads.map(self.run, programs))
 
@@ -130,23 +135,32 @@ class Sandbox:
 
 
 def _request(program: Program) -> dict[str, Any]:
+    shared: dict[str, Any] = {"source": program.source, "imports": program.imports or None}
     if program.function is None:
-        return {"mode": "stdin", "source": program.source, "stdin": program.stdin}
+        return {"mode": "stdin", **shared, "stdin": program.stdin}
     coded = [values.encode(list(arguments)) for arguments in program.arguments]
-    return {"mode": "calls", "source": program.source, "function": program.function, "arguments": coded}
+    return {"mode": "calls", **shared, "function": program.function, "arguments": coded}
 
 
 def _outcome(ended: Ended, program: Program, limits: Limits) -> Outcome:
     """The outcome of a program from its end, read as untrusted text."""
     output = ended.output.decode(errors="replace")
     facts = {"output": output, "exit_code": ended.exit_code}
-    facts |= {"cpu_seconds": ended.cpu_seconds, "seconds": ended.seconds}
+    facts |= {"cpu_seconds": ended.cpu_seconds, "seconds": ended.seconds, "asleep": ended.asleep}
     answers, failure = read_answers(ended.lines, len(program.arguments) if program.function else 0)
     name, text = failure or next(((answer.error, "") for answer in answers if answer.error), ("", ""))
     status = _status(ended, limits, name)
     if status == "ok" and program.function and len(answers) < len(program.arguments):
         status = "error:exit"
     return Outcome(status, tuple(answers), text=text, **facts)
+
+
+def _signal(number: int) -> str:
+    """The name of a signal; those for programs themselves have numbers only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGNAL{number}"
 
 
 def _status(ended: Ended, limits: Limits, name: str) -> str:
@@ -160,5 +174,5 @@ def _status(ended: Ended, limits: Limits, name: str) -> str:
     if -ended.exit_code == signal.SIGSYS or name == "PermissionError":
         return "refused"
     if ended.exit_code < 0:
-        return f"error:{signal.Signals(-ended.exit_code).name}"
+        return f"error:{_signal(-ended.exit_code)}"
     return f"error:{name}" if name else "ok"

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any
 
 DEPTH = 60
 """Levels that a value may be nested."""
-ENTRIES = 10_000
-"""Entries of the largest set or dict: chosen to collide, they make each lookup scan all of them."""
+CLASHES = 5_000_000
+"""Comparisons that building the sets and dicts of a value may take. Keys can be chosen to collide: then each lookup
+compares all of them, so ten thousand keys, or few that hold others, would keep a core busy for minutes."""
 _LONG = 1 << 4000
 """From this size on an int is written in base 16, because base 10 takes quadratic time."""
 _MANY = {list: "l", tuple: "t", set: "s", frozenset: "f"}
@@ -37,8 +39,6 @@ def encode(value: Any, depth: int = 0) -> Any:
         return value
     if depth > DEPTH:
         raise ValueRefused(f"nested more than {DEPTH} levels")
-    if isinstance(value, set | frozenset | dict) and len(value) > ENTRIES:
-        raise ValueRefused(f"a {kind.__name__} of more than {ENTRIES} entries")
     if isinstance(value, int):
         value = int.__add__(value, 0)
         return value if -_LONG < value < _LONG else ["i", hex(value)]
@@ -59,36 +59,71 @@ def encode(value: Any, depth: int = 0) -> Any:
     raise ValueRefused(f"a value of type {kind.__name__}")
 
 
-def decode(coded: Any, depth: int = 0) -> Any:
-    """The value that `encode` wrote. Returns built-in types only, whoever wrote the JSON.
+def decode(coded: Any) -> Any:
+    """The value that `encode` wrote. Returns built-in types only, in time linear in its size, whoever wrote the JSON.
 
     Raises:
-        ValueRefused: it is not what `encode` writes.
+        ValueRefused: it is not what `encode` writes, or its keys were made to collide.
     """
-    if coded is None or type(coded) in (bool, int, float, str):
-        return coded
-    if depth > DEPTH or type(coded) is not list or not coded or type(coded[0]) is not str:
+    return _Decoder().value(coded, 0)
+
+
+@dataclass
+class _Decoder:
+    """Counts what it decodes."""
+
+    nodes: int = 0
+    clashes: int = 0
+
+    def value(self, coded: Any, depth: int) -> Any:
+        self.nodes += 1
+        if coded is None or type(coded) in (bool, int, float, str):
+            return coded
+        if depth > DEPTH or type(coded) is not list or not coded or type(coded[0]) is not str:
+            raise ValueRefused("not a value")
+        tag, *parts = coded
+        try:
+            if tag in ("l", "t"):
+                return _MAKE[tag](self.value(part, depth + 1) for part in parts)
+            if tag in ("s", "f"):
+                return _MAKE[tag](self.keys(parts, depth + 1))
+            if tag == "d":
+                keys = self.keys([key for key, _ in parts], depth + 1)
+                return dict(zip(keys, [self.value(part, depth + 1) for _, part in parts], strict=True))
+            if tag == "b":
+                return bytes.fromhex(*parts)
+            if tag == "c":
+                real, imaginary = (float.__add__(self.value(part, depth + 1), 0.0) for part in parts)
+                return complex(real, imaginary)
+            if tag == "n" and parts in (["nan"], ["inf"], ["-inf"]):
+                return float(parts[0])
+            if tag == "i" and len(parts) == 1:
+                return int(parts[0], 16)
+        except (TypeError, ValueError) as error:
+            raise ValueRefused("not a value") from error
         raise ValueRefused("not a value")
-    tag, *parts = coded
-    if tag in ("s", "f", "d") and len(parts) > ENTRIES:
-        raise ValueRefused("too many entries")
+
+    def keys(self, parts: list[Any], depth: int) -> list[Any]:
+        """The keys of a set or dict. Comparing two with one hash takes at most the square of their parts."""
+        keys, alike = list[Any](), dict[int, tuple[int, int]]()
+        for part in parts:
+            before = self.nodes
+            keys.append(self.value(part, depth))
+            number = hash(keys[-1])
+            count, largest = alike.get(number, (0, 0))
+            alike[number] = count + 1, max(largest, self.nodes - before)
+        self.clashes += sum((count * size) ** 2 for count, size in alike.values() if count > 1)
+        if self.clashes > CLASHES:
+            raise ValueRefused("keys that collide")
+        return keys
+
+
+def written(value: Any) -> str | None:
+    """The repr of a value; None if it has a number of more digits than Python writes out."""
     try:
-        if tag in _MAKE:
-            return _MAKE[tag](decode(part, depth + 1) for part in parts)
-        if tag == "d":
-            return {decode(key, depth + 1): decode(value, depth + 1) for key, value in parts}
-        if tag == "b":
-            return bytes.fromhex(*parts)
-        if tag == "c":
-            real, imaginary = (float.__add__(decode(part), 0.0) for part in parts)
-            return complex(real, imaginary)
-        if tag == "n" and parts in (["nan"], ["inf"], ["-inf"]):
-            return float(parts[0])
-        if tag == "i" and len(parts) == 1:
-            return int(parts[0], 16)
-    except (TypeError, ValueError) as error:
-        raise ValueRefused("not a value") from error
-    raise ValueRefused("not a value")
+        return repr(value)
+    except ValueError:
+        return None
 
 
 def loads(line: str | bytes) -> Any:
@@ -103,7 +138,7 @@ def loads(line: str | bytes) -> Any:
 
     try:
         return json.loads(line, parse_constant=no_constant)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise ValueRefused("not JSON") from error
 
 

@@ -25,7 +25,7 @@ PROGRAMS = {
     "import os\nos._exit(0)": ("error", 0.0),
     "import socket\nsocket.socket()": ("refused", 0.0),
     "x = bytearray(1 << 40)": ("memory", 0.0),
-    "def f(x):\n    while x == 3: pass\n    return x * x + 1": ("timeout", 0.75),
+    "def f(x):\n    while x == 3: pass\n    return x * x + 1": ("timeout", 0.5),  # no further test
     "class A(int):\n    def __eq__(s, o): return True\nf = lambda x: A(7)": ("wrong", 0.25),
 }  # fmt: skip
 
@@ -68,7 +68,7 @@ def test_equal_programs_run_once(make_context: Callable, monkeypatch: pytest.Mon
     from selfimprove.methods.reward import code_execution
 
     ran, grade = [], code_execution.grade
-    monkeypatch.setattr(code_execution, "grade", lambda *given: (ran.append(given[1]), grade(*given))[1])
+    monkeypatch.setattr(code_execution, "grade", lambda *given, **how: (ran.append(given[1]), grade(*given, **how))[1])
     source = next(iter(PROGRAMS))
     assert CodeExecution().rate([[answered(source)] * 5], make_context()) == [[1.0] * 5]
     assert ran == [source]

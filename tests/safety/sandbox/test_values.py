@@ -6,13 +6,14 @@ import collections
 import enum
 import json
 import math
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.safety.sandbox.values import DEPTH, ENTRIES, ValueRefused, decode, encode, loads, same
+from selfimprove.safety.sandbox.values import DEPTH, ValueRefused, decode, encode, loads, same
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 hashable = st.recursive(plain, lambda part: st.lists(part, max_size=3).map(tuple) | st.frozensets(part, max_size=3))
@@ -133,15 +134,35 @@ def test_other_types_do_not_cross(value: Any) -> None:
         encode(value)
 
 
-def test_keys_that_collide_take_no_time() -> None:
-    modulus = (1 << 61) - 1
-    keys = [place * modulus for place in range(ENTRIES)]  # all with the hash 0
-    with pytest.raises(ValueRefused, match="entries"):
-        encode(set(range(ENTRIES + 1)))
+M = (1 << 61) - 1
+"""Integers that differ by a multiple of this have the same hash."""
+SUBSETS = [["f", *(M * (2 * place + (number >> place & 1)) for place in range(6))] for number in range(64)]
+"""Frozensets with the same hash, none equal."""
+
+
+@pytest.mark.parametrize(
+    "coded",
+    [
+        ["s", *(place * M for place in range(20_000))],
+        ["d", *([place * M, 0] for place in range(20_000))],
+        ["l", *(["f", *(place * M for place in range(1500))] for _ in range(40))],
+        ["s", *(["t", place * M, 1] for place in range(20_000))],
+        ["s", *(["f", *SUBSETS, place * M] for place in range(64))],
+        ["s", *([1] * 20_000)],
+    ],
+    ids=lambda coded: str(coded)[:30],
+)
+def test_keys_that_collide_take_no_time(coded: Any) -> None:
+    began = time.process_time()
     with pytest.raises(ValueRefused):
-        decode(["s", *keys, 1])
-    with pytest.raises(ValueRefused):
-        decode(["d", *([key, 0] for key in (*keys, 1))])
+        decode(coded)
+    assert time.process_time() - began < 1.5
+
+
+def test_honest_sets_and_dicts_of_any_size_cross() -> None:
+    grid = {(x, y): x * y for x in range(-100, 100) for y in range(-50, 50)}  # -1 and -2 have the same hash
+    for value in (grid, set(grid), set(range(50_000)), {frozenset({x, -x}) for x in range(500)}, {1 << 70, 1.5, "1"}):
+        assert same(value, crossed(value))
 
 
 def test_depth_is_bounded_on_both_sides() -> None:
@@ -176,8 +197,9 @@ def test_what_is_no_json_is_refused(line: str | bytes) -> None:
     [
         {"a": 1}, [], [1], ["x"], ["d", 1], ["d", [1]], ["d", [1, 2, 3]], ["d", [["l"], 1]], ["s", ["l"]], ["b", "xyz"],
         ["b"], ["c", 1], ["c", ["s"], 1], ["n", "1.0"], ["n"], ["i", "zz"], ["i", 5], ["i"], [["l"]],
+        json.loads('["c",' * 600 + "1" + ",1]" * 600), json.loads('["l",' * 600 + "1" + "]" * 600),
     ],
-    ids=repr,
+    ids=lambda coded: repr(coded)[:40],
 )  # fmt: skip
 def test_what_is_no_value_is_refused(coded: Any) -> None:
     with pytest.raises(ValueRefused):
