@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,7 +13,7 @@ import pytest
 
 from selfimprove.safety.sandbox import grading
 from selfimprove.safety.sandbox.grading import Checks, Grade, grade, loads
-from selfimprove.safety.sandbox.jail_process import Outcome, Program
+from selfimprove.safety.sandbox.jail_process import Outcome, Program, read_answers
 from selfimprove.safety.sandbox.runner import Sandbox
 from selfimprove.safety.sandbox.values import ValueRefused
 
@@ -182,6 +184,162 @@ def test_exceptions_reach_the_assertions_with_their_type(sandbox: Sandbox) -> No
     )
 
 
+LOOPS = Checks(
+    function="f",
+    setup="def check(g):\n    for x, got in zip([0, 2, 3], map(g, [0, 2, 3])):\n        assert got == x * x + 1",
+    assertions=(
+        "for got in map(f, [2]):\n    assert got == 5",
+        "for got, right in zip(map(f, [2, 3]), [5, 10]):\n    assert got == right",
+        "check(candidate)",
+        "for got in iter(lambda: f(2), 5):\n    assert False\nassert f(2) == 5",
+        "try:\n    f(None)\n    assert False\nexcept Exception:\n    pass",
+        "try:\n    f(None)\nexcept TypeError:\n    pass\nelse:\n    raise AssertionError",
+    ),
+)
+"""Tests that end early, or take an end for an exception, if the program decides what surfaces in them."""
+
+
+@pytest.mark.parametrize(
+    ("body", "marks"),
+    [
+        ("return x * x + 1", "111111"),
+        *((f"raise {kind}", "000010") for kind in ("StopIteration", "StopAsyncIteration", "IndexError", "ValueError")),
+        ("raise StopIteration(5)", "000010"),
+        ("raise type('StopIteration', (StopIteration,), {})", "000010"),
+        ("raise ExceptionGroup('x', [StopIteration()])", "000010"),
+        ("return next(iter(()))", "000010"),
+        *(
+            (f"raise {kind}", "000000")
+            for kind in ("GeneratorExit", "SystemExit", "KeyboardInterrupt", "BaseException")
+        ),
+        ("import os; os._exit(0)", "000000"),
+        ("import signal; signal.raise_signal(9)", "000000"),
+        ("import signal; signal.raise_signal(40)", "000000"),
+        ("return object()", "000000"),
+        ("return {'stop': StopIteration}", "000000"),
+        ("import os; [os.write(n, b'{}\\\\n') for n in (3, 4, 5, 6, 7, 8)]", "000010"),
+        ("raise type('exit', (Exception,), {})", "000010"),
+        ("raise TypeError if x is None else StopIteration", "000011"),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_what_a_program_raises_is_a_failure_wherever_it_surfaces(sandbox: Sandbox, body: str, marks: str) -> None:
+    found = grade(sandbox, f"def f(x):\n    {body}", LOOPS)
+    assert "".join(str(int(passed)) for passed in found.passed) == marks
+
+
+def test_an_assertion_that_never_ran_has_not_held(sandbox: Sandbox) -> None:
+    tests = (
+        "for got in f():\n    assert got == 1",
+        "if f():\n    assert f() == [1]",
+        "def check():\n    assert f() == [1]\ncheck()",
+        "for got in []:\n    f()",  # it asserts nothing, so nothing is missed
+        "assert not f() or f() == [1]",
+    )
+    for source, marks in (("f = lambda: [1]", "11111"), ("f = lambda: []", "00011"), ("f = lambda: None", "00011")):
+        found = grade(sandbox, source, Checks(function="f", assertions=tests))
+        assert "".join(str(int(passed)) for passed in found.passed) == marks, source
+
+
+def test_exceptions_keep_the_built_in_type_that_they_come_from(sandbox: Sandbox) -> None:
+    test = "try:\n    f()\nexcept {}:\n    pass\nelse:\n    raise AssertionError"
+    for source, kind in (
+        ("class Mine(KeyError): pass\ndef f():\n    raise Mine", "LookupError"),
+        ("import json\nf = lambda: json.loads('{')", "ValueError"),
+        ("f = lambda: b'\\xff'.decode()", "UnicodeDecodeError"),
+        ("import decimal\nf = lambda: decimal.Decimal('x')", "ArithmeticError"),
+    ):
+        assert grade(sandbox, source, Checks(function="f", assertions=(test.format(kind),))).status == "ok", source
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("float('nan')", "10 ** 5000", "-(10 ** 5000)", "'\\ud800'", "[[[]] * 9] * 9", "float('inf')", "1e308 * 10j"),
+        *(
+            "(x := []).append(x) or x",
+            "{-1, -2, 1 << 61, 0.5}",
+            "frozenset({frozenset({frozenset()})})",
+            "[10 ** 4299] * 99",
+        ),
+        *("type('T', (), {'__reduce__': lambda s: 1 / 0})()", "type('I', (int,), {'__hash__': None})(1)"),
+        *(
+            "type('L', (list,), {'__iter__': lambda s: iter(int, 1)})([1])",
+            "type('D', (dict,), {'__len__': lambda s: 0})(a=1)",
+        ),
+        *("[{i * ((1 << 61) - 1) for i in range(900)}] * 20"),
+        *("'x' * 900000", "list(range(150000))", "b'x' * 400000", "[[]] * 60000", "['\\x1b[31m'] * 9"),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_no_answer_stalls_or_ends_the_side_that_marks(sandbox: Sandbox, value: str) -> None:
+    source, began = f"def f(x):\n    return {value}", time.process_time()
+    for rule in ("", "python", "livecodebench"):
+        tests = Checks(function="f", calls=(([1], [2]), ([1], {1: {2, 3}})), rule=rule, tolerance=None if rule else 0.5)
+        assert grade(sandbox, source, tests).share == 0.0
+    assert grade(sandbox, source, Checks(function="f", assertions=("assert f(1) == 2",))).share == 0.0
+    assert time.process_time() - began < 6
+
+
+FORGED = [
+    b'["c",' * 600 + b"1" + b",1]" * 600,
+    b'["l",' * 600 + b"1" + b"]" * 600,
+    b"[" * 900 + b"]" * 900,
+    b"9" * 5000,
+    b"1e999",
+    b"-1e-99999",
+    b'["i","' + b"f" * 900_000 + b'"]',
+    b'["n","nan"],"error":{"a":1}',
+    b'null,"text":' + b"[" * 700 + b"]" * 700,
+    b'["s",' + b",".join(str(place * ((1 << 61) - 1)).encode() for place in range(30_000)) + b"]",
+    b'["d",' + b",".join(b"[%d,0]" % (place * ((1 << 61) - 1)) for place in range(30_000)) + b"]",
+    b'"\\ud800"',
+]
+
+
+@pytest.mark.parametrize("value", FORGED, ids=lambda value: repr(value[:20]))
+@pytest.mark.parametrize("key", ["value", "error", "failed", "call", "passed", "after"])
+def test_no_line_stalls_or_ends_the_side_that_marks(key: str, value: bytes) -> None:
+    line, began = b'{"' + key.encode() + b'":' + value + b"}", time.process_time()
+    answers, failure = read_answers([line], 1)
+    assert all(type(answer.error) is str for answer in answers) and (failure is None or all(map(str, failure)))
+    for kinds in (("value",), ("call", "passed")):
+        message = grading._message(line, *kinds)
+        assert set(message) <= {"value", "call", "passed", "after", "error", "kind", "text"}
+    assert time.process_time() - began < 3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["calls", "scripts", "assertions"])
+def test_a_program_that_sleeps_waits_out_one_clock(sandbox: Sandbox, kind: str) -> None:
+    nap = "import time\ntime.sleep(0.05)\n"
+    naps = {"calls": f"def f(x):\n    {nap.replace(chr(10), '; ')}return 1", "scripts": f"{nap}print(1)"}
+    tests = {
+        "calls": Checks(function="f", calls=(([1], 1),) * 10),
+        "scripts": Checks(scripts=(("", "1"),) * 10),
+        "assertions": Checks(function="f", assertions=("assert f(1) == 1",) * 10),
+    }[kind]
+    source = naps["scripts" if kind == "scripts" else "calls"]
+    assert grade(sandbox, source, tests).status == "ok"
+    began = time.monotonic()
+    found = grade(sandbox, source.replace("0.05", "30"), tests)
+    assert (found.status, found.share) == ("timeout", 0.0)
+    assert time.monotonic() - began < 3.5, "twice one second of computing time, and not once for each test or try"
+
+
+def test_the_first_failure_decides_where_no_more_is_asked(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran, run = [], Sandbox.run
+    monkeypatch.setattr(
+        Sandbox, "run", lambda self, program, **how: (ran.append(program), run(self, program, **how))[1]
+    )
+    tests = Checks(scripts=tuple((str(x), str(x * x)) for x in range(8)), function="f", assertions=("assert f()",))
+    source = "x = int(input())\nprint(x * x if x != 1 else 0)"
+    found = grade(sandbox, source, tests, whole=False)
+    assert (found.status, found.passed, len(ran)) == ("wrong", (True, *[False] * 8), sandbox.workers)
+    assert len(found.told) == 9 and "not run" in found.told[-1]
+    assert grade(sandbox, source, tests).share == 7 / 9
+
+
 def test_a_program_keeps_its_state_between_the_calls_of_the_assertions(sandbox: Sandbox) -> None:
     checks = Checks(function="f", assertions=("assert f(1) == 1", "assert f(1) == 2"))
     assert grade(sandbox, "seen = []\ndef f(x):\n    seen.append(x)\n    return len(seen)", checks).status == "ok"
@@ -257,7 +415,19 @@ def test_checks_survive_json() -> None:
     everything = replace(ASSERTIONS, calls=(([(1, 2), {3}], {1: [2.0]}),), scripts=(("a", "b"),), tolerance=1e-6)
     for checks in (CALLS, ASSERTIONS, SCRIPTS, everything, Checks()):
         assert loads(checks.dumps()) == checks
-    for line in ("", "[]", "{", '{"calls": [1]}', '{"unknown": 1}', '{"calls": [[1, ["x"]]]}', "null"):
+    for number in (-1, 1, True, "0.1", [], float("nan")):
+        with pytest.raises(ValueRefused):
+            loads(f'{{"tolerance": {json.dumps(number)}}}')
+    for line in (
+        "",
+        "[]",
+        "{",
+        '{"tolerance": 1e999}',
+        '{"calls": [1]}',
+        '{"unknown": 1}',
+        '{"calls": [[1, ["x"]]]}',
+        "null",
+    ):
         with pytest.raises(ValueRefused):
             loads(line)
 

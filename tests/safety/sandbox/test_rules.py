@@ -24,6 +24,13 @@ from selfimprove.safety.sandbox.rules import printed, same_text
         ("nan", "nan", 1e-6, True),
         ("1", "nan", 1e-6, False),
         ("yes", "no", 1e-6, False),
+        ("10", "1_0", 1e-6, False),  # Python reads these as numbers, a judge does not
+        ("10", "\u0661\u0660", 1e-6, False),
+        ("1", "0x1p0", 1e-6, False),
+        ("1000", "1e3", 1e-6, True),
+        ("-0.5", "-.5", 1e-6, True),
+        ("1", "1.", 1e-6, True),
+        ("1", "9" * 5000, 1e-6, False),
         ("", "", None, True),
         ("", "x", None, False),
     ],
@@ -45,6 +52,10 @@ def test_text_is_compared_line_by_line(wanted: str, got: str, tolerance: float |
         ("nan", "NaN", False),
         ("1", "sNaN", False),
         ("1 2", "1", False),
+        ("10", "1_0", False),
+        ("10", "\u0661\u0660", False),
+        ("1", "1e99999999999999999999999", False),
+        ("1e1000000000", "1e-1000000000", False),
     ],
 )
 def test_numbers_are_compared_as_live_code_bench_does(wanted: str, got: str, right: bool) -> None:
