@@ -22,6 +22,12 @@ ROUNDED = 4.127 / 8
 """Bytes per 4-bit weight, including the scales of its block (QLoRA, arXiv:2305.14314)."""
 WHOLE = ("embed", "lm_head", "wte", "wpe")
 """Parts of the names of matrices that are not quantized to 4 bits: embeddings and the output layer."""
+PACKED = {"U8": 2, "F8_E4M3": 1}
+"""Numbers in an element of a quantized matrix, by its type in safetensors: two of MXFP4 in a byte, one of FP8."""
+SCALES = ("_scales", "_scale_inv")
+"""Ends of the names of their scales, which are not kept."""
+UNPACKED = 2
+"""Bytes of such a number once it is loaded, in bfloat16."""
 ADAPTER = 0.01
 """Share of the weights that an adapter of usual rank has; our estimate."""
 SPARE = 1.2
@@ -93,9 +99,14 @@ def need(folder: Path) -> Need:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         header.pop("__metadata__", None)
         for name, tensor in header.items():
-            numbers = math.prod(tensor["shape"])
+            if name.endswith(SCALES):
+                continue
+            numbers = math.prod(tensor["shape"]) * PACKED.get(tensor["dtype"], 1)
+            size = tensor["data_offsets"][1] - tensor["data_offsets"][0]
+            if tensor["dtype"] in PACKED:  # it is unpacked when it is loaded, see safety/quantized.py
+                size = UNPACKED * numbers
             weights += numbers
-            stored += tensor["data_offsets"][1] - tensor["data_offsets"][0]
+            stored += size
             if len(tensor["shape"]) == 2 and not any(part in name for part in WHOLE):
                 matrices += numbers
     return Need(weights=weights, stored=stored, matrices=matrices)

@@ -33,6 +33,7 @@ WORKERS = tuple(
         "problems": ("answers", "expressions", "list_language", "splits"),
         "training": (
             "best_weights",
+            "companions",
             "generators",
             "job",
             "lora",

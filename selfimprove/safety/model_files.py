@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError
+from selfimprove.safety.quantized import check_quantized
 from selfimprove.safety.template_worker import objection
 from selfimprove.safety.weight_files import CONFIG, Tensor, check_numbers, in_bytes, mapping, tensors_of
 
@@ -49,6 +50,7 @@ def check_folder(folder: Path, thorough: bool = False) -> None:
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is not a model folder: it has no config.json")
     config = mapping(folder / "config.json")
+    check_quantized(config, folder)
     tensors = tensors_of(folder)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise DataError(f"{folder} has no tokenizer: no tokenizer.json, tokenizer.model or vocab.json")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
-import json
+import math
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, StorageError
 from selfimprove.inference.chat import end_of
-from selfimprove.inference.weights import ends_of
+from selfimprove.inference.weights import ends_of, opened
 from selfimprove.records import Checkpoint
+from selfimprove.safety.weight_files import tensors_of
+from selfimprove.training.companions import carry
 from selfimprove.training.lora import Lora, merged, quantization
 
 NONE = Lora()
@@ -20,21 +23,19 @@ NONE = Lora()
 def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
     """Model and tokenizer of a checkpoint for training; in 4 bits if `lora` asks for it."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     rounded = quantization(lora)
-    model = AutoModelForCausalLM.from_pretrained(
+    model = opened(
         checkpoint.path,
         dtype=torch.float32,  # bfloat16 rounds away most steps at usual learning rates
         quantization_config=rounded,
         device_map={"": local_rank()} if rounded else None,  # quantized weights cannot be moved later
-        use_safetensors=True,
-        trust_remote_code=False,
     )
-    if end_of(tokenizer) != tokenizer.eos_token_id:  # TRL samples with this token, and it is saved
+    if end_of(tokenizer) != tokenizer.eos_token_id:  # TRL samples with this token
         model.generation_config.eos_token_id = ends_of(model, tokenizer)
     return model, tokenizer
 
@@ -65,22 +66,28 @@ def frozen(reference: Checkpoint | None, start: Checkpoint, lora: Lora) -> Any:
 
 
 def dtype_of(checkpoint: Checkpoint) -> Any:
-    """The dtype in the checkpoint's config.json, in which engines run the weights."""
+    """The dtype in which engines run the weights: that of the checkpoint's config.json, else that of most weights."""
     import torch
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(checkpoint.path).dtype or torch.float32
+    if said := AutoConfig.from_pretrained(checkpoint.path).dtype:
+        return said
+    found = Counter[str]()
+    for tensor in tensors_of(Path(checkpoint.path)).values():
+        found[tensor.dtype] += math.prod(tensor.shape)
+    kinds = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    return kinds.get(next((kind for kind, _ in found.most_common() if kind in kinds), ""), torch.float32)
 
 
-def save(model: Any, tokenizer: Any, folder: Path, dtype: Any = None) -> Checkpoint:
+def save(model: Any, tokenizer: Any, folder: Path, start: Checkpoint | None = None) -> Checkpoint:
     """Save a plain `save_pretrained` folder: safetensors, config, generation config, tokenizer, chat template.
 
     For a model with an adapter a merged copy is saved; the model itself can continue training.
 
     Args:
-        dtype: the dtype in config.json, in which programs load the weights; None means that of the weights. Trained
-            weights stay in float32 on disk, because rounding to bfloat16 after each round would lose small updates,
-            most of them at a learning rate of 1e-6.
+        start: the weights that training started from, whose other files are kept, see `companions`. Trained weights
+            stay in float32 on disk, because rounding to bfloat16 after each round would lose small updates, most of
+            them at a learning rate of 1e-6; programs load them in the dtype of config.json, which is the start's.
     """
     from accelerate.utils import is_peft_model
     from safetensors import SafetensorError
@@ -93,13 +100,12 @@ def save(model: Any, tokenizer: Any, folder: Path, dtype: Any = None) -> Checkpo
         model.generation_config.do_sample = True
     try:
         model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        if start is None:
+            tokenizer.save_pretrained(folder)
     except SafetensorError as error:  # it hides the OSError of a full disk in its text
         raise StorageError(f"cannot write the weights to {folder}: {error}") from error
-    config = folder / "config.json"
-    values = json.loads(config.read_text())
-    if dtype is not None and values["dtype"] != str(dtype).removeprefix("torch."):
-        config.write_text(json.dumps({**values, "dtype": str(dtype).removeprefix("torch.")}, indent=2) + "\n")
+    if start is not None:
+        carry(Path(start.path), folder, str(dtype_of(start)).removeprefix("torch."), end_of(tokenizer))
     return Checkpoint(path=str(folder))
 
 
@@ -120,4 +126,4 @@ def blend(old: Checkpoint, new: Checkpoint, share: float, folder: Path) -> Check
         with torch.no_grad():
             for name, weight in mine.items():
                 weight.lerp_(weights[name], share)
-    return save(model, tokenizer, folder, dtype_of(new))
+    return save(model, tokenizer, folder, new)

@@ -40,6 +40,22 @@ def test_the_need_follows_from_the_sizes_in_the_files(small_llama: ModuleType, t
     assert 0 < found.matrices == linear < weights
 
 
+def test_packed_weights_count_as_the_numbers_that_they_become(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {
+        "experts.down_proj_blocks": torch.zeros(2, 32, 3, 16, dtype=torch.uint8),  # 2 x 32 x 96 numbers
+        "experts.down_proj_scales": torch.zeros(2, 32, 3, dtype=torch.uint8),
+        "q_proj.weight": torch.zeros(5, 7, dtype=torch.float8_e4m3fn),
+        "q_proj.weight_scale_inv": torch.zeros(1, 1),
+        "norm.weight": torch.zeros(7),
+    }
+    save_file(tensors, str(tmp_path / "model.safetensors"))
+    found = need(tmp_path)
+    assert (found.weights, found.stored) == (2 * 32 * 96 + 35 + 7, 2 * (2 * 32 * 96 + 35) + 4 * 7)
+
+
 def test_bytes_are_those_of_the_way_to_train() -> None:
     assert SEVEN.sampling(WHOLE) == pytest.approx(1.2 * 14e9)
     assert SEVEN.held("weights") == 7e9 * 16

@@ -110,7 +110,7 @@ class Sft(training.Adapted, training.Trained, Optimization):
         _, tokenizer = training.load(context.policy.checkpoint)
 
         def measure(step: int, model: Any) -> float:
-            looked = training.save(model, tokenizer, scratch / str(step))
+            looked = training.save(model, tokenizer, scratch / str(step), context.policy.checkpoint)
             groups = replace(context.policy, checkpoint=looked).sample(problems, 1, GREEDY)
             shutil.rmtree(scratch)
             marks = [context.verify(group[0].prompt, group[0].text) or 0.0 for group in groups]

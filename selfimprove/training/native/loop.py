@@ -24,7 +24,7 @@ from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
 from selfimprove.training.drawing import draw_each
 from selfimprove.training.job import Job
-from selfimprove.training.model_io import dtype_of, load, save, without_dropout
+from selfimprove.training.model_io import load, save, without_dropout
 from selfimprove.training.native.turns import Turn, batches, passes
 from selfimprove.training.options import Referenced, name_of, online_cost
 from selfimprove.training.trl.trainer import arguments, diverged
@@ -273,4 +273,4 @@ class Live:
         self.job.log.metric("train/loss", sum(recent) / max(1, len(recent)))
         self.job.log.metric("train/steps", self.done)
         count(Cost(steps=self.done))
-        return save(self.model, self.tokenizer, self.job.folder, dtype_of(self.job.start))
+        return save(self.model, self.tokenizer, self.job.folder, self.job.start)

@@ -15,7 +15,7 @@ from selfimprove.training.best_weights import Check, Peak
 from selfimprove.training.generators import unmoved
 from selfimprove.training.job import Job
 from selfimprove.training.lora import merged
-from selfimprove.training.model_io import dtype_of, load, local_rank, save
+from selfimprove.training.model_io import load, local_rank, save
 from selfimprove.training.options import Schedule, needs_liger
 from selfimprove.training.trl.resume import Resumable, begin
 
@@ -194,7 +194,7 @@ def train(
     job.log.metric("train/steps", trainer.state.global_step)
     count(Cost(steps=trainer.state.global_step) + (NOTHING if peak is None else peak.cost))
     whole = load(job.start)[0] if getattr(model, "is_loaded_in_4bit", False) else None
-    return save(merged(model, whole), tokenizer, job.folder, dtype_of(job.start))
+    return save(merged(model, whole), tokenizer, job.folder, job.start)
 
 
 def _gathered(trainer: Any, start: Checkpoint) -> Any:
