@@ -13,12 +13,25 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 from selfimprove.errors import DataError
 
-Message = dict[str, str]
-"""{"role": "user" | "assistant" | "system", "content": text}, as in chat templates."""
+
+class Message(TypedDict):
+    """A message as in chat templates. Beyond role and content it has what the template does not know."""
+
+    role: str
+    """`system`, `user`, `assistant` or `tool`."""
+    content: str
+    ids: NotRequired[list[int]]
+    """Of the assistant: the tokens as drawn, without the end token; only where the text would give others."""
+    prefill: NotRequired[list[int]]
+    """Beside `ids`: the tokens of the prefilled beginning after which it was drawn."""
+    cut_from: NotRequired[list[int]]
+    """Of a prefilled beginning: the tokens of a completion that begins with it."""
+
+
 ENDING = ("finish_reason", "stop_token", "stop_string")
 """Keys of a rollout's info that tell how it ended: `length` or `stop`, an unusual end token, or the stop string of
 `Sampling.stop`."""

@@ -25,12 +25,28 @@ def plain(messages: Sequence[Message]) -> str:
     return "\n\n".join(said) + prefill
 
 
-def prefilled(prompt: Prompt, beginning: str) -> Prompt:
-    """A prompt with the beginning of its completion: the model continues from there."""
+def prefilled(prompt: Prompt, beginning: str, said: Message | None = None) -> Prompt:
+    """A prompt with the beginning of its completion: the model continues from there.
+
+    Args:
+        said: the drawn message that begins so; the model continues from its tokens, where it has any.
+    """
     if not beginning:
         return prompt
-    message = {"role": "assistant", "content": beginning}
+    message: Message = {"role": "assistant", "content": beginning}
+    if said and "ids" in said:
+        message["cut_from"] = said["ids"]
     return replace(prompt, prompt=[*prompt.prompt, message], parents=(prompt.id,))
+
+
+def joined(beginning: str, end: Message) -> Message:
+    """A prefilled beginning and what was drawn after it, as one message with the tokens of both."""
+    if not beginning:
+        return end
+    message: Message = {"role": "assistant", "content": beginning + end["content"]}
+    if "ids" in end:
+        message["ids"] = [*end.get("prefill", ()), *end["ids"]]
+    return message
 
 
 def steps_of(text: str, separator: str) -> list[str]:

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import signal
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -153,14 +154,26 @@ def table_of(prompts: Sequence[Prompt], right: float = 0.6) -> dict[str, dict[st
     return answers
 
 
-@pytest.fixture(scope="session")
-def small_llama() -> ModuleType:
-    """The module tests/small_llama.py, which builds small models; no test is on the path of imports."""
-    place = importlib.util.spec_from_file_location("small_llama", Path(__file__).with_name("small_llama.py"))
+def _beside(name: str) -> ModuleType:
+    """A module in tests/, by its path: no test is on the path of imports."""
+    place = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert place and place.loader
     module = importlib.util.module_from_spec(place)
+    sys.modules[name] = module  # its dataclasses look there for what their annotations name
     place.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def small_llama() -> ModuleType:
+    """The module tests/small_llama.py, which builds small models."""
+    return _beside("small_llama")
+
+
+@pytest.fixture(scope="session")
+def trained() -> ModuleType:
+    """The module tests/trained.py, which compares what was drawn with what is trained."""
+    return _beside("trained")
 
 
 @pytest.fixture(scope="session")

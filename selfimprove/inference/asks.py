@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selfimprove.errors import RecipeError
-from selfimprove.inference.chat import end_of, ending, prompts_ids
+from selfimprove.inference.chat import end_of, ending, prefilled_ids, prompts_ids
 from selfimprove.inference.decoding import Draw, Row
+from selfimprove.inference.drawn import messages_of
 from selfimprove.interfaces import Ask, Engine, Sampling
-from selfimprove.records import Rollout
+from selfimprove.records import Message, Rollout
 
 Key = tuple[int, Sampling, int, int]
 """The key of a completion among those of one prompt: number, sampling, limit and seed."""
@@ -89,21 +90,32 @@ def keys_of(ask: Ask, limit: int) -> list[Key]:
 
 def answers(asks: Sequence[Ask], jobs: Sequence[Job], tokenizer: Any, limit: int) -> list[list[Rollout]]:
     """The rollouts of each ask, from the completions of its job."""
-    usual, groups, texts = end_of(tokenizer), list[list[Rollout]](), dict[int, list[str]]()
-    for ask, job in zip(asks, jobs, strict=True):
-        if id(job) not in texts:
-            texts[id(job)] = tokenizer.batch_decode([draw.tokens for draw in job.drawn], skip_special_tokens=True)
+    usual, groups = end_of(tokenizer), list[list[Rollout]]()
+    for ask, job, messages in zip(asks, jobs, _said(asks, jobs, tokenizer), strict=True):
         places = [job.places[key] for key in keys_of(ask, limit)]
-        said = [(texts[id(job)][place], job.drawn[place]) for place in places]
-        groups.append([_rollout(ask, *said[i % len(said)], tokenizer, usual) for i in range(ask.n)])
+        drawn = [(messages[place], job.drawn[place]) for place in places]
+        groups.append([_rollout(ask, *drawn[i % len(drawn)], tokenizer, usual) for i in range(ask.n)])
     return groups
 
 
-def _rollout(ask: Ask, text: str, draw: Draw, tokenizer: Any, usual: int) -> Rollout:
+def _said(asks: Sequence[Ask], jobs: Sequence[Job], tokenizer: Any) -> list[list[Message]]:
+    """The messages of each ask's job, made by two calls of the tokenizer; asks with one job and one beginning share."""
+    ids = prefilled_ids(tokenizer, [ask.prompt.prompt for ask in asks])
+    heads = [(ask.prompt.prompt[-1]["content"] if own else "", own) for ask, own in zip(asks, ids, strict=True)]
+    keys = [(id(job), text, len(own)) for job, (text, own) in zip(jobs, heads, strict=True)]
+    different = {key: (job, head) for key, job, head in zip(keys, jobs, heads, strict=True)}
+    lines = [draw.tokens for job, _ in different.values() for draw in job.drawn]
+    prefills = [head for job, head in different.values() for _ in job.drawn] if any(ids) else None
+    made = iter(messages_of(tokenizer, lines, prefills))
+    known = {key: [next(made) for _ in job.drawn] for key, (job, _) in different.items()}
+    return [known[key] for key in keys]
+
+
+def _rollout(ask: Ask, message: Message, draw: Draw, tokenizer: Any, usual: int) -> Rollout:
     stopped = {"finish_reason": "stop", "stop_string": draw.stop} if draw.stop else None
     return Rollout(
         prompt=ask.prompt,
-        completion=[{"role": "assistant", "content": text}],
+        completion=[message],
         logprobs={"sum": round(draw.logprob, 4), "count": draw.count},
         info=stopped or ending(tokenizer, usual, draw.end),
         ids=array("i", draw.tokens),

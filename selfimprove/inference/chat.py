@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from selfimprove.errors import DataError
+from selfimprove.inference.drawn import beginning, encoded
 from selfimprove.records import Message
 from selfimprove.safety.model_files import has_template
 from selfimprove.text import plain
 
+DRAWN = ("ids", "prefill", "cut_from")
+"""The keys of a message that say how it was drawn, see `Message`."""
 _SAID = "ANSWER"
 """Placeholder text to find out how a chat template ends a turn and which roles it supports."""
 
@@ -39,13 +43,40 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
 def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
     """`prompt_ids` of many prompts in one call, which is several times faster."""
-    if tokenizer.chat_template or not prompts:
-        told = any(message["role"] == "system" for messages in prompts for message in messages)
+    prefills = prefilled_ids(tokenizer, prompts)
+    asked = [messages[:-1] if _is_prefilled(messages) else messages for messages in prompts]
+    if not tokenizer.chat_template and prompts:
+        rows = tokenizer([plain(messages) for messages in asked])["input_ids"]
+    else:
+        told = any(message["role"] == "system" for messages in asked for message in messages)
         fold = told and not _takes_system(tokenizer)
-        return [_templated(tokenizer, _folded(messages) if fold else messages) for messages in prompts]
-    begun = [drawn(messages[-1]) if messages else [] for messages in prompts]
-    texts = [plain(messages[:-1] if ids else messages) for messages, ids in zip(prompts, begun, strict=True)]
-    return [[*asked, *ids] for asked, ids in zip(tokenizer(texts)["input_ids"], begun, strict=True)]
+        rows = [_templated(tokenizer, _folded(messages) if fold else messages) for messages in asked]
+    return [[*ids, *more] for ids, more in zip(rows, prefills, strict=True)]
+
+
+def prefilled_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """The tokens of the prefilled completion at the end of each prompt, as they would have been drawn; [] without one.
+
+    `ids` are its tokens. With `cut_from`, the tokens of a completion that begins with its text, those of its text are
+    taken, unless it ends within a token.
+    """
+    made, texts = list[list[int]](), dict[int, str]()
+    for place, messages in enumerate(prompts):
+        said: Message = messages[-1] if _is_prefilled(messages) else {"role": "", "content": ""}
+        known = said.get("ids") or []
+        if "cut_from" in said and not known:
+            known = beginning(tokenizer, said["cut_from"], said["content"])
+        made.append([*known])
+        if said["content"] and not known:
+            texts[place] = said["content"]
+    for place, ids in zip(texts, encoded(tokenizer, [*texts.values()]), strict=True):
+        made[place] = [*ids]
+    return made
+
+
+def _is_prefilled(messages: Sequence[Message]) -> bool:
+    """Whether a prompt ends with a prefilled completion."""
+    return bool(messages) and messages[-1]["role"] == "assistant"
 
 
 def _takes_system(tokenizer: Any) -> bool:
@@ -69,7 +100,7 @@ def _folded(messages: Sequence[Message]) -> list[Message]:
 
 
 def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """A prompt from the chat template, followed by the prefilled completion as it would have been drawn.
+    """A prompt from the chat template, without the prefilled completion.
 
     The template itself would trim the prefilled text, which removes the line break after a step, or insert an empty
     thought before it.
@@ -79,22 +110,23 @@ def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """
     from jinja2 import TemplateError
 
-    asked, begun = (messages[:-1], messages[-1:]) if messages[-1]["role"] == "assistant" else (messages, ())
     try:
-        ids = tokenizer.apply_chat_template(list(asked), add_generation_prompt=True, return_dict=False)
+        return tokenizer.apply_chat_template(shown(messages), add_generation_prompt=True, return_dict=False)
     except TemplateError as error:
-        roles = ", ".join(message["role"] for message in asked)
+        roles = ", ".join(message["role"] for message in messages)
         raise DataError(f"the model's chat template refuses messages of the roles {roles}: {error}") from error
-    return [*ids, *(drawn(begun[0]) or completion_ids(tokenizer, begun, ended=False))] if begun else ids
 
 
-def drawn(message: Message) -> list[int]:
-    """The drawn tokens of a message, if it has them, because its text may tokenize differently."""
-    return [int(token) for token in message.get("ids") or ()]
+def shown(messages: Sequence[Message]) -> list[Message]:
+    """The messages as a chat template or an endpoint gets them: without the keys that say how they were drawn."""
+    return [cast(Message, {key: one for key, one in message.items() if key not in DRAWN}) for message in messages]
 
 
 def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool | str = True) -> list[int]:
-    """Token ids of a completion as the engine would have drawn them: without a template, with the end token."""
+    """Token ids of a completion as they were drawn, with the end token; without a template.
+
+    A message without `ids` is tokenized.
+    """
     return completions_ids(tokenizer, [completion], [ended])[0]
 
 
@@ -104,10 +136,20 @@ def completions_ids(
     """`completion_ids` of many completions in one call; `ended` has `Rollout.ended` of each."""
     if not completions:
         return []
-    texts = ["".join(message["content"] for message in completion) for completion in completions]
-    rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    parts = [_parts(completion) for completion in completions]
+    rows = iter(encoded(tokenizer, [part for own in parts for part in own if isinstance(part, str)]))
+    ids = [[token for part in own for token in (next(rows) if isinstance(part, str) else part)] for own in parts]
     last = {end: _last(tokenizer, end) for end in set(ended)}
-    return [[*ids, *last[end]] for ids, end in zip(rows, ended, strict=True)]
+    return [[*own, *last[end]] for own, end in zip(ids, ended, strict=True)]
+
+
+def _parts(completion: Sequence[Message]) -> list[str | Sequence[int]]:
+    """The tokens of messages that have them, and the text of those between them."""
+    parts = list[str | Sequence[int]]()
+    for known, run in groupby(completion, lambda message: "ids" in message):
+        several = [*run]
+        parts += [one.get("ids", ()) for one in several] if known else ["".join(one["content"] for one in several)]
+    return parts
 
 
 def _last(tokenizer: Any, ended: bool | str) -> list[int]:

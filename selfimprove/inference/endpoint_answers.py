@@ -119,11 +119,6 @@ def _likeliest(given: dict[str, float], most: int) -> dict[str, float]:
     return dict(sorted(given.items(), key=lambda one: (-one[1], one[0]))[:most])
 
 
-def without_ids(message: dict[str, Any]) -> dict[str, Any]:
-    """A message without token ids of a prefilled answer, which belong to another model."""
-    return {name: value for name, value in message.items() if name != "ids"}
-
-
 def seed_of(seed: int, prompt: Prompt, sample: int) -> int:
     """A seed of 31 bits from prompt and sample; some servers take no larger ones."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{prompt.prompt!r}:{sample}".encode()).digest()[:4], "big") >> 1

@@ -22,7 +22,8 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
     """
     asked, talks = dict[str, Prompt](), dict[str, list[Message]]()
     replies, earned = dict[str, list[Rollout]](), dict[str, list[float]]()
-    rewards, noted, said, turn = dict[str, float](), dict[str, Any](), None, Turn(None)
+    rewards, noted, turn = dict[str, float](), dict[str, Any](), Turn(None)
+    said: Message | None = None
     heard = Told(world) if world.slow else None
     for number in range(turns + 1):
         if heard is None:
@@ -48,7 +49,7 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
         talks[who] += reply.completion
         replies.setdefault(who, []).append(reply)
         earned.setdefault(who, []).append(0.0)
-        said = {**reply.completion[-1], "content": reply.text}  # the world can tell a reply that was cut off
+        said = {"role": "assistant", "content": reply.text}  # the world can tell a reply that was cut off
     made = {}
     for who, own in replies.items():
         last, several = own[-1], len(own) > 1

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from selfimprove.interfaces import Sampling, Session
-from selfimprove.records import Prompt, Rollout
-from selfimprove.text import prefilled, steps_of
+from selfimprove.records import Message, Prompt, Rollout
+from selfimprove.text import joined, prefilled, steps_of
 
 Value = Callable[[Sequence[Rollout], Sequence[Rollout]], Awaitable[Sequence[tuple[Rollout, float]]]]
 """(ends that were drawn, the solutions that they make) -> the solutions as they are kept, and what each is worth."""
@@ -19,6 +19,8 @@ class Node:
     """The first steps of a solution."""
 
     text: str = ""
+    said: Message | None = None
+    """A drawn solution that begins so."""
     above: Node | None = None
     closed: bool = False
     """Whether it is a complete solution, or has no open node below."""
@@ -41,9 +43,13 @@ class Node:
             )
         return None if node.closed else node
 
-    def add(self, step: str, value: float, whole: bool) -> None:
-        """Add a simulation with this value to a child, which is created if needed."""
-        node: Node | None = self.below.setdefault(step, Node(text=self.text + step, above=self))
+    def add(self, step: str, value: float, whole: bool, said: Message | None = None) -> None:
+        """Add a simulation with this value to a child, which is created if needed.
+
+        Args:
+            said: the solution that it makes.
+        """
+        node: Node | None = self.below.setdefault(step, Node(text=self.text + step, said=said, above=self))
         self.below[step].closed |= whole
         while node is not None:
             node.visits, node.total, node = node.visits + 1, node.total + value, node.above
@@ -73,17 +79,16 @@ async def search(
         leaf = None if enough(found.values()) else root.leaf(explore)
         if leaf is None:
             break
-        ends = await session.draw(prefilled(prompt, leaf.text), samples, sampling)
+        ends = await session.draw(prefilled(prompt, leaf.text, leaf.said), samples, sampling)
         for end, (solution, worth) in zip(
             ends, await value(ends, [_whole(end, prompt, leaf) for end in ends]), strict=True
         ):
             steps = steps_of(end.text, separator)
-            leaf.add(steps[0] if steps else "", worth, whole=len(steps) < 2)
+            leaf.add(steps[0] if steps else "", worth, whole=len(steps) < 2, said=solution.completion[-1])
             found.setdefault(solution.text, solution)
     return list(found.values())
 
 
 def _whole(end: Rollout, prompt: Prompt, leaf: Node) -> Rollout:
     """The solution of a simulation, without a log-probability, because its parts were drawn separately."""
-    said = [{"role": "assistant", "content": leaf.text + end.text}]
-    return replace(end, prompt=prompt, completion=said, logprobs=None)
+    return replace(end, prompt=prompt, completion=[joined(leaf.text, end.completion[-1])], logprobs=None)

@@ -75,7 +75,7 @@ def columns(prompt: str | None, answer: str | None, marked: bool = False) -> Rea
             raise DataError(
                 f"no column is called {', '.join(PROMPTS)}; set prompt_column to one of {', '.join(places(values))}"
             )
-        asked = [
+        asked: list[Message] = [
             {**message, "content": _joined(message["content"], values)} if named == "instruction" else message
             for message in messages_of(talk(pick(values, named)), named)
         ]

@@ -131,8 +131,8 @@ def gathered(
             continue
         said = [answer or "", *(message["content"] for message in messages)]
         counts.add("cleaned", number, any(map(dirty, said)))
-        messages = [{**message, "content": clean(message["content"])} for message in messages]
-        found[_identity(messages)].append(Row(number, messages, None if answer is None else clean(answer)))
+        cleaned: list[Message] = [{**message, "content": clean(message["content"])} for message in messages]
+        found[_identity(cleaned)].append(Row(number, cleaned, None if answer is None else clean(answer)))
     kept, shared = list[Row](), dict[int, str]()
     for identity, rows_of_one in found.items():
         answers = _answers(rows_of_one, same)

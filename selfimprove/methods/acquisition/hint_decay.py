@@ -52,16 +52,19 @@ class HintDecay(Acquisition):
         return Flow(given.flow.prompts, given.flow.prompts)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        best: dict[str, tuple[Prompt, list[str]]] = {}
+        best: dict[str, tuple[Rollout, list[str]]] = {}
         for rollout in context.reward(records):
             if rollout.reward is None or rollout.reward < self.right - 1e-9 or rollout.truncated:
                 continue
             steps = steps_of(rollout.text, self.separator)
             if rollout.prompt.id not in best or len(steps) < len(best[rollout.prompt.id][1]):
-                best[rollout.prompt.id] = (rollout.prompt, steps)
+                best[rollout.prompt.id] = (rollout, steps)
         remove = context.round if self.remove is None else self.remove
         shown = [steps[: max(0, len(steps) - remove)] for _, steps in best.values()]
-        made = [prefilled(prompt, "".join(steps)) for (prompt, _), steps in zip(best.values(), shown, strict=True)]
+        made = [
+            prefilled(one.prompt, "".join(steps), one.completion[-1])
+            for (one, _), steps in zip(best.values(), shown, strict=True)
+        ]
         context.log.metric("hint_decay/problems", len(made))
         context.log.metric("hint_decay/steps_shown", sum(map(len, shown)) / max(1, len(shown)))
         return [replace(prompt, source="") for prompt in made]

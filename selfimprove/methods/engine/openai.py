@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 from selfimprove.bounds import bounded
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference.asks import refuse
+from selfimprove.inference.chat import shown
 from selfimprove.inference.endpoint import Endpoint, Tally
 from selfimprove.inference.endpoint_address import check, key_for
 from selfimprove.inference.endpoint_answers import (
@@ -37,7 +38,6 @@ from selfimprove.inference.endpoint_answers import (
     samples,
     seed_of,
     tokens_of,
-    without_ids,
 )
 from selfimprove.inference.endpoint_embeddings import embedded
 from selfimprove.interfaces import REQUIRED, Ask, Log, Remote
@@ -172,7 +172,7 @@ class OpenAI(Remote):
             if getattr(sampling, name) != default:
                 body[name] = getattr(sampling, name)
         if self.chat:
-            body |= {"messages": [without_ids(one) for one in prompt.prompt]}
+            body |= {"messages": shown(prompt.prompt)}
             body |= {"logprobs": True} if self.logprobs else {}
             body |= {"top_logprobs": sampling.tops} if sampling.tops else {}
             if prompt.prompt[-1]["role"] == "assistant":

@@ -25,7 +25,7 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward, Sampling
-from selfimprove.records import Cut, Prompt, Rollout
+from selfimprove.records import Cut, Rollout
 from selfimprove.registry import register
 from selfimprove.text import prefilled, steps_of
 
@@ -67,17 +67,15 @@ class MathShepherd(Reward):
             for r, mark in zip(group, row, strict=True)
             if mark is not None
         ]
-        begins: dict[tuple[str, str], Prompt] = {}
+        begins: dict[tuple[str, str], Rollout] = {}
         for rollout in known:
             for text in self._begins(rollout):
-                begins[rollout.prompt.id, text] = rollout.prompt
-        asked = [prefilled(prompt, text) for (_, text), prompt in begins.items()]
+                begins.setdefault((rollout.prompt.id, text), rollout)
+        asked = [prefilled(one.prompt, text, one.completion[-1]) for (_, text), one in begins.items()]
         drawn = context.policy.sample(asked, self.samples, Sampling(temperature=self.temperature)) if asked else []
         values = {
-            place: self._value(
-                [context.verify(prompt, (Cut if end.truncated else str)(place[1] + end.text)) or 0.0 for end in ends]
-            )
-            for (place, prompt), ends in zip(begins.items(), drawn, strict=True)
+            place: self._value([context.verify(one.prompt, _whole(place[1], end)) or 0.0 for end in ends])
+            for (place, one), ends in zip(begins.items(), drawn, strict=True)
         }
         return [
             [

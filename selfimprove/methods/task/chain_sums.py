@@ -126,8 +126,8 @@ class ChainSums(Task):
             "judge": (roles.judge(prompt, wrong), self._verdict(wrong)),
             "refine": (roles.refine(prompt, wrong), solution),
         }[role]
-        said = [{"role": "assistant", "content": text}]
-        return Rollout(prompt=Prompt(prompt=messages, key=prompt.key), completion=said)
+        asked = Prompt(prompt=messages, key=prompt.key)
+        return Rollout(prompt=asked, completion=[{"role": "assistant", "content": text}])
 
     def _solution(self, digits: list[int], source: random.Random, slip: bool = False) -> str | None:
         """The worked solution; a step on a hidden entry gets a random result. `slip` inserts one wrong step."""

@@ -180,8 +180,8 @@ class _Roles:
     task: ReasoningGym
 
     def solve(self, problem: str) -> list[Message]:
-        system = [{"role": "system", "content": self.task.system_prompt}] if self.task.system_prompt else []
-        return [*system, {"role": "user", "content": problem}]
+        asked: list[Message] = [{"role": "user", "content": problem}]
+        return [{"role": "system", "content": self.task.system_prompt}, *asked] if self.task.system_prompt else asked
 
     def hint(self, prompt: Prompt, answer: str) -> list[Message]:
         return self.solve(_words("hint", prompt, answer=answer))

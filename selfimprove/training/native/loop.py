@@ -18,6 +18,7 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given, count
 from selfimprove.errors import RecipeError
 from selfimprove.inference.chat import end_of, ending, prompts_ids
+from selfimprove.inference.drawn import messages_of
 from selfimprove.inference.rows import rows_of, turns_of
 from selfimprove.interfaces import Sampling
 from selfimprove.needs import Needs
@@ -131,19 +132,19 @@ class Live:
         seed = int(digest([self.schedule.seed, "draw", next(self._seeds)])[:8], 16)
         made = draw_each(self.model, self.tokenizer, asked, self.sampling, self.batch, seed, self.mixed)
         count(Cost(completions=len(made), tokens=sum(draw.count for draw in made)))
-        texts = self.tokenizer.batch_decode([draw.tokens for draw in made], skip_special_tokens=True)
+        said = messages_of(self.tokenizer, [draw.tokens for draw in made])
         usual = end_of(self.tokenizer)
         return [
             Turn(
                 rollout=Rollout(
                     prompt=prompt,
-                    completion=[{"role": "assistant", "content": text}],
+                    completion=[message],
                     info=ending(self.tokenizer, usual, draw.end),
                 ),
                 prompt_ids=list(ids),
                 ids=draw.tokens if draw.end is None else [*draw.tokens, draw.end],
             )
-            for prompt, ids, draw, text in zip(prompts, asked, made, texts, strict=True)
+            for prompt, ids, draw, message in zip(prompts, asked, made, said, strict=True)
         ]
 
     def copies(self, prompts: Sequence[Prompt], each: int) -> Iterator[list[Prompt]]:

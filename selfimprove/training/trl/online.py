@@ -17,6 +17,7 @@ from typing import Any
 from selfimprove.costs import Cost, count
 from selfimprove.errors import DataError
 from selfimprove.inference.chat import end_of, ending, prompts_ids
+from selfimprove.inference.drawn import messages_of
 from selfimprove.interfaces import Log, Sampling
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.training.job import Job
@@ -177,14 +178,14 @@ def policy_gradient(
         def _scores(self, places: list[int], drawn: list[list[int]]) -> list[float | None]:
             ended = [bool(one) and one[-1] in self.eos_token_ids for one in drawn]
             bare = [one[:-1] if end else one for one, end in zip(drawn, ended, strict=True)]
-            texts = tokenizer.batch_decode(bare, skip_special_tokens=True)
+            said = messages_of(tokenizer, bare)
             rollouts = [
                 Rollout(
                     prompt=prompts[place],
-                    completion=[{"role": "assistant", "content": text}],
+                    completion=[message],
                     info=ending(tokenizer, usual, one[-1] if end else None),
                 )
-                for place, text, one, end in zip(places, texts, drawn, ended, strict=True)
+                for place, message, one, end in zip(places, said, drawn, ended, strict=True)
             ]
             return [rollout.reward for rollout in reward(rollouts)]
 

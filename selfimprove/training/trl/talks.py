@@ -19,6 +19,7 @@ from selfimprove.episodes import Episode, Turn
 from selfimprove.errors import RecipeError
 from selfimprove.inference.chat import end_of, ending, prompts_ids
 from selfimprove.inference.decoding import Draw
+from selfimprove.inference.drawn import messages_of
 from selfimprove.inference.rows import between
 from selfimprove.inference.weights import context_of
 from selfimprove.interfaces import Sampling
@@ -76,14 +77,18 @@ def played(
         if not going:
             break
         made = draw([(*talk.prompt, *talk.ids) for talk in going])
-        texts = tokenizer.batch_decode([one.tokens for one in made], skip_special_tokens=True)
-        for talk, one, text in zip(going, made, texts, strict=True):
+        said = messages_of(tokenizer, [one.tokens for one in made])
+        for talk, one, message in zip(going, made, said, strict=True):
             own = one.tokens if one.end is None else [*one.tokens, one.end]
             talk.ids += own
             talk.said += [1] * len(own)
-            talk.messages.append({"role": "assistant", "content": Cut(text) if one.end is None else text})
+            talk.messages.append(message)
             talk.info = ending(tokenizer, usual, one.end)
-        answers = _stepped([talk.world for talk in going], [talk.messages[-1] for talk in going])
+        heard: list[Message] = [
+            {"role": "assistant", "content": (Cut if one.end is None else str)(message["content"])}
+            for one, message in zip(made, said, strict=True)
+        ]
+        answers = _stepped([talk.world for talk in going], heard)
         for talk, one, turn in zip(going, made, answers, strict=True):
             talk.turn = turn
             for value in turn.rewards.values():
