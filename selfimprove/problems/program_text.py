@@ -153,7 +153,8 @@ def _tag(info: str) -> tuple[str, str]:
 
 
 def _body(text: str, at: int, fence: str, endless: set[str], told: tuple[str, str]) -> tuple[str, int]:
-    """The body of a block and where it ends: at the first end that leaves whole Python, else at the first end.
+    """The body of a block and where it ends: at the first end that leaves whole Python, the text's too, else at the
+    first end.
 
     Args:
         endless: forms of ends that do not come any more, so that many open fences take no quadratic time.
@@ -168,8 +169,8 @@ def _body(text: str, at: int, fence: str, endless: set[str], told: tuple[str, st
             break
         endless.add(form)
     head = first + "\n" if first else ""
-    if tag in ("python", "") and len(ends) > 1:
-        for begin, end in ends:
+    if tag in ("python", "") and ends:
+        for begin, end in (*ends, (len(text), len(text))):  # an end in a string of a block that is not closed is none
             if _parse(_level(head + text[at:begin])) is not None:
                 return head + text[at:begin], end
     if not ends:

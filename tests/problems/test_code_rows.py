@@ -166,6 +166,10 @@ def test_a_text_may_be_one_message_in_parts() -> None:
         ({**HUMAN_EVAL, "test": "x = 1"}, ["form human_eval"]),
         ({**LIVE, "private_test_cases": "eJxrYJl6"}, ["private_test_cases is not JSON", "not unpacked"]),
         ({**LEET, "metadata": "{}"}, ["which function"]),
+        *(
+            ({"prompt": "p", "tests": [{"stdin": "", "stdout": "1"}], "tolerance": number}, ["from 0 to below 1"])
+            for number in (-1, 1, 1e999, True, "1_0", [1])
+        ),
     ],
     ids=lambda value: str(value)[:50],
 )

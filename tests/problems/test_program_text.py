@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from selfimprove.problems.code_rows import checks_of, reference
 from selfimprove.problems.program_text import defines, last_block, program_of
 from selfimprove.safety.sandbox.grading import Checks
 
@@ -112,6 +113,25 @@ def test_a_program_of_no_certain_function(text: str, program: str | None) -> Non
 def test_the_last_program_counts_even_if_it_is_cut_off() -> None:
     assert program_of(f"{FENCED}\nNo:\n```python\ndef top(xs):\n    return xs[", TOP) == "def top(xs):\n    return xs["
     assert program_of(f"{FENCED}\nNo:\n{fenced('python', D)}", TOP) == D
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '    return """\n```\ncode\n```\n"""',
+        '    s = """\n```python\nprint(1)\n```\n"""\n    return s',
+        "    return '```' + xs + '```'",
+        '    """Example:\n\n    ```\n    >>> top(1)\n    ```\n    """\n    return xs',
+        "    return xs.split('```python\\n')[1].split('```')[0]",
+        "    return '\\n'.join([\n        '```',\n        xs,\n        '```',\n    ])",
+        '    return f"""```json\n{xs}\n```"""',
+    ],
+)
+def test_a_fence_in_a_string_of_the_program_ends_no_block(body: str) -> None:
+    program = f"def top(xs):\n{body}"
+    for text in ("```python\n{}\n```", "```\n{}\n```\nIt works:\n```\n5\n```", "~~~python\n{}\n~~~", "```python\n{}"):
+        assert program_of(text.format(program), TOP) == program
+    assert checks_of(reference(program, TOP)) == TOP and program_of(reference(program, TOP), TOP) == program
 
 
 def test_blocks_that_a_program_needs_join_it() -> None:

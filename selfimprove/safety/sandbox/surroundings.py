@@ -42,8 +42,7 @@ def furnish(scratch: str | None) -> None:
     sys.argv, sys.orig_argv = [NAME], ["python", NAME]
     builtins.__dict__.update(exit=sys.exit, quit=sys.exit)  # as the module `site` would have done
     _stacks()
-    if not os.path.exists("/dev/stdin"):  # noqa: PTH110 - there is no /proc in a root of our own
-        _named_streams()
+    _named_streams()
 
 
 def begin() -> None:
@@ -88,7 +87,7 @@ def _stacks() -> None:
 
 
 def _named_streams() -> None:
-    """Let `open("/dev/stdin")` open the standard input again."""
+    """Let `open("/dev/stdin")` open the standard input again: there is no /proc, or its files belong to another user."""
 
     def named(real: Callable[..., Any], again: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(real)

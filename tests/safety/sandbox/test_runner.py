@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,7 @@ from selfimprove.safety.sandbox import open, runner, selftest, values
 from selfimprove.safety.sandbox.jail_process import Answer, Jail, JailLost, Limits, Outcome, Program, read_answers
 from selfimprove.safety.sandbox.open import open_sandbox
 from selfimprove.safety.sandbox.runner import Sandbox
+from tests.safety.sandbox.test_battery import NOBODY, ROOT, python_for
 
 DOUBLE = "def f(x):\n    return 2 * x"
 
@@ -76,6 +78,47 @@ def test_honest_scripts_print_the_same_inside_and_outside(sandbox: Sandbox, hone
         last = (done.stderr.decode().strip().splitlines() or [""])[-1]
         failed = last.partition(":")[0] if last.partition(":")[0].endswith("Error") else ""
         assert outcome.status == (f"error:{failed}" if failed else "ok"), source
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tier", ["A", pytest.param("B", marks=pytest.mark.faults)])
+def test_whole_programs_do_the_same_inside_and_outside(
+    honest: ModuleType,
+    tier: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> None:
+    if tier == "B" and ROOT:  # another user runs the programs
+        monkeypatch.setattr(sys, "executable", python_for(NOBODY) or sys.executable)
+    needs_a_folder = () if tier == "A" else ("a temporary", "a named", "a spooled", "a database")
+    programs = {name: rest for name, *rest in honest.WHOLE if not name.startswith(tuple(needs_a_folder) or "-")}
+    assert len(programs) >= 40
+    with ThreadPoolExecutor(2) as threads:
+        outside = list(threads.map(lambda one: from_a_file(tmp_path, *one), programs.values()))
+    try:
+        opened = open_sandbox(Limits(cpu_seconds=2), workers=2, tier=tier)
+    except EngineError as error:
+        pytest.skip(str(error))
+    with opened as sandbox:
+        inside = ran(sandbox, [Program(source, stdin=given) for source, given in programs.values()])
+    record_property(f"whole programs that do the same inside tier {tier} as outside", len(programs))
+    found = {name: (one.output, one.exit_code) for name, one in zip(programs, inside, strict=True)}
+    assert found == dict(zip(programs, outside, strict=True))
+
+
+def from_a_file(folder: Path, source: str, given: str) -> tuple[str, int]:
+    """What a program prints outside, run as `python program.py`, and its exit code."""
+    place = folder / str(abs(hash((source, given)))) / "program.py"
+    place.parent.mkdir()
+    place.write_text(source, encoding="utf-8")
+    (place.parent / "input").write_bytes(given.encode())
+    with (place.parent / "input").open() as stdin:
+        done = subprocess.run(
+            [sys.executable, "program.py"], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            cwd=place.parent, env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}, check=False,
+        )  # fmt: skip
+    return done.stdout.decode(), done.returncode
 
 
 @pytest.mark.long
