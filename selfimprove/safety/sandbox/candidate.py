@@ -34,7 +34,6 @@ def run(request: dict[str, Any], answers: int, questions: int) -> NoReturn:
         answers: the descriptor for answers.
         questions: the descriptor for incoming calls, if tests call the program.
     """
-    os.set_blocking(answers, True)  # whoever used the pipe before may have left it otherwise
     report = _reporter(answers)
     surroundings.begin()
     code = 0

@@ -13,6 +13,7 @@ child. So nothing of one program is in memory when the next one is forked.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -200,7 +201,8 @@ def _child(settings: dict, ruleset: int, calls: bytes) -> NoReturn:
         control, status = settings["control"], settings["status"]
         given = os.memfd_create("stdin")
         nothing = os.open("/dev/null", os.O_RDWR)
-        os.set_blocking(output, True)
+        for descriptor in (request, answers, output):
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, 0)  # whoever used the pipes before may have left them otherwise
         os.dup2(given, 0)
         os.dup2(output, 1)
         os.dup2(nothing, 2)

@@ -92,7 +92,7 @@ class Sandbox:
 
     @contextlib.contextmanager
     def jail(self, tester: bool = False) -> Iterator[Jail]:
-        """A free jail, for one program. It is replaced afterwards if it broke or has run enough programs.
+        """A free jail, for one program. It is replaced if it broke, before or afterwards, or has run enough programs.
 
         Args:
             tester: take a jail for tests.
@@ -103,6 +103,10 @@ class Sandbox:
         except queue.Empty:
             jail = self._start()
         try:
+            try:
+                jail.wait()
+            except JailLost:
+                jail = self._replace(jail)
             yield jail
         except BaseException:
             jail = self._replace(jail)

@@ -87,7 +87,7 @@ def _stacks() -> None:
 
 
 def _named_streams() -> None:
-    """Let `open("/dev/stdin")` open the standard input again: there is no /proc, or its files belong to another user."""
+    """Let `open("/dev/stdin")` open the standard input again: /proc is missing, or its files are another user's."""
 
     def named(real: Callable[..., Any], again: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(real)

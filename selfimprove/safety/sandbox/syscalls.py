@@ -6,6 +6,7 @@ An allow list also refuses calls that later kernels add.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _ALWAYS = """
@@ -14,13 +15,13 @@ mprotect:10:226 munmap:11:215 mremap:25:216 msync:26:227 mincore:27:232 madvise:
 rt_sigprocmask:14:135 rt_sigreturn:15:139 rt_sigpending:127:136 rt_sigsuspend:130:133 rt_sigtimedwait:128:137
 sigaltstack:131:132 pread64:17:67 pwrite64:18:68 preadv:295:69 pwritev:296:70 readv:19:65 writev:20:66 faccessat:269:48
 faccessat2:439:439 pipe2:293:59 pselect6:270:72 sched_yield:24:124 dup:32:23 dup3:292:24 nanosleep:35:101
-clock_nanosleep:230:115 getitimer:36:102 setitimer:38:103 getpid:39:172 getppid:110:173 gettid:186:178 getpgid:121:155
-getsid:124:156 recvfrom:45:207 shutdown:48:210 getsockname:51:204 getpeername:52:205 getsockopt:55:209
+clock_nanosleep:230:115 getitimer:36:102 setitimer:38:103 getpid:39:172 getppid:110:173 gettid:186:178
+recvfrom:45:207 shutdown:48:210 getsockname:51:204 getpeername:52:205 getsockopt:55:209
 exit:60:93 exit_group:231:94 wait4:61:260 waitid:247:95 uname:63:160 getcwd:79:17 chdir:80:49
 fchdir:81:50 readlinkat:267:78 getdents64:217:61 gettimeofday:96:169 clock_gettime:228:113 clock_getres:229:114
 times:100:153 getrusage:98:165 sysinfo:99:179 getuid:102:174 geteuid:107:175 getgid:104:176 getegid:108:177
-getgroups:115:158 getresuid:118:148 getresgid:120:150 umask:95:166 statfs:137:43 fstatfs:138:44 getpriority:140:141
-sched_getaffinity:204:123 sched_getparam:143:121 sched_getscheduler:145:120 sched_get_priority_max:146:125
+getgroups:115:158 getresuid:118:148 getresgid:120:150 umask:95:166 statfs:137:43 fstatfs:138:44
+sched_getaffinity:204:123 sched_get_priority_max:146:125
 sched_get_priority_min:147:126 futex:202:98 set_tid_address:218:96 set_robust_list:273:99 get_robust_list:274:100
 rseq:334:293 membarrier:324:283 getrandom:318:278 getcpu:309:168 restart_syscall:219:128 epoll_create1:291:20
 epoll_ctl:233:21 epoll_pwait:281:22 eventfd2:290:19 fadvise64:221:223 getrlimit:97:163
@@ -37,7 +38,8 @@ mkdir:83 rmdir:84 unlink:87 rename:82
 
 _ASKED = """
 open:2 openat:257:56 clone:56:220 fcntl:72:25 ioctl:16:29 prctl:157:167 prlimit64:302:261 tgkill:234:131
-socketpair:53:199 sendto:44:206
+socketpair:53:199 sendto:44:206 getpgid:121:155 getsid:124:156 sched_getparam:143:121 sched_getscheduler:145:120
+getpriority:140:141
 """
 """Allowed with some arguments only, see `_rules`."""
 
@@ -52,6 +54,8 @@ _FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)
 """Duplicate, flags and locks; without those that direct signals (F_SETOWN, F_SETSIG, F_NOTIFY, leases)."""
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """Is it a terminal, its size, bytes to read, blocking or not, close on exec or not."""
+_OF_A_PROCESS = ("getpgid", "getsid", "sched_getparam", "sched_getscheduler")
+"""Tell something of a process, which must be the own one: else they tell which numbers are taken."""
 _PRCTL = (3, 15, 16)
 """Whether it dumps core; the name of a thread."""
 
@@ -118,7 +122,7 @@ def packed(program: list[Instruction]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
-def _rules(pid: int, truncation: bool) -> dict[str, list[Instruction]]:
+def _rules(pid: int, truncation: bool) -> dict[str, Sequence[Instruction]]:
     """The rule of each call. A rule loads arguments and ends with allow or refuse on every path."""
     emptied = _O_TRUNC if truncation else 0
     return {
@@ -133,6 +137,8 @@ def _rules(pid: int, truncation: bool) -> dict[str, list[Instruction]]:
         "ioctl": [(_LD, 0, 0, _low(1)), *_among(_IOCTL)],
         "prctl": [(_LD, 0, 0, _low(0)), *_among(_PRCTL)],
         "tgkill": [(_LD, 0, 0, _low(0)), *_among((pid,))],
+        "getpriority": [*_zero(_low(0)), (_LD, 0, 0, _low(1)), *_among((0, pid))],
+        **dict.fromkeys(_OF_A_PROCESS, ((_LD, 0, 0, _low(0)), *_among((0, pid)))),
         "prlimit64": [*_zero(_low(0)), *_zero(_low(2)), *_zero(_low(2) + 4), (_RET, 0, 0, _ALLOW)],
         "sendto": [*_zero(_low(4)), *_zero(_low(4) + 4), (_RET, 0, 0, _ALLOW)],
         "socketpair": [

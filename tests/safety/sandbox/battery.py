@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 PRELUDE = """
-import ctypes, os, platform, signal, socket, struct, sys, threading, time, gc
+import ctypes, ctypes.util, os, platform, signal, socket, struct, sys, threading, time, gc
 libc = ctypes.CDLL(None, use_errno=True)
 ARM = platform.machine() == "aarch64"
 
@@ -40,6 +40,17 @@ def raw(x86, arm, *arguments):
     if result == -1:
         raise OSError(ctypes.get_errno(), "refused")
     return result
+
+def reads(path, empty=False):
+    try:
+        with open(path, "rb") as file:
+            return bool(file.read(64)) or empty
+    except OSError:
+        return False
+
+def scratch():
+    import tempfile
+    return tempfile.gettempdir()
 
 def text(path):
     with open(path, "rb") as file:
@@ -330,6 +341,263 @@ ATTEMPTS: dict[str, Attempt] = {
         return True""",
         control=False,
     ),
+    # ---- by another hand: the library, the project, leftovers, odd ways in
+    "read a package of the interpreter": _(
+        """
+        import glob, sysconfig
+        roots = {sysconfig.get_path(n) for n in ('stdlib', 'platstdlib', 'purelib', 'platlib')} | {'/usr/lib/python3'}
+        found = [f for r in roots for p in ('', '/site-packages', '/dist-packages') for f in glob.glob(r + p + '/*')
+                 if '-packages' in f]
+        opened = [f for f in found + [r + '/site-packages/README.txt' for r in roots] if reads(f)]
+        if not opened:
+            raise OSError(1, 'none')
+        return True""",
+        control=False,
+    ),
+    "read the files that the frames name": _(
+        """
+        frame, names = sys._getframe(), []
+        while frame:
+            names.append(frame.f_code.co_filename)
+            frame = frame.f_back
+        names += [getattr(m, '__file__', None) or '' for m in sys.modules.values()]
+        names += [f.__code__.co_filename for f in gc.get_objects() if hasattr(f, '__code__') and hasattr(f.__code__, 'co_filename')]
+        names = {n for n in names if 'selfimprove' in n or 'sandbox' in n}
+        if not any(map(reads, names)):
+            raise OSError(1, 'none')
+        return True""",
+        control=False,
+    ),
+    "import the project": _(
+        """
+        try:
+            import selfimprove
+        except ImportError:
+            raise OSError(1, 'refused') from None
+        return True""",
+        control=False,
+    ),
+    "import the project from where the code lies": _(
+        """
+        names = {f.__code__.co_filename for f in gc.get_objects() if hasattr(f, '__code__') and hasattr(f.__code__, 'co_filename')}
+        for name in names | {sys.argv[0], os.getcwd()}:
+            for up in range(1, 6):
+                sys.path.insert(0, '/'.join(name.split('/')[:-up]) or '/')
+        sys.path_importer_cache.clear()
+        try:
+            import selfimprove
+        except ImportError:
+            raise OSError(1, 'refused') from None
+        return True""",
+        control=False,
+    ),
+    "find the names of the project": _(
+        """
+        if not any(name.startswith('selfimprove') for name in sys.modules):
+            raise OSError(2, 'none')
+        return True""",
+        control=False,
+    ),
+    "see where it was started": _("return bool(os.environ) and 'PATH' in os.environ", control=False),
+    "list the root": _("return len(os.listdir('/')) > 0"),
+    "list the folder above": _("os.chdir('/usr/lib')\nreturn len(os.listdir('../..')) > 0"),
+    "list from a descriptor of the root": _("return len(os.listdir(os.open('/', os.O_RDONLY))) > 0"),
+    "read /etc/hostname": _(
+        "return any(map(reads, ('/etc/hostname', '/etc/hosts', '/etc/os-release', '/etc/shadow')))"
+    ),
+    "read the commands": _("return reads('/bin/sh') or reads('/usr/bin/env')"),
+    "read the mounts": _("return reads('/proc/self/mountinfo') or reads('/proc/mounts')"),
+    "read the maps of this process": _("return reads('/proc/self/maps') or reads('/proc/self/status')"),
+    "write to the memory of this process": _("return os.open('/proc/self/mem', os.O_RDWR) >= 0"),
+    "go through its own root": _(
+        "return reads('/proc/self/root' + aim['file']) or reads('/proc/self/cwd/' + aim['file'])"
+    ),
+    "go through the root of a thread": _("return reads('/proc/thread-self/root' + aim['file'])"),
+    "open the descriptors of the parent": _(
+        """
+        found = [n for p in (1, os.getppid(), aim['pid']) for n in range(9) if reads(f'/proc/{p}/fd/{n}', empty=True)]
+        return bool(found)""",
+        control=False,
+    ),
+    "read kernel settings": _("return reads('/proc/sys/kernel/hostname') or reads('/sys/kernel/uevent_seqnum')"),
+    "read what the machine is": _("return reads('/proc/cpuinfo') or reads('/proc/version')"),
+    "open a terminal": _(
+        "return any(os.open(p, os.O_RDWR) >= 0 for p in ('/dev/ptmx', '/dev/tty', '/dev/console'))", control=False
+    ),
+    "open a device": _(
+        """
+        found = [p for p in ('kvm', 'fuse', 'net/tun', 'kmsg', 'mem', 'loop-control', 'vsock', 'vhost-net', 'nvidia0', 'nvidiactl')
+                 if reads('/dev/' + p, empty=True)]
+        return bool(found) or os.open('/dev/kmsg', os.O_WRONLY) >= 0""",
+        control=False,
+    ),
+    "list the devices": _("return len(os.listdir('/dev')) > 0"),
+    "list shared memory": _("return os.listdir('/dev/shm') is not None"),
+    "make a link that leads out": _("os.symlink('/', f'{scratch()}/out{os.getpid()}')\nreturn True"),
+    "make a link by number": _("return raw(266, 36, b'/etc', -100, f'{scratch()}/l{os.getpid()}'.encode()) == 0"),
+    "make a second name of a library file": _(
+        "os.link(os.__file__, f'{scratch()}/n{os.getpid()}')\nreturn True", control=False
+    ),
+    "rename out of the folder": _("""
+        path = f'{scratch()}/mine{os.getpid()}'
+        open(path, 'w').close()
+        os.rename(path, aim['folder'] + f'/theirs{os.getpid()}')
+        return True"""),
+    "rename into the folder": _("os.rename(aim['moved'], f'{scratch()}/stolen{os.getpid()}')\nreturn True"),
+    "make a pipe in its folder": _("os.mkfifo(f'{scratch()}/p{os.getpid()}')\nreturn True"),
+    "make a socket in its folder": _("socket.socket(socket.AF_UNIX).bind(f'{scratch()}/s{os.getpid()}')\nreturn True"),
+    "run a file of its own": _("""
+        path = f'{scratch()}/run{os.getpid()}'
+        with open(path, 'w') as file:
+            file.write('#!/bin/sh\\n')
+        os.chmod(path, 0o755)
+        return os.spawnv(os.P_WAIT, path, [path]) == 0"""),
+    "map a file of its own for execution": _(
+        """
+        import mmap
+        path = f'{scratch()}/map{os.getpid()}'
+        with open(path, 'wb') as file:
+            file.write(bytes(4096))
+        with open(path, 'rb') as file:
+            mmap.mmap(file.fileno(), 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC, flags=mmap.MAP_PRIVATE)
+        raise OSError(1, 'it may: so may memory without a file')""",
+        control=False,
+    ),
+    "set the user bit": _("""
+        path = f'{scratch()}/suid{os.getpid()}'
+        open(path, 'w').close()
+        os.chmod(path, 0o4755)
+        return True"""),
+    "a database elsewhere": _("""
+        import sqlite3
+        try:
+            sqlite3.connect(aim['folder'] + f'/base{os.getpid()}').execute('create table t (a)')
+        except sqlite3.OperationalError:
+            raise OSError(1, 'refused') from None
+        return True"""),
+    "a shared object elsewhere": _(
+        """
+        import shutil
+        path = aim['folder'] + f'/lib{os.getpid()}.so'
+        shutil.copy(ctypes.util.find_library('c') or '/lib/x86_64-linux-gnu/libc.so.6', path)
+        return bool(ctypes.CDLL(path))""",
+        control=False,
+    ),
+    "lock a file of others": _("""
+        import fcntl
+        with open(aim['victim']) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True"""),
+    "attributes of a library file": _(
+        "return bool(os.listxattr(os.__file__)) or os.getxattr(os.__file__, 'user.x') == b''", control=False
+    ),
+    "handle of a file": _(
+        "return raw(303, 264, -100, aim['file'].encode(), ctypes.create_string_buffer(struct.pack('Ii', 128, 0) + bytes(128)), ctypes.create_string_buffer(8), 0) == 0"
+    ),
+    "copy from file to file": _("""
+        source = os.open(aim['file'], os.O_RDONLY)
+        return os.sendfile(os.pipe()[1], source, 0, 9) > 0"""),
+    "watch everything": _("return raw(300, 262, 0, 0) >= 0", control=False),
+    "list the mounts by the new calls": _("return raw(457, 457, 0, 0) == 0 or raw(458, 458, 0, 0) == 0", control=False),
+    "a thread's namespace": _("return raw(56, 220, 0x50f00 | 0x10000000, 0, 0, 0, 0) > 0", control=False),
+    "share descriptors with the parent": _(
+        "return raw(438, 438, raw(434, 434, os.getppid() or 1, 0), 0, 0) >= 0", control=False
+    ),
+    "compare with another process": _("return raw(312, 272, os.getpid(), aim['pid'], 0, 0, 0) >= 0", control=False),
+    "read how others are scheduled": _("return raw(145, 120, aim['pid']) >= 0"),
+    "wait for what is not its own": _(
+        "return raw(247, 95, 1, aim['pid'], ctypes.create_string_buffer(128), 4 | 1, 0) == 0", control=False
+    ),
+    "secret memory": _("return raw(447, 447, 0) >= 0", control=False),
+    "memory with a name": _("return raw(319, 279, b'x', 0) >= 0"),
+    "protect keys": _("return raw(330, 289, 0, 0) >= 0", control=False),
+    "move pages": _("return raw(279, 239, aim['pid'], 0, 0, 0, 0, 0) == 0", control=False),
+    "vmsplice": _("""
+        one, other = os.pipe()
+        return raw(278, 75, other, struct.pack('QQ', id(one), 8), 1, 0) >= 0"""),
+    "a packet pipe for the next program": _(
+        """
+        import fcntl
+        for number in range(64):
+            try:
+                fcntl.fcntl(number, fcntl.F_SETFL, os.O_DIRECT | os.O_NONBLOCK)
+            except OSError:
+                pass
+        raise OSError(1, 'the next attempt shows whether it matters')""",
+        control=False,
+    ),
+    "data for the next program": _(
+        """
+        for number in range(3, 64):
+            try:
+                os.write(number, b'')
+                os.lseek(number, 0, 0)
+            except OSError:
+                pass
+        raise OSError(1, 'the next attempt shows whether it matters')""",
+        control=False,
+    ),
+    "accept from a pair": _(
+        """
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        one.listen()
+        return True""",
+        control=False,
+    ),
+    "a pair of another family": _("return bool(socket.socketpair(socket.AF_INET))", control=False),
+    "virtual sockets": _(
+        "return bool(socket.socket(40, socket.SOCK_STREAM)) or bool(socket.socket(38, 5))", control=False
+    ),
+    "Bluetooth": _("return bool(socket.socket(31, socket.SOCK_RAW, 1))", control=False),
+    "resolve a host": _("return socket.gethostbyname('example.org') != ''", control=False),
+    "fetch a page": _(
+        """
+        import urllib.error, urllib.request
+        try:
+            return urllib.request.urlopen(f'http://127.0.0.1:{aim["port"]}/', timeout=1).read() is not None
+        except urllib.error.URLError as error:
+            raise OSError(1, 'refused') from error""",
+        control=False,
+    ),
+    "another interpreter": _("""
+        import subprocess
+        return subprocess.check_output([sys.executable, '-c', 'print(1)']) == b'1\\n'"""),
+    "a process pool": _("""
+        from concurrent.futures import ProcessPoolExecutor
+        with ProcessPoolExecutor(1) as pool:
+            return pool.submit(abs, -1).result(5) == 1"""),
+    "a terminal for a child": _("""
+        import pty
+        child, terminal = pty.fork()
+        if not child:
+            os._exit(0)
+        return True"""),
+    "stop the parent": _("os.kill(os.getppid() or 1, signal.SIGSTOP)\nreturn True", control=False),
+    "signal its group": _("os.killpg(0, 0)\nreturn True"),
+    "signal its session": _("os.kill(0, 0)\nreturn True"),
+    "tgkill the first process": _("return raw(234, 131, 1, 1, 0) == 0", control=False),
+    "lead another session": _("return os.setsid() > 0", control=False),
+    "join another group": _("os.setpgid(0, 0)\nreturn True"),
+    "raise a soft limit": _("""
+        import resource
+        for kind, value in ((resource.RLIMIT_CPU, 99), (resource.RLIMIT_AS, 1 << 40), (resource.RLIMIT_NOFILE, 64)):
+            try:
+                resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
+            except ValueError as error:
+                raise OSError(1, 'refused') from error
+        return True"""),
+    "raise the limit of memory": _("return raw(160, 164, 9, struct.pack('QQ', 1 << 40, 1 << 40)) == 0"),
+    "be better": _("return os.nice(-1) < 0", control=False),
+    "be in real time": _("os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))\nreturn True", control=False),
+    "run on every core": _("os.sched_setaffinity(0, range(64))\nreturn True"),
+    "be dumped": _("return raw(157, 167, 4, 1, 0, 0, 0) == 0"),
+    "outlive the parent": _("return raw(157, 167, 1, 0, 0, 0, 0) == 0"),
+    "reap for others": _("return raw(157, 167, 36, 1, 0, 0, 0) == 0"),
+    "a filter of its own": _(
+        "return raw(317, 277, 1, 0, struct.pack('HxxxxxxQ', 1, 0)) == 0 or raw(157, 167, 22, 1, 0, 0, 0) == 0",
+        control=False,
+    ),
+    "a ruleset of its own": _("return raw(444, 444, struct.pack('QQ', 1, 0), 8, 0) >= 0"),
     # ---- what is lying about
     "find a secret in the environment": _("""
         if aim['canary'] not in str(dict(os.environ)):
@@ -422,6 +690,44 @@ ENDS: dict[str, tuple[str, str]] = {
         "import fcntl\nfor n in range(64):\n    try:\n        fcntl.fcntl(n, 1031, 4096)\n    except OSError:\n        pass",
         "ok",
     ),
+    "stop oneself": ("import signal\nsignal.raise_signal(signal.SIGSTOP)", "timeout"),
+    "end by a signal without a name": ("import signal\nsignal.raise_signal(40)", "error:SIGNAL40"),
+    "nest folders without end": (
+        "import os, tempfile\nos.chdir(tempfile.gettempdir())\nwhile True:\n    os.mkdir('d' * 250)\n    os.chdir('d' * 250)",
+        "error:OSError|error:FileNotFoundError|timeout",
+    ),
+    "fill its folder": (
+        "import tempfile\nk = []\nwhile True:\n    f = tempfile.TemporaryFile()\n    f.write(bytes(15 << 20))\n    f.flush()\n    k.append(f)",
+        "error:OSError|error:FileNotFoundError|timeout",
+    ),
+    "start threads with small stacks": (
+        "import threading, time\nthreading.stack_size(32768)\ntry:\n    while True:\n        threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n"
+        "except RuntimeError:\n    print('enough')",
+        "ok|timeout|memory",
+    ),
+    "print without end to the error stream": ("import sys\nwhile True:\n    sys.stderr.write('x' * 99999)", "timeout"),
+    "answer in pieces": (
+        "import os, time\nwhile True:\n    for n in (3, 4, 5, 6):\n        try:\n            os.write(n, b'{')\n        except OSError:\n            pass\n    time.sleep(0.01)",
+        "timeout|output_limit",
+    ),
+    "close everything": ("import os\nos.closerange(0, 64)\nwhile True:\n    pass", "timeout"),
+    "crash while it ends": ("import atexit, ctypes\natexit.register(lambda: ctypes.string_at(0))", "error:SIGSEGV"),
+    "never end its threads": (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()",
+        "timeout",
+    ),
+    "an endless exit": ("import atexit\n@atexit.register\ndef f():\n    while True:\n        pass", "timeout"),
+    "catch the limit of time": (
+        "import signal\nsignal.signal(signal.SIGXCPU, lambda *_: None)\nwhile True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass",
+        "timeout",
+    ),
+    "map huge files": (
+        "import mmap\nk = []\nwhile True:\n    k.append(mmap.mmap(-1, 64 << 20))",
+        "error:OSError|memory",
+    ),
+    "a regular expression without end": ("import re\nre.match('(a+)+$', 'a' * 60 + 'b')", "timeout"),
+    "a number without end": ("print(10 ** 10 ** 10)", "timeout|memory"),
+    "compile without end": ("exec('(' * 100000)", "error:SyntaxError|memory|error:RecursionError|error:SIGSEGV"),
 }
 """Whole programs, and how each may end. After each of them the sandbox must work as before."""
 
@@ -474,6 +780,7 @@ def outside() -> dict[str, str]:
     found = {}
     with targets() as aim:
         os.chdir(aim["folder"])
+        os.environ["TMPDIR"], tempfile.tempdir = aim["folder"], None
         for name, attempt in ATTEMPTS.items():
             if not attempt.control:
                 continue
