@@ -24,6 +24,11 @@ class Message(TypedDict):
     role: str
     """`system`, `user`, `assistant` or `tool`."""
     content: str
+    """Of the assistant: the reply, without what it thought before."""
+    thinking: NotRequired[str]
+    """Of the assistant: what it thought, in a model that tells thoughts from replies."""
+    calls: NotRequired[list[dict[str, str]]]
+    """Of the assistant: what it asked of tools, as {"to": the tool, "content": what}."""
     ids: NotRequired[list[int]]
     """Of the assistant: the tokens as drawn, without the end token; only where the text would give others."""
     prefill: NotRequired[list[int]]

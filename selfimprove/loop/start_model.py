@@ -29,7 +29,19 @@ WORKERS = tuple(
     for room, names in {
         "": ("records", "text"),
         "interfaces": ("engine", "requests"),
-        "inference": ("asks", "cache", "chat", "choosing", "decoding", "rows", "stops", "token_scores", "weights"),
+        "inference": (
+            "asks",
+            "cache",
+            "chat",
+            "choosing",
+            "decoding",
+            "foreign",
+            "rows",
+            "stops",
+            "thinking",
+            "token_scores",
+            "weights",
+        ),
         "problems": ("answers", "expressions", "list_language", "splits"),
         "training": (
             "best_weights",

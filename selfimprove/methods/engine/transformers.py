@@ -48,6 +48,8 @@ class Transformers(Engine):
     """`auto` takes a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, `mps`."""
     dtype: str = "auto"
     """Weights' number type; `auto` takes what the checkpoint was saved in."""
+    thinking_budget: int | None = bounded(None, 0)
+    """Most tokens of a thought, after which it is closed in the model's own form; null: as many as the model likes."""
     cached_models: int = bounded(2, 1)
     """Checkpoints kept in memory at once."""
 
@@ -94,7 +96,7 @@ class Transformers(Engine):
                 batch += wanted[after]
                 after += 1
             try:
-                drawn = decode_rows(model, tokenizer, batch, beside)
+                drawn = decode_rows(model, tokenizer, batch, beside, self.thinking_budget)
             except (RuntimeError, MemoryError) as error:
                 if not memory.ran_out(error):
                     raise
