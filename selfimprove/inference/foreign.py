@@ -41,10 +41,6 @@ class Cover:
         self.used = True
         return controls.pattern.sub(self._placeholder, text)
 
-    def show(self, text: str) -> str:
-        """A text with its control strings back."""
-        return self._put(text) if self._hidden else text
-
     def ids(self, rendered: str, special: bool = False) -> list[int]:
         """The tokens of a rendered text: what was hidden in it becomes characters.
 

@@ -103,11 +103,14 @@ def spelled(tokenizer: Any, messages: Sequence[Message], begins: Sequence[str]) 
     form = form_of(tokenizer)
     if form is None:
         return tokens_of(tokenizer, [message["content"] for message in messages])
-    made = []
-    for message, place in zip(messages, begins, strict=True):
+    texts, forged = list[str](), dict[int, Cover]()
+    for number, (message, place) in enumerate(zip(messages, begins, strict=True)):
         cover, parts = Cover(tokenizer), _parts(form, message)
-        made.append(cover.ids(form.written(cover.hide(parts.thinking), cover.hide(parts.content), place)))
-    return made
+        texts.append(form.written(cover.hide(parts.thinking), cover.hide(parts.content), place))
+        if cover.used:
+            forged[number] = cover
+    made = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []  # one by one takes several times
+    return [forged[number].ids(texts[number]) if number in forged else ids for number, ids in enumerate(made)]
 
 
 def told(tokenizer: Any, message: Message, cover: Cover) -> dict[str, Any]:
