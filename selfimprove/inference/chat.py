@@ -12,7 +12,8 @@ from selfimprove.inference.drawn import beginning
 from selfimprove.inference.foreign import Cover, tokens_of
 from selfimprove.inference.thinking import OWN, begins_after, spelled, told
 from selfimprove.records import Message
-from selfimprove.safety.model_files import has_template
+from selfimprove.safety.chat_templates import has_template
+from selfimprove.safety.model_files import check_use
 from selfimprove.text import plain
 
 _SAID = "ANSWER"
@@ -23,6 +24,7 @@ def tokenizer_of(folder: Path) -> Any:
     """The tokenizer of a model folder that has a chat template; None if there is none."""
     if not has_template(folder):
         return None
+    check_use(folder)
     from transformers import AutoTokenizer
 
     try:

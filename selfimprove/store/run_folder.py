@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import filecmp
-import json
 import os
 import re
 import socket
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from selfimprove import foreign
 from selfimprove.errors import BusyError, DataError, MissingError, StorageError
 from selfimprove.records import digest
 from selfimprove.store import durable
@@ -66,16 +66,17 @@ class RunDir:
 
         Raises:
             MissingError: there is no run in the folder.
-            DataError: one of its files is a symlink, whose target no checksum covers; or a folder is foreign.
+            DataError: one of its files is no regular file, one of its folders is a symlink, whose target no checksum
+                covers, or a folder is foreign.
         """
         for name in ("recipe.yaml", "environment.json", "ledger.jsonl"):
-            if (root / name).is_symlink():
-                raise DataError(f"{root / name} is a symlink, not a file of the run; put the file in its place")
+            foreign.check(root / name)
         if not is_run(root):
             raise MissingError(f"{root} is not a run folder: {why_no_run(root)}")
-        odd = [path.name for path in root.glob("round_*") if not re.fullmatch(r"round_\d{3,6}", path.name)]
-        if odd:
-            raise DataError(f"{root / odd[0]} does not belong to a run; move it elsewhere")
+        for path in root.glob("round_*"):
+            if not re.fullmatch(r"round_\d{3,6}", path.name) or path.name != f"round_{int(path.name[6:]):03d}":
+                raise DataError(f"{path} does not belong to a run; move it elsewhere")
+            _check_round(path)
         return RunDir(root)
 
     @contextlib.contextmanager
@@ -84,9 +85,13 @@ class RunDir:
 
         Raises:
             BusyError: another process holds it.
+            DataError: what is written during the run, here or in the ledger, would change another file.
         """
+        for name in ("LOCK", "ledger.jsonl"):
+            durable.alone(self.root / name)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with storage():
-            handle = os.open(self.root / "LOCK", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+            handle = os.open(self.root / "LOCK", flags, 0o644)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,8 +140,7 @@ class RunDir:
         if self._known.pop((number, stage), None):
             self.reread(number, stage)  # values read from now on come from the files that are checked here
         for path in (folder.parent, folder):
-            if path.is_symlink():
-                raise DataError(f"{path} is a symlink, not a folder of the run; put the folder in its place")
+            _refuse_link(path)
         if not folder.exists():
             return False
         manifest, wrong = inspect(folder)
@@ -190,8 +194,13 @@ class RunDir:
         return sum(file.stat().st_size for file in self.step(number, "").rglob("*") if file.is_file())
 
     def begin(self, number: int, stage: str) -> Path:
-        """An empty folder to write a step in."""
+        """An empty folder to write a step in.
+
+        Raises:
+            DataError: the folder of the round is a symlink.
+        """
         partial = self.partial(number, stage)
+        _refuse_link(partial.parent)
         durable.remove(partial)
         durable.mkdir(partial)
         return partial
@@ -250,6 +259,9 @@ class RunDir:
     def shelf(self, name: str) -> Path:
         """The next place in quarantine/, for what was set aside."""
         shelf = self.root / "quarantine"
+        _refuse_link(shelf)
+        if shelf.exists() and not shelf.is_dir():
+            raise DataError(f"{shelf} is no folder; move it elsewhere")
         durable.mkdir(shelf)
         return shelf / f"{len(list(shelf.iterdir())):03d}_{name}"
 
@@ -260,6 +272,23 @@ def alike(first: Path, second: Path) -> bool:
     return (
         bool(names) and names == others and len(filecmp.cmpfiles(first, second, names, shallow=False)[0]) == len(names)
     )
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise DataError(f"{path} is a symlink, not a folder of the run; put the folder in its place")
+
+
+def _check_round(path: Path) -> None:
+    """Refuse the folder of a round that is, or has, a symlink: it leads out of the run."""
+    _refuse_link(path)
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    _refuse_link(Path(entry.path))
+    except NotADirectoryError as error:
+        raise DataError(f"{path} is a file, not a folder of the run; move it elsewhere") from error
 
 
 def is_run(root: Path) -> bool:
@@ -285,9 +314,10 @@ def why_no_run(root: Path) -> str:
 
 def _seconds(folder: Path) -> float:
     try:
-        return float(json.loads((folder / TIMES).read_bytes())["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
+        seconds = foreign.json_in(f"{folder}/{TIMES}")["seconds"]
+    except (OSError, KeyError, TypeError, DataError):
         return 0.0
+    return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 1e12 else 0.0
 
 
 def _visible(folder: Path) -> frozenset[str]:
