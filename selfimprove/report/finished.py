@@ -14,7 +14,8 @@ from selfimprove.loop.step_files import read_report
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Message, Rollout, read_records
 from selfimprove.store.ledger import Ledger
-from selfimprove.store.run_folder import RunDir, is_run, why_no_run
+from selfimprove.store.run_folder import RunDir
+from selfimprove.store.run_place import is_run, why_no_run
 from selfimprove.store.seal import intact, is_signed
 from selfimprove.store.shape import read
 

@@ -187,6 +187,8 @@ def mapping(path: Path, largest: int = CONFIG) -> dict[str, Any]:
 
 def in_bytes(number: int) -> str:
     """A number of bytes for people: 1.5 GB."""
+    if number >= 10**24:
+        return "more than 1,000,000 EB"
     value, units = float(number), ("bytes", "KB", "MB", "GB", "TB", "PB", "EB")
     place = min(len(units) - 1, int(math.log10(number) // 3) if number else 0)
     return f"{value / 1000**place:.3g} {units[place]}"

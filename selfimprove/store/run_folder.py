@@ -23,6 +23,8 @@ from selfimprove.records import digest
 from selfimprove.store import durable
 from selfimprove.store.durable import FULL as FULL
 from selfimprove.store.durable import storage
+from selfimprove.store.links import check_round, refuse_link
+from selfimprove.store.run_place import is_run, why_no_run
 from selfimprove.store.seal import MANIFEST, TIMES, draft, inspect, read_manifest, seal
 
 Read = TypeVar("Read")
@@ -76,7 +78,7 @@ class RunDir:
         for path in root.glob("round_*"):
             if not re.fullmatch(r"round_\d{3,6}", path.name) or path.name != f"round_{int(path.name[6:]):03d}":
                 raise DataError(f"{path} does not belong to a run; move it elsewhere")
-            _check_round(path)
+            check_round(path)
         return RunDir(root)
 
     @contextlib.contextmanager
@@ -140,7 +142,7 @@ class RunDir:
         if self._known.pop((number, stage), None):
             self.reread(number, stage)  # values read from now on come from the files that are checked here
         for path in (folder.parent, folder):
-            _refuse_link(path)
+            refuse_link(path)
         if not folder.exists():
             return False
         manifest, wrong = inspect(folder)
@@ -200,7 +202,7 @@ class RunDir:
             DataError: the folder of the round is a symlink.
         """
         partial = self.partial(number, stage)
-        _refuse_link(partial.parent)
+        refuse_link(partial.parent)
         durable.remove(partial)
         durable.mkdir(partial)
         return partial
@@ -259,7 +261,7 @@ class RunDir:
     def shelf(self, name: str) -> Path:
         """The next place in quarantine/, for what was set aside."""
         shelf = self.root / "quarantine"
-        _refuse_link(shelf)
+        refuse_link(shelf)
         if shelf.exists() and not shelf.is_dir():
             raise DataError(f"{shelf} is no folder; move it elsewhere")
         durable.mkdir(shelf)
@@ -272,44 +274,6 @@ def alike(first: Path, second: Path) -> bool:
     return (
         bool(names) and names == others and len(filecmp.cmpfiles(first, second, names, shallow=False)[0]) == len(names)
     )
-
-
-def _refuse_link(path: Path) -> None:
-    if path.is_symlink():
-        raise DataError(f"{path} is a symlink, not a folder of the run; put the folder in its place")
-
-
-def _check_round(path: Path) -> None:
-    """Refuse the folder of a round that is, or has, a symlink: it leads out of the run."""
-    _refuse_link(path)
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_symlink():
-                    _refuse_link(Path(entry.path))
-    except NotADirectoryError as error:
-        raise DataError(f"{path} is a file, not a folder of the run; move it elsewhere") from error
-
-
-def is_run(root: Path) -> bool:
-    """Whether a folder is that of a run."""
-    return (root / "recipe.yaml").is_file() and (root / "environment.json").is_file()
-
-
-def why_no_run(root: Path) -> str:
-    """Why a path is not that of a run, and what to type instead."""
-    if not root.exists():
-        near = Path("runs") / root.name
-        return f"it does not exist. Did you mean {near}?" if is_run(near) else "it does not exist"
-    if root.is_file():
-        return "it is a file" + (f". Run a recipe with: selfimprove run {root}" if root.suffix == ".yaml" else "")
-    above = next((path for path in root.resolve().parents if is_run(path)), None)
-    if above:
-        return f"it is a part of one; name the whole: {above}"
-    below = sorted(path for path in root.iterdir() if is_run(path))
-    if below:
-        return f"it holds {len(below)}; name one of them, such as {below[0]}"
-    return "it lacks recipe.yaml or environment.json. Start one with: selfimprove run RECIPE"
 
 
 def _seconds(folder: Path) -> float:
