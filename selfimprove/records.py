@@ -32,6 +32,8 @@ class Message(TypedDict):
     """Of the assistant: what it asked of tools, as {"to": the tool, "content": what}."""
     ids: NotRequired[list[int]]
     """Of the assistant: the tokens as drawn, without the end token; only where the text would give others."""
+    ended: NotRequired[bool | str]
+    """Of a reply that others follow in a transcript: as `Rollout.ended`, where that is not True."""
     prefill: NotRequired[list[int]]
     """Beside `ids`: the tokens of the prefilled beginning after which it was drawn."""
     cut_from: NotRequired[list[int]]

@@ -71,7 +71,7 @@ def joined(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[Row]:
     for rollout, prompt, (_, replies, _) in zip(rollouts, asked, talks, strict=True):
         texts += replies
         begins += [begins_after(tokenizer, prompt if not place else ()) for place in range(len(replies))]
-        ends += [*[True] * (len(replies) - 1), *([rollout.ended] if replies else [])]
+        ends += [*(reply[-1].get("ended", True) for reply in replies[:-1]), *([rollout.ended] if replies else [])]
     said = iter(completions_ids(tokenizer, texts, ends, begins))
     rows = []
     for prompt, (_, replies, news) in zip(asked, talks, strict=True):
@@ -101,7 +101,7 @@ def turns_of(rollout: Rollout, earned: Sequence[float] | None = None) -> list[Ro
     if len(replies) == 1 and not before and earned is None:
         return [rollout]
     made, so_far = list[Rollout](), [*rollout.prompt.prompt, *before]
-    ended = {name: value for name, value in rollout.info.items() if name not in ENDING}
+    info = {name: value for name, value in rollout.info.items() if name not in ENDING}
     for place, reply in enumerate(replies):
         last = place == len(replies) - 1
         made.append(
@@ -110,12 +110,17 @@ def turns_of(rollout: Rollout, earned: Sequence[float] | None = None) -> list[Ro
                 prompt=replace(rollout.prompt, prompt=[*so_far]),
                 completion=reply,
                 reward=rollout.reward if earned is None else sum(earned[place:]),
-                info=rollout.info if last else ended,
+                info=rollout.info if last else info | _ending(reply[-1].get("ended", True)),
                 **({} if len(replies) == 1 else {"logprobs": None, "ids": (), "noted": {}, "tops": []}),
             )
         )
         so_far += [*reply, *([] if last else news[place])]
     return made
+
+
+def _ending(ended: bool | str) -> dict[str, Any]:
+    """The `info` of a reply whose `Rollout.ended` is this."""
+    return {"stop_token": ended} if isinstance(ended, str) else {} if ended else {"finish_reason": "length"}
 
 
 def _talk(completion: Sequence[Message]) -> tuple[list[Message], list[list[Message]], list[list[Message]]]:
