@@ -26,6 +26,8 @@ from selfimprove.safety.sandbox.grading import Checks
 
 _TRIED = 40
 """Ends that are tried for one block or one statement."""
+_FEW = 9
+"""Ends up to which a block is taken for the last one."""
 _READ = 500_000
 """Characters that are parsed, at most, in search of statements between prose."""
 _FENCE = re.compile(r"(`{3,}|~{3,}|'{3}(?=py))([^\n`]*)$", re.MULTILINE)
@@ -153,8 +155,7 @@ def _tag(info: str) -> tuple[str, str]:
 
 
 def _body(text: str, at: int, fence: str, endless: set[str], told: tuple[str, str]) -> tuple[str, int]:
-    """The body of a block and where it ends: at the first end that leaves whole Python, the text's too, else at the
-    first end.
+    """The body of a block and where it ends: at the first end that leaves whole Python, else at the first end.
 
     Args:
         endless: forms of ends that do not come any more, so that many open fences take no quadratic time.
@@ -170,7 +171,8 @@ def _body(text: str, at: int, fence: str, endless: set[str], told: tuple[str, st
         endless.add(form)
     head = first + "\n" if first else ""
     if tag in ("python", "") and ends:
-        for begin, end in (*ends, (len(text), len(text))):  # an end in a string of a block that is not closed is none
+        last = [(len(text), len(text))] if len(ends) < _FEW else []  # the ends may be in strings of an open block
+        for begin, end in (*ends, *last):
             if _parse(_level(head + text[at:begin])) is not None:
                 return head + text[at:begin], end
     if not ends:

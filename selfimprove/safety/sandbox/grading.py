@@ -256,7 +256,7 @@ def _heard(sandbox: Sandbox, program: dict[str, Any], tests: Checks, alone: bool
     elif ended.late or ended.cpu_seconds > sandbox.limits.cpu_seconds - 0.1:
         status = "timeout"
     asleep = max(0.0, ended.asleep + both - ended.seconds)  # one of the two waits for the other
-    facts = {"cpu_seconds": ended.cpu_seconds, "seconds": ended.seconds, "asleep": asleep}
+    facts: dict[str, Any] = {"cpu_seconds": ended.cpu_seconds, "seconds": ended.seconds, "asleep": asleep}
     return passed, Outcome(status, text=str(reply.get("text", "")), **facts)
 
 

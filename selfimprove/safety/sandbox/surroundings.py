@@ -75,7 +75,7 @@ def _stacks() -> None:
         return before
 
     real(STACK)
-    vars(threading)["stack_size"] = vars(_thread)["stack_size"] = stack_size
+    threading.stack_size = _thread.stack_size = stack_size
     limit = resource.setrlimit
 
     @functools.wraps(limit)
