@@ -14,7 +14,7 @@ from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import frozen, load
 from selfimprove.training.trl.masks import sides, unmark, without_needless
-from selfimprove.training.trl.trainer import configured, dataset, report, train
+from selfimprove.training.trl.trainer import configured, dataset, only_logprobs, report, train
 
 
 def dpo(
@@ -216,6 +216,7 @@ def pairs(
         processing_class=tokenizer,
         peft_config=adapter(job.schedule.lora, job.schedule.seed),
     )
+    only_logprobs(trainer)
     # a checkpoint does not store what a loss itself learns at the places, so such training starts over
     trained = train(trainer, tokenizer, job, kept=not places)
     report(trainer, job.log, {"margin": "margin", "chosen": "chosen_logprob"})

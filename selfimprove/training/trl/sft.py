@@ -12,7 +12,7 @@ from selfimprove.training.best_weights import Check
 from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import load
-from selfimprove.training.trl.trainer import configured, dataset, train
+from selfimprove.training.trl.trainer import configured, dataset, only_logprobs, train
 
 
 def sft(
@@ -46,20 +46,34 @@ def sft(
         DataError: the loss is not a number.
         RecipeError: the model mixes concatenated rows.
     """
+    import torch
     from trl.data_utils import pack_dataset
     from trl.trainer.sft_config import SFTConfig
-    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+    from trl.trainer.sft_trainer import SFTTrainer as TrlsTrainer
 
     class Collator(DataCollatorForLanguageModeling):
         """Passes the weights of the rows on."""
 
         def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-            import torch
-
             weight = torch.tensor([example["weight"] for example in examples], dtype=torch.float32)
             return {**super().torch_call(examples), "weight": weight}
 
-    class WeightedSFTTrainer(SFTTrainer):
+    class SFTTrainer(TrlsTrainer):  # by TRL's name, which training checkpoints have
+        """TRL's loss without the entropy and the token accuracy that it logs."""
+
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: Any = False, num_items_in_batch: Any = None):
+            if self.aux_loss_enabled:  # mixtures of experts: the routers' loss comes with TRL's own
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+            losses = -outputs.log_probs
+            if loss_type == "dft":
+                losses = losses * outputs.log_probs.exp().detach()
+            tokens = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
+            loss = losses.sum() / torch.as_tensor(tokens).clamp(min=1)
+            return loss if num_items_in_batch is None else loss * self.accelerator.num_processes
+
+    class WeightedSFTTrainer(TrlsTrainer):
         """The weighted mean over the tokens of all batches of an optimizer step."""
 
         def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
@@ -108,6 +122,8 @@ def sft(
         processing_class=tokenizer,
         peft_config=adapter(job.schedule.lora, job.schedule.seed),
     )
+    if not trainer.aux_loss_enabled:
+        only_logprobs(trainer)
     return train(trainer, tokenizer, job, check, check_every, kept)
 
 
