@@ -5,8 +5,7 @@ import os
 import sys
 import threading
 
-from selfimprove.cli import streams
-from selfimprove.errors import of_machine
+from selfimprove.cli.main import main
 
 
 def entry() -> None:
@@ -14,17 +13,6 @@ def entry() -> None:
 
     Exits normally under a profiler or a debugger, or if a thread is still running.
     """
-    streams.opened()
-    try:
-        from selfimprove.cli.main import main  # here, because a small machine may not even give memory for modules
-    except (ImportError, MemoryError, OSError, RuntimeError) as error:
-        if (known := of_machine(error)) is None:
-            raise
-        sys.stderr.write(f"error: {known}\n")
-        sys.exit(known.code)
-    except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted\n")
-        sys.exit(130)
     try:
         main()
     except SystemExit as ended:
@@ -33,7 +21,8 @@ def entry() -> None:
         if "torch" not in sys.modules or watched or not isinstance(ended.code, int | None):
             raise
         atexit._run_exitfuncs()  # what libraries want done
-        streams.closed()
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(ended.code or 0)
 
 

@@ -125,10 +125,7 @@ def report(
     if plot:
         from selfimprove.report import plots
 
-        try:
-            plots.rounds({str(folder): summary for folder, summary in zip(folders, summaries, strict=True)}, plot)
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise DataError(f"a summary.json is damaged: its rounds cannot be drawn ({error!r})") from error
+        plots.rounds({str(folder): summary for folder, summary in zip(folders, summaries, strict=True)}, plot)
     if as_json:
         print(dumps(summaries))
         return
@@ -206,13 +203,30 @@ def bench(
         raise failed
 
 
-def doctor() -> None:
-    """Show versions, devices, missing packages, and the commands that install them."""
-    from selfimprove.cli.doctor import findings
+def doctor(
+    model: Annotated[Path | None, typer.Option(help="A model folder: one page on it instead.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="With --model: a file of yours, to count its tokens and to take prompts from.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="With --model: auto, float32, bfloat16, float16.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Show versions, devices, missing packages, and the commands that install them; or what a model can do here."""
+    from selfimprove.cli import doctor as shown
 
-    table = Table()
-    for column in ("what", "found", "fix"):
-        table.add_column(column)
-    for finding in findings():
-        table.add_row(*finding)
-    out.print(table)
+    if model is None and data is not None:
+        raise UserError("--data belongs to --model: selfimprove doctor --model FOLDER --data FILE")
+    if model is None:
+        found = shown.findings()
+        if as_json:
+            print(dumps([{"what": what, "found": version, "fix": fix} for what, version, fix in found]))
+        else:
+            out.print(shown.table(("what", "found", "fix"), found))
+        return
+    threads()
+    page = shown.page(model, data, dtype)
+    if as_json:
+        print(dumps(page))
+        return
+    for table in shown.tables(page):
+        out.print(table)

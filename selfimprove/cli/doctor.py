@@ -1,12 +1,19 @@
-"""The command `doctor`: what is installed, what is missing, and the commands that install it."""
+"""The command `doctor`: what is installed and missing, with the commands that install it; or a page on a model."""
 
 from __future__ import annotations
 
 import os
 import platform
 import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from selfimprove.cli.console import err
 
 NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "hydra-core", "omegaconf", "math-verify", "scipy")
 OPTIONAL = {"vllm": "vllm", "lm-eval": "eval", "tensorboard": "track", "reasoning-gym": "reasoning_gym"}
@@ -51,3 +58,38 @@ def _devices() -> tuple[str, str]:
         return "cpu only", ""
     names = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     return ", ".join(f"{gpu.name} {gpu.total_memory / 2**30:.0f} GiB" for gpu in names), ""
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> Table:
+    """A table of texts."""
+    made = Table(title=title)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def page(folder: Path, data: Path | None, dtype: str) -> dict[str, Any]:
+    """The page on a model folder; what is being done is said on standard error.
+
+    Raises:
+        UserError: the folder or the file does not exist.
+    """
+    from selfimprove.studies.model_page import page_of
+
+    return asdict(page_of(folder, data, dtype, lambda text: err.print(f"{text} ...")))
+
+
+def tables(found: dict[str, Any]) -> Iterator[Table]:
+    """A page as tables: what was found, and what will not work."""
+    from selfimprove.studies.model_page import Page, table_of
+
+    rows, before = list[tuple[str, str, str]](), ""
+    for section, what, said in table_of(Page(**found)):
+        rows.append((section if section != before else "", what, said))
+        before = section
+    if rows:
+        yield table(("", "what", "found"), rows, found["folder"])
+    trouble = [(one["what"], one["do"]) for one in found["trouble"]]
+    yield table(("what will not work", "what to do"), trouble or [("nothing that was found", "")])

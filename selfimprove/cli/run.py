@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfimprove.cli import streams
 from selfimprove.cli.console import Overrides, RecipeName, out, progress_screen, say, threads
 from selfimprove.errors import InterruptedRunError, RecipeError, StoppedError, StorageError, UserError
 
@@ -48,7 +47,7 @@ def run(
     threads()
     before = begin.there(folder)
     store = begin.create(recipe, changes, folder, deterministic)
-    streams.opened(lasting=True)
+    _last_without_output()
     say(f"run folder {store.root}")
     tier = began(store)["tier"]
     say(f"repeats: {tier}: {TIERS[tier]}")
@@ -68,7 +67,7 @@ def resume(
     ] = False,
 ) -> None:
     """Continue a stopped run, or add rounds; finished steps are not repeated."""
-    streams.opened(lasting=True)
+    _last_without_output()
     if accept:
         from selfimprove.loop import begin
         from selfimprove.store.run_folder import RunDir
@@ -95,6 +94,12 @@ def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, type
             Runner(RunDir.open(folder), watcher).perform(number, stage, fingerprint)
     except Stopped as stopped:  # the run reports it
         sys.exit(stopped.code)
+
+
+def _last_without_output() -> None:
+    from selfimprove.loop.stopping import keep_going_without_output
+
+    keep_going_without_output()
 
 
 def finish(

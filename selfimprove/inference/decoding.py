@@ -17,10 +17,14 @@ from selfimprove.errors import DataError
 from selfimprove.inference import choosing
 from selfimprove.inference.cache import Cache, prefill
 from selfimprove.inference.stops import Watch
-from selfimprove.inference.thought_budget import Thoughts
 from selfimprove.inference.token_scores import number
 from selfimprove.inference.weights import context_of, ends_of
 from selfimprove.interfaces import Sampling
+
+STEP = 32
+"""Widths of prompts are multiples of it where shapes are fixed."""
+FAR = 1 << 30
+"""A limit of the cache that no completion reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,45 +73,40 @@ def decode(
 
 
 def decode_rows(
-    model: Any,
-    tokenizer: Any,
-    rows: Sequence[Row],
-    beside: Mapping[str, Any] = {},
-    thinking_budget: int | None = None,
+    model: Any, tokenizer: Any, rows: Sequence[Row], beside: Mapping[str, Any] = {}, fixed: int = 0
 ) -> list[Draw]:
     """Draw a completion for each row; the rows of one prompt are adjacent.
 
     Args:
         beside: further models by name, with the same tokenizer, that run in step for the `Shape` of these rows.
-        thinking_budget: most tokens of a thought, see `Thoughts`.
+        fixed: if above 0, the batch has this many rows all the time, and prompts have the width of `width_of`, so that
+            every matrix product has the same shape whatever the other rows are.
 
     Raises:
         DataError: a prompt fills the model's context.
-        RecipeError: there is a budget, and the model has no thoughts.
     """
     import torch
 
-    device, models = model.device, {"": model, **beside}
-    counts = [sum(1 for _ in group) for _, group in groupby(row.prompt for row in rows)]
-    prompts = [prompt for prompt, _ in groupby(row.prompt for row in rows)]
+    device, models, wanted = model.device, {"": model, **beside}, len(rows)
+    rows = [*rows, *[replace(rows[-1], limit=1)] * (fixed - len(rows))]
+    counts = [1] * fixed or [sum(1 for _ in group) for _, group in groupby(row.prompt for row in rows)]
+    prompts = [row.prompt for row in rows] if fixed else [prompt for prompt, _ in groupby(row.prompt for row in rows)]
     width = max(len(prompt) for prompt in prompts)
     context = min(context_of(one) for one in models.values())
     if width >= context:
         raise DataError(f"a prompt of {width} tokens fills the model's context of {context}")
     room = [min(row.limit, context - len(row.prompt)) for row in rows]
-    longest = max(room)
+    width, longest = width_of(width) if fixed else width, max(room)
     stops = torch.tensor(ends_of(model, tokenizer), device=device)
     padding = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
     tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
     kinds = _Kinds(rows, longest, device)
     watch = Watch(tokenizer, {i: row.sampling.stop for i, row in enumerate(rows) if row.sampling.stop})
-    watched = thinking_budget is not None or bool(watch.stops)
-    thoughts = Thoughts(tokenizer, [row.prompt for row in rows], thinking_budget) if watched else None
 
     with torch.inference_mode():
         logits, caches = dict[str, Any](), dict[str, Cache]()
         for name, one in models.items():
-            logits[name], caches[name] = prefill(one, tokens, padding, counts, longest)
+            logits[name], caches[name] = prefill(one, tokens, padding, counts, FAR if fixed else longest)
         places = torch.arange(len(prompts), device=device).repeat_interleave(torch.tensor(counts, device=device))
         padding = padding[places]
         ends_at = torch.tensor(room, device=device)
@@ -122,9 +121,6 @@ def decode_rows(
                 some = {name: one[places[piece]] if position == 0 else one[piece] for name, one in logits.items()}
                 logprobs = some[""].float().log_softmax(-1)
                 chosen[piece] = kinds.choose(some, logprobs, alive[piece], position)
-                if thoughts and thoughts.any:
-                    taken = thoughts.take(alive[piece].tolist(), chosen[piece].tolist())
-                    chosen[piece] = torch.tensor(taken, device=device)
                 mine = alive[piece][keep[piece]]
                 logprob[mine] += logprobs.gather(-1, chosen[piece, None])[keep[piece], 0]
                 notes.take(logprobs, chosen[piece], alive[piece], keep[piece], position)
@@ -132,15 +128,12 @@ def decode_rows(
             out[alive[keep], position] = chosen[keep]
             last = torch.isin(chosen, stops)
             if watch.stops:  # tokens after the end of a row that has not left yet do not count
-                said = keep & ~last
-                if thoughts and thoughts.any:
-                    said &= ~torch.tensor(thoughts.thinking(alive.tolist()), device=device)
-                said = said.nonzero()[:, 0]
+                said = (keep & ~last).nonzero()[:, 0]
                 done[said[watch.step(alive[said].tolist(), chosen[said].tolist())]] = True
             done |= last | (ends_at == position + 1)
             if position + 1 == longest or bool(done.all()):
                 break
-            if int(done.sum()) * 2 >= len(done):
+            if not fixed and int(done.sum()) * 2 >= len(done):
                 rest = (~done).nonzero()[:, 0]
                 for cache in caches.values():
                     cache.select(rest)
@@ -156,7 +149,12 @@ def decode_rows(
         kept = line[: count - 1] if ended else line[:count]
         drawn.append(Draw(kept, total, count, line[count - 1] if ended else None, watch.found.get(row, "")))
     notes.give(drawn)
-    return drawn
+    return drawn[:wanted]
+
+
+def width_of(length: int) -> int:
+    """The width of prompts of a length where shapes are fixed: each has padding, so that all take the same way."""
+    return STEP * (length // STEP + 1)
 
 
 class _Kinds:

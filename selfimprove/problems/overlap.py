@@ -45,10 +45,11 @@ class HeldOut:
             times.update(runs(posed(problem.prompt)))
         for problem in training:
             common.append(times.keys() & runs(posed(problem.prompt)))
+        every = times.copy()
         for shared in common:
-            times.update(shared)  # all of it is in there
+            every.update(shared)
         most = min(TEMPLATE, max(2, (len(held_out) + len(common)) // 10))
-        self._runs = {run for run, count in times.items() if count <= most}
+        self._runs = {run for run in times if every[run] <= most}
         self.near = [not self._runs.isdisjoint(shared) for shared in common]
         """Which of the training problems share a run."""
 

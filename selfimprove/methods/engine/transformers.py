@@ -26,7 +26,7 @@ from selfimprove.bounds import bounded
 from selfimprove.errors import DeviceError, EngineError, RecipeError
 from selfimprove.inference import embeddings, memory, token_scores, weights
 from selfimprove.inference.asks import Job, answers, jobs_of, policies
-from selfimprove.inference.decoding import decode_rows
+from selfimprove.inference.decoding import decode_rows, width_of
 from selfimprove.inference.weights import context_of
 from selfimprove.interfaces import ABILITIES, Ask, Engine, Log
 from selfimprove.records import Checkpoint, Rollout
@@ -48,8 +48,10 @@ class Transformers(Engine):
     """`auto` takes a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, `mps`."""
     dtype: str = "auto"
     """Weights' number type; `auto` takes what the checkpoint was saved in."""
-    thinking_budget: int | None = bounded(None, 0)
-    """Most tokens of a thought, after which it is closed in the model's own form; null: as many as the model likes."""
+    fixed_shapes: bool = False
+    """Decode with the same shapes always: `batch_size` rows, also where fewer are asked for, and widths in steps of 32.
+    A text then does not change with its neighbours in 16 bits either, except in mixtures of experts; slower, so take a
+    `batch_size` of 32 or 64."""
     cached_models: int = bounded(2, 1)
     """Checkpoints kept in memory at once."""
 
@@ -93,14 +95,21 @@ class Transformers(Engine):
             batch = wanted[place][start : start + size]  # a part of one prompt's, where not all of them fit
             after = place + 1
             while after < len(jobs) and len(batch) + len(wanted[after]) <= size:
+                if self.fixed_shapes and width_of(len(jobs[after].prompt)) != width_of(len(jobs[place].prompt)):
+                    break
                 batch += wanted[after]
                 after += 1
             try:
-                drawn = decode_rows(model, tokenizer, batch, beside, self.thinking_budget)
+                drawn = decode_rows(model, tokenizer, batch, beside, size if self.fixed_shapes else 0)
             except (RuntimeError, MemoryError) as error:
                 if not memory.ran_out(error):
                     raise
                 tried, self._fitting = tried or size, len(batch) // 2
+                if self.fixed_shapes:
+                    raise EngineError(
+                        f"memory ran out with {size} rows, and with fixed_shapes fewer give other bytes: start anew "
+                        f"with engine.transformers.batch_size={max(1, size // 2)}"
+                    ) from error
                 if not self._fitting:
                     raise EngineError(
                         f"the device has no memory left for a single completion after a prompt of "

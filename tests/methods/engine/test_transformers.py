@@ -8,6 +8,7 @@ import math
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -506,3 +507,25 @@ def test_what_is_there_passes():
 def test_a_model_without_a_plain_cache_is_one_clear_line(small, ask, quiet_log, tmp_path):
     with pytest.raises(UserError, match="mamba"):
         Transformers().sample(small("mamba"), [ask("3")], 1, GREEDY, 0, quiet_log)
+
+
+def test_with_fixed_shapes_a_text_in_16_bits_does_not_depend_on_its_neighbours(small, ask, quiet_log):
+    checkpoint, prompts = small(), [ask(text) for text in (*TEXTS, "zz", "hello there", "1+1", "x" * 20)]
+
+    def unlike(**options: Any) -> int:
+        """How many of the completions with their log-probabilities are different alone."""
+        engine = Transformers(dtype="bfloat16", max_completion_length=20, **options)
+        together = engine.sample(checkpoint, prompts, 2, Sampling(), 5, quiet_log)
+        alone = [engine.sample(checkpoint, [prompt], 2, Sampling(), 5, quiet_log)[0] for prompt in prompts]
+        pairs = [pair for groups in zip(together, alone, strict=True) for pair in zip(*groups, strict=True)]
+        return sum((one.text, one.logprobs) != (other.text, other.logprobs) for one, other in pairs)
+
+    assert unlike() > 0
+    assert unlike(fixed_shapes=True, batch_size=16) == 0
+
+
+def test_with_fixed_shapes_a_batch_that_does_not_fit_is_refused(small, ask, quiet_log, short_of_memory):
+    short_of_memory(7)
+    engine = Transformers(fixed_shapes=True, batch_size=8)
+    with pytest.raises(EngineError, match="start anew with engine.transformers.batch_size=4"):
+        engine.sample(small(), [ask("3")], 8, Sampling(), 0, quiet_log)
