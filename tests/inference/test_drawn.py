@@ -17,6 +17,7 @@ from selfimprove.interfaces import Sampling
 from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.methods.model.tiny import _tokenizer
 from selfimprove.records import Checkpoint, Preference, Prompt, dumps, loads
+from selfimprove.store.journal_lines import plain, rollout_of
 from selfimprove.text import joined, prefilled, steps_of
 
 ASKED = Prompt(prompt=[{"role": "user", "content": "3"}], key="3")
@@ -127,6 +128,8 @@ def test_of_what_an_engine_draws_each_row_has_the_drawn_tokens_and_their_log_pro
     for one, numbers in zip(drawn, scored, strict=True):
         assert len(numbers) == one.logprobs["count"]
         assert sum(numbers) == pytest.approx(one.logprobs["sum"], abs=1e-3)
+    kept = [rollout_of(json.loads(json.dumps(line)), one.prompt) for one in drawn for [[line]] in [plain([[one]])]]
+    assert [(one.completion, [*one.ids]) for one in kept] == [(one.completion, [*one.ids]) for one in drawn]
     pair = loads(dumps(Preference.of(drawn[0], drawn[1])))
     assert isinstance(pair, Preference)
     told = [row.completion for [row] in rows_of(tokenizer, pair.sides)]
