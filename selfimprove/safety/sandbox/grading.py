@@ -168,7 +168,7 @@ class _Marking:
                 "gave nothing" if answer is None else f"raised {answer.error}" if answer.error else _shown(answer.value)
             )
             self.told.append(f"{self.tests.function}({_shown(given)[1:-1]}) must give {_shown(wanted)}: {gave}")
-        self.outcomes.append(outcome)
+        self._ended(outcome)
 
     def scripts(self) -> None:
         """One process for each test, as many at a time as there are jails. Their order decides, not their speed."""
@@ -185,7 +185,7 @@ class _Marking:
                 self.told.append(
                     f"for the input {_shown(given)} it must print {_shown(wanted)}: {_shown(outcome.output)}"
                 )
-                self.outcomes.append(outcome)
+                self._ended(outcome)
 
     def assertions(self) -> None:
         """Assertions in one jail, the program in another."""
@@ -194,7 +194,11 @@ class _Marking:
         marks, outcome = _assertions(self.sandbox, self.source, self.imports, self.tests)
         self.passed += marks
         self.told += [f"this must hold: {assertion[:LONGEST]}" for assertion in self.tests.assertions]
-        self.outcomes.append(outcome)
+        self._ended(outcome)
+
+    def _ended(self, outcome: Outcome) -> None:
+        """Keep how it ended, without what it gave: that is up to 1 MB for each test."""
+        self.outcomes.append(replace(outcome, output="", answers=()))
 
 
 def _shown(value: Any) -> str:

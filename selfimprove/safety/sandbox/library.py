@@ -7,6 +7,7 @@ history, and as `site-packages` it holds whatever else the user has installed. S
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ _ROOTS = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 """The folders of the C libraries."""
 _PARTS = ("locale", "gconv", "ossl-modules", "engines-3", str(sysconfig.get_config_var("MULTIARCH")))
 """The folders in them that C libraries need."""
+_SHARED = re.compile(r"\.so(?:\.\d+)*$")
 _PACKAGES = ("site-packages", "dist-packages")
 _FILES = ("/usr/share/zoneinfo", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/dev/random", "/dev/zero")
 
@@ -39,7 +41,7 @@ def library(own: str) -> Library:
     """
     standard = [os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
     folder = os.path.realpath(sys.base_prefix + "/lib")
-    beside = [f"{folder}/{name}" for name in os.listdir(folder) if ".so" in name] if folder not in _ROOTS else []  # noqa: PTH208
+    beside = [f"{folder}/{name}" for name in os.listdir(folder) if _SHARED.search(name)] if folder not in _ROOTS else []  # noqa: PTH208
     roots = [*dict.fromkeys(os.path.realpath(root) for root in _ROOTS if os.path.isdir(root))]  # noqa: PTH112
     hidden = [f"{parent}/{name}" for parent in standard for name in _PACKAGES]
     hidden += [
@@ -67,7 +69,7 @@ def _parts(root: str, standard: list[str]) -> list[str]:
     found = []
     for name in os.listdir(root):  # noqa: PTH208
         path = f"{root}/{name}"
-        if name in _PARTS or (".so" in name and not os.path.isdir(path)):  # noqa: PTH112
+        if name in _PARTS or (_SHARED.search(name) and not os.path.isdir(path)):  # noqa: PTH112
             found.append(path)
     return [path for path in found if path not in standard]
 

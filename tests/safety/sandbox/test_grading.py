@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -325,6 +326,14 @@ def test_a_program_that_sleeps_waits_out_one_clock(sandbox: Sandbox, kind: str) 
     found = grade(sandbox, source.replace("0.05", "30"), tests)
     assert (found.status, found.share) == ("timeout", 0.0)
     assert time.monotonic() - began < 3.5, "twice one second of computing time, and not once for each test or try"
+
+
+def test_what_a_program_prints_is_not_kept(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sandbox, "run", lambda *_: Outcome("ok", output="x" * (1 << 20)))
+    tracemalloc.start()
+    assert grade(sandbox, "", Checks(scripts=(("", "y"),) * 100)).share == 0.0
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
 
 
 def test_the_first_failure_decides_where_no_more_is_asked(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
