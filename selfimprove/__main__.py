@@ -5,7 +5,8 @@ import os
 import sys
 import threading
 
-from selfimprove.cli.main import main
+from selfimprove.cli import streams
+from selfimprove.errors import of_machine
 
 
 def entry() -> None:
@@ -13,6 +14,17 @@ def entry() -> None:
 
     Exits normally under a profiler or a debugger, or if a thread is still running.
     """
+    streams.opened()
+    try:
+        from selfimprove.cli.main import main  # here, because a small machine may not even give memory for modules
+    except (ImportError, MemoryError, OSError, RuntimeError) as error:
+        if (known := of_machine(error)) is None:
+            raise
+        sys.stderr.write(f"error: {known}\n")
+        sys.exit(known.code)
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
+        sys.exit(130)
     try:
         main()
     except SystemExit as ended:
@@ -21,8 +33,7 @@ def entry() -> None:
         if "torch" not in sys.modules or watched or not isinstance(ended.code, int | None):
             raise
         atexit._run_exitfuncs()  # what libraries want done
-        sys.stdout.flush()
-        sys.stderr.flush()
+        streams.closed()
         os._exit(ended.code or 0)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict, TypeVar
 
 from selfimprove.errors import DataError
+from selfimprove.foreign import lines
 
 
 class Message(TypedDict):
@@ -24,8 +25,15 @@ class Message(TypedDict):
     role: str
     """`system`, `user`, `assistant` or `tool`."""
     content: str
+    """Of the assistant: the reply, without what it thought before."""
+    thinking: NotRequired[str]
+    """Of the assistant: what it thought, in a model that tells thoughts from replies."""
+    calls: NotRequired[list[dict[str, str]]]
+    """Of the assistant: what it asked of tools, as {"to": the tool, "content": what}."""
     ids: NotRequired[list[int]]
     """Of the assistant: the tokens as drawn, without the end token; only where the text would give others."""
+    ended: NotRequired[bool | str]
+    """Of a reply that others follow in a transcript: as `Rollout.ended`, where that is not True."""
     prefill: NotRequired[list[int]]
     """Beside `ids`: the tokens of the prefilled beginning after which it was drawn."""
     cut_from: NotRequired[list[int]]
@@ -292,9 +300,14 @@ def loads(line: str) -> Record:
             values["prompt"] = Prompt(**{**values["prompt"], "parents": tuple(values["prompt"]["parents"])})
         if "score" in values:
             values["reward"] = values.pop("score")
-        return kind(**{**values, "parents": tuple(values["parents"])})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"not a record: {line[:80]!r} ({error})") from error
+        made = kind(**{**values, "parents": tuple(values["parents"])})
+        if "\\ud" in line or "\\uD" in line:
+            _line(_values(made)).encode()  # half of a character cannot be written again
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"not a record: {type(error).__name__}: {str(error)[:80]}") from error
+    if wrong := _misshapen(made):
+        raise DataError(f"not a record: {wrong!r} has another type")
+    return made
 
 
 def _values(record: Lineage) -> dict[str, Any]:
@@ -370,6 +383,49 @@ def by_prompt(rollouts: Iterable[Rollout]) -> list[list[Rollout]]:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read the JSON lines of `write_records`."""
-    with path.open(encoding="utf-8") as lines:
-        return [loads(line) for line in lines]
+    """Read the JSON lines of `write_records`.
+
+    Raises:
+        DataError: it is missing or no regular file, or a line is not a record.
+    """
+    found = list[Record]()
+    try:
+        for number, line in enumerate(lines(path), 1):
+            try:
+                found.append(loads(line.decode()))
+            except (DataError, UnicodeDecodeError) as error:
+                raise DataError(f"{path}, line {number}: {error}") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing") from error
+    return found
+
+
+_TALKS = ("prompt", "completion", "chosen", "rejected")
+_SHAPES: dict[str, Any] = {
+    **dict.fromkeys(("source", "key", "role", "text"), (str,)),
+    **dict.fromkeys(("info", "given"), (dict,)),
+    "answer": (str, type(None)),
+    "reward": (float, int, type(None)),
+    "weight": (float, int),
+    "logprobs": (dict, type(None)),
+    "parents": (tuple,),
+}
+"""The types of a record's fields, apart from prompts and messages."""
+
+
+def _misshapen(record: Record | Prompt) -> str:
+    """The field that has another type than in a record of its kind; "" if none. Others may have written the line."""
+    for name, value in record.__dict__.items():
+        if name in _TALKS:
+            if type(value) is Prompt:
+                if inner := _misshapen(value):
+                    return inner
+            elif type(value) is not list or not value or (name == "prompt" and type(record) is not Prompt):
+                return name
+            else:
+                for message in value:
+                    if type(message) is not dict or type(message.get("content")) is not str or "role" not in message:
+                        return name
+        elif name in _SHAPES and type(value) not in _SHAPES[name]:
+            return name
+    return ""

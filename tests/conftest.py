@@ -31,6 +31,7 @@ from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.methods.task.jsonl import JsonlTask
 from selfimprove.recipe import compose as recipe
 from selfimprove.records import Checkpoint, Metric, Prompt, Record, Report, Rollout
+from selfimprove.trials.rehearsal import TOKENIZER
 
 # Every run draws the same examples; a slow machine is no failure; the factories below keep no state between examples.
 settings.register_profile(
@@ -375,11 +376,12 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
         content: dict[str, Any] = {
             "config.json": json.dumps(shape),
             "model.safetensors": safetensors(weights),
-            "tokenizer.json": json.dumps({"model": {"vocab": {"a": 0, "b": 7}}}),
+            "tokenizer.json": json.dumps(TOKENIZER),
             **(files or {}),
         }
         for place, data in content.items():
             if data is not None:
+                (folder / place).parent.mkdir(exist_ok=True)
                 (folder / place).write_bytes(data if isinstance(data, bytes) else data.encode())
         return folder
 
@@ -469,7 +471,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps({"skill": skill}))
         (folder / "model.safetensors").write_bytes(bytes([2, 0, 0, 0, 0, 0, 0, 0]) + b"{}")  # no tensors
-        (folder / "tokenizer.json").write_text("{}")
+        (folder / "tokenizer.json").write_text(json.dumps(rehearsal.TOKENIZER))
         return Checkpoint(path=str(folder))
 
     def make(*overrides: str, start: float = 0.3, name: str = "run") -> tuple[RunDir, QuietLog]:

@@ -6,13 +6,12 @@ Load this file by its path: the tests are no package.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partialmethod
 from typing import Any
 from unittest import mock
 
-from selfimprove import training
 from selfimprove.inference import decoding
 from selfimprove.interfaces import Context, Optimization, Sampling
 from selfimprove.methods.acquisition.tree_search import TreeSearch
@@ -31,7 +30,7 @@ from selfimprove.methods.reward.math_shepherd import MathShepherd
 from selfimprove.records import Checkpoint, Preference, Prompt, Rollout, dumps, loads
 
 Line = tuple[int, ...]
-LENGTH = 12
+LENGTH = 8
 """Tokens of a completion at most."""
 
 
@@ -48,14 +47,21 @@ class Lines:
         return sum(line in self.drawn for line in self.trained)
 
 
+class _Enough(Exception):
+    """A batch was read, and need not be learned."""
+
+
 @contextmanager
 def watched(start: Checkpoint) -> Iterator[Lines]:
     """Every line that is drawn with the decoder or with TRL, and every one that a model of this kind reads to learn."""
     import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
     from trl.trainer.grpo_trainer import GRPOTrainer
     from trl.trainer.rloo_trainer import RLOOTrainer
 
-    lines, body = Lines(), type(training.load(start)[0].base_model)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(start.path))
+    lines, body = Lines(), type(model.base_model)
     forward, decode = body.forward, decoding.decode_rows
 
     def read(self: Any, *given: Any, **named: Any) -> Any:
@@ -64,6 +70,7 @@ def watched(start: Checkpoint) -> Iterator[Lines]:
         if torch.is_grad_enabled() and ids is not None:
             real = torch.ones_like(ids) if mask is None else mask
             lines.trained.extend(tuple(row[own > 0].tolist()) for row, own in zip(ids, real, strict=True))
+            raise _Enough
         return forward(self, *given, **named)
 
     def drawn(model: Any, tokenizer: Any, rows: Any, *more: Any) -> Any:
@@ -91,11 +98,11 @@ def watched(start: Checkpoint) -> Iterator[Lines]:
 
 
 def trained(way: str, context: Context, problems: Sequence[Prompt]) -> Lines:
-    """One step of a way from problems to a trainer, with the weights of `context.policy`.
+    """A way from problems to the first batch that a trainer reads, with the weights of `context.policy`.
 
     Records are written and read between drawing and training, as between two steps of a run.
     """
-    with watched(context.policy.checkpoint) as lines:
+    with watched(context.policy.checkpoint) as lines, suppress(_Enough):
         method, prepare = WAYS[way]
         method.optimize(prepare(context, problems), context)
     return lines
@@ -125,7 +132,7 @@ def _pairs(context: Context, problems: Sequence[Prompt]) -> list[Preference]:
 
 def _found(context: Context, problems: Sequence[Prompt]) -> list[Rollout]:
     """The solutions of tree searches."""
-    search = TreeSearch(separator=STEP, iterations=4, samples=3)
+    search = TreeSearch(separator=STEP, iterations=3, samples=3)
     return _read(search.acquire(problems, context))
 
 

@@ -125,7 +125,10 @@ def report(
     if plot:
         from selfimprove.report import plots
 
-        plots.rounds({str(folder): summary for folder, summary in zip(folders, summaries, strict=True)}, plot)
+        try:
+            plots.rounds({str(folder): summary for folder, summary in zip(folders, summaries, strict=True)}, plot)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"a summary.json is damaged: its rounds cannot be drawn ({error!r})") from error
     if as_json:
         print(dumps(summaries))
         return

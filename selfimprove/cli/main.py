@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import re
 import signal
 import sys
@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from selfimprove.cli import check, commands, doctor, mark, promises, run
+from selfimprove.cli import check, commands, doctor, mark, promises, run, streams
 from selfimprove.cli.console import err
-from selfimprove.errors import UserError
+from selfimprove.errors import UserError, of_machine
 from selfimprove.safety.redaction import shown
 
 app = typer.Typer(
@@ -59,8 +59,6 @@ INTERRUPTED = 130
 """The exit code of Ctrl-C."""
 UNFINISHED = "Finished steps are kept; fix this, then: selfimprove resume"
 """What storage says of a disk; `run` and `resume` add the folder, and for other commands there is nothing to resume."""
-UNUSABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM}
-"""Error numbers that point to a file name from the user."""
 
 
 def main() -> None:
@@ -82,6 +80,7 @@ def main() -> None:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this code
             raise KeyboardInterrupt
+        sys.stdout.flush()
         sys.exit(code)
     except UserError as error:
         said = str(error)
@@ -89,21 +88,13 @@ def main() -> None:
         _fail(again if said.endswith(UNFINISHED) else said, error.code)
     except KeyboardInterrupt:
         _fail("interrupted", 143 if terminated else INTERRUPTED)
-    except OSError as error:
-        from selfimprove.store.run_folder import FULL
-
-        if error.errno == errno.EPIPE:
-            sys.exit(0)
-        if error.errno in UNUSABLE:
-            _fail(f"cannot use {str(error.filename)[:200]!r}: {error.strerror}; name another file or folder", 74)
-        if error.errno not in FULL:
-            raise
-        _fail(f"cannot write: {error.strerror} ({error.filename}). Make room, then: selfimprove resume RUN_DIR", 74)
     except Exception as error:
         message = getattr(error, "format_message", None)  # a wrong argument; typer does not export the class
-        if message is None:
+        if message is not None:
+            _fail(_advised(message()), 2)
+        if (known := of_machine(error)) is None:
             raise
-        _fail(_advised(message()), 2)
+        _fail(str(known), known.code)
 
 
 def _advised(message: str) -> str:
@@ -119,7 +110,9 @@ def _advised(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    err.print(f"error: {' '.join(message.splitlines())}", soft_wrap=True)
+    with contextlib.suppress(OSError):  # nobody listens
+        err.print(f"error: {' '.join(message.splitlines())}", soft_wrap=True)
+    streams.closed()
     sys.exit(code)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selfimprove.cli import streams
 from selfimprove.cli.console import Overrides, RecipeName, out, progress_screen, say, threads
 from selfimprove.errors import InterruptedRunError, RecipeError, StoppedError, StorageError, UserError
 
@@ -47,7 +48,7 @@ def run(
     threads()
     before = begin.there(folder)
     store = begin.create(recipe, changes, folder, deterministic)
-    _last_without_output()
+    streams.opened(lasting=True)
     say(f"run folder {store.root}")
     tier = began(store)["tier"]
     say(f"repeats: {tier}: {TIERS[tier]}")
@@ -67,7 +68,7 @@ def resume(
     ] = False,
 ) -> None:
     """Continue a stopped run, or add rounds; finished steps are not repeated."""
-    _last_without_output()
+    streams.opened(lasting=True)
     if accept:
         from selfimprove.loop import begin
         from selfimprove.store.run_folder import RunDir
@@ -94,12 +95,6 @@ def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, type
             Runner(RunDir.open(folder), watcher).perform(number, stage, fingerprint)
     except Stopped as stopped:  # the run reports it
         sys.exit(stopped.code)
-
-
-def _last_without_output() -> None:
-    from selfimprove.loop.stopping import keep_going_without_output
-
-    keep_going_without_output()
 
 
 def finish(

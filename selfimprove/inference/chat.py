@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from selfimprove.errors import DataError
-from selfimprove.inference.drawn import beginning, encoded
+from selfimprove.inference.drawn import beginning
+from selfimprove.inference.foreign import Cover, tokens_of
+from selfimprove.inference.thinking import OWN, begins_after, spelled, told
 from selfimprove.records import Message
-from selfimprove.safety.model_files import has_template
+from selfimprove.safety.chat_templates import has_template
+from selfimprove.safety.model_files import check_use
 from selfimprove.text import plain
 
-DRAWN = ("ids", "prefill", "cut_from")
-"""The keys of a message that say how it was drawn, see `Message`."""
 _SAID = "ANSWER"
 """Placeholder text to find out how a chat template ends a turn and which roles it supports."""
 
@@ -23,6 +24,7 @@ def tokenizer_of(folder: Path) -> Any:
     """The tokenizer of a model folder that has a chat template; None if there is none."""
     if not has_template(folder):
         return None
+    check_use(folder)
     from transformers import AutoTokenizer
 
     try:
@@ -46,10 +48,10 @@ def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[li
     prefills = prefilled_ids(tokenizer, prompts)
     asked = [messages[:-1] if _is_prefilled(messages) else messages for messages in prompts]
     if not tokenizer.chat_template and prompts:
-        rows = tokenizer([plain(messages) for messages in asked])["input_ids"]
+        rows = tokens_of(tokenizer, [plain(messages) for messages in asked], special=True)
     else:
-        told = any(message["role"] == "system" for messages in asked for message in messages)
-        fold = told and not _takes_system(tokenizer)
+        system = any(message["role"] == "system" for messages in asked for message in messages)
+        fold = system and not _takes_system(tokenizer)
         rows = [_templated(tokenizer, _folded(messages) if fold else messages) for messages in asked]
     return [[*ids, *more] for ids, more in zip(rows, prefills, strict=True)]
 
@@ -60,7 +62,7 @@ def prefilled_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[
     `ids` are its tokens. With `cut_from`, the tokens of a completion that begins with its text, those of its text are
     taken, unless it ends within a token.
     """
-    made, texts = list[list[int]](), dict[int, str]()
+    made, texts = list[list[int]](), dict[int, Message]()
     for place, messages in enumerate(prompts):
         said: Message = messages[-1] if _is_prefilled(messages) else {"role": "", "content": ""}
         known = said.get("ids") or []
@@ -68,8 +70,9 @@ def prefilled_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[
             known = beginning(tokenizer, said["cut_from"], said["content"])
         made.append([*known])
         if said["content"] and not known:
-            texts[place] = said["content"]
-    for place, ids in zip(texts, encoded(tokenizer, [*texts.values()]), strict=True):
+            texts[place] = said
+    begins = [begins_after(tokenizer, ())] * len(texts)
+    for place, ids in zip(texts, spelled(tokenizer, [*texts.values()], begins), strict=True):
         made[place] = [*ids]
     return made
 
@@ -110,16 +113,20 @@ def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """
     from jinja2 import TemplateError
 
+    cover = Cover(tokenizer)
+    talk = [told(tokenizer, message, cover) for message in messages]
     try:
-        return tokenizer.apply_chat_template(shown(messages), add_generation_prompt=True, return_dict=False)
+        if cover.used:
+            return cover.ids(tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True))
+        return tokenizer.apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)
         raise DataError(f"the model's chat template refuses messages of the roles {roles}: {error}") from error
 
 
 def shown(messages: Sequence[Message]) -> list[Message]:
-    """The messages as a chat template or an endpoint gets them: without the keys that say how they were drawn."""
-    return [cast(Message, {key: one for key, one in message.items() if key not in DRAWN}) for message in messages]
+    """The messages as an endpoint gets them: without the keys that say how they were drawn."""
+    return [cast(Message, {key: one for key, one in message.items() if key not in OWN}) for message in messages]
 
 
 def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool | str = True) -> list[int]:
@@ -131,24 +138,43 @@ def completion_ids(tokenizer: Any, completion: Sequence[Message], ended: bool | 
 
 
 def completions_ids(
-    tokenizer: Any, completions: Sequence[Sequence[Message]], ended: Sequence[bool | str]
+    tokenizer: Any,
+    completions: Sequence[Sequence[Message]],
+    ended: Sequence[bool | str],
+    begins: Sequence[str] | None = None,
 ) -> list[list[int]]:
-    """`completion_ids` of many completions in one call; `ended` has `Rollout.ended` of each."""
+    """`completion_ids` of many completions in one call.
+
+    Args:
+        ended: `Rollout.ended` of each.
+        begins: where each begins, see `thinking.begins_after`; None: after a prompt without a prefilled completion.
+    """
     if not completions:
         return []
+    begins = begins or [begins_after(tokenizer, ())] * len(completions)
     parts = [_parts(completion) for completion in completions]
-    rows = iter(encoded(tokenizer, [part for own in parts for part in own if isinstance(part, str)]))
-    ids = [[token for part in own for token in (next(rows) if isinstance(part, str) else part)] for own in parts]
+    texts, places = list[Message](), list[str]()
+    for own, place in zip(parts, begins, strict=True):
+        for number, part in enumerate(own):
+            if isinstance(part, dict):
+                texts.append(cast(Message, part))
+                places.append(begins_after(tokenizer, own[number - 1]) if number else place)
+    rows = iter(spelled(tokenizer, texts, places))
+    ids = [[token for part in own for token in (next(rows) if isinstance(part, dict) else part)] for own in parts]
     last = {end: _last(tokenizer, end) for end in set(ended)}
     return [[*own, *last[end]] for own, end in zip(ids, ended, strict=True)]
 
 
-def _parts(completion: Sequence[Message]) -> list[str | Sequence[int]]:
-    """The tokens of messages that have them, and the text of those between them."""
-    parts = list[str | Sequence[int]]()
+def _parts(completion: Sequence[Message]) -> list[Any]:
+    """The tokens of messages that have them, and one message for those between them that have none."""
+    parts = list[Any]()
     for known, run in groupby(completion, lambda message: "ids" in message):
         several = [*run]
-        parts += [one.get("ids", ()) for one in several] if known else ["".join(one["content"] for one in several)]
+        parts += (
+            [one.get("ids", ()) for one in several]
+            if known
+            else [{**several[0], "content": "".join(one["content"] for one in several)}]
+        )
     return parts
 
 

@@ -17,6 +17,7 @@ from selfimprove.errors import DataError
 from selfimprove.inference import choosing
 from selfimprove.inference.cache import Cache, prefill
 from selfimprove.inference.stops import Watch
+from selfimprove.inference.thought_budget import Thoughts
 from selfimprove.inference.token_scores import number
 from selfimprove.inference.weights import context_of, ends_of
 from selfimprove.interfaces import Sampling
@@ -73,17 +74,24 @@ def decode(
 
 
 def decode_rows(
-    model: Any, tokenizer: Any, rows: Sequence[Row], beside: Mapping[str, Any] = {}, fixed: int = 0
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Row],
+    beside: Mapping[str, Any] = {},
+    thinking_budget: int | None = None,
+    fixed: int = 0,
 ) -> list[Draw]:
     """Draw a completion for each row; the rows of one prompt are adjacent.
 
     Args:
         beside: further models by name, with the same tokenizer, that run in step for the `Shape` of these rows.
+        thinking_budget: most tokens of a thought, see `Thoughts`.
         fixed: if above 0, the batch has this many rows all the time, and prompts have the width of `width_of`, so that
             every matrix product has the same shape whatever the other rows are.
 
     Raises:
         DataError: a prompt fills the model's context.
+        RecipeError: there is a budget, and the model has no thoughts.
     """
     import torch
 
@@ -102,6 +110,8 @@ def decode_rows(
     tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
     kinds = _Kinds(rows, longest, device)
     watch = Watch(tokenizer, {i: row.sampling.stop for i, row in enumerate(rows) if row.sampling.stop})
+    watched = thinking_budget is not None or bool(watch.stops)
+    thoughts = Thoughts(tokenizer, [row.prompt for row in rows], thinking_budget) if watched else None
 
     with torch.inference_mode():
         logits, caches = dict[str, Any](), dict[str, Cache]()
@@ -121,6 +131,9 @@ def decode_rows(
                 some = {name: one[places[piece]] if position == 0 else one[piece] for name, one in logits.items()}
                 logprobs = some[""].float().log_softmax(-1)
                 chosen[piece] = kinds.choose(some, logprobs, alive[piece], position)
+                if thoughts and thoughts.any:
+                    taken = thoughts.take(alive[piece].tolist(), chosen[piece].tolist())
+                    chosen[piece] = torch.tensor(taken, device=device)
                 mine = alive[piece][keep[piece]]
                 logprob[mine] += logprobs.gather(-1, chosen[piece, None])[keep[piece], 0]
                 notes.take(logprobs, chosen[piece], alive[piece], keep[piece], position)
@@ -128,7 +141,10 @@ def decode_rows(
             out[alive[keep], position] = chosen[keep]
             last = torch.isin(chosen, stops)
             if watch.stops:  # tokens after the end of a row that has not left yet do not count
-                said = (keep & ~last).nonzero()[:, 0]
+                said = keep & ~last
+                if thoughts and thoughts.any:
+                    said &= ~torch.tensor(thoughts.thinking(alive.tolist()), device=device)
+                said = said.nonzero()[:, 0]
                 done[said[watch.step(alive[said].tolist(), chosen[said].tolist())]] = True
             done |= last | (ends_at == position + 1)
             if position + 1 == longest or bool(done.all()):

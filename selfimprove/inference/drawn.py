@@ -11,6 +11,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
+from selfimprove.inference.foreign import tokens_of
+from selfimprove.inference.thinking import begins_after, form_of, said, spelled
 from selfimprove.records import Message
 
 Prefill = tuple[str, list[int]]
@@ -29,6 +31,8 @@ def messages_of(
     Args:
         prefills: the prefilled beginning of each.
     """
+    if form_of(tokenizer):
+        return _thought(tokenizer, lines, [ids for _, ids in prefills or [("", [])] * len(lines)])
     texts = tokenizer.batch_decode(lines, skip_special_tokens=True)
     if looks_up_characters(tokenizer):
         return [{"role": "assistant", "content": text} for text in texts]
@@ -52,6 +56,19 @@ def messages_of(
     return made
 
 
+def _thought(tokenizer: Any, lines: Sequence[Sequence[int]], prefills: Sequence[list[int]]) -> list[Message]:
+    """The messages of a model that tells thoughts from replies; after a prefilled beginning all keep their tokens."""
+    places = [begins_after(tokenizer, ids) for ids in prefills]
+    made = [said(tokenizer, line, place) for line, place in zip(lines, places, strict=True)]
+    again = spelled(tokenizer, made, places)
+    for message, line, ids, head in zip(made, lines, again, prefills, strict=True):
+        if head or not _same(line, ids):
+            message["ids"] = [*line]
+        if head:
+            message["prefill"] = [*head]
+    return made
+
+
 def _message(text: str, line: Sequence[int], exact: bool) -> Message:
     message: Message = {"role": "assistant", "content": text}
     if not exact:
@@ -64,8 +81,8 @@ def _same(drawn: Sequence[int], again: Sequence[int]) -> bool:
 
 
 def encoded(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of texts, without special ones around them."""
-    return tokenizer([*texts], add_special_tokens=False)["input_ids"] if texts else []
+    """The tokens of texts, without special ones around them; none of theirs is a control token."""
+    return tokens_of(tokenizer, texts)
 
 
 def looks_up_characters(tokenizer: Any) -> bool:
@@ -84,10 +101,13 @@ _EACH_CHARACTER = {"type": "Split", "pattern": {"Regex": "[\\s\\S]"}, "behavior"
 
 
 def beginning(tokenizer: Any, ids: Sequence[int], text: str) -> list[int]:
-    """The first of these tokens, those that spell a text; [] if it ends within a token."""
+    """The first of these tokens, those that spell a text, after what was thought; [] if it ends within a token."""
+    form = form_of(tokenizer)
 
-    def spelled(count: int) -> str:
+    def text_of(count: int) -> str:
+        if form:
+            return form.parts(tokenizer, ids[:count], form.opened).content
         return tokenizer.decode(ids[:count], skip_special_tokens=True)
 
-    count = bisect_left(range(len(ids) + 1), len(text), key=lambda place: len(spelled(place)))
-    return list(ids[:count]) if spelled(count) == text else []
+    count = bisect_left(range(len(ids) + 1), len(text), key=lambda place: len(text_of(place)))
+    return list(ids[:count]) if text_of(count) == text else []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from selfimprove.inference.foreign import tokens_of
 from selfimprove.inference.weights import context_of
 
 TOKENS = 1 << 15
@@ -25,7 +26,7 @@ def embed(model: Any, tokenizer: Any, texts: Sequence[str]) -> Any:
     import torch
 
     different = list(dict.fromkeys(texts))
-    lines = [ids[: context_of(model)] for ids in tokenizer(different)["input_ids"]] if different else []
+    lines = [ids[: context_of(model)] for ids in tokens_of(tokenizer, different, special=True)]
     order = sorted((i for i, line in enumerate(lines) if line), key=lambda i: len(lines[i]))
     width = model.config.get_text_config().hidden_size
     made = numpy.zeros((len(lines), width), dtype=numpy.float32)

@@ -38,8 +38,8 @@ def said(choice: dict[str, Any], chat: bool, stop: list[str] | None, url: str) -
     reason = choice.get("finish_reason") or "stop"
     if not isinstance(reason, str) or len(reason) > LONGEST_REASON:
         raise ValueError("no reason for the end")
-    if text is None and reason in ("length", "content_filter"):  # truncated while thinking, or withheld
-        text = ""
+    if text is None and (reason in ("length", "content_filter") or (chat and thought(choice))):
+        text = ""  # truncated while thinking, withheld, or all of it was a thought
     if not isinstance(text, str):
         raise ValueError("no text")
     if stop is not None and reason == "stop" and completed(text, stop) is None:
@@ -49,6 +49,12 @@ def said(choice: dict[str, Any], chat: bool, stop: list[str] | None, url: str) -
             )
         text += choice["stop_reason"] if isinstance(choice["stop_reason"], str) else ""
     return text, reason
+
+
+def thought(choice: dict[str, Any]) -> str:
+    """What the model thought, where the server tells it from the reply: vLLM, SGLang and others name it so."""
+    found = (choice["message"].get(name) for name in ("reasoning_content", "reasoning"))
+    return next((text for text in found if isinstance(text, str) and text), "")
 
 
 def tokens_of(given: dict[str, Any], chat: bool) -> list[tuple[str, float, dict[str, float]]]:
@@ -104,7 +110,7 @@ def rollout_of(ask: Ask, answer: dict[str, Any]) -> Rollout:
             tokens = tokens[: sum(one < end for one in ends) + 1]
             total = round(float(sum(one[1] for one in tokens)), 4)
             fields["logprobs"] = {"sum": total, "count": len(tokens)} if tokens else None
-        fields["completion"] = [{"role": "assistant", "content": text[:end]}]
+        fields["completion"] = [{**fields["completion"][0], "content": text[:end]}]
         fields["info"] = {"finish_reason": "stop", "stop_string": stop}
     return Rollout(
         prompt=ask.prompt,

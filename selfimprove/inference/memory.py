@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import math
 import os
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import EngineError
+from selfimprove.safety.weight_files import BITS, HEADER, header, mapping
 
 TRAINED = 16
 """Bytes per trained weight: weight, gradient and Adam's two moments, all in float32."""
@@ -95,19 +95,16 @@ def need(folder: Path) -> Need:
     """The need of a folder with safetensors, from the headers of the files that transformers loads."""
     weights, stored, matrices = 0, 0, 0
     for path in _files(folder):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        header.pop("__metadata__", None)
-        for name, tensor in header.items():
+        for name, tensor in header(path):
             if name.endswith(SCALES):
                 continue
-            numbers = math.prod(tensor["shape"]) * PACKED.get(tensor["dtype"], 1)
-            size = tensor["data_offsets"][1] - tensor["data_offsets"][0]
-            if tensor["dtype"] in PACKED:  # it is unpacked when it is loaded, see safety/quantized.py
+            numbers = math.prod(tensor.shape) * PACKED.get(tensor.dtype, 1)
+            size = numbers * BITS[tensor.dtype] // 8
+            if tensor.dtype in PACKED:  # it is unpacked when it is loaded, see safety/quantized.py
                 size = UNPACKED * numbers
             weights += numbers
             stored += size
-            if len(tensor["shape"]) == 2 and not any(part in name for part in WHOLE):
+            if len(tensor.shape) == 2 and not any(part in name for part in WHOLE):
                 matrices += numbers
     return Need(weights=weights, stored=stored, matrices=matrices)
 
@@ -118,7 +115,7 @@ def _files(folder: Path) -> list[Path]:
     if one.is_file():
         return [one]
     if index.is_file():
-        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = mapping(index, HEADER)["weight_map"]
         return [folder / name for name in sorted(set(shards.values()))]
     return sorted(folder.glob("*.safetensors"))
 

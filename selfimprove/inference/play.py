@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from selfimprove.episodes import Episode, Played, Turn
@@ -21,6 +21,7 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
     prompt, has none.
     """
     asked, talks = dict[str, Prompt](), dict[str, list[Message]]()
+    ends = dict[str, list[int]]()
     replies, earned = dict[str, list[Rollout]](), dict[str, list[float]]()
     rewards, noted, turn = dict[str, float](), dict[str, Any](), Turn(None)
     said: Message | None = None
@@ -47,6 +48,7 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
         talk = changed(told, prompt=[*told.prompt, *talks[who]]) if talks[who] else told
         reply = await speak(talk, who)
         talks[who] += reply.completion
+        ends.setdefault(who, []).append(len(talks[who]) - 1)
         replies.setdefault(who, []).append(reply)
         earned.setdefault(who, []).append(0.0)
         said = {"role": "assistant", "content": reply.text}  # the world can tell a reply that was cut off
@@ -57,9 +59,17 @@ async def play(world: Episode, turns: int, speak: Speak) -> Played:
         made[who] = changed(
             last,
             prompt=asked[who],
-            completion=talks[who],
+            completion=_noted(talks[who], zip(ends[who][:-1], own[:-1], strict=True)),
             reward=rewards.get(who),
             logprobs=last.logprobs if same else None,
             info={**last.info, "earned": earned[who]} if several else last.info,
         )
     return Played(said=made, over=turn.player is None, noted=noted)
+
+
+def _noted(talk: list[Message], earlier: Iterable[tuple[int, Rollout]]) -> list[Message]:
+    """A transcript in which the earlier replies say how they ended, where it was without the usual end token."""
+    for place, reply in earlier:
+        if reply.ended is not True:
+            talk[place] = {**talk[place], "ended": reply.ended}
+    return talk

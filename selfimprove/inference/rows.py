@@ -12,6 +12,8 @@ from itertools import groupby
 from typing import Any
 
 from selfimprove.inference.chat import completions_ids, end_of, prompts_ids
+from selfimprove.inference.foreign import Cover, tokens_of
+from selfimprove.inference.thinking import begins_after, told
 from selfimprove.records import ENDING, Message, Rollout
 from selfimprove.text import plain
 
@@ -65,11 +67,12 @@ def joined(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[Row]:
     asked = prompts_ids(
         tokenizer, [[*one.prompt.prompt, *before] for one, (before, _, _) in zip(rollouts, talks, strict=True)]
     )
-    texts, ends = list[list[Message]](), list[bool | str]()
-    for rollout, (_, replies, _) in zip(rollouts, talks, strict=True):
+    texts, ends, begins = list[list[Message]](), list[bool | str](), list[str]()
+    for rollout, prompt, (_, replies, _) in zip(rollouts, asked, talks, strict=True):
         texts += replies
-        ends += [*[True] * (len(replies) - 1), *([rollout.ended] if replies else [])]
-    said = iter(completions_ids(tokenizer, texts, ends))
+        begins += [begins_after(tokenizer, prompt if not place else ()) for place in range(len(replies))]
+        ends += [*(reply[-1].get("ended", True) for reply in replies[:-1]), *([rollout.ended] if replies else [])]
+    said = iter(completions_ids(tokenizer, texts, ends, begins))
     rows = []
     for prompt, (_, replies, news) in zip(asked, talks, strict=True):
         ids, learned = list[int](), list[int]()
@@ -98,7 +101,7 @@ def turns_of(rollout: Rollout, earned: Sequence[float] | None = None) -> list[Ro
     if len(replies) == 1 and not before and earned is None:
         return [rollout]
     made, so_far = list[Rollout](), [*rollout.prompt.prompt, *before]
-    ended = {name: value for name, value in rollout.info.items() if name not in ENDING}
+    info = {name: value for name, value in rollout.info.items() if name not in ENDING}
     for place, reply in enumerate(replies):
         last = place == len(replies) - 1
         made.append(
@@ -107,12 +110,17 @@ def turns_of(rollout: Rollout, earned: Sequence[float] | None = None) -> list[Ro
                 prompt=replace(rollout.prompt, prompt=[*so_far]),
                 completion=reply,
                 reward=rollout.reward if earned is None else sum(earned[place:]),
-                info=rollout.info if last else ended,
+                info=rollout.info if last else info | _ending(reply[-1].get("ended", True)),
                 **({} if len(replies) == 1 else {"logprobs": None, "ids": (), "noted": {}, "tops": []}),
             )
         )
         so_far += [*reply, *([] if last else news[place])]
     return made
+
+
+def _ending(ended: bool | str) -> dict[str, Any]:
+    """The `info` of a reply whose `Rollout.ended` is this."""
+    return {"stop_token": ended} if isinstance(ended, str) else {} if ended else {"finish_reason": "length"}
 
 
 def _talk(completion: Sequence[Message]) -> tuple[list[Message], list[list[Message]], list[list[Message]]]:
@@ -125,13 +133,15 @@ def _talk(completion: Sequence[Message]) -> tuple[list[Message], list[list[Messa
 def between(tokenizer: Any, news: Sequence[Message]) -> list[int]:
     """The tokens after a reply's end token, up to the assistant's next reply."""
     if not tokenizer.chat_template:
-        return tokenizer("\n\n" + plain(news), add_special_tokens=False)["input_ids"]
+        return tokens_of(tokenizer, ["\n\n" + plain(news)])[0]
+    cover = Cover(tokenizer)
+    heard = [told(tokenizer, message, cover) for message in news]
     talk: list[Message] = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SAID}]
-    shown = tokenizer.apply_chat_template([*talk, *news], tokenize=False, add_generation_prompt=True)
+    shown = tokenizer.apply_chat_template([*talk, *heard], tokenize=False, add_generation_prompt=True)
     head = tokenizer.apply_chat_template(talk, tokenize=False).rpartition(_SAID)[0]
     after = shown[len(head) :] if shown.startswith(head + _SAID) else shown[shown.find(_SAID) :]
     after = after.removeprefix(_SAID)
-    ids, end = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"], end_of(tokenizer)
+    ids, end = cover.ids(after.lstrip()), end_of(tokenizer)
     if ids and ids[0] == end:  # the reply has it already
         return ids[1:]
-    return tokenizer(after, add_special_tokens=False)["input_ids"]
+    return cover.ids(after)

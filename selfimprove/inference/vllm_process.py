@@ -22,6 +22,7 @@ from selfimprove.errors import DataError, DeviceError, EngineError, UserError
 from selfimprove.inference import memory
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, digest
+from selfimprove.safety.model_files import check_code, check_use
 
 SUPPORTED = ">=0.31,<0.32"
 """Supported versions of vLLM; the extra `vllm` requires the same."""
@@ -116,6 +117,10 @@ def weights_of(checkpoint: Checkpoint, dtype: str) -> Weights:
     adapter = Path(checkpoint.path) / "adapter_config.json"
     base, rank = checkpoint.path, 0
     try:
+        for place in {checkpoint.path, checkpoint.base or checkpoint.path}:
+            if Path(place).exists():
+                check_code(Path(place))
+                check_use(Path(place))
         if adapter.exists():
             values = json.loads(adapter.read_text())
             base, rank = str(checkpoint.base or values["base_model_name_or_path"]), int(values["r"])

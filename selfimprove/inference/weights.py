@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, EngineError
-from selfimprove.inference import memory
+from selfimprove.inference import described, memory
 from selfimprove.inference.chat import end_of
 from selfimprove.safety.quantized import UNPACKED
 
@@ -41,8 +41,12 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
         ) from error
     local = Path(path).exists()
     try:
+        if local:
+            described.check(Path(path))
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)
         loaded: Any = opened(path, dtype=kind, output_loading_info=True, local_files_only=local)
+    except DataError:
+        raise
     except Exception as error:  # a damaged folder makes transformers and safetensors raise many types
         raise DataError(f"{path} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
     model, report = loaded
@@ -56,13 +60,13 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
 def opened(path: str, **options: Any) -> Any:
     """The model of a folder or hub id with the class that its config names, so that it has all of its weights.
 
-    AutoModelForCausalLM would take the language model alone out of some that also see. Weights in MXFP4 or FP8 become
+    Weights in MXFP4 or FP8 become
     plain numbers, which can be trained and are the same on every machine; those that kernels run packed are not.
 
     Args:
         options: of transformers' from_pretrained.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers import AutoConfig
 
     config: Any = AutoConfig.from_pretrained(
         path, trust_remote_code=False, local_files_only=options.get("local_files_only", False)
@@ -73,10 +77,8 @@ def opened(path: str, **options: Any) -> Any:
     for part in {id(part): part for part in (config, config.get_text_config())}.values():
         if getattr(part, "output_router_logits", False):  # with a cache this fails in transformers 5.17
             part.output_router_logits = False
-    [*named] = config.architectures or ()
-    sees = any(name.endswith("ForConditionalGeneration") for name in named) and hasattr(config, "vision_config")
-    kind: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
-    return kind.from_pretrained(path, config=config, use_safetensors=True, trust_remote_code=False, **options)
+    loader = described.kind_of(config)
+    return loader.from_pretrained(path, config=config, use_safetensors=True, trust_remote_code=False, **options)
 
 
 def context_of(model: Any) -> int:

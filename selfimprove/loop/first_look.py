@@ -115,6 +115,13 @@ def _completions(stored: Stored, checkpoint: Checkpoint, form: str, log: Log) ->
             f"{cut} of {len(drawn)} completions of the start model are cut off"
             + (f" at {limit} tokens; raise engine.{engine}.max_completion_length for longer ones" if limit else "")
         )
+    if thoughts := [one.completion[-1] for one in drawn if one.completion[-1].get("thinking")]:
+        silent = sum(not one["content"] for one in thoughts)
+        log.note(
+            f"{len(thoughts)} of {len(drawn)} completions of the start model think before they reply, and the reply is "
+            "what is marked"
+            + (f"; {silent} never end their thought: docs/engines.md says what helps" if silent else "")
+        )
     unread = _unread(task, drawn)
     if unread:
         log.note(

@@ -13,16 +13,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial, reduce
 from typing import Any
 
-from selfimprove import registry, training
-from selfimprove.errors import RecipeError
+from selfimprove import foreign, registry, training
+from selfimprove.errors import DataError, RecipeError
 from selfimprove.inference.desk import Sessions
 from selfimprove.inference.metered import Metered
 from selfimprove.interfaces import Context, Engine, Log, Policy, Remote
-from selfimprove.loop import stages, step_files
+from selfimprove.loop import shapes, stages, step_files
 from selfimprove.loop.carried import Carried, Gathered
 from selfimprove.loop.given import policy_of
 from selfimprove.loop.origin import as_begun, began, nested, refuse_changes
-from selfimprove.loop.step_files import read_checkpoint, read_report
+from selfimprove.loop.step_files import made_of, read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, Estimate, of_audit
 from selfimprove.needs import OTHERS
@@ -36,6 +36,7 @@ from selfimprove.rounds import AuditForm, Groups, Round
 from selfimprove.store.journal import Journal
 from selfimprove.store.ledger import Ledger
 from selfimprove.store.run_folder import RunDir
+from selfimprove.store.shape import read, require
 
 
 @dataclass
@@ -124,7 +125,7 @@ class Stored:
 
     def proposed(self, number: int) -> dict[str, Any]:
         """The controllers' proposal after a round, whether or not it takes effect."""
-        return self._json(number, "controller", "next.json")
+        return self._json(number, "controller", "next.json", shapes.NEXT)
 
     def decision(self, number: int) -> Decision:
         """The effective decision of the gate in a finished round."""
@@ -135,7 +136,10 @@ class Stored:
         return self._decided(number, "confirmation") if "confirmation" in self.folder.finished(number) else None
 
     def _decided(self, number: int, step: str) -> Decision:
-        said = Decision(**self._json(number, step, "decision.json"))
+        noted = self._json(number, step, "decision.json", shapes.DECISION)
+        if wrong := shapes.odd_decision(noted):
+            raise DataError(f"{self.folder.step(number, step) / 'decision.json'} is damaged: {wrong}")
+        said = made_of(Decision, noted)
         if self.applied(number, step):
             return said
         word = said.verdict + " and certify" * said.certified
@@ -151,17 +155,18 @@ class Stored:
 
     def controls(self, number: int) -> dict[str, Any]:
         """The controls of the sealed exam after a round."""
-        return self._json(number, "sealed", "controls.json")
+        return self._json(number, "sealed", "controls.json", shapes.CONTROLS)
 
     def alerts(self, number: int) -> list[Alert]:
         """The alerts of a finished round."""
-        return [Alert(**alert) for alert in self._json(number, "audit", "alerts.json")]
+        return [made_of(Alert, alert) for alert in self._json(number, "audit", "alerts.json", [shapes.ALERT])]
 
     def judges(self, maker: int) -> dict[str, AuditForm]:
         """The audit form of each reward that judges, from the audit of a policy; {} without an audit."""
         if not (self.folder.step(maker, "audit") / "judge.json").exists():
             return {}
-        return {name: judge_reliability.parse(form) for name, form in self._json(maker, "audit", "judge.json").items()}
+        forms = self._json(maker, "audit", "judge.json", shapes.JUDGES)
+        return {name: judge_reliability.parse(form) for name, form in forms.items()}
 
     def audit(self, maker: int) -> list[list[Rollout]]:
         """The audit samples of a policy with rewards and marks, by problem, from the round that made it."""
@@ -182,8 +187,8 @@ class Stored:
 
     def memorization(self, maker: int) -> Estimate | None:
         """The memorization gap of a policy from its audit; None if it was not measured."""
-        said = (self._json(maker, "audit", "diagnosis.json") or {}).get("memorization")
-        if not said:
+        said = (self._json(maker, "audit", "diagnosis.json", shapes.DIAGNOSIS) or {}).get("memorization")
+        if not said or {"error", "n"} - said.keys() or len(said["ci"]) != 2:
             return None
         low, high = said["ci"]
         return Estimate(said["value"], said["error"], low, high, said["n"])
@@ -271,8 +276,10 @@ class Stored:
         file = self.folder.step(maker, "refinement") / "state.json"
         if not file.exists():
             return {}
-        said = json.loads(file.read_text())
-        return dict(zip(self.at(maker)[0].refinement, said if isinstance(said, list) else [said], strict=False))
+        said = foreign.json_in(file)
+        states = said if isinstance(said, list) else [said]
+        require(states, [dict], file)
+        return dict(zip(self.at(maker)[0].refinement, states, strict=False))
 
     def _rated(self, recipe: Recipe, name: str, groups: Groups, policy: Policy) -> list[list[float | None]]:
         """A reward of the recipe, for refinements to call while they answer; it gets the context of the step."""
@@ -387,7 +394,7 @@ class Stored:
         if number:
             line["decision"] = asdict(self.decision(number))
         line["alerts"] = [asdict(alert) for alert in self.alerts(number)]
-        line["diagnosis"] = self._json(number, "audit", "diagnosis.json")
+        line["diagnosis"] = self._json(number, "audit", "diagnosis.json", shapes.DIAGNOSIS)
         line |= self.counts(number)
         for stage in self.steps(number):
             line |= self.folder.manifest(number, stage)["metrics"]
@@ -397,8 +404,8 @@ class Stored:
         """Seconds of each step of a finished round."""
         return {stage: self.folder.seconds(number, stage) for stage in self.steps(number)}
 
-    def _json(self, number: int, stage: str, name: str) -> Any:
-        return self.folder.once(number, stage, name, lambda step: json.loads((step / name).read_text()))
+    def _json(self, number: int, stage: str, name: str, shape: Any) -> Any:
+        return self.folder.once(number, stage, name, lambda step: read(step / name, shape))
 
 
 def _after(now: Standing, decision: Decision, maker: int) -> Standing:

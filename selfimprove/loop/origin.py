@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, RecipeError, listed
+from selfimprove.loop.shapes import ENVIRONMENT
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import is_signed
+from selfimprove.store.shape import read
 
 ACCEPTED = ("acquisition", "reward", "selection", "optimization", "refinement", "controller")
 """Slots whose options may change during a run: they affect what is learned, not how it is measured."""
+RESTORE = "Restore the file, or start a new run"
 
 
 def began(folder: RunDir) -> dict[str, Any]:
@@ -22,14 +24,9 @@ def began(folder: RunDir) -> dict[str, Any]:
         DataError: it was changed.
     """
     path = folder.root / "environment.json"
-    try:
-        found = json.loads(path.read_text())
-        if not isinstance(found["settings"], dict):
-            raise TypeError("its settings are not a mapping")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {error}. Restore the file, or start a new run") from error
+    found = read(path, ENVIRONMENT, RESTORE)
     if "sha256" in found and not is_signed(found):
-        raise DataError(f"{path} is damaged: it was changed. Restore the file, or start a new run")
+        raise DataError(f"{path} is damaged: it was changed. {RESTORE}")
     return found
 
 

@@ -12,10 +12,12 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from selfimprove import registry
+from selfimprove.errors import DataError
 from selfimprove.problems import rows
 from selfimprove.records import digest
 from selfimprove.store.seal import sha256
@@ -35,6 +37,8 @@ OPTIONAL = {
 """Packages to compare if a recipe has one of these methods; `_used` adds those that training options need."""
 READING = "reading of data"
 """Among the versions: the rules by which files become problems, see docs/data.md; 1 where a run did not note it."""
+MANY = 20_000
+"""Most files and folders in a folder of data or a model."""
 UNNOTED = 1
 """Version of the marking rule of a run that noted none."""
 REPEATS = ("transformers", "fake")
@@ -149,13 +153,20 @@ def fingerprints(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def content(path: Path) -> str:
-    """The sha256 of a file, or of the names and contents of the files in a folder, without hidden files."""
+    """The sha256 of a file, or of the names and contents of the files in a folder, without hidden files.
+
+    Raises:
+        DataError: there are more than MANY files; a run of a stranger may name a whole disk.
+    """
     path = path.expanduser()
     if path.is_file():
-        return sha256(path)
-    files = {str(one.relative_to(path)): one for one in path.rglob("*") if one.is_file()}
+        return sha256(path.resolve())
+    there = list(islice(path.rglob("*"), MANY + 1))
+    if len(there) > MANY:
+        raise DataError(f"{path} has more than {MANY:,} files, too many for the data of a run; name a part of it")
+    files = {str(one.relative_to(path)): one for one in there if one.is_file()}
     shown = {name: one for name, one in sorted(files.items()) if not any(p.startswith(".") for p in Path(name).parts)}
-    return digest({name: sha256(one) for name, one in shown.items()})
+    return digest({name: sha256(one.resolve()) for name, one in shown.items()})
 
 
 def changed_data(then: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -1,25 +1,21 @@
-"""Round 0: the start weights, and the cache of built start models."""
+"""Round 0: the start weights."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-import json
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from selfimprove.errors import StorageError
 from selfimprove.inference import memory
 from selfimprove.logs import MetricLog
+from selfimprove.loop import start_cache
 from selfimprove.loop.history import Stored
 from selfimprove.loop.provenance import environment
 from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.problems.gold import check_gold
 from selfimprove.recipe.schema import Recipe
 from selfimprove.records import digest
-from selfimprove.store.seal import MANIFEST, intact, seal
 from selfimprove.training import Adapted, Trained
 
 GOLD = 100
@@ -29,7 +25,19 @@ WORKERS = tuple(
     for room, names in {
         "": ("records", "text"),
         "interfaces": ("engine", "requests"),
-        "inference": ("asks", "cache", "chat", "choosing", "decoding", "rows", "stops", "token_scores", "weights"),
+        "inference": (
+            "asks",
+            "cache",
+            "chat",
+            "choosing",
+            "decoding",
+            "foreign",
+            "rows",
+            "stops",
+            "thinking",
+            "token_scores",
+            "weights",
+        ),
         "problems": ("answers", "expressions", "list_language", "splits"),
         "training": (
             "best_weights",
@@ -75,26 +83,10 @@ def build(stored: Stored, folder: Path, log: MetricLog) -> None:
         ],
         **environment(settings),
     }
-    shelf = _cache() / "models" / digest([content, "with metrics"])[:32]
-    if shelf.exists() and intact(shelf):
-        shutil.copytree(shelf, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("step.json"))
-        log.note(f"start model taken from the cache: {shelf}")
-        for name, value in json.loads((shelf / MANIFEST).read_text())["metrics"].items():
-            log.metric(name, value)
-        return
-    write_checkpoint(method.build(task, engine, folder, seed, log), folder)
-    fresh = shelf.with_name(f".{shelf.name}.{os.getpid()}")
-    try:
-        shutil.copytree(folder, fresh)
-        seal(fresh, {"content": digest(content), "metrics": log.metrics})
-        if shelf.exists() and intact(shelf):  # another run was faster, and a third may be reading it
-            shutil.rmtree(fresh)
-        else:
-            shutil.rmtree(shelf, ignore_errors=True)
-            fresh.rename(shelf)
-    except (OSError, StorageError) as error:  # the cache is optional
-        shutil.rmtree(fresh, ignore_errors=True)
-        log.note(f"the start model could not be cached in {shelf.parent}: {error}")
+    name = digest([content, "with metrics"])[:32]
+    if not start_cache.take(name, folder, log):
+        write_checkpoint(method.build(task, engine, folder, seed, log), folder)
+        start_cache.keep(name, folder, digest(content), log)
 
 
 def plan(recipe: Recipe) -> memory.Plan:
@@ -110,9 +102,3 @@ def plan(recipe: Recipe) -> memory.Plan:
     adapter = "4bit" if method.lora.load_in_4bit else "adapter"
     spread = launcher.together() if method.fsdp_config or method.deepspeed else 1
     return replace(made, adapts=True, way=adapter if method.lora.r else "weights", spread=spread)
-
-
-def _cache() -> Path:
-    """The cache of built start models: $SELFIMPROVE_CACHE, else the user's cache folder."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("SELFIMPROVE_CACHE") or home / "selfimprove")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
+from selfimprove.errors import DataError
+from selfimprove.loop import shapes
 from selfimprove.records import (
     Checkpoint,
     Metric,
@@ -23,6 +24,9 @@ from selfimprove.records import (
 )
 from selfimprove.safety.model_files import check_code
 from selfimprove.store.seal import draft
+from selfimprove.store.shape import read
+
+Made = TypeVar("Made")
 
 
 def write_report(report: Report, folder: Path, who: str) -> None:
@@ -73,9 +77,9 @@ def copy_report(folder: Path, who: str, to: str) -> None:
 
 def read_report(folder: Path, who: str) -> Report:
     """The report of a policy in the folder of a step. Its rollouts are read on first access."""
-    noted = json.loads((folder / f"{who}.json").read_bytes())
+    noted = read(folder / f"{who}.json", shapes.REPORT)
     return Report(
-        metrics={name: Metric(**value) for name, value in noted["metrics"].items()},
+        metrics={name: made_of(Metric, value) for name, value in noted["metrics"].items()},
         scores=noted["scores"],
         measure=noted.get("measure", "accuracy"),
         parts=noted["parts"],
@@ -138,10 +142,20 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         DataError: loading them would run code; the run may come from a stranger.
     """
-    noted = json.loads((folder / "checkpoint.json").read_text())
+    noted = read(folder / "checkpoint.json", shapes.CHECKPOINT)
     places = {"": noted["path"], **noted.get("parts", {})}
-    paths = {role: (folder / place).resolve() for role, place in places.items()}
+    try:
+        paths = {role: (folder / place).resolve() for role, place in places.items()}
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, links in a circle
+        raise DataError(f"{folder / 'checkpoint.json'} is damaged: a path cannot be used ({error})") from error
     for path in paths.values():
         check_code(path)
     main = str(paths.pop(""))
-    return Checkpoint(**{**noted, "path": main, "parts": {role: str(path) for role, path in paths.items()}})
+    made = {**noted, "path": main, "parts": {role: str(path) for role, path in paths.items()}}
+    return made_of(Checkpoint, made)
+
+
+def made_of(kind: type[Made], values: dict[str, Any]) -> Made:
+    """An object of a file's values; keys that its kind does not have, from a later version, are left out."""
+    known = {one.name for one in fields(kind)}  # pyright: ignore[reportArgumentType]  # a dataclass
+    return kind(**{name: value for name, value in values.items() if name in known})

@@ -3,7 +3,7 @@
 SIGINT, SIGTERM, SIGHUP and SIGUSR1 end a run at the next safe point: between steps, or where a step reports progress. A
 step that reports no progress for a while is interrupted, which loses no finished work; a second signal interrupts at
 once. Training that can save a checkpoint gets more time, because its steps may be slow.
-A closed terminal or a reader that exits (`| head -1`) only ends the output.
+A closed terminal or a reader that exits (`| head -1`) only ends the output, see `cli/streams.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from types import FrameType, TracebackType
-from typing import Any, TextIO, cast
+from typing import Any
 
 from selfimprove import training
 from selfimprove.loop.loop import Watcher
@@ -116,47 +116,6 @@ def _terminal() -> bool:
     except OSError:
         return False
     return True
-
-
-def keep_going_without_output() -> None:
-    """From here on, drop output if standard output or error is closed."""
-    for number in range(3):  # otherwise the next opened file would get the number, and the output
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is not None and not isinstance(stream, _Lasting):
-            setattr(sys, name, cast(TextIO, _Lasting(stream)))
-
-
-class _Lasting:
-    """A stream whose reader may exit."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except OSError:
-            return self._drop(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError:
-            self._drop("")
-
-    def _drop(self, text: str) -> int:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
-        return len(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 def end_with_parent() -> None:

@@ -6,10 +6,10 @@ again knows what was planned when it was decided first.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from selfimprove.errors import RecipeError, StoppedError
+from selfimprove import foreign
+from selfimprove.errors import DataError, RecipeError, StoppedError
 from selfimprove.loop.history import Stored
 
 
@@ -74,8 +74,8 @@ def _told(stored: Stored, decided: int, rounds: int) -> str:
 def _ended(root: Path) -> str:
     """Why a rule ended the run before its last round, as its summary has it; "" if none did."""
     try:
-        return str(json.loads((root / "summary.json").read_bytes())["stopped"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return str(foreign.json_in(root / "summary.json")["stopped"])
+    except (OSError, DataError, LookupError, TypeError):
         return ""
 
 

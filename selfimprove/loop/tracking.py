@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from selfimprove.errors import DataError
 from selfimprove.safety.redaction import redact
 from selfimprove.store import durable
 from selfimprove.store.seal import write_text
@@ -38,10 +40,13 @@ def _text(line: dict[str, Any]) -> str:
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
-    """Metadata that changes with the content of a file; None if there is no regular file."""
-    if path.is_symlink() or not path.is_file():
+    """Metadata that changes with the content of a file; None if there is no regular file of one name."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
         return None
-    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # a hard link may be a snapshot, which must not change
+        return None
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -51,7 +56,9 @@ def tensorboard(root: Path, line: dict[str, Any]) -> None:
         return
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    with SummaryWriter(str(root / "tensorboard")) as writer:
+    if (folder := root / "tensorboard").is_symlink():
+        raise DataError(f"{folder} is a symlink, not a folder of the run; put a folder in its place")
+    with SummaryWriter(str(folder)) as writer:
         for name, value in line.items():
             number = value.get("value") if isinstance(value, dict) else value
             if isinstance(number, int | float) and name != "round":

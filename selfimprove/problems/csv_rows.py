@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from selfimprove import foreign
 from selfimprove.errors import DataError
 from selfimprove.problems.cells import Written
 from selfimprove.problems.jsonl_rows import LARGEST, json_of, lines, values_of
+from selfimprove.problems.room import Room
+
+WHOLE = 100_000_000
+"""Most bytes of a file that is one JSON value."""
 
 
 def csv_rows(
@@ -29,8 +35,10 @@ def csv_rows(
         DataError: the file is no CSV in UTF-8; the message names the line.
     """
     csv.field_size_limit(LARGEST)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
+    room = Room(str(path))
+    with os.fdopen(foreign.opened(path.resolve()), encoding="utf-8-sig", newline="") as file:
+        source = _Lines(file, path)
+        reader = csv.reader(source, delimiter=delimiter, strict=True)
         try:
             header = list(names or next(reader, ()))
             if len({*header}) < len(header):
@@ -39,6 +47,8 @@ def csv_rows(
             if len(header) == 1 and delimiter == "," and ";" in header[0]:
                 raise DataError(f"{path}: the header is one column, {header[0][:80]!r}; separate cells by ','")
             for cells in reader:
+                room.take(source.size, len(cells))
+                source.size = 0
                 if len(cells) == len(header):
                     yield dict(zip(header, cells, strict=True))
                 elif cells:
@@ -50,6 +60,22 @@ def csv_rows(
             raise DataError(f"{path}:{reader.line_num}: {error}; correct the quotes of this row") from error
         except UnicodeDecodeError as error:
             raise DataError(f"{path}:{reader.line_num + 1} or later: not UTF-8 text; save it as UTF-8") from error
+
+
+class _Lines(Iterator[str]):
+    """The lines of a file, as long as a row takes no more than LARGEST of them together."""
+
+    def __init__(self, file: TextIO, path: Path) -> None:
+        self.file, self.path, self.size = file, path, 0
+
+    def __next__(self) -> str:
+        line = self.file.readline(LARGEST + 1)
+        self.size += len(line)
+        if self.size > LARGEST:
+            raise DataError(f"{self.path}: a row of more than 1 MB; an open quote makes one, too")
+        if not line:
+            raise StopIteration
+        return line
 
 
 def json_rows(
@@ -66,8 +92,12 @@ def json_rows(
         DataError: the file is not such JSON.
     """
     if may_be_whole and (field or not _by_lines(path, option)):
-        found = json_of(path.read_bytes(), Written)
-        yield from _listed(found.get(field) if field and isinstance(found, dict) else found, path)
+        raw, room = foreign.content(path.resolve(), WHOLE), Room(str(path))
+        room.take_line(raw)
+        found = json_of(raw, Written)
+        for row in _listed(found.get(field) if field and isinstance(found, dict) else found, path):
+            room.take(0)
+            yield row
         return
     for number, line in lines(path, option):
         try:

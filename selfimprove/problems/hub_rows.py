@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, EngineError, MissingError, RecipeError, StorageError, UserError
+from selfimprove.problems import table_worker
 from selfimprove.problems.cells import messages_of, pick, places, reference_of, talk
 from selfimprove.problems.csv_rows import csv_rows, json_rows
+from selfimprove.problems.data_folder import check_file, check_folder, saved_files
+from selfimprove.problems.jsonl_rows import lines
+from selfimprove.problems.room import Room
 from selfimprove.problems.rows import Counts, Reader, Row, gathered, told
 from selfimprove.records import Message
 from selfimprove.registry import nearest
@@ -127,51 +131,52 @@ def table(source: Source) -> Iterable[dict[str, Any] | DataError]:
         kind = KINDS.get(local.suffix.lower())
         if kind is None:
             raise DataError(f"{source.option}.path: {local} is not one of {', '.join(KINDS)}")
-        if kind in TEXTS:
-            return _text_rows(source, local, local.name, kind)
+        check_file(local, f"{source.option}.path", kind)
+        return _file_rows(source, local, local.name, kind, Room(str(local)))
+    if not local.is_dir():
+        raise DataError(f"{source.option}.path: {local} is not a file or a folder")
+    check_folder(local, f"{source.option}.path")
     with tempfile.TemporaryDirectory() as cache:  # a cached copy could be older than the file
-        return [*_explained(source, lambda: _local(source, local, cache))]
+        return _explained(source, lambda: _local(source, local, cache))
 
 
 def _local(source: Source, local: Path, cache: str) -> list[Any]:
     import datasets
 
+    if (local / "state.json").exists() or (local / "dataset_dict.json").exists():
+        splits, files = saved_files(local, source.split)
+        if files is None:
+            raise RecipeError(f"{source.option}: no split {source.split!r}.{nearest(source.split, splits)}")
+        for file in files:
+            check_file(file, f"{source.option}.path", "arrow")
+        return table_worker.rows(files, Room(str(local)))
     datasets.disable_progress_bars()
     try:
-        if local.is_file():
-            one = Source(source.option, source.path, None, "train", None)  # a file has no splits
-            files = {"train": str(local)}
-            return list(_prepared(one, KINDS[local.suffix.lower()], None, data_files=files, cache_dir=cache))
-        if (local / "state.json").exists() or (local / "dataset_dict.json").exists():
-            saved: Any = datasets.load_from_disk(str(local))
-            if isinstance(saved, datasets.DatasetDict):
-                if source.split not in saved:
-                    raise RecipeError(
-                        f"{source.option}: no split {source.split!r}.{nearest(source.split, map(str, saved))}"
-                    )
-                saved = saved[source.split]
-            return list(saved)
-        return list(_prepared(source, str(local), source.config, cache_dir=cache))
+        return list(_prepared(source, str(local), source.config, local, cache_dir=cache))
     finally:
         datasets.enable_progress_bars()
 
 
-def _prepared(source: Source, path: str, config: str | None, **named: Any) -> Any:
-    """The rows of a split, read here or prepared with one of the library's builders for tables."""
+def _prepared(source: Source, path: str, config: str | None, local: Path | None = None, **named: Any) -> Any:
+    """The rows of a split, read here or prepared with one of the library's builders for tables.
+
+    Args:
+        local: the folder that the files must lie in.
+    """
     import datasets
 
     builder = datasets.load_dataset_builder(path, config, **named)
     kind = type(builder).__module__.split(".")[-1]
     if kind not in {*KINDS.values(), "text"}:
         raise DataError(f"{source} holds {kind} files; a task needs a table: {', '.join(KINDS)}")
-    if kind in TEXTS:
-        return _of_files(source, builder, kind)
+    if kind in TEXTS or local:
+        return _of_files(source, builder, kind, local)
     builder.download_and_prepare()
     return builder.as_dataset(split=source.split)
 
 
-def _of_files(source: Source, builder: Any, kind: str) -> list[dict[str, Any] | DataError]:
-    """The rows of the text files that a builder has found, for the source's split in the library's syntax."""
+def _of_files(source: Source, builder: Any, kind: str, local: Path | None) -> list[dict[str, Any] | DataError]:
+    """The rows of the files that a builder has found, for the source's split in the library's syntax."""
     import datasets
 
     way = datasets.DownloadConfig(token=builder.token, storage_options=builder.storage_options)
@@ -179,27 +184,40 @@ def _of_files(source: Source, builder: Any, kind: str) -> list[dict[str, Any] | 
     asked = {str(name): [str(one) for one in files[name]] for name in files}
     wanted = [name for name in asked if name in re.split(r"[+\[]", source.split)] or [*asked]  # only these are fetched
     rows: dict[str, list[dict[str, Any] | DataError]] = {name: [] for name in asked}
+    room = Room(str(source))
     for name in wanted:
-        fetched = manager.download_and_extract(asked[name])
-        rows[name] = [
-            row
-            for given, place in zip(asked[name], fetched, strict=True)
-            for file in manager.iter_files(place)
-            for row in _text_rows(source, Path(file), given, kind, builder.config)
-        ]
+        fetched = asked[name] if local else manager.download_and_extract(asked[name])
+        for given, place in zip(asked[name], fetched, strict=True):
+            for file in [place] if local else manager.iter_files(place):
+                if local:
+                    _check_place(source, Path(file), local, kind)
+                rows[name] += _file_rows(source, Path(file), given, kind, room, builder.config)
     taken = datasets.ReadInstruction.from_spec(source.split).to_absolute({name: len(rows[name]) for name in rows})
     return [row for part in taken for row in rows[part.splitname][part.from_ : part.to]]
 
 
-def _text_rows(
-    source: Source, file: Path, given: str, kind: str, config: Any = None
+def _check_place(source: Source, file: Path, local: Path, kind: str) -> None:
+    """Refuse a file that the library has found outside the folder that was named, and one that is something else."""
+    if not file.absolute().is_relative_to(local.absolute()) and not file.resolve().is_relative_to(local.resolve()):
+        raise DataError(f"{source.option}.path: {file} is not in {local}; correct its card")
+    check_file(file, f"{source.option}.path", kind)
+
+
+def _file_rows(
+    source: Source, file: Path, given: str, kind: str, room: Room, config: Any = None
 ) -> Iterable[dict[str, Any] | DataError]:
-    """The rows of a text file.
+    """The rows of a file.
 
     Args:
         given: its name before it was fetched.
         config: what a data set's card says of its files.
     """
+    if kind == "text":
+        return [
+            {"text": line.decode(errors="replace").strip("\r\n")} for _, line in lines(file, f"{source.option}.path")
+        ]
+    if kind not in TEXTS:
+        return table_worker.rows([file], room)
     suffixes = [suffix.lower() for suffix in Path(given).suffixes]
     if kind == "json":
         rows = json_rows(file, f"{source.option}.path", ".json" in suffixes, config.field if config else None)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from selfimprove import foreign
 from selfimprove.errors import DataError, MissingError
+from selfimprove.problems.room import Room
 
-LARGEST, MOST = 1_000_000, 5_000_000
-"""Most bytes of a row, and most rows of a file: all rows stay in memory."""
+LARGEST = 1_000_000
+"""Most bytes of a row. How many rows a file may have follows from the memory that they take, see `room`."""
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive",
     b"\x1f\x8b": "a gzip archive",
@@ -33,27 +36,48 @@ _NO_FILES = (Path("/dev"), Path("/proc"), Path("/sys"))
 def lines(path: Path, option: str) -> Iterator[tuple[int, bytes]]:
     """The nonblank lines of a file with their numbers; of a line that is too long, only the beginning.
 
+    All lines are read before the first is given, so a file with too many ends at once.
+
     Args:
         option: the option that names the file, for messages.
 
     Raises:
         MissingError: the file does not exist.
-        DataError: the file is not text, or has too many rows.
+        DataError: the file is not text, or takes more memory than is allowed.
     """
     if not path.exists():
         raise MissingError(f"{option}: the file {path} does not exist")
     check_kind(path, option)
-    with path.open("rb") as file:
-        number = rows = 0
+    found, room, number = list[tuple[int, bytes]](), Room(f"{option}: {path}"), 0
+    with os.fdopen(foreign.opened(path.resolve()), "rb") as file:
         while line := file.readline(LARGEST + 2):
             number += 1
             if line.strip():
-                rows += 1
-                if rows > MOST:
-                    raise DataError(f"{option}: {path} has more than {MOST:,} rows; name a part of it")
-                yield number, line
+                room.take_line(line)
+                found.append((number, line))
             while line and not line.endswith(b"\n"):
                 line = file.readline(LARGEST)
+                room.take(len(line))
+    yield from found
+
+
+def check_link(path: Path, option: str) -> None:
+    """Refuse a link to another place: what a stranger's link leads to is not what the user has named.
+
+    Links into the blobs of the hub's cache that a file belongs to are its own.
+
+    Raises:
+        DataError: the message names the place.
+    """
+    if not path.is_symlink():
+        return
+    try:
+        target, home = path.resolve(), path.parent.resolve()
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{option}: {path} is a link in a circle; name a file") from error
+    cached = target.parent.name == "blobs" and home.is_relative_to(target.parent.parent / "snapshots")
+    if not (target.is_relative_to(home) or cached):
+        raise DataError(f"{option}: {path} is a link to {target}; name that file itself, if it is meant")
 
 
 def check_kind(path: Path, option: str) -> None:
@@ -62,6 +86,7 @@ def check_kind(path: Path, option: str) -> None:
     Raises:
         DataError: the message says what the file is.
     """
+    check_link(path, option)
     if path.is_dir() and any(path.glob("*.py")):
         raise DataError(f"{option}: {path} is a folder with a script; data sets with code are not run")
     if not path.is_file() or any(path.is_relative_to(place) for place in _NO_FILES):
@@ -69,11 +94,10 @@ def check_kind(path: Path, option: str) -> None:
     if path.suffix.lower() in _SCRIPTS:
         raise DataError(f"{option}: {path} can hold code; data sets with code are not run")
     try:
-        with path.open("rb") as file:
-            start = file.read(8)
+        start = beginning(path)
     except PermissionError as error:
         raise DataError(f"{option}: {path} cannot be read: {error.strerror}") from error
-    kind = next((kind for mark, kind in _FOREIGN.items() if start.startswith(mark)), "")
+    kind = kind_of(start)
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         kind = "UTF-16 text"
     if option == "task.jsonl.path" and start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
@@ -87,6 +111,20 @@ def check_kind(path: Path, option: str) -> None:
         )
 
 
+def beginning(path: Path) -> bytes:
+    """The first bytes of a file, which tell its kind."""
+    handle = foreign.opened(path.resolve())
+    try:
+        return os.read(handle, 8)
+    finally:
+        os.close(handle)
+
+
+def kind_of(start: bytes) -> str:
+    """The kind of a file that is not text, by its first bytes; "" for any other."""
+    return next((kind for mark, kind in _FOREIGN.items() if start.startswith(mark)), "")
+
+
 def values_of(line: bytes, fraction: Callable[[str], float] = float) -> dict[str, Any]:
     """The columns of a row.
 
@@ -97,10 +135,12 @@ def values_of(line: bytes, fraction: Callable[[str], float] = float) -> dict[str
         DataError: the row is too long, or not a JSON object.
     """
     if len(line.rstrip(b"\n")) > LARGEST:
-        raise DataError(f"a row of more than 1 MB: {line[:80].decode(errors='replace')!r}")
+        raise DataError("a row of more than 1 MB")
     values = json_of(line, fraction)
     if not isinstance(values, dict):
-        raise DataError(f"not a JSON object: {line[:80].decode(errors='replace').strip()!r}")
+        begin = line[:80].decode(errors="replace").strip()
+        meant = begin.startswith(("{", "["))  # what was never JSON may be a private file that a recipe names
+        raise DataError(f"not a JSON object{f': {begin!r}' if meant else ''}")
     return values
 
 
@@ -108,8 +148,11 @@ def json_of(text: bytes, fraction: Callable[[str], float] = float) -> Any:
     """A JSON value; None if the text is no JSON.
 
     Raises:
-        DataError: it is not UTF-8, an object has a key twice, or a number is none that JSON has.
+        DataError: it is not UTF-8, has too many levels or values, an object has a key twice, or a number is none that
+            JSON has.
     """
+    if excess := foreign.excess(text):
+        raise DataError(f"not a JSON object that can be read: {excess}")
     try:
         return json.loads(
             text.decode("utf-8-sig"),

@@ -45,11 +45,10 @@ class HeldOut:
             times.update(runs(posed(problem.prompt)))
         for problem in training:
             common.append(times.keys() & runs(posed(problem.prompt)))
-        every = times.copy()
         for shared in common:
-            every.update(shared)
+            times.update(shared)  # all of it is in there
         most = min(TEMPLATE, max(2, (len(held_out) + len(common)) // 10))
-        self._runs = {run for run in times if every[run] <= most}
+        self._runs = {run for run, count in times.items() if count <= most}
         self.near = [not self._runs.isdisjoint(shared) for shared in common]
         """Which of the training problems share a run."""
 

@@ -126,7 +126,7 @@ def load(name: str | Path, overrides: Sequence[str] = (), method: Find = registr
         settings: Settings = {str(key): value for key, value in plain.items()}
         check_ranges(settings, path, method)
         recipe = OmegaConf.to_object(config)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, ArithmeticError, RecursionError) as error:
         raise RecipeError(f"{path}: {_explain(error)}") from error
     assert isinstance(recipe, Recipe)
     check_counts(recipe, path)
@@ -250,6 +250,7 @@ def _explain(error: Exception) -> str:
     if "missing mandatory value" in text and where:
         return f"{where[1]} is required: add {where[1]}=VALUE"
     lines = [line.strip() for line in text.splitlines() if not line.startswith("In 'recipe'")]
-    first = lines[0].removeprefix("Error merging override ")
-    cause = f": {str(error.__cause__).splitlines()[0].strip()}" if error.__cause__ else ""
+    first = lines[0].removeprefix("Error merging override ") if lines else type(error).__name__
+    causes = str(error.__cause__ or "").splitlines()
+    cause = f": {causes[0].strip()}" if causes else ""
     return f"{where[1] + ': ' if where else ''}{first}{cause}"

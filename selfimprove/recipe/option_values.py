@@ -49,7 +49,7 @@ def _fault(place: str, value: Any, expected: str) -> str:
     kind = "a list" if isinstance(value, list) else "a mapping" if isinstance(value, dict) else None
     kind = kind or ("nothing" if value is None else "a text" if isinstance(value, str) else _KINDS[type(value)])
     advice = "; put it in quotes" if expected == "a text" and isinstance(value, bool | int | float) else ""
-    if isinstance(value, str) and re.fullmatch(r"[-+]?0[0-9]+", value):
+    if isinstance(value, str) and re.fullmatch(r"[-+]?0[0-9]{1,40}", value):
         advice = f"; without the leading zero it is {int(value)}"
     return f"{place}: found {_short(value)} ({kind}), expected {expected}{advice}"
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, MissingError
-from selfimprove.loop import provenance
+from selfimprove.loop import provenance, shapes
+from selfimprove.loop.origin import began
+from selfimprove.loop.step_files import read_report
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Message, Rollout, read_records
 from selfimprove.store.ledger import Ledger
-from selfimprove.store.run_folder import RunDir, is_run, why_no_run
+from selfimprove.store.run_folder import RunDir
+from selfimprove.store.run_place import is_run, why_no_run
 from selfimprove.store.seal import intact, is_signed
+from selfimprove.store.shape import read
 
 MACHINE = (
     *("batch_size", "cached_models", "device", "tensor_parallel_size", "gpu_memory_utilization", "enforce_eager"),
@@ -46,19 +50,15 @@ def summary_of(folder: Path) -> dict[str, Any]:
         DataError: the file is damaged.
     """
     path = folder / "summary.json"
-    if not path.is_file() and not is_run(folder):
+    if not os.path.lexists(path) and not is_run(folder):
         raise MissingError(f"{folder} is not a finished run: {why_no_run(folder)}")
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise MissingError(f"{folder} is not a finished run: no summary.json. Finish it: selfimprove resume {folder}")
-    try:
-        found = json.loads(path.read_text())
-        if not isinstance(found, dict):
-            raise ValueError("it is not a mapping")
-        if "sha256" in found and not is_signed(found):
-            raise ValueError("its checksum is wrong")
-        return found
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {error}. Make it again: selfimprove resume {folder}") from error
+    way = f"Make it again: selfimprove resume {folder}"
+    found = read(path, shapes.SUMMARY, way)
+    if "sha256" in found and not is_signed(found):
+        raise DataError(f"{path} is damaged: its checksum is wrong. {way}")
+    return found
 
 
 def finished(folder: Path) -> Finished:
@@ -77,14 +77,16 @@ def finished(folder: Path) -> Finished:
         raise DataError(f"{exam} is damaged or missing. Redo it: selfimprove resume {folder}")
     Ledger(folder / "ledger.jsonl").check([(last, "sealed")])
     try:
-        noted = json.loads((folder / "environment.json").read_text())
+        noted = began(run)
         contract = _contract(noted["settings"], provenance.marking(noted["settings"], noted))
         for past in range(1, last):
-            changed = json.loads((run.step(past, "controller") / "next.json").read_text()).get("overrides", {})
+            changed = read(run.step(past, "controller") / "next.json", shapes.NEXT).get("overrides", {})
             contract |= {name: value for name, value in changed.items() if name.startswith("refinement.")}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, DataError) as error:
         raise DataError(f"{folder} is damaged: the settings of its exam cannot be read ({error})") from error
-    scores = json.loads((exam / "champion.json").read_text())["scores"]
+    scores = read_report(exam, "champion").scores
+    if not scores:
+        raise DataError(f"{exam} is damaged: its exam has no scores")
     foreign = [key for key in scores if split_of(key) != "sealed"]
     if foreign:
         raise DataError(f"{folder} was made with other split bounds: {foreign[0]!r} is not a sealed problem here")
@@ -96,14 +98,11 @@ def finished(folder: Path) -> Finished:
 def _row(folder: Path) -> dict[str, Any]:
     """The row of a run in the table."""
     summary = summary_of(folder)
-    try:
-        return {
-            "run": str(folder),
-            **{name: summary[name] for name in ("recipe", "seed", "rounds")},
-            **{name: summary["sealed"][name] for name in ("champion_round", "start", "champion", "delta", "ci", "n")},
-        }
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{folder / 'summary.json'} is damaged. Make it again: selfimprove resume {folder}") from error
+    return {
+        "run": str(folder),
+        **{name: summary[name] for name in ("recipe", "seed", "rounds")},
+        **{name: summary["sealed"][name] for name in ("champion_round", "start", "champion", "delta", "ci", "n")},
+    }
 
 
 def _contract(settings: dict[str, Any], rule: int | None = None) -> dict[str, Any]:

@@ -4,13 +4,13 @@ tokens and hours at that pace.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from selfimprove.costs import NOTHING, Cost
 from selfimprove.errors import DataError
+from selfimprove.loop.origin import began
 from selfimprove.recipe.cost import Estimate
 from selfimprove.store.run_folder import RunDir
 
@@ -88,7 +88,7 @@ def like(price: Estimate, folder: Path, recipe: str) -> Expected:
     Raises:
         UserError: the run is of another recipe, or has not finished some part.
     """
-    made = json.loads((RunDir.open(folder).root / "environment.json").read_text())["recipe"]
+    made = began(RunDir.open(folder)).get("recipe")
     if made != recipe:
         raise DataError(f"{folder} is a run of {made}, not of {recipe}; name a run of the same recipe")
     done = taken(folder)

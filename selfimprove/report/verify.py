@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from selfimprove import foreign
 from selfimprove.errors import DataError, MissingError, UserError
 from selfimprove.loop import provenance, stages
 from selfimprove.loop.history import Stored
@@ -127,10 +128,10 @@ def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
     lines = [json.dumps(stored.line(number)) + "\n" for number in finished]
     ended = bool(names) and (names[-1] / "sealed").exists()
     metrics, summary = root / "metrics.jsonl", root / "summary.json"
-    written = metrics.read_text(errors="replace") if metrics.exists() else ""
+    written, odd = _text(metrics)
     same = written == "".join(lines)
-    if metrics.is_symlink():
-        yield Finding("metrics.jsonl", False, "a symlink is in its place; resume writes it again")
+    if odd:
+        yield Finding("metrics.jsonl", False, f"{odd}; resume writes it again")
     elif ended:
         yield Finding(
             "metrics.jsonl", same, f"{len(lines)} rounds" if same else "differs from the steps; resume writes it again"
@@ -151,6 +152,18 @@ def _derived(stored: Stored, fine: bool) -> Iterator[Finding]:
         yield Finding("champion", there or copy, told)
 
 
+def _text(path: Path) -> tuple[str, str]:
+    """What is in a file, and what is odd about it, in words; "" for both if there is none."""
+    if path.is_symlink():
+        return "", "a symlink is in its place"
+    try:
+        return foreign.content(path).decode(errors="replace"), ""
+    except FileNotFoundError:
+        return "", ""
+    except DataError:
+        return "", "it is no file of the run"
+
+
 def _whole(stored: Stored, number: int) -> bool:
     return all(stored.folder.step(number, stage).exists() for stage in stored.steps(number))
 
@@ -160,10 +173,10 @@ def _summary(path: Path) -> Finding:
     try:
         if path.is_symlink():
             wrong = "a symlink is in its place"
-        elif not is_signed(json.loads(path.read_bytes())):
+        elif not is_signed(foreign.json_in(path)):
             wrong = "damaged"
     except FileNotFoundError:
         wrong = "missing"
-    except (ValueError, AttributeError, TypeError):
+    except (DataError, AttributeError, TypeError):
         wrong = "damaged"
     return Finding("summary.json", not wrong, f"{wrong}; resume writes it again" if wrong else "as it was written")

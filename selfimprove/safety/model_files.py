@@ -6,23 +6,43 @@ outside the folder or an absurd size, so that new architectures still load.
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import re
+import stat
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from selfimprove import foreign
 from selfimprove.errors import DataError
+from selfimprove.safety.chat_templates import check_templates
 from selfimprove.safety.quantized import check_quantized
-from selfimprove.safety.template_worker import objection
-from selfimprove.safety.weight_files import CONFIG, Tensor, check_numbers, in_bytes, mapping, tensors_of
+from selfimprove.safety.tokenizer_worker import Tokens, look
+from selfimprove.safety.weight_files import Tensor, check_numbers, in_bytes, mapping, tensors_of
 
-TOKENIZER = 500_000_000
+FILES = 10_000
+"""Files that a model folder has fewer of."""
+TOKENIZER = 100_000_000
 """Bytes of the largest tokenizer."""
 SPARE = 16
 """Largest ratio of the weights that a config describes to those present: layers may be shared, weights packed."""
 FEW = 0.01
 """Share of a tokenizer's tokens that a model may lack: some published tokenizers have extra tokens for images."""
 _CODE = ("auto_map", "trust_remote_code", "custom_pipelines", "custom_generate", "use_kernels", "kernel_config")
+_MOST = {
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers", "num_nextn_predict_layers"), 1000),
+    **dict.fromkeys(("num_labels", "head_dim", "r", "lora_alpha"), 100_000),
+}
+"""The most that a config may claim; larger numbers make transformers allocate or loop before it sees the weights."""
+_SIZES = frozenset(
+    (
+        *("vocab_size", "hidden_size", "n_embd", "d_model", "num_hidden_layers", "n_layer", "num_layers", "n_layers"),
+        *("num_attention_heads", "n_head", "head_dim", "max_position_embeddings", "n_positions"),
+    )
+)
+"""Sizes of which no model has zero."""
 _COUNTS = re.compile(r"(?:num|n)_\w*(?:layers?|heads?|experts?)\w*")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _EMBEDDING = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|embeddings)\.weight$")
@@ -55,32 +75,66 @@ def check_folder(folder: Path, thorough: bool = False) -> None:
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise DataError(f"{folder} has no tokenizer: no tokenizer.json, tokenizer.model or vocab.json")
     _check_sizes(config, tensors, folder)
-    _check_templates(folder)
+    check_use(folder)
     if thorough:
         check_numbers(tensors)
 
 
 def check_code(folder: Path) -> None:
-    """The quick part of the check: loading the folder must run no code and read no file outside.
+    """The quick part of the check: loading the folder must run no code and read no file outside; likewise the folder
+    that an adapter names as its base.
 
     Raises:
         DataError: it would run code or read such a file.
     """
-    _check_links(folder)
+    _check_files(folder)
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file() and isinstance(base := mapping(adapter).get("base_model_name_or_path"), str):
+        if "\0" in base or len(base) > 4000:
+            raise DataError(f"{adapter} names a base that is no path; refused")
+        if Path(base).is_dir():
+            _check_files(Path(base))
+
+
+def _check_files(folder: Path) -> None:
+    _check_entries(folder)
     for path in sorted(folder.glob("*.json")):
         if path.name not in ("tokenizer.json", "vocab.json") and not path.name.endswith(".index.json"):
             _check_config(mapping(path), path)
 
 
+def check_use(folder: Path) -> None:
+    """The part of the check that tries things: the tokenizer and the chat templates, each in a limited process.
+
+    It belongs before every load. What was tried in this process is not tried again, wherever it lies.
+
+    Raises:
+        DataError: one of them cannot be used.
+    """
+    check_templates(folder)
+    tokenizer = folder / "tokenizer.json"
+    if tokenizer.is_file():
+        _tokens(tokenizer)
+
+
 # ---- files -------------------------------------------------------------------------------------------------------
-def _check_links(folder: Path) -> None:
-    """Links may point into the folder, or into the blobs of the hub's cache that it belongs to."""
+def _check_entries(folder: Path) -> None:
+    """Links may point into the folder, or into the blobs of the hub's cache that it belongs to; there are no pipes."""
     root = folder.resolve()
     blobs = root.parents[1] / "blobs" if len(root.parents) > 1 and root.parent.name == "snapshots" else root
-    for path in sorted(folder.glob("*")):
-        target = path.resolve()
+    paths = [*islice(folder.glob("*"), FILES), *islice(folder.glob("additional_chat_templates/*"), FILES)]
+    if len(paths) >= FILES:
+        raise DataError(f"{folder} has {FILES:,} files or more, too many for a model")
+    for path in sorted(paths):
+        try:
+            target = path.resolve()
+            mode = target.stat().st_mode if path.exists() else 0
+        except (OSError, RuntimeError) as error:  # links in a circle
+            raise DataError(f"{path} cannot be read: {error}") from error
         if path.is_symlink() and not (target.is_relative_to(root) or target.is_relative_to(blobs)):
             raise DataError(f"{path} is a link out of the folder; put the file itself there")
+        if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            foreign.check(target)
 
 
 def _check_config(values: dict[str, Any], path: Path) -> None:
@@ -96,8 +150,12 @@ def _check_config(values: dict[str, Any], path: Path) -> None:
         foreign = chooses and isinstance(value, str) and "/" in value  # the name of a repository with code
         if foreign or ((key in _CODE or key.endswith("_internal")) and value not in (None, False)):
             raise DataError(f"{path.parent} needs code of its own ({key} in {path.name}), which is not run")
-        if _COUNTS.fullmatch(key) and isinstance(value, int) and value > 10_000:
-            raise DataError(f"{path} claims {value:,} for {key}; refused")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            said = f"{path} claims {f'{value:,}'[:40]} for {key}"
+            if value > _MOST.get(key, 10_000 if _COUNTS.fullmatch(key) else math.inf):
+                raise DataError(f"{said}; refused")
+            if key in _SIZES and not (isinstance(value, int) and value > 0):
+                raise DataError(f"{said}, which must be a whole number above 0; refused")
 
 
 # ---- what belongs together ---------------------------------------------------------------------------------------
@@ -111,8 +169,9 @@ def _check_sizes(config: dict[str, Any], tensors: dict[str, Tensor], folder: Pat
 
     vocabulary, width = number("vocab_size"), number("hidden_size", "n_embd", "d_model")
     layers = number("num_hidden_layers", "n_layer", "num_layers", "n_layers")
-    inner = number("intermediate_size", "n_inner", "ffn_dim")
-    needed, there = vocabulary * width + layers * width * (width + inner), _numbers(tensors)
+    inner = number("intermediate_size", "n_inner", "ffn_dim", "moe_intermediate_size")
+    experts = max(1, number("num_local_experts", "num_experts", "n_routed_experts"))
+    needed, there = vocabulary * width + layers * width * (width + experts * inner), _numbers(tensors)
     if needed > SPARE * there + 1_000_000:
         raise DataError(
             f"{folder / 'config.json'} describes a model of at least {in_bytes(2 * needed)}, but the weights are "
@@ -127,12 +186,11 @@ def _check_sizes(config: dict[str, Any], tensors: dict[str, Tensor], folder: Pat
     places = number("max_position_embeddings", "n_positions")
     if (known := _rows(tensors, _PLACES)) and places > known:
         raise DataError(f"{folder}: config.json has {places} positions, the weights have {known}")
-    ids = _token_ids(folder / "tokenizer.json")
-    beyond = sum(i >= rows for i in ids)
-    if rows and beyond > FEW * len(ids):
+    ids = _tokens(folder / "tokenizer.json", rows) if (folder / "tokenizer.json").is_file() else None
+    if ids and rows and ids.beyond > FEW * ids.count:
         raise DataError(
-            f"{folder}: {beyond} tokens of the tokenizer, up to {max(ids)}, are not among the {rows} of the model; it "
-            "belongs to another model"
+            f"{folder}: {ids.beyond} tokens of the tokenizer, up to {ids.highest}, are not among the {rows} of the "
+            "model; it belongs to another model"
         )
 
 
@@ -146,44 +204,24 @@ def _rows(tensors: dict[str, Tensor], pattern: re.Pattern[str]) -> int:
     )
 
 
-def _token_ids(path: Path) -> list[int]:
-    """The token ids of tokenizer.json; empty if the file does not exist."""
-    if not path.is_file():
-        return []
-    values = mapping(path, TOKENIZER)
-    model = values.get("model")
-    vocabulary = model.get("vocab") if isinstance(model, dict) else None
-    added = values.get("added_tokens")
-    ids: list[Any] = [*range(len(vocabulary))] if isinstance(vocabulary, list) else []
-    ids += vocabulary.values() if isinstance(vocabulary, dict) else []
-    ids += [token.get("id") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
-    return [i for i in ids if isinstance(i, int)]
+def _tokens(path: Path, rows: int | None = None) -> Tokens:
+    """What a look at tokenizer.json found, for a model with so many rows; a file is looked at once."""
+    place = path.resolve()
+    if place.stat().st_size > TOKENIZER:
+        raise DataError(f"{path} is larger than {in_bytes(TOKENIZER)}")
+    handle = foreign.opened(place)
+    with os.fdopen(handle, "rb") as file:
+        known = _looked.setdefault(hashlib.file_digest(file, "sha256").hexdigest(), {})
+    if rows is None and known:
+        found = next(iter(known.values()))
+    elif (rows or 0) in known:
+        found = known[rows or 0]
+    else:
+        found = known[rows or 0] = look(place, rows or 0)
+    if isinstance(found, str):
+        raise DataError(f"{path}: the tokenizer {found}; refused")
+    return found
 
 
-def _check_templates(folder: Path) -> None:
-    """Test every chat template of the folder."""
-    for path, text in _templates(folder):
-        if wrong := objection(text):
-            raise DataError(f"{path}: the chat template {wrong}; refused")
-
-
-def has_template(folder: Path) -> bool:
-    """Whether the folder has a chat template."""
-    return bool(_templates(folder))
-
-
-def _templates(folder: Path) -> list[tuple[Path, str]]:
-    """The chat templates of a folder, each with its file."""
-    found: list[tuple[Path, Any]] = []
-    for path in sorted([*folder.glob("*.jinja"), *folder.glob("additional_chat_templates/*.jinja")]):
-        if path.stat().st_size > CONFIG:
-            raise DataError(f"{path} is larger than {in_bytes(CONFIG)}")
-        found.append((path, path.read_text(encoding="utf-8", errors="replace")))
-    for name in ("tokenizer_config.json", "chat_template.json"):
-        if (folder / name).is_file():
-            said = mapping(folder / name).get("chat_template")
-            several = (
-                [part.get("template") for part in said if isinstance(part, dict)] if isinstance(said, list) else []
-            )
-            found += [(folder / name, text) for text in several or [said]]
-    return [(path, text) for path, text in found if isinstance(text, str)]
+_looked: dict[str, dict[int, Tokens | str]] = {}
+"""What was found, by the sha256 of the file and the rows of the model."""

@@ -6,18 +6,21 @@ much memory or does not end. Its behaviour in other conversations stays untested
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
-import os
 import re
-import resource
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-SECONDS, MEMORY, LONGEST = 2, 1 << 30, 200_000
-"""Limits of one template: seconds of CPU time, bytes of memory, characters of output."""
+if __name__ == "__main__":  # the worker imports nothing of this package but its limits, by their file
+    sys.path.insert(0, str(Path(__file__).parent))
+    import limited  # pyright: ignore[reportMissingImports]
+else:
+    from selfimprove.safety import limited
+
+SECONDS, LONGEST = 2, 200_000
+"""Limits of one template: seconds of CPU time, characters of output."""
 _USER = {"role": "user", "content": "What is 3 + 5?"}
 _TALKS: list[list[dict[str, str]]] = [
     [_USER],
@@ -28,25 +31,18 @@ _GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 """A mark of transformers that jinja does not know; it prints nothing."""
 
 
+@functools.cache
 def objection(template: str) -> str:
     """What is wrong with a chat template, in words; "" if it can be used."""
-    command = [sys.executable, "-P", str(Path(__file__))]
-    quiet = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
     try:
-        done = subprocess.run(
-            command, input=template.encode(errors="replace"), capture_output=True, timeout=20 * SECONDS, env=quiet
-        )
-    except subprocess.TimeoutExpired:
-        return f"takes more than {20 * SECONDS} seconds"
-    if done.returncode == 0:
-        return str(json.loads(done.stdout))
-    ended = done.returncode in (-9, -24)  # SIGKILL, SIGXCPU
-    return f"takes more than {SECONDS} seconds or {MEMORY >> 30} GiB" if ended else "cannot be rendered"
+        return str(limited.ask(Path(__file__), template.encode(errors="replace"), SECONDS))
+    except limited.Ended as ended:
+        return str(ended)
 
 
 # ---- the worker --------------------------------------------------------------------------------------------------
 def _try(template: str) -> str:
-    """The same, in the worker: it imports nothing of this package."""
+    """The same, in the worker."""
     from jinja2.exceptions import SecurityError, TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -55,7 +51,7 @@ def _try(template: str) -> str:
     )
     environment.filters["tojson"] = lambda value, **_: json.dumps(value)
     environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda _: "01 Jan 2026"}
-    problems = []
+    problems, sizes = [], [0]
     for talk in _TALKS:
         try:
             made, size = environment.from_string(_GENERATION.sub("", template)), 0
@@ -64,12 +60,15 @@ def _try(template: str) -> str:
                 if size > LONGEST:
                     return f"makes more than {LONGEST} characters of a short conversation"
             problems.append("")
+            sizes.append(size)
         except SecurityError as error:
             return f"uses something that it must not: {error}"
         except MemoryError:
-            return f"takes more than {MEMORY >> 30} GiB"
+            return f"takes more than {limited.MEMORY >> 30} GiB"
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
             problems.append(f"cannot be rendered: {str(error)[:80]}")  # a template may refuse a role
+    if "" in problems and not max(sizes):
+        return "makes nothing of a conversation"
     return "" if "" in problems else problems[0]
 
 
@@ -78,7 +77,5 @@ def _refuse(message: str) -> Any:
 
 
 if __name__ == "__main__":
-    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_CORE, 0)):
-        with contextlib.suppress(ValueError, OSError):  # macOS has no limit of memory
-            resource.setrlimit(kind, (most, most))
+    limited.limit()
     print(json.dumps(_try(sys.stdin.buffer.read().decode(errors="replace"))))

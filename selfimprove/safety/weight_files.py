@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfimprove import foreign
 from selfimprove.errors import DataError
 
 BITS = {
@@ -31,8 +33,10 @@ EXPONENTS = {
     "BF16": ("<u2", 0x7F80),
 }
 """The bits that are all set in NaN and infinity, by type."""
-HEADER, CONFIG = 100_000_000, 10_000_000
+HEADER, CONFIG = 50_000_000, 10_000_000
 """Bytes of the largest header, and of the largest JSON file beside it."""
+TENSORS = 200_000
+"""Most tensors of a model: the largest mixtures of experts have half of that."""
 _IDENTITY = re.compile(r"(?:o_proj|down_proj|out_proj|c_proj|dense|dense_4h_to_h|lora_B)\b")
 """Matrices that may be all zeros: those of blocks that are added as identities."""
 
@@ -69,7 +73,7 @@ def tensors_of(folder: Path) -> dict[str, Tensor]:
     for part in filter(None, parts):
         if len(files) < int(part[2]):
             raise DataError(f"{folder} has {len(files)} of {int(part[2])} files of weights; fetch the others")
-    return {name: tensor for path in files for name, tensor in _header(path)}
+    return _few({name: tensor for path in files for name, tensor in header(path)}, folder)
 
 
 def _indexed(index: Path, shards: dict[str, str]) -> dict[str, Tensor]:
@@ -79,17 +83,28 @@ def _indexed(index: Path, shards: dict[str, str]) -> dict[str, Tensor]:
             raise DataError(f"{index} names {name[:80]!r}, which is not a file of this folder")
         if not (index.parent / name).is_file():
             raise DataError(f"{index} names {name!r}, which is missing; fetch it")
-        found |= _header(index.parent / name)
+        found |= header(index.parent / name)
+        _few(found, index.parent)
     lost = [name for name in shards if name not in found]
     if lost:
         raise DataError(f"{index} names tensors that no file has, for example {lost[0][:80]!r}")
     return found
 
 
-def _header(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a safetensors file: each byte of it belongs to exactly one of them."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+def _few(found: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    if len(found) > TENSORS:
+        raise DataError(f"{folder} has more than {TENSORS:,} tensors; refused")
+    return found
+
+
+def header(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a safetensors file: each byte of it belongs to exactly one of them.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    with os.fdopen(foreign.opened(path.resolve()), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         if start.startswith(b"version "):
             raise DataError(f"{path} is a Git LFS pointer ({size} bytes), not the weights; run: git lfs pull")
@@ -97,7 +112,11 @@ def _header(path: Path) -> Iterator[tuple[str, Tensor]]:
         if len(start) < 8 or length > min(size - 8, HEADER):
             raise DataError(f"{path} is truncated or not a safetensors file: {size} bytes. Fetch it again")
         raw = file.read(length)
+    if raw.count(b'"data_offsets"') > TENSORS:
+        raise DataError(f"{path} has more than {TENSORS:,} tensors; refused")
     try:
+        if excess := foreign.excess(raw):
+            raise ValueError(excess)
         entries = json.loads(raw)
         entries.pop("__metadata__", None)
         found = sorted(
@@ -154,8 +173,11 @@ def mapping(path: Path, largest: int = CONFIG) -> dict[str, Any]:
     """The mapping in a JSON file of a model folder; a file larger than `largest` bytes is refused."""
     if path.stat().st_size > largest:
         raise DataError(f"{path} is larger than {in_bytes(largest)}")
+    raw = foreign.content(path.resolve(), largest)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        if excess := foreign.excess(raw):
+            raise ValueError(excess)
+        values = json.loads(raw.decode())
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {str(error)[:80]}") from error
     if not isinstance(values, dict):
@@ -165,6 +187,8 @@ def mapping(path: Path, largest: int = CONFIG) -> dict[str, Any]:
 
 def in_bytes(number: int) -> str:
     """A number of bytes for people: 1.5 GB."""
+    if number >= 10**24:
+        return "more than 1,000,000 EB"
     value, units = float(number), ("bytes", "KB", "MB", "GB", "TB", "PB", "EB")
     place = min(len(units) - 1, int(math.log10(number) // 3) if number else 0)
     return f"{value / 1000**place:.3g} {units[place]}"

@@ -14,7 +14,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from selfimprove.errors import StorageError
+from selfimprove import foreign
+from selfimprove.errors import DataError, StorageError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.ESTALE, errno.ELOOP, errno.EMFILE}
 _FOREIGN = ("No space left on device", "Disk quota exceeded", "Input/output error", "File too large")
@@ -47,13 +48,18 @@ def write(path: Path, data: bytes) -> None:
     """Write a file atomically: afterwards it has either the old content or all of the new."""
     with storage():
         fresh = path.with_name(f".{path.name}.new")
-        _put(fresh, os.O_CREAT | os.O_TRUNC, data, "write")
+        _put(fresh, os.O_CREAT | os.O_EXCL, data, "write")
         rename(fresh, path, "write")
         fsync(path.parent, "write")
 
 
 def append(path: Path, data: bytes) -> None:
-    """Append to a file with one write. A kill may leave part of the data, without its line end."""
+    """Append to a file with one write. A kill may leave part of the data, without its line end.
+
+    Raises:
+        DataError: it is no regular file, or has another name too, whose content would change with it.
+    """
+    alone(path)
     with storage():
         fresh = not path.exists()
         _put(path, os.O_CREAT | os.O_APPEND, data, "append")
@@ -62,12 +68,30 @@ def append(path: Path, data: bytes) -> None:
 
 
 def truncate(path: Path, size: int) -> None:
-    """Truncate a file."""
+    """Truncate a file, on the same terms as `append`."""
+    alone(path)
     with storage():
         _point("truncate.cut", path)
-        with path.open("r+b") as file:
-            file.truncate(size)
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.ftruncate(handle, size)
+        finally:
+            os.close(handle)
         fsync(path, "truncate")
+
+
+def alone(path: Path) -> None:
+    """Make sure that a regular file with one name, or nothing, is in a place that is to be written to.
+
+    Raises:
+        DataError: something else is. Its other name may be a file of somebody else.
+    """
+    foreign.check(path)
+    with contextlib.suppress(FileNotFoundError):
+        if (names := path.lstat().st_nlink) > 1:
+            raise DataError(
+                f"{path} is one of {names} hard links to a file, and all would change with it; put a copy in its place"
+            )
 
 
 def mkdir(path: Path) -> None:
@@ -121,7 +145,14 @@ def fsync(path: Path, what: str) -> None:
 def _put(path: Path, flags: int, data: bytes, what: str) -> None:
     """Open without following a planted symlink, write and fsync."""
     _point(f"{what}.open", path)
-    handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | flags, 0o644)
+    flags |= os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, 0o644)
+    except FileExistsError:  # what a kill left of an earlier write, or something that a stranger planted
+        if path.is_dir() and not path.is_symlink():
+            foreign.check(path)
+        path.unlink()
+        handle = os.open(path, flags, 0o644)
     try:
         _point(f"{what}.data", path, handle, data)
         left = memoryview(data)

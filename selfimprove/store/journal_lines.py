@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from selfimprove import foreign
 from selfimprove.errors import DataError
 from selfimprove.records import Prompt, Rollout, changed, loads
 from selfimprove.safety.foreign_json import whole
@@ -78,14 +79,18 @@ def read(file: Path, unusable: list[bytes]) -> dict[str, Any]:
     """
     if file.is_symlink() or not file.is_file():
         return {}
-    found, lines = dict[str, Any](), file.read_bytes().split(b"\n")
-    if part := lines.pop():  # the process that wrote it was killed
-        durable.truncate(file, file.stat().st_size - len(part))
+    found = dict[str, Any]()
+    try:
+        lines = [*foreign.lines(file)]
+    except DataError:  # a file that is mostly a hole
+        return {}
+    if lines and not lines[-1].endswith(b"\n"):  # the process that wrote it was killed
+        durable.truncate(file, file.stat().st_size - len(lines.pop()))
     for line in lines:
         try:
-            if (entry := from_line(line.decode())) is None:
+            if (entry := from_line(line[:-1].decode())) is None:
                 raise ValueError("changed")
             found[entry["name"]] = whole(entry["value"])
         except (*UNUSABLE, RecursionError):
-            unusable.append(line + b"\n")
+            unusable.append(line)
     return found

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from selfimprove import foreign
 from selfimprove.errors import DataError
 from selfimprove.records import Prompt, digest
 from selfimprove.store import durable
@@ -93,11 +94,11 @@ class Ledger:
         self._size, self._torn = 0, False
 
     def _read(self) -> None:
-        whole, end, torn = self.path.read_bytes().rpartition(b"\n")
+        whole, end, torn = foreign.content(self.path).rpartition(b"\n")
         for line in whole.decode(errors="replace").splitlines():
             entry = _parsed(line)
             before = self._entries[-1]["hash"] if self._entries else START
-            if entry.get("before") != before or entry.get("hash") != _hash(entry):
+            if entry.get("before") != before or entry.get("hash") != _hash(entry) or not _fits(entry):
                 place = len(self._entries) + 1
                 self._forget()
                 raise DataError(
@@ -163,6 +164,13 @@ def _parsed(line: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return entry if isinstance(entry, dict) else {}
+
+
+def _fits(entry: dict[str, Any]) -> bool:
+    """Whether the parts of a line have the types that `Ledger` writes; others may have written it."""
+    whole = all(type(entry[name]) is int for name in ("round", "rounds", "added", "n", "change") if name in entry)
+    alpha = entry.get("alpha", 0.0)
+    return whole and "round" in entry and type(entry.get("step")) is str and type(alpha) in (int, float)
 
 
 def _hash(entry: dict[str, Any]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import filecmp
-import json
 import os
 import re
 import socket
@@ -18,11 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from selfimprove import foreign
 from selfimprove.errors import BusyError, DataError, MissingError, StorageError
 from selfimprove.records import digest
 from selfimprove.store import durable
 from selfimprove.store.durable import FULL as FULL
 from selfimprove.store.durable import storage
+from selfimprove.store.links import check_round, refuse_link
+from selfimprove.store.run_place import is_run, why_no_run
 from selfimprove.store.seal import MANIFEST, TIMES, draft, inspect, read_manifest, seal
 
 Read = TypeVar("Read")
@@ -66,16 +68,17 @@ class RunDir:
 
         Raises:
             MissingError: there is no run in the folder.
-            DataError: one of its files is a symlink, whose target no checksum covers; or a folder is foreign.
+            DataError: one of its files is no regular file, one of its folders is a symlink, whose target no checksum
+                covers, or a folder is foreign.
         """
         for name in ("recipe.yaml", "environment.json", "ledger.jsonl"):
-            if (root / name).is_symlink():
-                raise DataError(f"{root / name} is a symlink, not a file of the run; put the file in its place")
+            foreign.check(root / name)
         if not is_run(root):
             raise MissingError(f"{root} is not a run folder: {why_no_run(root)}")
-        odd = [path.name for path in root.glob("round_*") if not re.fullmatch(r"round_\d{3,6}", path.name)]
-        if odd:
-            raise DataError(f"{root / odd[0]} does not belong to a run; move it elsewhere")
+        for path in root.glob("round_*"):
+            if not re.fullmatch(r"round_\d{3,6}", path.name) or path.name != f"round_{int(path.name[6:]):03d}":
+                raise DataError(f"{path} does not belong to a run; move it elsewhere")
+            check_round(path)
         return RunDir(root)
 
     @contextlib.contextmanager
@@ -84,9 +87,13 @@ class RunDir:
 
         Raises:
             BusyError: another process holds it.
+            DataError: what is written during the run, here or in the ledger, would change another file.
         """
+        for name in ("LOCK", "ledger.jsonl"):
+            durable.alone(self.root / name)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with storage():
-            handle = os.open(self.root / "LOCK", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+            handle = os.open(self.root / "LOCK", flags, 0o644)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,8 +142,7 @@ class RunDir:
         if self._known.pop((number, stage), None):
             self.reread(number, stage)  # values read from now on come from the files that are checked here
         for path in (folder.parent, folder):
-            if path.is_symlink():
-                raise DataError(f"{path} is a symlink, not a folder of the run; put the folder in its place")
+            refuse_link(path)
         if not folder.exists():
             return False
         manifest, wrong = inspect(folder)
@@ -190,8 +196,13 @@ class RunDir:
         return sum(file.stat().st_size for file in self.step(number, "").rglob("*") if file.is_file())
 
     def begin(self, number: int, stage: str) -> Path:
-        """An empty folder to write a step in."""
+        """An empty folder to write a step in.
+
+        Raises:
+            DataError: the folder of the round is a symlink.
+        """
         partial = self.partial(number, stage)
+        refuse_link(partial.parent)
         durable.remove(partial)
         durable.mkdir(partial)
         return partial
@@ -250,6 +261,9 @@ class RunDir:
     def shelf(self, name: str) -> Path:
         """The next place in quarantine/, for what was set aside."""
         shelf = self.root / "quarantine"
+        refuse_link(shelf)
+        if shelf.exists() and not shelf.is_dir():
+            raise DataError(f"{shelf} is no folder; move it elsewhere")
         durable.mkdir(shelf)
         return shelf / f"{len(list(shelf.iterdir())):03d}_{name}"
 
@@ -262,32 +276,12 @@ def alike(first: Path, second: Path) -> bool:
     )
 
 
-def is_run(root: Path) -> bool:
-    """Whether a folder is that of a run."""
-    return (root / "recipe.yaml").is_file() and (root / "environment.json").is_file()
-
-
-def why_no_run(root: Path) -> str:
-    """Why a path is not that of a run, and what to type instead."""
-    if not root.exists():
-        near = Path("runs") / root.name
-        return f"it does not exist. Did you mean {near}?" if is_run(near) else "it does not exist"
-    if root.is_file():
-        return "it is a file" + (f". Run a recipe with: selfimprove run {root}" if root.suffix == ".yaml" else "")
-    above = next((path for path in root.resolve().parents if is_run(path)), None)
-    if above:
-        return f"it is a part of one; name the whole: {above}"
-    below = sorted(path for path in root.iterdir() if is_run(path))
-    if below:
-        return f"it holds {len(below)}; name one of them, such as {below[0]}"
-    return "it lacks recipe.yaml or environment.json. Start one with: selfimprove run RECIPE"
-
-
 def _seconds(folder: Path) -> float:
     try:
-        return float(json.loads((folder / TIMES).read_bytes())["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
+        seconds = foreign.json_in(f"{folder}/{TIMES}")["seconds"]
+    except (OSError, KeyError, TypeError, DataError):
         return 0.0
+    return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 1e12 else 0.0
 
 
 def _visible(folder: Path) -> frozenset[str]:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from selfimprove import foreign
 from selfimprove.errors import DataError
 from selfimprove.records import digest
 from selfimprove.safety.redaction import dumps, redact
@@ -44,9 +45,25 @@ def seal(folder: Path, notes: dict[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """step.json of a sealed folder."""
-    with open(f"{folder}/{MANIFEST}", "rb", buffering=0) as file:  # noqa: PTH123  see `inspect`
-        return json.loads(file.read())
+    """step.json of a sealed folder.
+
+    Raises:
+        DataError: it is not what `seal` writes.
+        OSError: it cannot be read.
+    """
+    path = f"{folder}/{MANIFEST}"
+    found = foreign.json_in(path)
+    if not isinstance(found, dict) or not isinstance(found.get("files"), dict):
+        raise DataError(f"{path} is damaged: it is no manifest")
+    notes = (found.get("counts", {}), found.get("metrics", {}))
+    if not all(isinstance(part, dict) and all(map(_is_number, part.values())) for part in notes):
+        raise DataError(f"{path} is damaged: its counts or metrics are no numbers")
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number; a metric of training may be NaN, and an integer must fit into a float."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 60)
 
 
 def damage(folder: Path) -> str:
@@ -60,16 +77,20 @@ def inspect(folder: Path) -> tuple[dict[str, Any], str]:
     Reads every file. A run of a thousand rounds has some 40,000 files, so this uses strings instead of `Path`.
     """
     try:
+        if os.path.islink(folder):  # noqa: PTH114
+            return {}, "a symlink is in its place"
         manifest = read_manifest(folder)
         files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
         if not is_signed(manifest):
             return manifest, f"{MANIFEST} was changed"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError):
         return {}, f"{MANIFEST} is missing or damaged"
     try:
         return manifest, _difference(str(folder), files)
     except OSError as error:
         return manifest, f"it cannot be read ({error.strerror})"
+    except DataError as error:
+        return manifest, str(error)
 
 
 def _difference(folder: str, files: dict[str, tuple[int, str]]) -> str:
@@ -104,13 +125,17 @@ def _names(folder: str, before: str, plain: set[str], links: list[str]) -> None:
 
 def _hashed(path: str, size: int = -1) -> tuple[int, str]:
     """The size of a file and its sha256; a file whose size is not `size` is not read."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  building a Path takes as long as reading
-        found = os.fstat(file.fileno()).st_size
+    handle = foreign.opened(path)
+    try:
+        found = os.fstat(handle).st_size
         if size not in (-1, found):
             return found, ""
-        if found > WHOLE:
+        if found <= WHOLE:
+            return found, hashlib.sha256(os.read(handle, WHOLE + 1)).hexdigest()
+        with os.fdopen(handle, "rb", buffering=0, closefd=False) as file:
             return found, hashlib.file_digest(file, "sha256").hexdigest()
-        return found, hashlib.sha256(file.read(WHOLE + 1)).hexdigest()
+    finally:
+        os.close(handle)
 
 
 def intact(folder: Path) -> bool:
@@ -162,7 +187,7 @@ def write_json(path: Path, value: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write text atomically; a file that already has this content stays untouched."""
     data = redact(text).encode("utf-8")
-    if path.is_symlink() or not path.is_file() or path.read_bytes() != data:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != len(data) or path.read_bytes() != data:
         durable.write(path, data)
 
 

@@ -34,7 +34,7 @@ class Unfinished:
             self.drop(self.folder, "a symlink is in its place")
         for path in sorted(self.folder.glob(f"{training:02d}-*"), reverse=True):
             wrong = "a symlink is in its place" if path.is_symlink() else damage(path)
-            if not wrong and read_manifest(path)["bound"] != self.bound:
+            if not wrong and read_manifest(path).get("bound") != self.bound:
                 wrong = "the options, inputs or versions of the step have changed"
             if not wrong:
                 return path

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
-from selfimprove.errors import RecipeError, StorageError, listed
+from selfimprove.errors import DataError, RecipeError, StorageError, listed
 from selfimprove.loop import begin
 from selfimprove.loop.origin import as_begun, began, changes
 from selfimprove.recipe import compose
@@ -120,11 +120,12 @@ def _run(name: str, seed: int, place: Path, overrides: Sequence[str], launch: La
         code = launch(words, log)
         if not (place / "summary.json").exists():
             return f"{FAILED} {code}: {_last_line(log)}"
-    return str(summary_of(place)["verdict"])
+    return str(summary_of(place).get("verdict", "its summary has no verdict"))
 
 
 def _process(running: set[subprocess.Popen[bytes]], words: list[str], log: Path) -> int:
-    with log.open("w", encoding="utf-8") as output:
+    log.unlink(missing_ok=True)  # it may be a link, or what another program wrote there
+    with log.open("x", encoding="utf-8") as output:
         command = [sys.executable, "-m", "selfimprove", *words]
         with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as child:
             running.add(child)
@@ -134,7 +135,7 @@ def _process(running: set[subprocess.Popen[bytes]], words: list[str], log: Path)
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8").split("\n") if log.exists() else []
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
@@ -151,7 +152,12 @@ def _publish(
         summaries = [summary_of(place) for place in made.values() if (place / "summary.json").exists()]
         wrong = [seed for seed, place in made.items() if place in failed]
         if summaries or wrong:
-            rows.append(row_of(name, summaries, wrong))
+            try:
+                rows.append(row_of(name, summaries, wrong))
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise DataError(
+                    f"a summary.json of {name} in {folder} is damaged ({error!r}); remove that run"
+                ) from error
     rows.sort(key=lambda row: -(row["gain"]["value"] if row["gain"] else float("-inf")))
     write_json(folder / "leaderboard.json", rows)
     write_text(folder / "leaderboard.md", "\n".join(table(rows)) + "\n")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from selfimprove import foreign
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.interfaces import GREEDY, Log
 from selfimprove.loop import begin, steps
@@ -29,6 +32,7 @@ from selfimprove.recipe.schema import Recipe
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.safety.model_files import check_folder
 from selfimprove.store.run_folder import RunDir
+from selfimprove.store.shape import METRIC, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +112,9 @@ def _subject(target: str, overrides: Sequence[str], scratch: Path, log: Log) -> 
 def _run(folder: Path, overrides: Sequence[str]) -> _Subject:
     """The start, the previous and the current model of a run, each once."""
     stored = Stored(RunDir.open(folder))
-    if not (folder / "metrics.jsonl").is_file():
+    if not os.path.lexists(folder / "metrics.jsonl"):
         raise MissingError(f"{folder} has no finished round yet. Finish one with: selfimprove resume {folder}")
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [_line(line, folder) for line in foreign.content(folder / "metrics.jsonl").splitlines()]
     now = stored.standing(len(lines)).incumbent
     before = stored.standing(now).incumbent if now else 0
     found = [line.get("candidate/accuracy" if line["round"] else "champion/accuracy") for line in lines]
@@ -122,6 +126,17 @@ def _run(folder: Path, overrides: Sequence[str]) -> _Subject:
         },
         accuracies=tuple(metric["value"] for metric in found if metric),
     )
+
+
+def _line(text: bytes, folder: Path) -> dict[str, Any]:
+    """A line of metrics.jsonl."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    shape = {"round": int, **dict.fromkeys(("candidate/accuracy?", "champion/accuracy?"), METRIC)}
+    require(found, shape, folder / "metrics.jsonl", f"Write it again: selfimprove resume {folder}")
+    return found
 
 
 def _sampled(

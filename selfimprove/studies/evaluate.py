@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from selfimprove import registry, training
+from selfimprove import foreign, registry, training
 from selfimprove.errors import DataError, MissingError, StorageError
 from selfimprove.interfaces import Log, Remote
 from selfimprove.loop.given import policy_of
@@ -97,6 +97,7 @@ def _champion(run: Path) -> Path:
 
 def _recipe(folder: Path, task: str | None, refinement: str, overrides: Sequence[str]) -> tuple[Recipe, Settings]:
     own = folder / "recipe.yaml"
+    foreign.check(own)
     name = task or (str(own) if own.is_file() else "chain_sums")
     changes = [f"refinement={refinement}", *overrides]
     named = name in registry.names("task")

@@ -28,6 +28,8 @@ ROWS = "rows.jsonl"
 """A file beside FILE in which code rows that carry only the `name` of a row are looked up."""
 EXAMS = ("evaluation", "confirmation", "sealed")
 """Steps with the completions of an exam; those of an audit are read too."""
+UNFIT = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What a rule raises that needs more of a row than it has, or something else."""
 _CODE = "code"
 _MODEL = ["model=pretrained", "model.pretrained.path=unread"]
 """A model that fits every task; none is loaded."""
@@ -115,7 +117,7 @@ def _marked(path: Path, place: str, rule: _Rule, problem: Prompt, text: str, rig
         given = rule.mark(problem, text)
     except UserError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:  # the rule needs more of the row than it has
+    except UNFIT as error:
         raise DataError(
             f"{path}:{place}: {rule.name} cannot mark it ({type(error).__name__}: {error}); give it the columns 'key' "
             "and 'info' of its problem"
@@ -265,7 +267,9 @@ def _saved(path: Path) -> Iterator[tuple[str, Rollout, float | None]]:
         if folder.name == "audit" and (samples := folder / "audit.jsonl").is_file():
             for number, one in enumerate(read_records(samples), 1):
                 if isinstance(one, Rollout):
-                    yield f"{folder.parent.name}/audit:{number}", one, one.info.get("truth")
+                    truth = one.info.get("truth")
+                    right = truth if isinstance(truth, int | float) else None
+                    yield f"{folder.parent.name}/audit:{number}", one, right
         elif folder.name in EXAMS:
             for file in sorted(folder.glob("*.jsonl")):
                 report = read_report(folder, file.stem)

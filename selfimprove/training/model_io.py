@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, StorageError
+from selfimprove.inference import described
 from selfimprove.inference.chat import end_of
 from selfimprove.inference.weights import ends_of, opened
 from selfimprove.records import Checkpoint
@@ -25,6 +26,7 @@ def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
     import torch
     from transformers import AutoTokenizer
 
+    described.check(Path(checkpoint.path))
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

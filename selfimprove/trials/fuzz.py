@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from selfimprove.errors import UserError
+from selfimprove.errors import UserError, of_machine
 from selfimprove.safety.redaction import printable
 from selfimprove.trials import borders
 
@@ -107,17 +107,21 @@ def fuzz(name: str, count: int, seed: int = 0, first: int = 0, minutes: float = 
     return found
 
 
-def refused(error: UserError, codes: Sequence[int]) -> str:
-    """How an input ended that was refused.
+def refused(error: Exception, codes: Sequence[int]) -> str:
+    """How an input ended that was refused, by one line as the command line shows it.
 
     Raises:
         AssertionError: the code is not one of these, or the message is no short line that can be shown.
+        Exception: the error, if it is a bug.
     """
-    message = str(error)
-    assert error.code in codes, f"exit code {error.code}: {message}"
+    known = error if isinstance(error, UserError) else of_machine(error)
+    if known is None:
+        raise error
+    message = str(known)
+    assert known.code in codes, f"exit code {known.code}: {message}"
     assert len(message) <= LONGEST, f"a message of {len(message)} characters"
     assert printable(" ".join(message.split())), "an empty message"
-    return f"refused with {error.code}"
+    return f"refused with {known.code}"
 
 
 @contextlib.contextmanager

@@ -96,7 +96,7 @@ def _weights(folder: Path, skill: float, seed: int = 0) -> Checkpoint:
     data = random.Random(seed).randbytes(4096)
     head = json.dumps({"weight": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}}).encode()
     (folder / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + data)
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER))
     return Checkpoint(path=str(folder))
 
 
@@ -126,6 +126,12 @@ class Rehearsal:
         return Runner(folder, Silent(), self.load)
 
 
+TOKENIZER = {
+    "version": "1.0",
+    "added_tokens": [],
+    "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 7}, "unk_token": "a"},
+}
+"""The smallest tokenizer that can be loaded."""
 OWN = {"engine": Student, "optimization": _Practice}
 """The methods that only a rehearsal can name, by slot."""
 

@@ -52,7 +52,7 @@ def selftest(full: bool = False, share: int | None = None, jobs: int = 2) -> Ite
             "a damaged file is found: refused, or its step or file made again", lambda: _damages(given, damaged, jobs)
         )
         yield _timed("one process at a time works on a run, and no lock is left behind", lambda: lock(given, full))
-    yield _timed("a program from the model cannot reach files, network or processes", _sandbox)
+    yield _timed("a program from the model cannot reach files, this project, network or processes", _sandbox)
     for name in fuzz.names():
         yield _timed(fuzz.border(name).promise, lambda name=name: _border(name, full, share))
 

@@ -18,6 +18,7 @@ import pytest
 
 from selfimprove.cli import main
 from selfimprove.recipe import checks, compose
+from selfimprove.trials.rehearsal import TOKENIZER
 
 pytestmark = pytest.mark.faults
 
@@ -328,7 +329,7 @@ TABLE: list[Mistake | Elsewhere] = [
     Mistake(
         42,
         "another model's tokenizer",
-        lambda d: d.model(files={"tokenizer.json": '{"model": {"vocab": {"a": 8}}}'}),
+        lambda d: d.model(files={"tokenizer.json": json.dumps({"model": {**TOKENIZER["model"], "vocab": {"a": 8}}})}),
         65,
         "1 tokens of the tokenizer, up to 8, are not among the 8 of the model; it belongs to another",
     ),

@@ -11,6 +11,7 @@ import pytest
 
 from selfimprove.episodes import Episode, Turn
 from selfimprove.errors import RecipeError
+from selfimprove.inference.rows import turns_of
 from selfimprove.interfaces import Playing
 from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.problems import splits
@@ -102,6 +103,16 @@ def test_each_player_sees_its_own_talk_and_the_transcript_says_who_spoke(words: 
     assert first.logprobs is None and second.logprobs is not None, "of two replies no one probability is known"
     asked = repr(engine.asked)
     assert "QK" not in asked and "-2.0" not in asked and "earned" not in asked
+
+
+def test_an_earlier_reply_says_that_it_was_cut_off(words: Any, chained: Callable) -> None:
+    sure = {"Q": 0.0, "K": 1.0, "K pass.": 1.0, "Q bet.": 1.0}
+    engine = words(rule=strategy(sure), most=1)  # a word, and no room for the end
+    [one] = chained(engine, task=Cards()).play([Prompt(prompt=[user("deal")], answer="QK", key="deal")])
+    first = one.said["first"]
+    assert [message.get("ended", True) for message in first.completion] == [False, True, True]
+    assert first.truncated and [turn.ended for turn in turns_of(first)] == [False, False]
+    assert "ended" not in repr([ask.prompt for ask in engine.asked])
 
 
 def test_an_opponent_speaks_with_its_own_weights_and_is_not_paid_for(words: Any, chained: Callable) -> None:

@@ -118,10 +118,16 @@ def test_what_is_learned_is_what_the_assistant_said(template: str | None, talk: 
     assert learned == [token for text in replies for token in [*tokenizer(text)["input_ids"], *end]]
 
 
-def test_only_the_last_reply_can_have_run_into_the_limit() -> None:
+def test_a_reply_that_ran_into_the_limit_has_no_end_token() -> None:
     tokenizer = words(CHATML)
-    [[row]] = rows_of(tokenizer, [transcript(*CALLS, info={"finish_reason": "length"})])
+    last = transcript(*CALLS, info={"finish_reason": "length"})
+    [[row]] = rows_of(tokenizer, [last])
     assert shown(tokenizer, row) == [("call 3+5~", 1), ("<tool>8~<user>so~<assistant>", 0), ("#8", 1)]
+    first = replace(last, completion=[{**last.completion[0], "ended": False}, *last.completion[1:]], info={})
+    rows = rows_of(tokenizer, [first])[0]  # the template ended the turn in the prompt of the next one
+    assert [shown(tokenizer, row) for row in rows] == [[("call 3+5", 1)], [("#8~", 1)]]
+    assert [one.ended for one in turns_of(first)] == [False, True]
+    assert "ended" not in str(tokenizer.decode(rows[1].prompt))
 
 
 def test_the_turns_of_a_transcript_with_what_each_earned_from_then_on() -> None:

@@ -24,6 +24,7 @@ class Strict:
     """A tokenizer whose chat template wants user and assistant in turn."""
 
     chat_template = "turns"
+    is_fast, added_tokens_decoder = False, dict[int, Any]()
 
     def apply_chat_template(self, talk: list[Message], **options: Any) -> Any:
         if any((message["role"] == "user") != (place % 2 == 0) for place, message in enumerate(talk)):
@@ -34,11 +35,15 @@ class Strict:
         return "<|assistant|>\n<think>\n"
 
 
+def _message(said: str | Message) -> Message:
+    return {"role": "assistant", "content": said} if isinstance(said, str) else said
+
+
 @pytest.fixture
 def looked(make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """`looked(answers, overrides)`: what is said of a start model that gives these answers in turn."""
 
-    def look(answers: list[str], *overrides: str, cut: bool = False, template: bool = False) -> list[str]:
+    def look(answers: list[str | Message], *overrides: str, cut: bool = False, template: bool = False) -> list[str]:
         folder, log = make_run(*overrides)
         stored, step = Stored(folder), folder.begin(0, "model")
         start_model.build(stored, step, MetricLog(log))
@@ -49,7 +54,7 @@ def looked(make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Cal
             groups = plain(self, asks, log)
             said = iter(answers * 100)
             info = {"finish_reason": "length" if cut else "stop"}
-            reply = [[{"role": "assistant", "content": next(said)} for _ in group] for group in groups]
+            reply = [[_message(next(said)) for _ in group] for group in groups]
             return [
                 [replace(one, completion=[text], info=info) for one, text in zip(group, texts, strict=True)]
                 for group, texts in zip(groups, reply, strict=True)
@@ -71,6 +76,12 @@ def test_the_shares_and_the_form_are_said_in_one_line_each(looked: Callable[...,
         "8 of 8 completions of the start model are cut off",
         "4 of 8 completions of the start model state no answer that the task's rule reads; one ends 'It may be\\nso'",
     ]
+
+
+def test_thoughts_and_those_that_never_end_are_counted(looked: Callable[..., list[str]]) -> None:
+    thinks: Message = {"role": "assistant", "content": "#8", "thinking": "3+5"}
+    [note, *_] = looked([thinks, {**thinks, "content": ""}, "#8", "#8"])
+    assert note.startswith("4 of 8 completions of the start model think before they reply") and "; 2 never end" in note
 
 
 def test_nothing_is_said_of_answers_that_are_whole_and_read(looked: Callable[..., list[str]]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from selfimprove.cli import streams
 from selfimprove.loop import stopping
 from selfimprove.loop.stopping import Stopped, Stopping
 
@@ -163,7 +164,7 @@ def test_a_terminal_that_goes_away_does_not_end_the_run_but_a_hangup_on_request_
             code = 1
             try:
                 sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-                stopping.keep_going_without_output()
+                streams.opened(lasting=True)
                 with Stopping(Shown()) as watcher:
                     print("begun", flush=True)
                     for _ in range(100):
@@ -181,36 +182,6 @@ def test_a_terminal_that_goes_away_does_not_end_the_run_but_a_hangup_on_request_
         else:
             os.kill(process, signal.SIGHUP)
         assert ended(process) == (0 if lost else 143)
-
-
-@pytest.mark.runs
-def test_a_reader_that_leaves_does_not_end_the_run(tmp_path: Path) -> None:
-    program = (
-        "import sys, pathlib\n"
-        "from rich.console import Console\n"
-        "from selfimprove.loop.stopping import keep_going_without_output\n"
-        "keep_going_without_output(); keep_going_without_output(); console = Console()\n"
-        "for number in range(2000): console.print('line', number)\n"
-        f"pathlib.Path({str(tmp_path / 'done')!r}).write_text('to the end')\n"
-    )
-    command = f'{sys.executable} -c "$PROGRAM" | head -1; echo ${{PIPESTATUS[0]}}'
-    done = subprocess.run(
-        ["bash", "-c", command], env={**os.environ, "PROGRAM": program}, capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout.splitlines() == ["line 0", "0"] and not done.stderr
-    assert (tmp_path / "done").read_text() == "to the end"
-
-
-def test_closed_outputs_are_not_given_to_files(tmp_path: Path) -> None:
-    program = (
-        "from selfimprove.loop.stopping import keep_going_without_output\n"
-        "keep_going_without_output()\n"
-        f"file = open({str(tmp_path / 'file')!r}, 'w'); print('stray'); file.write('mine')\n"
-    )
-    subprocess.run(
-        ["bash", "-c", f'{sys.executable} -c "$P" >&- 2>&- <&-'], env={**os.environ, "P": program}, check=True
-    )
-    assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl")

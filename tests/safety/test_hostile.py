@@ -24,9 +24,10 @@ import pytest
 from selfimprove.cli import commands, main
 from selfimprove.errors import DataError
 from selfimprove.loop.loop import Runner
-from selfimprove.safety import template_worker
+from selfimprove.safety import chat_templates, limited, template_worker
 from selfimprove.safety.model_files import check_folder
 from selfimprove.store.seal import sha256, signed
+from selfimprove.trials.rehearsal import TOKENIZER
 
 pytestmark = pytest.mark.faults
 
@@ -168,6 +169,17 @@ def template(text: str) -> dict[str, Any]:
     return {"files": {"chat_template.jinja": text}}
 
 
+GOOD = {"name": "default", "template": "{{ messages }}"}
+
+
+def templates_in_config(given: Any) -> dict[str, Any]:
+    return {"files": {"tokenizer_config.json": json.dumps({"chat_template": given})}}
+
+
+def tokenizer(**parts: Any) -> dict[str, Any]:
+    return {"files": {"tokenizer.json": json.dumps({**TOKENIZER, **parts})}}
+
+
 MODELS: dict[str, tuple[dict[str, Any], str]] = {
     "auto_map": ({"auto_map": {"AutoConfig": "evil.Config"}, "files": {"evil.py": "open('canary', 'w')"}}, "auto_map"),
     "nested auto_map": ({"text_config": {"auto_map": {"AutoModel": "a/b--evil.Model"}}}, "auto_map"),
@@ -182,7 +194,7 @@ MODELS: dict[str, tuple[dict[str, Any], str]] = {
         "auto_map",
     ),
     "generation code": ({"files": {"generation_config.json": '{"custom_generate": "evil/x"}'}}, "custom_generate"),
-    "deep config": ({"files": {"config.json": "[" * 100_000}}, "not JSON"),
+    "deep config": ({"files": {"config.json": "[" * 100_000}}, "more than 200 levels"),
     "huge width": ({"hidden_size": 10**12}, "describes a model of at least"),
     "huge vocabulary": ({"vocab_size": 10**12}, "describes a model of at least"),
     "huge depth": ({"num_hidden_layers": 10**7}, "claims 10,000,000"),
@@ -240,6 +252,42 @@ MODELS: dict[str, tuple[dict[str, Any], str]] = {
         "the chat template",
     ),
     "template syntax": (template("{% for %}"), "the chat template cannot be rendered"),
+    "template of nothing": (template("{# nothing #}"), "the chat template makes nothing of a conversation"),
+    "template that is a number": (templates_in_config(3), "neither a text nor a list of texts with names"),
+    "template that is a list of texts": (templates_in_config(["x"]), "neither a text nor a list of texts with names"),
+    "template in a mapping": (templates_in_config({"default": "{{ x.__class__.__base__.y }}"}), "the chat template"),
+    "templates of one name": (templates_in_config([GOOD, GOOD]), "several chat templates have the same name"),
+    "templates without a default": (templates_in_config([{**GOOD, "name": "rag"}]), "none of the chat templates is"),
+    "template in a folder": (
+        {"files": {"additional_chat_templates/default.jinja": "{{ x.__class__.__base__.y }}"}},
+        "the chat template",
+    ),
+    "templates in a folder": ({"files": {"additional_chat_templates/x.jinja": "x"}}, "none that is used by default"),
+    "no layers": ({"num_hidden_layers": 0}, "claims 0 for num_hidden_layers, which must be a whole number above 0"),
+    "negative width": ({"hidden_size": -4}, "claims -4 for hidden_size"),
+    "labels": ({"num_labels": 10**8}, "claims 100,000,000 for num_labels"),
+    "many digits": ({"head_dim": 10**400}, "for head_dim; refused"),
+    "deep generation config": ({"files": {"generation_config.json": '{"a":' * 20_000}}, "more than 200 levels"),
+    "deep tokenizer": ({"files": {"tokenizer.json": '{"a":' * 20_000 + "1" + "}" * 20_000}}, "nested too deeply"),
+    "no tokenizer at all": ({"files": {"tokenizer.json": "{}"}}, "the tokenizer is not a mapping with a model"),
+    "tokenizer that backtracks": (
+        tokenizer(
+            pre_tokenizer={"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
+        ),
+        "the tokenizer cannot be used",
+    ),
+    "tokenizer that grows": (
+        tokenizer(decoder={"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 5000}),
+        "characters of the tokens of",
+    ),
+    "tokenizer of steps": (
+        tokenizer(normalizer={"type": "Sequence", "normalizers": [{"type": "NFC"}] * 300}),
+        "has a normalizer of more than 200 parts",
+    ),
+    "more tensors than any model": (
+        weights(tensors(**{f"t{i}": entry(0, 0, [0]) for i in range(200_001)})),
+        "more than 200,000",
+    ),
 }
 
 
@@ -276,6 +324,40 @@ def test_links_out_of_the_folder(name: str, refused: Callable, make_model: Calla
     refused(["eval", str(folder)], f"{name} is a link out of the folder")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "chat_template.jinja", "model.safetensors", "tokenizer.json", "additional_chat_templates/x.jinja"],
+)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(
+    name: str, refused: Callable, make_model: Callable[..., Path]
+) -> None:
+    folder = make_model(files={"chat_template.jinja": "{{ messages }}"})
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(folder / name)
+    refused(["eval", str(folder)], "is a named pipe, not a file")
+
+
+def test_which_template_is_used(make_model: Callable[..., Path]) -> None:
+    """As transformers has it: files go before the config, of several the one called default."""
+    in_config = json.dumps({"chat_template": [{"name": "rag", "template": "{{ documents[0].x }}"}, GOOD]})
+    folder = make_model(files={"tokenizer_config.json": in_config})
+    assert chat_templates.templates(folder)["default"] == (folder / "tokenizer_config.json", GOOD["template"])
+    check_folder(folder)
+    (folder / "chat_template.jinja").write_text("{{ messages[0] }}")
+    assert {name: text for name, (_, text) in chat_templates.templates(folder).items()} == {
+        "default": "{{ messages[0] }}"
+    }
+    folder = make_model("plain", files={"tokenizer_config.json": json.dumps({"chat_template": ""})})
+    assert not chat_templates.has_template(folder)
+
+
+def test_what_was_tried_is_not_tried_again(make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    check_folder(make_model("one", files={"chat_template.jinja": "{{ messages }}"}))
+    monkeypatch.setattr(limited, "ask", lambda *_: pytest.fail("a process was started"))
+    check_folder(make_model("two", files={"chat_template.jinja": "{{ messages }}"}))
+
+
 def test_links_inside_and_into_the_cache_of_the_hub_are_followed(
     make_model: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -297,7 +379,14 @@ def test_what_a_good_folder_may_have(make_model: Callable[..., Path]) -> None:
     folder = make_model(
         tensors={"model.layers.0.self_attn.o_proj.weight": zeros, "model.layers.0.x.bias": ("F32", (4,), bytes(16))},
         files={
-            "tokenizer.json": json.dumps({"model": {"vocab": {str(i): i % 8 for i in range(200)} | {"image": 8}}}),
+            "tokenizer.json": json.dumps(
+                {
+                    "model": {
+                        **TOKENIZER["model"],
+                        "vocab": {"a": 0} | {str(i): i % 8 for i in range(200)} | {"image": 8},
+                    }
+                }
+            ),
             "chat_template.jinja": "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}",
         },
         attn_implementation="sdpa",
@@ -393,6 +482,37 @@ def linked(name: str) -> Callable[[Path], None]:
     return put
 
 
+def piped(name: str) -> Callable[[Path], None]:
+    """Put a named pipe in the place of a file; whoever opens it to read waits for a writer."""
+
+    def put(root: Path) -> None:
+        (root / name).unlink(missing_ok=True)
+        os.mkfifo(root / name)
+
+    return put
+
+
+def shared(name: str) -> Callable[[Path], None]:
+    """Make a file of the run another name of a file outside."""
+
+    def put(root: Path) -> None:
+        (root / name).unlink(missing_ok=True)
+        (root.parent / "mine").write_text("")
+        (root / name).hardlink_to(root.parent / "mine")
+
+    return put
+
+
+def signed_as(changes: dict[str, Any]) -> Callable[[Path], None]:
+    """Change environment.json, and sign it."""
+
+    def put(root: Path) -> None:
+        values = json.loads((root / "environment.json").read_text())
+        (root / "environment.json").write_text(json.dumps(signed({**values, **changes})))
+
+    return put
+
+
 def reseeded(root: Path) -> None:
     values = json.loads((root / "environment.json").read_text())
     values["settings"]["seed"] = 9
@@ -421,6 +541,26 @@ RUNS: dict[str, tuple[str, Callable[[Path], None], str]] = {
         "summary.json is damaged",
     ),
     "summary is no JSON": ("report", stored("summary.json", "{"), "summary.json is damaged"),
+    **{
+        f"{name} is a pipe: {command}": (command, piped(name), "is a named pipe, not a file")
+        for command in ("resume", "mark", "eval")
+        for name in ("recipe.yaml", "environment.json", "ledger.jsonl")
+        if (command, name) != ("eval", "environment.json")
+    },
+    "summary is a pipe": ("report", piped("summary.json"), "summary.json is a named pipe, not a file"),
+    "lock is a pipe": ("resume", piped("LOCK"), "LOCK is a named pipe, not a file"),
+    "lock is another file": ("resume", shared("LOCK"), "LOCK is one of 2 hard links"),
+    "ledger is another file": ("resume", shared("ledger.jsonl"), "ledger.jsonl is one of 2 hard links"),
+    "a round elsewhere": ("resume", lambda root: (root / "round_000").symlink_to("/tmp"), "round_000 is a symlink"),
+    "a round is a file": ("resume", stored("round_000", ""), "round_000 is a file"),
+    "settings of wrong types": ("resume", signed_as({"settings": {"seed": "x"}}), "settings.seed is a str"),
+    "versions of wrong types": ("resume", signed_as({"versions": [1]}), "versions is a list"),
+    "accepted of wrong types": ("resume", signed_as({"accepted": [{"round": None}]}), "accepted[0].round is null"),
+    "data of a whole disk": (
+        "resume",
+        signed_as({"data": {"task.jsonl.path": {"path": "/usr", "sha256": "x"}}}),
+        "too many for the data of a run",
+    ),
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove.errors import RecipeError, StorageError
+from selfimprove.errors import DataError, RecipeError, StorageError
 from selfimprove.loop.loop import Runner
 from selfimprove.store import durable, failpoints
 from selfimprove.trials.sweep import in_fork
@@ -121,15 +121,23 @@ def test_a_spec_that_cannot_be_read_is_refused(fault: Callable) -> None:
             failpoints.state()
 
 
-def test_a_planted_symlink_is_not_followed(tmp_path: Path) -> None:
+PLANTED: dict[str, Callable[[Path, Path], object]] = {
+    "symlink": lambda path, victim: path.symlink_to(victim),
+    "hard link": lambda path, victim: path.hardlink_to(victim),
+    "pipe": lambda path, victim: os.mkfifo(path),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_what_is_planted_is_neither_followed_nor_waited_for(tmp_path: Path, kind: str) -> None:
     (tmp_path / "victim").write_text("mine")
     for name in (".a.new", "b"):
-        (tmp_path / name).symlink_to(tmp_path / "victim")
-    with pytest.raises(StorageError):
-        durable.write(tmp_path / "a", b"theirs")
-    with pytest.raises(StorageError):
-        durable.append(tmp_path / "b", b"theirs")
-    assert (tmp_path / "victim").read_text() == "mine"
+        PLANTED[kind](tmp_path / name, tmp_path / "victim")
+    durable.write(tmp_path / "a", b"theirs")
+    for change in (lambda: durable.append(tmp_path / "b", b"theirs"), lambda: durable.truncate(tmp_path / "b", 0)):
+        with pytest.raises(DataError, match="put (?:the file|a copy) in its place"):
+            change()
+    assert (tmp_path / "victim").read_text() == "mine" and (tmp_path / "a").read_bytes() == b"theirs"
 
 
 def test_a_copy_that_finds_the_disk_full_is_a_storage_error(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from selfimprove.problems.splits import split_of
 from selfimprove.records import Report
 from selfimprove.rounds import Exam
 from selfimprove.studies.evaluate import examine
+from selfimprove.trials.rehearsal import TOKENIZER
 
 pytestmark = pytest.mark.runs
 
@@ -34,7 +35,7 @@ def folder(tmp_path: Path, make_run: Callable[..., Any]) -> Path:
     root.mkdir()
     (root / "config.json").write_text(json.dumps({"skill": 0.3}))
     (root / "model.safetensors").write_bytes(bytes([2, 0, 0, 0, 0, 0, 0, 0]) + b"{}")  # no tensors
-    (root / "tokenizer.json").write_text("{}")
+    (root / "tokenizer.json").write_text(json.dumps(TOKENIZER))
     return root
 
 

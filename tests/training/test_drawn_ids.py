@@ -30,5 +30,4 @@ def test_what_was_drawn_is_what_is_trained(
     given: Any = make_context(Transformers(device="cpu", max_completion_length=trained.LENGTH))
     given = replace(given, start=start, policy=replace(given.policy, checkpoint=start))
     lines = trained.trained(way, given, given.problems(6, 0))
-    assert len(set(lines.trained)) >= 6
-    assert lines.kept == len(lines.trained)
+    assert lines.kept == len(lines.trained) >= 8 and len(set(lines.trained)) >= 6

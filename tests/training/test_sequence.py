@@ -22,6 +22,7 @@ from selfimprove.methods.optimization.merge import Merge
 from selfimprove.methods.optimization.sft import Sft
 from selfimprove.recipe.compose import load
 from selfimprove.records import Checkpoint, Rollout
+from selfimprove.trials.rehearsal import TOKENIZER
 
 
 def tensors(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -221,7 +222,7 @@ def test_a_run_with_a_chain_ends_with_the_merged_weights(make_run: Callable) -> 
             folder.mkdir()
             (folder / "config.json").write_text(json.dumps({"skill": sum(skills) / 2}))
             (folder / "model.safetensors").write_bytes(b"no weights")
-            (folder / "tokenizer.json").write_text("{}")
+            (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER))
             return replace(records[0], path=str(folder))
 
     folder, log = make_run("optimization=[practice,halve]", "optimization.practice.gain=0.4", name="chained")

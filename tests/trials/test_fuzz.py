@@ -78,13 +78,17 @@ def test_memory_that_inputs_take_is_a_failure(only: Callable[[fuzz.Try], None], 
     assert fuzz.fuzz("mine", 1).wrong == ["mine 0: the process grew by 600 MB"]
 
 
-@pytest.mark.parametrize("error", [UserError(""), DataError("x" * 2000), UserError("\x1b")])
-def test_a_refusal_is_a_short_line_with_a_documented_code(error: UserError) -> None:
+@pytest.mark.parametrize("error", [UserError(""), UserError("\x1b"), MemoryError()])
+def test_a_refusal_is_a_short_line_with_a_documented_code(error: Exception) -> None:
     assert fuzz.refused(UserError("wrong"), (2,)) == "refused with 2"
     with pytest.raises(AssertionError):
         fuzz.refused(error, (2, 65))
     with pytest.raises(AssertionError, match="exit code 65"):
         fuzz.refused(DataError("wrong"), (2,))
+    with pytest.raises(KeyError):
+        fuzz.refused(KeyError("a bug"), (2, 65))
+    assert len(str(DataError("x" * 5000 + "what to type next"))) < fuzz.LONGEST
+    assert str(DataError("x" * 5000 + "what to type next")).endswith("what to type next")
 
 
 def test_a_recipe_follows_from_its_number() -> None:

@@ -29,12 +29,15 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
+from selfimprove import foreign
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.problems.cells import clean
 from selfimprove.problems.hub_rows import KINDS, Source, table
+from selfimprove.problems.jsonl_rows import check_link
+from selfimprove.problems.room import BYTE, allowed
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
@@ -156,7 +159,9 @@ def _load(path: Path) -> tuple[list[str], int]:
         found = [_text_of(row, f"{path}, row {number}") for number, row in enumerate(rows)]
     else:
         try:
-            found = [part.strip() for part in path.read_text(encoding="utf-8").split("\n\n")]
+            check_link(path, "acquisition.documents.path")
+            raw = foreign.content(path.resolve(), 1_000_000 * allowed() // BYTE)
+            found = [part.strip() for part in raw.decode("utf-8").split("\n\n")]
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read as text: {error}") from error
     if documents := [part for part in found if part]:

@@ -37,6 +37,7 @@ from selfimprove.inference.endpoint_answers import (
     said,
     samples,
     seed_of,
+    thought,
     tokens_of,
 )
 from selfimprove.inference.endpoint_embeddings import embedded
@@ -201,8 +202,9 @@ class OpenAI(Remote):
             if not tokens:
                 raise EngineError(f"{self.base_url} gives no log-probabilities; set engine.openai.logprobs=false")
             numbers = {"sum": round(float(sum(one[1] for one in tokens)), 4), "count": len(tokens)}
+        said_first = {"thinking": thinking} if self.chat and (thinking := thought(choice)) else {}
         return {
-            "completion": [{"role": "assistant", "content": text}],
+            "completion": [{"role": "assistant", "content": text, **said_first}],
             "logprobs": numbers,
             "info": {"finish_reason": reason},
         } | ({"tokens": tokens} if detailed and tokens else {})

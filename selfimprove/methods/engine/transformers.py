@@ -48,6 +48,8 @@ class Transformers(Engine):
     """`auto` takes a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, `mps`."""
     dtype: str = "auto"
     """Weights' number type; `auto` takes what the checkpoint was saved in."""
+    thinking_budget: int | None = bounded(None, 0)
+    """Most tokens of a thought, after which it is closed in the model's own form; null: as many as the model likes."""
     fixed_shapes: bool = False
     """Decode with the same shapes always: `batch_size` rows, also where fewer are asked for, and widths in steps of 32.
     A text then does not change with its neighbours in 16 bits either, except in mixtures of experts; slower, so take a
@@ -100,7 +102,8 @@ class Transformers(Engine):
                 batch += wanted[after]
                 after += 1
             try:
-                drawn = decode_rows(model, tokenizer, batch, beside, size if self.fixed_shapes else 0)
+                fixed = size if self.fixed_shapes else 0
+                drawn = decode_rows(model, tokenizer, batch, beside, self.thinking_budget, fixed)
             except (RuntimeError, MemoryError) as error:
                 if not memory.ran_out(error):
                     raise

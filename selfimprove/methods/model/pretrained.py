@@ -19,13 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selfimprove import foreign
 from selfimprove.errors import DataError, EngineError, MissingError, RecipeError
 from selfimprove.inference.templates import asks_for_date, check_arguments, filled, template_of, with_template
 from selfimprove.interfaces import REQUIRED, Engine, Log, Model, Task
 from selfimprove.records import Checkpoint
 from selfimprove.registry import register
-from selfimprove.safety.model_files import check_folder, has_template
+from selfimprove.safety.chat_templates import has_template
+from selfimprove.safety.model_files import check_folder
 from selfimprove.safety.template_worker import objection
+from selfimprove.safety.weight_files import CONFIG
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """The form of a hub id."""
@@ -81,8 +84,8 @@ class Pretrained(Model):
     def _own(self) -> str:
         """The template in the file that the option names."""
         try:
-            return Path(self.chat_template or "").expanduser().read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
+            return foreign.content(Path(self.chat_template or "").expanduser().resolve(), CONFIG).decode()
+        except (OSError, ValueError, RuntimeError, DataError) as error:
             raise MissingError(
                 f"model.pretrained.chat_template: {self.chat_template!r} cannot be read as a file of text"
             ) from error

@@ -14,12 +14,11 @@ Differs: the paper averages over the steps of one training run with decay 0.99 t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from selfimprove import training
+from selfimprove import foreign, training
 from selfimprove.bounds import bounded
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint
@@ -36,6 +35,6 @@ class Ema(Optimization):
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         average = context.start
         if context.previous is not None:
-            noted = json.loads((context.previous / "checkpoint.json").read_text())
+            noted = foreign.json_in(context.previous / "checkpoint.json")
             average = Checkpoint(path=str(context.previous / noted["path"]))
         return training.blend(average, records[0], self.decay, context.folder / "model")

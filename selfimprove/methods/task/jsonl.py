@@ -25,7 +25,7 @@ from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
 from selfimprove.problems import answers
 from selfimprove.problems.cells import Written, messages_of, pick, reference_of
-from selfimprove.problems.jsonl_rows import lines, values_of
+from selfimprove.problems.jsonl_rows import check_link, lines, values_of
 from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, check_answers, led, same_under
 from selfimprove.problems.rows import gathered, told
 from selfimprove.problems.splits import SPLITS
@@ -96,7 +96,9 @@ class JsonlTask(Task):
             MissingError: there is no such file.
             DataError: it cannot be read, or the verifier cannot read more than a tenth of its answers.
         """
-        path = Path(self.path).expanduser().resolve()
+        named = Path(self.path).expanduser()
+        check_link(named, "task.jsonl.path")
+        path = named.resolve()
         rows, counts = gathered(
             lines(path, "task.jsonl.path"),
             self._row,

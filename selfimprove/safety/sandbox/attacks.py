@@ -17,7 +17,7 @@ def attempt(aim: dict[str, Any]) -> list[str]:
 
     Args:
         aim: `file` with a secret in it, `folder` to write in, `port` and `name` that somebody listens on, `pid` of a
-            process that must not be touched.
+            process that must not be touched, `package`, a file of this project.
     """
     libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,6 +43,8 @@ def attempt(aim: dict[str, Any]) -> list[str]:
 
     tried: dict[str, Callable[[], Any]] = {
         "read a file": lambda: open(aim["file"]).close(),  # noqa: PTH123
+        "read a file of this project": lambda: open(aim["package"]).close(),  # noqa: PTH123
+        "import this project": lambda: __import__("selfimprove"),
         "list a folder": lambda: os.listdir(aim["folder"]),  # noqa: PTH208
         "write a file": lambda: open(aim["folder"] + "/written", "w").close(),  # noqa: PTH123
         "change a file's mode": lambda: os.chmod(aim["file"], 0o777),  # noqa: PTH101
@@ -64,7 +66,7 @@ def attempt(aim: dict[str, Any]) -> list[str]:
         try:
             attack()
             worked.append(name)
-        except (OSError, MemoryError):
+        except (OSError, MemoryError, ImportError):
             pass
     return worked
 

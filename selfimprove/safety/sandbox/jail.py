@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
         if settings["tier"] == _NAMESPACES:
             kernel.leave(user=not (root and _may_mount()))
             kernel.new_root(files.shown, files.hidden, scratch, os.getuid() if uid is None else uid)
-        os.chdir("/")
+        os.chdir(SCRATCH if settings["files"] else "/")
         kernel.drop(uid)
         surroundings.furnish(scratch)
         gc.freeze()

@@ -33,6 +33,8 @@ class Limits:
     """Bytes of address space."""
     output: int = 1 << 20
     """Most bytes of answers and output."""
+    files: bool = False
+    """Whether a program starts in the folder for temporary files, and so may write where it is (tier A only)."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Jail:
             "memory": limits.memory,
             "processes": THREADS + 8 if tier == "A" or os.geteuid() == 0 else None,  # else all of the user's count
             "own": str(_HERE.parents[2]),
+            "files": limits.files,
         }
         self._process = subprocess.Popen(
             [os.path.realpath(sys.executable), "-s", "-P", "-S", str(_HERE / "start_jail.py"), json.dumps(settings)],

@@ -60,4 +60,5 @@ def targets() -> Iterator[dict[str, Any]]:
         local.bind("\0" + name)
         local.listen()
         port = stream.getsockname()[1]
-        yield {"file": str(secret), "folder": str(folder), "port": port, "name": name, "pid": os.getpid()}
+        aim = {"file": str(secret), "folder": str(folder), "port": port, "name": name, "pid": os.getpid()}
+        yield {**aim, "package": str(SOURCE)}

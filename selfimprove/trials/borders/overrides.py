@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from selfimprove import registry
-from selfimprove.errors import UserError
 from selfimprove.recipe import checks, compose, cost
 from selfimprove.trials import fuzz
 from selfimprove.trials.borders.recipes import CODES, VALUES, words
@@ -63,7 +62,7 @@ def _open(scratch: Path) -> Iterator[fuzz.Try]:
                 composed = compose.load(recipe, typed)[0]
                 checks.preflight(composed)
                 cost.estimate(composed)
-            except UserError as error:
+            except Exception as error:
                 return fuzz.refused(error, CODES)
         return "composed"
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from selfimprove import registry
-from selfimprove.errors import UserError
 from selfimprove.recipe import checks, compose, cost
 from selfimprove.trials import fuzz
 
-CODES = (2, 65, 66)
+CODES = (2, 65, 66, 74)
 """What a recipe that cannot be used may end with."""
 VALUES = [
     *("", "null", "~", "true", "no", "0", "-1", "3", "007", "1e-4", "1e999", ".nan", "-.inf", "9" * 40, "1_000"),
@@ -85,7 +84,7 @@ def tried(text: str | bytes, path: Path, overrides: Sequence[str] = ()) -> str:
             composed = compose.load(path, overrides)[0]
             checks.preflight(composed)
             cost.estimate(composed)
-        except UserError as error:
+        except Exception as error:
             return fuzz.refused(error, CODES)
     return "composed"
 

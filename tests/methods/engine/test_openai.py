@@ -21,7 +21,7 @@ from selfimprove.inference.endpoint_address import key_for
 from selfimprove.interfaces import GREEDY, Ask, Sampling
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.engine.openai import OpenAI
-from selfimprove.records import Checkpoint, dumps
+from selfimprove.records import Checkpoint, Prompt, dumps
 from selfimprove.store import journal
 from selfimprove.store.journal import Journal
 from selfimprove.text import prefilled
@@ -217,6 +217,19 @@ def test_an_answer_that_was_cut_or_withheld_is_an_answer(stub, engine, ask, quie
     stub.reply = lambda body: {"choices": [{"message": message, "finish_reason": reason}]}
     [[rollout]] = engine(retries=0).sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
     assert rollout.text == text and rollout.truncated == (reason == "length")
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_what_a_server_tells_as_thought_is_kept_apart_and_never_sent_back(stub, engine, ask, quiet_log, name):
+    for content, text in (("8", "8"), (None, "")):
+        message = {"content": content, name: "3 and 5"}
+        stub.reply = lambda body, message=message: {"choices": [{"message": message, "finish_reason": "stop"}]}
+        [[rollout]] = engine(retries=0).sample(HERE, [ask("a")], 1, GREEDY, 0, quiet_log)
+        assert rollout.completion == [{"role": "assistant", "content": text, "thinking": "3 and 5"}]
+        assert rollout.text == text
+    more = Prompt(prompt=[*ask("a").prompt, *rollout.completion, *ask("b").prompt])
+    engine(retries=0).sample(HERE, [more], 1, GREEDY, 0, quiet_log)
+    assert stub.bodies[-1]["messages"][1] == {"role": "assistant", "content": ""}
 
 
 def test_no_more_requests_at_a_time_than_asked_for(stub, engine, ask, quiet_log):

@@ -176,9 +176,9 @@ def test_a_table_is_sent_to_the_task_that_reads_it(name, text, words, tmp_path):
 LONG = {"prompt": "p" * 1_000_000, "answer": "1"}
 BAD = [
     ('{"prompt": "b", ', ["not a JSON object", '{"prompt": "b",']),
-    ("prompt,answer", ["not a JSON object", "prompt,answer"]),
+    ("prompt,answer", ["not a JSON object (correct"]),  # it was never JSON, so it may be private
     ('["prompt", "answer"]', ["not a JSON object"]),
-    ("[" * 100_000, ["not a JSON object", "[" * 80]),
+    ("[" * 100_000, ["not a JSON object", "more than 200 levels"]),
     (b"\xff\xfe{", ["not UTF-8", "byte 0"]),
     (json.dumps(row("b")).encode("utf-16"), ["not UTF-8"]),
     ('{"prompt": "b", "x": 1}', ["no column 'answer'", "prompt, x"]),

@@ -55,6 +55,56 @@ def test_induction_takes_any_program_that_is_right_on_hidden_inputs_too() -> Non
     assert [task.verify(prompt, text) for text in texts] == [1, 1, 0, 0, 0]
 
 
+ODD = [
+    *(
+        "f(...)",
+        "...",
+        f"f({'[' * 70}{']' * 70})",
+        f"f({'(' * 150}{',)' * 150})",
+        "-" * 1900 + "1",
+        "9" * 1990,
+        "1e999",
+    ),
+    *(
+        "f('\\ud800')",
+        "f(b'\\xff', 1j)",
+        "f({1, 2}, {3: {4}})",
+        "f(*[1])",
+        "f(x=1)",
+        "f(" * 400,
+        "[" * 1900,
+        "\ud800",
+        "\0",
+    ),
+]
+"""Answers that are no plain arguments or values, or not such as a sandbox takes."""
+
+
+@pytest.mark.parametrize("form", ["D", "A"])
+def test_no_answer_ends_the_marking(form: str) -> None:
+    task, prompt = asked(form, SUM, "1, 2")
+    assert [task.verify(prompt, fenced(text)) for text in ODD] == [0.0] * len(ODD)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "10 ** 5000",
+        "[10 ** 4400]",
+        "x if x else 1 / 0",
+        "[[[]] * 99] * 99",
+        "object()",
+        "'\\ud800' * 99",
+        "f",
+        "iter([])",
+    ],
+)
+def test_no_program_ends_the_making_of_problems(value: str) -> None:
+    key = key_of(f"def f(x):\n    return {value}", ["0"])
+    made = PythonPrograms(forms="D")._prompt(str(key))
+    assert (made is not None) == ("ud800" in value)
+
+
 def test_without_its_own_reference_nothing_is_marked() -> None:
     task, prompt = asked("D", SUM, "1, 2")
     assert task.verify(prompt.blind(), "3") is None and task.verify(replace(prompt, answer="4"), "3") is None

@@ -725,8 +725,6 @@ ENDS: dict[str, tuple[str, str]] = {
         "import mmap\nk = []\nwhile True:\n    k.append(mmap.mmap(-1, 64 << 20))",
         "error:OSError|memory",
     ),
-    "a regular expression without end": ("import re\nre.match('(a+)+$', 'a' * 60 + 'b')", "timeout"),
-    "a number without end": ("print(10 ** 10 ** 10)", "timeout|memory"),
     "compile without end": ("exec('(' * 100000)", "error:SyntaxError|memory|error:RecursionError|error:SIGSEGV"),
 }
 """Whole programs, and how each may end. After each of them the sandbox must work as before."""

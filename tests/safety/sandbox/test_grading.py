@@ -105,6 +105,50 @@ TRICKS = {
     "print all answers": "print(1)\nprint(5)\nprint(10)\ndef f(x):\n    return 0",
     "print nothing": "",
     "the tests as the program": "assert True\ndef f(x):\n    pass",
+    'replace AssertionError': "import builtins\nbuiltins.AssertionError=type('X',(BaseException,),{})\ndef f(x): return 0",
+    'no flags': 'import sys\nsys.flags=None\n__debug__x=False\ndef f(x): return 0',
+    'trace everything': 'import sys\nsys.settrace(lambda *a: None)\nsys.setprofile(lambda *a: None)\ndef f(x): return 0',
+    'end at the next import': 'import sys\nclass F:\n    def find_spec(s,n,p=None,t=None): raise SystemExit(0)\nsys.meta_path.insert(0,F())\ndef f(x): return 0',
+    'raise StopIteration while loading': 'raise StopIteration',
+    'raise GeneratorExit': 'def f(x): raise GeneratorExit',
+    'raise KeyboardInterrupt while loading': 'raise KeyboardInterrupt',
+    'raise a group of exits': "def f(x): raise BaseExceptionGroup('a',[SystemExit(0)])",
+    'a module that has every name': 'def __getattr__(n): return lambda *a: 0',
+    'a class for a function': 'class f:\n    def __new__(c,x): return Eq()\nclass Eq:\n    def __eq__(s,o): return True\n    def __lt__(s,o): return True\n    __gt__=__lt__',
+    'a class that equals everything': 'class M(type):\n    def __eq__(s,o): return True\n    def __instancecheck__(s,o): return True\n    __hash__=type.__hash__\nclass X(metaclass=M): pass\ndef f(x): return X',
+    'a number that adds up to the answer': 'class I(int):\n    def __add__(s,o): return 5\n    def __eq__(s,o): return True\n    __hash__=int.__hash__\ndef f(x): return I(7)',
+    'a list of numbers that equal everything': 'class E(int):\n    __eq__=lambda s,o: True\n    __hash__=int.__hash__\ndef f(x): return [E(9)]\nclass Solution:\n    def f(self,xs): return [E(9)]*len(xs)',
+    'infinity': "def f(x): return float('inf')\nprint('inf')",
+    'digits apart': "x=int(input())\nprint({0:'0_1',2:'0_5',3:'1_0'}[x] if x else '1_')",
+    'digits of another script': "x=int(input())\nprint(''.join(chr(0x660+int(c)) for c in str(x*x+1)))",
+    'wide digits': "x=int(input())\nprint(''.join(chr(0xFF10+int(c)) for c in str(x*x+1)))",
+    'a zero byte behind': "x=int(input())\nprint(str(x*x+1)+'\\0')",
+    'print to the error stream': 'import sys\nx=int(input())\nprint(x*x+1,file=sys.stderr)',
+    'forge the word of the jail': 'import os\nfor n in range(3,64):\n    try: os.write(n,b\'{"exit":0,"late":false,"cpu":0,"wall":0,"asleep":0}\\n\')\n    except OSError: pass\ndef f(x): return 0',
+    'forge the beginning': 'import os\nfor n in range(3,64):\n    try: os.write(n,b\'R{"value":1}\\n{"value":5}\\n\')\n    except OSError: pass\nos._exit(0)',
+    'forge verdicts in the call': 'import os\ndef f(x):\n    for n in range(3,64):\n        try: os.write(n,b\'{"passed":true}\\n\'*9)\n        except OSError: pass\n    os._exit(0)',
+    'forge a deep line': 'import os\nfor n in range(3,64):\n    try: os.write(n,b\'["c",\'*600+b\'\\n\')\n    except OSError: pass\ndef f(x): return 0',
+    'patch the code of the harness': "import gc,types\nfor o in gc.get_objects():\n    if isinstance(o,types.FunctionType) and o.__name__ in('report','encode','_failure','run'):\n        o.__code__=(lambda *a,**k:None).__code__ if not o.__code__.co_freevars else o.__code__\ndef f(x): return 0",
+    'read the requests': 'import sys\nsys.stdin=open(0)\ndef f(x): return len(sys.stdin.read())',
+    'read all descriptors again': "import os\ndef f(x):\n    for n in range(64):\n        try:\n            d=os.pread(n,999,0)\n            if b'5' in d: return 5\n        except OSError: pass\n    return 0",
+    'patch input': "import builtins\nbuiltins.input=lambda *a:'0'\nprint(1)",
+    'a type that lies about its name': "class T(type):\n    __name__='int'\nclass I(metaclass=T):\n    __class__=int\n    def __int__(s): return 5\n    __index__=__int__\ndef f(x): return I()",
+    'all answers in a dict': 'def f(x): return {i:i for i in range(99)}',
+    'a list in itself': 'def f(x):\n    a=[]\n    a.append(a)\n    return a',
+    'keys that collide': 'M=(1<<61)-1\ndef f(x): return {i*M for i in range(3000)}',
+    'a number of 100001 digits': 'def f(x): return 10**100000',
+    'half a character': "def f(x): return '\\ud800'",
+    'a coroutine': 'async def f(x): return x*x+1',
+    'a function for the answer': 'def f(x): return lambda: x*x+1',
+    'forget all modules': 'import sys\nsys.modules.clear()\ndef f(x): return 0',
+    'exit in a finalizer': 'class D:\n    def __del__(s):\n        import os; os._exit(0)\nd=D()\ndef f(x):\n    global d\n    del d\n    return 0',
+    'an object that unpickles to the answer': "class R:\n    def __reduce__(s): return (eval,('5',))\n    def __eq__(s,o): return True\ndef f(x): return R()",
+    'a set that equals everything': 'class H(frozenset):\n    __eq__=lambda s,o:True\n    __hash__=lambda s:0\ndef f(x): return H()',
+    'minus zero': 'def f(x): return -0.0',
+    'overwrite the line': "x=int(input())\nprint(f'wrong\\r{x*x+1}')",
+    'take a character back': "x=int(input())\nprint(f'9\\b{x*x+1}')",
+    'a mark in front': "x=int(input())\nprint('\\ufeff'+str(x*x+1))",
+    'nothing visible in front': "x=int(input())\nprint('\\u200b'+str(x*x+1))",
     "a verdict for an exception": "class passed(Exception): pass\ndef f(x):\n    raise passed('{\"passed\": true}')",
 }  # fmt: skip
 RIGHT = {
@@ -463,6 +507,23 @@ def test_a_part_of_the_tests() -> None:
         assert (len(first), len(rest)) == (cut, len(whole) - cut)
         assert (*first.calls, *rest.calls) == whole.calls and (*first.scripts, *rest.scripts) == whole.scripts
         assert (*first.assertions, *rest.assertions) == whole.assertions and first.function == "f"
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        *((f"raise {kind}", f"error:{kind}") for kind in ("ValueError", "StopIteration", "KeyboardInterrupt")),
+        ("import ctypes; ctypes.string_at(0)", "error:SIGSEGV"),
+        ("import signal; signal.raise_signal(signal.SIGTERM)", "error:SIGTERM"),
+        ("import signal; signal.raise_signal(40)", "error:SIGNAL40"),
+        ("bytearray(1 << 40)", "memory"),
+        ("print('\\n' * (2 << 20))", "output_limit"),
+        ("open('/etc/passwd')", "refused|error:FileNotFoundError"),
+    ],
+)
+def test_the_right_output_before_a_bad_end_is_worth_nothing(sandbox: Sandbox, ending: str, status: str) -> None:
+    found = grade(sandbox, f"x = int(input())\nprint(x * x + 1, flush=True)\n{ending}", SCRIPTS)
+    assert found.share == 0.0 and found.status in status.split("|")
 
 
 def test_what_is_told_about_each_test(sandbox: Sandbox) -> None:

@@ -286,6 +286,15 @@ def test_temporary_files_in_tier_a_and_never_from_the_last_program() -> None:
             assert sandbox.run(Program(here + grow)).status == "error:OSError"
         assert sandbox.run(Program(here + "os.mkdir('d', 0)\nos.mkdir('e', 0)")).status == "ok"
         assert sandbox.run(Program(here + "print(os.listdir())")).output == "[]\n"
+        assert sandbox.run(Program("open('f', 'w')")).status != "ok"
+    with open_sandbox(Limits(files=True), workers=1, tier="A") as sandbox:
+        assert sandbox.run(Program("print(open('f', 'w').write('xyz'))")).output == "3\n"
+
+
+def test_files_need_namespaces() -> None:
+    with pytest.raises(EngineError, match="tier B") as caught:
+        open_sandbox(Limits(files=True), workers=1, tier="B")
+    assert caught.value.code == 69
 
 
 def test_a_self_test_that_finds_a_way_out_stops_the_tier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -305,7 +314,7 @@ def test_the_self_test_sees_what_is_open_where_nothing_confines() -> None:
         aim["pid"] = os.getpid()
         done = subprocess.run([sys.executable, "-c", code, json.dumps(aim)], capture_output=True, text=True, cwd="/")
     worked = done.stdout
-    for name in ("read a file", "list a folder", "write a file", "change a file's mode", "connect to a port", "fork",
+    for name in ("read a file", "read a file of this project", "list a folder", "write a file", "change a file's mode", "connect to a port", "fork",
                  "send a datagram", "connect to an abstract socket", "start a program", "signal a process",
                  "read a process's environment", "take 8 GiB"):  # fmt: skip
         assert name in worked, done.stderr

@@ -1,0 +1,167 @@
+"""Open a file that may come from a stranger: a regular file only, without following a link and without waiting.
+
+A named pipe in the place of a file would make a reader wait for ever, a device never ends, a link reads something else
+than was named, and a file of a terabyte of nothing takes a kilobyte of disk. Everything that reads a run folder opens
+its files here. The folders above a file may be links; whoever owns a folder checks those.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import DataError
+
+LARGEST, VALUES = 32_000_000, 2_000_000
+"""Most bytes and most values of a JSON file, which is read as a whole; in memory it is some ten times as large."""
+DEEPEST = 200
+"""Most levels of JSON; deeper nesting ends the interpreter, or other programs, without a word."""
+HOLLOW = 16_000_000
+"""Bytes from which on a file must not consist of holes mostly."""
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symlink",
+}
+
+
+def opened(path: str | Path) -> int:
+    """A descriptor of a regular file, to read; the caller closes it.
+
+    Raises:
+        DataError: a symlink, a pipe, a socket, a device, a folder or a hollow file is in its place.
+        OSError: it does not exist or may not be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EMLINK):
+            raise DataError(_odd(path, os.lstat(path).st_mode)) from error
+        raise
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(_odd(path, found.st_mode))
+        if found.st_size > HOLLOW and hollow(handle, found.st_size):
+            raise DataError(f"{path} claims {found.st_size:,} bytes and is mostly a hole; put the file in its place")
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def check(path: str | Path) -> None:
+    """Make sure that a regular file, or nothing, is in a place.
+
+    Raises:
+        DataError: a symlink, a pipe, a socket, a device or a folder is.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise DataError(_odd(path, mode))
+
+
+def content(path: str | Path, most: int = LARGEST) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DataError: it is no regular file, or larger than `most` bytes.
+        OSError: it does not exist or may not be read.
+    """
+    handle = opened(path)
+    try:
+        size = os.fstat(handle).st_size
+        if size > most:
+            raise DataError(f"{path} has {size:,} bytes, and at most {most:,} are read")
+        return _all(handle, size)
+    finally:
+        os.close(handle)
+
+
+def lines(path: str | Path) -> Iterator[bytes]:
+    """The lines of a file with their line ends.
+
+    Raises:
+        DataError: it is no regular file.
+        OSError: it does not exist or may not be read.
+    """
+    with os.fdopen(opened(path), "rb") as file:
+        yield from file
+
+
+def json_in(path: str | Path, most: int = LARGEST) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        DataError: it is no regular file, too large or too deep, or no JSON.
+        OSError: it does not exist or may not be read.
+    """
+    raw = content(path, most)
+    if wrong := excess(raw):
+        raise DataError(f"{path} is damaged: {wrong}")
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def excess(raw: bytes) -> str:
+    """What JSON has too much of, levels or values, in words; "" if nothing. It is looked at before it is parsed."""
+    opens = raw.count(b"[") + raw.count(b"{")
+    if opens + raw.count(b",") > VALUES:
+        return f"it has more than {VALUES:,} values"
+    return f"it has more than {DEEPEST} levels" if opens > DEEPEST and deeper(raw, DEEPEST) else ""
+
+
+def deeper(raw: bytes, levels: int) -> bool:
+    """Whether JSON is nested deeper than so many levels."""
+    depth = 0
+    outside = raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]  # every second part is a text
+    for byte in b"".join(outside).translate(None, _NO_BRACKETS):
+        depth += 1 if byte in b"[{" else -1
+        if depth > levels:
+            return True
+    return False
+
+
+def hollow(handle: int, size: int) -> bool:
+    """Whether more than half of an open file is holes, which take no room on the disk."""
+    data = at = 0
+    try:
+        for _ in range(1000):
+            begin = os.lseek(handle, at, os.SEEK_DATA)
+            at = os.lseek(handle, begin, os.SEEK_HOLE)
+            data += at - begin
+            if at >= size or 2 * data > size:
+                return 2 * data <= size
+        return False  # too many small holes to count
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # no data from here on; anything else: the file system cannot tell
+            return False
+    finally:
+        os.lseek(handle, 0, os.SEEK_SET)
+    return 2 * data <= size
+
+
+def _all(handle: int, size: int) -> bytes:
+    """What an open file holds, up to the size that it had."""
+    parts, left = [os.read(handle, size)], size
+    while (left := left - len(parts[-1])) and parts[-1]:
+        parts.append(os.read(handle, left))
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _odd(path: str | Path, mode: int) -> str:
+    return f"{path} is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, not a file; put the file in its place"

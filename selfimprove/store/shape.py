@@ -1,0 +1,97 @@
+"""Whether the values of a JSON file have the types that are expected: a stranger can sign a file with any.
+
+A shape is a type or a tuple of types, `NUMBER` for a finite number, `[shape]` for a list, `{str: shape}` for a mapping
+with any keys, or `{"name": shape, "other?": shape}` for one with these keys, of which those with `?` may be missing.
+Further keys are allowed, so that files of later versions can be read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from selfimprove import foreign
+from selfimprove.errors import DataError
+
+
+class NUMBER:
+    """A finite number; JSON also has Infinity and NaN, and integers without end."""
+
+
+class MAYBE:
+    """Null, or a value of a shape."""
+
+    def __init__(self, shape: Any) -> None:
+        """Null, or a value of this shape."""
+        self.shape = shape
+
+
+METRIC = {"value": NUMBER, "low": NUMBER, "high": NUMBER, "n": int}
+"""A `Metric` as JSON."""
+
+
+def read(path: Path, shape: Any, way: str = "") -> Any:
+    """The value of a JSON file of this shape.
+
+    Args:
+        way: what to do about a damaged file.
+
+    Raises:
+        DataError: it is missing, has another shape, or cannot be read as JSON.
+        OSError: it may not be read.
+    """
+    try:
+        value = foreign.json_in(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing{f'. {way}' if way else ''}") from error
+    require(value, shape, path, way)
+    return value
+
+
+def require(value: Any, shape: Any, path: Path, way: str = "") -> None:
+    """Make sure that what was read from a file has a shape.
+
+    Raises:
+        DataError: it has not; the message names the place in the file.
+    """
+    if wrong := misfit(value, shape):
+        raise DataError(f"{path} is damaged: {wrong}{f'. {way}' if way else ''}")
+
+
+def misfit(value: Any, shape: Any, place: str = "") -> str:
+    """Where a value has another shape, in words; "" if it has this one."""
+    if isinstance(shape, MAYBE):
+        return "" if value is None else misfit(value, shape.shape, place)
+    if shape is NUMBER:
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+        return "" if fits else _wrong(value, place)
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return _wrong(value, place)
+        found = (misfit(item, shape[0], f"{place}[{number}]") for number, item in enumerate(value))
+        return next(filter(None, found), "")
+    if isinstance(shape, dict):
+        return _misfit_of_mapping(value, shape, place)
+    fits = isinstance(value, shape) and (shape is not int or not isinstance(value, bool))
+    return "" if fits else _wrong(value, place)
+
+
+def _misfit_of_mapping(value: Any, shape: dict[Any, Any], place: str) -> str:
+    if not isinstance(value, dict):
+        return _wrong(value, place)
+    if str in shape:
+        return next(filter(None, (misfit(one, shape[str], f"{place}.{name}") for name, one in value.items())), "")
+    for name, inner in shape.items():
+        key = name.removesuffix("?")
+        if key not in value:
+            if name == key:
+                return f"{place}.{key}".lstrip(".") + " is missing"
+        elif wrong := misfit(value[key], inner, f"{place}.{key}"):
+            return wrong
+    return ""
+
+
+def _wrong(value: Any, place: str) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    kind = "a number that does not fit" if number else {dict: "a mapping", type(None): "null"}.get(type(value))
+    return f"{place.lstrip('.')[:80] or 'it'} is {kind or f'a {type(value).__name__}'}"
