@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfimprove.inference.chat import completion_ids, prompt_ids
@@ -71,6 +71,7 @@ def controls(tokenizer: Any, ids: list[int]) -> list[int]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(first=TEXT, second=TEXT)
+@settings(max_examples=50)
 def test_no_text_becomes_a_control_token(tokenizers: dict[str, Any], kind: str, first: str, second: str) -> None:
     tokenizer = tokenizers[kind]
     talk: list[Message] = [{"role": "user", "content": first}, {"role": "assistant", "content": second}]

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfimprove.errors import RecipeError
@@ -122,6 +122,7 @@ def test_the_mark_is_that_of_the_reply(thinkers: dict[str, Any], thought: str, r
 @pytest.mark.parametrize("name", NAMES)
 @given(pieces=st.lists(st.sampled_from(["<think>", "</think>", "[THINK]", "<|channel|>", "final", "analysis",
     "<|message|>", "<|end|>", "<|start|>", "assistant", "<|python_tag|>", "8", "\n", "é"]), max_size=8))  # fmt: skip
+@settings(max_examples=50)
 def test_whatever_was_drawn_comes_back_and_its_message_is_plain(
     thinkers: dict[str, Any], name: str, pieces: list[str]
 ) -> None:
