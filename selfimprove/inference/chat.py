@@ -28,7 +28,7 @@ def tokenizer_of(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, mistral_format=False)
     except Exception as error:  # a damaged folder makes transformers raise many types
         raise DataError(f"{folder} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
 

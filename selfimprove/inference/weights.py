@@ -43,7 +43,7 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
     try:
         if local:
             described.check(Path(path))
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local, mistral_format=False)
         loaded: Any = opened(path, dtype=kind, output_loading_info=True, local_files_only=local)
     except DataError:
         raise

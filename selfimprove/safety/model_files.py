@@ -30,6 +30,8 @@ SPARE = 16
 """Largest ratio of the weights that a config describes to those present: layers may be shared, weights packed."""
 FEW = 0.01
 """Share of a tokenizer's tokens that a model may lack: some published tokenizers have extra tokens for images."""
+LEAST = 0.7
+"""Least share of a model's rows that its tokenizer has: published embeddings are padded by some rows."""
 _CODE = ("auto_map", "trust_remote_code", "custom_pipelines", "custom_generate", "use_kernels", "kernel_config")
 _MOST = {
     **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers", "num_nextn_predict_layers"), 1000),
@@ -73,6 +75,11 @@ def check_folder(folder: Path, thorough: bool = False) -> None:
     check_quantized(config, folder)
     tensors = tensors_of(folder)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        if (folder / "tekken.json").is_file():
+            raise DataError(
+                f"{folder} has its tokenizer as tekken.json only, which only mistral-common reads: "
+                "fetch tokenizer.json and tokenizer_config.json of the same model beside it"
+            )
         raise DataError(f"{folder} has no tokenizer: no tokenizer.json, tokenizer.model or vocab.json")
     _check_sizes(config, tensors, folder)
     check_use(folder)
@@ -191,6 +198,11 @@ def _check_sizes(config: dict[str, Any], tensors: dict[str, Tensor], folder: Pat
         raise DataError(
             f"{folder}: {ids.beyond} tokens of the tokenizer, up to {ids.highest}, are not among the {rows} of the "
             "model; it belongs to another model"
+        )
+    if rows and ids and ids.count and ids.highest + 1 < LEAST * rows:
+        raise DataError(
+            f"{folder}: the tokenizer has {ids.highest + 1} tokens, the embedding of the model {rows} rows; it belongs "
+            "to another model: fetch the tokenizer files that were published with the weights"
         )
 
 

@@ -53,7 +53,10 @@ class Tensor:
 
 
 def tensors_of(folder: Path) -> dict[str, Tensor]:
-    """The tensors that transformers would load: those of the index, else of all safetensors files."""
+    """The tensors that transformers would load: those of the index, else of all safetensors files.
+
+    Mistral's folders have the weights once more, under other names, in consolidated.safetensors, which is left out.
+    """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         shards = mapping(index, HEADER).get("weight_map")
@@ -61,6 +64,13 @@ def tensors_of(folder: Path) -> dict[str, Tensor]:
             raise DataError(f"{index} has no weight_map")
         return _indexed(index, shards)
     files = sorted(folder.glob("*.safetensors"))
+    own = [path for path in files if path.name.startswith("consolidated")]
+    if own and own == files:
+        raise DataError(
+            f"{folder} has its weights in Mistral's own form only ({own[0].name}), which transformers does not read: "
+            "fetch model.safetensors, or its parts and their index, of the same model"
+        )
+    files = [path for path in files if path not in own]
     if not files:
         pickled = [path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)]
         if pickled:

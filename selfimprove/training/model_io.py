@@ -27,7 +27,7 @@ def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
     from transformers import AutoTokenizer
 
     described.check(Path(checkpoint.path))
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, mistral_format=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     rounded = quantization(lora)

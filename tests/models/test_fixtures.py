@@ -49,3 +49,9 @@ def _greedy(model: Any, prompt: list[int], end: int, most: int) -> list[int]:
             hidden = model.base_model(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]
             ids.append(int(model.get_output_embeddings()(hidden).argmax()))
     return ids[len(prompt) :]
+
+
+def test_nothing_is_said_against_a_published_chat_model(published: Any) -> None:
+    from selfimprove.methods.model.pretrained import Pretrained
+
+    assert Pretrained(path=str(published.folder)).preflight() == []

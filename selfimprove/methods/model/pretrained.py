@@ -27,6 +27,7 @@ from selfimprove.records import Checkpoint
 from selfimprove.registry import register
 from selfimprove.safety.chat_templates import has_template
 from selfimprove.safety.model_files import check_folder
+from selfimprove.safety.model_form import check_form
 from selfimprove.safety.template_worker import objection
 from selfimprove.safety.weight_files import CONFIG
 
@@ -54,15 +55,14 @@ class Pretrained(Model):
         if not (local := self._local()):
             return []
         check_folder(local)
-        self._template(local)
-        return [] if has_template(local) or self.chat_template is not None else [PLAIN]
+        return self._form(local, self._template(local))
 
     def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:
         local = self._local() or self._download()
         check_folder(local, thorough=True)
         template = self._template(local)
-        if not template and not self._local():  # of a local folder it was said before the run
-            log.note(PLAIN)
+        for said in [] if self._local() else self._form(local, template):  # of a local one it was said before the run
+            log.note(said)
         today = self._today() if asks_for_date(template) else None
         if self.chat_template is None and not self.chat_template_kwargs and today is None:
             return Checkpoint(path=str(local.resolve()))
@@ -70,6 +70,11 @@ class Pretrained(Model):
             log.note(f"the chat template shows the date: in this run it is always {today}")
         made = filled(template, self.chat_template_kwargs, today)
         return Checkpoint(path=str(with_template(local, made, folder / "model")))
+
+    def _form(self, local: Path, template: str) -> list[str]:
+        """What to say about the form of prompts and completions."""
+        plain = [] if has_template(local) or self.chat_template is not None else [PLAIN]
+        return plain + check_form(local, template)
 
     def _template(self, local: Path) -> str:
         """The chat template that the run uses, before its arguments are filled in.

@@ -11,6 +11,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from selfimprove.errors import DataError, EngineError, MissingError, RecipeError
+from selfimprove.inference import chat
 from selfimprove.interfaces import GREEDY
 from selfimprove.loop import provenance
 from selfimprove.loop.begin import create
@@ -24,6 +25,7 @@ from selfimprove.problems.answers import mark
 from selfimprove.problems.splits import SPLITS, split_of
 from selfimprove.recipe.compose import load
 from selfimprove.records import Checkpoint, Prompt
+from selfimprove.safety import weight_files
 
 
 @pytest.fixture
@@ -145,25 +147,42 @@ def test_a_folder_without_a_tokenizer(build, copy):
     refused(build, copy, DataError, "tokenizer")
 
 
+def test_mistrals_folders_are_read_by_the_files_that_transformers_has(build, copy):
+    shutil.copy(copy / "model.safetensors", copy / "consolidated.safetensors")
+    (copy / "tekken.json").write_text("{}")
+    (copy / "params.json").write_text("{}")
+    before = weight_files.tensors_of(copy)
+    assert {tensor.path.name for tensor in before.values()} == {"model.safetensors"}
+    assert len(chat.tokenizer_of(Path(build(copy).path))) == 300
+    (copy / "model.safetensors").unlink()
+    refused(build, copy, DataError, "consolidated.safetensors", "fetch model.safetensors")
+    (copy / "consolidated.safetensors").rename(copy / "model.safetensors")
+    (copy / "tokenizer.json").unlink()
+    refused(build, copy, DataError, "tekken.json only", "fetch tokenizer.json")
+
+
 def test_a_model_without_a_chat_template_is_used_and_said_so_once(build, copy, tmp_path, quiet_log, monkeypatch):
     assert Pretrained(path=str(copy)).preflight() == []
     (copy / "chat_template.jinja").unlink()
-    [remark] = Pretrained(path=str(copy)).preflight()
+    [remark, missing] = Pretrained(path=str(copy)).preflight()
     assert "no chat template" in remark and "plain text" in remark and "\n" not in remark
+    assert "the tokenizer has <|assistant|>" in missing and "model.pretrained.chat_template" in missing
     build(copy)
     assert quiet_log.notes == []
     monkeypatch.setattr(Pretrained, "_download", lambda self: copy)
     assert Pretrained(path="some/model").preflight() == []
     build("some/model")
-    assert quiet_log.notes == [remark], "of a model from the hub nothing is known before"
+    assert quiet_log.notes == [remark, missing], "of a model from the hub nothing is known before"
     config = copy / "tokenizer_config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": "{{ messages[0].content }}"}))
+    config.write_text(
+        json.dumps({**json.loads(config.read_text()), "chat_template": "{{ messages[0].content }}<|end|>"})
+    )
     assert Pretrained(path=str(copy)).preflight() == []
 
 
 # ---- the chat template -------------------------------------------------------------------------------------------
 TEMPLATE = (
-    "{{ strftime_now('%Y') }}{% for one in messages %}<|user|>{{ one.content }}{% endfor %}"
+    "{{ strftime_now('%Y') }}{% for one in messages %}<|user|>{{ one.content }}{% endfor %}{{ '' if quick else eos_token }}"
     "{% if quick %}quick{% endif %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
@@ -189,7 +208,7 @@ def test_the_run_has_a_folder_with_the_arguments_and_the_date_of_its_template(co
 
 def test_a_template_of_ones_own_takes_the_place_of_the_model_s(copy, tmp_path, quiet_log):
     own = tmp_path / "own.jinja"
-    own.write_text("{% for one in messages %}<|user|>{{ one.content }}!{% endfor %}")
+    own.write_text("{% for one in messages %}<|user|>{{ one.content }}!{% endfor %}{# <|end|> #}")
     config = copy / "tokenizer_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": "{{ 1 }}"}))
     model = Pretrained(path=str(copy), chat_template=str(own))
