@@ -34,29 +34,40 @@ TYPED = [
 RECIPES = ["quickstart", "gsm8k_grpo", "self_rewarding"]
 
 
-def made(draw: random.Random, known: list[str], options: list[str]) -> str:
+def made(draw: random.Random, known: list[str], options: dict[str, str]) -> str:
     """An override of an option, a slot or a stage, with a value of some kind and at times a fault in its text."""
-    key = draw.choice([draw.choice(known), f"{draw.choice(list(registry.SLOTS))}.{draw.choice(known)}", *[None] * 4])
-    value = draw.choice([*VALUES, *TYPED, *[draw.choice(known)] * 40, *[str(draw.randrange(-2, 9))] * 20])
-    text = f"{key or draw.choice(options)}={value}"
+    key = draw.choice(list(options))
+    usual = draw.choice([options[key], options[key], str(draw.randrange(-1, 5)), str(draw.random())])
+    if draw.random() < 0.5:
+        return f"{key}={usual}"
+    value = draw.choice([usual, draw.choice(known), draw.choice([*VALUES, *TYPED])])
+    if draw.random() < 0.2:
+        key = draw.choice([draw.choice(known), f"{draw.choice(list(registry.SLOTS))}.{draw.choice(known)}"])
+    text = f"{key}={value}"
     for _ in range(draw.choice([0, 0, 0, 1, 2])):
         cut = draw.randrange(len(text) + 1)
         text = text[:cut] + draw.choice(["", draw.choice(TYPED), draw.choice(known)]) + text[cut + draw.randrange(3) :]
     return text
 
 
+def _options(recipe: str) -> dict[str, str]:
+    """What can be set in a recipe, with a value that it may have."""
+    composed = compose.load(recipe)[0]
+    found = {"rounds": "2", "seed": "3", "autonomy": "2", "gate_problems": "50", "sealed_problems": "50"}
+    for slot in registry.SLOTS:
+        for method in getattr(composed, slot):
+            entry = registry.find(slot, method).method
+            found |= {f"{slot}.{method}.{one.name}": one.default for one in registry.options(entry)}
+    return found
+
+
 @contextlib.contextmanager
 def _open(scratch: Path) -> Iterator[fuzz.Try]:
-    known, options = words(), [*("rounds", "seed", "autonomy", "gate_problems", "sealed_problems")]
-    for name in RECIPES:
-        composed = compose.load(name)[0]
-        for slot in registry.SLOTS:
-            for method in getattr(composed, slot):
-                found = registry.option_names(registry.find(slot, method).method)
-                options += [f"{slot}.{method}.{option}" for option in found]
+    known, options = words(), {recipe: _options(recipe) for recipe in RECIPES}
 
     def attempt(draw: random.Random) -> str:
-        recipe, typed = draw.choice(RECIPES), [made(draw, known, options) for _ in range(draw.randint(1, 3))]
+        recipe = draw.choice(RECIPES)
+        typed = [made(draw, known, options[recipe]) for _ in range(draw.choice([1, 1, 1, 2, 3]))]
         with fuzz.shown((recipe, typed)):
             try:
                 composed = compose.load(recipe, typed)[0]
