@@ -134,6 +134,8 @@ def of_machine(error: BaseException) -> UserError | None:
         return StorageError(f"cannot write{place}: {why}. {again}")
     if error.errno in SHORT:
         return EngineError(f"this machine gives no more{place}: {why}; see ulimit -a")
+    if "temporary directory" in why:
+        return StorageError(f"{why}; name a folder in TMPDIR that can be written in")
     if error.errno == errno.ENOENT and not place:
         return MissingError("the current folder no longer exists; change to another one")
     kind = MissingError if error.errno == errno.ENOENT else StorageError

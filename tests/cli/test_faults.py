@@ -184,6 +184,7 @@ ERRORS: list[tuple[BaseException, int | None, str]] = [
     (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 74, "cannot write 'runs/x'"),
     (OSError(errno.ENOSPC, "No space left on device"), 74, "then type the command again"),
     (FileNotFoundError(errno.ENOENT, "No such file"), 66, "current folder no longer exists"),
+    (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), 74, "TMPDIR"),
     (FileNotFoundError(errno.ENOENT, "No such file", "x"), 66, "cannot use 'x'"),
     (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 5000), 74, "File name too long"),
     (PermissionError(errno.EACCES, "Permission denied", "x"), 74, "Permission denied"),
