@@ -126,7 +126,8 @@ def grade(sandbox: Sandbox, source: str, tests: Checks, whole: bool = True) -> G
     seen = Counter(outcome.status for outcome in marking.outcomes)
     if all(passed) and passed:
         return Grade(passed, "ok", seen=seen, told=told)
-    worst = next((outcome for outcome in marking.outcomes if outcome.status != "ok"), Outcome("wrong"))
+    failed = Outcome("timeout" if marking.slept() and len(marking.passed) < len(tests) else "wrong")
+    worst = next((outcome for outcome in marking.outcomes if outcome.status != "ok"), failed)
     return Grade(passed, worst.status, worst.text, seen, told)
 
 
@@ -147,9 +148,12 @@ class _Marking:
 
     def over(self) -> bool:
         """Whether no further test can change what the program gets."""
-        slept = sum(outcome.asleep for outcome in self.outcomes) >= 2 * self.sandbox.limits.cpu_seconds
         late = any(outcome.status == "timeout" for outcome in self.outcomes)
-        return slept or late or (not self.whole and not all(self.passed))
+        return late or self.slept() or (not self.whole and not all(self.passed))
+
+    def slept(self) -> bool:
+        """Whether it has slept, in all its tests together, as long as one test may take."""
+        return sum(outcome.asleep for outcome in self.outcomes) >= 2 * self.sandbox.limits.cpu_seconds
 
     def calls(self) -> None:
         """One process makes all calls."""

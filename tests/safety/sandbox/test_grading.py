@@ -372,6 +372,14 @@ def test_a_program_that_sleeps_waits_out_one_clock(sandbox: Sandbox, kind: str) 
     assert time.monotonic() - began < 3.5, "twice one second of computing time, and not once for each test or try"
 
 
+def test_a_program_that_sleeps_a_little_in_each_test_has_one_clock_too(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sandbox, "run", lambda *_: Outcome("ok", output="1", seconds=0.8, asleep=0.7))
+    found = grade(sandbox, "", Checks(scripts=(("", "1"),) * 9))
+    assert (found.status, found.passed) == ("timeout", (True,) * 3 + (False,) * 6)
+
+
 def test_what_a_program_prints_is_not_kept(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sandbox, "run", lambda *_: Outcome("ok", output="x" * (1 << 20)))
     tracemalloc.start()
