@@ -120,7 +120,7 @@ def _solutions(context: Context, problems: Sequence[Prompt]) -> list[Rollout]:
 
 
 def _pairs(context: Context, problems: Sequence[Prompt]) -> list[Preference]:
-    drawn = [one for one in _solutions(context, problems) if one.ids or one.completion[0].get("ids") or one.text]
+    drawn = _solutions(context, problems)
     return _read(
         [
             Preference.of(one, other)

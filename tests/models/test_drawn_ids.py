@@ -87,4 +87,4 @@ def test_what_was_drawn_is_what_is_trained(
     given = replace(given, start=start, policy=replace(given.policy, checkpoint=start))
     lines = trained.trained(way, given, given.problems(3, 0))
     figure(f"trained as drawn, {way}", f"{lines.kept} of {len(lines.trained)}")
-    assert lines.kept == len(lines.trained) >= 8
+    assert lines.kept == len(lines.trained) >= 3  # a tree whose texts are all unfinished thoughts has one solution
