@@ -23,6 +23,8 @@ from selfimprove.methods.acquisition import documents
 from selfimprove.methods.task.hub import Hub
 from selfimprove.methods.task.jsonl import JsonlTask
 from selfimprove.problems import jsonl_rows
+from selfimprove.problems.hub_rows import Source
+from selfimprove.problems.hub_rows import table as table_of
 from selfimprove.trials import fuzz
 
 CODES = (2, 65, 66, 74)
@@ -140,6 +142,10 @@ def _open(scratch: Path) -> Iterator[fuzz.Try]:
     outside = scratch / "outside"
     outside.mkdir()
     (outside / "secret.jsonl").write_text(f"{SECRET}\n")
+    first = scratch / "first"
+    first.mkdir()
+    (first / "train.jsonl").write_text('{"prompt": "x", "answer": "y"}\n')
+    [_] = table_of(Source("task.hub", str(first), None, "train", None))  # the library loads for seconds, once
 
     def attempt(draw: random.Random) -> str:
         folder = scratch / "data"
