@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from selfimprove.records import VERDICTS
-from selfimprove.store.shape import MAYBE, METRIC, NUMBER
+from selfimprove.store.shape import MAYBE, METRIC, NUMBER, PAIR
 
 _METHODS = {str: (dict, type(None))}
 SETTINGS = {"seed": int, "task": _METHODS, "engine": _METHODS}
@@ -42,7 +42,7 @@ DECISION = {
 }
 ALERT = {"alarm": str, "level": int, "text": str, "numbers?": {str: NUMBER}}
 NEXT = {"overrides?": {str: (str, int, float, bool, list, dict, type(None))}, "stop?": str}
-_GAP = {"value": NUMBER, "ci": [NUMBER], "error?": NUMBER, "n?": int}
+_GAP = {"value": NUMBER, "ci": PAIR, "error?": NUMBER, "n?": int}
 DIAGNOSIS = MAYBE({"ladder?": {str: NUMBER}, "gap?": {str: _GAP}, "memorization?": MAYBE(_GAP)})
 _RELIABILITY = {"youden": MAYBE(METRIC), "auc": MAYBE(METRIC)}
 JUDGES = {str: {"judge": _RELIABILITY, "start": _RELIABILITY, "drift": {str: METRIC}, "short": bool}}
@@ -72,7 +72,7 @@ SUMMARY = {
     "verdict?": str,
     "stopped?": str,
     "sealed": {
-        **{"n": int, "start": NUMBER, "champion": NUMBER, "delta": NUMBER, "ci": [NUMBER], "champion_round": int},
+        **{"n": int, "start": NUMBER, "champion": NUMBER, "delta": NUMBER, "ci": PAIR, "champion_round": int},
         "controls?": CONTROLS,
     },
     "metrics?": {"start": {str: METRIC}, "champion": {str: METRIC}},

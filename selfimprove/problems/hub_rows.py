@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, EngineError, MissingError, RecipeError, StorageError, UserError
-from selfimprove.problems import table_worker
+from selfimprove.problems import packed_rows
 from selfimprove.problems.cells import messages_of, pick, places, reference_of, talk
 from selfimprove.problems.csv_rows import csv_rows, json_rows
 from selfimprove.problems.data_folder import check_file, check_folder, saved_files
@@ -149,7 +149,7 @@ def _local(source: Source, local: Path, cache: str) -> list[Any]:
             raise RecipeError(f"{source.option}: no split {source.split!r}.{nearest(source.split, splits)}")
         for file in files:
             check_file(file, f"{source.option}.path", "arrow")
-        return table_worker.rows(files, Room(str(local)))
+        return packed_rows.rows(files, Room(str(local)))
     datasets.disable_progress_bars()
     try:
         return list(_prepared(source, str(local), source.config, local, cache_dir=cache))
@@ -217,7 +217,7 @@ def _file_rows(
             {"text": line.decode(errors="replace").strip("\r\n")} for _, line in lines(file, f"{source.option}.path")
         ]
     if kind not in TEXTS:
-        return table_worker.rows([file], room)
+        return packed_rows.rows([file], room)
     suffixes = [suffix.lower() for suffix in Path(given).suffixes]
     if kind == "json":
         rows = json_rows(file, f"{source.option}.path", ".json" in suffixes, config.field if config else None)

@@ -1,8 +1,4 @@
-"""Reads Parquet and Arrow files in a separate process with little memory and time, and gives their rows as JSON.
-
-Both are packed: 46 kB can hold a million rows, and a page can claim any size. The libraries that unpack them are
-written in C++ and trust what a file says; here that ends a process which nothing depends on.
-"""
+"""The process of `packed_rows`: prints the rows of Parquet and Arrow files as JSON."""
 
 from __future__ import annotations
 
@@ -15,44 +11,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # the worker imports nothing of this package but its limits, by their file
+if __name__ == "__main__":  # it imports nothing of this package but its limits, by their file
     sys.path.insert(0, str(Path(__file__).parents[1] / "safety"))
     import limited  # pyright: ignore[reportMissingImports]
 else:
-    from selfimprove.errors import DataError
-    from selfimprove.problems.room import MEGABYTES, Room
     from selfimprove.safety import limited
 
-SECONDS, AT_ONCE = 8, 256
-"""CPU time for what fits into the usual room, and rows that are unpacked together."""
+AT_ONCE = 256
+"""Rows that are unpacked together."""
 
 
-def rows(files: Sequence[Path], room: Room) -> list[dict[str, Any]]:
-    """The rows of Parquet and Arrow files; a date is a text in ISO 8601, a decimal the text of its digits.
-
-    Raises:
-        DataError: they cannot be read, or take more than the room.
-    """
-    times = max(1, room.all // MEGABYTES)
-    given = json.dumps([[str(file) for file in files], room.left // 2000, room.left // 12]).encode()
-    most = room.left // 12 + 1_000_000
-    try:
-        answer = limited.answer(Path(__file__), given, SECONDS * times, times * limited.MEMORY, most)
-    except limited.Ended as ended:
-        raise DataError(f"{room.name} {ended}") from ended
-    found = list[dict[str, Any]]()
-    for line in answer.splitlines():
-        row = json.loads(line)
-        if isinstance(row, str):
-            raise DataError(f"{room.name} cannot be read: {row}")
-        if row is None:
-            room.take(1 << 60)
-        room.take_line(line)
-        found.append(row)
-    return found
-
-
-# ---- the worker --------------------------------------------------------------------------------------------------
 def _write(files: Sequence[str], most: int, size: int) -> None:
     """Print the rows, one on each line; null after so many rows or bytes, a text if they cannot be read."""
     write, count = sys.stdout.write, 0

@@ -82,7 +82,7 @@ def _in_config(folder: Path) -> dict[str, tuple[Path, str]]:
         pairs = [*said.items()] if isinstance(said, dict) else [(None, None)]
     if not all(isinstance(name, str) and isinstance(text, str) for name, text in pairs):
         raise DataError(f"{path}: chat_template is neither a text nor a list of texts with names")
-    found = dict(pairs)
+    found: dict[str, Any] = {str(name): text for name, text in pairs}
     if len(found) < len(pairs):
         raise DataError(f"{path}: several chat templates have the same name; remove all but one")
     if DEFAULT not in found:

@@ -15,7 +15,11 @@ from selfimprove.errors import DataError
 
 
 class NUMBER:
-    """A finite number; JSON also has Infinity and NaN, and integers without end."""
+    """A number that can be squared; JSON also has Infinity and NaN, and integers without end."""
+
+
+class PAIR:
+    """A list of two such numbers, such as the ends of an interval."""
 
 
 class MAYBE:
@@ -63,8 +67,10 @@ def misfit(value: Any, shape: Any, place: str = "") -> str:
     if isinstance(shape, MAYBE):
         return "" if value is None else misfit(value, shape.shape, place)
     if shape is NUMBER:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and -1e100 < value < 1e100
         return "" if fits else _wrong(value, place)
+    if shape is PAIR:
+        return misfit(value, [NUMBER], place) or ("" if len(value) == 2 else f"{place.lstrip('.')} has another length")
     if isinstance(shape, list):
         if not isinstance(value, list):
             return _wrong(value, place)

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,10 +131,9 @@ def _run(folder: Path, overrides: Sequence[str]) -> _Subject:
 
 def _line(text: bytes, folder: Path) -> dict[str, Any]:
     """A line of metrics.jsonl."""
-    try:
+    found: Any = None
+    with suppress(ValueError, RecursionError):
         found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
     shape = {"round": int, **dict.fromkeys(("candidate/accuracy?", "champion/accuracy?"), METRIC)}
     require(found, shape, folder / "metrics.jsonl", f"Write it again: selfimprove resume {folder}")
     return found

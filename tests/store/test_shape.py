@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 
 from selfimprove.errors import DataError
-from selfimprove.store.shape import MAYBE, METRIC, NUMBER, misfit, read
+from selfimprove.store.shape import MAYBE, METRIC, NUMBER, PAIR, misfit, read
 
-SHAPE = {"name": str, "n?": int, "scores": {str: NUMBER}, "best?": MAYBE(METRIC), "list?": [{"a": (int, str)}]}
+SHAPE = {
+    "name": str,
+    "n?": int,
+    "scores": {str: NUMBER},
+    "best?": MAYBE(METRIC),
+    "list?": [{"a": (int, str)}],
+    "ends?": PAIR,
+}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +36,10 @@ SHAPE = {"name": str, "n?": int, "scores": {str: NUMBER}, "best?": MAYBE(METRIC)
         ({"name": "x", "scores": {}, "best": {"value": 1}}, "best.low is missing"),
         ({"name": "x", "scores": {}, "list": [{"a": 1}, {"a": []}]}, "list[1].a is a list"),
         ([], "it is a list"),
+        ({"name": "x", "scores": {"a": 1e200}}, "scores.a is a number that does not fit"),
+        ({"name": "x", "scores": {}, "ends": [0, 1]}, ""),
+        ({"name": "x", "scores": {}, "ends": [0]}, "ends has another length"),
+        ({"name": "x", "scores": {}, "ends": [0, None]}, "ends[1] is null"),
     ],
 )
 def test_where_a_value_does_not_fit(value: Any, wrong: str) -> None:

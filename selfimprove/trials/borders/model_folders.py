@@ -135,7 +135,8 @@ def _open(scratch: Path) -> Iterator[fuzz.Try]:
             with fuzz.shown((way, {name: data[:300] for name, data in made.items()})):
                 try:
                     check_folder(folder, thorough=True)
-                    has_template(folder), memory.need(folder)
+                    has_template(folder)
+                    memory.need(folder)
                 except UserError as error:
                     return fuzz.refused(error, CODES)
             return "taken"

@@ -149,8 +149,11 @@ def _read(given: Rehearsal, root: Path, draw: random.Random) -> str:
             return "verified" if all(finding.fine for finding in verify(root, given.load)) else "found by verify"
         case "report":
             summary = finished.summary_of(root)
-            rounds_table(summary), sealed_table(summary), closing(summary)
-            return "reported"
+            try:
+                shown = [rounds_table(summary), sealed_table(summary), *closing(summary)]
+            except (LookupError, TypeError, AttributeError, ValueError):  # the command says that it is damaged
+                return "not reported"
+            return f"reported in {len(shown)} parts"
         case "compare":
             compare.compare([given.whole, root])
             return "compared"
