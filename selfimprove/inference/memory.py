@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import os
 import subprocess
@@ -33,6 +34,8 @@ ADAPTER = 0.01
 SPARE = 1.2
 """Factor for activations, the key-value cache and the allocator; our estimate. Long completions and large batches need
 more."""
+LOGITS, WIDEST = 4096, 32768
+"""Tokens, and logits of each, that TRL's fused output layer has in memory at once, in float32."""
 GB = 1e9
 
 
@@ -52,6 +55,10 @@ class Plan:
     """Whether the method has options for an adapter and for FSDP."""
     elsewhere: bool = False
     """Whether it trains on another, unknown machine."""
+    reference: bool = False
+    """Whether training holds a frozen copy of the weights beside them."""
+    tokens: int = 0
+    """The longest completion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +71,14 @@ class Need:
     """Their bytes, in the stored dtype."""
     matrices: int
     """The number of weights that QLoRA keeps in 4 bits."""
+    vocabulary: int = 0
+    """Tokens, as config.json says; 0: unknown."""
+    kept: float = 0.0
+    """Bytes of keys and values for a token."""
 
     def sampling(self, plan: Plan) -> float:
-        """Bytes on a GPU for sampling."""
-        return SPARE * self.stored / plan.sharing
+        """Bytes on a GPU for sampling, at least: one completion at a time, with its logits twice in float32."""
+        return SPARE * self.stored / plan.sharing + self.kept * plan.tokens + 8 * self.vocabulary
 
     def held(self, way: str) -> float:
         """Smallest bytes for training in that way, with the shortest rows."""
@@ -78,7 +89,9 @@ class Need:
     def training(self, way: str, plan: Plan, spread: int = 1) -> float:
         """Bytes on a GPU for training in that way, beside a copy for sampling."""
         adapter = 0.0 if way == "weights" else TRAINED * ADAPTER * self.weights
-        return SPARE * (self.held(way) / spread + adapter) + self.sampling(plan)
+        reference = FROZEN * self.weights / spread if plan.reference else 0.0
+        logits = 4.0 * LOGITS * min(self.vocabulary, WIDEST)
+        return SPARE * (self.held(way) / spread + adapter + reference) + logits + self.sampling(plan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +119,22 @@ def need(folder: Path) -> Need:
             stored += size
             if len(tensor.shape) == 2 and not any(part in name for part in WHOLE):
                 matrices += numbers
-    return Need(weights=weights, stored=stored, matrices=matrices)
+    vocabulary, numbers = _described(folder)
+    kept = numbers * stored / max(1, weights)
+    return Need(weights=weights, stored=stored, matrices=matrices, vocabulary=vocabulary, kept=kept)
+
+
+def _described(folder: Path) -> tuple[int, int]:
+    """The vocabulary, and the keys and values of a token, as config.json tells them; 0 where it does not."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = config.get("text_config") or config
+        heads = int(config["num_attention_heads"])
+        width = int(config.get("head_dim") or config["hidden_size"] // heads)
+        layers, shared = int(config["num_hidden_layers"]), int(config.get("num_key_value_heads") or heads)
+        return int(config.get("vocab_size", 0)), 2 * layers * shared * width
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return 0, 0  # other names, as GPT-2 has them
 
 
 def _files(folder: Path) -> list[Path]:

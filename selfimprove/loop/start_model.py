@@ -16,7 +16,7 @@ from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.problems.gold import check_gold
 from selfimprove.recipe.schema import Recipe
 from selfimprove.records import digest
-from selfimprove.training import Adapted, Trained
+from selfimprove.training import Adapted, Referenced, Trained
 
 GOLD = 100
 """Number of problems whose reference answer must be marked right before anything else happens."""
@@ -91,14 +91,22 @@ def build(stored: Stored, folder: Path, log: MetricLog) -> None:
 
 def plan(recipe: Recipe) -> memory.Plan:
     """The memory plan of a recipe: how it uses the weights."""
-    sharing, launcher = recipe.the("engine").sharing(), recipe.the("launcher")
+    sharing, launcher, tokens = recipe.the("engine").sharing(), recipe.the("launcher"), recipe.the("engine").longest()
     trained = [(name, method) for name, method in recipe.optimization.items() if isinstance(method, Trained)]
     if not trained or not recipe.rounds:
-        return memory.Plan(sharing=sharing)
+        return memory.Plan(sharing=sharing, tokens=tokens)
     [(name, method), *_] = trained  # later methods in the chain work on existing weights
-    made = memory.Plan(sharing=sharing, trainer=f"optimization.{name}", adapts=False, elsewhere=launcher.elsewhere)
+    made = memory.Plan(
+        sharing=sharing,
+        trainer=f"optimization.{name}",
+        adapts=False,
+        elsewhere=launcher.elsewhere,
+        reference=isinstance(method, Referenced),
+        tokens=tokens,
+    )
     if not isinstance(method, Adapted):
         return made
     adapter = "4bit" if method.lora.load_in_4bit else "adapter"
     spread = launcher.together() if method.fsdp_config or method.deepspeed else 1
-    return replace(made, adapts=True, way=adapter if method.lora.r else "weights", spread=spread)
+    frozen = made.reference and not method.lora.r  # below an adapter lies the reference
+    return replace(made, adapts=True, way=adapter if method.lora.r else "weights", spread=spread, reference=frozen)

@@ -16,7 +16,10 @@ from typing import Any
 from selfimprove.errors import DataError, MissingError, UserError
 from selfimprove.inference import memory
 from selfimprove.inference.chat import end_of, prompts_ids
+from selfimprove.inference.forms import Tags
+from selfimprove.inference.harmony import Channels
 from selfimprove.inference.templates import asks_for_date, template_of
+from selfimprove.inference.thinking import form_of
 from selfimprove.inference.weights import context_of, ends_of, load
 from selfimprove.problems.jsonl_rows import lines
 from selfimprove.safety.model_files import check_folder
@@ -26,12 +29,6 @@ GIVEN = ("messages", "tools", "documents", "add_generation_prompt", "bos_token",
 """What `apply_chat_template` gives every template: not arguments of a user's."""
 WORDS = 200_000
 """Words of a data file that are tokenized at most."""
-FORMS = {
-    "<|channel|>": "channels: thoughts in analysis, the reply in final",
-    "[THINK]": "thoughts between [THINK] and [/THINK]",
-    "<think>": "thoughts between <think> and </think>",
-}
-"""Marks in a chat template, and the form of thinking that they show."""
 LIMIT = 512
 """Tokens per completion, the engine's default."""
 
@@ -181,7 +178,7 @@ def _chat(folder: Path, tokenizer: Any, model: Any, page: Page) -> dict[str, Any
         "template": f"{len(template)} characters" if template else "none",
         "arguments": sorted(_arguments(template)),
         "date": asks_for_date(template),
-        "thinking": _thinking(tokenizer, template),
+        "thinking": _thinking(tokenizer),
         **{f"role {name}" if name != "second turn" else name: said for name, said in roles.items()},
         "ends": ends,
     }
@@ -199,17 +196,18 @@ def _arguments(template: str) -> set[str]:
     return {name for name in names - own if name not in GIVEN and not name.startswith(("raise_", "strftime_"))}
 
 
-def _thinking(tokenizer: Any, template: str) -> str:
+def _thinking(tokenizer: Any) -> str:
     """The form of its thoughts, and whether the template begins them."""
-    form = next((said for mark, said in FORMS.items() if mark in template), "none in its template")
-    if not template:
-        return form
-    shown = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "?"}], tokenize=False, add_generation_prompt=True
-    )
-    if shown.rstrip().endswith(("<think>", "[THINK]")):
-        return f"{form}; the template writes the opening mark itself"
-    return form
+    match form_of(tokenizer):
+        case None:
+            return "no thoughts"
+        case Channels():
+            return "channels: the reply is in final"
+        case Tags() as form:
+            begun = "; the template opens them itself" if form.opened else ""
+            return f"between {form.open} and {form.close}{begun}"
+        case form:
+            return f"{type(form).__name__.lower()} for a tool, after the reply"
 
 
 def _roles(tokenizer: Any) -> dict[str, str]:

@@ -22,7 +22,7 @@ def in_turn(methods: Mapping[str, Optimization], records: Sequence[Any], context
     """The checkpoint of the last method; the files of the others are removed.
 
     Raises:
-        EngineError: the GPU ran out of memory.
+        EngineError: memory ran out, a GPU's or the machine's.
     """
     (name, first), *later = methods.items()
     made, aside = _optimized(name, first, records, context), list[Path]()
@@ -43,15 +43,16 @@ def _optimized(name: str, method: Optimization, records: Sequence[Any], context:
     try:
         with _swept():
             return method.optimize(records, context.held(method))
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         import torch
 
-        if not isinstance(error, torch.OutOfMemoryError):
+        if not memory.ran_out(error):
             raise
-        held = f": {memory.holders()}" if torch.cuda.is_available() else ""
+        gpu = "GPU " if isinstance(error, torch.OutOfMemoryError) else ""
+        held = f": {memory.holders()}" if gpu and torch.cuda.is_available() else ""
         ways = ", or ".join(_savings(method))
         raise EngineError(
-            f"optimization.{name} ran out of GPU memory{held}. Start a new run that needs less: {ways}"
+            f"optimization.{name} ran out of {gpu}memory{held}. Start a new run that needs less: {ways}"
         ) from error
 
 

@@ -36,6 +36,7 @@ def test_the_need_follows_from_the_sizes_in_the_files(small_llama: ModuleType, t
     weights = model.num_parameters()
     found = need(folder)
     assert (found.weights, found.stored) == (weights, 4 * weights)  # stored in float32
+    assert found.vocabulary == model.config.vocab_size and found.kept == 2 * 2 * 2 * 8 * 4, "2 layers, 2 heads of 8"
     linear = sum(one.numel() for name, one in model.named_parameters() if "proj" in name)
     assert 0 < found.matrices == linear < weights
 
@@ -64,6 +65,11 @@ def test_bytes_are_those_of_the_way_to_train() -> None:
     assert SEVEN.training("weights", WHOLE) == pytest.approx(1.2 * (112e9 + 14e9))
     assert SEVEN.training("adapter", WHOLE) == pytest.approx(1.2 * (28e9 + 0.16 * 7e9 + 14e9))
     assert SEVEN.training("weights", WHOLE, spread=8) == pytest.approx(1.2 * (14e9 + 14e9))
+    published = replace(SEVEN, vocabulary=150_000, kept=131_072.0)
+    long = replace(WHOLE, tokens=1000, reference=True)
+    assert published.sampling(long) == pytest.approx(1.2 * 14e9 + 131_072 * 1000 + 8 * 150_000)
+    more = published.training("weights", long) - published.sampling(long)
+    assert more == pytest.approx(1.2 * (112e9 + 28e9) + 4 * 4096 * 32768), "the reference, and TRL's tiles of logits"
     shared = replace(WHOLE, sharing=2)
     assert SEVEN.sampling(shared) == pytest.approx(1.2 * 7e9)
     assert SEVEN.training("weights", shared) == pytest.approx(1.2 * (112e9 + 7e9))

@@ -47,7 +47,7 @@ def test_the_page_of_a_small_model_and_its_tables(
     found = page["sections"]
     assert found["files"]["architecture"] == "LlamaForCausalLM" and found["files"]["context"] == 128
     assert found["chat"]["role system"] == found["chat"]["role tool"] == found["chat"]["second turn"] == "shown"
-    assert found["chat"]["ends"] == ["<|end|>"] and found["chat"]["thinking"] == "none in its template"
+    assert found["chat"]["ends"] == ["<|end|>"] and found["chat"]["thinking"] == "no thoughts"
     assert found["tokens"]["words"] == 7 and found["tokens"]["tokens"] > 7
     assert found["agreement"]["greedy as plain transformers"] == [3, 3]
     assert found["agreement"]["alone and in a batch"]["float32"] == [3, 3]

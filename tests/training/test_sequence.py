@@ -109,6 +109,9 @@ def test_a_gpu_that_is_too_small_is_one_line_with_what_takes_less(
     assert "\n" not in str(caught.value) and caught.value.code == 69 and caught.value.__cause__ is short
     with pytest.raises(EngineError, match="needs less: gradient_checkpointing=true, or launcher=process, so"):
         training.in_turn({"sft": rounded}, [], make_context())
+    machine = RuntimeError("[enforce fail] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ...")
+    with pytest.raises(EngineError, match="optimization.sft ran out of memory. Start .*per_device_train_batch_size=4"):
+        training.in_turn({"sft": replace(whole, error=machine)}, [], make_context())
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("selfimprove.inference.memory.holders", lambda: "this process holds 70 GB")
     with pytest.raises(EngineError, match="second ran out of GPU memory: this process holds 70 GB. Start"):
