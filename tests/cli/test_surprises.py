@@ -130,7 +130,8 @@ def test_a_bench_in_which_every_run_failed_fails(
 def test_a_plot_goes_into_a_folder_that_is_made_for_it(command: Command) -> None:
     value = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
     line = {"round": 0, "champion/accuracy": value, "seconds": {"model": 1.0}}
-    summary = {"recipe": "quickstart", "seed": 0, "verdict": "none", "per_round": [line]}
+    sealed = {"n": 9, "start": 0.5, "champion": 0.5, "delta": 0.0, "ci": [0.0, 0.0], "champion_round": 0}
+    summary = {"recipe": "quickstart", "seed": 0, "rounds": 0, "sealed": sealed, "per_round": [line]}
     Path("summary.json").write_text(json.dumps(summary))
     assert command("report", ".", "--plot", "new/there/x.svg")[0] == 0
     assert "<svg" in Path("new/there/x.svg").read_text()
