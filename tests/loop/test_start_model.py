@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,20 +54,21 @@ def planned(*overrides: str) -> Plan:
 
 @pytest.mark.runs
 def test_what_a_recipe_does_with_the_weights_is_read_from_it(tmp_path: Path) -> None:
+    whole = functools.partial(Plan, tokens=512)
     sft, lora = "optimization.sft", "optimization.sft.lora.r=8"
-    assert planned() == Plan(trainer=sft)
-    assert planned(lora) == Plan(trainer=sft, way="adapter")
-    assert planned(lora, "optimization.sft.lora.load_in_4bit=true") == Plan(trainer=sft, way="4bit")
+    assert planned() == whole(trainer=sft)
+    assert planned(lora) == whole(trainer=sft, way="adapter")
+    assert planned(lora, "optimization.sft.lora.load_in_4bit=true") == whole(trainer=sft, way="4bit")
     assert planned("optimization.sft.lora.load_in_4bit=true").way == "weights", "without a rank there is no adapter"
-    assert planned("optimization=[sft,merge]") == Plan(trainer=sft)
-    assert planned("rounds=0") == Plan()
-    assert planned("engine=vllm", "engine.vllm.tensor_parallel_size=8") == Plan(trainer=sft, sharing=8)
-    assert planned("acquisition=seed_prompts", "selection=[]", "optimization=ppo") == Plan(
-        trainer="optimization.ppo", adapts=False
+    assert planned("optimization=[sft,merge]") == whole(trainer=sft)
+    assert planned("rounds=0") == whole()
+    assert planned("engine=vllm", "engine.vllm.tensor_parallel_size=8") == whole(trainer=sft, sharing=8)
+    assert planned("acquisition=seed_prompts", "selection=[]", "optimization=ppo") == whole(
+        trainer="optimization.ppo", adapts=False, reference=True
     )
     several = ["launcher=accelerate", "launcher.accelerate.processes=4"]
-    assert planned(*several) == Plan(trainer=sft), "each process holds all of it"
-    assert planned(*several, "optimization.sft.fsdp_config=f.json") == Plan(trainer=sft, spread=4)
+    assert planned(*several) == whole(trainer=sft), "each process holds all of it"
+    assert planned(*several, "optimization.sft.fsdp_config=f.json") == whole(trainer=sft, spread=4)
     assert planned("launcher=ray").elsewhere
 
 
@@ -77,7 +79,9 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
 ) -> None:
     """Room is in bytes for each weight: stored in float32, five are enough to load them, 24 to train them."""
     folder = small_llama.build(tmp_path / "llama", template=True)
-    room *= memory.need(folder).weights
+    need = memory.need(folder)
+    room = round(room * need.weights + 512 * need.kept + 8 * need.vocabulary)  # a completion and its logits
+    room += 0 if said else 4 * memory.LOGITS * need.vocabulary
     monkeypatch.setattr("selfimprove.inference.memory.free", lambda: Room(free=room, device="a small GPU", gpus=1))
     changes = ["model=pretrained", f"model.pretrained.path={folder}"]
     if not said:
