@@ -131,7 +131,7 @@ def test_a_plot_goes_into_a_folder_that_is_made_for_it(command: Command) -> None
     value = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
     line = {"round": 0, "champion/accuracy": value, "seconds": {"model": 1.0}}
     sealed = {"n": 9, "start": 0.5, "champion": 0.5, "delta": 0.0, "ci": [0.0, 0.0], "champion_round": 0}
-    summary = {"recipe": "quickstart", "seed": 0, "rounds": 0, "sealed": sealed, "per_round": [line]}
+    summary = {"recipe": "quickstart", "seed": 0, "rounds": 0, "verdict": "none", "sealed": sealed, "per_round": [line]}
     Path("summary.json").write_text(json.dumps(summary))
     assert command("report", ".", "--plot", "new/there/x.svg")[0] == 0
     assert "<svg" in Path("new/there/x.svg").read_text()
