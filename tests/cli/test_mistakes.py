@@ -106,6 +106,10 @@ TABLE: list[Mistake | Elsewhere] = [
     Mistake(2, "a NUL byte", lambda d: d.recipe("rounds: 3\0\n"), 2, "is not a text file (character 0x00 at offset 9)"),
     Mistake(3, "syntax", lambda d: d.recipe("rounds: [1\nseed: 2\n"), 2, "mine.yaml:2:5: not a recipe: expected"),
     Mistake(3, "a tab", lambda d: d.recipe("gate:\n\tratchet: 1\n"), 2, "indent with spaces, not with tabs"),
+    Mistake(
+        *(4, "no such type of numbers", fixed("check", "quickstart", "engine.transformers.dtype=float99")),
+        *(2, "dtype: 'float99' cannot be used; it takes auto, "),
+    ),
     Mistake(4, "an empty file", lambda d: d.recipe(""), 2, "is not a mapping; a recipe starts with `defaults:`"),
     Mistake(4, "a list", lambda d: d.recipe("- a\n"), 2, "is not a mapping; a recipe starts with `defaults:`"),
     Mistake(5, "an unknown key", lambda d: d.recipe("roundz: 3\n"), 2, "unknown key 'roundz'. Did you mean 'rounds'?"),
@@ -435,7 +439,6 @@ NEEDS = {
     "no ray": (["launcher=ray"], "", "needs the package ray: pip install 'selfimprove[ray]'"),
     "no key": ([*ENDPOINT, HERE, "engine.openai.api_key_env=MY_KEY"], "", "the environment variable MY_KEY is not set"),
     "a host": ([*ENDPOINT, THERE], "", "If you trust this host, allow it: SELFIMPROVE_ENDPOINTS=x.invalid"),
-    "no such number": (["engine.transformers.dtype=float99"], "", "dtype: 'float99' cannot be used; it takes auto, "),
 }
 
 

@@ -188,11 +188,11 @@ def _check_place(device: str, dtype: str) -> None:
     """Whether a model can be loaded there; torch is imported only where a device has to be looked for.
 
     Raises:
-        EngineError: torch knows no such device or number type.
+        RecipeError: torch knows no such device or number type.
         DeviceError: this machine does not have the device.
     """
     if dtype not in DTYPES:
-        raise EngineError(f"engine.transformers.dtype: {dtype!r} cannot be used; it takes {', '.join(DTYPES)}")
+        raise RecipeError(f"engine.transformers.dtype: {dtype!r} cannot be used; it takes {', '.join(DTYPES)}")
     if device in ("auto", "cpu"):
         return
     import torch
@@ -201,7 +201,7 @@ def _check_place(device: str, dtype: str) -> None:
         place = torch.device(device)
         kind = torch.get_device_module(place)
     except RuntimeError as error:
-        raise EngineError(f"engine.transformers.device: {str(error).splitlines()[0]}") from error
+        raise RecipeError(f"engine.transformers.device: {str(error).splitlines()[0]}") from error
     found = kind.device_count() if kind.is_available() else 0  # asked so that no memory of the device is taken
     if (place.index or 0) >= found:
         raise DeviceError(
