@@ -129,7 +129,8 @@ class Controls:
         """The tokens of a text in which control tokens have their other names."""
         if self._copy is None:
             self._copy, self._first = _copied(self._backend, self.names)
-        return [self._first.get(token, token) for token in self._copy.encode(text, add_special_tokens=special).ids]
+        ids: list[int] = self._copy.encode(text, add_special_tokens=special).ids
+        return [self._first.get(token, token) for token in ids]
 
 
 def _copied(backend: Any, names: dict[str, str]) -> tuple[Any, dict[int, int]]:
