@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -171,6 +171,8 @@ class Letters:
 
     eos_token_id = 0
     chat_template: str | None = None
+    is_fast = False
+    added_tokens_decoder: ClassVar[dict[int, Any]] = {}
 
     def __call__(self, texts: str | list[str], add_special_tokens: bool = True) -> dict[str, list]:
         rows = [[1] * add_special_tokens + [ord(c) for c in text] for text in texts]

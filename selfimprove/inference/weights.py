@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from selfimprove import foreign
 from selfimprove.errors import DataError, EngineError
 from selfimprove.inference import described, memory
 from selfimprove.inference.chat import end_of
@@ -60,16 +61,19 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
 def opened(path: str, **options: Any) -> Any:
     """The model of a folder or hub id with the class that its config names, so that it has all of its weights.
 
-    Weights in MXFP4 or FP8 become
-    plain numbers, which can be trained and are the same on every machine; those that kernels run packed are not.
+    Weights in MXFP4 or FP8 become plain numbers, which can be trained and are the same on every machine. An adapter's
+    config is that of its base.
 
     Args:
         options: of transformers' from_pretrained.
     """
     from transformers import AutoConfig
 
+    adapter, base = Path(path) / "adapter_config.json", path
+    if adapter.is_file() and not adapter.with_name("config.json").exists():
+        base = foreign.json_in(adapter)["base_model_name_or_path"]
     config: Any = AutoConfig.from_pretrained(
-        path, trust_remote_code=False, local_files_only=options.get("local_files_only", False)
+        base, trust_remote_code=False, local_files_only=options.get("local_files_only", False)
     )
     packed = getattr(config, "quantization_config", None)
     if isinstance(packed, dict) and packed.get("quant_method") in UNPACKED:

@@ -24,6 +24,7 @@ WORKERS = tuple(
     f"selfimprove.{room}.{name}".replace("..", ".")
     for room, names in {
         "": ("records", "text"),
+        "foreign": ("plain_files",),
         "interfaces": ("engine", "requests"),
         "inference": (
             "asks",
@@ -31,6 +32,8 @@ WORKERS = tuple(
             "chat",
             "choosing",
             "decoding",
+            "described",
+            "drawn",
             "foreign",
             "rows",
             "stops",
@@ -39,6 +42,7 @@ WORKERS = tuple(
             "weights",
         ),
         "problems": ("answers", "expressions", "list_language", "splits"),
+        "safety": ("chat_templates", "limited", "model_files", "weight_files"),
         "training": (
             "best_weights",
             "companions",

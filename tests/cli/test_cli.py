@@ -160,7 +160,9 @@ def test_show_has_the_options_with_their_help(command):
 
 def test_report_reads_what_a_run_wrote(command, tmp_path):
     line = {"round": 0, "champion/accuracy": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}, "seconds": {"model": 1.0}}
-    summary = {"recipe": "quickstart", "seed": 0, "verdict": "no significant gain", "per_round": [line]}
+    sealed = {"n": 9, "start": 0.5, "champion": 0.5, "delta": 0.0, "ci": [0.0, 0.0], "champion_round": 0}
+    told = {"verdict": "no significant gain", "rounds": 0, "sealed": sealed}
+    summary = {"recipe": "quickstart", "seed": 0, **told, "per_round": [line]}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     code, out, _ = command("report", str(tmp_path))
     assert code == 0 and "no significant gain" in out and "0.500" in out
