@@ -38,7 +38,8 @@ def opened(path: str | Path) -> int:
     """A descriptor of a regular file, to read; the caller closes it.
 
     Raises:
-        DataError: a symlink, a pipe, a socket, a device, a folder or a hollow file is in its place.
+        DataError: a symlink, a pipe, a socket, a device, a folder or a hollow file is in its place, or it lies below
+            a file.
         OSError: it does not exist or may not be read.
     """
     try:
@@ -46,6 +47,8 @@ def opened(path: str | Path) -> int:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EMLINK):
             raise DataError(_odd(path, os.lstat(path).st_mode)) from error
+        if error.errno == errno.ENOTDIR:
+            raise DataError(f"{path} lies below a file, not a folder; put the folder in its place") from error
         raise
     try:
         found = os.fstat(handle)

@@ -44,6 +44,13 @@ def test_what_is_no_file(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
             read(tmp_path / "x.json")
 
 
+def test_what_lies_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "audit").touch()
+    with pytest.raises(DataError, match="lies below a file, not a folder"):
+        foreign.content(tmp_path / "audit" / "alerts.json")
+    foreign.check(tmp_path / "audit" / "alerts.json")
+
+
 def test_a_file_with_holes_of_which_most_is_there_is_read(tmp_path: Path) -> None:
     with (tmp_path / "weights").open("wb") as file:
         for _ in range(3):

@@ -25,9 +25,9 @@ def finished(make_run: Callable) -> RunDir:
 
 
 def wrong(root: Path) -> dict[str, str]:
-    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
     found = {finding.what: finding.said for finding in verify(root) if finding.fine is False}
-    assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}, "verify wrote something"
+    assert before == {path: path.lstat().st_mtime_ns for path in root.rglob("*")}, "verify wrote something"
     return found
 
 
@@ -70,6 +70,9 @@ def test_a_swapped_or_foreign_step_and_a_wrong_champion_are_found(finished: RunD
     weights = (finished.root / "champion").resolve()
     (finished.root / "champion").unlink()
     (finished.root / "champion").symlink_to("round_001")
+    assert "should point to" in wrong(finished.root)["champion"]
+    (finished.root / "champion").unlink()
+    (finished.root / "champion").symlink_to("champion")
     assert "should point to" in wrong(finished.root)["champion"]
     (finished.root / "champion").unlink()
     shutil.copytree(weights, finished.root / "champion")  # as a copy without symlinks leaves it
