@@ -36,6 +36,7 @@ def test_what_is_no_number_of_megabytes(said: str, monkeypatch: pytest.MonkeyPat
         Room("x")
 
 
+@pytest.mark.long
 def test_each_kind_of_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet

@@ -15,6 +15,8 @@ from selfimprove.errors import MissingError
 from selfimprove.studies import model_trials
 from selfimprove.studies.model_page import _arguments, page_of, texts_of
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def folder(small_llama: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:

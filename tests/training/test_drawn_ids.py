@@ -14,6 +14,8 @@ from selfimprove.interfaces import Context
 from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.records import Checkpoint
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("torch")
 WAYS = (
     *("sft", "weighted_sft", "dpo", "kto", "simpo", "trr_plus_plus", "tree_search", "math_shepherd"),

@@ -509,6 +509,7 @@ def test_a_model_without_a_plain_cache_is_one_clear_line(small, ask, quiet_log, 
         Transformers().sample(small("mamba"), [ask("3")], 1, GREEDY, 0, quiet_log)
 
 
+@pytest.mark.long
 def test_with_fixed_shapes_a_text_in_16_bits_does_not_depend_on_its_neighbours(small, ask, quiet_log):
     checkpoint, prompts = small(), [ask(text) for text in (*TEXTS, "zz", "hello there", "1+1", "x" * 20)]
 

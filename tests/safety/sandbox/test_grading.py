@@ -297,6 +297,7 @@ def test_exceptions_keep_the_built_in_type_that_they_come_from(sandbox: Sandbox)
         assert grade(sandbox, source, Checks(function="f", assertions=(test.format(kind),))).status == "ok", source
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "value",
     [

