@@ -20,26 +20,33 @@ from selfimprove.studies import bench
 pytestmark = pytest.mark.runs
 
 
+def alert(alarm: str, level: int) -> dict[str, Any]:
+    return {"alarm": alarm, "level": level, "text": f"{alarm} rose", "numbers": {}, "round": 1}
+
+
 def summary(seed: int, delta: float, champion_round: int = 1, **more: Any) -> dict[str, Any]:
     ladder = {"pass@1": 0.5, "maj@8": 0.6, "pass@8": 0.7 + 0.1 * champion_round}
     lines = [
-        {"diagnosis": {"ladder": {"pass@1": 0.4, "pass@8": 0.7}}},
-        {"diagnosis": {"ladder": ladder}, "acquisition/tokens": 4000, "selection/label_precision": 0.9},
+        {"round": 0, "diagnosis": {"ladder": {"pass@1": 0.4, "pass@8": 0.7}}},
+        {"round": 1, "diagnosis": {"ladder": ladder}, "acquisition/tokens": 4000, "selection/label_precision": 0.9},
     ]
     return {
+        "recipe": "star",
         "seed": seed,
+        "rounds": 1,
         "seconds": 50.0,
         "verdict": f"gain of {delta}",
         "sealed": {
+            "n": 100,
             "start": 0.4,
             "champion": 0.4 + delta,
             "delta": delta,
             "ci": [delta - 0.05, delta + 0.05],
             "champion_round": champion_round,
-            "controls": {"over_votes": {"value": delta / 2}},
+            "controls": {"over_votes": {"value": delta / 2, "low": 0.0, "high": delta, "n": 100}},
         },
         "per_round": lines,
-        "loop": {"alerts": [{"alarm": "length", "level": 2}, {"alarm": "entropy", "level": 1}]},
+        "loop": {"alerts": [alert("length", 2), alert("entropy", 1)]},
         **more,
     }
 
