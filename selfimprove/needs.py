@@ -30,7 +30,8 @@ class Needs:
     """Everything that a method uses, by name; undeclared use is refused. Needs add up."""
 
     roles: tuple[str, ...] = ()
-    """The roles that it uses, among `interfaces.ROLES`; a recipe may give them to other engines or other weights."""
+    """The roles that it uses: those of `interfaces.ROLES`, and any other that it has words for, such as `plan`. A
+    recipe may give them to other engines or other weights."""
     tools: tuple[str, ...] = ()
     """Tools of the task that it calls."""
     policies: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ _GRADE = re.compile(
     r"\bscore(?: of| is)?(?: ?\([^)\n]*\))?\W{1,9}?(?<![-\u2212.\d])(\d+)(?!\d|[.,]\d| ?[-\u2013] ?\d)(?: ?/ ?(\d+))?",
     re.IGNORECASE,
 )
+_FIELD = re.compile(r"\{(problem|\d+)\}")
 _BOLD = re.compile(r"\*{1,2}(\d+)(?: ?/ ?(\d+))?\.?\*{1,2}\.?")
 
 
@@ -61,6 +62,15 @@ def quoted(messages: Sequence[Message]) -> str:
     if len(said) == 1:
         return said[0]["content"]
     return "\n".join(f"{message['role']}: {message['content']}" for message in said)
+
+
+def filled(text: str, *parts: str, problem: str) -> str:
+    """A text with `{problem}` and the parts `{0}`, `{1}` filled in, once; all other braces stay.
+
+    Raises:
+        IndexError: it has a number without a part.
+    """
+    return _FIELD.sub(lambda field: problem if field[1] == "problem" else parts[int(field[1])], text)
 
 
 def own_system(messages: Sequence[Message], usual: Sequence[Message]) -> list[Message]:

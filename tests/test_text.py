@@ -16,7 +16,7 @@ from selfimprove.problems.answers import choice, final_answer
 from selfimprove.problems.splits import APART, SPLITS, folded, split_of
 from selfimprove.records import Prompt
 from selfimprove.safety.redaction import printable
-from selfimprove.text import ngrams, plain, prefilled, quoted, steps_of
+from selfimprove.text import filled, ngrams, plain, prefilled, quoted, steps_of
 
 
 @pytest.mark.parametrize(
@@ -338,3 +338,8 @@ def test_many_at_once_are_the_same_as_one_by_one(template: str | None) -> None:
     one_by_one = [completion_ids(tokenizer, talk, end) for talk, end in zip(talks, ended, strict=True)]
     assert completions_ids(tokenizer, talks, ended) == one_by_one
     assert prompts_ids(tokenizer, []) == completions_ids(tokenizer, [], []) == []
+
+
+@given(st.text(alphabet="{}01problem ", max_size=30), st.text(alphabet="{}01problem ", max_size=30))
+def test_what_is_filled_into_a_text_is_never_read_as_its_fields(problem: str, part: str) -> None:
+    assert filled("{x} {0}|{problem}|{0} {}", part, problem=problem) == f"{{x}} {part}|{problem}|{part} {{}}"

@@ -15,7 +15,8 @@ from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, Adapt, All, Call, Draw, Drive, Logprobs, Rate
 from selfimprove.interfaces import Budget, Context, Policy, Refinement, Roles, Sampling, Spent
 from selfimprove.needs import Needs, Tab, called
-from selfimprove.records import Prompt, Rollout, changed
+from selfimprove.records import Message, Prompt, Rollout, changed
+from selfimprove.text import filled, quoted
 
 T = TypeVar("T")
 
@@ -176,18 +177,33 @@ class Seat:
             raise Refused(f"there is no other policy {name!r} here")
         return self.others(name)
 
-    def words(self, role: str, prompt: Prompt, *parts: str) -> Prompt:
+    def words(self, role: str, prompt: Prompt, *parts: str, otherwise: str = "") -> Prompt:
         """See `Session.words`."""
+        try:
+            said = self._own_words(role, prompt, parts)
+        except RecipeError:  # the task lacks one of the usual roles
+            if not otherwise:
+                raise
+            said = None
+        if said is None and not otherwise:
+            raise RecipeError(f"the task has no words for the role {role!r}, and neither has the method that asks")
+        if said is None:
+            led = [message for message in prompt.prompt[:1] if message["role"] == "system"]
+            text = filled(otherwise, *parts, problem=quoted(prompt.prompt))
+            said = [*led, {"role": "user", "content": text}]
+        return changed(prompt, prompt=said, parents=(prompt.id,))
+
+    def _own_words(self, role: str, prompt: Prompt, parts: Sequence[str]) -> list[Message] | None:
+        """The task's words for a role, or None."""
         match role:
             case "judge":
-                said = self.roles.judge(prompt, *parts)
+                return self.roles.judge(prompt, *parts)
             case "refine":
-                said = self.roles.refine(prompt, *parts)
+                return self.roles.refine(prompt, *parts)
             case "hint":
-                said = self.roles.hint(prompt, *parts)
+                return self.roles.hint(prompt, *parts)
             case _:
-                raise RecipeError(f"the task has no words for the role {role!r}; it has judge, refine and hint")
-        return changed(prompt, prompt=said, parents=(prompt.id,))
+                return self.roles.words(role, prompt, parts)
 
     def judgement(self, text: str) -> float | None:
         """See `Session.judgement`."""

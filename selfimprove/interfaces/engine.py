@@ -19,7 +19,8 @@ ABILITIES = ("stop", "tops", "shape", "logprobs", "embed", "copies")
 """Optional abilities of engines: stop strings; top tokens and statistics recorded while drawing; a `Shape`; numbers for
 given tokens (`logprobs_of`); embeddings; temporary copies of the weights."""
 ROLES = ("propose", "hint", "judge", "refine")
-"""Roles that a recipe may give to another engine; the trained weights always solve."""
+"""Roles for which most tasks have words. A recipe may give them, and those of its methods' own, to another engine; the
+trained weights always solve."""
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Engine(ABC):
     """Runs a checkpoint."""
 
     roles: list[str] = field(default_factory=list, kw_only=True)
-    """With a second engine in the recipe: the roles that this one answers in, among propose, hint, judge and refine."""
+    """With a second engine in the recipe: the roles that it answers in, such as propose, hint, judge or refine."""
     portion: ClassVar[int] = 8192
     """Completions per portion. Finished portions survive a kill; batches run empty at the end of each portion."""
     can: ClassVar[frozenset[str]] = frozenset()

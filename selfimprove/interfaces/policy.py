@@ -81,7 +81,7 @@ class Policy:
         """n raw completions of each prompt, in the order of the prompts. The engine never sees a reference answer.
 
         Args:
-            role: the role of the prompts, one of `ROLES`; a recipe may give it to another engine or to other weights.
+            role: the role of the prompts; a recipe may give it to another engine or to other weights.
 
         Raises:
             Refused: the method has not declared what it uses.
@@ -336,8 +336,17 @@ class Session(Protocol):
         """
         ...
 
-    def words(self, role: str, prompt: Prompt, *parts: str) -> Prompt:
-        """The task's prompt for a role: judge and refine take an attempt, hint an answer."""
+    def words(self, role: str, prompt: Prompt, *parts: str, otherwise: str = "") -> Prompt:
+        """The prompt of a role for a problem: the task's own words if it has any, else the method's.
+
+        Args:
+            role: `judge` and `refine` take an attempt, `hint` an answer; what others take is in docs/architecture.md.
+            otherwise: the method's own text, in which `{problem}` and the parts `{0}`, `{1}` are filled in; other
+                braces stay. The problem's system message stays before it.
+
+        Raises:
+            RecipeError: the task has no words for the role, and the method gives none.
+        """
         ...
 
     def judgement(self, text: str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -28,6 +28,12 @@ class Roles(Protocol):
     def propose(self, level: int | None) -> list[Message]: ...
     def judge(self, prompt: Prompt, attempt: str) -> list[Message]: ...
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]: ...
+
+    def words(self, role: str, prompt: Prompt, parts: Sequence[str]) -> list[Message] | None:
+        """The task's prompt for any further role, such as `plan` or `critique`; None if it has none of its own.
+
+        A method then takes its own text, see `Session.words`, which also has the parts that each role gets.
+        """
 
     def read_judgement(self, text: str) -> float | None:
         """The judgement in a reply to `judge`, in [0, 1]; None if it is unreadable."""

@@ -197,6 +197,10 @@ class EnglishRoles:
         """A request to correct an attempt."""
         return self._led(prompt, _words("refine", problem=_problem(prompt), attempt=attempt))
 
+    def words(self, role: str, prompt: Prompt, parts: Sequence[str]) -> list[Message] | None:
+        """None: a method's own English text serves these tasks."""
+        return None
+
     def _led(self, prompt: Prompt, asked: list[Message]) -> list[Message]:
         """A request after the system message of the problem's row, else after the system prompt."""
         return led(self.system_prompt, [*own_system(prompt.prompt, self.solve("")), *asked])

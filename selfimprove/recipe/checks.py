@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
@@ -201,12 +201,10 @@ def check_engines(recipe: Recipe, path: Path) -> None:
     taken: dict[str, str] = {}
     for name, engine in recipe.engine.items():
         for role in engine.roles:
-            if role not in ROLES:
-                raise RecipeError(f"{path}: engine.{name}.roles: no role is called {role!r}.{nearest(role, ROLES)}")
+            askers = _known(role, asked, f"{path}: engine.{name}.roles")
             if role in taken:
                 raise RecipeError(f"{path}: the role {role!r} is given to two engines, {taken[role]} and {name}")
             if role not in asked:
-                askers = sorted(set(_asking(role)))
                 raise RecipeError(
                     f"{path}: engine.{name}.roles: no method of this recipe asks in the role {role!r}; "
                     f"those that do: {', '.join(askers)}"
@@ -218,8 +216,7 @@ def check_parts(recipe: Recipe, path: Path) -> None:
     """Check that each part of the weights is for a role that data stages use and no other engine answers in."""
     asked = _asked(recipe)
     for role in recipe.parts or ():
-        if role not in ROLES:
-            raise RecipeError(f"{path}: parts: no role is called {role!r}.{nearest(role, ROLES)}")
+        _known(role, asked, f"{path}: parts")
         if role in recipe.helpers:
             raise RecipeError(f"{path}: parts: another engine answers in the role {role!r}; give it to one of them")
         if role not in asked:
@@ -250,6 +247,21 @@ def _asked(recipe: Recipe) -> set[str]:
     """The roles that the methods of a recipe use."""
     methods = (method for slot in USING for method in getattr(recipe, slot).values())
     return {role for method in methods for role in method.needs().roles}
+
+
+def _known(role: str, asked: Set[str], place: str) -> list[str]:
+    """The methods that use a role, none if the recipe itself does; the solver is nobody's role.
+
+    Raises:
+        RecipeError: no method uses it.
+    """
+    if role in asked and role != SOLVE:
+        return []
+    askers = [] if role == SOLVE else sorted(set(_asking(role)))
+    if not askers:
+        known = dict.fromkeys([*ROLES, *sorted(asked - {SOLVE})])
+        raise RecipeError(f"{place}: no role is called {role!r}.{nearest(role, known)}")
+    return askers
 
 
 def _asking(role: str) -> Iterator[str]:

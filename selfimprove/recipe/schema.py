@@ -85,7 +85,7 @@ class Recipe:
     null_round: bool = False
     """Train the first round once more on shuffled rewards, to show how far chance alone changes accuracy."""
     parts: list[str] | None = None
-    """Roles with their own weights, among propose, hint, judge and refine; each trains on the records of its role.
+    """Roles with their own weights, such as propose, hint, judge or refine; each trains on the records of its role.
     null: one model has all roles."""
     legs: list[str] | None = None
     """Acquisitions of parts that acquire data for themselves, as ROLE.ACQUISITION, for example

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import Refused
+from selfimprove.errors import RecipeError, Refused
 from selfimprove.interfaces import Context, Refinement, Sampling, Session
 from selfimprove.methods.refinement.self_consistency import SelfConsistency
-from selfimprove.methods.task.chain_sums import ChainSums
-from selfimprove.records import Prompt, Rollout
+from selfimprove.methods.task.addition import Addition
+from selfimprove.methods.task.chain_sums import ChainSums, _Roles
+from selfimprove.records import Message, Prompt, Rollout
 
 
 def expected(p: float, samples: int, portion: int, sure: float, surely_ahead: Callable) -> tuple[float, float]:
@@ -128,3 +129,43 @@ def test_statistics_that_were_noted_are_not_worked_out_again(
     engine = words(rule=lambda messages: {"#1": 1.0})
     made = make_context(policy=chained(engine)).run(sure, problems(3))
     assert made == [[[0.5], [0.5], [0.0], [0.0]]] * 3 and engine.calls == 2
+
+
+def test_a_role_has_the_words_of_the_task_else_those_of_the_method(
+    words: Any, chained: Callable, make_context: Callable
+) -> None:
+    """The table of who says what: usual roles, one of the task's own, one of the method's, and a lack of both."""
+
+    class Planner(_Roles):
+        def words(self, role: str, prompt: Prompt, parts: Any) -> Any:
+            return [{"role": "user", "content": f"L:{prompt.key}{parts}"}] if role == "plan" else None
+
+    class Planned(ChainSums):
+        def roles(self) -> Any:
+            return Planner(self)
+
+    led: list[Message] = [{"role": "system", "content": "s"}, {"role": "user", "content": "{0} of {problem}"}]
+    problem = Prompt(prompt=led, key="3+5")
+    own = "Plan {0}, {problem}: {0} {1}{x}"
+
+    async def said(item: str, session: Session) -> list[Any]:
+        made = [
+            session.words("judge", problem, "#8", otherwise=own),
+            session.words("plan", problem, "a", otherwise=own),
+            session.words("critique", problem, "a", "{problem}", otherwise=own),
+        ]
+        with pytest.raises(RecipeError, match="no words for the role 'critique', and neither has the method"):
+            session.words("critique", problem, "a")
+        return [[message["content"] for message in one.prompt] for one in made]
+
+    policy = chained(words(), task=Planned())
+    [made] = make_context(policy=policy).run(said, ["x"])
+    filled = "Plan a, {0} of {problem}: a {problem}{x}"
+    assert made == [["J:3+5=#8|"], ["L:3+5('a',)"], ["s", filled]]
+
+    async def judged(item: str, session: Session) -> str:
+        with pytest.raises(RecipeError, match="task addition has no role 'judge'"):
+            session.words("judge", problem, "8")
+        return session.words("judge", problem, "8", otherwise="{0}?").prompt[-1]["content"]
+
+    assert make_context(policy=chained(words(), task=Addition())).run(judged, ["x"]) == ["8?"]

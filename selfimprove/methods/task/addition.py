@@ -187,6 +187,9 @@ class _Roles:
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         raise _missing("refine")
 
+    def words(self, role: str, prompt: Prompt, parts: Sequence[str]) -> list[Message] | None:
+        return None
+
     def read_judgement(self, text: str) -> float | None:
         raise _missing("judge")
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate, chain, islice, takewhile, zip_longest
 
@@ -203,6 +203,9 @@ class _Roles:
 
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return [{"role": "user", "content": f"R:{prompt.key}={attempt}|"}]
+
+    def words(self, role: str, prompt: Prompt, parts: Sequence[str]) -> list[Message] | None:
+        return None
 
     def read_judgement(self, text: str) -> float | None:
         return {"#y": 1.0, "#n": 0.0}.get(text[-2:])

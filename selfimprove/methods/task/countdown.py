@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
@@ -176,6 +176,9 @@ class _Roles:
 
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return _user(f"R:{prompt.key}|{attempt}|")
+
+    def words(self, role: str, prompt: Prompt, parts: Sequence[str]) -> list[Message] | None:
+        return None
 
     def read_judgement(self, text: str) -> float | None:
         return {"#y": 1.0, "#n": 0.0}.get(text[-2:])

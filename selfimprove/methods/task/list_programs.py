@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from selfimprove.errors import RecipeError
@@ -191,6 +191,9 @@ class _Roles:
 
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return self.solve(f"R:{prompt.prompt[-1]['content']}{attempt}|")
+
+    def words(self, role: str, prompt: Prompt, parts: Sequence[str]) -> list[Message] | None:
+        return None
 
     def read_judgement(self, text: str) -> float | None:
         return {"#y": 1.0, "#n": 0.0}.get(text[-2:])

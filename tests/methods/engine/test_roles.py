@@ -9,6 +9,8 @@ import pytest
 
 from selfimprove.errors import RecipeError
 from selfimprove.loop import loop
+from selfimprove.methods.refinement.revise import Revise
+from selfimprove.needs import Needs
 from selfimprove.recipe.compose import load
 
 JUDGED = ("reward=judge", "reward.judge.trust=true", "reward.judge.samples=1", "rounds=1")
@@ -70,3 +72,14 @@ def test_the_weights_are_run_by_the_engine_without_roles() -> None:
     recipe, _ = load("quickstart", ("reward=judge", *TWO))
     assert recipe.the("engine") is recipe.engine["transformers"]
     assert recipe.helpers == {"judge": recipe.engine["fake"]}
+
+
+def test_a_role_that_only_a_method_has_words_for_can_be_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Revise, "needs", lambda self: Needs(roles=("critique", "solve")))
+    given = ("refinement=revise", "engine=[transformers,fake]")
+    recipe, _ = load("quickstart", (*given, "engine.fake.roles=[critique]"))
+    assert list(recipe.helpers) == ["critique"]
+    with pytest.raises(RecipeError, match="no role is called 'solve'. Choose from: propose, hint, .*, critique"):
+        load("quickstart", (*given, "engine.fake.roles=[solve]"))
+    with pytest.raises(RecipeError, match="no method of this recipe asks in .* 'critique'; those that do: revise"):
+        load("quickstart", (*TWO[:1], "engine.fake.roles=[critique]"))
