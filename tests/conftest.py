@@ -178,6 +178,12 @@ def trained() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def table_model() -> ModuleType:
+    """The module tests/table_model.py: a model that is a table, a quiz, and chains that answer it."""
+    return _beside("table_model")
+
+
+@pytest.fixture(scope="session")
 def two_ends(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A tiny model that often ends, like Gemma: by its template with `~`, by its tokenizer with `<eos>`."""
     import torch
