@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from selfimprove.errors import RecipeError
+from selfimprove.inference.ballots import Candidate
 from selfimprove.interfaces import Policy, Sampling
 from selfimprove.methods.refinement.self_consistency import SelfConsistency
 from selfimprove.records import Rollout
@@ -72,3 +74,11 @@ def test_the_options_reach_the_engine(make_policy: Callable, make_engine: Callab
     engine = make_engine()
     make_policy(engine, SelfConsistency(samples=40, temperature=0.5)).answer([make_prompt()])
     assert [(n, sampling) for n, sampling, _ in engine.calls] == [(40, Sampling(temperature=0.5))]
+
+
+def test_weights_by_log_probability_let_one_sure_answer_win() -> None:
+    """exp(-0.1) > exp(-1) + exp(-2); without weights two votes win."""
+    said = [Candidate(answer=a, logprob=p, tokens=1) for a, p in (("1", -1.0), ("1", -2.0), ("2", -0.1))]
+    assert [SelfConsistency(weights=weights).choose(said) for weights in ("none", "logprob")] == [0, 2]
+    with pytest.raises(RecipeError, match="Did you mean 'logprob'"):
+        SelfConsistency(weights="logprobs")
