@@ -66,6 +66,7 @@ async def search(
     sampling: Sampling,
     value: Value,
     enough: Callable[[Collection[Rollout]], bool],
+    root: Node | None = None,
 ) -> list[Rollout]:
     """The different solutions found by a search with upper confidence bounds, in the order found.
 
@@ -73,13 +74,18 @@ async def search(
         iterations: most leaves to expand.
         samples: completions per leaf; the first step of each is a child, the rest is its simulation.
         enough: whether these solutions are enough to stop.
+        root: the tree to grow further; None begins one. Its first completions are attempts, so another method in the
+            chain may make them.
     """
-    root, found = Node(), dict[str, Rollout]()
+    root, found = root or Node(), dict[str, Rollout]()
     for _ in range(iterations):
         leaf = None if enough(found.values()) else root.leaf(explore)
         if leaf is None:
             break
-        ends = await session.draw(prefilled(prompt, leaf.text, leaf.said), samples, sampling)
+        if leaf is root:
+            ends = await session.attempts(prompt, samples, sampling)
+        else:
+            ends = await session.draw(prefilled(prompt, leaf.text, leaf.said), samples, sampling)
         for end, (solution, worth) in zip(
             ends, await value(ends, [_whole(end, prompt, leaf) for end in ends]), strict=True
         ):
