@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from selfimprove.interfaces import Sampling, Session
+from selfimprove.measures.votes import tally
 from selfimprove.records import Prompt, Rollout
 
 
@@ -102,6 +103,13 @@ def totals(candidates: Sequence[Candidate], weights: Sequence[float] | None = No
         if candidate.answer is not None:
             sums.setdefault(candidate.answer, []).append(weight)
     return {answer: math.fsum(some) for answer, some in sums.items()}
+
+
+def leaders(candidates: Sequence[Candidate]) -> tuple[int, int]:
+    """The votes of the two most frequent answers; 0 for one that there is not."""
+    counts = sorted(tally(one.answer for one in candidates).values(), reverse=True)
+    first, second, *_ = [*counts, 0, 0]
+    return first, second
 
 
 def winner(candidates: Sequence[Candidate], weights: Sequence[float] | None = None) -> int:

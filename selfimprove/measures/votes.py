@@ -14,6 +14,7 @@ The reward `semantic_vote` does not use this module: free texts are never equal,
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -44,3 +45,12 @@ def plurality(answers: Iterable[str | None], min_agreement: float = 0.0) -> str 
     if not ranked or tied or ranked[0][1] < min_agreement * len(given) - 1e-9:
         return None
     return ranked[0][0]
+
+
+def surely_ahead(first: int, second: int) -> float:
+    """The probability that the first answer has more than half of what two answers get, after so many votes for each.
+
+    It is P(p > 1/2) under Beta(first + 1, second + 1), the posterior of arXiv:2305.11860: a binomial sum.
+    """
+    tosses = first + second + 1
+    return sum(math.comb(tosses, heads) for heads in range(first + 1)) / 2**tosses
