@@ -198,6 +198,8 @@ class TableModel(Engine):
         assert shape is not None
         paths = {"": ask.checkpoint.path, **{name: one.path for name, one in ask.beside.items()}}
         known = {name: self.following(path, ask.prompt, said) for name, path in paths.items()}
+        for layer in shape.layers if isinstance(shape.layers, tuple) else (1,) if shape.layers else ():
+            known[f"layer {layer}"] = self._early(f"{ask.checkpoint.path} layer {layer}", ask, said, known[""])
         rows = {}
         for name, one in known.items():
             row = torch.full((1, WIDTH), -30.0, dtype=torch.float64)
@@ -210,6 +212,10 @@ class TableModel(Engine):
         most = max(values.values())
         shares = {token: math.exp(value - most) for token, value in values.items() if value > -math.inf}
         return {token: share / sum(shares.values()) for token, share in shares.items()}
+
+    def _early(self, path: str, ask: Ask, said: str, own: Mapping[str, float]) -> dict[str, float]:
+        """What an early layer says: its own table if there is one, else all tokens of the whole model alike."""
+        return self.following(path, ask.prompt, said) if path in self.tables else dict.fromkeys(own, 1 / len(own))
 
 
 def _chosen(shares: Mapping[str, float], how: Sampling, uniform: float) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from selfimprove.errors import DataError
 from selfimprove.inference import choosing
 from selfimprove.inference.cache import Cache, prefill
+from selfimprove.inference.early_layers import Early
 from selfimprove.inference.stops import Watch
 from selfimprove.inference.thought_budget import Thoughts
 from selfimprove.inference.token_scores import number
@@ -108,15 +109,17 @@ def decode_rows(
     stops = torch.tensor(ends_of(model, tokenizer), device=device)
     padding = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
     tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-    kinds = _Kinds(rows, longest, device)
+    early = Early(model, [row.sampling.shape.layers for row in rows if row.sampling.shape])
+    kinds = _Kinds(rows, longest, device, early)
     watch = Watch(tokenizer, {i: row.sampling.stop for i, row in enumerate(rows) if row.sampling.stop})
     watched = thinking_budget is not None or bool(watch.stops)
     thoughts = Thoughts(tokenizer, [row.prompt for row in rows], thinking_budget) if watched else None
 
-    with torch.inference_mode():
+    with torch.inference_mode(), early:
         logits, caches = dict[str, Any](), dict[str, Cache]()
         for name, one in models.items():
             logits[name], caches[name] = prefill(one, tokens, padding, counts, FAR if fixed else longest)
+        logits |= early.logits()
         places = torch.arange(len(prompts), device=device).repeat_interleave(torch.tensor(counts, device=device))
         padding = padding[places]
         ends_at = torch.tensor(room, device=device)
@@ -157,6 +160,7 @@ def decode_rows(
                 ends_at = ends_at[rest]
             for name, cache in caches.items():
                 logits[name] = cache.step(models[name], chosen, padding)
+            logits |= early.logits()
 
     drawn, stop_ids = [], set(stops.tolist())
     for row, (line, total) in enumerate(zip(out.tolist(), logprob.tolist(), strict=True)):
@@ -176,9 +180,10 @@ def width_of(length: int) -> int:
 class _Kinds:
     """Groups rows by temperature, filters and shape. Most batches have one group."""
 
-    def __init__(self, rows: Sequence[Row], longest: int, device: Any) -> None:
+    def __init__(self, rows: Sequence[Row], longest: int, device: Any, early: Early) -> None:
         import torch
 
+        self.early = early
         chosen_by = {
             sampling: replace(sampling, max_completion_length=None, stop=(), note=(), tops=0)
             for sampling in dict.fromkeys(row.sampling for row in rows)
@@ -206,7 +211,8 @@ class _Kinds:
 
     def _of(self, sampling: Sampling, logits: Mapping[str, Any], logprobs: Any, alive: Any, position: int) -> Any:
         if sampling.shape is not None:
-            others = {name: _fit(one, logprobs.shape[-1]) for name, one in logits.items() if name}
+            asked = [*sampling.shape.beside, *self.early.names(sampling.shape.layers)]
+            others = {name: _fit(logits[name], logprobs.shape[-1]) for name in asked}
             shaped = sampling.shape.apply({"": logprobs, **others})
         else:
             shaped = logprobs if sampling.temperature == 0 else logits[""].float()

@@ -61,7 +61,11 @@ class Steps:
         return first * given.attempt + given.draw(later, self.tokens or None)
 
     async def grow(self, prompt: Prompt, path: Path, n: int, session: Session, temperature: float) -> list[Path]:
-        """Up to n different continuations of a path by one step each, in the order drawn.
+        """The different ones among n continuations of a path by one step each, see `draw`."""
+        return different(await self.draw(prompt, path, n, session, temperature))
+
+    async def draw(self, prompt: Prompt, path: Path, n: int, session: Session, temperature: float) -> list[Path]:
+        """Up to n continuations of a path by one step each, in the order drawn; the path itself if it has ended.
 
         The first steps are those of attempts, so another method in the chain may make them.
         """
@@ -76,7 +80,7 @@ class Steps:
         else:
             begun = prefilled(prompt, path.text, path.said)
             drawn = await session.draw(begun, n, sampling)
-        return different(self._after(path, one, prompt, room) for one in drawn)
+        return [self._after(path, one, prompt, room) for one in drawn]
 
     async def finish(self, prompt: Prompt, path: Path, session: Session, temperature: float) -> Path:
         """A path continued to its end in one draw."""

@@ -18,18 +18,19 @@ from selfimprove.records import Checkpoint, Prompt, Rollout
 
 WAYS = ("judge", "votes", "model", "verifier")
 FOLDER = "verifier"
+REWARD = "reward."
 UNKNOWN = 0.5
-"""The worth of a solution whose judge cannot be read."""
+"""The worth of a solution whose judge cannot be read, or to which the reward gives nothing."""
 
 
 @dataclass(frozen=True)
 class Worth:
-    """How solutions are valued, each in [0, 1].
+    """How solutions are valued, each in [0, 1] unless a reward says otherwise.
 
     `judge`: the mean of `samples` judgements, greedy if it is one. `votes`: the share of the same final answer among
     all solutions known so far. `model`: the probability per token under the model itself. `verifier`: the same under
     the weights in the checkpoint's folder `verifier`, which the optimization `vstar` writes; weights without one, such
-    as those of round 0, value by themselves.
+    as those of round 0, value by themselves. `reward.NAME`: that reward of the recipe, without a reference answer.
     """
 
     way: str
@@ -40,8 +41,8 @@ class Worth:
         Raises:
             RecipeError: there is no such way.
         """
-        if self.way not in ways:
-            raise RecipeError(f"refinement.{option} takes {', '.join(ways)}, not {self.way!r}")
+        if self.way not in ways and not (self.way.startswith(REWARD) and self.way != REWARD):
+            raise RecipeError(f"refinement.{option} takes {', '.join(ways)} or {REWARD}NAME, not {self.way!r}")
 
     def needs(self) -> Needs:
         found = {"judge": Needs(roles=("judge",)), "verifier": Needs(statistics=("logprob",))}
@@ -81,6 +82,9 @@ class Worth:
                 verifier = replace(session.policy, checkpoint=Checkpoint(path=str(folder)))
                 rows = await session.logprobs_of(solutions, of=verifier)
                 return [math.exp(math.fsum(row) / max(1, len(row))) for row in rows]
+        if self.way.startswith(REWARD):
+            found = await session.rate(solutions, self.way.removeprefix(REWARD))
+            return [UNKNOWN if value is None else value for value in found]
         return [sureness(one) for one in solutions]
 
     async def _judged(self, prompt: Prompt, attempt: str, session: Session) -> float:

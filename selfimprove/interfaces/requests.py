@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from selfimprove.needs import Needs
 from selfimprove.records import (
@@ -65,8 +65,16 @@ class Shape(ABC):
     Temperature and filters apply to its result; `Rollout.logprobs` stays that of the policy itself.
     """
 
-    beside: ClassVar[tuple[str, ...]] = ()
-    """Names of other policies that run in step with the drawing one, on the same tokens; see `Ask.beside`."""
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of other policies that run in step with the drawing one, on the same tokens; see `Ask.beside`."""
+        return ()
+
+    @property
+    def layers(self) -> str | tuple[int, ...]:
+        """Early layers whose distributions it needs as well, by number from 1, or the `low` or the `high` ones of the
+        model; see `inference.early_layers`."""
+        return ()
 
     @abstractmethod
     def apply(self, logprobs: Mapping[str, Any]) -> Any:
@@ -74,7 +82,7 @@ class Shape(ABC):
 
         Args:
             logprobs: tensors of the same shape, normalized per row: "" is the policy that draws, the others have the
-                names in `beside`.
+                names in `beside`; `layer 2` is what its second layer alone would say, if `layers` asks for it.
         """
 
 
