@@ -35,7 +35,12 @@ _KINDS = {
 
 
 def opened(path: str | Path) -> int:
-    """A descriptor of a regular file, to read; the caller closes it.
+    """A descriptor of a regular file, to read; the caller closes it. Raises what `sized` raises."""
+    return sized(path)[0]
+
+
+def sized(path: str | Path) -> tuple[int, int]:
+    """A descriptor of a regular file, to read, and how many bytes it has; the caller closes it.
 
     Raises:
         DataError: a symlink, a pipe, a socket, a device, a folder or a hollow file is in its place, or it lies below
@@ -59,7 +64,7 @@ def opened(path: str | Path) -> int:
     except BaseException:
         os.close(handle)
         raise
-    return handle
+    return handle, found.st_size
 
 
 def check(path: str | Path) -> None:
@@ -83,9 +88,8 @@ def content(path: str | Path, most: int = LARGEST) -> bytes:
         DataError: it is no regular file, or larger than `most` bytes.
         OSError: it does not exist or may not be read.
     """
-    handle = opened(path)
+    handle, size = sized(path)
     try:
-        size = os.fstat(handle).st_size
         if size > most:
             raise DataError(f"{path} has {size:,} bytes, and at most {most:,} are read")
         return _all(handle, size)

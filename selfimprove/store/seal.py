@@ -125,9 +125,8 @@ def _names(folder: str, before: str, plain: set[str], links: list[str]) -> None:
 
 def _hashed(path: str, size: int = -1) -> tuple[int, str]:
     """The size of a file and its sha256; a file whose size is not `size` is not read."""
-    handle = foreign.opened(path)
+    handle, found = foreign.sized(path)
     try:
-        found = os.fstat(handle).st_size
         if size not in (-1, found):
             return found, ""
         if found <= WHOLE:

@@ -62,42 +62,55 @@ def require(value: Any, shape: Any, path: Path, way: str = "") -> None:
         raise DataError(f"{path} is damaged: {wrong}{f'. {way}' if way else ''}")
 
 
-def misfit(value: Any, shape: Any, place: str = "") -> str:
+def misfit(value: Any, shape: Any) -> str:
     """Where a value has another shape, in words; "" if it has this one."""
-    if isinstance(shape, MAYBE):
-        return "" if value is None else misfit(value, shape.shape, place)
+    wrong = _misfit(value, shape)
+    return f"it{wrong}" if wrong.startswith(" ") else wrong.lstrip(".")
+
+
+def _misfit(value: Any, shape: Any) -> str:
+    """The place below the value, and what is wrong there; the place grows on the way back, so what fits costs none."""
+    if isinstance(shape, dict):
+        return _misfit_of_mapping(value, shape)
     if shape is NUMBER:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and -1e100 < value < 1e100
-        return "" if fits else _wrong(value, place)
-    if shape is PAIR:
-        return misfit(value, [NUMBER], place) or ("" if len(value) == 2 else f"{place.lstrip('.')} has another length")
+        kind = type(value)
+        return "" if (kind is float or kind is int) and -1e100 < value < 1e100 else _wrong(value)
     if isinstance(shape, list):
         if not isinstance(value, list):
-            return _wrong(value, place)
-        found = (misfit(item, shape[0], f"{place}[{number}]") for number, item in enumerate(value))
-        return next(filter(None, found), "")
-    if isinstance(shape, dict):
-        return _misfit_of_mapping(value, shape, place)
+            return _wrong(value)
+        inner = shape[0]
+        for number, item in enumerate(value):
+            if wrong := _misfit(item, inner):
+                return f"[{number}]{wrong}"
+        return ""
+    if isinstance(shape, MAYBE):
+        return "" if value is None else _misfit(value, shape.shape)
+    if shape is PAIR:
+        return _misfit(value, [NUMBER]) or ("" if len(value) == 2 else " has another length")
     fits = isinstance(value, shape) and (shape is not int or not isinstance(value, bool))
-    return "" if fits else _wrong(value, place)
+    return "" if fits else _wrong(value)
 
 
-def _misfit_of_mapping(value: Any, shape: dict[Any, Any], place: str) -> str:
+def _misfit_of_mapping(value: Any, shape: dict[Any, Any]) -> str:
     if not isinstance(value, dict):
-        return _wrong(value, place)
+        return _wrong(value)
     if str in shape:
-        return next(filter(None, (misfit(one, shape[str], f"{place}.{name}") for name, one in value.items())), "")
+        inner = shape[str]
+        for name, one in value.items():
+            if wrong := _misfit(one, inner):
+                return f".{name[:80]}{wrong}"
+        return ""
     for name, inner in shape.items():
         key = name.removesuffix("?")
         if key not in value:
             if name == key:
-                return f"{place}.{key}".lstrip(".") + " is missing"
-        elif wrong := misfit(value[key], inner, f"{place}.{key}"):
-            return wrong
+                return f".{key} is missing"
+        elif wrong := _misfit(value[key], inner):
+            return f".{key}{wrong}"
     return ""
 
 
-def _wrong(value: Any, place: str) -> str:
+def _wrong(value: Any) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     kind = "a number that does not fit" if number else {dict: "a mapping", type(None): "null"}.get(type(value))
-    return f"{place.lstrip('.')[:80] or 'it'} is {kind or f'a {type(value).__name__}'}"
+    return f" is {kind or f'a {type(value).__name__}'}"
