@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from selfimprove.cli import check, commands, doctor, mark, promises, run, streams
+from selfimprove.cli import check, commands, doctor, mark, promises, refine, run, streams
 from selfimprove.cli.console import err
 from selfimprove.errors import UserError, of_machine
 from selfimprove.safety.redaction import shown
@@ -43,6 +43,7 @@ app.command()(run.resume)
 app.command(name="eval")(commands.evaluate)
 app.command()(mark.mark)
 app.command()(commands.diagnose)
+app.command()(refine.refine)
 app.command()(check.check)
 app.command(name="list")(commands.list_methods)
 app.command()(commands.show)

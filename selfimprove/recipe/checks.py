@@ -42,7 +42,7 @@ def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
         UserError: something is missing or cannot be used.
     """
     _check_together(recipe)
-    _check_needs(recipe)
+    check_needs(recipe)
     launcher, remarks = recipe.the("launcher"), list[str]()
     looked = [launcher, *recipe.engine.values(), recipe.the("model"), recipe.the("task"), *recipe.optimization.values()]
     for method in looked:
@@ -67,7 +67,7 @@ def _check_together(recipe: Recipe) -> None:
         )
 
 
-def _check_needs(recipe: Recipe) -> None:
+def check_needs(recipe: Recipe) -> None:
     """Check that engines and packages have what the methods declare in `needs`.
 
     Raises:

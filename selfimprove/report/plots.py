@@ -1,4 +1,4 @@
-"""Plots by matplotlib (extra `plot`): a leaderboard of recipes, the rounds of runs."""
+"""Plots by matplotlib (extra `plot`): a leaderboard of recipes, the rounds of runs, refinements by their tokens."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import RecipeError
+from selfimprove.measures.equal_tokens import Findings
 from selfimprove.records import measured
 from selfimprove.store import durable
 
@@ -62,6 +63,34 @@ def rounds(summaries: Mapping[str, dict[str, Any]], path: Path) -> None:
     axes.set_ylabel(f"{' or '.join(sorted(measures)).replace('_', ' ')} on fresh gate problems")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def frontier(findings: Findings, path: Path) -> None:
+    """Accuracy against tokens of an answer: the fixed vote as a line, methods as dots with 95 % intervals; hollow if
+    they are dominated.
+
+    Args:
+        path: the picture; its suffix gives the format.
+    """
+    figure, axes = _figure(4.2)
+    votes = [(samples * findings.one, accuracy.value) for samples, accuracy in findings.curve]
+    axes.plot(*zip(*votes, strict=True), color="0.5", marker=".", label="a vote of 1, 2, 4, ... samples")
+    names = dict.fromkeys(row.name for row in findings.rows)
+    for number, name in enumerate(names):
+        rows = [row for row in findings.rows if row.name == name]
+        color, mark = f"C{number % 10}", "osD^v"[number // 10 % 5]
+        axes.plot([row.tokens for row in rows], [row.accuracy.value for row in rows], color=color, linewidth=0.8)
+        for place, row in enumerate(rows):
+            axes.plot([row.tokens] * 2, [row.accuracy.low, row.accuracy.high], color=color, linewidth=0.8)
+            style = "none" if row.worth.dominated else "full"
+            label = None if place else name
+            axes.plot(row.tokens, row.accuracy.value, mark, color=color, fillstyle=style, label=label)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.set_xlabel("tokens of an answer")
+    axes.set_ylabel(f"accuracy on {findings.problems} selection problems")
+    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     _save(figure, path)
 
 

@@ -104,7 +104,11 @@ class Screen:
 
     def step(self, number: int, stage: str) -> None:
         """A step begins."""
-        self.label, self.shown, self.clock = f"round {number} {stage}", time.monotonic(), _Clock()
+        self.begin(f"round {number} {stage}")
+
+    def begin(self, label: str) -> None:
+        """A piece of work begins."""
+        self.label, self.shown, self.clock = label, time.monotonic(), _Clock()
         if self.task is not None:
             self.bar.remove_task(self.task)
         self.task = self.bar.add_task(self.label, total=None, rate="")

@@ -48,7 +48,7 @@ def examine(
         DataError: it is not a model, or the task has no selection problems.
         StorageError: `out` cannot be a folder.
     """
-    model = _model(folder, start)
+    model = model_of(folder, start)
     recipe, settings = _recipe(folder, task, refinement, overrides)
     if out is not None:
         _make(out)  # first, so that a mistake in the name costs nothing
@@ -67,7 +67,7 @@ def examine(
     return {"checkpoint": str(model), "task": name, "refinement": refinement, "split": SPLIT, "metrics": metrics}
 
 
-def _model(folder: Path, start: bool) -> Path:
+def model_of(folder: Path, start: bool) -> Path:
     """The checkpoint in a model folder, or the champion or start of a run folder."""
     if not folder.exists():
         raise MissingError(f"the folder {folder} does not exist")
