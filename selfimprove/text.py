@@ -73,6 +73,11 @@ def filled(text: str, *parts: str, problem: str) -> str:
     return _FIELD.sub(lambda field: problem if field[1] == "problem" else parts[int(field[1])], text)
 
 
+def listed(text: str, n: int) -> str:
+    """A text for `filled` in which `{answers}` stands for n numbered parts."""
+    return text.replace("{answers}", "\n\n".join(f"Answer {place + 1}:\n{{{place}}}" for place in range(n)))
+
+
 def own_system(messages: Sequence[Message], usual: Sequence[Message]) -> list[Message]:
     """The system message of a problem, if it is not the one that its task puts before every problem.
 

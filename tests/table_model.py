@@ -284,6 +284,9 @@ class QuizRoles:
     def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
         return self._of("refine", prompt, attempt)
 
+    def words(self, role: str, prompt: Prompt, parts: Sequence[str]) -> list[Message] | None:
+        return None  # methods take their own text
+
     def read_judgement(self, text: str) -> float | None:
         return {"#yes": 1.0, "#no": 0.0}.get(text[text.find("#") :] if "#" in text else "")
 

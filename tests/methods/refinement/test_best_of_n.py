@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from selfimprove.errors import UserError
+from selfimprove.inference.ballots import Candidate
 from selfimprove.interfaces import Sampling
 from selfimprove.methods.refinement.best_of_n import BestOfN
 
@@ -20,7 +23,7 @@ scores = st.lists(st.integers(-50, 0), min_size=1, max_size=10)
 def best(make_policy: Callable, given_engine: Callable, make_rollout: Callable) -> Callable[..., int]:
     """`best([(-2.0, 4), ...])`: the place of the winner among completions of (log-probability, tokens)."""
 
-    def run(rows: list[tuple[float, int]], **options: bool) -> int:
+    def run(rows: list[tuple[float, int]], **options: Any) -> int:
         group = [make_rollout(str(i), logprobs={"sum": s, "count": n}) for i, (s, n) in enumerate(rows)]
         [rollout] = make_policy(given_engine([group]), BestOfN(**options)).answer([group[0].prompt])
         return int(rollout.text)
@@ -70,3 +73,73 @@ def test_an_engine_without_log_probabilities_is_a_users_mistake(
     group = [make_rollout("a"), make_rollout("b")]
     with pytest.raises(UserError, match="log-probabilities"):
         make_policy(given_engine([group]), BestOfN()).answer([group[0].prompt])
+
+
+# ---- scorers -----------------------------------------------------------------------------------------------------
+RIGHT = 0.4
+SAYS = {"#4": RIGHT, "#5": 0.35, "#6": 0.25}
+
+
+def truth(sign: float) -> Callable:
+    """A reward that knows the answer, or is always wrong."""
+    return lambda by, groups, policy: [[sign * float(one.text == "#4") for one in group] for group in groups]
+
+
+def judging(right: float) -> Callable[[Sequence[Any]], dict[str, float]]:
+    """A model whose judgements are right so often."""
+
+    def table(messages: Sequence[Any]) -> dict[str, float]:
+        role, _, attempt = messages[-1]["content"].rpartition("\n")
+        if not role.startswith("judge"):
+            return SAYS
+        good = attempt == "#4"
+        return {"#yes": right, "#no": 1 - right} if good else {"#no": right, "#yes": 1 - right}
+
+    return table
+
+
+@pytest.mark.parametrize(
+    ("sign", "share"),
+    [(1.0, 1 - (1 - RIGHT) ** 4), (0.0, RIGHT), (-1.0, RIGHT**4)],
+    ids=["oracle is pass@4", "no opinion is pass@1", "adversary"],
+)
+def test_the_accuracy_under_a_reward_has_a_closed_form(table_model: ModuleType, sign: float, share: float) -> None:
+    method = BestOfN(samples=4, temperature=1.0, scorer="reward", reward="known")
+    made = table_model.answered(method, 300, lambda messages: SAYS, rewards=truth(sign))
+    right = sum(one.reward for one in made) / 300
+    assert abs(right - share) < 3 * math.sqrt(share * (1 - share) / 300)
+
+
+@pytest.mark.parametrize("right", [1.0, 0.0])
+def test_a_judge_is_as_good_as_its_judgements(table_model: ModuleType, right: float) -> None:
+    method = BestOfN(samples=4, temperature=1.0, scorer="judge")
+    made = table_model.answered(method, 200, judging(right))
+    share = 1 - (1 - RIGHT) ** 4 if right else RIGHT**4
+    assert abs(sum(one.reward for one in made) / 200 - share) < 3 * math.sqrt(share * (1 - share) / 200)
+    assert all(one.info["spent"]["completions"] == 8 for one in made)
+
+
+def test_more_samples_exploit_a_bad_proxy(table_model: ModuleType) -> None:
+    """A reward that likes one rare wrong answer best: its score rises with the samples, and accuracy falls."""
+    table = {"#4": 0.6, "#5": 0.35, "hacked #9": 0.05}
+    likes = lambda by, groups, policy: [[float(len(o.text)) + (o.text == "#4") for o in g] for g in groups]  # noqa: E731
+    right, proxy = [], []
+    for samples in (2, 16, 64):
+        method = BestOfN(samples=samples, temperature=1.0, scorer="reward", reward="length")
+        made = table_model.answered(method, 100, lambda messages: table, rewards=likes)
+        right.append(sum(one.reward for one in made) / 100)
+        proxy.append(sum(len(one.text) for one in made) / 100)
+    assert right[0] > right[1] > right[2] and proxy[0] < proxy[1] < proxy[2]
+
+
+def test_a_weighted_vote_adds_up_the_scores_of_equal_answers() -> None:
+    said = [Candidate(answer=a, tokens=1, logprob=math.log(p)) for a, p in (("1", 0.3), ("1", 0.3), ("2", 0.5))]
+    assert [BestOfN(vote=vote).choose(said) for vote in (False, True)] == [2, 0]
+    marked = [Candidate(answer=a, score=s) for a, s in (("1", 0.4), ("1", 0.3), ("2", 0.6), (None, 9.0))]
+    rated: dict[str, Any] = {"scorer": "reward", "reward": "x"}
+    assert [BestOfN(vote=vote, **rated).choose(marked) for vote in (False, True)] == [3, 0]
+    assert BestOfN(vote=True, **rated).choose([Candidate(answer="1", score=-math.inf)]) == 0
+    with pytest.raises(UserError, match="go together"):
+        BestOfN(scorer="reward")
+    with pytest.raises(UserError, match="has not scored"):
+        BestOfN(scorer="judge").choose([Candidate(answer="1")])
