@@ -37,8 +37,8 @@ HEADER, CONFIG = 50_000_000, 10_000_000
 """Bytes of the largest header, and of the largest JSON file beside it."""
 TENSORS = 200_000
 """Most tensors of a model: the largest mixtures of experts have half of that."""
-_IDENTITY = re.compile(r"(?:o_proj|down_proj|out_proj|c_proj|dense|dense_4h_to_h|lora_B)\b")
-"""Matrices that may be all zeros: those of blocks that are added as identities."""
+_MAY_BE_ZERO = re.compile(r"(?:o_proj|down_proj|out_proj|c_proj|dense|dense_4h_to_h|lora_B|bias)\b|_bias$")
+"""Matrices that may be all zeros: those of blocks that are added as identities, and biases, one row per expert."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def check_numbers(tensors: dict[str, Tensor], at_once: int = 1 << 24) -> None:
             continue
         kind, exponent = EXPONENTS[tensor.dtype]
         words = numpy.memmap(tensor.path, kind, "r", tensor.begin, (count,))
-        mask, zero = numpy.array(exponent, kind), len(tensor.shape) > 1 and not _IDENTITY.search(name)
+        mask, zero = numpy.array(exponent, kind), len(tensor.shape) > 1 and not _MAY_BE_ZERO.search(name)
         for begin in range(0, count, at_once):
             part = words[begin : begin + at_once]
             zero = zero and not part.any()

@@ -23,23 +23,28 @@ NONE = Lora()
 
 def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
     """Model and tokenizer of a checkpoint for training; in 4 bits if `lora` asks for it."""
-    import torch
     from transformers import AutoTokenizer
 
     described.check(Path(checkpoint.path))
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, mistral_format=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    model = _model(checkpoint, lora)
+    if end_of(tokenizer) != tokenizer.eos_token_id:  # TRL samples with this token
+        model.generation_config.eos_token_id = ends_of(model, tokenizer)
+    return model, tokenizer
+
+
+def _model(checkpoint: Checkpoint, lora: Lora) -> Any:
+    import torch
+
     rounded = quantization(lora)
-    model = opened(
+    return opened(
         checkpoint.path,
         dtype=torch.float32,  # bfloat16 rounds away most steps at usual learning rates
         quantization_config=rounded,
         device_map={"": local_rank()} if rounded else None,  # quantized weights cannot be moved later
     )
-    if end_of(tokenizer) != tokenizer.eos_token_id:  # TRL samples with this token
-        model.generation_config.eos_token_id = ends_of(model, tokenizer)
-    return model, tokenizer
 
 
 def without_dropout(model: Any) -> None:
@@ -64,7 +69,10 @@ def frozen(reference: Checkpoint | None, start: Checkpoint, lora: Lora) -> Any:
 
     None without a reference, or if the reference is the model in training without its adapter.
     """
-    return None if reference is None or (lora.r and reference == start) else load(reference)[0]
+    if reference is None or (lora.r and reference == start):
+        return None
+    described.check(Path(reference.path))
+    return _model(reference, NONE)  # nothing is drawn with it: its tokenizer, a second for 150,000 words, is not read
 
 
 def dtype_of(checkpoint: Checkpoint) -> Any:

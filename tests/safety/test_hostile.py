@@ -377,7 +377,11 @@ def test_links_inside_and_into_the_cache_of_the_hub_are_followed(
 def test_what_a_good_folder_may_have(make_model: Callable[..., Path]) -> None:
     zeros = ("F32", (4, 4), bytes(64))
     folder = make_model(
-        tensors={"model.layers.0.self_attn.o_proj.weight": zeros, "model.layers.0.x.bias": ("F32", (4,), bytes(16))},
+        tensors={
+            "model.layers.0.self_attn.o_proj.weight": zeros,
+            "model.layers.0.x.bias": ("F32", (4,), bytes(16)),
+            "model.layers.0.mlp.experts.gate_up_proj_bias": zeros,  # one row per expert, as in gpt-oss
+        },
         files={
             "tokenizer.json": json.dumps(
                 {
