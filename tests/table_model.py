@@ -266,8 +266,15 @@ def _statistic(shares: Mapping[str, float], token: str, name: str) -> float:
 
 
 # ---- a task ------------------------------------------------------------------------------------------------------
+@dataclass
 class QuizRoles:
-    """Words of the quiz for each role: a word for the role, then its parts, each in a line."""
+    """Words of the quiz for each role: a word for the role, then its parts, each in a line.
+
+    Args:
+        own: whether it has words for the roles of methods, too; else these take their own.
+    """
+
+    own: bool = False
 
     def solve(self, problem: str) -> list[Message]:
         return [{"role": "user", "content": problem}]
@@ -285,7 +292,7 @@ class QuizRoles:
         return self._of("refine", prompt, attempt)
 
     def words(self, role: str, prompt: Prompt, parts: Sequence[str]) -> list[Message] | None:
-        return None  # methods take their own text
+        return self._of(role, prompt, *parts) if self.own else None
 
     def read_judgement(self, text: str) -> float | None:
         return {"#yes": 1.0, "#no": 0.0}.get(text[text.find("#") :] if "#" in text else "")
@@ -307,6 +314,8 @@ class Quiz(Task):
     answer: str = "4"
     own_tools: dict[str, Tool] = field(default_factory=dict)
     given: dict[str, Any] = field(default_factory=dict)
+    own_words: bool = False
+    """Whether it has words for all roles, see `QuizRoles`."""
 
     def problems(self, split: str, n: int | None, seed: int, part: tuple[int, int] = (0, 1)) -> list[Prompt]:
         return [self.question(f"q{i}") for i in range(12 if n is None else n)]
@@ -322,7 +331,7 @@ class Quiz(Task):
         return text.rpartition("#")[2].strip() or None if "#" in text else None
 
     def roles(self) -> QuizRoles:
-        return QuizRoles()
+        return QuizRoles(self.own_words)
 
     def tools(self, problem: Prompt) -> Mapping[str, Tool]:
         return self.own_tools
