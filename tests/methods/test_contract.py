@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -295,21 +296,16 @@ def test_a_reward_scores_every_completion_with_a_number_or_none(entry: Entry, wo
 
 
 @each("refinement", ready=True)
-def test_a_refinement_gives_one_answer_to_each_prompt_and_sees_no_reference(
-    entry: Entry, world: Callable[[], Context], make_policy: Callable
-) -> None:
-    answers = []
-    for _ in range(2):
-        context, method = world(), entry.method()
-        with watched() as paths:
-            state = method.fit(context)
-            policy = make_policy(context.policy.engine, method, states=(state,))
-            problems = context.problems(None, 1)
-            answers.append(policy.answer(problems))
-        assert outside(paths, context.folder) == []
-        assert [rollout.prompt for rollout in answers[-1]] == problems
-        assert all(prompt.answer is None for prompt in context.policy.engine.seen)
-    assert answers[0] == answers[1]
+def test_a_refinement_writes_in_its_folder_only(entry: Entry, table_model: ModuleType, tmp_path: Path) -> None:
+    """All else that a refinement keeps is in refinement/test_contract.py."""
+    task, engine = table_model.Quiz(), table_model.TableModel(default={"so it is #4": 0.6, "#5": 0.4})
+    method, plain = entry.method(), table_model.policy_of((), engine, task)
+    given = {"task": task, "rewards": lambda by, groups, policy: [[1.0] * len(group) for group in groups]}
+    with watched() as paths:
+        policy = table_model.policy_of(method, engine, **given, others=lambda name: plain)
+        state = method.fit(table_model.context_of(policy.held(method), task, tmp_path))
+        answers = replace(policy, states=(state,)).answer(task.problems("test", 1, 0))
+    assert len(answers) == 1 and outside(paths, tmp_path) == []
 
 
 @each("evaluation", ready=True)
