@@ -5,6 +5,7 @@ A record is immutable: a stage passes it on as it is, or makes a new record that
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict, TypeVar
 
 from selfimprove.errors import DataError
-from selfimprove.foreign import lines
+from selfimprove.foreign import check_fits, lines
 
 
 class Message(TypedDict):
@@ -386,18 +387,27 @@ def read_records(path: Path) -> list[Record]:
     """Read the JSON lines of `write_records`.
 
     Raises:
+        DataError: it is missing, no regular file or larger than memory, or a line is not a record.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        check_fits(path, path.lstat().st_size)
+    return [*each_record(path)]
+
+
+def each_record(path: Path) -> Iterator[Record]:
+    """The records of a file one by one, which takes no memory for all of them.
+
+    Raises:
         DataError: it is missing or no regular file, or a line is not a record.
     """
-    found = list[Record]()
     try:
         for number, line in enumerate(lines(path), 1):
             try:
-                found.append(loads(line.decode()))
+                yield loads(line.decode())
             except (DataError, UnicodeDecodeError) as error:
                 raise DataError(f"{path}, line {number}: {error}") from error
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing") from error
-    return found
 
 
 _TALKS = ("prompt", "completion", "chosen", "rejected")

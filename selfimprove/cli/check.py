@@ -35,13 +35,15 @@ def check(
 ) -> None:
     """Compose a recipe, check that its stages fit, and estimate its cost; loads a model only with --calibrate."""
     from selfimprove import registry
+    from selfimprove.problems import room
     from selfimprove.recipe import checks, compose, cost
 
     if calibrate and like is not None:
         raise RecipeError("--calibrate and --like both say how fast it goes; give one of them")
     composed, _ = compose.load(recipe, overrides or [])
-    remarks = checks.preflight(composed, elsewhere=not calibrate)  # a login node may check for a GPU node
-    price = cost.estimate(composed)
+    with room.first_look():  # of data; a run reads all of it
+        remarks = checks.preflight(composed, elsewhere=not calibrate)  # a login node may check for a GPU node
+        price = cost.estimate(composed)
     remarks += price.remarks
     pace, measured = None, dict[str, float]()
     if like is not None:

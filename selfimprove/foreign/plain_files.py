@@ -19,6 +19,8 @@ from selfimprove.errors import DataError
 
 LARGEST, VALUES = 32_000_000, 2_000_000
 """Most bytes and most values of a JSON file, which is read as a whole; in memory it is some ten times as large."""
+LINE = 64_000_000
+"""Most bytes of a line, which is read as a whole."""
 DEEPEST = 200
 """Most levels of JSON; deeper nesting ends the interpreter, or other programs, without a word."""
 HOLLOW = 16_000_000
@@ -97,15 +99,18 @@ def content(path: str | Path, most: int = LARGEST) -> bytes:
         os.close(handle)
 
 
-def lines(path: str | Path) -> Iterator[bytes]:
+def lines(path: str | Path, most: int = LINE) -> Iterator[bytes]:
     """The lines of a file with their line ends.
 
     Raises:
-        DataError: it is no regular file.
+        DataError: it is no regular file, or a line has more than `most` bytes.
         OSError: it does not exist or may not be read.
     """
     with os.fdopen(opened(path), "rb") as file:
-        yield from file
+        while line := file.readline(most + 1):
+            if len(line) > most:
+                raise DataError(f"{path} is damaged: it has a line of more than {most:,} bytes")
+            yield line
 
 
 def json_in(path: str | Path, most: int = LARGEST) -> Any:

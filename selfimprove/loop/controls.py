@@ -102,7 +102,7 @@ def _drawn(stored: Stored, last: int) -> int:
     for number, leg in product(range(1, last + 1), legs_of(stored.recipe)):
         acquired, trained = (leg.step(stage) for stage in ("acquisition", "optimization"))
         drawn += int(stored.counts(number).get(f"{acquired}/records", 0))
-        online = stored.folder.manifest(number, trained)["metrics"]
+        online = stored.folder.manifest(number, trained).get("metrics", {})
         drawn += int(online.get(f"{leg.name}/train/completions" if leg.name else "train/completions", 0))
     return drawn
 

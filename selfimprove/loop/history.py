@@ -379,7 +379,7 @@ class Stored:
             f"{stage}/{name}": value
             for stage in self.steps(number)
             if stage in self.folder.finished(number)
-            for name, value in self.folder.manifest(number, stage)["counts"].items()
+            for name, value in self.folder.manifest(number, stage).get("counts", {}).items()
         }
 
     def line(self, number: int) -> dict[str, Any]:
@@ -397,7 +397,7 @@ class Stored:
         line["diagnosis"] = self._json(number, "audit", "diagnosis.json", shapes.DIAGNOSIS)
         line |= self.counts(number)
         for stage in self.steps(number):
-            line |= self.folder.manifest(number, stage)["metrics"]
+            line |= self.folder.manifest(number, stage).get("metrics", {})
         return line
 
     def seconds(self, number: int) -> dict[str, float]:

@@ -131,10 +131,11 @@ class Runner:
                 self._room(number, rounds)
             for stage in self.stored.steps(number):
                 fingerprint = self._step(number, stage, fingerprint)
-                if stage == "evaluation" and not self.folder.manifest(number, stage)["counts"]["problems"]:
+                counts = self.folder.manifest(number, stage).get("counts", {})
+                if stage == "evaluation" and not counts.get("problems", 1):
                     stopped = f"no unread gate problem is left for round {number}, so no decision is possible"
                     break
-                if stage == "selection" and not self.folder.manifest(number, stage)["counts"]["kept"]:
+                if stage == "selection" and not counts.get("kept", 1):
                     stopped = f"selection kept none of the records of round {number}: nothing to train on"
                     break
             if stopped:

@@ -17,25 +17,26 @@ from selfimprove import foreign
 from selfimprove.errors import DataError
 from selfimprove.problems.cells import Written
 from selfimprove.problems.jsonl_rows import LARGEST, json_of, lines, values_of
-from selfimprove.problems.room import Room
+from selfimprove.problems.room import BYTE, Room
 
 WHOLE = 100_000_000
 """Most bytes of a file that is one JSON value."""
 
 
 def csv_rows(
-    path: Path, delimiter: str = ",", names: Sequence[str] | None = None
+    path: Path, delimiter: str = ",", names: Sequence[str] | None = None, room: Room | None = None
 ) -> Iterator[dict[str, Any] | DataError]:
     """The rows of a CSV with a header; a row that does not fit the header is given as an error.
 
     Args:
         names: the columns of a file without a header.
+        room: for the rows, if several files share it; it counts this file already.
 
     Raises:
         DataError: the file is no CSV in UTF-8; the message names the line.
     """
     csv.field_size_limit(LARGEST)
-    room = Room(str(path))
+    room = room or Room(str(path), path)
     with os.fdopen(foreign.opened(path.resolve()), encoding="utf-8-sig", newline="") as file:
         source = _Lines(file, path)
         reader = csv.reader(source, delimiter=delimiter, strict=True)
@@ -47,7 +48,9 @@ def csv_rows(
             if len(header) == 1 and delimiter == "," and ";" in header[0]:
                 raise DataError(f"{path}: the header is one column, {header[0][:80]!r}; separate cells by ','")
             for cells in reader:
-                room.take(source.size, len(cells))
+                if not room.take(source.size, len(cells)):
+                    room.cut(os.fstat(file.fileno()).st_size - file.buffer.tell())
+                    return
                 source.size = 0
                 if len(cells) == len(header):
                     yield dict(zip(header, cells, strict=True))
@@ -79,7 +82,7 @@ class _Lines(Iterator[str]):
 
 
 def json_rows(
-    path: Path, option: str, may_be_whole: bool, field: str | None = None
+    path: Path, option: str, may_be_whole: bool, field: str | None = None, room: Room | None = None
 ) -> Iterator[dict[str, Any] | DataError]:
     """The rows of a JSON file: an object on each line, a list of objects, or an object of columns.
 
@@ -87,19 +90,24 @@ def json_rows(
         option: the option that names the file, for messages.
         may_be_whole: the file may be one JSON value, as the suffix .json says.
         field: the key of the object that holds the rows.
+        room: for the rows, if several files share it; it counts this file already.
 
     Raises:
         DataError: the file is not such JSON.
     """
     if may_be_whole and (field or not _by_lines(path, option)):
-        raw, room = foreign.content(path.resolve(), WHOLE), Room(str(path))
-        room.take_line(raw)
+        room = room or Room(str(path), path)
+        raw = foreign.content(path.resolve(), min(WHOLE, 1_000_000 * room.all // BYTE))
         found = json_of(raw, Written)
-        for row in _listed(found.get(field) if field and isinstance(found, dict) else found, path):
-            room.take(0)
+        rows = _listed(found.get(field) if field and isinstance(found, dict) else found, path)
+        each = len(raw) // max(1, len(rows))  # one value, so it is read whole, in a look too
+        for number, row in enumerate(rows):
+            if not room.take(each):
+                room.cut(len(raw) * (1 - number / len(rows)))
+                return
             yield row
         return
-    for number, line in lines(path, option):
+    for number, line in lines(path, option, room):
         try:
             yield values_of(line, Written)
         except DataError as error:
@@ -108,7 +116,7 @@ def json_rows(
 
 def _by_lines(path: Path, option: str) -> bool:
     """Whether a file has an object on each of several lines, as far as the first two tell."""
-    begin = [line for _, line in itertools.islice(lines(path, option), 2)]
+    begin = [line for _, line in itertools.islice(lines(path, option, Room(str(path), path)), 2)]
     return len(begin) == 2 and all(len(line) > LARGEST or isinstance(_try(line), dict) for line in begin)
 
 
@@ -119,7 +127,7 @@ def _try(line: bytes) -> Any:
         return {}
 
 
-def _listed(found: Any, path: Path) -> Iterator[dict[str, Any] | DataError]:
+def _listed(found: Any, path: Path) -> list[dict[str, Any] | DataError]:
     if isinstance(found, dict):
         columns = {name: value for name, value in found.items() if isinstance(value, list)}
         if len(columns) < len(found) or len({len(value) for value in columns.values()}) != 1:
@@ -127,5 +135,4 @@ def _listed(found: Any, path: Path) -> Iterator[dict[str, Any] | DataError]:
         found = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
     if not isinstance(found, list):
         raise DataError(f"{path} is not JSON; write a list of objects, or an object on each line")
-    for row in found:
-        yield row if isinstance(row, dict) else DataError("not a JSON object")
+    return [row if isinstance(row, dict) else DataError("not a JSON object") for row in found]

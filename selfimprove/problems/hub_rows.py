@@ -132,7 +132,7 @@ def table(source: Source) -> Iterable[dict[str, Any] | DataError]:
         if kind is None:
             raise DataError(f"{source.option}.path: {local} is not one of {', '.join(KINDS)}")
         check_file(local, f"{source.option}.path", kind)
-        return _file_rows(source, local, local.name, kind, Room(str(local)))
+        return _file_rows(source, local, local.name, kind, Room(str(local), local))
     if not local.is_dir():
         raise DataError(f"{source.option}.path: {local} is not a file or a folder")
     check_folder(local, f"{source.option}.path")
@@ -149,7 +149,7 @@ def _local(source: Source, local: Path, cache: str) -> list[Any]:
             raise RecipeError(f"{source.option}: no split {source.split!r}.{nearest(source.split, splits)}")
         for file in files:
             check_file(file, f"{source.option}.path", "arrow")
-        return packed_rows.rows(files, Room(str(local)))
+        return packed_rows.rows(files, Room(str(local), *files))
     datasets.disable_progress_bars()
     try:
         return list(_prepared(source, str(local), source.config, local, cache_dir=cache))
@@ -191,6 +191,9 @@ def _of_files(source: Source, builder: Any, kind: str, local: Path | None) -> li
             for file in [place] if local else manager.iter_files(place):
                 if local:
                     _check_place(source, Path(file), local, kind)
+                room.hold(Path(file))
+                if room.full:
+                    continue
                 rows[name] += _file_rows(source, Path(file), given, kind, room, builder.config)
     taken = datasets.ReadInstruction.from_spec(source.split).to_absolute({name: len(rows[name]) for name in rows})
     return [row for part in taken for row in rows[part.splitname][part.from_ : part.to]]
@@ -214,16 +217,17 @@ def _file_rows(
     """
     if kind == "text":
         return [
-            {"text": line.decode(errors="replace").strip("\r\n")} for _, line in lines(file, f"{source.option}.path")
+            {"text": line.decode(errors="replace").strip("\r\n")}
+            for _, line in lines(file, f"{source.option}.path", room)
         ]
     if kind not in TEXTS:
         return packed_rows.rows([file], room)
     suffixes = [suffix.lower() for suffix in Path(given).suffixes]
     if kind == "json":
-        rows = json_rows(file, f"{source.option}.path", ".json" in suffixes, config.field if config else None)
+        rows = json_rows(file, f"{source.option}.path", ".json" in suffixes, config.field if config else None, room)
         return _filled(list(rows))
     delimiter = config.sep if config else "\t" if ".tsv" in suffixes else ","
-    return csv_rows(file, delimiter, config.names if config else None)
+    return csv_rows(file, delimiter, config.names if config else None, room)
 
 
 def _filled(rows: list[dict[str, Any] | DataError]) -> list[dict[str, Any] | DataError]:

@@ -33,13 +33,12 @@ _TABLES = (".csv", ".tsv", ".parquet", ".arrow")
 _NO_FILES = (Path("/dev"), Path("/proc"), Path("/sys"))
 
 
-def lines(path: Path, option: str) -> Iterator[tuple[int, bytes]]:
+def lines(path: Path, option: str, room: Room | None = None) -> Iterator[tuple[int, bytes]]:
     """The nonblank lines of a file with their numbers; of a line that is too long, only the beginning.
-
-    All lines are read before the first is given, so a file with too many ends at once.
 
     Args:
         option: the option that names the file, for messages.
+        room: for the rows, if several files share it; it counts this file already.
 
     Raises:
         MissingError: the file does not exist.
@@ -48,17 +47,22 @@ def lines(path: Path, option: str) -> Iterator[tuple[int, bytes]]:
     if not path.exists():
         raise MissingError(f"{option}: the file {path} does not exist")
     check_kind(path, option)
-    found, room, number = list[tuple[int, bytes]](), Room(f"{option}: {path}"), 0
+    room, number = room or Room(f"{option}: {path}", path), 0
     with os.fdopen(foreign.opened(path.resolve()), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
         while line := file.readline(LARGEST + 2):
-            number += 1
-            if line.strip():
-                room.take_line(line)
-                found.append((number, line))
-            while line and not line.endswith(b"\n"):
+            number, filled, fits = number + 1, bool(line.strip()), True
+            first = line
+            if filled:
+                fits = room.take_line(line)
+            while fits and line and not line.endswith(b"\n"):
                 line = file.readline(LARGEST)
-                room.take(len(line))
-    yield from found
+                fits = room.take(len(line))
+            if not fits:
+                room.cut(size - (file.tell() - len(line)))
+                return
+            if filled:
+                yield number, first
 
 
 def check_link(path: Path, option: str) -> None:

@@ -93,12 +93,12 @@ def peel(text: str) -> str:
             and not text.endswith("...")
         ):
             text = text[:-1].rstrip()
-        for left, right in _WRAPS:
-            inside = text[len(left) : len(text) - len(right)]
-            around = len(text) > len(left) + len(right) and text.startswith(left) and text.endswith(right)
-            if around and left not in inside and right not in inside:
-                text = inside.strip()
-                break
+        for left, right in _WRAPS if text.startswith(_LEFT) else ():
+            if len(text) > len(left) + len(right) and text.startswith(left) and text.endswith(right):
+                inside = text[len(left) : len(text) - len(right)]
+                if left not in inside and right not in inside:
+                    text = inside.strip()
+                    break
     for mark in ("**", "__"):
         if text.startswith(mark) and text.count(mark) == 1:
             text = text[len(mark) :].lstrip()

@@ -15,6 +15,7 @@ from selfimprove.problems.answers import VERIFIERS, VERSION, check_references, j
 from selfimprove.problems.hub_rows import Source, is_id, read
 from selfimprove.problems.overlap import HeldOut, twins
 from selfimprove.problems.proposals import proposal
+from selfimprove.problems.room import scaled, share
 from selfimprove.problems.rows import Counts, Reader, Row, Same, blank, check_ways, equal, told
 from selfimprove.problems.splits import HELD_OUT, SPLITS, folded, split_of
 from selfimprove.records import Message, Prompt, digest
@@ -64,7 +65,7 @@ class Published(Task):
     def size(self, split: str) -> int | None:
         """Number of problems in a split: counted if the data is on disk, else from the table of known sizes."""
         if not is_id(self.path):
-            return len(self.problems(split, None, 0))
+            return scaled(len(self.problems(split, None, 0)))
         parts = [ROWS.get((self.path, part)) for part in self.split.split("+")]
         if None in parts:
             return None
@@ -120,7 +121,9 @@ class ProblemSet:
 
     def _read(self) -> None:
         loaded = self._load()
-        found = {name: [p for p in loaded.problems if split_of(p.key) == name] for name in SPLITS}
+        found: dict[str, list[Prompt]] = {name: [] for name in SPLITS}
+        for problem in loaded.problems:
+            found[split_of(problem.key)].append(problem)
         held_out = HeldOut((p for name in HELD_OUT for p in found[name]), found["train"])
         near = {p.key for p, shares in zip(found["train"], held_out.near, strict=True) if shares}
         self._alike = twins(p.key for name in ("train", *HELD_OUT) for p in found[name])
@@ -150,7 +153,7 @@ class ProblemSet:
         if is_id(path):
             return []
         sizes = {split: len(self.problems(split, None, 0)) for split in SPLITS}
-        if not all(size for split, size in sizes.items() if split != "audit"):
+        if not all(size for split, size in sizes.items() if split != "audit") and share() == 1:
             parts = ", ".join(f"{size} {split}" for split, size in sizes.items())
             raise DataError(
                 f"{self._option}.path: {path} is too small: {'; '.join([parts, *self.notes()])}; a run needs a few "
@@ -163,7 +166,8 @@ class ProblemSet:
                 f"training problem, for example {self._alike[0][0][:80]!r}; scores on them would be meaningless. "
                 "Remove the repetitions"
             )
-        return [f"{path}: {note}" for note in self.notes()]
+        part = f"only the first {share():.1%} is looked at here; a run reads all of it"
+        return [f"{path}: {note}" for note in [*[part] * (share() < 1), *self.notes()]]
 
 
 @dataclass

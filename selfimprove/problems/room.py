@@ -1,28 +1,60 @@
 """How much memory the rows of data may take: a file of a stranger may hold any number, and unpack to any size.
 
 What is counted is an estimate from above, measured on `check`: a row costs some 2 kB as a problem, and each byte of its
-text twelve, most of them where wording is compared. Whoever has the memory allows more.
+text twelve, most of them where wording is compared. Text that somebody has written takes less than RATIO times its size
+on the disk, also in the shortest rows; what takes more is packed. So the bound grows with the files, up to a part of
+the memory that is free. `check` looks at the beginning of large files only, see `first_look`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+from selfimprove import foreign
 from selfimprove.errors import DataError, RecipeError
 
-VARIABLE, MEGABYTES = "SELFIMPROVE_DATA_MB", 400
-"""The environment variable with the megabytes that data may take in memory, and what it is without."""
+VARIABLE = "SELFIMPROVE_DATA_MB"
+"""The environment variable with the megabytes that data may take in memory."""
+ALWAYS, RATIO, SHARE, LOOK = 400, 100, 0.5, 60
+"""Without it: megabytes that any data may take; how many times their size on the disk files may; the part of the free
+memory that they may; megabytes of what `check` looks at."""
 ROW, BYTE, VALUE = 2000, 12, 100
 """Bytes of memory for each row, for each byte of it, and for each value in it."""
+_looks: list[list[Room]] = []
+"""The rooms of data that was read in part, in each look that is going on."""
 
 
-def allowed() -> int:
-    """Megabytes that data may take in memory.
+@contextlib.contextmanager
+def first_look() -> Iterator[None]:
+    """Inside, data is read up to LOOK megabytes, and whether the rest would fit is estimated."""
+    _looks.append([])
+    try:
+        yield
+    finally:
+        _looks.pop()
+
+
+def share() -> float:
+    """The part of the data that was read in this look: 1 for all of it, and outside of a look."""
+    return min((room.read / max(room.size, 1) for room in (_looks[-1] if _looks else ())), default=1.0)
+
+
+def scaled(count: int) -> int:
+    """How many there are in all of the data, by those in the part that was read."""
+    return round(count / max(share(), 1e-9))
+
+
+def allowed() -> int | None:
+    """Megabytes that data may take in memory; None if nobody has said so.
 
     Raises:
         RecipeError: the variable is no number.
     """
-    said = os.environ.get(VARIABLE, str(MEGABYTES))
+    if (said := os.environ.get(VARIABLE)) is None:
+        return None
     if not (said.isascii() and said.isdecimal() and 0 < len(said) < 9):
         raise RecipeError(f"{VARIABLE} is {said[:40]!r}; it must be a number of megabytes, such as 4000")
     return int(said)
@@ -31,28 +63,88 @@ def allowed() -> int:
 class Room:
     """The memory that is left for the rows of a data set."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *files: Path) -> None:
         """All that is allowed.
 
         Args:
             name: the data, for messages.
+            files: what it is read from, as far as that is known; `hold` adds others.
         """
-        self.name, self.all = name, allowed()
-        self.left = self.all * 1_000_000
+        self.name, self.said, self.taken, self.size = name, allowed(), 0, 0
+        self.read = 0.0
+        """Bytes of the files that were read before a look ended."""
+        self.full = False
+        """Whether a look has ended: nothing more is read."""
+        self._free = foreign.free()
+        for file in files:
+            self.hold(file)
 
-    def take(self, size: int, values: int = 0) -> None:
-        """Make room for a row of so many bytes with so many values in it.
+    def hold(self, file: Path) -> None:
+        """Count a file that is read next: what it takes on the disk, so not its holes."""
+        found = file.stat()
+        self.size += min(found.st_size, 512 * found.st_blocks)
+
+    @property
+    def all(self) -> int:
+        """Megabytes that the rows may take."""
+        if self.said is not None:
+            return self.said
+        return max(ALWAYS, min(RATIO * self.size, round(SHARE * self._free)) // 1_000_000)
+
+    @property
+    def left(self) -> int:
+        """Bytes that are left now: in a look, of what it reads."""
+        most = min(self.all, LOOK) if self.looks else self.all
+        return most * 1_000_000 - self.taken
+
+    @property
+    def looks(self) -> bool:
+        """Whether this is a look, which ends where its part is read."""
+        return bool(_looks)
+
+    def take(self, size: int, values: int = 0) -> bool:
+        """Make room for a row of so many bytes with so many values in it; whether it is to be read.
+
+        It is not where a look ends, after which the reader calls `cut`.
 
         Raises:
             DataError: there is none left.
         """
-        self.left -= ROW + BYTE * size + VALUE * values
+        more = ROW + BYTE * size + VALUE * values
+        if self.full or (more > self.left and self.looks and self.taken + more <= 1_000_000 * self.all):
+            return False
+        self.taken += more
         if self.left < 0:
-            raise DataError(
-                f"{self.name} takes more than {self.all} MB in memory; name a part of it, or allow more: "
-                f"{VARIABLE}={10 * self.all}"
-            )
+            raise self.overfull()
+        return True
 
-    def take_line(self, line: bytes) -> None:
+    def take_line(self, line: bytes) -> bool:
         """Make room for a line of JSON."""
-        self.take(len(line), line.count(b",") + line.count(b"[") + line.count(b"{"))
+        return self.take(len(line), line.count(b",") + line.count(b"[") + line.count(b"{"))
+
+    def cut(self, unread: float) -> None:
+        """End the look.
+
+        Args:
+            unread: bytes of the files that were not read.
+
+        Raises:
+            DataError: at the pace so far, all of it does not fit.
+        """
+        if self.full:
+            return
+        self.full, self.read = True, max(0.0, self.size - unread)
+        _looks[-1].append(self)
+        if self.taken > 1_000_000 * self.all * max(share(), 1e-9):
+            raise self.overfull()
+
+    def overfull(self) -> DataError:
+        """The error that there is no room left, and how to make some."""
+        why = ""
+        if self.said is None:
+            small = RATIO * self.size < SHARE * self._free or self.all == ALWAYS
+            why = f" for {self.size / 1e6:,.2f} MB on the disk" if small else ", half of what is free here"
+        return DataError(
+            f"{self.name} takes more than {self.all} MB in memory{why}; name a part of it, or allow more: "
+            f"{VARIABLE}={10 * self.all}"
+        )

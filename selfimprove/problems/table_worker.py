@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import date, time
@@ -17,22 +17,26 @@ if __name__ == "__main__":  # it imports nothing of this package but its limits,
 else:
     from selfimprove.safety import limited
 
-AT_ONCE = 256
-"""Rows that are unpacked together."""
+AT_ONCE, BUFFER = 256, 1 << 20
+"""Rows that are unpacked together; bytes of a column that are read together."""
 
 
-def _write(files: Sequence[str], most: int, size: int) -> None:
-    """Print the rows, one on each line; null after so many rows or bytes, a text if they cannot be read."""
+def _write(files: Sequence[str], claim: int, most: int, size: int) -> None:
+    """Print the rows, one on each line.
+
+    A list ends them after `most` rows or `size` bytes: the number of the file, and how much of it was read, 0 to 1.
+    Null does if a file says itself that it has more than `claim` rows, a text if one cannot be read.
+    """
     write, count = sys.stdout.write, 0
     try:
-        for row in itertools.chain.from_iterable(_rows(file, most) for file in files):
+        for number, (row, read) in ((at, found) for at, file in enumerate(files) for found in _rows(file, claim)):
             if row is None:
                 write("null\n")
                 return
             line = json.dumps(row, default=_plain)
             count, size = count + 1, size - len(line)
             if count > most or size < 0:
-                write("null\n")
+                write(f"[{number}, {read}]\n")
                 return
             write(line + "\n")
     except MemoryError:
@@ -41,32 +45,52 @@ def _write(files: Sequence[str], most: int, size: int) -> None:
         write(json.dumps(" ".join(str(error).split())[:200] or type(error).__name__) + "\n")
 
 
-def _rows(file: str, most: int) -> Iterator[dict[str, Any] | None]:
-    """The rows of a file; None if it says itself that it has more than `most`."""
+def _rows(file: str, most: int) -> Iterator[tuple[dict[str, Any] | None, float]]:
+    """The rows of a file, each with the part of the file that lies before it.
+
+    None in the place of a row if the file says that it has more than `most`.
+    """
+    import pyarrow
+
+    pyarrow.set_cpu_count(1)
+    before = 0.0
+    for batch, after in _batches(file, most):
+        if batch is None or batch.num_rows > most:
+            yield None, before
+            return
+        for start in range(0, batch.num_rows, AT_ONCE):
+            for at, row in enumerate(batch.slice(start, AT_ONCE).to_pylist(), start):
+                yield row, before + (after - before) * at / batch.num_rows
+        before = after
+
+
+def _batches(file: str, most: int) -> Iterator[tuple[Any, float]]:
+    """The rows of a file in parts, each with the part of the file that ends with it."""
     import pyarrow
     from pyarrow import ipc, parquet
 
-    pyarrow.set_cpu_count(1)
     with open(file, "rb") as head:  # noqa: PTH123
-        packed = head.read(4) == b"PAR1"
+        packed, size = head.read(4) == b"PAR1", os.fstat(head.fileno()).st_size
     if packed:
-        table = parquet.ParquetFile(file, memory_map=False)
-        if table.metadata.num_rows > most:
-            yield None
-        batches: Any = table.iter_batches(AT_ONCE, use_threads=False)
-    else:
-        source = pyarrow.OSFile(file)
-        try:
-            batches = iter(ipc.open_stream(source))
-        except pyarrow.ArrowInvalid:
-            source.seek(0)
-            opened = ipc.open_file(source)
-            batches = (opened.get_batch(number) for number in range(opened.num_record_batches))
-    for batch in batches:
-        if batch.num_rows > most:
-            yield None
-        for start in range(0, batch.num_rows, AT_ONCE):
-            yield from batch.slice(start, AT_ONCE).to_pylist()
+        table = parquet.ParquetFile(file, memory_map=False, buffer_size=BUFFER)
+        rows, done = table.metadata.num_rows, 0
+        if rows > most:
+            yield None, 0
+        for batch in table.iter_batches(AT_ONCE, use_threads=False):
+            done += batch.num_rows
+            yield batch, min(1.0, done / max(1, rows))
+        return
+    source = pyarrow.OSFile(file)
+    try:
+        stream = ipc.open_stream(source)
+    except pyarrow.ArrowInvalid:
+        source.seek(0)
+        opened = ipc.open_file(source)
+        count = opened.num_record_batches
+        yield from ((opened.get_batch(number), (number + 1) / count) for number in range(count))
+        return
+    for batch in stream:
+        yield batch, min(1.0, source.tell() / size)
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from selfimprove.loop import provenance, shapes
 from selfimprove.loop.origin import began
 from selfimprove.loop.step_files import read_report
 from selfimprove.problems.splits import split_of
-from selfimprove.records import Message, Rollout, read_records
+from selfimprove.records import Message, Rollout, each_record
 from selfimprove.store.ledger import Ledger
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.run_place import is_run, why_no_run
@@ -90,8 +90,11 @@ def finished(folder: Path) -> Finished:
     foreign = [key for key in scores if split_of(key) != "sealed"]
     if foreign:
         raise DataError(f"{folder} was made with other split bounds: {foreign[0]!r} is not a sealed problem here")
-    said = [record for record in read_records(exam / "champion.jsonl") if isinstance(record, Rollout)]
-    worded = {rollout.prompt.key: (rollout.prompt.prompt, rollout.prompt.answer) for rollout in said}
+    worded = {
+        record.prompt.key: (record.prompt.prompt, record.prompt.answer)
+        for record in each_record(exam / "champion.jsonl")
+        if isinstance(record, Rollout)
+    }
     return Finished(folder=folder, row=row, contract=contract, scores=scores, worded=worded)
 
 

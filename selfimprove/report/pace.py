@@ -45,7 +45,7 @@ def taken(folder: Path) -> dict[str, Part]:
         part = PARTS.get(stage.partition(".")[0])
         if part is None:
             continue
-        counts, before = run.manifest(number, stage)["counts"], parts[part]
+        counts, before = run.manifest(number, stage).get("counts", {}), parts[part]
         cost = Cost(
             **{name: int(counts.get("drawn_tokens" if name == "tokens" else name, 0)) for name in NOTHING._fields}
         )

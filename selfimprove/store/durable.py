@@ -118,7 +118,11 @@ def rename(source: Path, target: Path, what: str) -> None:
     """Move a file or folder atomically; an existing file is replaced."""
     with storage():
         _point(f"{what}.rename", target)
-        source.replace(target)
+        try:
+            source.replace(target)
+        except IsADirectoryError:  # a folder in the place of a file
+            foreign.check(target)
+            raise
 
 
 def link(path: Path, target: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -76,17 +77,23 @@ def read(file: Path, unusable: list[bytes]) -> dict[str, Any]:
     """The intact lines of a journal by name; whole ones that are not are added to `unusable`, a last part is cut off.
 
     Halves of characters in texts, which an older version kept, become U+FFFD.
+
+    Raises:
+        DataError: what it holds needs more memory than is free.
     """
     if file.is_symlink() or not file.is_file():
         return {}
-    found = dict[str, Any]()
+    found, size = dict[str, Any](), file.stat().st_size
+    lines = foreign.lines(file, size)
     try:
-        lines = [*foreign.lines(file)]
+        first = next(lines, b"")
     except DataError:  # a file that is mostly a hole
         return {}
-    if lines and not lines[-1].endswith(b"\n"):  # the process that wrote it was killed
-        durable.truncate(file, file.stat().st_size - len(lines.pop()))
-    for line in lines:
+    foreign.check_fits(file, size)
+    for line in itertools.chain([first] * bool(first), lines):
+        if not line.endswith(b"\n"):  # the process that wrote it was killed
+            durable.truncate(file, size - len(line))
+            break
         try:
             if (entry := from_line(line[:-1].decode())) is None:
                 raise ValueError("changed")

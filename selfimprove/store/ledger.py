@@ -94,7 +94,10 @@ class Ledger:
         self._size, self._torn = 0, False
 
     def _read(self) -> None:
-        whole, end, torn = foreign.content(self.path).rpartition(b"\n")
+        raw = foreign.content(self.path)
+        if wrong := foreign.excess(raw):
+            raise DataError(f"{self.path} is damaged: {wrong}")
+        whole, end, torn = raw.rpartition(b"\n")
         for line in whole.decode(errors="replace").splitlines():
             entry = _parsed(line)
             before = self._entries[-1]["hash"] if self._entries else START

@@ -146,7 +146,7 @@ class RunDir:
         if not folder.exists():
             return False
         manifest, wrong = inspect(folder)
-        if not wrong and manifest["fingerprint"] != fingerprint:
+        if not wrong and manifest.get("fingerprint") != fingerprint:
             raise DataError(
                 f"{folder} was made with other options or from other inputs; remove it to redo the run from there"
             )

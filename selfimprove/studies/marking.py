@@ -19,7 +19,7 @@ from selfimprove.problems.jsonl_rows import lines, values_of
 from selfimprove.recipe import compose, yaml_file
 from selfimprove.recipe.overrides import written
 from selfimprove.recipe.schema import DEFAULTS
-from selfimprove.records import Cut, Prompt, Rollout, read_records
+from selfimprove.records import Cut, Prompt, Rollout, each_record
 from selfimprove.registry import nearest
 from selfimprove.store.run_folder import RunDir
 
@@ -265,7 +265,7 @@ def _saved(path: Path) -> Iterator[tuple[str, Rollout, float | None]]:
     """The completions of a run's evaluations and audits, with their places and the marks that the run gave."""
     for folder in sorted(RunDir.open(path).root.glob("round_*/*")):
         if folder.name == "audit" and (samples := folder / "audit.jsonl").is_file():
-            for number, one in enumerate(read_records(samples), 1):
+            for number, one in enumerate(each_record(samples), 1):
                 if isinstance(one, Rollout):
                     truth = one.info.get("truth")
                     right = truth if isinstance(truth, int | float) else None
@@ -274,5 +274,6 @@ def _saved(path: Path) -> Iterator[tuple[str, Rollout, float | None]]:
             for file in sorted(folder.glob("*.jsonl")):
                 report = read_report(folder, file.stem)
                 marks = report.scores if report.measure == "accuracy" else {}
-                for number, one in enumerate(report.rollouts, 1):
-                    yield f"{folder.parent.name}/{folder.name}/{file.stem}:{number}", one, marks.get(one.prompt.key)
+                for number, one in enumerate(each_record(file), 1):
+                    if isinstance(one, Rollout):
+                        yield f"{folder.parent.name}/{folder.name}/{file.stem}:{number}", one, marks.get(one.prompt.key)

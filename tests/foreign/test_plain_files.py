@@ -86,3 +86,10 @@ def test_brackets_in_texts_are_no_levels(tmp_path: Path) -> None:
     assert foreign.json_in(tmp_path / "x.json") == ["[{" * 900 + '"' + "[" * 900, []]
     with pytest.raises(DataError, match="at most 5"):
         foreign.content(tmp_path / "x.json", most=5)
+
+
+def test_a_line_has_an_end(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"one\ntwo")
+    assert [*foreign.lines(tmp_path / "x", 4)] == [b"one\n", b"two"]
+    with pytest.raises(DataError, match="a line of more than 3 bytes"):
+        list(foreign.lines(tmp_path / "x", 3))

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from selfimprove import foreign
 from selfimprove.errors import DataError, RecipeError
+from selfimprove.methods.task.jsonl import JsonlTask
+from selfimprove.problems import room as rooms
 from selfimprove.problems.csv_rows import csv_rows, json_rows
 from selfimprove.problems.hub_rows import Source, table
 from selfimprove.problems.jsonl_rows import lines
-from selfimprove.problems.room import Room
+from selfimprove.problems.room import Room, first_look, scaled, share
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELFIMPROVE_DATA_MB", "1")
 
 
-def test_rows_bytes_and_values_are_counted() -> None:
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 GB free, and nothing said."""
+    monkeypatch.delenv("SELFIMPROVE_DATA_MB", raising=False)
+    monkeypatch.setattr(foreign, "free", lambda: 8_000_000_000)
+
+
+def test_rows_bytes_and_values_are_counted(small: None) -> None:
     room = Room("data.jsonl")
     for _ in range(498):
-        room.take(0)
-    room.take(100, 8)  # 498 * 2,000 + 2,000 + 100 * 12 + 8 * 100 = 1,000,000
-    with pytest.raises(DataError, match=r"data\.jsonl takes more than 1 MB in memory.*SELFIMPROVE_DATA_MB=10"):
+        assert room.take(0)
+    assert room.take(100, 8)  # 498 * 2,000 + 2,000 + 100 * 12 + 8 * 100 = 1,000,000
+    with pytest.raises(DataError, match=r"data\.jsonl takes more than 1 MB in memory; .*SELFIMPROVE_DATA_MB=10"):
         room.take(0)
 
 
@@ -36,8 +47,57 @@ def test_what_is_no_number_of_megabytes(said: str, monkeypatch: pytest.MonkeyPat
         Room("x")
 
 
+@pytest.mark.parametrize(
+    ("held", "hole", "most", "why"),
+    [
+        (46_000, 0, 400, r"400 MB in memory for 0\.05 MB on the disk"),
+        (6_000_000, 0, 600, r"600 MB in memory for 6\.00 MB on the disk"),
+        (0, 1 << 40, 400, r"400 MB in memory for 0\.00 MB on the disk"),
+        (100_000_000, 0, 4000, "4000 MB in memory, half of what is free here"),
+    ],
+)
+def test_the_room_grows_with_what_lies_on_the_disk(
+    held: int, hole: int, most: int, why: str, tmp_path: Path, machine: None
+) -> None:
+    with (tmp_path / "x").open("wb") as file:
+        if held:
+            os.posix_fallocate(file.fileno(), 0, held)
+        file.truncate(hole or held)
+    room = Room("x", tmp_path / "x")
+    assert room.all == most
+    with pytest.raises(DataError, match=why):
+        room.take(most * 1_000_000)
+
+
+def test_a_look_reads_the_beginning_and_scales_what_it_counts(
+    tmp_path: Path, machine: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "LOOK", 1)
+    path = tmp_path / "x.jsonl"
+    rows = [{"prompt": f"What is {i:05} + 1?", "answer": str(i % 10)} for i in range(2000)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with first_look():
+        task = JsonlTask(path=str(path))
+        sizes, part = task.preflight()  # 48 bytes with 2 values: 2,776 bytes of memory, so 360 rows
+        read = sum(len(task.problems(split, None, 0)) for split in ("train", "selection", "gate", "audit", "sealed"))
+        assert (read, round(share(), 3)) == (360, 0.18)
+        assert part == f"{path}: only the first 18.0% is looked at here; a run reads all of it"
+        assert task.size("train") == scaled(len(task.problems("train", None, 0))) > 1000
+        assert sizes.startswith(f"{path}: ")
+    assert share() == 1
+    assert len([*lines(path, "o")]) == 2000
+
+
+def test_a_look_refuses_what_will_not_fit(tmp_path: Path, machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "LOOK", 1)
+    monkeypatch.setattr(rooms, "ALWAYS", 1)
+    (tmp_path / "x.jsonl").write_text("{}\n" * 30_000)  # 2,136 bytes of memory for three on the disk
+    with first_look(), pytest.raises(DataError, match=r"more than 9 MB in memory for 0\.09 MB on the disk"):
+        list(lines(tmp_path / "x.jsonl", "o"))
+
+
 @pytest.mark.long
-def test_each_kind_of_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_kind_of_file_is_bounded(tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -61,6 +121,11 @@ def test_each_kind_of_file_is_bounded(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("SELFIMPROVE_DATA_MB", "100")
     assert [len(read()) for read in readers] == [600] * 4
     assert readers[0]() == readers[1]() == readers[2]() == written
+    monkeypatch.setattr(rooms, "LOOK", 1)
+    for read in readers:
+        with first_look():
+            assert 0.5 < len(read()) / 600 < 0.9
+            assert share() == pytest.approx(len(read()) / 600, abs=0.1)
 
 
 def test_a_cell_without_an_end_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,3 +183,9 @@ def test_nothing_else_writes_into_a_run_folder(module: str) -> None:
             if (name in WRITING and owner != "durable" and not text) or opens:
                 found.append(f"{module}.{function.name}: {ast.unparse(call)}")
     assert not found
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(DataError, match=r"metrics\.jsonl is a folder, not a file"):
+        durable.write(tmp_path / "metrics.jsonl", b"x")

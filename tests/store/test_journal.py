@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfimprove.errors import DataError
+from selfimprove.foreign import free_memory
 from selfimprove.interfaces import Ask, Sampling
 from selfimprove.loop import loop
 from selfimprove.methods.engine.fake import Fake
@@ -271,6 +273,16 @@ def test_a_journal_that_does_not_say_whose_it_is_is_set_aside(tmp_path: Path) ->
     assert not second.answers("E") and not (tmp_path / "journal").exists()
     [note] = second.notes()
     assert "1 lines" in note and (tmp_path / "kept").read_bytes() == rest
+
+
+def test_what_is_larger_than_memory_is_refused_not_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "journal").write_bytes(journal_lines.entry_of("step", "s") + journal_lines.entry_of("paid", "x" * 1000))
+    monkeypatch.setattr(free_memory, "free", lambda: 8000)
+    monkeypatch.setattr(free_memory, "SMALL", 0)
+    with pytest.raises(DataError, match="GB are free here; use a machine with more memory"):
+        Journal(tmp_path / "journal", "s")
+    monkeypatch.setattr(free_memory, "free", lambda: 80_000)
+    assert Journal(tmp_path / "journal", "s").found == {"step": "s", "paid": "x" * 1000}
 
 
 def test_half_a_character_in_a_journal_does_not_end_the_run(tmp_path: Path) -> None:

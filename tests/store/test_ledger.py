@@ -88,3 +88,9 @@ def test_every_change_of_the_number_of_rounds_is_kept_in_order(tmp_path: Path) -
     plans = Ledger(tmp_path / "ledger.jsonl").plans()
     assert [plan["rounds"] for plan in plans] == [8, 6, 8, 9]
     assert [plan.get("added") for plan in plans] == [None, None, None, 1]
+
+
+def test_a_ledger_of_many_values_is_refused_before_it_is_built(tmp_path: Path) -> None:
+    (tmp_path / "ledger.jsonl").write_bytes(b'{"a":[' + b"0," * 2_000_000 + b"0]}\n")
+    with pytest.raises(DataError, match="more than 2,000,000 values"):
+        Ledger(tmp_path / "ledger.jsonl").entries()

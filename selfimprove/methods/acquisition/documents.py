@@ -37,7 +37,7 @@ from selfimprove.interfaces import Acquisition, Context, Sampling
 from selfimprove.problems.cells import clean
 from selfimprove.problems.hub_rows import KINDS, Source, table
 from selfimprove.problems.jsonl_rows import check_link
-from selfimprove.problems.room import BYTE, allowed
+from selfimprove.problems.room import BYTE, Room
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
@@ -160,7 +160,7 @@ def _load(path: Path) -> tuple[list[str], int]:
     else:
         try:
             check_link(path, "acquisition.documents.path")
-            raw = foreign.content(path.resolve(), 1_000_000 * allowed() // BYTE)
+            raw = foreign.content(path.resolve(), 1_000_000 * Room(str(path), path).all // BYTE)
             found = [part.strip() for part in raw.decode("utf-8").split("\n\n")]
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read as text: {error}") from error

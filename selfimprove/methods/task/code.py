@@ -39,6 +39,7 @@ from selfimprove.problems.code_rows import Problem, checks_of, problem_of, read,
 from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, led
 from selfimprove.problems.program_talk import ProgramTalk
 from selfimprove.problems.program_text import program_of
+from selfimprove.problems.room import scaled
 from selfimprove.problems.rows import Counts
 from selfimprove.problems.splits import folded
 from selfimprove.records import Message, Prompt
@@ -82,7 +83,7 @@ class CodeTask(Task):
         return self._set.problems(split, n, seed, part)
 
     def size(self, split: str) -> int | None:
-        return len(self.problems(split, None, 0))
+        return scaled(len(self.problems(split, None, 0)))
 
     def preflight(self) -> list[str]:
         return self._set.preflight(self.path)

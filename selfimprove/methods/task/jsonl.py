@@ -27,6 +27,7 @@ from selfimprove.problems import answers
 from selfimprove.problems.cells import Written, messages_of, pick, reference_of
 from selfimprove.problems.jsonl_rows import check_link, lines, values_of
 from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, check_answers, led, same_under
+from selfimprove.problems.room import scaled
 from selfimprove.problems.rows import gathered, told
 from selfimprove.problems.splits import SPLITS
 from selfimprove.records import Message, Prompt
@@ -67,7 +68,7 @@ class JsonlTask(Task):
         return self._set.problems(split, n, seed, part)
 
     def size(self, split: str) -> int | None:
-        return len(self.problems(split, None, 0))
+        return scaled(len(self.problems(split, None, 0)))
 
     def overlap_left_out(self) -> bool:
         return self.overlap == "leave_out"
