@@ -15,7 +15,7 @@ from selfimprove.problems.answers import VERIFIERS, VERSION, check_references, j
 from selfimprove.problems.hub_rows import Source, is_id, read
 from selfimprove.problems.overlap import HeldOut, twins
 from selfimprove.problems.proposals import proposal
-from selfimprove.problems.room import scaled, share
+from selfimprove.problems.room import partly, scaled
 from selfimprove.problems.rows import Counts, Reader, Row, Same, blank, check_ways, equal, told
 from selfimprove.problems.splits import HELD_OUT, SPLITS, folded, split_of
 from selfimprove.records import Message, Prompt, digest
@@ -153,21 +153,19 @@ class ProblemSet:
         if is_id(path):
             return []
         sizes = {split: len(self.problems(split, None, 0)) for split in SPLITS}
-        if not all(size for split, size in sizes.items() if split != "audit") and share() == 1:
+        if not all(size for split, size in sizes.items() if split != "audit") and not partly():
             parts = ", ".join(f"{size} {split}" for split, size in sizes.items())
             raise DataError(
                 f"{self._option}.path: {path} is too small: {'; '.join([parts, *self.notes()])}; a run needs a few "
                 "hundred problems in all"
             )
-        held_out = sum(sizes[split] for split in HELD_OUT)
-        if len(self._alike) * 10 > held_out:
+        if len(self._alike) * 10 > (held_out := sum(sizes[split] for split in HELD_OUT)):
             raise DataError(
                 f"{self._option}.path: {len(self._alike)} of {held_out} held-out problems of {path} are worded like a "
                 f"training problem, for example {self._alike[0][0][:80]!r}; scores on them would be meaningless. "
                 "Remove the repetitions"
             )
-        part = f"only the first {share():.1%} is looked at here; a run reads all of it"
-        return [f"{path}: {note}" for note in [*[part] * (share() < 1), *self.notes()]]
+        return [f"{path}: {note}" for note in (*partly(), *self.notes())]
 
 
 @dataclass

@@ -47,6 +47,11 @@ def scaled(count: int) -> int:
     return round(count / max(share(), 1e-9))
 
 
+def partly() -> list[str]:
+    """A line on how much was read, if it is not all."""
+    return [f"only the first {share():.1%} is looked at here; a run reads all of it"] if share() < 1 else []
+
+
 def allowed() -> int | None:
     """Megabytes that data may take in memory; None if nobody has said so.
 
