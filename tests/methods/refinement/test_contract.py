@@ -6,10 +6,11 @@ A new method is held to this without a new test. If its defaults draw much, name
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ import pytest
 from selfimprove import registry
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.episodes import Tool
-from selfimprove.interfaces import Budget, Engine, Refinement
+from selfimprove.errors import Refused
+from selfimprove.interfaces import Budget, Engine, Refinement, Session
 from selfimprove.methods.refinement.revise import Revise
 from selfimprove.methods.refinement.self_consistency import SelfConsistency
 from selfimprove.records import Message, Prompt, Rollout, changed
@@ -125,15 +127,20 @@ def asked(table_model: ModuleType) -> list[Prompt]:
     return [changed(one, info={"of": SECRET}) for one in table_model.Quiz(answer=SECRET).problems("test", PROBLEMS, 0)]
 
 
-@pytest.mark.parametrize("entry", READY, ids=[entry.name for entry in READY])
-def test_a_refinement_keeps_the_contract(
-    entry: Any,
+@pytest.fixture
+def keeps(
     attempt: Callable[..., Attempt],
     asked: list[Prompt],
     table_model: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> Callable[[Any], None]:
+    """`keeps(entry)` holds a method to the contract."""
+    monkeypatch.setattr(journal, "SECONDS", 0.0)
+    return lambda entry: _hold(entry, attempt, asked, table_model.Power, tmp_path / "journal")
+
+
+def _hold(entry: Any, attempt: Callable[..., Attempt], asked: list[Prompt], power: type[Exception], file: Path) -> None:
     whole = attempt(entry)
     answers = whole(asked)
     assert [one.prompt for one in answers] == asked
@@ -145,11 +152,11 @@ def test_a_refinement_keeps_the_contract(
 
     turned = attempt(entry)(asked[::-1])
     assert turned[::-1] == answers, "the same answers again, in whatever order the problems come"
+    if not method.joint:
+        assert attempt(entry)(asked[1:2]) == answers[1:2], "and in whatever company"
 
-    monkeypatch.setattr(journal, "SECONDS", 0.0)
-    file, at = tmp_path / "journal", whole.engine.calls // 2
-    first = attempt(entry, file, die_at=at)
-    with pytest.raises(table_model.Power):
+    first = attempt(entry, file, die_at=whole.engine.calls // 2)
+    with pytest.raises(power):
         first(asked)
     second = attempt(entry, file)
     assert second(asked) == answers, "stopped in the middle and resumed, it gives the same answers"
@@ -167,6 +174,55 @@ def test_a_refinement_keeps_the_contract(
         if not method.joint:
             assert short.tokens <= PROBLEMS * budget.tokens and short.drawn <= PROBLEMS * budget.completions
         assert short.tokens <= PROBLEMS * budget.tokens + around.tokens
+
+
+@pytest.mark.parametrize("entry", READY, ids=[entry.name for entry in READY])
+def test_a_refinement_keeps_the_contract(entry: Any, keeps: Callable[[Any], None]) -> None:
+    keeps(entry)
+
+
+@dataclass
+class Remembering(Refinement):
+    """Answers with as many attempts as there were problems before."""
+
+    seen: int = 0
+
+    def cost(self, given: Given) -> Cost:
+        return 9 * given.attempt
+
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        self.seen += 1
+        return (await session.attempts(prompt, self.seen))[-1]
+
+
+@dataclass
+class Understating(Refinement):
+    """Draws two completions, and declares one."""
+
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        return (await session.attempts(prompt, 2))[0]
+
+
+@dataclass
+class Moody(Refinement):
+    """Another answer each time."""
+
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        [reply] = await session.attempts(prompt)
+        return changed(reply, completion=[{"role": "assistant", "content": f"#{next(MOODS)}"}])
+
+
+MOODS = itertools.count()
+
+
+@pytest.mark.parametrize(
+    ("liar", "error"), [(Remembering, AssertionError), (Understating, Refused), (Moody, AssertionError)]
+)
+def test_a_method_that_breaks_the_contract_is_found(
+    liar: type, error: type[Exception], keeps: Callable[[Any], None]
+) -> None:
+    with pytest.raises(error):
+        keeps(SimpleNamespace(method=liar, name="liar"))
 
 
 @pytest.mark.parametrize("entry", READY, ids=[entry.name for entry in READY])
