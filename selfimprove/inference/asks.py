@@ -43,10 +43,11 @@ def refuse(engine: Engine, samplings: Iterable[Sampling]) -> None:
         RecipeError: a sampling needs an ability that the engine lacks.
     """
     for sampling in {id(one): one for one in samplings}.values():
-        wanted = {"stop": sampling.stop, "tops": sampling.tops or sampling.note, "shape": sampling.shape}
+        wanted = {"stop": sampling.stop, "tops": sampling.tops or sampling.note}
+        wanted |= {"pattern": sampling.pattern, "shape": sampling.shape}
         for ability in (name for name, asked in wanted.items() if asked):
             if ability not in engine.can:
-                what = {"stop": "stop strings", "tops": "notes on tokens", "shape": "shapes"}[ability]
+                what = {"stop": "stop strings", "tops": "notes on tokens"}.get(ability, f"{ability}s")
                 raise RecipeError(f"engine.{type(engine).__name__.lower()} has no {what}: use engine=transformers")
 
 

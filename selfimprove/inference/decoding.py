@@ -17,6 +17,7 @@ from selfimprove.errors import DataError
 from selfimprove.inference import choosing
 from selfimprove.inference.cache import Cache, prefill
 from selfimprove.inference.early_layers import Early
+from selfimprove.inference.patterns import Patterns
 from selfimprove.inference.stops import Watch
 from selfimprove.inference.thought_budget import Thoughts
 from selfimprove.inference.token_scores import number
@@ -110,10 +111,12 @@ def decode_rows(
     padding = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
     tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
     early = Early(model, [row.sampling.shape.layers for row in rows if row.sampling.shape])
-    kinds = _Kinds(rows, longest, device, early)
     watch = Watch(tokenizer, {i: row.sampling.stop for i, row in enumerate(rows) if row.sampling.stop})
-    watched = thinking_budget is not None or bool(watch.stops)
+    held = {i: row.sampling.pattern for i, row in enumerate(rows) if row.sampling.pattern}
+    watched = thinking_budget is not None or bool(watch.stops or held)
     thoughts = Thoughts(tokenizer, [row.prompt for row in rows], thinking_budget) if watched else None
+    patterns = Patterns(tokenizer, ends_of(model, tokenizer), held, thoughts.replying) if thoughts and held else None
+    kinds = _Kinds(rows, longest, device, early, patterns)
 
     with torch.inference_mode(), early:
         logits, caches = dict[str, Any](), dict[str, Cache]()
@@ -134,9 +137,11 @@ def decode_rows(
                 some = {name: one[places[piece]] if position == 0 else one[piece] for name, one in logits.items()}
                 logprobs = some[""].float().log_softmax(-1)
                 chosen[piece] = kinds.choose(some, logprobs, alive[piece], position)
+                here, before = alive[piece].tolist(), patterns.writing(alive[piece].tolist()) if patterns else ()
                 if thoughts and thoughts.any:
-                    taken = thoughts.take(alive[piece].tolist(), chosen[piece].tolist())
-                    chosen[piece] = torch.tensor(taken, device=device)
+                    chosen[piece] = torch.tensor(thoughts.take(here, chosen[piece].tolist()), device=device)
+                if patterns:
+                    patterns.take(here, chosen[piece].tolist(), before)
                 mine = alive[piece][keep[piece]]
                 logprob[mine] += logprobs.gather(-1, chosen[piece, None])[keep[piece], 0]
                 notes.take(logprobs, chosen[piece], alive[piece], keep[piece], position)
@@ -180,10 +185,10 @@ def width_of(length: int) -> int:
 class _Kinds:
     """Groups rows by temperature, filters and shape. Most batches have one group."""
 
-    def __init__(self, rows: Sequence[Row], longest: int, device: Any, early: Early) -> None:
+    def __init__(self, rows: Sequence[Row], longest: int, device: Any, early: Early, patterns: Patterns | None) -> None:
         import torch
 
-        self.early = early
+        self.early, self.patterns = early, patterns
         chosen_by = {
             sampling: replace(sampling, max_completion_length=None, stop=(), note=(), tops=0)
             for sampling in dict.fromkeys(row.sampling for row in rows)
@@ -216,6 +221,8 @@ class _Kinds:
             shaped = sampling.shape.apply({"": logprobs, **others})
         else:
             shaped = logprobs if sampling.temperature == 0 else logits[""].float()
+        if sampling.pattern and self.patterns:
+            shaped = self.patterns.masked(alive.tolist(), shaped)
         if sampling.temperature == 0:
             return shaped.argmax(-1)
         return choosing.draw(shaped, sampling, self.uniforms[alive, position])

@@ -54,6 +54,13 @@ class Thoughts:
         silent = (THOUGHT,) if self._form.bare else (THOUGHT, "")
         return [self._places[row] in silent or row in self._after for row in rows]
 
+    def replying(self, rows: Sequence[int]) -> list[bool]:
+        """Whether the next token of each of these rows belongs to a reply, or to the blanks before it."""
+        if self._form is None:
+            return [True for _ in rows]
+        silent = (THOUGHT,) if self._form.bare else (THOUGHT, "")
+        return [self._places[row] not in silent and not self._closing.get(row) for row in rows]
+
     def take(self, rows: Sequence[int], tokens: Sequence[int]) -> list[int]:
         """The tokens that these rows get: the drawn ones, or those that close a thought."""
         return [self._take(row, token) for row, token in zip(rows, tokens, strict=True)]

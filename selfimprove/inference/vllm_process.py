@@ -79,6 +79,9 @@ def look() -> None:
 
 def parameters(**options: Any) -> Any:
     """How vLLM samples a prompt."""
+    if form := options.get("structured_outputs"):
+        made = importlib.import_module("vllm.sampling_params").StructuredOutputsParams(**form)
+        options["structured_outputs"] = made
     return importlib.import_module("vllm").SamplingParams(**options)
 
 

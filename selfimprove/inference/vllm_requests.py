@@ -40,6 +40,9 @@ class Request:
         options: dict[str, Any] = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "min_p")}
         options |= {"n": len(self.keys), "seed": seed_of(seed, self.job.prompt) + first, "max_tokens": min(limit, room)}
         options |= {"stop_token_ids": known.ends, "logprobs": sampling.tops, "flat_logprobs": True}
+        if sampling.pattern:
+            kind, *said = sampling.pattern
+            options["structured_outputs"] = {kind: said if kind == "choice" else said[0]}
         return (
             options | {"detokenize": bool(stop)} | ({"stop": stop, "include_stop_str_in_output": True} if stop else {})
         )

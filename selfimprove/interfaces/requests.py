@@ -35,14 +35,16 @@ class Sampling:
     engine leaves out those that would need another forward pass."""
     tops: int = 0
     """Number of top tokens to record at each position, in `Rollout.tops`."""
+    pattern: tuple[str, ...] = ()
+    """What the reply must match: ("regex", EXPRESSION), ("choice", TEXT, TEXT, ...) or ("json", SCHEMA)."""
     shape: Shape | None = None
     """Makes the distribution to draw from; None means the policy's own."""
 
     def needs(self) -> Needs:
         """The needs that a method with this sampling must declare."""
-        if not (self.stop or self.note or self.tops or self.shape):
+        if not (self.stop or self.note or self.tops or self.shape or self.pattern):
             return PLAIN
-        wanted = {"stop": self.stop, "tops": self.tops or self.note, "shape": self.shape}
+        wanted = {"stop": self.stop, "tops": self.tops or self.note, "pattern": self.pattern, "shape": self.shape}
         beside = self.shape.beside if self.shape else ()
         return Needs(engine=tuple(name for name, one in wanted.items() if one), statistics=self.note, policies=beside)
 

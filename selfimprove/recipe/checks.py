@@ -28,7 +28,7 @@ from selfimprove.registry import Find, nearest
 
 USING = ("acquisition", "reward", "selection", "optimization", "refinement", "evaluation")
 """Slots whose methods may use engines; they declare this in `needs`."""
-DRAWING = ("stop", "tops", "shape")
+DRAWING = ("stop", "tops", "pattern", "shape")
 """Abilities used by requests for completions; the engine of the request's role must have them."""
 
 

@@ -26,7 +26,9 @@ import pytest
 from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.inference import agreement, token_scores, vllm_process
 from selfimprove.inference import weights as forward
+from selfimprove.inference.asks import Job
 from selfimprove.inference.decoding import decode
+from selfimprove.inference.vllm_requests import Request
 from selfimprove.interfaces import GREEDY, Ask, Sampling, Shape
 from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.methods.engine.vllm import Vllm
@@ -322,6 +324,24 @@ def test_what_it_does_not_have_is_one_line_by_either_verb_before_anything_starts
         with pytest.raises(RecipeError, match=f"^{said}$"):
             call()
     assert vllm.started == []
+
+
+def test_a_pattern_becomes_vllms_structured_output(monkeypatch):
+    module = ModuleType("vllm.sampling_params")
+    module.StructuredOutputsParams = lambda **form: ("structured", form)  # type: ignore[attr-defined]
+    vars(said := ModuleType("vllm")).update(SamplingParams=lambda **options: options)
+    monkeypatch.setitem(sys.modules, "vllm", said)
+    monkeypatch.setitem(sys.modules, "vllm.sampling_params", module)
+    for pattern, form in (
+        (("regex", "a+"), {"regex": "a+"}),
+        (("choice", "a", "b"), {"choice": ["a", "b"]}),
+        (("json", "{}"), {"json": "{}"}),
+    ):
+        request = Request(Job((1,)), [(0, Sampling(pattern=pattern), 8, 0)])
+        options = request.options(SimpleNamespace(ends=[2]), 100)
+        assert vllm_process.parameters(**options)["structured_outputs"] == ("structured", form)
+    plain = Request(Job((1,)), [(0, GREEDY, 8, 0)]).options(SimpleNamespace(ends=[2]), 100)
+    assert "structured_outputs" not in vllm_process.parameters(**plain)
 
 
 def ask_for(checkpoint: Checkpoint, prompt: Any, **changes: Any) -> Ask:
