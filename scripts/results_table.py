@@ -1,4 +1,4 @@
-"""Write the measured figures into README.md and docs/leaderboard.md, from the files in docs/results/.
+"""Write the measured figures into README.md and the pages of docs/, from the files in docs/results/.
 
 `make bench` measures and then runs this; leaderboard.json is what `selfimprove bench` wrote. The recorded output of the
 quickstart comes from the same files. With --check nothing is written, and the exit code is 1 if a page does not say
@@ -57,11 +57,17 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
     readme = {"results": results(found), "quickstart": recorded(quickstart), "refused": recorded(refused)}
     costs, faults = RESULTS / "costs.json", RESULTS / "faults.json"
     swept = {ROOT / "docs" / "reliability.md": broken(json.loads(faults.read_text()))} if faults.exists() else {}
-    return swept | {
-        ROOT / "README.md": readme,
-        ROOT / "docs" / "cost.md": {"costs": compared(json.loads(costs.read_text()) if costs.exists() else None)},
-        ROOT / "docs" / "leaderboard.md": {"leaderboard": "\n".join(leaderboard.table(ranked))},
-    }
+    models = RESULTS / "models.json"
+    tried = {ROOT / "docs" / "real_models.md": published(json.loads(models.read_text()))} if models.exists() else {}
+    return (
+        swept
+        | tried
+        | {
+            ROOT / "README.md": readme,
+            ROOT / "docs" / "cost.md": {"costs": compared(json.loads(costs.read_text()) if costs.exists() else None)},
+            ROOT / "docs" / "leaderboard.md": {"leaderboard": "\n".join(leaderboard.table(ranked))},
+        }
+    )
 
 
 def results(found: dict[str, Any]) -> str:
@@ -102,6 +108,22 @@ def broken(swept: dict[str, Any]) -> dict[str, str]:
         "faults": f"{minutes}\n\n{table(heads, rows)}",
         "damages": table(named, lines),
     }
+
+
+def published(measured: dict[str, dict[str, str]]) -> dict[str, str]:
+    """What the tests of published models and their rounds printed, as scripts/fixtures/record.py recorded it."""
+    rows, taught = list[tuple[str, ...]](), list[tuple[str, ...]]()
+    whats = ("greedy text as plain generate's", "rescored, nats a token off at most", "rest_em", "iterative_dpo")
+    for model, figures in measured.items():
+        if "-" in model:
+            taught += [(f"`{model}`", f"{what}: {figure}") for what, figure in figures.items()]
+            continue
+        ways = [figure.split(" of ") for what, figure in figures.items() if what.startswith("trained as drawn")]
+        kept, every = (sum(int(one[place]) for one in ways) for place in (0, 1))
+        greedy, off, *rounds = (figures.get(what, "not tried") for what in whats)
+        rows.append((f"`{model}`", greedy, off, str(len(ways)), f"{kept} of {every}", *rounds))
+    heads = ("fixture", "greedy", "nats a token off", "ways of 13", "rows trained as drawn", "ReST-EM", "DPO")
+    return {"models": table(heads, rows), "taught": table(("taught fixture", "figure"), taught)}
 
 
 def compared(measured: dict[str, Any] | None) -> str:
