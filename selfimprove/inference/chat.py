@@ -60,7 +60,7 @@ def prefilled_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[
     """The tokens of the prefilled completion at the end of each prompt, as they would have been drawn; [] without one.
 
     `ids` are its tokens. With `cut_from`, the tokens of a completion that begins with its text, those of its text are
-    taken, unless it ends within a token.
+    taken, unless it ends within a token. A thought without content is still open.
     """
     made, texts = list[list[int]](), dict[int, Message]()
     for place, messages in enumerate(prompts):
@@ -69,7 +69,7 @@ def prefilled_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[
         if "cut_from" in said and not known:
             known = beginning(tokenizer, said["cut_from"], said["content"])
         made.append([*known])
-        if said["content"] and not known:
+        if (said["content"] or said.get("thinking")) and not known:
             texts[place] = said
     begins = [begins_after(tokenizer, ())] * len(texts)
     for place, ids in zip(texts, spelled(tokenizer, [*texts.values()], begins), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from selfimprove.errors import RecipeError
 from selfimprove.inference.chat import completion_ids, prompt_ids
 from selfimprove.inference.drawn import messages_of
+from selfimprove.inference.forms import THOUGHT
 from selfimprove.inference.rows import rows_of
-from selfimprove.inference.thinking import form_of
+from selfimprove.inference.thinking import begins_after, form_of
 from selfimprove.inference.thought_budget import Thoughts
 from selfimprove.problems.answers import mark
 from selfimprove.records import Cut, Message, Prompt, Rollout, dumps, loads
@@ -153,6 +155,19 @@ def test_history_shows_thoughts_as_the_template_does(thinkers: dict[str, Any]) -
         if name == "tags":  # data whose assistant thought aloud
             told = [talk[0], {"role": "assistant", "content": "<think>\n3, 5\n</think>\n\n8"}, talk[2]]
             assert prompt_ids(thinkers[name], told) == drawn(thinkers[name], text)
+
+
+def test_a_prefilled_thought_is_still_open(thinkers: dict[str, Any]) -> None:
+    """What is drawn next belongs to the thought; with content beside it the thought is closed."""
+    talk = [{"role": "user", "content": "3 + 5?"}]
+    for name in ("tags", "opened", "special"):
+        tokenizer = thinkers[name]
+        asked = prompt_ids(tokenizer, [*talk, {"role": "assistant", "content": "", "thinking": "eight, Wait"}])
+        shown = tokenizer.decode(asked)
+        assert shown.endswith("eight, Wait") and begins_after(tokenizer, asked) == THOUGHT
+        assert len(re.findall(r"<think>|\[THINK\]", shown)) == 1
+        asked = prompt_ids(tokenizer, [*talk, {"role": "assistant", "content": "Final:", "thinking": "eight"}])
+        assert tokenizer.decode(asked).endswith("Final:") and begins_after(tokenizer, asked) != THOUGHT
 
 
 def test_a_prefilled_reply_goes_on_after_the_thought_that_it_had(thinkers: dict[str, Any]) -> None:
