@@ -16,6 +16,7 @@ from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.methods.task.countdown import Countdown
 from selfimprove.methods.task.jsonl import JsonlTask
 from selfimprove.methods.task.list_programs import ListPrograms
+from selfimprove.methods.task.word_problems import WordProblems
 from selfimprove.problems.gold import check_gold
 from selfimprove.records import Prompt
 
@@ -46,7 +47,16 @@ def objection(task: Task, *problems: Prompt) -> str:
 
 
 @pytest.mark.parametrize(
-    "task", [ChainSums(), ChainSums(modulus=7), Addition(), Addition(shift=None, base=3), Countdown(), ListPrograms()]
+    "task",
+    [
+        ChainSums(),
+        ChainSums(modulus=7),
+        Addition(),
+        Addition(shift=None, base=3),
+        Countdown(),
+        ListPrograms(),
+        WordProblems(),
+    ],
 )
 def test_the_synthetic_tasks_find_their_references_right(task: Task) -> None:
     for split in ("train", "gate", "audit", "sealed"):

@@ -15,10 +15,17 @@ from selfimprove.methods.task.addition import Addition
 from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.methods.task.countdown import Countdown
 from selfimprove.methods.task.list_programs import ListPrograms
+from selfimprove.methods.task.word_problems import WordProblems
 from selfimprove.records import Prompt
 
 SIZE = 300
-TASKS = {"chain_sums": ChainSums(), "addition": Addition(), "countdown": Countdown(), "list_programs": ListPrograms()}
+TASKS = {
+    "chain_sums": ChainSums(),
+    "addition": Addition(),
+    "countdown": Countdown(),
+    "list_programs": ListPrograms(),
+    "word_problems": WordProblems(),
+}
 FORMS = 40
 """Five forms of an ideal generator have more than 1.5 times the expected variance in 19 % of all cases, 40 in 2 %."""
 

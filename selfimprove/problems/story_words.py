@@ -1,0 +1,72 @@
+"""What a tiny model is asked about a school problem in each role, and how its replies are read."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from selfimprove.problems.stories import Story, read
+from selfimprove.problems.story_work import Work
+from selfimprove.records import Message, Prompt
+
+
+@dataclass
+class StoryRoles:
+    """Prompts that begin with a one-letter marker, because the tiny model reads characters."""
+
+    work: Work
+    posed: Callable[[Story], Prompt]
+    """The problem of a story."""
+    longest: int
+    """Most steps of a proposal that is read."""
+
+    def solve(self, problem: str) -> list[Message]:
+        return _user("S", problem)
+
+    def hint(self, prompt: Prompt, answer: str) -> list[Message]:
+        return _user("H", f"{answer}|{_text(prompt)}")
+
+    def propose(self, level: int | None) -> list[Message]:
+        return _user("P", f"{level or ''}|")
+
+    def judge(self, prompt: Prompt, attempt: str) -> list[Message]:
+        return _user("J", f"{_text(prompt)}{attempt}|")
+
+    def refine(self, prompt: Prompt, attempt: str) -> list[Message]:
+        return _user("R", f"{_text(prompt)}{attempt}|")
+
+    def words(self, role: str, prompt: Prompt, parts: Sequence[str]) -> list[Message] | None:
+        match role:
+            case "plan":
+                return _user("L", _text(prompt))
+            case "follow":
+                return _user("F", f"{_text(prompt)}{parts[0]}|")
+            case "critique":
+                return _user("C", f"{_text(prompt)}{parts[0]}|")
+            case "repair":
+                told = ";".join(re.findall(r"\d[+-]\d=\d", " ".join(parts[1:])))
+                return _user("W", f"{_text(prompt)}{parts[0]}~{told}|")
+        return None
+
+    def read_judgement(self, text: str) -> float | None:
+        return {"#y": 1.0, "#n": 0.0}.get(text[-2:])
+
+    def read_proposal(self, text: str) -> Prompt | None:
+        story = read(text)
+        return self.posed(story) if story and len(story.steps) <= self.longest else None
+
+    def solution(self, prompt: Prompt) -> str | None:
+        story = read(_text(prompt))
+        return None if story is None else self.work.solution(story, random.Random(prompt.key))
+
+
+def _user(marker: str, text: str) -> list[Message]:
+    return [{"role": "user", "content": f"{marker}:{text}"}]
+
+
+def _text(prompt: Prompt) -> str:
+    """The story in the prompt of any role."""
+    found = re.search(r"[A-Z][a-z]+ has .*? How many\?", prompt.prompt[-1]["content"])
+    return found[0] if found else prompt.key
