@@ -10,6 +10,7 @@ from selfimprove.costs import Cost
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Sampling, Session
 from selfimprove.needs import Needs
+from selfimprove.problems.program_talk import PASSED
 from selfimprove.records import Prompt, Rollout
 from selfimprove.text import beside
 
@@ -110,10 +111,6 @@ class Check:
                 return "\n".join(dict.fromkeys(f"{sum}={value}" for sum, value in wrong))
         said = await session.call(self.by, attempt.text)
         return "" if said == PASSED else said
-
-
-PASSED = "passed"
-"""What the tool `tests` says of a program that passes; of any other it says which tests fail."""
 
 
 def _differ(claim: str, value: str) -> bool:

@@ -1,21 +1,22 @@
-"""The environment of a programming problem: it runs a program on public tests and reports which of them fail."""
+"""A programming problem as an environment and a tool: a program runs on public tests, and the failed ones are told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selfimprove.episodes import Episode, Turn
+from selfimprove.episodes import Episode, Tool, Turn
 from selfimprove.problems.program_text import program_of
 from selfimprove.records import Message, Prompt
 from selfimprove.safety.sandbox.grading import Checks, Grade, grade
 from selfimprove.safety.sandbox.jail_process import Limits
 from selfimprove.safety.sandbox.open import shared
 
+PASSED = "passed"
+"""What the tool says of a program that passes."""
 _NO_PROGRAM = "There is no program in that. Write the whole program in one ```python block."
-_FAILED = (
-    "The program fails {failed} of {all} tests.\n{told}\nCorrect it: write the whole program in one ```python block."
-)
+_FAILED = "The program fails {failed} of {all} tests.\n{told}"
+_CORRECT = "\nCorrect it: write the whole program in one ```python block."
 
 
 @dataclass
@@ -42,19 +43,34 @@ class ProgramTalk(Episode):
         passed = found.status == "ok"
         noted = {"passed": passed}  # the public tests, by the last program
         if self._left and not passed:
-            return Turn("solve", [{"role": "user", "content": _feedback(found, bool(program))}], noted=noted)
+            told = _told(found) + _CORRECT if program else _NO_PROGRAM
+            return Turn("solve", [{"role": "user", "content": told}], noted=noted)
         solved = passed and self._run(program, self.checks.part(self.public, len(self.checks))).status == "ok"
         return Turn(None, rewards={"solve": float(solved)}, noted=noted)
 
     def _run(self, program: str, checks: Checks) -> Grade:
-        """A reply without a program; nothing is run."""
+        """The grade of a program; of a reply without one, nothing is run."""
         return grade(shared(self.limits), program, checks) if program else Grade((), "error:no program")
 
 
-def _feedback(found: Grade, program: bool) -> str:
-    """The message about a program's failed tests."""
-    if not program:
-        return _NO_PROGRAM
+@dataclass
+class PublicTests(Tool):
+    """The tool `tests`: runs the program in a text on public tests."""
+
+    checks: Checks
+    limits: Limits
+
+    def call(self, text: str) -> str:
+        """`passed`, or which tests fail and how."""
+        program = program_of(text, self.checks)
+        if program is None:
+            return _NO_PROGRAM
+        found = grade(shared(self.limits), program, self.checks) if len(self.checks) else Grade((), "ok")
+        return PASSED if found.status == "ok" else _told(found)
+
+
+def _told(found: Grade) -> str:
+    """Which tests a program fails."""
     failed = [told for told, passed in zip(found.told, found.passed, strict=True) if not passed]
     told = "\n".join([*failed, *([f"It ended with {found.status}. {found.text}"] if found.status != "wrong" else [])])
     return _FAILED.format(failed=len(failed), all=len(found.passed), told=told)

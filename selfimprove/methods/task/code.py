@@ -23,31 +23,28 @@ Differs: the row's bench decides what is equal, as its own code does: Python's =
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
-from selfimprove.episodes import Episode
+from selfimprove.episodes import Episode, Tool
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
 from selfimprove.problems import answers
-from selfimprove.problems.code_rows import Problem, checks_of, problem_of, read, reference
+from selfimprove.problems.checked_rows import checked
+from selfimprove.problems.code_rows import checks_of, problem_of, reference
 from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, led
-from selfimprove.problems.program_talk import ProgramTalk
+from selfimprove.problems.program_talk import ProgramTalk, PublicTests
 from selfimprove.problems.program_text import program_of
 from selfimprove.problems.room import scaled
-from selfimprove.problems.rows import Counts
 from selfimprove.problems.splits import folded
 from selfimprove.records import Message, Prompt
 from selfimprove.registry import register
-from selfimprove.safety.sandbox.grading import grade
+from selfimprove.safety.sandbox.grading import Checks, grade, loads
 from selfimprove.safety.sandbox.jail_process import Limits
 from selfimprove.safety.sandbox.open import shared
-from selfimprove.safety.sandbox.runner import Sandbox
 from selfimprove.text import beside
 
 
@@ -68,7 +65,10 @@ class CodeTask(Task):
     turns: int = bounded(1, 1, 16)
     """Most programs per problem; after each one except the last the model sees which public tests fail."""
     public: int = bounded(1, 1)
-    """With `turns` above 1, public tests per problem, whose outcomes the model sees; one or more stay private."""
+    """With `turns` above 1 or a `test_tool`, public tests per problem, whose outcomes the model sees; one or more stay
+    private."""
+    test_tool: bool = False
+    """Give methods such as self_debug a tool `tests`, which runs a program on the public tests."""
     skip_bad: int = bounded(0, 0)
     """Rows that may be skipped because they cannot be read or their own solution fails; one more is an error."""
     conflicts: str = "leave_out"
@@ -124,7 +124,11 @@ class CodeTask(Task):
         checks = checks_of(problem.answer)
         if self.turns == 1 or checks is None or len(checks) < 2:
             return super().open(problem)
-        return ProgramTalk(problem, checks, min(self.public, len(checks) - 1), self.turns, self._limits())
+        return ProgramTalk(problem, checks, len(self._public(checks)), self.turns, self._limits())
+
+    def tools(self, problem: Prompt) -> Mapping[str, Tool]:
+        known = problem.given.get("tests")
+        return {"tests": PublicTests(loads(known), self._limits())} if known else {}
 
     def replies(self) -> int:
         return self.turns
@@ -136,69 +140,28 @@ class CodeTask(Task):
     def roles(self) -> Roles:
         return _Roles(self.system_prompt, lambda: self.problems("train", 3, 0))
 
+    def _public(self, checks: Checks) -> Checks:
+        """The tests whose outcomes may be told."""
+        return checks.part(0, min(self.public, len(checks) - 1))
+
     def _limits(self) -> Limits:
         return Limits(cpu_seconds=self.cpu_seconds, memory=self.memory_mb << 20)
 
     def _load(self) -> Loaded:
         path = Path(self.path).expanduser().resolve()
         stamp = path.stat().st_mtime_ns if path.is_file() else 0
-        found, counts = _checked(path, stamp, self.skip_bad, self.shown, self.conflicts, self._limits())
+        found, counts = checked(path, stamp, self.skip_bad, self.shown, self.conflicts, self._limits())
         problems = [
             Prompt(
                 prompt=led(self.system_prompt, [{"role": "user", "content": problem.text}]),
                 answer=reference(problem.solution, problem.checks),
                 key=problem.key,
+                given={"tests": self._public(problem.checks).dumps()} if self.test_tool else {},
                 info={"line": problem.line},
             )
             for problem in found
         ]
         return Loaded(problems, counts, "line")
-
-
-@lru_cache(maxsize=4)
-def _checked(
-    path: Path, stamp: int, skip_bad: int, shown: int, conflicts: str, limits: Limits
-) -> tuple[Sequence[Problem], Counts]:
-    """The problems of a file whose tests tell right from wrong, and the counts of its rows.
-
-    Raises:
-        UserError: more than `skip_bad` rows cannot be read, or have tests that do not.
-    """
-    found, counts = read(path, skip_bad, shown, conflicts)
-    sandbox, kept = shared(limits), list[Problem]()
-    with ThreadPoolExecutor(sandbox.workers) as threads:
-        for problem, reason in zip(found, threads.map(lambda one: _wrong(sandbox, one), found), strict=True):
-            counts.add("skipped", problem.line, bool(reason))
-            if reason and counts["skipped"] > skip_bad:
-                raise DataError(
-                    f"{path}:{problem.line}: {reason}. Correct the row, or allow more with task.code.skip_bad="
-                    f"{counts['skipped']}"
-                )
-            if not reason:
-                kept.append(problem)
-    if not kept:
-        raise DataError(f"task.code.path: {path} has no problem with tests that its own solution passes")
-    return kept, counts
-
-
-def _wrong(sandbox: Sandbox, problem: Problem) -> str:
-    """What is wrong with the tests of a problem; "" if nothing is."""
-    checks = problem.checks
-    if problem.solution is not None:
-        found = grade(sandbox, problem.solution, checks)
-        if found.status != "ok":
-            why = f"{found.status}, {sum(found.passed)} of {len(found.passed)} pass"
-            return f"the row's own solution fails its tests ({why})"
-    if checks.assertions and grade(sandbox, _empty(checks.function), checks).status == "ok":
-        return "a function without a body passes the tests"
-    return ""
-
-
-def _empty(function: str) -> str:
-    """A program whose function does nothing."""
-    *owner, name = function.split(".")
-    line = f"def {name}(*arguments, **named):\n    pass\n"
-    return "".join(f"class {part}:\n" for part in owner) + ("    " + line.replace("\n", "\n    ") if owner else line)
 
 
 class _Roles(EnglishRoles):

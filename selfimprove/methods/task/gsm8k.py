@@ -13,10 +13,13 @@ Differs: the paper has a training and a test set. Only its training set is loade
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from selfimprove.episodes import Tool
 from selfimprove.interfaces import Roles
 from selfimprove.problems import answers
+from selfimprove.problems.calculator import Calculator
 from selfimprove.problems.hub_rows import columns
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Prompt
@@ -55,6 +58,9 @@ class Gsm8k(Published):
 
     def answer_of(self, text: str) -> str | None:
         return answers.answer_of("gsm8k", text)
+
+    def tools(self, problem: Prompt) -> Mapping[str, Tool]:
+        return {"calculator": Calculator()}
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

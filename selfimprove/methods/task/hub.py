@@ -16,10 +16,13 @@ Differs: nothing to compare with.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from selfimprove.episodes import Tool
 from selfimprove.interfaces import REQUIRED, Roles
 from selfimprove.problems import answers
+from selfimprove.problems.calculator import Calculator
 from selfimprove.problems.hub_rows import columns
 from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, Published, published
 from selfimprove.records import Prompt
@@ -58,6 +61,9 @@ class Hub(Published):
 
     def answer_of(self, text: str) -> str | None:
         return answers.answer_of(self.verifier, text)
+
+    def tools(self, problem: Prompt) -> Mapping[str, Tool]:
+        return {"calculator": Calculator()}
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

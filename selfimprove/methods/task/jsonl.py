@@ -16,14 +16,17 @@ Differs: nothing to compare with.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from selfimprove.bounds import bounded
+from selfimprove.episodes import Tool
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
 from selfimprove.problems import answers
+from selfimprove.problems.calculator import Calculator
 from selfimprove.problems.cells import Written, messages_of, pick, reference_of
 from selfimprove.problems.jsonl_rows import check_link, lines, values_of
 from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, check_answers, led, same_under
@@ -86,6 +89,9 @@ class JsonlTask(Task):
         said = self._set.preflight(self.path)
         sizes = ", ".join(f"{len(self.problems(split, None, 0))} {split}" for split in SPLITS)
         return [f"{self.path}: {sizes}", *said]
+
+    def tools(self, problem: Prompt) -> Mapping[str, Tool]:
+        return {"calculator": Calculator()}
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

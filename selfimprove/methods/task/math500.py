@@ -13,11 +13,14 @@ Differs: 500 problems in five splits are few: a gate detects large gains only. S
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from selfimprove.episodes import Tool
 from selfimprove.interfaces import Roles
 from selfimprove.problems import answers
+from selfimprove.problems.calculator import Calculator
 from selfimprove.problems.cells import messages_of, pick, reference_of
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Message, Prompt
@@ -49,6 +52,9 @@ class Math500(Published):
 
     def answer_of(self, text: str) -> str | None:
         return answers.answer_of("math500", text)
+
+    def tools(self, problem: Prompt) -> Mapping[str, Tool]:
+        return {"calculator": Calculator()}
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

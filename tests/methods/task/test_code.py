@@ -136,11 +136,24 @@ def test_rows_whose_tests_tell_nothing_are_refused_or_skipped(write: Callable, r
 def test_a_file_is_checked_once(write: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     task = write(SQUARE)
     every(task)
-    monkeypatch.setattr("selfimprove.methods.task.code.grade", None)
+    monkeypatch.setattr("selfimprove.problems.checked_rows.grade", None)
     assert len(every(CodeTask(path=task.path))) == 1
 
 
 # ---- the world of a problem --------------------------------------------------------------------------------------
+def test_public_tests_are_a_tool_that_hides_the_others(write: Callable) -> None:
+    task = write(SQUARE, ADD, test_tool=True, public=2)
+    square, add = every(task).values()
+    assert every(write(SQUARE))[1].given == {} == dict(write(SQUARE).tools(every(write(SQUARE))[1]))
+    tool = task.tools(square.blind())["tests"]
+    assert tool.call(fenced("def f(x):\n    return x + 1")) == "passed"  # right for 0 and 1, wrong for 2
+    said = tool.call(fenced("def f(x):\n    return 5"))
+    assert said.startswith("The program fails 2 of 2 tests.") and "f(2)" not in said and "Correct it" not in said
+    assert tool.call("no idea").startswith("There is no program")
+    assert task.tools(add)["tests"].call(fenced("print(3)")) == "passed", "one of two tests stays private"
+    assert task.verify(add, fenced("print(3)")) == 0.0
+
+
 def test_with_turns_a_problem_is_a_world_that_tells_of_public_tests_only(write: Callable) -> None:
     task = write(SQUARE, turns=2, public=1)
     [square] = every(task).values()
