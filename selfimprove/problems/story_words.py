@@ -46,8 +46,18 @@ class StoryRoles:
             case "critique":
                 return _user("C", f"{_text(prompt)}{parts[0]}|")
             case "repair":
-                told = ";".join(re.findall(r"\d[+-]\d=\d", " ".join(parts[1:])))
-                return _user("W", f"{_text(prompt)}{parts[0]}~{told}|")
+                return _user("W", f"{_text(prompt)}{parts[0]}~{_known(parts[1])}|")
+            case "reflect":
+                return _user("E", f"{_known(parts[1])}|")
+            case "retry":
+                return _user("W", f"{_text(prompt)}~{_known(parts[0])}|")
+            case "split":
+                return _user("D", _text(prompt))
+            case "part":
+                story = read(_text(prompt))
+                return _user("T", f"{parts[0][-1:] or (story.start if story else '')}{parts[1]}|")
+            case "conclude":
+                return _user("U", f"{parts[0][-1:]}|")
         return None
 
     def read_judgement(self, text: str) -> float | None:
@@ -64,6 +74,11 @@ class StoryRoles:
 
 def _user(marker: str, text: str) -> list[Message]:
     return [{"role": "user", "content": f"{marker}:{text}"}]
+
+
+def _known(text: str) -> str:
+    """The results in a text, such as `8-2=6`, each once."""
+    return ";".join(dict.fromkeys(re.findall(r"\d[+-]\d=\d", text)))
 
 
 def _text(prompt: Prompt) -> str:

@@ -50,6 +50,11 @@ class Work:
         """A worked solution that counts."""
         return replace(self, counted_share=1.0).solution(story, source)
 
+    def part(self, total: int, step: Step, source: random.Random) -> str:
+        """The result of one step, counted to: `76=6`."""
+        after = self._result(total, step, (), source, True)
+        return f"{_way(total, step.sign, after)}={after}"
+
     def slipped(self, story: Story, source: random.Random) -> str:
         """A worked solution with one step that is wrong though its entry may be known."""
         return self._written(story, source, source.randrange(len(story.steps)))

@@ -40,7 +40,11 @@ from selfimprove.problems.story_work import TABLE, Work, claims, corrections, en
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 
-TAUGHT = ("solve", "hint", "propose", "judge", "refine", "critique", "repair", "plan", "follow")
+TAUGHT = (
+    *("solve", "hint", "propose", "judge", "refine", "critique", "repair", "reflect"),
+    *("plan", "follow", "split", "part", "conclude"),
+)
+"""Roles with worked examples."""
 
 
 @register("word_problems")
@@ -136,16 +140,20 @@ class WordProblems(Task):
         """One example, or None if it would reveal a hidden result."""
         roles, prompt, work = self.roles(), self.posed(story), self.work
         solution, attempt, wrong = work.solution(story, source), "", list[str]()
-        if role in ("judge", "refine", "critique", "repair"):
+        at = source.randrange(len(story.steps)) if role in ("part", "conclude") else 0
+        total, parts = stories.totals(story.start, story.steps)[at], [f"{sign}{by}" for sign, by in story.steps]
+        if role in ("judge", "refine", "critique", "repair", "reflect"):
             attempt = work.slipped(story, source) if source.random() < 0.5 else work.solution(story, source)
             hides = self.work.hidden.intersection(entries(attempt)) or work.touches(story.key)
             if hides and not (self.judged_gap and role in ("judge", "critique")):
                 return None
             wrong = [f"{asked}={right}" for asked, made, right in claims(attempt) if made != right]
-        if role == "repair" and source.random() < 0.5:  # copying is taught with any result, which reveals none
+        if role in ("repair", "reflect") and source.random() < 0.5:  # to copy any result reveals none
             start, [step, *rest] = story.start, story.steps
             fitting = [one for one in range(stories.LARGEST + 1) if stories.fits(one, rest)]
             attempt, wrong = source.choice([attempt, ""]), [f"{start}{step.sign}{step.by}={source.choice(fitting)}"]
+        if role == "reflect" and not wrong:
+            return None
         messages, text = {
             "solve": lambda: (prompt.prompt, solution),
             "hint": lambda: (roles.hint(prompt, solution[-1]), solution),
@@ -153,9 +161,16 @@ class WordProblems(Task):
             "judge": lambda: (roles.judge(prompt, attempt), verdict(attempt)),
             "refine": lambda: (roles.refine(prompt, attempt), solution),
             "critique": lambda: (roles.words("critique", prompt, [attempt]), corrections(attempt)),
-            "repair": lambda: (roles.words("repair", prompt, [attempt, *wrong]), solved_with(story, wrong)),
+            "repair": lambda: (roles.words("repair", prompt, [attempt, ";".join(wrong)]), solved_with(story, wrong)),
+            "reflect": lambda: (roles.words("reflect", prompt, ["", ";".join(wrong)]), ";".join(wrong)),
             "plan": lambda: (roles.words("plan", prompt, []), story.key),
             "follow": lambda: (roles.words("follow", prompt, [story.key]), work.counted(story, source)),
+            "split": lambda: (roles.words("split", prompt, []), "\n".join(parts)),
+            "part": lambda: (
+                roles.words("part", prompt, [str(total), parts[at]]),
+                work.part(total, story.steps[at], source),
+            ),
+            "conclude": lambda: (roles.words("conclude", prompt, [str(total)]), f"#{total}"),
         }[role]()
         assert messages is not None
         asked = Prompt(prompt=messages, key=prompt.key)

@@ -96,10 +96,16 @@ def test_words_of_each_role_and_how_replies_are_read() -> None:
         "follow": (["3+5"], f"F:{text}3+5|"),
         "critique": (["f3+5=7#7"], f"C:{text}f3+5=7#7|"),
         "repair": (["f3+5=7#7", "3+5=8#n"], f"W:{text}f3+5=7#7~3+5=8|"),
+        "reflect": (["f3+5=7#7", "3+5=8\n3+5=8"], "E:3+5=8|"),
+        "retry": (["3+5=8\n\n8-2=6"], f"W:{text}~3+5=8;8-2=6|"),
+        "split": ([], f"D:{text}"),
+        "part": (["+5\n45678=8", "-2"], "T:8-2|"),
+        "conclude": (["+5\n45678=8\n-2\n76=6"], "U:6|"),
     }
     for role, (parts, said) in asked.items():
         [message] = roles.words(role, problem, parts) or []
         assert message["content"] == said
+    assert (roles.words("part", problem, ["", "+1"]) or [])[0]["content"] == f"T:{problem.key[0]}+1|"
     assert roles.words("combine", problem, ["a", "b"]) is None
     assert roles.judge(problem, "#7")[0]["content"] == f"J:{text}#7|"
     assert roles.refine(problem, "#7")[0]["content"] == f"R:{text}#7|"
