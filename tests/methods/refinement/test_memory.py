@@ -74,7 +74,7 @@ def test_a_harmful_item_is_retired_within_forty_uses(learns: Callable) -> None:
         bad = any("bad" in one["content"] for one in messages)
         return {"#4": 0.1 if bad else 0.8, "#5": 0.9 if bad else 0.2}
 
-    method = ExperienceMemory(problems=12, samples=4, examples=1)
+    method = ExperienceMemory(problems=20, samples=4, examples=1)
     gone = 0
     for seed in range(20):
         kept = learns(method, table, {"items": [item("planted", "bad")]}, seed).state["items"]
