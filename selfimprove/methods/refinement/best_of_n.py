@@ -9,7 +9,8 @@ Algorithm:
   1. Draw `samples` completions at `temperature`.
   2. Score each. `scorer: model` takes its log-probability, per token or as a whole; `verifier` that under the weights
      in the folder `verifier` of the checkpoint, which the optimization `vstar` writes; `judge` the mean of `judgements`
-     judgements of the model in the role judge; `reward` the recipe's reward with the name `reward`.
+     judgements of the model in the role judge; `executor` 1 if the task's tool `tool` finds nothing wrong, else 0;
+     `reward` the recipe's reward with the name `reward`.
   3. Return the highest, the first among equals. With `vote`, add up the scores of equal answers, log-probabilities as
      probabilities; the heaviest answer wins, with its best completion.
 Differs: weights without a verifier, such as those of round 0, use their own log-probability. The verifier of
@@ -29,13 +30,14 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference.ballots import Candidate, Voting, candidate_of, winner
+from selfimprove.inference.feedback import TOOLS, Check
 from selfimprove.inference.worth import Worth
 from selfimprove.interfaces import Context, Refinement, Sampling, Session
 from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import nearest, register
 
-SCORERS = ("model", "verifier", "judge", "reward")
+SCORERS = ("model", "verifier", "judge", "executor", "reward")
 
 
 @register("best_of_n", paper="2412.01951")
@@ -48,11 +50,14 @@ class BestOfN(Refinement, Voting):
     per_token: bool = True
     """Divide the log-probability by the number of tokens."""
     scorer: str = "model"
-    """Who scores: the `model` by its log-probability, its `verifier` if it has one, a `judge`, or a `reward`."""
+    """Who scores: the `model` by its log-probability, its `verifier` if it has one, a `judge`, an `executor` that
+    runs a tool of the task, or a `reward`."""
     vote: bool = False
     """Add up the scores of equal answers."""
     judgements: int = bounded(1, 1)
     """With `scorer: judge`: judgements of each completion; a single one is greedy."""
+    tool: str = "tests"
+    """With `scorer: executor`: `tests` runs programs on public tests, `calculator` looks at the sums in a text."""
     reward: str = ""
     """With `scorer: reward`: the name of one of the recipe's rewards."""
 
@@ -60,12 +65,19 @@ class BestOfN(Refinement, Voting):
         if self.scorer not in SCORERS:
             near = nearest(self.scorer, SCORERS)
             raise RecipeError(f"refinement.best_of_n.scorer cannot be {self.scorer!r}.{near}")
+        Check(self.tool).known("best_of_n.tool", TOOLS)
         if (self.scorer == "reward") != bool(self.reward):
             raise RecipeError("refinement.best_of_n: scorer=reward and reward=NAME, one of the recipe's, go together")
 
     def needs(self) -> Needs:
-        known = {"verifier": Needs(statistics=("logprob",)), "judge": Needs(roles=("judge",))}
-        return known.get(self.scorer, Needs())
+        match self.scorer:
+            case "verifier":
+                return Needs(statistics=("logprob",))
+            case "judge":
+                return Needs(roles=("judge",))
+            case "executor":
+                return Check(self.tool).needs()
+        return Needs()
 
     def cost(self, given: Given) -> Cost:
         drawn = self.samples * given.attempt
@@ -74,6 +86,8 @@ class BestOfN(Refinement, Voting):
                 return drawn + Cost(scored=self.samples)
             case "judge":
                 return drawn + given.draw(self.samples * self.judgements)
+            case "executor":
+                return drawn + self.samples * Check(self.tool).cost(given.draw())
         return drawn
 
     def fit(self, context: Context) -> dict[str, Any]:
@@ -111,6 +125,10 @@ class BestOfN(Refinement, Voting):
                 return [self._share(math.fsum(row), len(row)) for row in rows]
             case "judge":
                 return await Worth("judge", self.judgements).of(prompt, drawn, session)
+            case "executor":
+                check = Check(self.tool)
+                found = await session.all([check.faults(prompt, one, session) for one in drawn])
+                return [float(not faults) for faults in found]
             case "reward":
                 marks = await session.rate(drawn, self.reward)
                 return [-math.inf if mark is None else mark for mark in marks]

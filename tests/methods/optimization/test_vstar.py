@@ -129,4 +129,4 @@ def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
 
 def test_an_unknown_scorer_is_refused() -> None:
     with pytest.raises(RecipeError):
-        BestOfN(scorer="judge")
+        BestOfN(scorer="jury")

@@ -15,6 +15,7 @@ from selfimprove.errors import UserError
 from selfimprove.inference.ballots import Candidate
 from selfimprove.interfaces import Sampling
 from selfimprove.methods.refinement.best_of_n import BestOfN
+from selfimprove.problems.calculator import Calculator
 
 scores = st.lists(st.integers(-50, 0), min_size=1, max_size=10)
 
@@ -117,6 +118,18 @@ def test_a_judge_is_as_good_as_its_judgements(table_model: ModuleType, right: fl
     share = 1 - (1 - RIGHT) ** 4 if right else RIGHT**4
     assert abs(sum(one.reward for one in made) / 200 - share) < 3 * math.sqrt(share * (1 - share) / 200)
     assert all(one.info["spent"]["completions"] == 8 for one in made)
+
+
+def test_an_executor_finds_what_a_calculator_does_not_confirm(table_model: ModuleType) -> None:
+    table = {"1+1=2 #4": 0.3, "1+1=3 #5": 0.7}
+    method = BestOfN(samples=6, temperature=1.0, scorer="executor", tool="calculator")
+    task = table_model.Quiz(own_tools={"calculator": Calculator()})
+    made = table_model.answered(method, 60, lambda messages: table, task=task)
+    share = 1 - 0.7**6
+    assert abs(sum(one.reward for one in made) / 60 - share) < 3 * math.sqrt(share * (1 - share) / 60)
+    assert all(one.info["spent"]["calls"] == 6 for one in made)
+    with pytest.raises(UserError, match=r"best_of_n\.tool takes calculator, tests"):
+        BestOfN(tool="abacus")
 
 
 def test_more_samples_exploit_a_bad_proxy(table_model: ModuleType) -> None:
