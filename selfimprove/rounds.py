@@ -105,6 +105,8 @@ class Round:
     """The gate's decision on the incumbent after the last round."""
     counts: dict[str, float] = field(default_factory=dict)
     """The counts of the steps as in metrics.jsonl, for example `selection/label_precision`."""
+    reported: dict[str, float] = field(default_factory=dict)
+    """The metrics that its steps reported, as in metrics.jsonl, for example `refined/lift`."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Seconds of each step."""
 

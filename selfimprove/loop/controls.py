@@ -1,7 +1,8 @@
 """The controls of the sealed exam: the same compute without training, and training without a signal.
 
-They answer two questions. Would the start do as well if the samples of the loop were spent on votes at the exam
-(arXiv:2203.11171)? And how much does a round change accuracy if its rewards mean nothing?
+They answer three questions. Would the start do as well if the samples of the loop were spent on votes at the exam
+(arXiv:2203.11171)? How much does a round change accuracy if its rewards mean nothing? And is the champion's refinement
+worth its tokens, or do plain votes of the champion do as well with as many?
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from selfimprove.loop import lineage, parts
 from selfimprove.loop.history import Stored
 from selfimprove.loop.step_files import write_checkpoint
 from selfimprove.measures import statistics
+from selfimprove.measures.equal_tokens import samples_for
 from selfimprove.recipe.legs import legs_of
 from selfimprove.records import Prompt, Record, Report, Rollout, read_records
 
@@ -96,6 +98,48 @@ def compare(stored: Stored, given: Context, problems: Sequence[Prompt], reports:
     return found
 
 
+def equal_tokens(stored: Stored, given: Context, problems: Sequence[Prompt], champion: Report) -> dict[str, Any]:
+    """The champion's refinement against votes of the champion with at least as many tokens, on the control problems.
+
+    {} if an answer is one completion, or the refinement is itself the vote.
+
+    Returns:
+        tokens, votes_tokens: mean tokens of an answer; samples: those of the vote; refined, votes, plain: accuracy;
+        over_votes: refined minus votes.
+    """
+    part = problems[: stored.recipe.control_problems]
+    known = {rollout.prompt.key: rollout for rollout in champion.rollouts}
+    answers = [known[prompt.key] for prompt in part if prompt.key in known]
+    vote = registry.find("refinement", "self_consistency").method
+    policy = stored.policy(stored.standing(given.round + 1).champion, given.round, given.seed, given.log)
+    is_vote = len(policy.chain) == 1 and isinstance(policy.chain[0], vote)
+    if is_vote or not any(one.info.get("spent", {}).get("completions", 1) > 1 for one in answers):
+        return {}
+    plain = policy.plain().answer(part)
+    tokens, one = _tokens(answers), _tokens(plain)
+    samples = samples_for(tokens, one)
+    voted = replace(policy, chain=(vote(samples=samples),), states=({},)).answer(part)
+    marked = {"refined": champion.scores, "votes": _marked(voted), "plain": _marked(plain)}
+    keys = [prompt.key for prompt in part if all(prompt.key in scores for scores in marked.values())]
+    if not keys:
+        return {}
+    columns = {name: [scores[key] for key in keys] for name, scores in marked.items()}
+    found: dict[str, Any] = {
+        "samples": samples,
+        "tokens": tokens,
+        "votes_tokens": _tokens(voted),
+        "problems": len(keys),
+    }
+    found |= {name: asdict(statistics.mean(column)) for name, column in columns.items()}
+    return found | {"over_votes": asdict(statistics.difference(columns["refined"], columns["votes"]))}
+
+
+def _tokens(rollouts: Sequence[Rollout]) -> float:
+    """Mean tokens that an answer took."""
+    taken = (one.info.get("spent", {}).get("tokens", (one.logprobs or {}).get("count", 0)) for one in rollouts)
+    return sum(taken) / max(1, len(rollouts))
+
+
 def _drawn(stored: Stored, last: int) -> int:
     """Completions that the loop drew for training, including those of an optimization that samples during training."""
     drawn = 0
@@ -108,5 +152,8 @@ def _drawn(stored: Stored, last: int) -> int:
 
 
 def _marks(policy: Policy, problems: Sequence[Prompt]) -> dict[str, float]:
-    marks = ((rollout.prompt.key, rollout.reward) for rollout in policy.answer(problems))
-    return {key: mark for key, mark in marks if mark is not None}
+    return _marked(policy.answer(problems))
+
+
+def _marked(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    return {one.prompt.key: one.reward for one in rollouts if one.reward is not None}

@@ -71,7 +71,10 @@ def sealed(stored: Stored, given: Context) -> Counts:
     who = {"start": 0, "champion": stored.standing(given.round + 1).champion}
     reports = _examine(stored, given, "sealed", "sealed", who, problems)
     with splits.closed("sealed", exam=True):
-        draft(given.folder / "controls.json", controls.compare(stored, given, problems, reports))
+        found = controls.compare(stored, given, problems, reports)
+        if priced := controls.equal_tokens(stored, given, problems, reports["champion"]):
+            found["equal_tokens"] = priced
+        draft(given.folder / "controls.json", found)
     return {"problems": len(problems)}
 
 

@@ -315,6 +315,9 @@ class Stored:
             decision=self.decision(number) if "gate" in done else None,
             confirmation=self.confirmation(number),
             counts=self.counts(number),
+            reported={
+                name: one for stage in done for name, one in self.folder.manifest(number, stage)["metrics"].items()
+            },
             seconds={stage: self.folder.seconds(number, stage) for stage in done},
         )
 

@@ -51,6 +51,10 @@ CONTROLS = {
     "drawn?": int,
     "problems?": int,
     **dict.fromkeys(("start?", "votes?", "champion?", "over_votes?", "null?"), METRIC),
+    "equal_tokens?": {
+        **{"samples": int, "tokens": NUMBER, "votes_tokens": NUMBER, "problems": int},
+        **dict.fromkeys(("refined", "votes", "plain", "over_votes"), METRIC),
+    },
 }
 REPORT = {"metrics": {str: METRIC}, "scores": {str: NUMBER}, "measure?": str, "parts": {str: {str: NUMBER}}}
 CHECKPOINT = {"path": str, "base?": MAYBE(str), "adapter?": bool, "parts?": {str: str}}

@@ -48,6 +48,7 @@ def estimate(recipe: Recipe) -> Estimate:
     """Add up the declared costs of a recipe's methods for all planned rounds."""
     made, rounds, task = Estimate(), recipe.rounds, recipe.the("task")
     given, later = _given(recipe), _turned_up(recipe, made)
+    most = _given(later)
     made.parts["start"] = recipe.the("model").cost(given)
     data, trained, records, first = _all_rounds(recipe, later)
     training = sum(trained.values(), NOTHING)
@@ -55,18 +56,21 @@ def estimate(recipe: Recipe) -> Estimate:
     if recipe.parts:
         told = ", ".join(f"{role} {cost.steps:,}" for role, cost in trained.items())
         made.remarks.append(f"training steps of each part, at most: {told}")
-    fitted = (rounds + 1) * sum((method.fit_cost(given) for method in recipe.refinement.values()), NOTHING)
+    fitted = (rounds + 1) * sum((method.fit_cost(most) for method in later.refinement.values()), NOTHING)
     provisional = recipe.the("gate").provisional() and recipe.autonomy > 0
     policies = 1 + 2 * rounds + (max(0, rounds - 1) if provisional else 0)
     places = rounds + 2
     policies += 2 * (recipe.the("gate").lagged and rounds > 0)
-    made.parts["evaluation"] = fitted + policies * _exam(recipe, given, "gate", recipe.gate_problems, places)
+    made.parts["evaluation"] = fitted + policies * _exam(later, most, "gate", recipe.gate_problems, places)
     made.parts["audit"] = _audits(recipe, given)
     sealed = _part(recipe, "sealed", recipe.sealed_problems)
-    exam = (2 if rounds else 1) * _exam(recipe, given, "sealed", recipe.sealed_problems, 1)
+    exam = (2 if rounds else 1) * _exam(later, most, "sealed", recipe.sealed_problems, 1)
     marked = min(recipe.control_problems, sealed)
     drawn = (records + training.completions) // max(1, sealed)
     exam += given.draw(marked * min(recipe.control_samples, drawn))
+    answer = _answer(later, most).attempt
+    if answer.completions > 1:  # and a vote of as many tokens, after one plain sample to know how long they are
+        exam += marked * (answer + most.draw(2))
     if recipe.null_round and rounds:
         exam += first + marked * _answer(recipe, given).attempt
     made.parts["exam"] = exam
@@ -237,7 +241,7 @@ def _turned_up(recipe: Recipe, made: Estimate) -> Recipe:
     """The recipe with the largest values that its controllers may set for later rounds."""
     settings: dict[str, Any] = vars(recipe) | {
         slot: {name: vars(method) for name, method in getattr(recipe, slot).items()}
-        for slot in ("task", "acquisition", "selection", "optimization")
+        for slot in ("task", "acquisition", "selection", "optimization", "refinement")
     }
     if recipe.autonomy not in (1, 3):
         return recipe

@@ -35,7 +35,7 @@ def row_of(name: str, summaries: Sequence[dict[str, Any]], failed: Sequence[int]
         return row
     sealed = [summary["sealed"] for summary in summaries]
     last = [summary["per_round"][-1] for summary in summaries]
-    controls = [exam["controls"]["over_votes"]["value"] for exam in sealed if exam.get("controls")]
+    controls = [exam["controls"]["over_votes"]["value"] for exam in sealed if "over_votes" in exam.get("controls", {})]
     precisions = [line["selection/label_precision"] for line in last if "selection/label_precision" in line]
     champions = [s["per_round"][exam["champion_round"]] for s, exam in zip(summaries, sealed, strict=True)]
     largest = [found for line in champions if (found := _pass_at_k(line)) is not None]

@@ -224,15 +224,22 @@ def closing(summary: dict[str, Any]) -> list[str]:
 
 def _controls(found: dict[str, Any]) -> list[str]:
     """The controls that the gain is compared with."""
-    if not found:
-        return []
-    votes = f"the start, by majority vote of {found['samples']} samples a problem (training drew {found['drawn']}),"
-    lines = [
-        f"equal compute: {votes} scores {short(found['votes'])}, the champion {short(found['champion'])}: "
-        f"{_points(found['over_votes'])} (n = {found['problems']})"
-    ]
+    lines = list[str]()
+    if "over_votes" in found:
+        votes = f"the start, by majority vote of {found['samples']} samples a problem (training drew {found['drawn']}),"
+        lines.append(
+            f"equal compute: {votes} scores {short(found['votes'])}, the champion {short(found['champion'])}: "
+            f"{_points(found['over_votes'])} (n = {found['problems']})"
+        )
     if "null" in found:
         lines.append(f"null round: the same training on shuffled rewards gains {_points(found['null'])} over the start")
+    if priced := found.get("equal_tokens"):
+        lines.append(
+            f"equal tokens: the champion with its refinement, {priced['tokens']:.0f} tokens an answer, scores "
+            f"{short(priced['refined'])}; by majority vote of {priced['samples']} plain samples, "
+            f"{priced['votes_tokens']:.0f} tokens, {short(priced['votes'])}: {_points(priced['over_votes'])} "
+            f"(n = {priced['problems']}; one plain sample {short(priced['plain'])})"
+        )
     return lines
 
 

@@ -14,6 +14,7 @@ from selfimprove.interfaces import Context, Gate, Refinement, Session
 from selfimprove.loop.history import Stored
 from selfimprove.loop.loop import Runner
 from selfimprove.records import Decision, Prompt, Report, Rollout
+from selfimprove.report.terminal import closing
 
 
 @pytest.fixture
@@ -66,3 +67,21 @@ def test_a_chain_keeps_the_state_of_each_place_and_the_last_answers(remembering:
     assert policy.states == (memory, {})
     rollouts = Stored(folder).report(1, "candidate").rollouts
     assert [one.info["spent"]["completions"] for one in rollouts] == [3] * 10
+
+
+def test_a_run_distils_its_refinement_and_prices_it_at_equal_tokens(make_run: Callable[..., Any]) -> None:
+    folder, log = make_run(
+        *("rounds=2", "refinement=best_of_n", "refinement.best_of_n.samples=3", "acquisition=[seed_prompts,refined]"),
+        *("gate_problems=20", "sealed_problems=20", "audit_problems=0", "probe_problems=0", "control_problems=10"),
+        start=0.6,
+    )
+    summary = Runner(folder, log).run()
+    first, second = summary["per_round"][1:]
+    assert first["refined/cost"] == 3.0 and "refined/retained" not in first
+    assert first["refined/lift"] == pytest.approx(first["refined/accuracy"] - first["refined/plain"])
+    assert Stored(folder).past(2).reported["refined/lift"] == second["refined/lift"]
+    priced = summary["sealed"]["controls"]["equal_tokens"]
+    assert (priced["tokens"], priced["votes_tokens"], priced["samples"], priced["problems"]) == (3.0, 3.0, 3, 10)
+    assert priced["over_votes"]["value"] == pytest.approx(priced["refined"]["value"] - priced["votes"]["value"])
+    [told] = [line for line in closing(summary) if line.startswith("equal tokens:")]
+    assert "with its refinement, 3 tokens an answer" in told and "(n = 10; one plain sample" in told
