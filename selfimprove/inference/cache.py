@@ -38,11 +38,7 @@ class Cache:
         import torch
 
         if self.static and self.length == self.cache.layers[0].max_cache_len:
-            growth = min(max(GROWTH, self.length // 4), self.limit - self.length)
-            for layer in self.cache.layers:
-                layer.keys = torch.nn.functional.pad(layer.keys, (0, 0, 0, growth))
-                layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, growth))
-                layer.max_cache_len += growth
+            self._grow(min(max(GROWTH, self.length // 4), self.limit - self.length))
         width = self.cache.layers[0].max_cache_len if self.static else self.length + 1
         places = torch.arange(width, device=tokens.device)
         mask = places <= self.length
@@ -58,6 +54,53 @@ class Cache:
         ).logits[:, -1]
         self.length += 1
         return logits
+
+    def block(self, model: Any, tokens: Any, seen: Any, positions: Any) -> Any:
+        """The logits after each of several more tokens in every row, (rows, tokens, vocabulary); static caches only.
+
+        Args:
+            tokens: (rows, tokens).
+            seen: (rows, length), which of the cached places belong to a row; the new ones see those before them.
+            positions: (rows, tokens), the place of each token in its text.
+        """
+        import torch
+
+        count = tokens.shape[1]
+        if self.length + count > self.cache.layers[0].max_cache_len:
+            self._grow(max(GROWTH, count, self.length // 4))
+        width = self.cache.layers[0].max_cache_len
+        places = torch.arange(width, device=tokens.device)
+        new = (places >= self.length) & (places - self.length <= torch.arange(count, device=tokens.device)[:, None])
+        old = torch.nn.functional.pad(seen, (0, width - self.length))
+        logits = model(
+            input_ids=tokens,
+            attention_mask=(old[:, None] | new)[:, None],
+            position_ids=positions.clamp(max=context_of(model) - 1),
+            past_key_values=self.cache,
+            use_cache=True,
+        ).logits
+        self.length += count
+        return logits
+
+    def pack(self, seen: Any) -> Any:
+        """Move what belongs to each row together and forget the rest; returns `seen` of what is kept."""
+        order = (~seen).int().argsort(dim=-1, stable=True)
+        self.length = int(seen.sum(-1).max())
+        for layer in self.cache.layers:
+            for name in ("keys", "values"):
+                part = vars(layer)[name]
+                places = order[:, None, :, None].expand(-1, part.shape[1], -1, part.shape[3])
+                part[:, :, : seen.shape[1]] = part[:, :, : seen.shape[1]].gather(2, places)
+            layer.cumulative_length.fill_(self.length)
+        return seen.gather(-1, order)[:, : self.length]
+
+    def _grow(self, places: int) -> None:
+        import torch
+
+        for layer in self.cache.layers:
+            layer.keys = torch.nn.functional.pad(layer.keys, (0, 0, 0, places))
+            layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, places))
+            layer.max_cache_len += places
 
 
 def _static(past: Any, config: Any, length: int, room: int) -> Any:

@@ -116,7 +116,7 @@ def decode_rows(
     watched = thinking_budget is not None or bool(watch.stops or held)
     thoughts = Thoughts(tokenizer, [row.prompt for row in rows], thinking_budget) if watched else None
     patterns = Patterns(tokenizer, ends_of(model, tokenizer), held, thoughts.replying) if thoughts and held else None
-    kinds = _Kinds(rows, longest, device, early, patterns)
+    kinds = Kinds(rows, longest, device, early, patterns)
 
     with torch.inference_mode(), early:
         logits, caches = dict[str, Any](), dict[str, Cache]()
@@ -130,7 +130,7 @@ def decode_rows(
         done = torch.zeros(len(alive), dtype=torch.bool, device=device)
         out = torch.full((len(alive), longest), -1, device=device)
         logprob = torch.zeros(len(alive), device=device)
-        notes = _Notes(rows, longest, device)
+        notes = Notes(rows, longest, device)
         for position in range(longest):
             keep, chosen = ~done, torch.empty_like(alive)
             for piece in choosing.pieces(len(alive), logits[""].shape[-1], device.type):
@@ -182,13 +182,13 @@ def width_of(length: int) -> int:
     return STEP * (length // STEP + 1)
 
 
-class _Kinds:
+class Kinds:
     """Groups rows by temperature, filters and shape. Most batches have one group."""
 
     def __init__(self, rows: Sequence[Row], longest: int, device: Any, early: Early, patterns: Patterns | None) -> None:
         import torch
 
-        self.early, self.patterns = early, patterns
+        self.early, self.patterns, self.longest = early, patterns, longest
         chosen_by = {
             sampling: replace(sampling, max_completion_length=None, stop=(), note=(), tops=0)
             for sampling in dict.fromkeys(row.sampling for row in rows)
@@ -200,8 +200,12 @@ class _Kinds:
         if any(sampling.temperature > 0 for sampling in self.samplings):
             self.uniforms = torch.from_numpy(_uniforms(rows, longest)).to(device)
 
-    def choose(self, logits: Mapping[str, Any], logprobs: Any, alive: Any, position: int) -> Any:
-        """The next token of each row that is alive."""
+    def choose(self, logits: Mapping[str, Any], logprobs: Any, alive: Any, position: Any) -> Any:
+        """The next token of each row that is alive.
+
+        Args:
+            position: their place in the completions; a number for all, or (rows,).
+        """
         import torch
 
         if len(self.samplings) == 1:
@@ -211,10 +215,11 @@ class _Kinds:
             here = (kind == i).nonzero()[:, 0]
             if len(here):
                 part = {name: one[here] for name, one in logits.items()}
-                chosen[here] = self._of(sampling, part, logprobs[here], alive[here], position)
+                place = position if isinstance(position, int) else position[here]
+                chosen[here] = self._of(sampling, part, logprobs[here], alive[here], place)
         return chosen
 
-    def _of(self, sampling: Sampling, logits: Mapping[str, Any], logprobs: Any, alive: Any, position: int) -> Any:
+    def _of(self, sampling: Sampling, logits: Mapping[str, Any], logprobs: Any, alive: Any, position: Any) -> Any:
         if sampling.shape is not None:
             asked = [*sampling.shape.beside, *self.early.names(sampling.shape.layers)]
             others = {name: _fit(logits[name], logprobs.shape[-1]) for name in asked}
@@ -252,7 +257,7 @@ def _uniforms(rows: Sequence[Row], longest: int) -> Any:
     return numbers
 
 
-class _Notes:
+class Notes:
     """The statistics recorded for each token besides its log-probability, for the rows that ask for them."""
 
     def __init__(self, rows: Sequence[Row], longest: int, device: Any) -> None:
@@ -268,13 +273,14 @@ class _Notes:
             self.ids = torch.zeros((len(rows), longest, self.most), dtype=torch.long, device=device)
             self.values = torch.full((len(rows), longest, self.most), -torch.inf, device=device)
 
-    def take(self, logprobs: Any, chosen: Any, alive: Any, keep: Any, position: int) -> None:
+    def take(self, logprobs: Any, chosen: Any, alive: Any, keep: Any, position: Any) -> None:
+        place = position if isinstance(position, int) else position[keep]
         for name, numbers in self.numbers.items():
-            numbers[alive[keep], position] = number(logprobs[keep], chosen[keep], name)
+            numbers[alive[keep], place] = number(logprobs[keep], chosen[keep], name)
         if self.most:
             values, ids = logprobs[keep].topk(min(self.most, logprobs.shape[-1]))
-            self.ids[alive[keep], position, : ids.shape[-1]] = ids
-            self.values[alive[keep], position, : ids.shape[-1]] = values
+            self.ids[alive[keep], place, : ids.shape[-1]] = ids
+            self.values[alive[keep], place, : ids.shape[-1]] = values
 
     def give(self, drawn: Sequence[Draw]) -> None:
         for i, (row, draw) in enumerate(zip(self.rows, drawn, strict=True)):

@@ -174,7 +174,6 @@ def _library() -> Any:
     """
     try:
         import outlines_core
-        import outlines_core.json_schema
     except ImportError as error:
         raise EngineError(
             "patterns need the package outlines_core, which is not installed: pip install 'selfimprove[constrained]'"

@@ -20,6 +20,7 @@ from typing import Any
 
 from selfimprove.errors import DataError, DeviceError, EngineError, UserError
 from selfimprove.inference import memory
+from selfimprove.inference.drafts import LONGEST, SHORTEST
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, digest
 from selfimprove.safety.model_files import check_code, check_use
@@ -83,6 +84,12 @@ def parameters(**options: Any) -> Any:
         made = importlib.import_module("vllm.sampling_params").StructuredOutputsParams(**form)
         options["structured_outputs"] = made
     return importlib.import_module("vllm").SamplingParams(**options)
+
+
+def drafting(draft: str, tokens: int) -> dict[str, Any]:
+    """vLLM's options for guesses by n-grams of the text, those of `drafts.Lookup`."""
+    size = {"prompt_lookup_max": LONGEST, "prompt_lookup_min": SHORTEST}
+    return {"speculative_config": {"method": draft, "num_speculative_tokens": tokens, **size}} if draft else {}
 
 
 def _version(package: str) -> str:

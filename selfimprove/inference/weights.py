@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove import foreign
-from selfimprove.errors import DataError, EngineError
+from selfimprove.errors import DataError, DeviceError, EngineError, RecipeError
 from selfimprove.inference import described, memory
 from selfimprove.inference.chat import end_of
 from selfimprove.safety.quantized import UNPACKED
+
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
 
 def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
@@ -94,3 +96,29 @@ def ends_of(model: Any, tokenizer: Any) -> list[int]:
     """The tokens that end a completion: from the generation config (which may have several), tokenizer and template."""
     ends = model.generation_config.eos_token_id
     return sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id, end_of(tokenizer)} - {None})
+
+
+def check_place(device: str, dtype: str) -> None:
+    """Whether a model can be loaded there; torch is imported only where a device has to be looked for.
+
+    Raises:
+        RecipeError: torch knows no such device or number type.
+        DeviceError: this machine does not have the device.
+    """
+    if dtype not in DTYPES:
+        raise RecipeError(f"engine.transformers.dtype: {dtype!r} cannot be used; it takes {', '.join(DTYPES)}")
+    if device in ("auto", "cpu"):
+        return
+    import torch
+
+    try:
+        place = torch.device(device)
+        kind = torch.get_device_module(place)
+    except RuntimeError as error:
+        raise RecipeError(f"engine.transformers.device: {str(error).splitlines()[0]}") from error
+    found = kind.device_count() if kind.is_available() else 0  # asked so that no memory of the device is taken
+    if (place.index or 0) >= found:
+        raise DeviceError(
+            f"engine.transformers.device: this machine has {found or 'no'} {place.type} devices, the recipe asks for "
+            f"{device!r}; `auto` takes a GPU if there is one"
+        )

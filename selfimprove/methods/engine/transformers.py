@@ -23,16 +23,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
-from selfimprove.errors import DeviceError, EngineError, RecipeError
+from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference import embeddings, memory, token_scores, weights
 from selfimprove.inference.asks import Job, answers, jobs_of, policies
-from selfimprove.inference.decoding import decode_rows, width_of
+from selfimprove.inference.decoding import Draw, Row, decode_rows, width_of
+from selfimprove.inference.drafts import decode_drafted, may
 from selfimprove.inference.weights import context_of
 from selfimprove.interfaces import ABILITIES, Ask, Engine, Log
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.registry import register
-
-DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
 
 @register("transformers")
@@ -54,10 +53,17 @@ class Transformers(Engine):
     """Decode with the same shapes always: `batch_size` rows, also where fewer are asked for, and widths in steps of 32.
     A text then does not change with its neighbours in 16 bits either, except in mixtures of experts; slower, so take a
     `batch_size` of 32 or 64."""
+    draft: str = ""
+    """Guess tokens and check several by one forward pass: `ngram` guesses from the text itself, a model folder with the
+    same tokens, such as a smaller model or an earlier round's weights, guesses by drawing. The completions stay."""
+    draft_tokens: int = bounded(4, 1)
+    """Most guesses at a time."""
     cached_models: int = bounded(2, 1)
     """Checkpoints kept in memory at once."""
 
     def __post_init__(self) -> None:
+        if self.draft and self.fixed_shapes:
+            raise RecipeError("engine.transformers: drafts have changing shapes; set either draft or fixed_shapes")
         self._loaded: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
         self._fitting = 0  # completions that fit into the memory together, where `batch_size` did not; 0: it did
 
@@ -102,8 +108,10 @@ class Transformers(Engine):
                 batch += wanted[after]
                 after += 1
             try:
-                fixed = size if self.fixed_shapes else 0
-                drawn = decode_rows(model, tokenizer, batch, beside, self.thinking_budget, fixed)
+                drawn = self._drafted(model, tokenizer, batch)
+                if drawn is None:
+                    fixed = size if self.fixed_shapes else 0
+                    drawn = decode_rows(model, tokenizer, batch, beside, self.thinking_budget, fixed)
             except (RuntimeError, MemoryError) as error:
                 if not memory.ran_out(error):
                     raise
@@ -136,6 +144,17 @@ class Transformers(Engine):
                 drawn = drawn[rest:]
             place = after if len(jobs[after - 1].drawn) == len(wanted[after - 1]) else after - 1
 
+    def _drafted(self, model: Any, tokenizer: Any, batch: Sequence[Row]) -> list[Draw] | None:
+        """The completions of a batch with drafts; None if these rows are drawn without."""
+        if not self.draft or self.thinking_budget is not None or not may(tokenizer, batch):
+            return None
+        if self.draft == "ngram":
+            return decode_drafted(model, tokenizer, batch, None, self.draft_tokens)
+        guessing, other = self._load(Checkpoint(path=self.draft))
+        if other.get_vocab() != tokenizer.get_vocab():
+            raise RecipeError(f"engine.transformers.draft: {self.draft} has other tokens, so it cannot guess")
+        return decode_drafted(model, tokenizer, batch, guessing, self.draft_tokens)
+
     def _beside(self, ask: Ask, tokenizer: Any) -> dict[str, Any]:
         """The models that run in step with the one that draws, by their names in its shape."""
         models = {}
@@ -164,7 +183,7 @@ class Transformers(Engine):
         self._loaded.clear()
 
     def preflight(self) -> list[str]:
-        _check_place(self.device, self.dtype)
+        weights.check_place(self.device, self.dtype)
         return []
 
     def _load(self, checkpoint: Checkpoint) -> tuple[Any, Any]:
@@ -182,29 +201,3 @@ class Transformers(Engine):
 def _gone(path: str) -> bool:
     """Whether it was a folder that has been removed; a hub id has two parts at most."""
     return len(Path(path).parts) > 2 and not Path(path).exists()
-
-
-def _check_place(device: str, dtype: str) -> None:
-    """Whether a model can be loaded there; torch is imported only where a device has to be looked for.
-
-    Raises:
-        RecipeError: torch knows no such device or number type.
-        DeviceError: this machine does not have the device.
-    """
-    if dtype not in DTYPES:
-        raise RecipeError(f"engine.transformers.dtype: {dtype!r} cannot be used; it takes {', '.join(DTYPES)}")
-    if device in ("auto", "cpu"):
-        return
-    import torch
-
-    try:
-        place = torch.device(device)
-        kind = torch.get_device_module(place)
-    except RuntimeError as error:
-        raise RecipeError(f"engine.transformers.device: {str(error).splitlines()[0]}") from error
-    found = kind.device_count() if kind.is_available() else 0  # asked so that no memory of the device is taken
-    if (place.index or 0) >= found:
-        raise DeviceError(
-            f"engine.transformers.device: this machine has {found or 'no'} {place.type} devices, the recipe asks for "
-            f"{device!r}; `auto` takes a GPU if there is one"
-        )

@@ -30,7 +30,7 @@ from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.inference import agreement, embeddings, token_scores
 from selfimprove.inference import weights as forward
 from selfimprove.inference.asks import answers, jobs_of, policies, refuse
-from selfimprove.inference.vllm_process import Process, Weights, check, look, parameters, weights_of
+from selfimprove.inference.vllm_process import Process, Weights, check, drafting, look, parameters, weights_of
 from selfimprove.inference.vllm_requests import RIVALS, draw_of, requests_of
 from selfimprove.interfaces import Ask, Engine, Log
 from selfimprove.records import Checkpoint, Rollout
@@ -58,6 +58,10 @@ class Vllm(Engine):
     """Weights' number type; `auto` takes what the checkpoint was saved in."""
     enforce_eager: bool = False
     """Start sooner and run slower: nothing is compiled, no CUDA graphs."""
+    draft: str = ""
+    """`ngram` guesses tokens from the text itself, and one forward pass checks several; see the engines page."""
+    draft_tokens: int = bounded(4, 1)
+    """Most guesses at a time."""
     sleep_level: int = 1
     """On a GPU, what becomes of its memory between calls: 0 is kept, 1 moves the weights to the host, 2 drops them."""
     max_difference: float | None = None
@@ -66,6 +70,8 @@ class Vllm(Engine):
     def __post_init__(self) -> None:
         if self.sleep_level not in (0, 1, 2):
             raise RecipeError(f"engine.vllm.sleep_level is {self.sleep_level}; it must be 0, 1 or 2")
+        if self.draft not in ("", "ngram"):
+            raise RecipeError(f"engine.vllm.draft is {self.draft!r}; it takes ngram, or null for none")
         self._process: Process | None = None
         self._known: OrderedDict[str, tuple[Weights, agreement.Reference]] = OrderedDict()
         self._served = ""  # the folder that vLLM was found to run
@@ -162,7 +168,7 @@ class Vllm(Engine):
             names = ("tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "enforce_eager")
             sleeps = torch.cuda.is_available() and self.sleep_level > 0
             options = {name: getattr(self, name) for name in names} | ({"enable_sleep_mode": True} if sleeps else {})
-            self._process = Process(options, self.sleep_level)
+            self._process = Process(options | drafting(self.draft, self.draft_tokens), self.sleep_level)
         return self._process
 
     def _know(self, checkpoint: Checkpoint) -> tuple[Weights, agreement.Reference]:

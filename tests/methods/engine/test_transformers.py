@@ -530,3 +530,34 @@ def test_with_fixed_shapes_a_batch_that_does_not_fit_is_refused(small, ask, quie
     engine = Transformers(fixed_shapes=True, batch_size=8)
     with pytest.raises(EngineError, match="start anew with engine.transformers.batch_size=4"):
         engine.sample(small(), [ask("3")], 8, Sampling(), 0, quiet_log)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("draft", ["ngram", "earlier"])
+def test_with_drafts_500_of_500_texts_stay_greedy_and_sampled(tiny, ask, quiet_log, tmp_path, draft):
+    """The earlier model is the same one with a little noise, as the weights of a round before."""
+    import torch
+
+    from selfimprove import training
+
+    model, tokenizer = training.load(tiny)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.002 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    earlier = training.save(model, tokenizer, tmp_path / "earlier")
+    prompts = [ask(f"{i}+{i % 7}=") for i in range(500)]
+    for sampling in (GREEDY, Sampling()):
+        plain, drafted = (
+            Transformers(device="cpu", max_completion_length=12, batch_size=250, draft=how).sample(
+                tiny, prompts, 1, sampling, 3, quiet_log
+            )
+            for how in ("", draft if draft == "ngram" else earlier.path)
+        )
+        assert sum(a.text == b.text for [a], [b] in zip(plain, drafted, strict=True)) == 500
+
+
+def test_drafts_with_fixed_shapes_or_other_tokens_are_refused(tiny, small, ask, quiet_log):
+    with pytest.raises(RecipeError, match="either draft or fixed_shapes"):
+        Transformers(draft="ngram", fixed_shapes=True)
+    with pytest.raises(RecipeError, match="has other tokens, so it cannot guess"):
+        Transformers(device="cpu", draft=small().path).sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)

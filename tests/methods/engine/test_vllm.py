@@ -344,6 +344,15 @@ def test_a_pattern_becomes_vllms_structured_output(monkeypatch):
     assert "structured_outputs" not in vllm_process.parameters(**plain)
 
 
+def test_drafts_are_vllms_own(vllm, tiny, ask, quiet_log):
+    Vllm(draft="ngram", draft_tokens=3).sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+    Vllm().sample(tiny, [ask("3")], 1, GREEDY, 0, quiet_log)
+    own = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 3, "prompt_lookup_min": 2}
+    assert [llm.options.get("speculative_config") for llm in vllm.started] == [own, None]
+    with pytest.raises(RecipeError, match="it takes ngram"):
+        Vllm(draft="model")
+
+
 def ask_for(checkpoint: Checkpoint, prompt: Any, **changes: Any) -> Ask:
     return Ask(checkpoint=checkpoint, prompt=prompt, **changes)
 
