@@ -148,6 +148,9 @@ EASY = {
     "task.chain_sums.max_length": 4,
     "task.chain_sums.modulus": 5,
     "task.list_programs.max_length": 1,
+    "task.word_problems.min_length": 1,
+    "task.word_problems.max_length": 2,
+    "task.word_problems.asides": 0,
 }
 """Problems that a short bootstrap teaches to solve now and then, so that every reward has something to tell apart."""
 TAUGHT = {
@@ -155,7 +158,7 @@ TAUGHT = {
     "addition": ["solve"],
 }
 """All recipes of a task start from one model, which is taught the roles of all of them; of other tasks from their own."""
-LESSONS = {"chain_sums": 60, "list_programs": 200, "addition": 60}
+LESSONS = {"chain_sums": 60, "list_programs": 200, "addition": 60, "word_problems": 100}
 """Bootstrap steps for each role, by task."""
 ONE_START = {
     "task.chain_sums.judged_gap": False,
