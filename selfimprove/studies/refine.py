@@ -14,7 +14,7 @@ from typing import Any
 
 from selfimprove import registry
 from selfimprove.costs import NOTHING, Given
-from selfimprove.errors import EngineError, MissingError, RecipeError, UserError
+from selfimprove.errors import DataError, EngineError, MissingError, RecipeError, UserError
 from selfimprove.inference.arena import Outcome, play
 from selfimprove.inference.pool import Beyond, Pool
 from selfimprove.interfaces import Budget, Log, Refinement, Sampling
@@ -189,7 +189,7 @@ class Bench:
                     raise RecipeError("it learns before it answers, at a cost: name it in --methods")
                 for budget in budgets or [None]:
                     rows.append(self._row(chain.name, recipe, budget))
-            except (RecipeError, EngineError, MissingError) as error:
+            except (RecipeError, EngineError, MissingError, DataError) as error:  # such as a prompt beyond the context
                 errors.append(error)
                 left_out[chain.name] = str(error)
         if not rows and errors:

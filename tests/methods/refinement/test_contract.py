@@ -29,7 +29,7 @@ from selfimprove.store.journal import Journal
 SMALL: dict[str, dict[str, Any]] = {}
 """Options of methods whose defaults draw more than a test of some milliseconds should."""
 SECRET = "REFERENCE"
-PROBLEMS = 3
+PROBLEMS = 2
 BUDGET = Budget(tokens=40, completions=6, calls=1)
 TIGHT = Budget(tokens=5)
 """Fewer tokens than the longest completion has."""
