@@ -26,7 +26,16 @@ from selfimprove.records import Message, Prompt, Rollout, changed
 from selfimprove.store import journal
 from selfimprove.store.journal import Journal
 
-SMALL: dict[str, dict[str, Any]] = {}
+SMALL: dict[str, dict[str, Any]] = {
+    "ape": {"problems": 3, "answers": 15},
+    "dynamic_cheatsheet": {"problems": 4, "trials": 2},
+    "experience_memory": {"problems": 6},
+    "few_shot": {"problems": 6},
+    "opro": {"problems": 3, "answers": 15},
+    "promptbreeder": {"problems": 3, "answers": 15},
+    "textual_gradients": {"problems": 3, "answers": 15},
+    "training_free_grpo": {"problems": 4, "trials": 2},
+}
 """Options of methods whose defaults draw more than a test of some milliseconds should."""
 SECRET = "REFERENCE"
 PROBLEMS = 2
