@@ -49,6 +49,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         reporter.write_line(f"share {share} of what rotates{faults}; the same again: --share {share}")
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which the environment of vLLM lacks
 def pytest_configure_node(node: Any) -> None:
     """A worker of xdist is told what had passed when the whole run began: all workers must collect the same."""
     passed = node.config.pluginmanager.get_plugin(SNAPSHOT)

@@ -132,7 +132,9 @@ def report(
     if as_json:
         print(dumps(summaries))
         return
+    from selfimprove.loop.certificate import told
     from selfimprove.report.terminal import rounds_table
+    from selfimprove.safety.redaction import shown
 
     for folder, summary in zip(folders, summaries, strict=True):
         try:
@@ -144,6 +146,8 @@ def report(
             ) from error
         out.print(table)
         say(verdict)
+        if "agreement" in summary:
+            say(shown(told(summary["agreement"])))
 
 
 def compare(

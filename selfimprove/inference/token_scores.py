@@ -12,6 +12,8 @@ from selfimprove.inference.weights import context_of
 from selfimprove.records import Rollout
 
 STATISTICS = ("logprob", "entropy", "self_certainty")
+BEHIND = "behind"
+"""A further number for `score`: by how many nats the token is less likely than the likeliest; 0 for a greedy one."""
 NUMBERS = 1 << 27
 """Most logits in memory at once: numbers for tokens need all positions, and with large vocabularies few fit a GPU."""
 
@@ -46,7 +48,7 @@ def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[
     """
     import torch
 
-    if statistic not in STATISTICS:
+    if statistic not in (*STATISTICS, BEHIND):
         known = f"{', '.join(STATISTICS[:-1])} and {STATISTICS[-1]}"
         raise RecipeError(f"the engine has no statistic {statistic!r}; it has {known}")
     said = [i for i, (_, completion) in enumerate(pairs) if completion]  # an empty completion has no tokens
@@ -111,5 +113,7 @@ def number(logprobs: Any, tokens: Any, statistic: str) -> Any:
             return torch.special.entr(logprobs.exp()).sum(-1)  # 0 log 0 counts 0
         case "self_certainty":
             return -logprobs.mean(-1) - math.log(logprobs.shape[-1])
+        case "behind":
+            return logprobs.amax(-1) - logprobs.gather(-1, tokens[..., None])[..., 0]
         case _:
             return logprobs.gather(-1, tokens[..., None])[..., 0]

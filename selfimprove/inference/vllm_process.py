@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import os
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, DeviceError, EngineError, UserError
-from selfimprove.inference import memory
+from selfimprove.inference import memory, untied
 from selfimprove.inference.drafts import LONGEST, SHORTEST
 from selfimprove.interfaces import Log
 from selfimprove.records import Checkpoint, digest
@@ -111,9 +112,8 @@ class Weights:
     dtype: str
     shape: str
     """Equal for weights that one process can load after each other."""
-    reloads: bool
-    """Whether full weights can be loaded into a running process: not with tied embeddings, where vLLM 0.31 is silently
-    wrong (measured on a CPU), and not under adapters."""
+    tied: bool
+    """Whether embedding and output head are one weight."""
 
 
 def weights_of(checkpoint: Checkpoint, dtype: str) -> Weights:
@@ -149,7 +149,7 @@ def weights_of(checkpoint: Checkpoint, dtype: str) -> Weights:
         rank=rank,
         dtype=wanted,
         shape=digest([values, wanted, bool(rank)]),
-        reloads=not tied and not rank,
+        tied=bool(tied),
     )
 
 
@@ -166,6 +166,10 @@ class Process:
         self.options, self.sleep_level = options, sleep_level
         self.llm: Any = None
         self.held: Weights | None = None
+        self.untied: tempfile.TemporaryDirectory[str] | None = None
+        """The folder that stands for that of tied weights, see `untied`."""
+        self.stay_tied: set[str] = set()
+        """Shapes that vLLM does not run with a head of their own."""
         self.room = 0
         """The largest adapter rank that the process was started with."""
         self.adapters: dict[str, int] = {}
@@ -186,15 +190,42 @@ class Process:
                 return True
             if held.base == weights.base:  # perhaps another adapter
                 self.wake()
-            elif weights.reloads:
+            elif self.reloads:
+                folder, before = self._apart(weights) if weights.tied else None, self.untied
                 self._wake("weights")
-                self._reload(weights.path)
+                self._reload(folder.name if folder else weights.path)
                 self._wake("kv_cache")
+                self.untied = folder
+                if before:
+                    before.cleanup()
             else:
                 self._start(weights)
                 return True
         self.held = weights
         return False
+
+    @property
+    def reloads(self) -> bool:
+        """Whether other weights of this shape can be loaded into the process: not under adapters, and not tied ones,
+        where vLLM 0.31 is silently wrong (measured on a CPU)."""
+        return self.held is not None and not self.held.rank and (not self.held.tied or self.untied is not None)
+
+    def tie(self) -> bool:
+        """Serve weights of this shape tied from now on; False if they are already."""
+        if self.held is None or self.untied is None:
+            return False
+        self.stay_tied.add(self.held.shape)
+        return True
+
+    def _apart(self, weights: Weights) -> tempfile.TemporaryDirectory[str] | None:
+        """A folder that stands for tied weights; None if they stay tied."""
+        if weights.rank or weights.shape in self.stay_tied or not Path(weights.base).is_dir():
+            return None
+        folder = tempfile.TemporaryDirectory(prefix="selfimprove-untied-")
+        if untied.untie(Path(weights.base), Path(folder.name)):
+            return folder
+        folder.cleanup()
+        return None
 
     def reads_text(self) -> None:
         """Enable stop strings from the next `load` on."""
@@ -253,7 +284,7 @@ class Process:
         if self.llm is None or self.asleep or not self.options.get("enable_sleep_mode"):
             return
         assert self.held is not None
-        self.asleep = min(self.sleep_level, 2 if self.held.reloads else 1)  # dropped weights must be loaded again
+        self.asleep = min(self.sleep_level, 2 if self.reloads else 1)  # dropped weights must be loaded again
         with _explained("vLLM failed to sleep"), _watched(self.llm):
             self.llm.sleep(level=self.asleep)
 
@@ -264,7 +295,7 @@ class Process:
             dropped = self.asleep == 2
             self._wake("weights")
             if dropped:
-                self._reload(self.held.path)
+                self._reload(self.untied.name if self.untied else self.held.path)
             self._wake("kv_cache")
 
     def close(self) -> None:
@@ -272,15 +303,30 @@ class Process:
         if self.llm is not None:
             self.llm.llm_engine.engine_core.shutdown()
         self.llm, self.held, self.asleep, self.room, self.adapters = None, None, 0, 0, {}
+        if self.untied:
+            self.untied.cleanup()
+        self.untied = None
         _empty_cache()
 
     def _start(self, weights: Weights) -> None:
+        """A new process; of tied weights one whose head is a weight of its own, if vLLM runs it."""
         self.close()
+        self.untied = self._apart(weights) if weights.tied else None
+        if self.untied:
+            try:
+                self._begin(weights, self.untied.name)
+                return
+            except Exception:  # whatever vLLM says against it; what is wrong with the weights themselves is said below
+                self.close()
+                self.stay_tied.add(weights.shape)
+        self._begin(weights, weights.base)
+
+    def _begin(self, weights: Weights, folder: str) -> None:
         self.room = next((rank for rank in RANKS if rank >= weights.rank), weights.rank) if weights.rank else 0
         adapters = {"enable_lora": True, "max_lora_rank": self.room} if weights.rank else {}
         memory.ready_share("vLLM with its gpu_memory_utilization", self.options.get("gpu_memory_utilization", 0.9))
         self.llm = importlib.import_module("vllm").LLM(
-            model=weights.base,
+            model=folder,
             dtype=weights.dtype,
             skip_tokenizer_init=not self.text,  # token ids go in and come out
             generation_config="vllm",  # not the folder's, whose temperature and penalties differ from the recipe's

@@ -23,7 +23,8 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
     """Model and tokenizer of a folder or hub id, ready to run; a PEFT adapter is loaded on its base.
 
     Args:
-        device: as torch names it, or `auto` for a GPU if there is one.
+        device: as torch names it, `auto` for a GPU if there is one, or `spread` for the layers over all GPUs, as far as
+            they have free memory, and the rest on the CPU.
         dtype: as torch names it, or `auto` for the dtype of the saved weights.
 
     Raises:
@@ -33,8 +34,8 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoTokenizer
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    spread, there = device == "spread", "cuda" if torch.cuda.is_available() else "cpu"
+    device = there if device in ("auto", "spread") else device
     try:
         torch.empty(0, device=device)
         kind = dtype if dtype == "auto" else getattr(torch, dtype)
@@ -47,7 +48,8 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
         if local:
             described.check(Path(path))
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local, mistral_format=False)
-        loaded: Any = opened(path, dtype=kind, output_loading_info=True, local_files_only=local)
+        places = {"device_map": "auto"} if spread else {}
+        loaded: Any = opened(path, dtype=kind, output_loading_info=True, local_files_only=local, **places)
     except DataError:
         raise
     except Exception as error:  # a damaged folder makes transformers and safetensors raise many types
@@ -55,6 +57,8 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
     model, report = loaded
     if report["missing_keys"]:
         raise DataError(f"{path} lacks weights that its config.json requires: {min(report['missing_keys'])}")
+    if spread:
+        return model.eval(), tokenizer
     if torch.device(device).type == "cuda":
         memory.ready(f"the model {path}", model.get_memory_footprint(), device)
     return model.eval().to(device), tokenizer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -70,6 +70,22 @@ class Engine(ABC):
             RecipeError: this engine has no embeddings.
         """
         raise RecipeError(f"engine.{type(self).__name__.lower()} has no embeddings: use engine=transformers")
+
+    def certificate(
+        self, checkpoint: Checkpoint, problems: Callable[[int], Sequence[Prompt]], log: Log
+    ) -> dict[str, Any]:
+        """How far it agrees with a plain forward pass in transformers, on problems of the run's own task.
+
+        Asked for once per run, and kept in the step `model`. An engine that is such a forward pass, or has no weights,
+        gives an empty one.
+
+        Args:
+            problems: gives so many problems, without answers.
+
+        Returns:
+            What `inference/agreement.certificate` gives, with the number type and the engine's version.
+        """
+        return {}
 
     def longest(self) -> int:
         """Most tokens of a completion if `Sampling` sets no limit: the engine's option of that name, if any."""

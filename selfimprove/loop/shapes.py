@@ -56,6 +56,11 @@ CONTROLS = {
         **dict.fromkeys(("refined", "votes", "plain", "over_votes"), METRIC),
     },
 }
+AGREEMENT = {
+    **dict.fromkeys(("engine", "dtype"), str),
+    **dict.fromkeys(("prompts", "same_texts", "tokens", "same_tokens"), int),
+    **dict.fromkeys(("mean_difference", "largest_difference"), NUMBER),
+}
 REPORT = {"metrics": {str: METRIC}, "scores": {str: NUMBER}, "measure?": str, "parts": {str: {str: NUMBER}}}
 CHECKPOINT = {"path": str, "base?": MAYBE(str), "adapter?": bool, "parts?": {str: str}}
 _LINE = {
@@ -82,6 +87,7 @@ SUMMARY = {
     "metrics?": {"start": {str: METRIC}, "champion": {str: METRIC}},
     "loop?": {"alerts": [{**ALERT, "round": int}]},
     "per_round?": [_LINE],
+    "agreement?": AGREEMENT,
 }
 
 

@@ -19,7 +19,7 @@ from selfimprove import training
 from selfimprove.errors import DataError
 from selfimprove.interfaces import Context, Judging, Log, Policy
 from selfimprove.logs import MetricLog, Silent
-from selfimprove.loop import controls, first_look, held_out, lineage, parts, stages, start_model
+from selfimprove.loop import certificate, controls, first_look, held_out, lineage, parts, stages, start_model
 from selfimprove.loop import examination as layer
 from selfimprove.loop.examination import Counts
 from selfimprove.loop.given import context_of
@@ -239,6 +239,7 @@ def carry_out(stored: Stored, number: int, stage: str, folder: Path, log: Metric
     if stage == "model":
         start_model.build(stored, folder, log)
         first_look.look(stored, folder, log)
+        certificate.certify(stored, folder, log)
         return {}
     stored.copies = _copies(stored, number, stage, folder, log)
     given, facts = context(stored, number, stage, folder, log), stages.stage_of(stage)

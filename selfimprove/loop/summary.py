@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from selfimprove.loop.certificate import certificate_of
 from selfimprove.loop.history import Stored
 from selfimprove.measures import statistics
 from selfimprove.measures.alpha import used
@@ -45,6 +46,7 @@ def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
         "metrics": {who: _values(stored.report(last, who, "sealed")) for who in ("start", "champion")},
         "loop": _loop_counts(stored, last, sealed["champion"]),
         "per_round": lines,
+        **({"agreement": agreed} if (agreed := certificate_of(stored)) else {}),
     }
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from selfimprove.loop.certificate import told
 from selfimprove.records import VERDICTS, measured
 from selfimprove.safety.redaction import shown
 
@@ -211,6 +212,8 @@ def closing(summary: dict[str, Any]) -> list[str]:
             f"{100 * loop['gate_minus_sealed']:+.1f} points"
         )
     lines += _controls(summary["sealed"]["controls"])
+    if "agreement" in summary:
+        lines.append(shown(told(summary["agreement"])))
     for alert in loop["alerts"]:
         what = "veto" if alert["level"] >= 2 else "alarm"
         lines.append(f"round {alert['round']}, {what} {alert['alarm']}: {alert['text']}")

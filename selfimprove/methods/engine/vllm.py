@@ -6,10 +6,11 @@ Survey: inference engines, section 5.2.4.
 Paper: arXiv:2309.06180 (PagedAttention), Kwon et al., 2023.
 Algorithm:
   1. Score eight fixed texts with a checkpoint by a forward pass in transformers, while vLLM sleeps.
-  2. Same architecture and untied embeddings: reload the weights and empty the prefix cache. A PEFT adapter on the base
-     that is loaded: serve it with the next requests. Anything else: a new process.
-  3. Score the texts with vLLM. A difference past the bound: a new process; if that differs too, EngineError. Numbers of
-     a process that went on which are not clearly nearer to the new weights than to those before: a new process.
+  2. Same architecture: reload the weights and empty the prefix cache; tied embeddings are served untied. A PEFT adapter
+     on the base that is loaded: serve it with the next requests. Anything else: a new process.
+  3. Score the texts with vLLM. A difference past the bound: a new process; if that differs too, EngineError. The same
+     if a process went on and its numbers lie nearer to those before, or do not change. Weights that are nearer to those
+     last told than the noise go on, and are compared with those again in the next round.
   4. All asks to the same weights are one call, each different prompt, sampling and seed once. Sample by token ids; a
      prompt has a seed that follows from (seed, prompt), which vLLM counts up over the samples.
   5. The first request with stop strings starts vLLM anew with its tokenizer: without, it has no text to look at.
@@ -21,8 +22,8 @@ Differs: the random numbers of a completion follow from (seed, prompt, sample), 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
@@ -30,16 +31,25 @@ from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.inference import agreement, embeddings, token_scores
 from selfimprove.inference import weights as forward
 from selfimprove.inference.asks import answers, jobs_of, policies, refuse
-from selfimprove.inference.vllm_process import Process, Weights, check, drafting, look, parameters, weights_of
+from selfimprove.inference.vllm_process import (
+    Process,
+    Weights,
+    check,
+    drafting,
+    installed,
+    look,
+    parameters,
+    weights_of,
+)
 from selfimprove.inference.vllm_requests import RIVALS, draw_of, requests_of
-from selfimprove.interfaces import Ask, Engine, Log
-from selfimprove.records import Checkpoint, Rollout
+from selfimprove.interfaces import GREEDY, Ask, Engine, Log
+from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 
 ROWS = 128
 """Completions in a batch that transformers scores."""
 KNOWN = 4
-"""Checkpoints of which tokenizer and reference are kept: those that a round compares, and the one served before."""
+"""Checkpoints of which tokenizer and reference are kept: those that a round compares."""
 
 
 @register("vllm", paper="2309.06180")
@@ -75,7 +85,8 @@ class Vllm(Engine):
         self._process: Process | None = None
         self._known: OrderedDict[str, tuple[Weights, agreement.Reference]] = OrderedDict()
         self._served = ""  # the folder that vLLM was found to run
-        self._difference = 0.0
+        self._agreed, self._near = agreement.Agreed(), False
+        self._device = "spread" if self.tensor_parallel_size > 1 else "auto"
 
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         refuse(self, (ask.sampling for ask in asks))
@@ -139,7 +150,7 @@ class Vllm(Engine):
         process.rest()
         long = iter(())
         if there:
-            model, _ = forward.load(checkpoint.path, "auto", weights.dtype)
+            model, _ = forward.load(checkpoint.path, self._device, weights.dtype)
             long = iter(token_scores.score(model, there, statistic, ROWS))
         return [next(short) if fit else next(long) for fit in fits]
 
@@ -147,8 +158,20 @@ class Vllm(Engine):
         """By a forward pass in transformers, while vLLM sleeps."""
         self._vllm().rest()
         weights, known = self._know(checkpoint)
-        model, _ = forward.load(checkpoint.path, "auto", weights.dtype)
+        model, _ = forward.load(checkpoint.path, self._device, weights.dtype)
         return embeddings.embed(model, known.tokenizer, texts)
+
+    def certificate(
+        self, checkpoint: Checkpoint, problems: Callable[[int], Sequence[Prompt]], log: Log
+    ) -> dict[str, Any]:
+        how = replace(
+            GREEDY, max_completion_length=min(agreement.TOKENS, self.max_completion_length), note=("logprob",)
+        )
+        drawn = [one for [one] in self.sample(checkpoint, problems(agreement.PROMPTS), 1, how, 0, log)]
+        weights, known = self._know(checkpoint)
+        model, _ = forward.load(checkpoint.path, self._device, weights.dtype)
+        found = agreement.certificate(model, known.tokenizer, drawn)
+        return {**found, "dtype": weights.dtype, "engine": f"vllm {installed()}"}
 
     def close(self) -> None:
         if self._process is not None:
@@ -176,10 +199,8 @@ class Vllm(Engine):
         if checkpoint.path not in self._known:
             self._vllm().rest()
             weights = weights_of(checkpoint, self.dtype)
-            self._known[checkpoint.path] = weights, agreement.reference(checkpoint.path, weights.dtype)
-        for path in (self._served, checkpoint.path):  # the one served before is what a reload is compared with
-            if path in self._known:
-                self._known.move_to_end(path)
+            self._known[checkpoint.path] = weights, agreement.reference(checkpoint.path, weights.dtype, self._device)
+        self._known.move_to_end(checkpoint.path)
         while len(self._known) > KNOWN:
             self._known.popitem(last=False)
         return self._known[checkpoint.path]
@@ -192,27 +213,25 @@ class Vllm(Engine):
         """
         process, path, (weights, known) = self._vllm(), checkpoint.path, self._know(checkpoint)
         if self._served != path or process.llm is None:
-            before, self._served = self._served, ""
+            agreed, before, self._served = self._agreed, self._served, ""
             bound = self.max_difference or (1e-3 if weights.dtype == "float32" else 0.1)
             anew = process.load(weights, anew=not before)  # after a failure nobody knows what a process holds
-            found = process.logprobs_of(known.pairs)
-            self._difference = known.difference(found)
-            doubt = ""
-            if not self._difference <= bound:
-                doubt = f"vLLM differs by {self._difference:.3g} nats a token from transformers"
-            elif not (anew or known.clearly(found, self._known[before][1])):
-                doubt = "vLLM's numbers do not tell the new weights from those before"
-            if doubt and not anew:
+            standing = agreed.take(known, process.logprobs_of(known.pairs), anew)
+            doubt = agreed.doubt(standing, bound)
+            if doubt and (not anew or process.tie()):
                 if log:
                     log.note(f"{doubt}; restarting it")
                 process.load(weights, anew=True)
-                self._difference = known.difference(process.logprobs_of(known.pairs))
-            if not self._difference <= bound:
+                agreed.take(known, process.logprobs_of(known.pairs), anew=True)
+            if not agreed.difference <= bound:
                 self.close()
                 raise EngineError(
-                    f"engine.vllm differs by {self._difference:.3g} nats a token from transformers on {path}, more "
+                    f"engine.vllm differs by {agreed.difference:.3g} nats a token from transformers on {path}, more "
                     f"than {bound:g}: set engine=transformers, or engine.vllm.max_difference if you know why"
                 )
             self._served = path
+            if standing is agreement.Standing.NEAR and not doubt and log and not self._near:
+                self._near = True  # said once
+                log.note("the new weights are nearer to those before than the noise of their numbers; vLLM goes on")
         if log:
-            log.metric("vllm/difference", self._difference)
+            log.metric("vllm/difference", self._agreed.difference)

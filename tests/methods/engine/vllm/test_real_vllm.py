@@ -27,6 +27,7 @@ from selfimprove.interfaces import GREEDY, Sampling
 from selfimprove.loop import begin, loop
 from selfimprove.methods.engine.openai import OpenAI
 from selfimprove.methods.engine.transformers import Transformers
+from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.records import Checkpoint, Prompt, Rollout
 
 pytestmark = pytest.mark.vllm
@@ -180,18 +181,72 @@ def test_new_weights_go_into_the_running_process(engine, taught, tiny, problems,
     assert starts == [] and quiet_log.notes == []
 
 
-def test_a_wrong_reload_is_found_and_mended(fresh, small, ask, quiet_log, starts, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [("llama", WIDE), ("qwen3", WIDE | {"head_dim": 32}), ("gemma3_text", WIDE | {"head_dim": 32}), ("gpt2", WIDE)],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_tied_weights_are_reloaded_as_untied_ones(fresh, small, ask, quiet_log, starts, kind, shape):
+    tied = [small(kind, seed=seed, template=True, tie_word_embeddings=True, **shape) for seed in (0, 1)]
+    prompts, engine = [ask("3"), ask("a")], fresh(max_completion_length=12)
+    for turn in (0, 1, 0):
+        mine = texts(engine.sample(tied[turn], prompts, 1, GREEDY, 0, quiet_log))
+        assert mine == texts(
+            Transformers(max_completion_length=12).sample(tied[turn], prompts, 1, GREEDY, 0, quiet_log)
+        )
+        assert quiet_log.metrics["vllm/difference"] < 1e-4
+    assert (len(starts), quiet_log.notes) == (1, [])
+
+
+def test_a_wrong_reload_is_found(fresh, small, ask, quiet_log, starts, monkeypatch):
     tied = [small(seed=seed, tie_word_embeddings=True, **WIDE) for seed in (0, 1)]
-    prompts, weights_of = [ask("3"), ask("a")], vllm_process.weights_of
+    prompts = [ask("3"), ask("a")]
     expected = [texts(Transformers(max_completion_length=12).sample(c, prompts, 1, GREEDY, 0, quiet_log)) for c in tied]
-    assert not weights_of(tied[0], "auto").reloads
-    monkeypatch.setattr(
-        "selfimprove.methods.engine.vllm.weights_of",
-        lambda *given: vllm_process.Weights(**{**vars(weights_of(*given)), "reloads": True}),
-    )
+    monkeypatch.setattr(vllm_process.Process, "_apart", lambda *given: None)
+    monkeypatch.setattr(vllm_process.Process, "reloads", True)
     reckless = fresh(max_completion_length=12)
     assert [texts(reckless.sample(c, prompts, 1, GREEDY, 0, quiet_log)) for c in tied] == expected
     assert len(starts) == 2 and "restarting it" in quiet_log.notes[0], "vLLM 0.31 reloads tied weights wrongly"
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_in_16_bits_small_steps_go_on_and_are_told_once_they_add_up(
+    fresh, tmp_path, small, ask, quiet_log, starts, tied
+):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base, engine, steps = small(seed=0, tie_word_embeddings=tied, **WIDE), fresh(max_completion_length=4), []
+    model: Any = AutoModelForCausalLM.from_pretrained(base.path)
+    start = {name: weights.detach().clone() for name, weights in model.named_parameters()}
+    shares = (0.0, 0.0002, 0.0004, 0.0006, 0.003, 0.05)
+    for share in shares:
+        torch.manual_seed(1)
+        for name, weights in model.named_parameters():
+            weights.data = start[name] * (1 + share * torch.randn_like(weights))
+        folder = tmp_path / str(share)
+        model.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(base.path).save_pretrained(folder)
+        engine.dtype = "bfloat16"
+        engine.sample(Checkpoint(path=str(folder)), [ask("3")], 1, GREEDY, 0, quiet_log)
+        steps.append(
+            (
+                share,
+                round(quiet_log.metrics["vllm/difference"], 5),
+                engine._agreed.told.reference is engine._know(Checkpoint(path=str(folder)))[1],
+            )
+        )
+    print(f"\n(share, difference, told at once): {steps}; {len(starts)} start; {quiet_log.notes}")
+    assert len(starts) == 1 and steps[-1][2]
+
+
+def test_the_certificate(engine, taught, quiet_log):
+    found = engine.certificate(
+        taught, lambda n: [one.blind() for one in ChainSums().problems("selection", n, 0)], quiet_log
+    )
+    print(f"\n{found}")
+    assert (found["prompts"], found["same_texts"], found["dtype"]) == (64, 64, "float32")
+    assert found["tokens"] == found["same_tokens"] and found["largest_difference"] < 1e-3
 
 
 def test_an_adapter_says_what_peft_says(fresh, adapters, problems, quiet_log, starts):
