@@ -38,8 +38,10 @@ class Row:
     @property
     def labels(self) -> list[int]:
         """All tokens, with -100 for those that are not learned."""
-        own = (token if learned else -100 for token, learned in zip(self.completion, self.said, strict=True))
-        return [-100] * len(self.prompt) + [*own]
+        own = self.completion
+        if 0 in self.said:
+            own = [token if learned else -100 for token, learned in zip(own, self.said, strict=True)]
+        return [-100] * len(self.prompt) + own
 
 
 def rows_of(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[list[Row]]:

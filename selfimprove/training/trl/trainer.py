@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,14 @@ def _narrow(vocabulary: int) -> None:
     utils._CHUNKED_LOGPROB_CHUNK_SIZE = min(WIDEST, vocabulary)
 
 
+def _remember_packages() -> None:
+    """Look for each package once: accelerate does so at every step, and reads metadata where it finds one."""
+    from accelerate.utils import imports
+
+    if not hasattr(imports._is_package_available, "cache_info"):
+        imports._is_package_available = functools.cache(imports._is_package_available)
+
+
 def train(
     trainer: Any,
     tokenizer: Any,
@@ -196,6 +205,7 @@ def train(
     peak = check if isinstance(check, Peak) else None
     trainer.remove_callback(PrinterCallback)
     _narrow(trainer.model.config.get_text_config().vocab_size)
+    _remember_packages()
     trainer.floating_point_ops = lambda inputs: 0  # an estimate, by a walk over all modules at every step
     going = begin(trainer, peak, job.log) if kept else None
     trainer.add_callback(_progress(job.log, check, check_every, going))
