@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -121,6 +121,10 @@ class Task(ABC):
     def tools(self, problem: Prompt) -> Mapping[str, Tool]:
         """Tools that a method may call while it answers, by name; made from public facts only, see `Prompt.given`."""
         return {}
+
+    def offers(self) -> Collection[str]:
+        """The names of the tools that its problems have; a method that needs another one is refused before a run."""
+        return self.tools(Prompt(prompt=[{"role": "user", "content": ""}], key="")).keys()
 
     def probes(self) -> dict[str, Task]:
         """Tasks besides the trained one, by name: `probe/...` are abilities to keep, `ood/...` are never trained."""

@@ -19,7 +19,7 @@ from selfimprove.interfaces import (
     Selection,
 )
 from selfimprove.measures.judge_reliability import FEWEST, MIXED
-from selfimprove.needs import OTHERS
+from selfimprove.needs import OTHERS, Needs
 from selfimprove.recipe import option_values
 from selfimprove.recipe.legs import legs_of
 from selfimprove.recipe.schema import ONE, SOME, Recipe, Settings
@@ -82,6 +82,7 @@ def check_needs(recipe: Recipe) -> None:
                     raise RecipeError(
                         f"{slot}.{name} draws from {policy!r}, and a run has no such policy; it has {', '.join(OTHERS)}"
                     )
+            _check_tools(recipe, f"{slot}.{name}", needs)
             others = {name for name, engine in recipe.engine.items() if set(engine.roles) & set(needs.roles)}
             for engine in (own, *sorted(others)):
                 lacks = needs.missing(recipe.engine[engine].can)
@@ -95,6 +96,21 @@ def check_needs(recipe: Recipe) -> None:
                 raise EngineError(
                     f"{slot}.{name} needs the package {package}, which is not installed: pip install {_wanted(package)}"
                 )
+
+
+def _check_tools(recipe: Recipe, method: str, needs: Needs) -> None:
+    """Check that the problems of the task have the tools that a method calls.
+
+    Raises:
+        RecipeError: they lack one.
+    """
+    [(task, offering)] = ((name, one.offers()) for name, one in recipe.task.items())
+    for tool in needs.tools:
+        if tool not in offering:
+            raise RecipeError(
+                f"{method} calls the tool {tool!r}, and task.{task} has {', '.join(offering) or 'no tools'}; tasks "
+                "with numbers have a calculator, code has tests with task.code.test_tool=true"
+            )
 
 
 def _able(abilities: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.methods.engine.vllm import Vllm
 from selfimprove.methods.evaluation.lm_eval import LmEval
 from selfimprove.methods.refinement.greedy import Greedy
+from selfimprove.methods.task.code import CodeTask
 from selfimprove.needs import Needs
 from selfimprove.recipe import checks, compose
 
@@ -71,3 +72,13 @@ def test_a_package_of_an_extra_is_named_with_it(monkeypatch: pytest.MonkeyPatch,
     assert refused(recipe) == (
         "evaluation.lm_eval needs the package lm_eval, which is not installed: pip install 'selfimprove[eval]'"
     )
+
+
+def test_a_tool_that_the_task_lacks_is_refused() -> None:
+    recipe = compose.load("quickstart", ["refinement=critic"])[0]
+    with pytest.raises(
+        RecipeError, match="refinement.critic calls the tool 'calculator', and task.chain_sums has no tools"
+    ):
+        checks.preflight(recipe)
+    checks.preflight(compose.load("word_problems", ["refinement=critic"])[0])
+    assert CodeTask(path="x.jsonl", test_tool=True).offers() == ["tests"] and not CodeTask(path="x.jsonl").offers()

@@ -23,7 +23,7 @@ Differs: the row's bench decides what is equal, as its own code does: Python's =
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -129,6 +129,9 @@ class CodeTask(Task):
     def tools(self, problem: Prompt) -> Mapping[str, Tool]:
         known = problem.given.get("tests")
         return {"tests": PublicTests(loads(known), self._limits())} if known else {}
+
+    def offers(self) -> Collection[str]:
+        return ["tests"] if self.test_tool else []
 
     def replies(self) -> int:
         return self.turns
