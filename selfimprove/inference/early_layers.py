@@ -64,8 +64,15 @@ class Early:
 
     def logits(self) -> dict[str, Any]:
         """The next-token logits of each early layer after the latest forward pass, (rows, vocabulary), by `layer N`."""
-        head = self._model.get_output_embeddings()
-        return {f"layer {one}": head(self._norm(state)) for one, state in self._last.items()}
+        return {f"layer {one}": self._said(state) for one, state in self._last.items()}
+
+    def _said(self, state: Any) -> Any:
+        """The logits of hidden states (rows, width), with what some models do to them behind the output matrix."""
+        config = self._model.config.get_text_config()
+        logits = self._model.get_output_embeddings()(self._norm(state))
+        logits = logits * getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
+        cap = getattr(config, "final_logit_softcapping", None)
+        return cap * (logits / cap).tanh() if cap else logits
 
     def _seen(self, number: int) -> Any:
         def hook(module: Any, inputs: Any, output: Any) -> None:

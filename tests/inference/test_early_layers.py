@@ -64,3 +64,31 @@ def test_an_early_layer_is_the_model_that_ends_there() -> None:
             line.append(token)
     assert not any(layer._forward_hooks for layer in model.model.layers), "the model is free again"
     assert Early(model, [()]).logits() == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("qwen3", {}),
+        ("gpt2", {"n_embd": 32, "n_head": 4, "n_layer": 3}),
+        ("cohere", {"logit_scale": 0.25}),
+        ("gemma2", {"head_dim": 8, "final_logit_softcapping": 0.5}),
+        ("granite", {"logits_scaling": 3.0}),
+    ],
+)
+def test_the_norm_and_the_head_are_those_of_the_model(kind: str, more: dict[str, float]) -> None:
+    """The hidden states of the last layer, sent the same way as early ones, give the model's own logits."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+    some = {"vocab_size": 64, "num_key_value_heads": 2, "bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0}
+    config = transformers.AutoConfig.for_model(kind, **{**sizes, **some, "initializer_range": 0.3, **more})
+    model, last = transformers.AutoModelForCausalLM.from_config(config).eval(), list[torch.Tensor]()
+    with torch.inference_mode(), Early(model, ["high"]) as early:
+        hook = lambda module, given, out: last.append((out[0] if isinstance(out, tuple) else out)[:, -1])  # noqa: E731
+        early._blocks[-1].register_forward_hook(hook)
+        logits = model(torch.tensor([[5, 6, 7]])).logits[:, -1]
+        assert list(early.logits()) == ["layer 2"]
+        assert torch.allclose(early._said(last[0]), logits, atol=1e-5)
