@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import EngineError
+from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference import memory
 from selfimprove.interfaces import Context, Optimization
 from selfimprove.records import Checkpoint
@@ -22,7 +23,7 @@ def in_turn(methods: Mapping[str, Optimization], records: Sequence[Any], context
     """The checkpoint of the last method; the files of the others are removed.
 
     Raises:
-        EngineError: memory ran out, a GPU's or the machine's.
+        EngineError: memory ran out, a GPU's or the machine's, with the smallest batches too.
     """
     (name, first), *later = methods.items()
     made, aside = _optimized(name, first, records, context), list[Path]()
@@ -40,20 +41,52 @@ def in_turn(methods: Mapping[str, Optimization], records: Sequence[Any], context
 
 
 def _optimized(name: str, method: Optimization, records: Sequence[Any], context: Context) -> Checkpoint:
-    try:
-        with _swept():
-            return method.optimize(records, context.held(method))
-    except (RuntimeError, MemoryError) as error:
-        import torch
+    """The checkpoint of a method; where memory runs out it begins again with half its batches, twice as many a step."""
+    while True:
+        try:
+            with _swept():
+                return method.optimize(records, context.held(method))
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+            together = int(os.environ.get("WORLD_SIZE", "1")) > 1  # one process alone cannot begin again
+            smaller, gpu = _halved(method), _gpu(error)
+            if smaller is None or together:
+                raise _no_room(name, method, gpu) from error
+        context.log.note(
+            f"optimization.{name} ran out of {gpu}memory; it begins again with batches of "
+            f"{smaller.per_device_train_batch_size}, {smaller.gradient_accumulation_steps} to a step"
+        )
+        method = smaller
+        gc.collect()  # what the failed attempt held
+        if gpu:
+            memory.give_back()
 
-        if not memory.ran_out(error):
-            raise
-        gpu = "GPU " if isinstance(error, torch.OutOfMemoryError) else ""
-        held = f": {memory.holders()}" if gpu and torch.cuda.is_available() else ""
-        ways = ", or ".join(_savings(method))
-        raise EngineError(
-            f"optimization.{name} ran out of {gpu}memory{held}. Start a new run that needs less: {ways}"
-        ) from error
+
+def _halved(method: Any) -> Any:
+    """The same method with batches of half the size and steps of as many rows; None if there is no smaller batch."""
+    if not isinstance(method, Trained) or method.per_device_train_batch_size == 1:
+        return None
+    rows = method.per_device_train_batch_size
+    half = rows // 2 if rows % 2 == 0 else 1
+    with contextlib.suppress(RecipeError):  # a method that compares the rows of a batch takes two at least
+        summed = method.gradient_accumulation_steps * rows // half
+        return replace(method, per_device_train_batch_size=half, gradient_accumulation_steps=summed)
+    return None
+
+
+def _gpu(error: BaseException) -> str:
+    import torch
+
+    return "GPU " if isinstance(error, torch.OutOfMemoryError) else ""
+
+
+def _no_room(name: str, method: Optimization, gpu: str) -> EngineError:
+    import torch
+
+    held = f": {memory.holders()}" if gpu and torch.cuda.is_available() else ""
+    ways = ", or ".join(_savings(method))
+    return EngineError(f"optimization.{name} ran out of {gpu}memory{held}. Start a new run that needs less: {ways}")
 
 
 @contextlib.contextmanager
@@ -76,10 +109,13 @@ def _swept() -> Iterator[None]:
 
 def _savings(method: Any) -> list[str]:
     """The options of a method that reduce its memory, cheapest first."""
-    ways, rows = list[str](), method.per_device_train_batch_size if isinstance(method, Trained) else 1
-    if rows > 1 and rows % 2 == 0:
-        summed = 2 * method.gradient_accumulation_steps
-        ways.append(f"per_device_train_batch_size={rows // 2} with gradient_accumulation_steps={summed}")
+    ways = list[str]()
+    if (smaller := _halved(method)) is not None:
+        summed = smaller.gradient_accumulation_steps
+        ways.append(
+            f"per_device_train_batch_size={smaller.per_device_train_batch_size} with "
+            f"gradient_accumulation_steps={summed}"
+        )
     if isinstance(method, Adapted):
         ways += [] if method.gradient_checkpointing else ["gradient_checkpointing=true"]
         ways += [] if method.lora.r else ["lora.r=16"]

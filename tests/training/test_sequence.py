@@ -101,23 +101,51 @@ def test_a_gpu_that_is_too_small_is_one_line_with_what_takes_less(
     import torch
 
     short = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
-    whole = Large(error=short, per_device_train_batch_size=8, gradient_accumulation_steps=3)
+    whole = Large(error=short, per_device_train_batch_size=1, gradient_accumulation_steps=3)
     rounded = Large(error=short, per_device_train_batch_size=1, lora=training.Lora(r=4, load_in_4bit=True))
-    ways = "per_device_train_batch_size=4 with gradient_accumulation_steps=6, or gradient_checkpointing="
+    ways = "gradient_checkpointing=true, or lora.r=16"
     with pytest.raises(EngineError, match=f"optimization.sft ran out of GPU memory. Start .*{ways}.* lora.r") as caught:
         training.in_turn({"sft": whole}, [], make_context())
     assert "\n" not in str(caught.value) and caught.value.code == 69 and caught.value.__cause__ is short
     with pytest.raises(EngineError, match="needs less: gradient_checkpointing=true, or launcher=process, so"):
         training.in_turn({"sft": rounded}, [], make_context())
-    machine = RuntimeError("[enforce fail] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ...")
-    with pytest.raises(EngineError, match="optimization.sft ran out of memory. Start .*per_device_train_batch_size=4"):
-        training.in_turn({"sft": replace(whole, error=machine)}, [], make_context())
+    with monkeypatch.context() as several, pytest.raises(EngineError, match="less: per_device_train_batch_size=4 with"):
+        several.setenv("WORLD_SIZE", "2")
+        training.in_turn({"sft": replace(whole, per_device_train_batch_size=8)}, [], make_context())
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("selfimprove.inference.memory.holders", lambda: "this process holds 70 GB")
     with pytest.raises(EngineError, match="second ran out of GPU memory: this process holds 70 GB. Start"):
         training.in_turn({"first": Notes(), "second": whole}, ["r"], make_context())
     with pytest.raises(RuntimeError, match="^a bug$"):
         training.in_turn({"sft": Large(error=RuntimeError("a bug"))}, [], make_context())
+
+
+@dataclass
+class Tight(Sft):
+    """Has room for batches of so many rows."""
+
+    room: int = 1
+    error: Any = None
+
+    def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        if self.per_device_train_batch_size > self.room:
+            raise self.error
+        return Checkpoint(path=f"{self.per_device_train_batch_size} x {self.gradient_accumulation_steps}")
+
+
+@pytest.mark.parametrize(
+    ("rows", "room", "made"), [(8, 8, "8 x 3"), (8, 4, "4 x 6"), (8, 1, "1 x 24"), (6, 2, "1 x 18"), (5, 4, "1 x 15")]
+)
+def test_where_memory_runs_out_training_begins_again_with_smaller_batches_and_equal_steps(
+    rows: int, room: int, made: str, make_context: Callable, quiet_log: Any
+) -> None:
+    machine = RuntimeError("[enforce fail] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ...")
+    for error in (machine, MemoryError()):
+        method = Tight(room=room, error=error, per_device_train_batch_size=rows, gradient_accumulation_steps=3)
+        context = replace(make_context(), log=quiet_log)
+        assert training.in_turn({"sft": method}, [], context).path == made
+    sizes = [note.partition("batches of ")[2].partition(",")[0] for note in quiet_log.notes]
+    assert sizes[-1:] == ([made.partition(" ")[0]] if room < rows else []) and len({*quiet_log.notes}) * 2 == len(sizes)
 
 
 @pytest.fixture(scope="module")
