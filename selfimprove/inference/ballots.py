@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from selfimprove.interfaces import Sampling, Session
+from selfimprove.interfaces import Sampling, Session, Spent
 from selfimprove.measures.votes import tally
 from selfimprove.records import Prompt, Rollout
 
@@ -85,14 +85,17 @@ async def poll(method: Voting, prompt: Prompt, session: Session, *statistics: st
     """
     drawn, seen = list[Rollout](), list[Candidate]()
     while n := method.more(seen):
-        new = await session.attempts(prompt, n, method.sampling())
+        try:
+            new = await session.attempts(prompt, n, method.sampling())
+        except Spent:
+            if not drawn:
+                raise
+            break
         drawn += new
         seen += await candidates_of(session, new, *statistics)
-        session.best = drawn[method.choose(seen)]
         if len(new) < n:
             break  # the budget ends here
-    assert session.best is not None, "a vote has at least one candidate"
-    return session.best
+    return drawn[method.choose(seen)]
 
 
 # ---- weights -----------------------------------------------------------------------------------------------------

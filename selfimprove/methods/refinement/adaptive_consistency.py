@@ -32,7 +32,7 @@ from selfimprove.registry import register
 class AdaptiveConsistency(Refinement, Voting):
     samples: int = bounded(16, 1)
     """Most completions per prompt."""
-    portion: int = bounded(4, 1)
+    portion: int = bounded(2, 1)
     """Completions drawn before each look at the votes."""
     threshold: float = bounded(0.95, 0.5, 1)
     """Probability that the leader is ahead, from which on it wins."""

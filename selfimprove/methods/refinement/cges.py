@@ -12,6 +12,7 @@ Algorithm:
   4. Take the answer with the largest product.
 Differs: the paper was read in its abstract only. Step 2 is the plain reading of it: equal priors, K one more than the
   answers seen; the confidences are kept within `FLOOR` of 0 and 1. The paper also takes confidences of reward models.
+  The default threshold is ours: tokens of long completions are mostly certain, so their mean overstates.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Cges(Refinement, Voting):
     """Most completions per prompt."""
     portion: int = bounded(2, 1)
     """Completions drawn before each look at the posterior."""
-    threshold: float = bounded(0.95, 0, 1)
+    threshold: float = bounded(0.999, 0, 1)
     """Posterior from which on an answer wins."""
     temperature: float = bounded(0.7, 0, 100)
     """Sampling temperature."""

@@ -8,7 +8,7 @@ Algorithm:
   2. Stop if all of the window have the same answer, or after `samples` completions; else go on with 1.
   3. Answer as self_consistency does, by the votes of all windows.
 Differs: a completion without an answer agrees with nothing. The paper also has a scheme that chooses the size of the
-  window and the most samples by the first window of a data set; here they are options.
+  window and the most samples by the first window of a data set; here they are options, with defaults of our own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from selfimprove.registry import register
 class EarlyStoppingSelfConsistency(Refinement, Voting):
     samples: int = bounded(16, 1)
     """Most completions per prompt."""
-    window: int = bounded(4, 1)
+    window: int = bounded(3, 1)
     """Completions that must agree."""
     temperature: float = bounded(0.7, 0, 100)
     """Sampling temperature."""
