@@ -35,6 +35,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "promptbreeder": {"problems": 3, "answers": 15},
     "textual_gradients": {"problems": 3, "answers": 15},
     "training_free_grpo": {"problems": 4, "trials": 2},
+    "ladder": {"variants": 2, "votes": 2},
+    "self_edits": {"problems": 2, "rows": 2},
+    "ttrl": {"votes": 8, "trained": 4},
+    "ttt_few_shot": {"problems": 6},
+    "ttt_neighbours": {"problems": 6},
 }
 """Options of methods whose defaults draw more than a test of some milliseconds should."""
 SECRET = "REFERENCE"

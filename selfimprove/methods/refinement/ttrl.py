@@ -1,0 +1,92 @@
+"""Before it answers a set of problems, the model learns from its own majority answers to them, on a copy.
+
+Idea: the answer that most samples agree on is right more often than a sample, so it serves as a label that nobody gave.
+Survey: test-time training, section 5.5.
+Paper: arXiv:2504.16084 (TTRL), Zuo et al., 2025.
+Algorithm:
+  1. Draw `votes` completions of each problem of the set at `temperature`.
+  2. The majority answer is its label. Leave problems out where the largest share of votes is below `least` or tied, and
+     those where all agree, which teach nothing.
+  3. Train a copy by SFT on those of the first `trained` completions that have the label.
+  4. Repeat from 1 with the copy, `rounds` times in all. Answer each problem with the last copy, which is then removed.
+Differs: the paper trains by GRPO with the label as reward, in many steps; here by SFT on the samples with reward 1, as
+  wrong ones teach a copy nothing. Where a wrong answer has the most votes, the copy learns to be surely wrong: more
+  rounds make this worse. The verdict of a run says that its exam was adapted so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from selfimprove.bounds import bounded
+from selfimprove.costs import Cost, Given
+from selfimprove.interfaces import Policy, Refinement, Sampling, Session
+from selfimprove.measures.votes import agreement, plurality
+from selfimprove.needs import Needs
+from selfimprove.records import Prompt, Rollout
+from selfimprove.registry import register
+from selfimprove.training import Schedule
+
+
+@register("ttrl", paper="2504.16084")
+@dataclass
+class Ttrl(Refinement):
+    joint = True
+    votes: int = bounded(64, 2)
+    """Completions of each problem that vote."""
+    trained: int = bounded(32, 1)
+    """The first of them, which may be trained on."""
+    rounds: int = bounded(1, 1, 3)
+    """Times that the copy votes and learns."""
+    least: float = bounded(0.2, 0, 1)
+    """Smallest share of votes of an answer that counts as a label."""
+    temperature: float = bounded(0.6, above=0, high=100)
+    """Sampling temperature of the votes; answers are plain attempts."""
+    learning_rate: float = bounded(1e-5, 0, 100)
+    """Learning rate of the copy."""
+    max_steps: int = bounded(30, 1)
+    """Optimizer steps in each round."""
+    per_device_train_batch_size: int = bounded(16, 1)
+    """Rows per optimizer step."""
+
+    def needs(self) -> Needs:
+        return Needs(engine=("copies",))
+
+    def together_cost(self, given: Given) -> Cost:
+        drawn = given.draw(given.flow.records * self.votes)
+        return self.rounds * (drawn + Cost(copies=1, steps=self.max_steps))
+
+    @asynccontextmanager
+    async def together(self, prompts: Sequence[Prompt], session: Session) -> AsyncIterator[Policy]:
+        async with AsyncExitStack() as copies:
+            policy = session.policy
+            for number in range(self.rounds):
+                found = await session.all([self._labelled(prompt, policy, session) for prompt in prompts])
+                rows = [row for some in found for row in some]
+                if not rows:
+                    break
+                policy = await copies.enter_async_context(session.adapted(rows, self._schedule(number), of=policy))
+            yield policy
+
+    async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+        return (await session.attempts(prompt))[0]
+
+    async def _labelled(self, prompt: Prompt, policy: Policy, session: Session) -> list[Rollout]:
+        """The completions of a problem to train on."""
+        drawn = await session.draw(prompt, self.votes, Sampling(temperature=self.temperature), of=policy)
+        answers = [session.answer_of(one) for one in drawn]
+        label = plurality(answers, self.least)
+        if label is None or agreement(answers) == 1:
+            return []
+        pairs = list(zip(drawn, answers, strict=True))[: self.trained]
+        return [one for one, answer in pairs if answer == label and one.ended]
+
+    def _schedule(self, number: int) -> Schedule:
+        return Schedule(
+            learning_rate=self.learning_rate,
+            max_steps=self.max_steps,
+            per_device_train_batch_size=self.per_device_train_batch_size,
+            seed=number,
+        )
