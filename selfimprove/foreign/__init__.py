@@ -1,7 +1,8 @@
 """Files that may come from a stranger: opened without following a link and without waiting, and bounded."""
 
+from selfimprove.foreign.bounded_json import DEEPEST, excess
 from selfimprove.foreign.free_memory import check_fits, free
-from selfimprove.foreign.plain_files import DEEPEST, LARGEST, check, content, excess, json_in, lines, opened, sized
+from selfimprove.foreign.plain_files import LARGEST, check, content, json_in, lines, opened, sized
 
 __all__ = [
     "DEEPEST",

@@ -8,7 +8,6 @@ its files here. The folders above a file may be links; whoever owns a folder che
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -16,16 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError
+from selfimprove.foreign.bounded_json import parsed
 
-LARGEST, VALUES = 32_000_000, 2_000_000
-"""Most bytes and most values of a JSON file, which is read as a whole; in memory it is some ten times as large."""
+LARGEST = 32_000_000
+"""Most bytes of a JSON file, which is read as a whole; in memory it is some ten times as large."""
 LINE = 64_000_000
 """Most bytes of a line, which is read as a whole."""
-DEEPEST = 200
-"""Most levels of JSON; deeper nesting ends the interpreter, or other programs, without a word."""
 HOLLOW = 16_000_000
 """Bytes from which on a file must not consist of holes mostly."""
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -120,32 +117,10 @@ def json_in(path: str | Path, most: int = LARGEST) -> Any:
         DataError: it is no regular file, too large or too deep, or no JSON.
         OSError: it does not exist or may not be read.
     """
-    raw = content(path, most)
-    if wrong := excess(raw):
-        raise DataError(f"{path} is damaged: {wrong}")
     try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:
+        return parsed(content(path, most))
+    except ValueError as error:
         raise DataError(f"{path} is damaged: {error}") from error
-
-
-def excess(raw: bytes) -> str:
-    """What JSON has too much of, levels or values, in words; "" if nothing. It is looked at before it is parsed."""
-    opens = raw.count(b"[") + raw.count(b"{")
-    if opens + raw.count(b",") > VALUES:
-        return f"it has more than {VALUES:,} values"
-    return f"it has more than {DEEPEST} levels" if opens > DEEPEST and deeper(raw, DEEPEST) else ""
-
-
-def deeper(raw: bytes, levels: int) -> bool:
-    """Whether JSON is nested deeper than so many levels."""
-    depth = 0
-    outside = raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]  # every second part is a text
-    for byte in b"".join(outside).translate(None, _NO_BRACKETS):
-        depth += 1 if byte in b"[{" else -1
-        if depth > levels:
-            return True
-    return False
 
 
 def hollow(handle: int, size: int) -> bool:

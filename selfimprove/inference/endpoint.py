@@ -19,10 +19,10 @@ from functools import partial
 from typing import Any
 
 from selfimprove.errors import EngineError
+from selfimprove.foreign import bounded_json
 from selfimprove.inference import endpoint_bodies
 from selfimprove.inference.endpoint_address import is_here
 from selfimprove.inference.endpoint_bodies import BodyError
-from selfimprove.safety import foreign_json
 from selfimprove.safety.redaction import printable
 
 AGAIN = (408, 409, 425, 429)
@@ -187,7 +187,7 @@ class Endpoint:
         if reply.status_code != 200:
             raise EngineError(f"{self.url} answers {said}.{HINTS.get(reply.status_code, '')}")
         try:
-            answer = foreign_json.loads(content)
+            answer = bounded_json.loads(content)
             usage = answer.get("usage") or {}
             spent = [_tokens(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")]
             tally.prompt_tokens += spent[0]
@@ -208,7 +208,7 @@ def _tokens(value: Any) -> int:
     Raises:
         ValueError: it is not a number of tokens.
     """
-    found = foreign_json.number(value or 0)
+    found = bounded_json.number(value or 0)
     if not 0 <= found < 1e12 or found % 1:
         raise ValueError("usage that is not a number of tokens")
     return int(found)

@@ -8,10 +8,10 @@ from itertools import accumulate
 from typing import Any
 
 from selfimprove.errors import EngineError
+from selfimprove.foreign import bounded_json
 from selfimprove.inference.stops import completed
 from selfimprove.interfaces import Ask
 from selfimprove.records import Prompt, Rollout
-from selfimprove.safety import foreign_json
 
 LONGEST_REASON = 100
 """Characters of the longest `finish_reason`."""
@@ -75,7 +75,7 @@ def tokens_of(given: dict[str, Any], chat: bool) -> list[tuple[str, float, dict[
     if not all(isinstance(text, str) for token, _, top in found for text in (token, *top)):
         raise ValueError("a token that is not a text")
     return [
-        (token, foreign_json.number(value), {text: foreign_json.number(one) for text, one in top.items()})
+        (token, bounded_json.number(value), {text: bounded_json.number(one) for text, one in top.items()})
         for token, value, top in found
     ]
 

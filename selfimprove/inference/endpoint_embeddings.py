@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from selfimprove.foreign.bounded_json import number
 from selfimprove.inference.endpoint import Endpoint, Tally
-from selfimprove.safety.foreign_json import number
 
 PART = 64
 """Texts per request: their vectors of up to 8,192 numbers are within the largest answer."""

@@ -15,9 +15,9 @@ from typing import Any
 
 from selfimprove.episodes import Episode, Turn
 from selfimprove.errors import Refused, UserError
+from selfimprove.foreign.bounded_json import whole
 from selfimprove.inference.routines import Call, Step, Strand
 from selfimprove.records import Message, digest
-from selfimprove.safety.foreign_json import whole
 
 Kept = MutableMapping[str, Any]
 """Plain values by name, including those of an earlier attempt at the step."""

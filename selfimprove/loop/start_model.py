@@ -24,7 +24,7 @@ WORKERS = tuple(
     f"selfimprove.{room}.{name}".replace("..", ".")
     for room, names in {
         "": ("records", "text"),
-        "foreign": ("plain_files",),
+        "foreign": ("bounded_json", "free_memory", "plain_files"),
         "interfaces": ("engine", "requests"),
         "inference": (
             "asks",

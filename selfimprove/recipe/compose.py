@@ -73,6 +73,8 @@ def find(name: str) -> Path:
                     "'.', '_' and '-' (at most 80); rename the file"
                 )
             return path
+        if path.exists() and name not in ("", "."):
+            raise MissingError(f"{name} is a pipe or a device, not a file; write the recipe into a file and name that")
     except OSError as error:
         raise MissingError(f"cannot read {name[:80]!r}: {error.strerror}") from error
     own = shipped() / f"{path.name.removesuffix('.yaml')}.yaml"

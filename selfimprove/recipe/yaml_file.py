@@ -7,6 +7,7 @@ Size, levels and values are counted while the text is parsed, before anything is
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
+from selfimprove import foreign
 from selfimprove.errors import RecipeError
 from selfimprove.safety.redaction import holds_key
 
@@ -97,7 +99,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: the file is too large or not a YAML mapping of plain values; the message has line and column.
     """
-    with path.open("rb") as file:
+    with os.fdopen(foreign.opened(path.resolve()), "rb") as file:
         raw = file.read(LARGEST + 1)
     if len(raw) > LARGEST:
         raise RecipeError(f"{path} is larger than 1 MB; a recipe has about 25 lines")

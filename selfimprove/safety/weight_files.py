@@ -5,7 +5,6 @@ Only safetensors are weights: a pickle can run code. Each byte of a file must be
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any
 
 from selfimprove import foreign
 from selfimprove.errors import DataError
+from selfimprove.foreign.bounded_json import parsed
 
 BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
@@ -125,9 +125,7 @@ def header(path: Path) -> Iterator[tuple[str, Tensor]]:
     if raw.count(b'"data_offsets"') > TENSORS:
         raise DataError(f"{path} has more than {TENSORS:,} tensors; refused")
     try:
-        if excess := foreign.excess(raw):
-            raise ValueError(excess)
-        entries = json.loads(raw)
+        entries = parsed(raw)
         entries.pop("__metadata__", None)
         found = sorted(
             (*_offsets(entry), name, str(entry["dtype"]), tuple(entry["shape"])) for name, entry in entries.items()
@@ -185,10 +183,8 @@ def mapping(path: Path, largest: int = CONFIG) -> dict[str, Any]:
         raise DataError(f"{path} is larger than {in_bytes(largest)}")
     raw = foreign.content(path.resolve(), largest)
     try:
-        if excess := foreign.excess(raw):
-            raise ValueError(excess)
-        values = json.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
+        values = parsed(raw)
+    except ValueError as error:
         raise DataError(f"{path} is not JSON: {str(error)[:80]}") from error
     if not isinstance(values, dict):
         raise DataError(f"{path} is not a mapping")

