@@ -96,7 +96,7 @@ class Ledger:
     def _read(self) -> None:
         raw = foreign.content(self.path)
         if wrong := foreign.excess(raw):
-            raise DataError(f"{self.path} is damaged: {wrong}")
+            raise DataError(f"{self.path}: the ledger was changed: {wrong}. Restore the file, or start a new run")
         whole, end, torn = raw.rpartition(b"\n")
         for line in whole.decode(errors="replace").splitlines():
             entry = _parsed(line)
