@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from selfimprove.errors import DataError
+from selfimprove.inference import tokenizers
 from selfimprove.inference.drawn import beginning
 from selfimprove.inference.foreign import Cover, tokens_of
 from selfimprove.inference.thinking import OWN, begins_after, spelled, told
@@ -25,10 +26,8 @@ def tokenizer_of(folder: Path) -> Any:
     if not has_template(folder):
         return None
     check_use(folder)
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, mistral_format=False)
+        return tokenizers.read(str(folder))
     except Exception as error:  # a damaged folder makes transformers raise many types
         raise DataError(f"{folder} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
 

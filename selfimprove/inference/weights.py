@@ -12,7 +12,7 @@ from typing import Any
 
 from selfimprove import foreign
 from selfimprove.errors import DataError, DeviceError, EngineError, RecipeError
-from selfimprove.inference import described, memory
+from selfimprove.inference import described, memory, tokenizers
 from selfimprove.inference.chat import end_of
 from selfimprove.safety.quantized import UNPACKED
 
@@ -32,7 +32,6 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
         DataError: the folder is damaged.
     """
     import torch
-    from transformers import AutoTokenizer
 
     spread, there = device == "spread", "cuda" if torch.cuda.is_available() else "cpu"
     device = there if device in ("auto", "spread") else device
@@ -47,7 +46,7 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
     try:
         if local:
             described.check(Path(path))
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local, mistral_format=False)
+        tokenizer = tokenizers.read(path)
         places = {"device_map": "auto"} if spread else {}
         loaded: Any = opened(path, dtype=kind, output_loading_info=True, local_files_only=local, **places)
     except DataError:

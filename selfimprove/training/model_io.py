@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError, StorageError
-from selfimprove.inference import described
+from selfimprove.inference import described, tokenizers
 from selfimprove.inference.chat import end_of
 from selfimprove.inference.weights import ends_of, opened
 from selfimprove.records import Checkpoint
@@ -23,10 +23,8 @@ NONE = Lora()
 
 def load(checkpoint: Checkpoint, lora: Lora = NONE) -> tuple[Any, Any]:
     """Model and tokenizer of a checkpoint for training; in 4 bits if `lora` asks for it."""
-    from transformers import AutoTokenizer
-
     described.check(Path(checkpoint.path))
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, mistral_format=False)
+    tokenizer = tokenizers.read(checkpoint.path)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model = _model(checkpoint, lora)
