@@ -221,7 +221,7 @@ def test_vllm_starts_only_where_its_share_is_free(card: Callable[[str], None], m
     card("")
     started = list[dict]()
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=lambda **how: started.append(how)))
-    weights = Weights(path="m", base="m", rank=0, dtype="bfloat16", shape="s", reloads=True)
+    weights = Weights(path="m", base="m", rank=0, dtype="bfloat16", shape="s", tied=False)
     for gpu, share, wanted in ((True, 0.9, 0), (True, 0.3, 1), (False, 0.9, 2)):
         monkeypatch.setattr("torch.cuda.is_available", lambda gpu=gpu: gpu)
         process = Process({"gpu_memory_utilization": share}, 1)
