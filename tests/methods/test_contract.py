@@ -34,12 +34,14 @@ KINDS = (Document, Prompt, Rollout, Preference, Record)
 
 
 def each(*slots: str, ready: bool = False) -> Any:
-    """Run a test for every method of these slots (none: all); `ready` leaves out those with required options."""
+    """Run a test for every method of these slots (none: all); `ready` leaves out those with required options, and
+    refinements whose packages are missing."""
     chosen = [
         entry
         for entry in ALL
         if (not slots or entry.slot in slots)
         and not (ready and any(option.default == "required" for option in registry.options(entry.method)))
+        and not (ready and entry.slot == "refinement" and entry.method().needs().not_installed())
     ]
     return pytest.mark.parametrize("entry", chosen, ids=[f"{entry.slot}.{entry.name}" for entry in chosen])
 

@@ -31,6 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dynamic_cheatsheet": {"problems": 4, "trials": 2},
     "experience_memory": {"problems": 6},
     "few_shot": {"problems": 6},
+    "gepa": {"problems": 3, "answers": 15},
     "opro": {"problems": 3, "answers": 15},
     "promptbreeder": {"problems": 3, "answers": 15},
     "textual_gradients": {"problems": 3, "answers": 15},
@@ -64,6 +65,7 @@ READY = [
     if entry.slot == "refinement"
     and entry.method.__module__.startswith("selfimprove.")
     and not any(option.default == "required" for option in registry.options(entry.method))
+    and not entry.method().needs().not_installed()
 ]
 
 

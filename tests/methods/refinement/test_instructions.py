@@ -14,6 +14,7 @@ import pytest
 from selfimprove.inference.instructions import cleaned
 from selfimprove.interfaces import Refinement
 from selfimprove.methods.refinement.ape import Ape
+from selfimprove.methods.refinement.gepa import Gepa
 from selfimprove.methods.refinement.opro import Opro
 from selfimprove.methods.refinement.promptbreeder import Promptbreeder
 from selfimprove.methods.refinement.textual_gradients import TextualGradients
@@ -48,7 +49,7 @@ def learns(table_model: ModuleType, tmp_path: Path) -> Callable[..., Any]:
                 return {f"<instruction> {text} </instruction>": share for text, share in texts.items()}
             text = parts[1] if role == "instructed" else ""
             number = int((parts[0] if role == "instructed" else role).removeprefix("q"))
-            return {"#4" if number < right(text) * PROBLEMS else "#5": 1.0}
+            return {"#4" if number % PROBLEMS < right(text) * PROBLEMS else "#5": 1.0}
 
         task, engine, notes = table_model.Quiz(own_words=True), table_model.TableModel(table=table), list[str]()
         policy = table_model.policy_of(method, engine, task, seed=seed)
@@ -106,6 +107,16 @@ def test_the_history_is_shown_with_the_best_last(learns: Callable) -> None:
     shares = [int(line.partition("%")[0]) for line in said if "% right: " in line]
     assert len(shares) == 2 and shares == sorted(shares)
     assert said.count("<reply>") == 3 and "#5" not in said
+
+
+def test_gepa_finds_the_planted_best_one(learns: Callable) -> None:
+    pytest.importorskip("gepa")
+    made = learns(Gepa(problems=PROBLEMS, answers=600, minibatch=6), planted)
+    assert made.state == {"instruction": "best"} and made.rate == 1.0
+    assert made.paid <= 600 + PROBLEMS
+    assert made.notes == ["gepa: 600 answers on 12 problems buy at most 49 proposals"]
+    worse = learns(Gepa(problems=PROBLEMS, answers=60), lambda text: 0.5 if text else 0.75)
+    assert worse.state == {"instruction": ""} and worse.rate == 0.75
 
 
 def test_a_criticism_sees_wrong_replies_only(learns: Callable) -> None:
