@@ -94,7 +94,7 @@ class Row:
     cut: float
     """Mean number of times that the budget ended something in an answer."""
     replayed: bool
-    """Whether it was scored on stored samples; then the seconds are those of drawing as many of them."""
+    """Whether it was scored on stored samples; then the seconds are those of drawing as many tokens."""
     worth: Worth
 
 

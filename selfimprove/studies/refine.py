@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove import registry
-from selfimprove.costs import NOTHING, Given
+from selfimprove.costs import NOTHING, Cost, Given
 from selfimprove.errors import DataError, EngineError, MissingError, RecipeError, UserError
 from selfimprove.inference.arena import Outcome, play
 from selfimprove.inference.pool import Beyond, Pool
@@ -31,6 +31,8 @@ VOTE = Chain("votes", ("self_consistency",), {})
 """The fixed vote, which every method is compared with."""
 CURVE = (1, 2, 4, 8, 16, 32, 64)
 """Samples of the votes that are shown beside the methods."""
+ANY = Given(selection=1000, attempt=Cost(completions=1, tokens=1), problems=lambda n: 1000 if n is None else n)
+"""What `fit` might find, to see whether it takes anything."""
 Begin = Callable[[str], None]
 """Told what is worked on."""
 
@@ -151,6 +153,12 @@ class Bench:
         groups = self.pool.find(self._sampling())
         return sum(sample.tokens for group in groups for sample in group) / sum(map(len, groups))
 
+    def _per_token(self) -> float:
+        """Seconds that a token of such a sample took."""
+        groups = self.pool.find(self._sampling())
+        [sampling] = [key for key, value in self.pool.samples.items() if value is groups]
+        return self.origin.seconds[sampling] / max(1.0, self.one)
+
     def _sampling(self) -> Sampling:
         """How the vote draws."""
         [method] = self.made(VOTE).refinement.values()
@@ -185,7 +193,7 @@ class Bench:
             self.begin(f"{chain.name} ({number} of {len(compared)})")
             try:
                 recipe = self.made(chain)
-                if not named and any(one.fit_cost(Given()) != NOTHING for one in recipe.refinement.values()):
+                if not named and any(one.fit_cost(ANY) != NOTHING for one in recipe.refinement.values()):
                     raise RecipeError("it learns before it answers, at a cost: name it in --methods")
                 for budget in budgets or [None]:
                     rows.append(self._row(chain.name, recipe, budget))
@@ -204,15 +212,13 @@ class Bench:
             learned = self.model.fitted(recipe, name)
         try:
             outcomes = self._replayed(methods, learned, allowed)
-            drawn = [self.origin.seconds[sampling] for sampling in self.pool.samples]
-            seconds, calls = max(drawn) * sum(one.completions for one in outcomes) / len(outcomes), 0.0
+            tokens = sum(one.tokens for one in outcomes) / len(outcomes)
+            seconds, calls, replayed = self._per_token() * tokens, 0.0, True
         except Beyond as beyond:
             if self.model is None:
                 raise RecipeError(f"it needs the model: it asks for {beyond.what}") from beyond
             outcomes, calls, seconds = self.model.answered(recipe, allowed, learned)
-            beyond_samples = True
-        else:
-            beyond_samples = False
+            replayed = False
         marks = [one.mark for one in outcomes]
         tokens, completions, cut = (
             sum(column) / len(outcomes)
@@ -227,7 +233,7 @@ class Bench:
             calls=calls,
             seconds=seconds,
             cut=cut,
-            replayed=not beyond_samples,
+            replayed=replayed,
             worth=worth(marks, tokens, one=self.one, plain=self.votes(1), votes=self.votes, most=self._most()),
         )
 
