@@ -81,9 +81,11 @@ def refine(
             bench.check(tokens)
             if compared is None:
                 compared = [*chains(registry.names("refinement")), *bench.own()]
-            rows, left_out = bench.rows(compared, tokens, named=methods is not None)
-    if out is not None:
-        keep(out, pool, origin)
+            try:
+                rows, left_out = bench.rows(compared, tokens, named=methods is not None)
+            finally:
+                if out is not None:  # also if it is stopped: samples can be replayed
+                    keep(out, pool, origin)
     return bench.findings(rows, left_out)
 
 
