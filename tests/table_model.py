@@ -307,6 +307,13 @@ class QuizRoles:
         return [{"role": "user", "content": "\n".join([role, prompt.prompt[-1]["content"], *parts])}]
 
 
+class Echo(Tool):
+    """A tool that tells how long a text is."""
+
+    def call(self, text: str) -> str:
+        return f"{len(text)}: ok"
+
+
 @dataclass
 class Quiz(Task):
     """Questions q0, q1, ...; the answer of a completion is what follows its last `#`. All have the reference `answer`."""

@@ -300,8 +300,9 @@ def test_a_reward_scores_every_completion_with_a_number_or_none(entry: Entry, wo
 @each("refinement", ready=True)
 def test_a_refinement_writes_in_its_folder_only(entry: Entry, table_model: ModuleType, tmp_path: Path) -> None:
     """All else that a refinement keeps is in refinement/test_contract.py."""
-    task, engine = table_model.Quiz(), table_model.TableModel(default={"so it is #4": 0.6, "#5": 0.4})
-    method, plain = entry.method(), table_model.policy_of((), engine, task)
+    method, engine = entry.method(), table_model.TableModel(default={"so it is #4": 0.6, "#5": 0.4})
+    task = table_model.Quiz(own_tools={name: table_model.Echo() for name in method.needs().tools})
+    plain = table_model.policy_of((), engine, task)
     given = {"task": task, "rewards": lambda by, groups, policy: [[1.0] * len(group) for group in groups]}
     with watched() as paths:
         policy = table_model.policy_of(method, engine, **given, others=lambda name: plain)

@@ -17,7 +17,6 @@ import pytest
 
 from selfimprove import registry
 from selfimprove.costs import Cost, Flow, Given
-from selfimprove.episodes import Tool
 from selfimprove.errors import Refused
 from selfimprove.interfaces import Budget, Engine, Refinement, Session
 from selfimprove.methods.refinement.revise import Revise
@@ -69,11 +68,6 @@ READY = [
 ]
 
 
-class Echo(Tool):
-    def call(self, text: str) -> str:
-        return f"{len(text)}: ok"
-
-
 @dataclass
 class Attempt:
     """One attempt at a step: a method learns on the selection split and answers."""
@@ -88,7 +82,7 @@ class Attempt:
     budget: Budget = Budget()
 
     def __call__(self, asked: Sequence[Prompt]) -> list[Rollout]:
-        tools: dict[str, Tool] = {name: Echo() for name in self.method.needs().tools}
+        tools = {name: self.module.Echo() for name in self.method.needs().tools}
         task = self.module.Quiz(answer=SECRET, own_tools=tools)
         chain = (*self.before, self.method)
         make = functools.partial(
