@@ -12,7 +12,8 @@ Algorithm:
   3. Retire an item that was shown `uses` times or more and whose lift, the difference of both shares of right ones, is
      below 0 with a probability above `doubt`. Keep the most helpful `size` items.
   4. Add a right attempt at each problem that the memory does not have.
-  5. Answer with the nearest `examples` items shown before the problem, the nearest last.
+  5. Answer `trials` selection problems with the memory and without it; it is shown only if it does not lose.
+  6. Answer with the nearest `examples` items shown before the problem, the nearest last.
 Differs: Ratchet's items are skills that a model writes, ReasoningBank's are strategies in words; here they are worked
   problems, found by BM25. Both learn while they serve; here no answer changes the memory, so order does not matter.
 """
@@ -49,11 +50,13 @@ class ExperienceMemory(Refinement):
     """Attempts with an item before it may be retired."""
     doubt: float = bounded(0.95, above=0, below=1)
     """How sure it must be that an item does harm."""
+    trials: int = bounded(32, 0)
+    """Selection problems on which the memory must not lose against no memory; 0 always shows it."""
     temperature: float = bounded(0.7, 0, 100)
     """Sampling temperature of attempts and answers."""
 
     def fit_cost(self, given: Given) -> Cost:
-        return self.problems * self.samples * max(given.attempt, given.draw())
+        return (self.problems * self.samples + 2 * self.trials) * max(given.attempt, given.draw())
 
     def fit(self, context: Context) -> dict[str, Any]:
         items: list[Example] = [dict(one) for one in context.state.get("items", [])]
@@ -81,11 +84,31 @@ class ExperienceMemory(Refinement):
         kept += [one["made"] for one in seen if one["made"] and one["made"]["key"] not in known]
         context.log.metric("experience_memory/retired", sum(self._harmful(one) for one in items))
         context.log.metric("experience_memory/items", min(self.size, len(kept)))
-        return {"items": sorted(kept, key=lambda one: -_lift(one)[0])[: self.size]}
+        kept = sorted(kept, key=lambda one: -_lift(one)[0])[: self.size]
+        return {"items": kept, "shown": self._serves(context, kept)}
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
-        near = Nearest(session.state.get("items", [])).of(prompt, self.examples)
-        return (await session.attempts(shown(prompt, near[::-1]), 1, self._sampling()))[0]
+        items = session.state.get("items", []) if session.state.get("shown", True) else []
+        return (await session.attempts(self._recalled(prompt, Nearest(items)), 1, self._sampling()))[0]
+
+    def _recalled(self, prompt: Prompt, near: Nearest) -> Prompt:
+        return shown(prompt, near.of(prompt, self.examples)[::-1])
+
+    def _serves(self, context: Context, items: Sequence[Example]) -> bool:
+        """Whether no more selection problems are answered right without the memory than with it."""
+        if not (items and self.trials and self.examples):
+            return True
+        near = Nearest(items)
+
+        async def gained(prompt: Prompt, session: Session) -> float:
+            both = self._recalled(prompt, near), prompt
+            made = [(await session.attempts(one, 1, self._sampling()))[0] for one in both]
+            right, plain = (session.mark(one) or 0.0 for one in made)
+            return right - plain
+
+        gain = context.run(gained, context.selection(self.trials))
+        context.log.metric("experience_memory/gain", sum(gain) / max(1, len(gain)))
+        return sum(gain) >= 0
 
     def _sampling(self) -> Sampling:
         return Sampling(temperature=self.temperature)

@@ -28,7 +28,7 @@ from selfimprove.store.journal import Journal
 SMALL: dict[str, dict[str, Any]] = {
     "ape": {"problems": 3, "answers": 15},
     "dynamic_cheatsheet": {"problems": 4, "trials": 2},
-    "experience_memory": {"problems": 6},
+    "experience_memory": {"problems": 6, "trials": 4},
     "few_shot": {"problems": 6},
     "gepa": {"problems": 3, "answers": 15},
     "opro": {"problems": 3, "answers": 15},

@@ -65,6 +65,8 @@ def test_examples_that_mislead_are_not_chosen(learns: Callable) -> None:
 
     made = learns(FewShot(choose="search"), misled)
     assert made.state == {"examples": []} and made.right == 12
+    made = learns(ExperienceMemory(), misled)
+    assert made.state["items"] and not made.state["shown"] and made.right == 12, "kept, and not shown"
 
 
 def test_a_harmful_item_is_retired_within_forty_uses(learns: Callable) -> None:
