@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import DataError, DeviceError, EngineError, UserError
+from selfimprove.errors import DataError, DeviceError, EngineError, RecipeError, UserError
 from selfimprove.inference import memory, untied
 from selfimprove.inference.drafts import LONGEST, SHORTEST
 from selfimprove.interfaces import Log
@@ -88,7 +88,13 @@ def parameters(**options: Any) -> Any:
 
 
 def drafting(draft: str, tokens: int) -> dict[str, Any]:
-    """vLLM's options for guesses by n-grams of the text, those of `drafts.Lookup`."""
+    """vLLM's options for guesses by n-grams of the text, those of `drafts.Lookup`.
+
+    Raises:
+        RecipeError: they are asked for in another way.
+    """
+    if draft not in ("", "ngram"):
+        raise RecipeError(f"engine.vllm.draft is {draft!r}; it takes ngram")
     size = {"prompt_lookup_max": LONGEST, "prompt_lookup_min": SHORTEST}
     return {"speculative_config": {"method": draft, "num_speculative_tokens": tokens, **size}} if draft else {}
 

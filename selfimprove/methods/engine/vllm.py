@@ -28,28 +28,16 @@ from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.errors import DataError, EngineError, RecipeError
-from selfimprove.inference import agreement, embeddings, token_scores
+from selfimprove.inference import agreement, embeddings, token_scores, vllm_process
 from selfimprove.inference import weights as forward
 from selfimprove.inference.asks import answers, jobs_of, policies, refuse
-from selfimprove.inference.vllm_process import (
-    Process,
-    Weights,
-    check,
-    drafting,
-    installed,
-    look,
-    parameters,
-    weights_of,
-)
 from selfimprove.inference.vllm_requests import RIVALS, draw_of, requests_of
 from selfimprove.interfaces import GREEDY, Ask, Engine, Log
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
 
-ROWS = 128
-"""Completions in a batch that transformers scores."""
-KNOWN = 4
-"""Checkpoints of which tokenizer and reference are kept: those that a round compares."""
+ROWS, KNOWN = 128, 4
+"""Completions in a batch that transformers scores; checkpoints of which tokenizer and reference are kept in a round."""
 
 
 @register("vllm", paper="2309.06180")
@@ -80,10 +68,9 @@ class Vllm(Engine):
     def __post_init__(self) -> None:
         if self.sleep_level not in (0, 1, 2):
             raise RecipeError(f"engine.vllm.sleep_level is {self.sleep_level}; it must be 0, 1 or 2")
-        if self.draft not in ("", "ngram"):
-            raise RecipeError(f"engine.vllm.draft is {self.draft!r}; it takes ngram, or null for none")
-        self._process: Process | None = None
-        self._known: OrderedDict[str, tuple[Weights, agreement.Reference]] = OrderedDict()
+        self._drafting = vllm_process.drafting(self.draft, self.draft_tokens)
+        self._process: vllm_process.Process | None = None
+        self._known: OrderedDict[str, tuple[vllm_process.Weights, agreement.Reference]] = OrderedDict()
         self._served = ""  # the folder that vLLM was found to run
         self._agreed, self._near = agreement.Agreed(), False
         self._device = "spread" if self.tensor_parallel_size > 1 else "auto"
@@ -110,7 +97,7 @@ class Vllm(Engine):
             least = min(len(job.prompt) for job in full)
             raise DataError(f"every prompt fills the model's context of {context} tokens: {least} or more")
         wanted = [request for job in short for request in requests_of(job)]
-        asked = [parameters(**one.options(known, context - len(one.job.prompt))) for one in wanted]
+        asked = [vllm_process.parameters(**one.options(known, context - len(one.job.prompt))) for one in wanted]
         if any(one.sampling.stop for one in wanted):
             process.reads_text()
         self._serve(checkpoint, log)
@@ -131,19 +118,16 @@ class Vllm(Engine):
         self, checkpoint: Checkpoint, rollouts: Sequence[Rollout], statistic: str = "logprob"
     ) -> list[list[float]]:
         """vLLM gives `logprob`; transformers other statistics, texts that fill the context, and all with adapters."""
-        known = self._know(checkpoint)[1]
-        return token_scores.of_replies(
-            known.tokenizer, rollouts, lambda pairs: self._scored(checkpoint, pairs, statistic)
-        )
+        tokenizer = self._know(checkpoint)[1].tokenizer
+        return token_scores.of_replies(tokenizer, rollouts, lambda pairs: self._scored(checkpoint, pairs, statistic))
 
     def _scored(self, checkpoint: Checkpoint, pairs: Sequence[token_scores.Pair], statistic: str) -> list[list[float]]:
         process, (weights, known) = self._vllm(), self._know(checkpoint)
         context = min(known.context, self.max_model_len or known.context)
         mine = statistic == "logprob" and not weights.rank
         fits = [mine and len(prompt) + len(said) < context for prompt, said in pairs]
-        here, there = (
-            [pair for pair, fit in zip(pairs, fits, strict=True) if fit is wanted] for wanted in (True, False)
-        )
+        here = [pair for pair, fit in zip(pairs, fits, strict=True) if fit]
+        there = [pair for pair, fit in zip(pairs, fits, strict=True) if not fit]
         if here:
             self._serve(checkpoint, None)
         short = iter(process.logprobs_of(here))
@@ -164,14 +148,13 @@ class Vllm(Engine):
     def certificate(
         self, checkpoint: Checkpoint, problems: Callable[[int], Sequence[Prompt]], log: Log
     ) -> dict[str, Any]:
-        how = replace(
-            GREEDY, max_completion_length=min(agreement.TOKENS, self.max_completion_length), note=("logprob",)
-        )
+        limit = min(agreement.TOKENS, self.max_completion_length)
+        how = replace(GREEDY, max_completion_length=limit, note=("logprob",))
         drawn = [one for [one] in self.sample(checkpoint, problems(agreement.PROMPTS), 1, how, 0, log)]
         weights, known = self._know(checkpoint)
         model, _ = forward.load(checkpoint.path, self._device, weights.dtype)
         found = agreement.certificate(model, known.tokenizer, drawn)
-        return {**found, "dtype": weights.dtype, "engine": f"vllm {installed()}"}
+        return {**found, "dtype": weights.dtype, "engine": f"vllm {vllm_process.installed()}"}
 
     def close(self) -> None:
         if self._process is not None:
@@ -179,26 +162,26 @@ class Vllm(Engine):
         self._served = ""
 
     def preflight(self) -> list[str]:
-        look()
+        vllm_process.look()
         return []
 
-    def _vllm(self) -> Process:
+    def _vllm(self) -> vllm_process.Process:
         """The process, which starts when weights are loaded; what stands in the way is said before that."""
         if self._process is None:
-            check()
+            vllm_process.check()
             import torch
 
             names = ("tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "enforce_eager")
             sleeps = torch.cuda.is_available() and self.sleep_level > 0
             options = {name: getattr(self, name) for name in names} | ({"enable_sleep_mode": True} if sleeps else {})
-            self._process = Process(options | drafting(self.draft, self.draft_tokens), self.sleep_level)
+            self._process = vllm_process.Process(options | self._drafting, self.sleep_level)
         return self._process
 
-    def _know(self, checkpoint: Checkpoint) -> tuple[Weights, agreement.Reference]:
+    def _know(self, checkpoint: Checkpoint) -> tuple[vllm_process.Weights, agreement.Reference]:
         """What transformers says of these weights."""
         if checkpoint.path not in self._known:
             self._vllm().rest()
-            weights = weights_of(checkpoint, self.dtype)
+            weights = vllm_process.weights_of(checkpoint, self.dtype)
             self._known[checkpoint.path] = weights, agreement.reference(checkpoint.path, weights.dtype, self._device)
         self._known.move_to_end(checkpoint.path)
         while len(self._known) > KNOWN:
