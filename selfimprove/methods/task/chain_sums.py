@@ -85,9 +85,9 @@ class ChainSums(Task):
             place, by = source.randrange(len(digits)), source.randrange(1, self.modulus)
             changed = [(digit + by * (i == place)) % self.modulus for i, digit in enumerate(digits)]
             other = source.sample(digits, len(digits)) if kind == "same" else changed
-            alike = split_of(_problem(other)) == split_of(prompt.key) and self._hidden(other) == self._hidden(digits)
+            variant = self._prompt(other)
+            alike = split_of(variant.key) == split_of(prompt.key) and self._hidden(other) == self._hidden(digits)
             if other != digits and alike:
-                variant = self._prompt(other)
                 made[variant.key] = replace(variant, key=prompt.key) if kind == "same" else variant
         return list(made.values())
 
@@ -106,7 +106,9 @@ class ChainSums(Task):
             longest = self.taught_min_length + int(grown * (self.max_length - self.taught_min_length))
             length = longest if source.random() < 0.5 else source.randint(self.taught_min_length, longest)
             digits = [source.randrange(self.modulus) for _ in range(length)]
-            if split_of(_problem(digits)) == "train" and (example := teacher._demonstrate(role, digits, source)):
+            if split_of("+".join(map(str, digits))) == "train" and (
+                example := teacher._demonstrate(role, digits, source)
+            ):
                 examples.append(example)
         return examples
 
@@ -167,11 +169,12 @@ class ChainSums(Task):
         while len(seen) < size:
             if (number := source.randrange(size)) not in seen:
                 seen.add(number)
-                if split_of(_problem(digits := [number // place % self.modulus for place in places])) == split:
+                digits = [number // place % self.modulus for place in places]
+                if split_of("+".join(map(str, digits))) == split:
                     yield digits
 
     def _prompt(self, digits: list[int]) -> Prompt:
-        problem, answer = _problem(digits), str(sum(digits) % self.modulus)
+        problem, answer = "+".join(map(str, digits)), str(sum(digits) % self.modulus)
         return Prompt(prompt=self.roles().solve(problem), answer=answer, key=problem, info={"level": len(digits)})
 
 
@@ -217,7 +220,3 @@ class _Roles:
 
     def solution(self, prompt: Prompt) -> str | None:
         return self.task._solution([*map(int, prompt.key.split("+"))], random.Random(prompt.key))
-
-
-def _problem(digits: list[int]) -> str:
-    return "+".join(map(str, digits))
