@@ -14,7 +14,7 @@ from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import frozen, load
 from selfimprove.training.trl.masks import sides, unmark, without_needless
-from selfimprove.training.trl.trainer import configured, dataset, report, train
+from selfimprove.training.trl.trainer import configured, dataset, report, train, without_statistics
 
 FLAT = 10.0
 """Distance from the middle of the sigmoid at which its slope is less than a thousandth of the largest."""
@@ -78,6 +78,7 @@ def kto(
         processing_class=tokenizer,
         peft_config=adapter(job.schedule.lora, job.schedule.seed),
     )
+    without_statistics(trainer)
     trained = train(trainer, tokenizer, job)
     report(trainer, job.log, {"kl": "kl", "rewards/chosen": "reward_good", "rewards/rejected": "reward_bad"})
     found = dict[str, float]()

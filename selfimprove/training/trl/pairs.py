@@ -14,7 +14,7 @@ from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import frozen, load
 from selfimprove.training.trl.masks import sides, unmark, without_needless
-from selfimprove.training.trl.trainer import configured, dataset, only_logprobs, report, train
+from selfimprove.training.trl.trainer import configured, dataset, only_logprobs, report, train, without_statistics
 
 
 def dpo(
@@ -64,6 +64,7 @@ def dpo(
         processing_class=tokenizer,
         peft_config=adapter(job.schedule.lora, job.schedule.seed),
     )
+    without_statistics(trainer)
     return train(trainer, tokenizer, job)
 
 

@@ -257,6 +257,23 @@ def only_logprobs(trainer: Any) -> None:
     add_fused_lm_head(trainer.accelerator.unwrap_model(plain_model(trainer.model)), outputs=("log_probs",))
 
 
+def without_statistics(trainer: Any) -> None:
+    """The same for a trainer whose loss logs them: it gets zeros, and nobody reads what it logs of them."""
+    only_logprobs(trainer)
+    model = trainer.accelerator.unwrap_model(plain_model(trainer.model))
+    fused = model.forward
+
+    @functools.wraps(fused)
+    def forward(*given: Any, fused_lm_head: bool = False, **named: Any) -> Any:
+        made = fused(*given, fused_lm_head=fused_lm_head, **named)
+        if fused_lm_head:
+            made.entropy = made.mean_logits = made.log_probs.detach().new_zeros(made.log_probs.shape)
+            made.is_top1 = made.entropy.bool()
+        return made
+
+    model.forward = forward
+
+
 def plain_model(model: Any) -> Any:
     """The model itself, also where an adapter is around it."""
     from peft import PeftModel
