@@ -23,6 +23,7 @@ from selfimprove.needs import OTHERS, Needs
 from selfimprove.recipe import option_values
 from selfimprove.recipe.legs import legs_of
 from selfimprove.recipe.schema import ONE, SOME, Recipe, Settings
+from selfimprove.recipe.thoughts import unclosed
 from selfimprove.records import SOLVE, Checkpoint, Record
 from selfimprove.registry import Find, nearest
 
@@ -53,7 +54,7 @@ def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
                 raise
             remarks.append(f"not on this machine: {error}")
     recipe.the("model").suits(recipe.the("task"))
-    return remarks
+    return remarks + unclosed(recipe)
 
 
 def _check_together(recipe: Recipe) -> None:

@@ -82,3 +82,12 @@ def test_a_tool_that_the_task_lacks_is_refused() -> None:
         checks.preflight(recipe)
     checks.preflight(compose.load("word_problems", ["refinement=critic"])[0])
     assert CodeTask(path="x.jsonl", test_tool=True).offers() == ["tests"] and not CodeTask(path="x.jsonl").offers()
+
+
+def test_training_that_draws_without_the_budget_for_thoughts_is_told_of() -> None:
+    for name, told in (("ttrl", 1), ("quickstart", 0)):
+        recipe = compose.load(name, ["engine.transformers.device=cpu"])[0]
+        assert not [note for note in checks.preflight(recipe) if "thinking_budget" in note]
+        recipe.engine["transformers"].thinking_budget = 64  # type: ignore[attr-defined]
+        notes = [note for note in checks.preflight(recipe) if "thinking_budget=64" in note]
+        assert len(notes) == told and all("optimization.grpo.max_completion_length=" in note for note in notes)
