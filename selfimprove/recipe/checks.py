@@ -12,12 +12,7 @@ from typing import Any
 from selfimprove import registry
 from selfimprove.bounds import bounds_of
 from selfimprove.errors import DeviceError, EngineError, RecipeError, UserError
-from selfimprove.interfaces import (
-    ROLES,
-    Acquisition,
-    Judging,
-    Selection,
-)
+from selfimprove.interfaces import ROLES, Acquisition, Judging, Selection
 from selfimprove.measures.judge_reliability import FEWEST, MIXED
 from selfimprove.needs import OTHERS, Needs
 from selfimprove.recipe import option_values
