@@ -7,6 +7,7 @@ like a date becomes a time. Nothing is guessed here.
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,8 @@ def csv_rows(
     """
     csv.field_size_limit(LARGEST)
     room = room or Room(str(path), path)
-    with os.fdopen(foreign.opened(path.resolve()), encoding="utf-8-sig", newline="") as file:
+    raw = os.fdopen(foreign.opened(path.resolve()), "rb")
+    with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
         source = _Lines(file, path)
         reader = csv.reader(source, delimiter=delimiter, strict=True)
         try:
@@ -49,7 +51,7 @@ def csv_rows(
                 raise DataError(f"{path}: the header is one column, {header[0][:80]!r}; separate cells by ','")
             for cells in reader:
                 if not room.take(source.size, len(cells)):
-                    room.cut(os.fstat(file.fileno()).st_size - file.buffer.tell())
+                    room.cut(os.fstat(raw.fileno()).st_size - raw.tell())
                     return
                 source.size = 0
                 if len(cells) == len(header):

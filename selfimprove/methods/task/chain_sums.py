@@ -106,10 +106,8 @@ class ChainSums(Task):
             longest = self.taught_min_length + int(grown * (self.max_length - self.taught_min_length))
             length = longest if source.random() < 0.5 else source.randint(self.taught_min_length, longest)
             digits = [source.randrange(self.modulus) for _ in range(length)]
-            if split_of("+".join(map(str, digits))) == "train" and (
-                example := teacher._demonstrate(role, digits, source)
-            ):
-                examples.append(example)
+            if split_of("+".join(map(str, digits))) == "train":
+                examples += filter(None, [teacher._demonstrate(role, digits, source)])
         return examples
 
     def _demonstrate(self, role: str, digits: list[int], source: random.Random) -> Rollout | None:
