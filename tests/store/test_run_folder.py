@@ -141,6 +141,15 @@ def test_a_damaged_step_is_put_aside_and_can_be_made_again(folder: RunDir, damag
     assert folder.done(1, "selection", "f1")
 
 
+def test_a_signed_manifest_without_notes_is_that_of_other_options(folder: RunDir) -> None:
+    place = make_step(folder)
+    plain = {"files": json.loads((place / "step.json").read_text())["files"]}
+    write_json(place / "step.json", signed(plain))
+    with pytest.raises(DataError, match="made with other options"):
+        folder.done(1, "selection", "f1")
+    assert folder.manifest(1, "selection") == signed(plain)
+
+
 def test_a_step_is_redone_when_what_it_was_made_from_was_redone(folder: RunDir) -> None:
     for inputs, text in (("a", "one"), ("b", "two")):
         (folder.begin(1, "selection") / "output.jsonl").write_text(text)
