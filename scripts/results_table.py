@@ -204,7 +204,8 @@ def overhead(measured: dict[str, Any]) -> list[Row]:
 def growth(measured: dict[str, Any]) -> list[Row]:
     """What a late round costs against an early one."""
     first, *_, last = measured["rows"]
-    many, figure = f"{last['rounds']} rounds", f"{last['ratio']:.2f} ({last['ms']:.0f} ms against {first['ms']:.0f} ms)"
+    many = f"{last['rounds']} rounds"
+    figure = f"{last['ratio']:.2f} ({last['ms']:.0f} ms against {last['beside']:.0f} ms)"
     return [
         (f"CPU time of a round at {many}, against {first['rounds']}, without a model", "1.5", figure),
         (f"resume of a finished run of {measured['resumed']} rounds", "5 s", f"{measured['resume_seconds']:.1f} s"),

@@ -127,6 +127,7 @@ def test_a_bench_in_which_every_run_failed_fails(
 
 
 # ---- where files go ------------------------------------------------------------------------------------------------
+@pytest.mark.long
 def test_a_plot_goes_into_a_folder_that_is_made_for_it(command: Command) -> None:
     value = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
     line = {"round": 0, "champion/accuracy": value, "seconds": {"model": 1.0}}
@@ -194,6 +195,7 @@ def test_a_run_that_is_not_finished_is_told_to_go_on(command: Command) -> None:
 
 
 @pytest.mark.parametrize("verb", ["run", "check"])
+@pytest.mark.long
 def test_a_run_folder_is_no_recipe_but_has_one(command: Command, verb: str) -> None:
     make_run(Path("one"))
     code, _, err = command(verb, "one")

@@ -212,7 +212,10 @@ def test_the_figures_are_written_from_the_files_of_the_benches(tmp_path: Path, m
         "growth": {
             "command": "python c.py",
             "machine": machine,
-            "rows": [{"rounds": 20, "ms": 60.0, "ratio": 1.0}, {"rounds": 1000, "ms": 75.0, "ratio": 1.25}],
+            "rows": [
+                {"rounds": 20, "ms": 50.0, "beside": 50.0, "ratio": 1.0},
+                {"rounds": 1000, "ms": 75.0, "beside": 60.0, "ratio": 1.25},
+            ],
             "resumed": 1000,
             "resume_seconds": 4.44,
         },

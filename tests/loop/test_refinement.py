@@ -69,6 +69,7 @@ def test_a_chain_keeps_the_state_of_each_place_and_the_last_answers(remembering:
     assert [one.info["spent"]["completions"] for one in rollouts] == [3] * 10
 
 
+@pytest.mark.long
 def test_a_run_distils_its_refinement_and_prices_it_at_equal_tokens(make_run: Callable[..., Any]) -> None:
     folder, log = make_run(
         *("rounds=2", "refinement=best_of_n", "refinement.best_of_n.samples=3", "acquisition=[seed_prompts,refined]"),

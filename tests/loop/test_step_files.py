@@ -23,6 +23,7 @@ SAID = [{"role": "assistant", "content": "#6"}]
 
 @given(infos, infos, infos, st.booleans())
 @settings(max_examples=60)
+@pytest.mark.long
 def test_what_is_passed_on_is_what_would_be_read(a: Any, b: Any, c: Any, rated: bool) -> None:
     prompt = Prompt(prompt=[{"role": "user", "content": "3+3"}], answer="6", key="3+3", info=a, given=b)
     records: list[Record] = [

@@ -93,6 +93,7 @@ def test_chains_by_hand(chain: str, options: list[str], expected: int) -> None:
     assert estimate(made).parts["data"].completions == expected
 
 
+@pytest.mark.long
 def test_what_adds_up_over_rounds() -> None:
     spin = ("acquisition=[seed_prompts,opponent]", "selection=[]", "optimization=dpo")
     assert price(*spin, "optimization.dpo.num_train_epochs=2").parts["training"].steps == 63 * 2 + 4 * 125 * 2
@@ -117,6 +118,7 @@ def test_rows_that_trainings_draw_are_counted_with_what_rates_them() -> None:
     assert (passes.steps, passes.completions) == (4 * 500 * 2 // 8, 500 * 2)
 
 
+@pytest.mark.long
 def test_processes_that_train_together_share_the_steps_and_draw_together() -> None:
     together = [["launcher=accelerate", f"launcher.accelerate.processes={n}"] for n in (1, 2)]
     epochs = ("optimization.sft.max_steps=-1", "optimization.sft.num_train_epochs=2")
@@ -157,6 +159,7 @@ def test_an_acquisition_that_training_runs_again_is_paid_for() -> None:
     )
 
 
+@pytest.mark.long
 def test_a_judge_is_asked_about_each_sample_and_in_each_audit() -> None:
     plain, now, frozen = price(), price("reward=judge", "reward.judge.frozen=false"), price("reward=judge")
     asked = plain.parts["data"].completions * (1 + 3)

@@ -134,6 +134,7 @@ def test_a_rule_that_is_unknown_and_a_file_that_is_not_there(write: Callable[...
         marking.mark(path.with_name("none"), "gsm8k", [])
 
 
+@pytest.mark.long
 def test_every_task_marks_without_its_data() -> None:
     needed = ("hub", "jsonl", "code", "countdown")  # the first three name their data; the others compose as these do
     assert [marking._rule_of(name, []).name for name in needed] == ["exact", "exact", "code", "countdown"]

@@ -42,6 +42,7 @@ def likelihood(policy: Policy, rows: list[Rollout]) -> float:
     return sum(sum(row) for row in policy.logprobs_of(rows))
 
 
+@pytest.mark.long
 def test_a_copy_is_better_on_its_rows_and_gone_afterwards(
     policy: Policy, rollouts: list[Rollout], start: Checkpoint, tmp_path: Path, quiet_log: Any
 ) -> None:

@@ -51,6 +51,7 @@ def answers(seed: int) -> dict[str, dict[str, float]]:
 
 
 # ---- the folder --------------------------------------------------------------------------------------------------
+@pytest.mark.long
 def test_the_folder_loads_with_transformers(build: Callable[..., Any]) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

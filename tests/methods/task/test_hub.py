@@ -100,6 +100,7 @@ def test_a_row_that_cannot_be_read_says_which_column(row, named, words):
 ROWS = [{"question": f"{i} + 1?", "answer": f"so #### {i + 1}"} for i in range(40)]
 
 
+@pytest.mark.long
 def test_files_and_folders_of_each_kind_give_the_same_problems(tmp_path):
     import datasets
 
