@@ -80,7 +80,7 @@ class Forest(Refinement):
         await session.all([tree.grow(self.iterations - 1) for tree in chosen])
         spoken = [voted(tree.pool, session) for tree in chosen]
         worth = [_sum(tree, session.answer_of(one), session) for tree, one in zip(chosen, spoken, strict=True)]
-        most = max(1.0, *worth, 1.0) * (len(chosen) + 1)
+        most = max(1.0, *worth) * (len(chosen) + 1)
         return voted([(one, 1.0 + value / most) for one, value in zip(spoken, worth, strict=True)], session)
 
 
