@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, TypeVar
 
-from selfimprove.costs import Flow, Given
+from selfimprove.costs import NOTHING, Cost, Flow, Given
 from selfimprove.episodes import Episode, Played
 from selfimprove.errors import RecipeError, Refused
 from selfimprove.inference import single
+from selfimprove.inference.apportioned import Rewards
 from selfimprove.inference.outside import Kept
 from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, Drive, Strand
@@ -37,13 +38,15 @@ class Sessions:
         budget: the limits for answering one problem.
         others: (name) -> another policy of the run.
         kept: replies of tools and slow environments in the step, including those of an earlier attempt at it.
+        rating: (name of a reward, completions of one prompt) -> the most that it takes; "" stands for all rewards.
     """
 
     task: Task
-    rewards: Callable[[str, Sequence[Sequence[Rollout]], Policy], list[list[float | None]]] = _no_rewards
+    rewards: Rewards = _no_rewards
     budget: Budget = Budget()
     others: Callable[[str], Policy] | None = None
     kept: Kept = field(default_factory=dict)
+    rating: Callable[[str, int], Cost] = lambda by, n: NOTHING
 
     def run(
         self,
@@ -56,7 +59,7 @@ class Sessions:
         """See `Context.run`."""
         waves = Waves(policy, next(policy.calls), self.rewards, context, alike, self.kept)
         drive, seen, strands = Drive(waves.serve), dict[str, int](), list[Strand]()
-        roles, chain = self.task.roles(), chain_of(policy)
+        roles, chain = self.task.roles(), chain_of(policy, self.rating)
         for root, item in enumerate(items):
             name = _name(item)
             account = Account()
@@ -71,6 +74,7 @@ class Sessions:
                 others=self.others,
                 context=context,
                 chain=chain,
+                rating=self.rating,
             )
             strands.append(Strand(routine(item, seat), account, root, (name, seen.get(name, 0))))
             seen[name] = seen.get(name, 0) + 1
@@ -91,7 +95,7 @@ class Sessions:
             return single.play(policy, problems, worlds, how, sampling)
         waves = Waves(policy, next(policy.calls), self.rewards, kept=self.kept)
         drive, strands = Drive(waves.serve), list[Strand]()
-        roles, accounts, chain = self.task.roles(), list[Account](), chain_of(policy)
+        roles, accounts, chain = self.task.roles(), list[Account](), chain_of(policy, self.rating)
         for problem in problems:
             blind = problem.blind()
             for episode in range(how.n):
@@ -106,6 +110,7 @@ class Sessions:
                     others=self.others,
                     sampling=how.sampling,
                     chain=chain,
+                    rating=self.rating,
                 )
                 work = _episode(worlds[len(strands)], blind, seat, how)
                 strands.append(Strand(work, account, len(strands), (blind.id, episode)))
@@ -119,7 +124,7 @@ class Sessions:
         known = {blind.id: blind for blind in (problem.blind() for problem in problems)}
         asked = [known[name] for name in sorted(known)]
         drive = Drive(Waves(policy, next(policy.calls), self.rewards, kept=self.kept).serve)
-        account, held, chain = Account(), AsyncExitStack(), chain_of(policy)
+        account, held, chain = Account(), AsyncExitStack(), chain_of(policy, self.rating)
         given = Given(length=policy.engine.longest(), flow=Flow(len(asked), len(asked)))
 
         async def around() -> Policy:
@@ -137,6 +142,7 @@ class Sessions:
                             state=policy.states[place],
                             others=self.others,
                             chain=chain,
+                            rating=self.rating,
                             tab=Tab(called(method), method.together_cost(replace(given, attempt=before))),
                         )
                         made = await stack.enter_async_context(method.together(asked, seat))

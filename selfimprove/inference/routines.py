@@ -75,7 +75,7 @@ class Logprobs(Request):
 
 @dataclass(eq=False)
 class Rate(Request):
-    """One of the recipe's rewards for rollouts; "" is the whole reward, which returns rollouts."""
+    """One of the recipe's rewards for rollouts, with what it took; "" is the whole reward, which returns rollouts."""
 
     rollouts: Sequence[Rollout]
     by: str

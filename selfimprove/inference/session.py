@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from selfimprove.costs import Cost, Given, count
+from selfimprove.costs import NOTHING, Cost, Given, count
 from selfimprove.episodes import Episode, Played, Tool
 from selfimprove.errors import RecipeError, Refused
 from selfimprove.inference.play import play
@@ -34,9 +34,14 @@ class Link:
     """The declared largest cost of one answer."""
 
 
-def chain_of(policy: Policy) -> list[Link]:
-    """The chain of a policy."""
-    given = Given(length=max(engine.longest() for engine in (policy.engine, *policy.helpers.values())))
+def chain_of(policy: Policy, rating: Callable[[str, int], Cost]) -> list[Link]:
+    """The chain of a policy.
+
+    Args:
+        rating: (name of a reward, completions of one prompt) -> the most that it takes; "" stands for all rewards.
+    """
+    longest = max(engine.longest() for engine in (policy.engine, *policy.helpers.values()))
+    given = Given(length=longest, rate=lambda flow: rating("", flow.records))
     attempt, made = given.draw(), list[Link]()
     for method, state in zip(policy.chain, policy.states, strict=True):
         attempt = method.cost(replace(given, attempt=attempt))  # its attempts are made by those before it
@@ -64,6 +69,8 @@ class Seat:
     best: Rollout | None = None
     chain: Sequence[Link] = ()
     """The methods of the policy's chain."""
+    rating: Callable[[str, int], Cost] = lambda by, n: NOTHING
+    """(name of a reward, completions of one prompt) -> the most that it takes."""
     tab: Tab | None = None
     """That of the method that answers; None if the item is not a problem to answer."""
 
@@ -112,7 +119,15 @@ class Seat:
 
     async def rate(self, rollouts: Sequence[Rollout], by: str) -> list[float | None]:
         """See `Session.rate`."""
-        return await Rate(rollouts, by, self.policy)
+        most, left = self.rating(by, len(rollouts)), self.left
+        if most.tokens > left.tokens or most.completions > left.completions:
+            self.account.cut += 1
+            raise Spent
+        self.account.spent += most  # until it is known, so that nothing beside it takes the same tokens
+        found, taken = await Rate(rollouts, by, self.policy)
+        self.account.spent += taken + most * -1
+        self._pay(taken)
+        return found
 
     async def rewarded(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
         """See `Session.rewarded`."""
@@ -240,6 +255,7 @@ class Seat:
             others=self.others,
             sampling=self.sampling,
             chain=self.chain,
+            rating=self.rating,
             tab=Tab(link.name, link.most, self.tab),
         )
         try:

@@ -15,6 +15,7 @@ from typing import Any
 from selfimprove.costs import Cost
 from selfimprove.errors import Refused
 from selfimprove.inference import outside
+from selfimprove.inference.apportioned import Rewards, rated
 from selfimprove.inference.routines import Adapt, Call, Draw, Logprobs, Rate, Request, Step, Strand
 from selfimprove.interfaces import Ask, Context, Engine, Policy, Sampling, Spent, numbered
 from selfimprove.records import Rollout, changed
@@ -27,8 +28,8 @@ class Waves:
     policy: Policy
     call: int
     """Number of the run among all draws of the step, as `Policy.sample` counts them."""
-    rewards: Callable[[str, Sequence[Sequence[Rollout]], Policy], list[list[float | None]]]
-    """(name of a reward, groups, policy) -> its rewards, without the context of a data stage."""
+    rewards: Rewards
+    """The recipe's rewards, without the context of a data stage."""
     context: Context | None = None
     """The context of the data stage or `fit` that runs them; None while problems are answered."""
     alike: bool = False
@@ -184,8 +185,8 @@ class Waves:
             groups = [[changed(one, prompt=one.prompt.blind()) for one in strand.waits.rollouts] for strand in some]
             # A judge uses one seed, so its judgement depends on the attempt alone.
             judge = replace(self.policy, seed=self.policy.seed_at(self.call, "rate", by), calls=itertools.count())
-            for strand, marks in zip(some, self.rewards(by, groups, judge), strict=True):
-                strand.value = marks
+            for strand, *made in zip(some, *rated(self.rewards, by, groups, judge), strict=True):
+                strand.value = tuple(made)
         return strands
 
     def _steps(self, strands: list[Strand]) -> list[Strand]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from selfimprove.costs import Cost, Given
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.inference.ballots import candidate_of, winner
 from selfimprove.inference.revise import judged
@@ -55,7 +55,7 @@ class Worth:
                 return given.draw(n * self.samples)
             case "verifier":
                 return Cost(scored=n)
-        return Cost()
+        return given.rate(Flow(n, 1, n)) if self.way.startswith(REWARD) else Cost()
 
     def learned(self, context: Context) -> dict[str, Any]:
         """The state that a method's `fit` returns: where the verifier lies, relative to the weights."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.episodes import Episode
 from selfimprove.inference.desk import Sessions
 from selfimprove.interfaces import Context, Grading, Log, Policy
@@ -45,6 +46,13 @@ def policy_of(
         log=log,
         **fields,
     )
+
+
+def rating_of(recipe: Recipe, by: str, n: int) -> Cost:
+    """The most that one of the recipe's rewards takes for n completions of a prompt; "" stands for all rewards."""
+    given = Given(length=max(engine.longest() for engine in recipe.engine.values()), flow=Flow(n, 1, n))
+    asked = recipe.reward.values() if not by else [recipe.reward[by]] if by in recipe.reward else ()
+    return sum((reward.cost(given) for reward in asked), Cost())
 
 
 def context_of(

@@ -20,7 +20,7 @@ from selfimprove.inference.metered import Metered
 from selfimprove.interfaces import Context, Engine, Log, Policy, Remote
 from selfimprove.loop import shapes, stages, step_files
 from selfimprove.loop.carried import Carried, Gathered
-from selfimprove.loop.given import policy_of
+from selfimprove.loop.given import policy_of, rating_of
 from selfimprove.loop.origin import as_begun, began, nested, refuse_changes
 from selfimprove.loop.step_files import made_of, read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
@@ -268,6 +268,7 @@ class Stored:
                 self.recipe.budget,
                 others,
                 {} if self.journal is None else self.journal.answers("sessions"),
+                partial(rating_of, current),
             ),
         )
 
@@ -286,7 +287,7 @@ class Stored:
         if name not in recipe.reward or self.given is None:
             raise RecipeError(f"a refinement asks for the reward {name!r}.{registry.nearest(name, recipe.reward)}")
         reward = recipe.reward[name]
-        return reward.rate(groups, replace(self.given, policy=policy.held(reward)))
+        return reward.rate(groups, replace(self.given, policy=policy.held(reward), log=policy.log))
 
     def _kept(self, name: str, engine: Engine) -> Engine:
         return Metered(self.journal.before(name, engine) if self.journal else engine)

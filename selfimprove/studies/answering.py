@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from selfimprove.inference.desk import Sessions
 from selfimprove.inference.pool import Sample
 from selfimprove.interfaces import Budget, Context, Log, Policy, Remote, Sampling, Task
 from selfimprove.loop import steps
-from selfimprove.loop.given import context_of, policy_of
+from selfimprove.loop.given import context_of, policy_of, rating_of
 from selfimprove.recipe import compose
 from selfimprove.recipe.checks import check_needs
 from selfimprove.recipe.schema import Recipe
@@ -149,7 +150,7 @@ class Model:
 
         def rated(name: str, groups: Sequence[Sequence[Rollout]], judge: Policy) -> list[list[float | None]]:
             reward = recipe.reward[name]
-            return reward.rate(groups, self._context(recipe, judge.held(reward)))
+            return reward.rate(groups, replace(self._context(recipe, judge.held(reward)), log=judge.log))
 
         policy = policy_of(
             recipe,
@@ -160,7 +161,7 @@ class Model:
             engine=self.base.the("engine"),
             helpers=self.base.helpers,
             copies=None if own else training.Copies(self.scratch / "copies", self.log),
-            desk=Sessions(self.task, rated, budget, other),
+            desk=Sessions(self.task, rated, budget, other, rating=partial(rating_of, recipe)),
         )
         return policy
 

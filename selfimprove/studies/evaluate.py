@@ -37,7 +37,8 @@ def examine(
     """Score a checkpoint on the selection problems of a task.
 
     Args:
-        folder: a `save_pretrained` folder, or a run folder, whose champion is scored.
+        folder: a `save_pretrained` folder, or a run folder, whose champion is scored, by a refinement of the run with
+            what this learned for it.
         task: the name of a task, or a recipe whose task, engine and evaluations to use. None means the run's own
             recipe, or chain_sums for a model folder.
         start: score the model that the run started from.
@@ -56,7 +57,7 @@ def examine(
     began, weights = time.time(), Checkpoint(path=str(model.resolve()))
     with TemporaryDirectory(prefix="selfimprove-") as scratch:
         copies = None if isinstance(recipe.the("engine"), Remote) else training.Copies(Path(scratch) / "copies", log)
-        policy = policy_of(recipe, weights, recipe.seed, log, copies=copies)
+        policy = policy_of(recipe, weights, recipe.seed, log, _learned(folder, start), copies=copies)
         reports = [evaluation.evaluate(policy.held(evaluation), exam) for evaluation in recipe.evaluation.values()]
     if out is not None:
         layout = Layout(str(model), settings, reports, policy.answer_of)
@@ -83,6 +84,14 @@ def model_of(folder: Path, start: bool) -> Path:
                 raise DataError(f"{step} is damaged: {wrong}. Redo it: selfimprove resume {run}")
     check_folder(folder, thorough=True)
     return folder
+
+
+def _learned(folder: Path, start: bool) -> dict[str, dict[str, Any]]:
+    """What the refinements of a run learned for its champion or its start, by name; nothing for a model folder."""
+    if not (folder / "environment.json").is_file():
+        return {}
+    stored = Stored(RunDir.open(folder))
+    return stored.learned(0 if start else stored.standing(last_round(folder, "gate") + 1).champion)
 
 
 def _champion(run: Path) -> Path:

@@ -28,6 +28,7 @@ from selfimprove.training.native.policy_gradient import (
 from selfimprove.training.native.turns import Turn, batches, passes
 from selfimprove.training.options import (
     Adapted,
+    PolicyGradient,
     Referenced,
     Sampled,
     Schedule,
@@ -57,6 +58,7 @@ __all__ = [
     "Pairs",
     "Peak",
     "Places",
+    "PolicyGradient",
     "Referenced",
     "Sampled",
     "Schedule",

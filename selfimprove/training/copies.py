@@ -1,8 +1,8 @@
 """Temporary copies of the weights: trained on a few rows, used for answers, then removed.
 
-A copy is trained by the same code as a round's candidate. Its folder is inside the step that asks for it and is named
-by the hash of its inputs, so a repeated step finds its answers in the journal and trains the copy only if an answer is
-missing.
+A copy is trained by the same code as a round's candidate: by SFT, or by policy gradients if its schedule is one of
+these. Its folder is inside the step that asks for it and is named by the hash of its inputs, so a repeated step finds
+its answers in the journal and trains the copy only if an answer is missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from selfimprove.records import Checkpoint, Rollout, digest
 from selfimprove.training.generators import unmoved
 from selfimprove.training.job import Job
 from selfimprove.training.lora import Lora
-from selfimprove.training.options import Schedule
+from selfimprove.training.native.rows import gradient_on_rows
+from selfimprove.training.options import PolicyGradient, Schedule
 from selfimprove.training.trl.sft import sft
 
 ALIVE = 4
@@ -55,17 +56,22 @@ class Copies:
 
     @contextmanager
     def trained(self, start: Checkpoint, rows: Sequence[Rollout], schedule: Schedule) -> Iterator[Checkpoint]:
-        """A copy of these weights, trained on the rows by SFT; removed afterwards.
+        """A copy of these weights, trained on the rows; removed afterwards.
 
         Equal weights, rows and schedules give equal copies. Reference answers and `info` of the rows are removed first.
 
+        Args:
+            schedule: imitates the rows; a `PolicyGradient` takes their rewards as advantages.
+
         Raises:
-            RecipeError: there are no rows, too many copies, or several processes.
+            RecipeError: there are no rows, too many copies, several processes, or weights too large for the schedule.
             DataError: the training loss is not a number.
         """
         blind = [replace(row, prompt=row.prompt.blind()) for row in rows]
         plan = _plan(start, blind, schedule)
-        name = digest([start.path, [[row.id, row.ended] for row in blind], asdict(plan)])[:16]
+        gains = [[row.reward] if isinstance(plan, PolicyGradient) else [] for row in blind]
+        told = [[row.id, row.ended, *gain] for row, gain in zip(blind, gains, strict=True)]
+        name = digest([start.path, told, asdict(plan)])[:16]
         path = self.folder / name
         if str(path) not in self._alive:  # else somebody has the same copy already
             if len(self._alive) >= self.most:
@@ -92,8 +98,10 @@ class Copies:
             self._alive[path]()
 
     def _train(self, start: Checkpoint, rows: Sequence[Rollout], path: Path, plan: Schedule) -> None:
+        job = Job(start, self.folder / f"{path.name}.begun", plan, MetricLog(self.log))
         with counted(), unmoved():
-            made = sft(Job(start, self.folder / f"{path.name}.begun", plan, MetricLog(self.log)), rows, kept=False)
+            gradient = isinstance(plan, PolicyGradient)
+            made = gradient_on_rows(job, plan, rows) if gradient else sft(job, rows, kept=False)
         Path(made.path).rename(path)
 
 
@@ -108,6 +116,11 @@ def _plan(start: Checkpoint, rows: Sequence[Rollout], schedule: Schedule) -> Sch
         batches = math.ceil(len(rows) / schedule.per_device_train_batch_size)
         steps = math.ceil(schedule.num_train_epochs * math.ceil(batches / schedule.gradient_accumulation_steps))
     large = not schedule.lora.r and _bytes(start) > LARGE
+    if isinstance(schedule, PolicyGradient) and (large or schedule.lora.r):
+        raise RecipeError(
+            f"a copy of weights above {LARGE >> 30} GiB trains an adapter, and policy gradients train all weights: use "
+            "loss: sft"
+        )
     lora = Lora(r=RANK, alpha=2 * RANK, target_modules=schedule.lora.target_modules) if large else schedule.lora
     return replace(schedule, max_steps=max(1, steps), lora=lora)
 

@@ -234,6 +234,16 @@ class Schedule:
     seed: int = 0
 
 
+@dataclass(kw_only=True)
+class PolicyGradient(Schedule):
+    """A schedule of clipped policy-gradient steps; the reward of each row is the advantage of its tokens."""
+
+    epsilon: float = 0.2
+    """How far the probability ratio to the weights that drew the rows may leave 1."""
+    temperature: float = 1.0
+    """Temperature at which the rows were drawn."""
+
+
 def schedule_of(options: Any, seed: int) -> Schedule:
     """The schedule from a method's options of the same names; other fields keep their defaults."""
     offered = {one.name for one in fields(options)}

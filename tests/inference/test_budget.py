@@ -16,6 +16,7 @@ from selfimprove.episodes import Tool
 from selfimprove.interfaces import Budget, Refinement, Session
 from selfimprove.loop.loop import Runner
 from selfimprove.methods.evaluation.accuracy import Accuracy
+from selfimprove.methods.refinement.best_of_n import BestOfN
 from selfimprove.methods.refinement.self_consistency import SelfConsistency
 from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.needs import Needs
@@ -75,6 +76,43 @@ def test_only_what_the_budget_ended_counts_as_cut(words: Any, chained: Callable,
     report = Accuracy().evaluate(policy, Exam(problems=ASKED, verify=lambda *_: None))
     assert (report.metrics["over_budget"].value, report.metrics["over_budget"].n) == (cut, 3)
     assert "over_budget" not in Accuracy().evaluate(chained(engine), Exam(problems=ASKED, verify=print)).metrics
+
+
+def judged(name: str, groups: Any, policy: Any) -> list[list[float | None]]:
+    """A reward that asks the model once about each attempt, and once more about one that is `#2`."""
+    asked = [Prompt(prompt=[{"role": "user", "content": f"judge {one.text}"}]) for group in groups for one in group]
+    said = iter(policy.sample(asked, 1, role="judge"))
+    doubted = [one for one in asked if one.prompt[0]["content"].endswith("#2")]
+    policy.sample(doubted, 2, role="judge")
+    return [[float(len(next(said)[0].text)) for _ in group] for group in groups]
+
+
+def rates(by: str, n: int) -> Cost:
+    assert by in ("judge", "")
+    return Cost(completions=3 * n, tokens=3 * n * 8)
+
+
+@pytest.mark.parametrize("budget", [Budget(), Budget(tokens=52), Budget(tokens=51), Budget(completions=7)])
+def test_what_a_reward_asks_counts_for_the_answer_that_asked_for_it(
+    words: Any, chained: Callable, budget: Budget
+) -> None:
+    """Two attempts of 2 tokens are judged in 2 tokens each, in 4 more if they are `#2`; it could be 48 for both."""
+
+    def rule(messages: Any) -> Mapping[str, float]:
+        return {"y": 1.0} if messages[0]["content"].startswith("judge") else {"#1": 0.5, "#2": 0.5}
+
+    def answered(asked: list[Prompt]) -> tuple[list[Rollout], Any]:
+        engine, method = words(rule=rule, most=8), BestOfN(samples=2, scorer="reward", reward="judge")
+        policy = chained(engine, method, rewards=judged, rating=rates, budget=budget)
+        return policy.answer(asked), engine
+
+    alone = [answered([one]) for one in ASKED]
+    for [made], engine in alone:
+        assert made.info["spent"]["completions"] == engine.drawn
+        assert made.info["spent"]["tokens"] == 2 * engine.drawn
+        assert (engine.drawn > 2) == (budget.tokens >= 52 and budget.completions >= 8)
+    together, _ = answered(ASKED)
+    assert [one.info["spent"] for one in together] == [one.info["spent"] for [one], _ in alone], "in any company"
 
 
 @pytest.mark.long

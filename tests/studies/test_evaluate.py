@@ -127,6 +127,29 @@ def test_a_run_stands_for_its_champion_on_its_own_task_and_for_its_start(folder,
     assert other["metrics"]["accuracy"]["n"] == 8
 
 
+def test_a_refinement_of_the_run_answers_with_what_it_learned(folder, make_run, quiet_log) -> None:
+    store, log = make_run("refinement=opro", "refinement.opro.problems=2", "refinement.opro.answers=2")
+    runner = Runner(store, log)
+    for stage in ("model", "refinement"):
+        runner.perform(0, stage, "any fingerprint")
+    store.point("champion", folder)
+    state = store.step(0, "refinement") / "state.json"
+    state.write_text(json.dumps([{"instruction": "Think twice."}]))
+    asked = list[str]()
+
+    @registry.register("listening")
+    @dataclass
+    class Listening(Fake):
+        def draw(self, asks, log):
+            asked.extend(ask.prompt.prompt[-1]["content"] for ask in asks)
+            return Fake({}).draw(asks, log)
+
+    for target, starts in ((store.root, True), (folder, False)):
+        asked.clear()
+        examine(target, None, "opro", ["engine=listening", "sealed_problems=2", "probe_problems=0"], quiet_log)
+        assert len(asked) == 2 and all(text.startswith("Think twice.") == starts for text in asked)
+
+
 def test_the_control_lets_the_start_vote(folder, school, quiet_log) -> None:
     changes = ["engine=school", "sealed_problems=4", "refinement.self_consistency.temperature=0.5"]
     result = examine(folder, "chain_sums", "self_consistency", changes, quiet_log)

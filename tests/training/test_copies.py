@@ -77,6 +77,31 @@ def test_the_same_rows_make_the_same_copy_and_others_another(policy: Policy, rol
     assert len(set(made)) == 3 and len({name for name, _ in made}) == 3
 
 
+@pytest.mark.long
+def test_a_policy_gradient_moves_towards_what_had_an_advantage_and_away_from_what_had_less(
+    policy: Policy, rollouts: list[Rollout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = training.PolicyGradient(
+        learning_rate=3e-3, max_steps=4, per_device_train_batch_size=3, lr_scheduler_type="constant"
+    )
+    graded = [replace(row, reward=gain) for row, gain in zip(rollouts, (1.0, -1.0, 0.0), strict=True)]
+    before, names = policy.logprobs_of(rollouts), []
+    with policy.adapted(graded, plan) as copy:
+        good, bad, _ = (sum(now) - sum(old) for now, old in zip(copy.logprobs_of(rollouts), before, strict=True))
+        assert good > 1 and bad < -1
+        names.append(Path(copy.checkpoint.path).name)
+    with policy.adapted([replace(row, reward=-(row.reward or 0.0)) for row in graded], plan) as copy:
+        names.append(Path(copy.checkpoint.path).name)
+        good, bad, _ = (sum(now) - sum(old) for now, old in zip(copy.logprobs_of(rollouts), before, strict=True))
+        assert good < -1 and bad > 1
+    assert names[0] != names[1], "other advantages make another copy"
+    with policy.adapted([replace(row, reward=0.0) for row in graded], replace(plan, max_steps=1)) as copy:
+        assert copy.logprobs_of(rollouts) == before
+    monkeypatch.setattr(copies, "LARGE", 1000)
+    with pytest.raises(RecipeError, match="policy gradients train all weights"), policy.adapted(graded, plan):
+        pass
+
+
 def test_answers_and_notes_have_no_part_in_it(policy: Policy, rollouts: list[Rollout]) -> None:
     seen, names = list[Rollout](), []
     assert isinstance(policy.copies, training.Copies)

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.bounds import bounded
-from selfimprove.costs import Cost, Given
+from selfimprove.costs import Cost, Flow, Given
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference.ballots import Candidate, Voting, candidate_of, winner
 from selfimprove.inference.feedback import TOOLS, Check
@@ -88,6 +88,8 @@ class BestOfN(Refinement, Voting):
                 return drawn + given.draw(self.samples * self.judgements)
             case "executor":
                 return drawn + self.samples * Check(self.tool).cost(given.draw())
+            case "reward":
+                return drawn + given.rate(Flow(self.samples, 1, self.samples))
         return drawn
 
     def fit(self, context: Context) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Constrained(Refinement):
         patterns.check(self._pattern)
 
     def needs(self) -> Needs:
-        return Needs(engine=("pattern",))
+        return Needs(engine=("pattern",), packages=("outlines_core",))  # which vLLM brings along
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
         sampling = Sampling(temperature=self.temperature, pattern=self._pattern)

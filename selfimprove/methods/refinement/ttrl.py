@@ -7,27 +7,33 @@ Algorithm:
   1. Draw `votes` completions of each problem of the set at `temperature`.
   2. The majority answer is its label. Leave problems out where the largest share of votes is below `least` or tied, and
      those where all agree, which teach nothing.
-  3. Train a copy by SFT on those of the first `trained` completions that have the label.
+  3. Train a copy on the first `trained` completions. With `loss: grpo` one that has the label gets the reward 1 and any
+     other 0; the rewards of a problem, standardized, are the advantages of a clipped policy gradient. With `loss: sft`
+     the copy imitates those that have the label.
   4. Repeat from 1 with the copy, `rounds` times in all. Answer each problem with the last copy, which is then removed.
-Differs: the paper trains by GRPO with the label as reward, in many steps; here by SFT on the samples with reward 1, as
-  wrong ones teach a copy nothing. Where a wrong answer has the most votes, the copy learns to be surely wrong: more
-  rounds make this worse. The verdict of a run says that its exam was adapted so.
+Differs: the paper's loss is `grpo`, with new completions for each step; here a round draws once, and its steps are
+  clipped against the weights that drew. `sft` is the same with wrong completions left out. Where a wrong answer has the
+  most votes, the copy learns to be surely wrong: more rounds make this worse. The verdict of a run says that its exam
+  was adapted so.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
+from selfimprove.errors import RecipeError
+from selfimprove.inference.majority import advantages, label_of, taught
 from selfimprove.interfaces import Policy, Refinement, Sampling, Session
-from selfimprove.measures.votes import agreement, plurality
 from selfimprove.needs import Needs
-from selfimprove.records import Prompt, Rollout
-from selfimprove.registry import register
-from selfimprove.training import Schedule
+from selfimprove.records import Prompt, Rollout, changed
+from selfimprove.registry import nearest, register
+from selfimprove.training import PolicyGradient, Schedule
+
+LOSSES = ("sft", "grpo")
 
 
 @register("ttrl", paper="2504.16084")
@@ -44,12 +50,18 @@ class Ttrl(Refinement):
     """Smallest share of votes of an answer that counts as a label."""
     temperature: float = bounded(0.6, above=0, high=100)
     """Sampling temperature of the votes; answers are plain attempts."""
+    loss: str = "sft"
+    """How a copy learns: `sft` imitates what has the label, `grpo` also moves away from what has not."""
     learning_rate: float = bounded(1e-5, 0, 100)
     """Learning rate of the copy."""
     max_steps: int = bounded(30, 1)
     """Optimizer steps in each round."""
     per_device_train_batch_size: int = bounded(16, 1)
     """Rows per optimizer step."""
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise RecipeError(f"refinement.ttrl.loss cannot be {self.loss!r}.{nearest(self.loss, LOSSES)}")
 
     def needs(self) -> Needs:
         return Needs(engine=("copies",))
@@ -60,33 +72,32 @@ class Ttrl(Refinement):
 
     @asynccontextmanager
     async def together(self, prompts: Sequence[Prompt], session: Session) -> AsyncIterator[Policy]:
-        async with AsyncExitStack() as copies:
-            policy = session.policy
-            for number in range(self.rounds):
-                found = await session.all([self._labelled(prompt, policy, session) for prompt in prompts])
-                rows = [row for some in found for row in some]
-                if not rows:
-                    break
-                policy = await copies.enter_async_context(session.adapted(rows, self._schedule(number), of=policy))
+        rows_of = lambda prompt, policy: self._labelled(prompt, policy, session)  # noqa: E731
+        async with taught(prompts, session, self.rounds, rows_of, self._schedule) as policy:
             yield policy
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
         return (await session.attempts(prompt))[0]
 
     async def _labelled(self, prompt: Prompt, policy: Policy, session: Session) -> list[Rollout]:
-        """The completions of a problem to train on."""
+        """The completions of a problem to train on; for `grpo` with their advantages as rewards."""
         drawn = await session.draw(prompt, self.votes, Sampling(temperature=self.temperature), of=policy)
         answers = [session.answer_of(one) for one in drawn]
-        label = plurality(answers, self.least)
-        if label is None or agreement(answers) == 1:
+        label = label_of(answers, self.least)
+        if label is None:
             return []
         pairs = list(zip(drawn, answers, strict=True))[: self.trained]
-        return [one for one, answer in pairs if answer == label and one.ended]
+        if self.loss == "sft":
+            return [one for one, answer in pairs if answer == label and one.ended]
+        gains = advantages([answer for _, answer in pairs], label)
+        return [changed(one, reward=gain) for (one, _), gain in zip(pairs, gains, strict=True) if gain]
 
     def _schedule(self, number: int) -> Schedule:
-        return Schedule(
+        kind = PolicyGradient if self.loss == "grpo" else Schedule
+        made = kind(
             learning_rate=self.learning_rate,
             max_steps=self.max_steps,
             per_device_train_batch_size=self.per_device_train_batch_size,
             seed=number,
         )
+        return replace(made, temperature=self.temperature) if isinstance(made, PolicyGradient) else made

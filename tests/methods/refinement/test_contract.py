@@ -30,6 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dynamic_cheatsheet": {"problems": 4, "trials": 2},
     "experience_memory": {"problems": 6, "trials": 4},
     "few_shot": {"problems": 6},
+    "ettrl": {"trees": 2, "forks": 1, "trained": 4},
     "gepa": {"problems": 3, "answers": 15},
     "opro": {"problems": 3, "answers": 15},
     "promptbreeder": {"problems": 3, "answers": 15},

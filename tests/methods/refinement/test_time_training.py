@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from selfimprove.errors import RecipeError
+from selfimprove.methods.refinement.ettrl import Ettrl, reshaped
 from selfimprove.methods.refinement.ladder import Ladder
 from selfimprove.methods.refinement.self_edits import ASKS, SelfEdits
 from selfimprove.methods.refinement.ttrl import Ttrl
 from selfimprove.methods.refinement.ttt_few_shot import TttFewShot
 from selfimprove.methods.refinement.ttt_neighbours import TttNeighbours
 from selfimprove.records import Checkpoint, Message, Rollout
+from selfimprove.training import PolicyGradient
 
 Table = Callable[[Sequence[Message]], Mapping[str, float]]
 
@@ -103,6 +106,44 @@ def test_each_round_votes_with_the_copy_before(learns: Callable) -> None:
     made = learns(Ttrl(rounds=2, temperature=1.0), spread(0.7), lambda rows: {"#4": (s := next(shares)), "#5": 1 - s})
     voted = [ask.checkpoint.path for ask in made.engine.asked if ask.n == 64]
     assert sorted(set(voted)) == ["weights", "weights+1"] and made.engine.asked[-1].checkpoint.path == "weights+1+2"
+
+
+@pytest.mark.parametrize(("share", "better"), [(0.7, "#4"), (0.3, "#5")])
+@pytest.mark.parametrize("method", [Ttrl(loss="grpo", temperature=1.0), Ettrl(temperature=1.0, step_tokens=1)])
+def test_the_majority_is_the_reward_and_a_group_decides_what_is_above_it(
+    learns: Callable, method: Any, share: float, better: str
+) -> None:
+    """GRPO's advantages: above 0 for the label, below it for all else, and without a sum for each problem."""
+    made = learns(method, spread(share), n=4)
+    [rows], [schedule] = made.copies.rows, made.copies.schedules
+    assert isinstance(schedule, PolicyGradient) and schedule.temperature == 1.0
+    assert len(rows) == 32 * 4 and all((row.reward > 0) == (row.text == better) for row in rows)
+    for asked in {row.prompt.key for row in rows}:
+        mine = [row.reward for row in rows if row.prompt.key == asked]
+        assert abs(sum(mine)) < 1e-6 * len(mine) or isinstance(method, Ettrl)
+
+
+def test_a_loss_that_there_is_not_is_named() -> None:
+    with pytest.raises(RecipeError, match=r"refinement.ttrl.loss cannot be 'grp'. Did you mean 'grpo'"):
+        Ttrl(loss="grp")
+
+
+# ---- votes that branch -------------------------------------------------------------------------------------------
+def test_votes_branch_where_the_model_is_unsure(learns: Callable) -> None:
+    """`so it is #` is certain, then come two digits: the first is open, the second follows from it."""
+    says = {"so it is #4 4": 0.5, "so it is #5 5": 0.5}
+    made = learns(Ettrl(trees=3, forks=1, branches=2, step_tokens=2, temperature=1.0), lambda messages: says, n=1)
+    begun = [ask.prompt.prompt[-1]["content"] for ask in made.engine.asked if ask.n == 2]
+    assert begun == ["so it is "] * 3, "where the part `#4` begins"
+    stems = [ask for ask in made.engine.asked if ask.n == 1 and ask.sampling.max_completion_length == 2]
+    assert len({ask.prompt.prompt[-1]["content"] for ask in stems}) > 3
+    without = learns(Ettrl(trees=3, forks=0, temperature=1.0), lambda messages: says, n=1)
+    assert not [ask for ask in without.engine.asked if ask.n == 2]
+
+
+def test_sure_completions_count_more() -> None:
+    assert reshaped([1.0, -1.0, 2.0], [0.5, 1.5, 1.0]) == [1.5, -0.5, 2.0]
+    assert reshaped([1.0, -1.0], [0.0, 0.0]) == [1.0, -1.0]
 
 
 # ---- neighbours --------------------------------------------------------------------------------------------------
