@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,10 +26,12 @@ class Job:
     places: dict[Key, int] = field(default_factory=dict)
     drawn: list[Draw] = field(default_factory=list)
     """The completions in the order of `places`, once they are drawn."""
+    heard: dict[Key, list[Callable[[int, int], None]]] = field(default_factory=dict)
+    """Who hears the tokens of a completion while it is drawn, see `Ask.hear`."""
 
     @property
     def rows(self) -> list[Row]:
-        return [Row(self.prompt, *key) for key in self.places]
+        return [Row(self.prompt, *key, hear=tuple(self.heard.get(key, ()))) for key in self.places]
 
     def leave(self) -> None:
         """Leave the job without completions, because the prompt fills the context."""
@@ -77,6 +79,8 @@ def jobs_of(asks: Sequence[Ask], tokenizer: Any, limit: int) -> tuple[list[Job],
         job = known.setdefault(one, Job(one))
         for key in keys_of(ask, limit):
             job.places.setdefault(key, len(job.places))
+        if ask.hear is not None:
+            job.heard.setdefault(keys_of(ask, limit)[0], []).append(ask.hear)
         mine.append(job)
     return mine, sorted(known.values(), key=lambda job: (len(job.prompt), job.prompt))
 

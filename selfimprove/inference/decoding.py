@@ -8,7 +8,7 @@ and stop strings; rows of one kind are drawn by the same operations as if they w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -41,6 +41,8 @@ class Row:
     limit: int
     """Most tokens."""
     seed: int
+    hear: tuple[Callable[[int, int], None], ...] = field(default=(), compare=False, repr=False)
+    """Called with place and token as they are drawn, see `Ask.hear`."""
 
 
 @dataclass
@@ -98,7 +100,7 @@ def decode_rows(
     import torch
 
     device, models, wanted = model.device, {"": model, **beside}, len(rows)
-    rows = [*rows, *[replace(rows[-1], limit=1)] * (fixed - len(rows))]
+    rows = [*rows, *[replace(rows[-1], limit=1, hear=())] * (fixed - len(rows))]
     counts = [1] * fixed or [sum(1 for _ in group) for _, group in groupby(row.prompt for row in rows)]
     prompts = [row.prompt for row in rows] if fixed else [prompt for prompt, _ in groupby(row.prompt for row in rows)]
     width = max(len(prompt) for prompt in prompts)
@@ -117,6 +119,7 @@ def decode_rows(
     thoughts = Thoughts(tokenizer, [row.prompt for row in rows], thinking_budget) if watched else None
     patterns = Patterns(tokenizer, ends_of(model, tokenizer), held, thoughts.replying) if thoughts and held else None
     kinds = Kinds(rows, longest, device, early, patterns)
+    heard = {i: row.hear for i, row in enumerate(rows) if row.hear}
 
     with torch.inference_mode(), early:
         logits, caches = dict[str, Any](), dict[str, Cache]()
@@ -148,6 +151,11 @@ def decode_rows(
             logits.clear()  # the next ones take as much memory
             out[alive[keep], position] = chosen[keep]
             last = torch.isin(chosen, stops)
+            if heard:
+                told = keep & ~last
+                for row, token in zip(alive[told].tolist(), chosen[told].tolist(), strict=True):
+                    for hear in heard.get(row, ()):
+                        hear(position, token)
             if watch.stops:  # tokens after the end of a row that has not left yet do not count
                 said = keep & ~last
                 if thoughts and thoughts.any:

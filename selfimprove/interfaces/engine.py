@@ -15,9 +15,10 @@ from selfimprove.records import (
     Rollout,
 )
 
-ABILITIES = ("stop", "tops", "pattern", "shape", "logprobs", "embed", "copies")
+ABILITIES = ("stop", "tops", "pattern", "shape", "logprobs", "embed", "copies", "stream")
 """Optional abilities of engines: stop strings; top tokens and statistics recorded while drawing; replies that match a
-`Sampling.pattern`; a `Shape`; numbers for given tokens (`logprobs_of`); embeddings; temporary copies of the weights."""
+`Sampling.pattern`; a `Shape`; numbers for given tokens (`logprobs_of`); embeddings; temporary copies of the weights;
+tokens that are heard as they are drawn (`Ask.hear`)."""
 ROLES = ("propose", "hint", "judge", "refine")
 """Roles for which most tasks have words. A recipe may give them, and those of its methods' own, to another engine; the
 trained weights always solve."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -106,6 +106,9 @@ class Ask:
     seed: int = 0
     beside: Mapping[str, Checkpoint] = field(default_factory=dict)
     """The policies that `sampling.shape` names in its `beside`."""
+    hear: Callable[[int, int], None] | None = field(default=None, compare=False, repr=False)
+    """Called with place and token as the first completion is drawn, without its end token; a batch that begins again
+    repeats them. Engines with the ability `stream` call it."""
 
 
 class Log(Protocol):

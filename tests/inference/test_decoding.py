@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from selfimprove.inference import choosing
 from selfimprove.inference.choosing import draw as choose
-from selfimprove.inference.decoding import decode
+from selfimprove.inference.decoding import Row, decode, decode_rows
 from selfimprove.interfaces import GREEDY, Sampling
 
 TOKENIZER = SimpleNamespace(eos_token_id=1, chat_template=None)
@@ -155,3 +156,25 @@ def test_rows_are_chosen_for_in_pieces_and_no_other_step_holds_them_all(monkeypa
     with Largest() as largest:
         assert decode(model, TOKENIZER, PROMPTS, 16, sampling, 12, 5) == whole
     assert largest.numbers == 3 * 64
+
+
+def test_tokens_are_heard_as_they_are_drawn_without_the_end_token() -> None:
+    model, heard = build("llama"), dict[int, list[tuple[int, int]]]()
+    rows = [
+        Row(
+            prompt,
+            sample,
+            Sampling(),
+            LENGTH,
+            3,
+            hear=(lambda place, token, row=row: heard[row].append((place, token)),),
+        )
+        for row, (prompt, sample) in enumerate((prompt, sample) for prompt in PROMPTS for sample in range(24))
+    ]
+    heard |= {row: [] for row in range(len(rows))}
+    quiet = [replace(row, hear=()) for row in rows]
+    drawn = decode_rows(model, TOKENIZER, rows)
+    assert [one.tokens for one in drawn] == [one.tokens for one in decode_rows(model, TOKENIZER, quiet)]
+    assert any(one.end == 1 for one in drawn)
+    for row, one in enumerate(drawn):
+        assert heard[row] == list(enumerate(one.tokens))
