@@ -106,7 +106,11 @@ class Quiet:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
+    def goal(self, rounds: int) -> None: ...
+
     def round(self, line: dict[str, Any]) -> None: ...
+
+    def confirmation(self, line: dict[str, Any]) -> None: ...
 
     def step(self, number: int, stage: str) -> None:
         self.at(number, stage)

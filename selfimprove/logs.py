@@ -22,8 +22,14 @@ class Silent:
     def step(self, number: int, stage: str) -> None:
         """A step of the run begins."""
 
+    def goal(self, rounds: int) -> None:
+        """The run goes to this many rounds."""
+
     def round(self, line: dict[str, Any]) -> None:
         """A round of the run is finished."""
+
+    def confirmation(self, line: dict[str, Any]) -> None:
+        """A test after the last round is finished."""
 
 
 class MetricLog:

@@ -71,6 +71,8 @@ class QuietLog:
         self.marks: list[tuple[int, int, str]] = []
         self.steps: list[tuple[int, str]] = []
         self.rounds: list[dict[str, Any]] = []
+        self.confirmations: list[dict[str, Any]] = []
+        self.goals: list[int] = []
 
     def progress(self, done: int, total: int, unit: str = "") -> None:
         self.marks.append((done, total, unit))
@@ -84,8 +86,14 @@ class QuietLog:
     def step(self, number: int, stage: str) -> None:
         self.steps.append((number, stage))
 
+    def goal(self, rounds: int) -> None:
+        self.goals.append(rounds)
+
     def round(self, line: dict[str, Any]) -> None:
         self.rounds.append(line)
+
+    def confirmation(self, line: dict[str, Any]) -> None:
+        self.confirmations.append(line)
 
 
 @dataclass

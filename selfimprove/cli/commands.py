@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from selfimprove.cli.console import Json, Overrides, out, points, progress_screen, say, threads
+from selfimprove.cli.console import Json, Overrides, Verbose, out, points, progress_screen, say, threads
 from selfimprove.errors import DataError, RecipeError, UserError
 from selfimprove.safety.redaction import dumps
 
@@ -117,8 +117,9 @@ def report(
     folders: Annotated[list[Path], typer.Argument(help="Run folders.")],
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the rounds into this .svg, .png or .pdf file.")] = None,
+    verbose: Verbose = False,
 ) -> None:
-    """Show finished runs side by side."""
+    """Show finished runs again: the rounds, the verdict, and what could make it wrong."""
     from selfimprove.report.finished import summary_of
 
     summaries = [summary_of(folder) for folder in folders]
@@ -132,22 +133,20 @@ def report(
     if as_json:
         print(dumps(summaries))
         return
-    from selfimprove.loop.certificate import told
-    from selfimprove.report.terminal import rounds_table
-    from selfimprove.safety.redaction import shown
+    from selfimprove.report import printing
 
     for folder, summary in zip(folders, summaries, strict=True):
         try:
-            table, verdict = rounds_table(summary), f"{folder}: {summary['verdict']}"
+            with out.capture() as said:
+                printing.table(out, summary, folder, verbose)
+                out.print()
+                printing.end(out, summary, folder)
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise DataError(
                 f"{folder / 'summary.json'} is damaged: it is not the summary of a run ({error!r}). Write it again: "
                 f"selfimprove resume {folder}"
             ) from error
-        out.print(table)
-        say(verdict)
-        if "agreement" in summary:
-            say(shown(told(summary["agreement"])))
+        out.file.write(said.get())
 
 
 def compare(

@@ -36,11 +36,14 @@ def say(text: str) -> None:
     out.print(text, soft_wrap=True)
 
 
-def progress_screen() -> Any:
-    """The live line of progress, on the error stream."""
+Verbose = Annotated[bool, typer.Option("--verbose", help="Also p-values, seconds of each step, and the diagnosis.")]
+
+
+def progress_screen(verbose: bool = False) -> Any:
+    """The live line of progress, and the rows of a run, on the error stream."""
     from selfimprove.report.terminal import Screen
 
-    return Screen(err)
+    return Screen(err, verbose=verbose)
 
 
 def threads() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfimprove.cli import streams
-from selfimprove.cli.console import Overrides, RecipeName, out, progress_screen, say, threads
+from selfimprove.cli.console import Overrides, RecipeName, Verbose, out, progress_screen, say, threads
 from selfimprove.errors import InterruptedRunError, RecipeError, StoppedError, StorageError, UserError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def run(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Use only torch algorithms that repeat bit by bit; for a GPU.")
     ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run a recipe: N rounds of self-improvement and a sealed exam."""
     from selfimprove.recipe import checks, compose
@@ -42,18 +44,13 @@ def run(
     for remark in checks.preflight(composed):
         say(remark)
     from selfimprove.loop import begin
-    from selfimprove.loop.origin import began
-    from selfimprove.loop.provenance import TIERS
 
     threads()
     before = begin.there(folder)
     store = begin.create(recipe, changes, folder, deterministic)
     streams.opened(lasting=True)
-    say(f"run folder {store.root}")
-    tier = began(store)["tier"]
-    say(f"repeats: {tier}: {TIERS[tier]}")
     with begin.removed_if_it_cannot_start(store, before):
-        finish(store.root, None)
+        finish(store.root, None, verbose=verbose)
 
 
 def resume(
@@ -66,6 +63,7 @@ def resume(
     accept: Annotated[
         bool, typer.Option("--accept-changes", help="Continue with an edited recipe.yaml or other package versions.")
     ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Continue a stopped run, or add rounds; finished steps are not repeated."""
     streams.opened(lasting=True)
@@ -75,7 +73,7 @@ def resume(
 
         for line in begin.accept(RunDir.open(folder)):
             say(f"accepted: {line}")
-    finish(folder, rounds, answer, add)
+    finish(folder, rounds, answer, add, verbose=verbose)
 
 
 def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, typer.Option()]) -> None:
@@ -103,23 +101,30 @@ def finish(
     answer: bool | None = None,
     add: int | None = None,
     load: Load | None = None,
+    verbose: bool = False,
 ) -> None:
     """Run to the end, and show the results.
 
     Args:
         rounds, answer, add: as `Runner.run` takes them.
         load: composes the recipe; None means `compose.load`.
+        verbose: show what lies behind each row, too.
     """
     threads()
     from selfimprove.loop.loop import Runner
     from selfimprove.loop.stopping import Stopped, Stopping
     from selfimprove.recipe import compose
-    from selfimprove.report.terminal import closing, rounds_table, sealed_table
+    from selfimprove.report import printing
+    from selfimprove.report.terminal import Title
     from selfimprove.store.run_folder import RunDir
 
-    with progress_screen() as screen, Stopping(screen) as watcher:
+    kept = f"stopped at once; finished steps are kept. Continue: selfimprove resume {folder}"
+    with progress_screen(verbose) as screen, Stopping(screen, screen.stops, kept) as watcher:
         try:
-            summary = Runner(RunDir.open(folder), watcher, load or compose.load).run(rounds, answer, add)
+            runner = Runner(RunDir.open(folder), watcher, load or compose.load)
+            noted = runner.stored.environment
+            screen.title = Title(noted.get("recipe", ""), runner.stored.recipe.seed, str(folder), noted.get("tier", ""))
+            summary = runner.run(rounds, answer, add)
         except (KeyboardInterrupt, UserError) as error:
             if isinstance(error, StorageError) and str(error).endswith("selfimprove resume"):
                 raise StorageError(f"{error} {folder}") from error
@@ -129,12 +134,17 @@ def finish(
             stopped = InterruptedRunError(f"stopped; finished steps are kept. Continue: selfimprove resume {folder}")
             stopped.code = code
             raise stopped from None
-    out.print(rounds_table(summary))
-    out.print(sealed_table(summary))
-    for line in closing(summary):
-        say(line)
-    if summary["stopped"]:
-        say(f"stopped after round {summary['rounds']}: {summary['stopped']}")
-    say(summary["verdict"])
+    if not _alike(1, 2):  # else the rows stand there already
+        printing.table(out, summary, folder, verbose)
+    out.print()
+    printing.end(out, summary, folder)
     if "nothing to train on" in summary["stopped"]:
         raise StoppedError(f"{summary['stopped']}. Lower the selection's threshold, or draw more samples")
+
+
+def _alike(one: int, other: int) -> bool:
+    """Whether two streams go to the same file, terminal or pipe."""
+    try:
+        return os.path.sameopenfile(one, other)
+    except OSError:
+        return False

@@ -179,8 +179,6 @@ class Gate(ABC):
 
     lagged: ClassVar[bool] = False
     """Whether a policy is certified a round after it was accepted; the last one then needs a `confirm`."""
-    vetoes: ClassVar[bool] = True
-    """Whether an alert of level 2 keeps a candidate from being accepted or certified."""
 
     def error_rate(self) -> float | None:
         """Upper bound on the probability of any false certificate in a run, if the gate guarantees one."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from selfimprove.interfaces import Log
 from selfimprove.loop import shapes
+from selfimprove.loop.agreement import told
 from selfimprove.loop.history import Stored
 from selfimprove.loop.step_files import read_checkpoint
 from selfimprove.records import Prompt
@@ -32,13 +33,3 @@ def certificate_of(stored: Stored) -> dict[str, Any]:
     """The certificate of a run; empty if its engine gave none."""
     path = stored.folder.step(0, "model") / FILE
     return read(path, shapes.AGREEMENT, f"Redo it: selfimprove resume {stored.folder.root}") if path.exists() else {}
-
-
-def told(found: dict[str, Any]) -> str:
-    """A certificate in one line."""
-    return (
-        f"{found['engine']} against transformers, {found['dtype']}, {found['prompts']} prompts of the task: "
-        f"{found['same_texts']} greedy texts equal, {found['same_tokens']} of {found['tokens']} tokens; "
-        f"log-probabilities differ by {found['mean_difference']:.2g} nats on average, "
-        f"{found['largest_difference']:.2g} at most"
-    )

@@ -193,9 +193,6 @@ def audit(stored: Stored, given: Context) -> Counts:
             _compare_gaps(stored, given, gap)
             found |= {"memorization": {"value": gap.value, "ci": [gap.low, gap.high], "error": gap.error, "n": gap.n}}
         draft(given.folder / "diagnosis.json", found)
-    for alert in alerts:
-        veto = alert.level >= 2 and recipe.the("gate").vetoes
-        given.log.note(f"{'VETO' if veto else 'alarm'} {alert.alarm}: {alert.text}")
     draft(given.folder / "alerts.json", [asdict(alert) for alert in alerts])
     return {"problems": len(problems), "alerts": len(alerts)}
 

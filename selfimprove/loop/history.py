@@ -404,6 +404,19 @@ class Stored:
             line |= self.folder.manifest(number, stage).get("metrics", {})
         return line
 
+    def confirmation_line(self, number: int) -> dict[str, Any]:
+        """The test of the model on trial after the last round: its `decision`, `trial` (the round that made the model),
+        the scores of `champion` and `incumbent` on its problems, and `seconds`.
+        """
+        reports = {who: self.report(number, who, "confirmation") for who in ("champion", "incumbent")}
+        scores = {who: one.metrics.get(one.measure) for who, one in reports.items()}
+        return {
+            **{who: None if score is None else score.value for who, score in scores.items()},
+            "decision": asdict(self._decided(number, "confirmation")),
+            "trial": self.made(number, "incumbent", "confirmation"),
+            "seconds": self.folder.seconds(number, "confirmation"),
+        }
+
     def seconds(self, number: int) -> dict[str, float]:
         """Seconds of each step of a finished round."""
         return {stage: self.folder.seconds(number, stage) for stage in self.steps(number)}

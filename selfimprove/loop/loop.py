@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 from selfimprove import training
 from selfimprove.costs import Meter, counted
 from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError, listed
-from selfimprove.interfaces import Log
 from selfimprove.logs import MetricLog
 from selfimprove.loop import provenance, stages, steps
 from selfimprove.loop.begin import machine_now
@@ -24,6 +23,7 @@ from selfimprove.loop.history import Stored
 from selfimprove.loop.summary import in_bytes, summarize
 from selfimprove.loop.target import settle
 from selfimprove.loop.tracking import MetricsFile, tensorboard
+from selfimprove.loop.watcher import Watcher
 from selfimprove.problems import splits
 from selfimprove.recipe import compose
 from selfimprove.records import digest
@@ -34,16 +34,6 @@ from selfimprove.store.training_checkpoints import Unfinished
 
 SHOWN = 20
 """Rounds that a resume shows again, the last of those that are finished."""
-
-
-class Watcher(Log, Protocol):
-    """Shows a run as it progresses."""
-
-    def step(self, number: int, stage: str) -> None:
-        """A step begins."""
-
-    def round(self, line: dict[str, Any]) -> None:
-        """A round is finished; `line` is its line of metrics.jsonl."""
 
 
 class Runner:
@@ -75,6 +65,7 @@ class Runner:
             self._compare()
             self.stored.ledger.check(self.stored.noted_steps())
             goal, told = settle(self.stored, rounds, add)
+            self.watcher.goal(goal)
             if told:
                 self.watcher.note(told)
             if answer is not None:
@@ -145,6 +136,8 @@ class Runner:
                 self._step(number, "confirmation", ended)
             if number >= skipped:
                 self._publish(number, replayed=number < rounds and self._followed(number))
+                if number in heard:
+                    self._confirmed(number, "again" if number < rounds else "last")
             self._wait()
             if number:
                 stopped = self.stored.after(number).get("stop", "")
@@ -155,6 +148,8 @@ class Runner:
         if self.stored.recipe.the("gate").lagged and standing.incumbent != standing.champion:
             self._step(last, "confirmation", ended)
             self._publish(last, again=True)
+            if last not in heard:
+                self._confirmed(last, "last")
             self._wait()
         if self.stored.recipe.null_round and last:
             self._step(last, "null", ended)
@@ -268,7 +263,11 @@ class Runner:
             champion = self.stored.checkpoint(self.stored.standing(number + 1).champion)
             self.folder.point("champion", Path(champion.path))
         if not again:
-            self.watcher.round({**line, "seconds": self.stored.seconds(number)})
+            trial = self.stored.standing(number).incumbent
+            self.watcher.round({**line, "seconds": self.stored.seconds(number), "trial": trial})
+
+    def _confirmed(self, number: int, name: str) -> None:
+        self.watcher.confirmation({**self.stored.confirmation_line(number), "name": name})
 
 
 @contextmanager

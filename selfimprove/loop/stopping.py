@@ -8,15 +8,17 @@ A closed terminal or a reader that exits (`| head -1`) only ends the output, see
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
 from selfimprove import training
-from selfimprove.loop.loop import Watcher
+from selfimprove.loop.watcher import Watcher
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 AGAIN = signal.SIGUSR2
@@ -40,8 +42,14 @@ class Stopped(KeyboardInterrupt):
 class Stopping:
     """Passes on the output of a run, and ends the run at a safe point after a signal."""
 
-    def __init__(self, watcher: Watcher) -> None:
-        self.watcher = watcher
+    def __init__(self, watcher: Watcher, told: Callable[[], None] = lambda: None, kept: str = "") -> None:
+        """Watch for signals.
+
+        Args:
+            told: called in the signal handler, at the first signal.
+            kept: what a second signal says, before it ends the process at once.
+        """
+        self.watcher, self._told, self._kept = watcher, told, kept
         self.number = 0
         """The received signal; 0 for none."""
         self._before: dict[int, Any] = {}
@@ -84,9 +92,18 @@ class Stopping:
         """A note for the user."""
         self.watcher.note(text)
 
+    def goal(self, rounds: int) -> None:
+        """How many rounds the run goes to."""
+        self.watcher.goal(rounds)
+
     def round(self, line: dict[str, Any]) -> None:
         """A round is finished."""
         self.watcher.round(line)
+        self.check()
+
+    def confirmation(self, line: dict[str, Any]) -> None:
+        """A test after the last round is finished."""
+        self.watcher.confirmation(line)
         self.check()
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
@@ -97,8 +114,12 @@ class Stopping:
         if self.number:
             if sys.stderr is not None and sys.stderr.isatty():
                 os.write(2, SHOW_CURSOR)
+            if self._kept:
+                with contextlib.suppress(OSError):  # nobody listens
+                    os.write(2, f"\n{self._kept}\n".encode())
             os._exit(Stopped(number).code)
         self.number = number
+        self._told()
         signal.setitimer(signal.ITIMER_REAL, GRACE)
 
     def _late(self, number: int, frame: FrameType | None) -> None:

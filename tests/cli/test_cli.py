@@ -165,7 +165,7 @@ def test_report_reads_what_a_run_wrote(command, tmp_path):
     summary = {"recipe": "quickstart", "seed": 0, **told, "per_round": [line]}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     code, out, _ = command("report", str(tmp_path))
-    assert code == 0 and "no significant gain" in out and "0.500" in out
+    assert code == 0 and "NO GAIN  the start stays champion, accuracy 0.500" in out and "start     0.500" in out
     code, out, _ = command("report", str(tmp_path), "--json")
     assert code == 0 and json.loads(out) == [summary]
 

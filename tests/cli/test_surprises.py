@@ -69,7 +69,7 @@ def test_what_is_left_of_a_run_that_cannot_start(
 
 
 def test_a_run_that_cannot_start_leaves_no_folder(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(root: Path, *_: Any) -> None:
+    def fail(root: Path, *_: Any, **named: Any) -> None:
         assert (root / "recipe.yaml").is_file()
         raise DataError("no")
 
@@ -108,7 +108,7 @@ def test_resume_hands_on_how_many_rounds(
     command: Command, monkeypatch: pytest.MonkeyPatch, words: list[str], given: tuple[int | None, ...]
 ) -> None:
     handed = list[tuple[Any, ...]]()
-    monkeypatch.setattr(run, "finish", lambda root, *rest: handed.append(rest))
+    monkeypatch.setattr(run, "finish", lambda root, *rest, **named: handed.append(rest))
     assert command("resume", "one", *words)[0] == 0 and handed == [given]
 
 

@@ -17,6 +17,7 @@ from selfimprove.errors import DataError
 from selfimprove.loop import controls, examination
 from selfimprove.loop.loop import Runner
 from selfimprove.records import Alert, Prompt, Rollout
+from selfimprove.report import alarms
 from selfimprove.store.run_folder import RunDir
 from selfimprove.trials import rehearsal
 
@@ -213,7 +214,7 @@ def test_too_few_problems_are_named_with_what_they_can_show(make_run: Made) -> N
 
 
 @pytest.mark.parametrize(
-    ("gate", "word", "champion"), [("always", "alarm", 1), ("keep_best", "VETO", 0), ("paired_test", "VETO", 0)]
+    ("gate", "word", "champion"), [("always", "alarm", 1), ("keep_best", "veto", 0), ("paired_test", "veto", 0)]
 )
 def test_a_run_says_veto_only_where_its_gate_vetoes(
     make_run: Made, monkeypatch: pytest.MonkeyPatch, gate: str, word: str, champion: int
@@ -224,7 +225,7 @@ def test_a_run_says_veto_only_where_its_gate_vetoes(
     monkeypatch.setattr(Length, "check", lambda self, evidence: [grave])
     folder, log = make_run(f"gate={gate}", "alarm=[length]", "audit_problems=10", "optimization.practice.gain=0.5")
     summary = Runner(folder, log).run()
-    assert f"{word} length: too long" in log.notes
+    assert alarms.lines(log.rounds[-1], 100) == [f"! round 1 length, {word}: too long"]
     assert summary["sealed"]["champion_round"] == champion
 
 

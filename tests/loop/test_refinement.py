@@ -14,7 +14,7 @@ from selfimprove.interfaces import Context, Gate, Refinement, Session
 from selfimprove.loop.history import Stored
 from selfimprove.loop.loop import Runner
 from selfimprove.records import Decision, Prompt, Report, Rollout
-from selfimprove.report.terminal import closing
+from selfimprove.report.ending import block
 
 
 @pytest.fixture
@@ -84,5 +84,7 @@ def test_a_run_distils_its_refinement_and_prices_it_at_equal_tokens(make_run: Ca
     priced = summary["sealed"]["controls"]["equal_tokens"]
     assert (priced["tokens"], priced["votes_tokens"], priced["samples"], priced["problems"]) == (3.0, 3.0, 3, 10)
     assert priced["over_votes"]["value"] == pytest.approx(priced["refined"]["value"] - priced["votes"]["value"])
-    [told] = [line for line in closing(summary) if line.startswith("equal tokens:")]
-    assert "with its refinement, 3 tokens an answer" in told and "(n = 10; one plain sample" in told
+    [told] = [part.text for part in block(summary, folder.root) if part.label == "equal tokens"]
+    assert (
+        told.startswith("3 an answer: refined ") and "one sample" in told and told.endswith("over votes, 10 problems")
+    )

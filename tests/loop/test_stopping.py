@@ -37,8 +37,14 @@ class Shown:
     def note(self, text: str) -> None:
         self.told.append("note")
 
+    def goal(self, rounds: int) -> None:
+        self.told.append("goal")
+
     def round(self, line: dict[str, Any]) -> None:
         self.told.append("round")
+
+    def confirmation(self, line: dict[str, Any]) -> None:
+        self.told.append("confirmation")
 
 
 def child(work: Callable[[Stopping], object]) -> int:

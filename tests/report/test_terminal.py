@@ -1,76 +1,120 @@
-"""What a run shows: a line for each round and the tables at the end, with verdicts in words."""
+"""A run on screen while it goes on: its head, its rows as they come, notes, and the live line."""
 
 from __future__ import annotations
 
+import io
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from selfimprove.report.terminal import Screen, outcome, rounds_table, verdict
+from selfimprove.report import bar, letters
+from selfimprove.report.importing import Importing
+from selfimprove.report.rate import Clock
+from selfimprove.report.terminal import Screen, Title
+from tests.report.test_rows import line_of
 
 
-def line_of(verdict: str, *, certified: bool = False, alerts: Any = (), **statistics: Any) -> dict[str, Any]:
-    metric = {"value": 0.5, "low": 0.46, "high": 0.54, "n": 500}
-    if certified:
-        statistics["incumbent"] = {"b": 59, "c": 15, "p": 1e-7}
-    return {
-        "round": 2,
-        "measure": "accuracy",
-        "champion/accuracy": metric,
-        "candidate/accuracy": metric | {"value": 0.7, "low": 0.66, "high": 0.74},
-        "decision": {"verdict": verdict, "reason": "0.7 against 0.5", "certified": certified, "statistics": statistics},
-        "alerts": list(alerts),
-        "diagnosis": {"change": "no gain", "verdicts": [{"name": "POSSIBLE", "by": "votes"}]},
-        "selection/kept": 494,
-        "selection/given": 4000,
-        "selection/label_precision": 1.0,
-        "seconds": {"acquisition": 2.0, "optimization": 4.0},
-    }
-
-
-def test_a_round_says_what_became_of_both_models_and_why() -> None:
-    line = line_of("accept", certified=True, b=66, c=7)
-    assert Screen(Console()).describe(line) == (
-        "round 2: champion 0.500 ±0.040, candidate 0.700 ±0.040; "
-        "model on trial certified: 59 problems gained, 15 lost; candidate on trial: 66 problems gained, 7 lost; "
-        "kept 494 of 4000 samples, 100 % right; 6.0 s"
-    )
-
-
-def test_round_0_says_how_precise_the_scores_of_all_rounds_are() -> None:
-    line = {"round": 0, "champion/accuracy": line_of("hold")["champion/accuracy"], "seconds": {"model": 20.0}}
-    said = Screen(Console()).describe(line)
-    assert said == "round 0: start 0.500 ±0.040 on 500 new problems, as many as each round uses; 20.0 s"
-
-
-def test_a_gate_that_counts_no_pairs_gives_its_own_reason() -> None:
-    assert outcome(line_of("reject")) == "candidate not better: 0.7 against 0.5"
-
-
-@pytest.mark.parametrize("stored", ["rollback", "reject"])
-def test_a_veto_names_each_alarm_and_guard_once(stored: str) -> None:
-    alerts = [{"alarm": "length", "level": 1}, {"alarm": "forgetting", "level": 2}, {"alarm": "forgetting", "level": 2}]
-    line = line_of(stored, alerts=alerts, fallen=["probe/taught"], b=17, c=80)
-    assert outcome(line) == "candidate vetoed by forgetting, probe/taught: 17 problems gained, 80 lost"
-
-
-def test_a_gate_that_ignores_alarms_shows_no_veto() -> None:
-    line = line_of("certify", alerts=[{"alarm": "length", "level": 2}])
-    assert verdict(line["decision"], line["alerts"]) == "new champion"
-
-
-def test_the_table_says_whose_model_was_certified_and_fits_80_columns() -> None:
-    rounds = [
-        {**line_of("hold"), "round": 0},
-        {**line_of("accept", b=9, c=1), "round": 1},
-        {**line_of("reject", b=1, c=9), "round": 2},
-        {**line_of("accept", certified=True, b=9, c=1), "round": 3},
+def test_a_log_has_the_head_once_and_a_row_for_each_round() -> None:
+    said = io.StringIO()
+    with Screen(Console(file=said), Title("quickstart", 0, "runs/quickstart", "exact")) as screen:
+        screen.goal(2)
+        screen.step(0, "model")
+        screen.note("start model taken from the cache")
+        screen.round(line_of("", 0))
+        screen.round(line_of("accept", 1, b=62, c=14))
+        screen.round(line_of("accept", 2, certified=True, b=66, c=7))
+        decision = {"verdict": "hold", "certified": True, "reason": "", "statistics": {"incumbent": {"b": 3, "c": 1}}}
+        screen.confirmation(
+            {"decision": decision, "trial": 2, "champion": 0.5, "incumbent": 0.7, "seconds": 1.0, "name": "last"}
+        )
+    lines = said.getvalue().splitlines()
+    assert lines[:5] == [
+        "quickstart, seed 0   2 rounds   runs/quickstart   repeats exactly on this machine",
+        "",
+        "building the start model ...",
+        "building the start model: start model taken from the cache",
+        "round  champion  candidate   kept  right    time  verdict, with problems gained:lost in its test",
     ]
-    del rounds[0]["decision"]
-    console = Console(width=80, record=True)
-    console.print(rounds_table({"recipe": "quickstart", "seed": 0, "per_round": rounds}))
-    shown = console.export_text()
-    rows = [row.split() for row in shown.splitlines() if row.strip()[:1].isdigit()]
-    assert [row[5:-5] for row in rows[1:]] == [["on", "trial"], ["not", "better"], ["on", "trial", "round", "1"]]
-    assert "…" not in shown
+    assert [line[50:] for line in lines[6:]] == [
+        "round 1 on trial 62:14",
+        "round 1 certified 59:15, round 2 on trial 66:7",
+        "round 2 certified 3:1",
+    ]
+    assert said.getvalue().isascii()
+
+
+def test_verbose_says_what_lies_behind_a_row() -> None:
+    said = io.StringIO()
+    line = line_of("accept", 1, b=62, c=14, alerts=[{"alarm": "length", "level": 1, "text": "long, p = 0.04"}])
+    line["diagnosis"] = {"verdicts": [{"text": "POSSIBLE(by votes): ..."}]}
+    Screen(Console(file=said), verbose=True).round(line)
+    told = said.getvalue()
+    for part in (
+        "0.7 against 0.5",
+        "length, level 1: long, p = 0.04",
+        "POSSIBLE(by votes)",
+        "acquisition 2.0, model 4.0",
+    ):
+        assert part in told
+
+
+def test_a_round_of_a_resumed_run_says_whose_model_is_on_trial() -> None:
+    said = io.StringIO()
+    Screen(Console(file=said)).round({**line_of("reject", 9, certified=True, b=1, c=2), "trial": 7})
+    assert "round 7 certified 59:15, round 9 not better 1:2" in said.getvalue()
+
+
+@pytest.mark.parametrize("columns", [100, 79, 60, 46])
+def test_the_live_line_fits_and_says_what_is_left(columns: int) -> None:
+    course = bar.Course(began=0.0, rounds=5, number=2, finished=30.0, took=[6.0, 8.0])
+    work = bar.Work("round 3 training", 32.0, 17, 40, "steps", 13.0)
+    line = bar.line(work, course, 34.0, columns).plain
+    assert len(line) <= columns and "17/40 steps, 13/s, 2 s left" in line
+    if columns == 100:
+        assert line.endswith("run 34 s, 17 s to go and the exam") and "━━" in line
+    assert bar.line(bar.Work("round 1 drawing samples", 0.0), None, 3.0, 100).plain == "round 1 drawing samples ... 3 s"
+
+
+def test_a_unit_keeps_its_rate_while_another_one_takes_turns_with_it() -> None:
+    clock = Clock()
+    assert clock.rate(0, "steps", clock.last) == 0.0
+    began = clock.last
+    assert clock.rate(10, "steps", began + 1) == 10.0
+    assert clock.rate(0, "samples", began + 5) == 0.0
+    assert clock.rate(20, "steps", began + 6) == 10.0
+
+
+def test_an_import_is_told_when_it_begins_and_current_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[str]()
+    with Importing(told.append) as importing:
+        assert importing in sys.meta_path
+        importing.find_spec("torch")
+        importing.find_spec("torch.nn")
+        importing.find_spec("json")
+        module: Any = ModuleType("torch")
+        module.__spec__ = type("Spec", (), {})()
+        module.__spec__._initializing = True
+        monkeypatch.setitem(sys.modules, "torch", module)
+        assert importing.current == "torch"
+        module.__spec__._initializing = False
+        assert importing.current == ""
+    assert told == ["torch"] and importing not in sys.meta_path
+
+
+def test_signs_and_colours_need_a_terminal_in_utf_8_that_does_not_refuse_colours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    good = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), force_terminal=True, width=120)
+    ascii_only = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="ascii"), force_terminal=True)
+    piped = Console(file=io.StringIO())
+    assert [letters.fancy(one) for one in (good, ascii_only, piped)] == [True, False, False]
+    assert not letters.fancy(Console(file=good.file, force_terminal=True, no_color=True))
+    assert letters.width(good) == letters.width(piped) == 100
+    assert letters.fitted("a → b ±1 ≤ 2", piped) == "a -> b +-1 <= 2"
+    assert [letters.duration(one) for one in (6.31, 310, 2400, 9000)] == ["6.3s", "310s", "40min", "2.5h"]

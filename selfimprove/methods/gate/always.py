@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from selfimprove.interfaces import Gate
 from selfimprove.records import Alert, Decision, Report
@@ -23,8 +22,6 @@ from selfimprove.rounds import Round
 @register("always")
 @dataclass
 class Always(Gate):
-    vetoes: ClassVar[bool] = False
-
     def decide(
         self,
         champion: Report,

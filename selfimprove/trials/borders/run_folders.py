@@ -7,6 +7,7 @@ checksums and chains are made anew. Then a command reads the run. A file beside 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import random
@@ -16,10 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from selfimprove.errors import UserError
 from selfimprove.records import digest, read_records
-from selfimprove.report import compare, finished, pace
-from selfimprove.report.terminal import closing, rounds_table, sealed_table
+from selfimprove.report import compare, finished, pace, printing
 from selfimprove.report.verify import verify
 from selfimprove.store.ledger import START
 from selfimprove.store.run_folder import RunDir
@@ -150,10 +152,12 @@ def _read(given: Rehearsal, root: Path, draw: random.Random) -> str:
         case "report":
             summary = finished.summary_of(root)
             try:
-                shown = [rounds_table(summary), sealed_table(summary), *closing(summary)]
+                console = Console(file=io.StringIO())
+                printing.table(console, summary, root, verbose=True)
+                printing.end(console, summary, root)
             except (LookupError, TypeError, AttributeError, ValueError):  # the command says that it is damaged
                 return "not reported"
-            return f"reported in {len(shown)} parts"
+            return "reported"
         case "compare":
             compare.compare([given.whole, root])
             return "compared"
