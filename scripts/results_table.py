@@ -58,7 +58,10 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
     costs, faults = RESULTS / "costs.json", RESULTS / "faults.json"
     swept = {ROOT / "docs" / "reliability.md": broken(json.loads(faults.read_text()))} if faults.exists() else {}
     models = RESULTS / "models.json"
-    tried = {ROOT / "docs" / "real_models.md": published(json.loads(models.read_text()))} if models.exists() else {}
+    real = published(json.loads(models.read_text())) if models.exists() else {}
+    looked = RESULTS / "model_pages.json"
+    real |= {"pages": doctored(json.loads(looked.read_text()))} if looked.exists() else {}
+    tried = {ROOT / "docs" / "real_models.md": real}
     return (
         swept
         | tried
@@ -124,6 +127,22 @@ def published(measured: dict[str, dict[str, str]]) -> dict[str, str]:
         rows.append((f"`{model}`", greedy, off, str(len(ways)), f"{kept} of {every}", *rounds))
     heads = ("fixture", "greedy", "nats a token off", "ways of 13", "rows trained as drawn", "ReST-EM", "DPO")
     return {"models": table(heads, rows), "taught": table(("taught fixture", "figure"), taught)}
+
+
+def doctored(measured: dict[str, Any]) -> str:
+    """What `doctor --model` says of fixtures, and what `check` takes with them, by scripts/fixtures/pages.py."""
+    rows = [
+        (
+            *(f"`{one['model']}`", f"{one['vocabulary']:,}", f"{one['tokens a word']:.2f}"),
+            "{} of {}".format(*one["greedy"]),
+            ", ".join("{} of {}".format(*one["in a batch"][kind]) for kind in ("float32", "bfloat16")),
+            *(f"{one['drawn']:.1f} s", f"{one['trained']:.1f} s"),
+            *(f"{one['check seconds']:.1f} s", f"{one['check bytes'] / 1e6:.0f} MB"),
+        )
+        for one in measured["rows"]
+    ]
+    heads = ("fixture", "vocabulary", "tokens a word", "greedy", "in a batch, float32, bfloat16", "1,000 drawn")
+    return table((*heads, "1,000 trained", "`check`", "its memory"), rows)
 
 
 def compared(measured: dict[str, Any] | None) -> str:

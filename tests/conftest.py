@@ -180,6 +180,25 @@ def small_llama() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def thinkers_module() -> ModuleType:
+    """The module tests/thinkers.py: tokenizers of models that think."""
+    return _beside("thinkers")
+
+
+@pytest.fixture(scope="session")
+def thinker(
+    small_llama: ModuleType, thinkers_module: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Checkpoint]:
+    """`thinker("opened")`: a checkpoint with random weights that writes its thoughts in that form."""
+
+    def make(name: str, **options: Any) -> Checkpoint:
+        words = thinkers_module.thinker(small_llama, name)
+        return Checkpoint(path=str(small_llama.build(tmp_path_factory.mktemp(name), words=words, **options)))
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def trained() -> ModuleType:
     """The module tests/trained.py, which compares what was drawn with what is trained."""
     return _beside("trained")

@@ -35,17 +35,20 @@ def tokenizer(template: bool) -> Any:
     return wrapped
 
 
-def build(folder: Path, kind: str = "llama", template: bool = False, seed: int = 0, **changes: Any) -> Path:
+def build(
+    folder: Path, kind: str = "llama", template: bool = False, seed: int = 0, words: Any = None, **changes: Any
+) -> Path:
     """Write a model with random weights.
 
     Args:
         kind: llama, gpt2, mistral (a sliding window of 8 tokens in each layer), gemma3 (in every other layer) or mamba.
+        words: its tokenizer; None: `tokenizer(template)`.
         changes: values of the configuration.
     """
     import torch
     import transformers
 
-    words = tokenizer(template)
+    words = words or tokenizer(template)
     shape: dict[str, Any] = {
         "vocab_size": len(words),
         "hidden_size": 32,

@@ -60,6 +60,8 @@ class Draw:
     """The statistics of `Sampling.note`, with a number for each token."""
     tops: list[list[tuple[int, float]]] = field(default_factory=list)
     """The most likely tokens at each position with their log-probabilities, if `Sampling.tops` asks for them."""
+    closed: range = range(0)
+    """The places of the tokens that closed its thought, which were not drawn."""
 
 
 def decode(
@@ -182,6 +184,8 @@ def decode_rows(
         kept = line[: count - 1] if ended else line[:count]
         drawn.append(Draw(kept, total, count, line[count - 1] if ended else None, watch.found.get(row, "")))
     notes.give(drawn)
+    for row, places in thoughts.closed.items() if thoughts else ():
+        drawn[row].closed = range(places.start, min(places.stop, drawn[row].count))
     return drawn[:wanted]
 
 

@@ -33,14 +33,17 @@ class Thoughts:
         """Whether the model has thoughts at all."""
         if budget is not None and not (self._form and self._form.closing):
             raise RecipeError(
-                "engine.transformers.thinking_budget: neither tokenizer nor chat template of the model show how it "
-                "writes its thoughts, so none can be closed: set it to null"
+                "thinking_budget: neither tokenizer nor chat template of the model show how it writes its thoughts, so "
+                "none can be closed: set it to null"
             )
         known = {tuple(prompt): self._form.place(prompt) for prompt in {*map(tuple, prompts)}} if self._form else {}
         self._places = [known.get(tuple(prompt), "") for prompt in prompts]
         self._spent = [0] * len(prompts)
         self._latest: list[list[int]] = [[] for _ in prompts]
         self._closing: dict[int, list[int]] = {}
+        self._taken = [0] * len(prompts)
+        self.closed: dict[int, range] = {}
+        """Row -> the places of the tokens that closed its thought, which it did not draw."""
         self._after = set[int]()
         """Rows whose thought has ended and whose reply has not begun: blanks stand between the two."""
         self._close = list[int]()
@@ -65,11 +68,28 @@ class Thoughts:
         """The tokens that these rows get: the drawn ones, or those that close a thought."""
         return [self._take(row, token) for row, token in zip(rows, tokens, strict=True)]
 
+    def due(self, row: int) -> list[int]:
+        """The tokens that come next in a row whatever is drawn: those that close its thought, or what is left of them;
+        none if it goes on as it likes."""
+        if row in self._closing:
+            return [*self._closing[row]]
+        spent = self._places[row] == THOUGHT and self._spent[row] == self._budget
+        return [*self._close] if spent else []
+
+    def free(self, row: int) -> int | None:
+        """How many tokens a row may get before its thought may have to be closed; None: as many as it likes, as far as
+        its tokens tell. One that has not begun may begin with a thought."""
+        if self._budget is None or row in self._closing:
+            return None
+        if self._places[row] == THOUGHT:
+            return self._budget - self._spent[row]
+        return None if self._places[row] == REPLY or self._latest[row] else self._budget + LATEST
+
     def _take(self, row: int, token: int) -> int:
-        left = self._closing.get(row)
-        if left is None and self._places[row] == THOUGHT and self._spent[row] == self._budget:
-            left = self._closing[row] = [*self._close]
-        if left:
+        self._taken[row] += 1
+        if due := self.due(row):
+            left, place = self._closing.setdefault(row, due), self._taken[row] - 1
+            self.closed.setdefault(row, range(place, place + len(due)))
             token = left.pop(0)
             if not left:
                 self._places[row], self._latest[row] = REPLY, []

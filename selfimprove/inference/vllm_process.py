@@ -31,6 +31,8 @@ SUPPORTED = ">=0.31,<0.32"
 LOOK = 1.0
 """Seconds between two checks that the process is alive."""
 DIED = "its process died; see its output above. If the system ended it for lack of memory, there is none"
+REFUSALS = (RuntimeError, ValueError)
+"""What vLLM raises where it does not start with a model: its process ended, or it does not take the config."""
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Adapter ranks that vLLM can be started with."""
 
@@ -176,6 +178,7 @@ class Process:
         """The folder that stands for that of tied weights, see `untied`."""
         self.stay_tied: set[str] = set()
         """Shapes that vLLM does not run with a head of their own."""
+        self._untold = list[str]()
         self.room = 0
         """The largest adapter rank that the process was started with."""
         self.adapters: dict[str, int] = {}
@@ -222,6 +225,11 @@ class Process:
             return False
         self.stay_tied.add(self.held.shape)
         return True
+
+    def told(self) -> list[str]:
+        """What is to be said since the last time, a line each."""
+        lines, self._untold = self._untold, []
+        return lines
 
     def _apart(self, weights: Weights) -> tempfile.TemporaryDirectory[str] | None:
         """A folder that stands for tied weights; None if they stay tied."""
@@ -322,7 +330,11 @@ class Process:
             try:
                 self._begin(weights, self.untied.name)
                 return
-            except Exception:  # whatever vLLM says against it; what is wrong with the weights themselves is said below
+            except REFUSALS as error:  # what is wrong with the weights themselves is said below
+                self._untold.append(
+                    f"vLLM does not run {weights.path} with an output head of its own ({_first_line(error)}): tied "
+                    "weights take a new process whenever they change"
+                )
                 self.close()
                 self.stay_tied.add(weights.shape)
         self._begin(weights, weights.base)
@@ -378,8 +390,11 @@ def _explained(what: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # vLLM raises many types, also when its process dies
-        line = next(iter(str(error).splitlines()), "") or repr(error)
-        raise EngineError(f"{what}: {line[:300]}") from error
+        raise EngineError(f"{what}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (next(iter(str(error).splitlines()), "") or repr(error))[:300]
 
 
 @contextlib.contextmanager

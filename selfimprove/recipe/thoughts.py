@@ -12,6 +12,9 @@ def unclosed(recipe: Recipe) -> list[str]:
     return [
         f"optimization.{name} draws its completions itself, without engine.{engine}.thinking_budget={budget}: its "
         f"thoughts may take all of optimization.{name}.max_completion_length={vars(method)['max_completion_length']}"
+        + (f"; set optimization.{name}.thinking_budget too" if "thinking_budget" in vars(method) else "")
         for name, method in recipe.optimization.items()
-        if budget is not None and "max_completion_length" in vars(method)
+        if budget is not None
+        and "max_completion_length" in vars(method)
+        and vars(method).get("thinking_budget") is None
     ]

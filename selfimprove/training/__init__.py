@@ -44,6 +44,7 @@ from selfimprove.training.trl.online import Tally, policy_gradient
 from selfimprove.training.trl.pairs import Pairs, Places, Tokens, dpo, pairs, win_rates
 from selfimprove.training.trl.resume import resumable, saves_soon
 from selfimprove.training.trl.sft import sft
+from selfimprove.training.trl.talks import Once
 
 __all__ = [
     "Adapted",
@@ -55,6 +56,7 @@ __all__ = [
     "Job",
     "Live",
     "Lora",
+    "Once",
     "Pairs",
     "Peak",
     "Places",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from selfimprove.inference.decoding import Draw, decode
+from selfimprove.inference.decoding import Draw, Row, decode_rows
 from selfimprove.interfaces import Sampling
 from selfimprove.training.native.turns import batches
 
@@ -20,6 +20,7 @@ def draw_each(
     rows: int,
     seed: int,
     mixed: Callable[[], AbstractContextManager[Any]],
+    thinking_budget: int | None = None,
 ) -> list[Draw]:
     """One completion after each of these tokens, in their order; equal ones get different completions.
 
@@ -27,19 +28,25 @@ def draw_each(
         asked: token ids of each prompt.
         rows: of a batch in training; without gradients eight times as many fit.
         mixed: what the numbers are computed in, for example `torch.autocast`.
+        thinking_budget: most tokens of a thought, see `Thoughts`.
 
     Raises:
         DataError: a prompt leaves no room in the model's context.
     """
     counts, drawn = Counter(asked), dict[tuple[int, ...], list[Draw]]()
-    training = model.training
+    training, limit = model.training, sampling.max_completion_length or 512
     model.eval()
     for several in sorted(set(counts.values())):
         alike = sorted((one for one in counts if counts[one] == several), key=lambda one: (len(one), one))
         for part in batches(alike, max(1, 8 * rows // several)):
             with mixed():
-                groups = decode(model, tokenizer, part, several, sampling, 512, seed)
-            drawn.update(zip(part, groups, strict=True))
+                made = decode_rows(
+                    model,
+                    tokenizer,
+                    [Row(one, sample, sampling, limit, seed) for one in part for sample in range(several)],
+                    thinking_budget=thinking_budget,
+                )
+            drawn.update(zip(part, batches(made, several), strict=True))
     model.train(training)
     left = {one: iter(group) for one, group in drawn.items()}
     return [next(left[one]) for one in asked]

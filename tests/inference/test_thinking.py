@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,12 +26,8 @@ ASKED: list[Message] = [{"role": "user", "content": "3 + 5?"}]
 
 
 @pytest.fixture(scope="module")
-def thinkers(small_llama: ModuleType) -> dict[str, Any]:
-    spec = importlib.util.spec_from_file_location("thinkers", Path(__file__).with_name("thinkers.py"))
-    assert spec and spec.loader
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return {name: made.thinker(small_llama, name) for name in NAMES}
+def thinkers(small_llama: ModuleType, thinkers_module: ModuleType) -> dict[str, Any]:
+    return {name: thinkers_module.thinker(small_llama, name) for name in NAMES}
 
 
 def drawn(tokenizer: Any, text: str) -> list[int]:
@@ -211,6 +205,10 @@ def test_a_thought_is_closed_after_its_budget(
     made = [token for one in drawn(tokenizer, text) for token in thoughts.take([0], [one])]
     wanted = drawn(tokenizer, taken)
     assert made[: len(wanted)] == wanted
+    form = form_of(tokenizer)
+    assert form is not None
+    closing = drawn(tokenizer, form.closing) if taken.endswith(form.closing) else []
+    assert [wanted[place] for place in thoughts.closed.get(0, ())] == closing, "what it did not draw"
 
 
 def test_a_budget_needs_thoughts_that_can_be_closed(thinkers: dict[str, Any], small_llama: ModuleType) -> None:

@@ -91,3 +91,6 @@ def test_training_that_draws_without_the_budget_for_thoughts_is_told_of() -> Non
         recipe.engine["transformers"].thinking_budget = 64  # type: ignore[attr-defined]
         notes = [note for note in checks.preflight(recipe) if "thinking_budget=64" in note]
         assert len(notes) == told and all("optimization.grpo.max_completion_length=" in note for note in notes)
+        if told:
+            recipe.optimization["grpo"].thinking_budget = 32  # type: ignore[attr-defined]
+            assert not [note for note in checks.preflight(recipe) if "thinking_budget" in note]

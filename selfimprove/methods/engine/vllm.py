@@ -13,7 +13,8 @@ Algorithm:
      last told than the noise go on, and are compared with those again in the next round.
   4. All asks to the same weights are one call, each different prompt, sampling and seed once. Sample by token ids; a
      prompt has a seed that follows from (seed, prompt), which vLLM counts up over the samples.
-  5. The first request with stop strings starts vLLM anew with its tokenizer: without, it has no text to look at.
+  5. With a budget for thoughts, draw as far as a thought may go, close those that go on, draw their replies.
+  6. The first request with stop strings starts vLLM anew with its tokenizer: without, it has no text to look at.
 Differs: the random numbers of a completion follow from (seed, prompt, sample), but the last bits of the logits depend
   on the batch: where two tokens are nearly equal, a completion can change with its neighbours. Measured on vLLM's CPU
   build only; on a GPU neither sleep mode nor tensor parallelism was run, and the bound for 16 bits is our guess.
@@ -32,6 +33,7 @@ from selfimprove.inference import agreement, embeddings, token_scores, vllm_proc
 from selfimprove.inference import weights as forward
 from selfimprove.inference.asks import answers, jobs_of, policies, refuse
 from selfimprove.inference.vllm_requests import RIVALS, draw_of, requests_of
+from selfimprove.inference.vllm_thoughts import Budgeted
 from selfimprove.interfaces import GREEDY, Ask, Engine, Log
 from selfimprove.records import Checkpoint, Prompt, Rollout
 from selfimprove.registry import register
@@ -56,6 +58,8 @@ class Vllm(Engine):
     """Weights' number type; `auto` takes what the checkpoint was saved in."""
     enforce_eager: bool = False
     """Start sooner and run slower: nothing is compiled, no CUDA graphs."""
+    thinking_budget: int | None = bounded(None, 0)
+    """Most tokens of a thought, after which it is closed in the model's own form; null: as many as the model likes."""
     draft: str = ""
     """`ngram` guesses tokens from the text itself, and one forward pass checks several; see the engines page."""
     draft_tokens: int = bounded(4, 1)
@@ -97,14 +101,20 @@ class Vllm(Engine):
             least = min(len(job.prompt) for job in full)
             raise DataError(f"every prompt fills the model's context of {context} tokens: {least} or more")
         wanted = [request for job in short for request in requests_of(job)]
-        asked = [vllm_process.parameters(**one.options(known, context - len(one.job.prompt))) for one in wanted]
+        budgeted = None
+        if self.thinking_budget is not None:
+            budgeted = Budgeted(wanted, known, self.thinking_budget, context)
         if any(one.sampling.stop for one in wanted):
             process.reads_text()
         self._serve(checkpoint, log)
-        outputs = process.generate([list(one.job.prompt) for one in wanted], asked, log) if wanted else []
+        if budgeted:
+            budgeted.draw(process, log)
+        elif wanted:
+            asked = [vllm_process.parameters(**one.options(known, context - len(one.job.prompt))) for one in wanted]
+            outputs = process.generate([list(one.job.prompt) for one in wanted], asked, log)
+            for one, output in zip(wanted, outputs, strict=True):
+                one.keep([draw_of(each, one.sampling, known) for each in output.outputs])
         process.rest()
-        for one, output in zip(wanted, outputs, strict=True):
-            one.keep([draw_of(each, one.sampling, known) for each in output.outputs])
         for job in full:
             job.leave()
         if full:
@@ -217,4 +227,6 @@ class Vllm(Engine):
                 self._near = True  # said once
                 log.note("the new weights are nearer to those before than the noise of their numbers; vLLM goes on")
         if log:
+            for line in process.told():
+                log.note(line)
             log.metric("vllm/difference", self._agreed.difference)

@@ -12,7 +12,9 @@ Algorithm:
   3. Clipped policy gradient, plus beta times the KL divergence from the reference if beta is not 0.
   4. With `turns` above 1 each row is an episode in the environment of its problem. The environment's messages do not
      count in the loss; the reward is the environment's, or else the recipe's reward for the transcript.
-  5. Groups with equal rewards teach nothing: they are counted, or with `redraw` replaced by groups of other prompts.
+  5. With `thinking_budget` a thought that is longer is closed in the model's own form, by tokens that do not count in
+     the loss: the model did not choose them.
+  6. Groups with equal rewards teach nothing: they are counted, or with `redraw` replaced by groups of other prompts.
 Differs: the defaults are TRL's; the paper is reported to use 64 completions, learning rate 1e-6 and beta 0.04. Dr.
   GRPO's loss is loss_type dr_grpo with scale_rewards none, GSPO's importance_sampling_level sequence with grpo, DAPO's
   dapo with epsilon_high 0.28, mask_truncated_completions and redraw. TRL's `generate` draws the samples, or vLLM with
@@ -55,28 +57,36 @@ class Grpo(training.Sampled, Optimization):
     turns: int = bounded(1, 1, 64)
     """Replies of the model in a row at most; above 1 a row is an episode in the world that the task opens."""
 
+    thinking_budget: int | None = bounded(None, 0)
+    """Most tokens of a thought, after which it is closed in the model's own form; null: as many as the model likes."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         training.one_of(self, loss_type=LOSSES, scale_rewards=("group", "batch", "none"))
         training.one_of(self, importance_sampling_level=("token", "sequence"))
-        if self.turns > 1:
+        odd = "turns above 1" if self.turns > 1 else "thinking_budget" if self.thinking_budget is not None else ""
+        if odd:  # our own decoder draws
             others = {"use_vllm": self.use_vllm, "redraw": self.redraw, "fsdp_config": self.fsdp_config}
             for name in (name for name, value in {**others, "deepspeed": self.deepspeed}.items() if value):
-                raise RecipeError(f"optimization.grpo.turns above 1 does not go with {name}; leave one of them out")
+                raise RecipeError(f"optimization.grpo.{odd} does not go with {name}; leave one of them out")
 
     def cost(self, given: Given) -> Cost:
         again, turns = self.num_iterations, self.turns
         return training.online_cost(self, given, again=again, turns=turns, redraw=self.redraw)
 
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
+        world = context.world if self.turns > 1 else None
+        if world is None and self.thinking_budget is not None:
+            world = training.Once
         return training.policy_gradient(
             training.job_of(self, context),
             records,
             self,
             context.reward,
             "grpo",
-            context.world if self.turns > 1 else None,
+            world,
             self.turns,
+            self.thinking_budget,
             loss_type=self.loss_type,
             scale_rewards=self.scale_rewards,
             importance_sampling_level=self.importance_sampling_level,

@@ -99,6 +99,7 @@ def policy_gradient(
     algorithm: str,
     world: World | None = None,
     turns: int = 1,
+    thinking_budget: int | None = None,
     **options: Any,
 ) -> Checkpoint:
     """Policy gradient on the model's own samples with TRL's GRPO or RLOO trainer; saves to `job.folder`.
@@ -112,6 +113,7 @@ def policy_gradient(
         world: opens the environment of a problem, for grpo; each row is then an episode, with the environment's reward
             or, if it gives none, the recipe's. None: rows are single completions.
         turns: most replies in an episode.
+        thinking_budget: most tokens of a thought in an episode.
         options: fields of TRL's GRPOConfig or RLOOConfig, in addition to those that all methods have.
 
     Raises:
@@ -200,7 +202,7 @@ def policy_gradient(
     episodes = {}
     if world is not None:
         sampling = Sampling(temperature=method.temperature, max_completion_length=method.max_completion_length)
-        play = rollout_func(prompts, world, turns, tokenizer, sampling, scored, schedule.seed)
+        play = rollout_func(prompts, world, turns, tokenizer, sampling, scored, schedule.seed, thinking_budget)
         episodes = {"rollout_func": play}
     options |= {name: getattr(method, name) for name in GIVEN}
     assert job.reference is not None, "a method that draws its samples says what its reference is"

@@ -43,7 +43,7 @@ class Talk:
     ids: list[int] = field(default_factory=list)
     """All after the prompt: replies with their end tokens, and what the world said between them."""
     said: list[int] = field(default_factory=list)
-    """For each of them 1 where the model drew it, else 0."""
+    """For each of them 1 where the model drew it, else 0: what the world said, and what closed a thought."""
     messages: list[Message] = field(default_factory=list)
     info: Mapping[str, Any] = field(default_factory=dict)
     reward: float | None = None
@@ -53,6 +53,17 @@ class Talk:
         """The transcript, an answer to the problem."""
         prompt = self.problem if asked == self.problem.prompt else replace(self.problem, prompt=[*asked])
         return Rollout(prompt=prompt, completion=self.messages, info=dict(self.info), reward=self.reward)
+
+
+@dataclass
+class Once(Episode):
+    """Asks a problem once, and leaves the reward to the recipe."""
+
+    problem: Prompt
+
+    def step(self, said: Message | None) -> Turn:
+        """First the problem, then the end."""
+        return Turn("solve", self.problem.prompt) if said is None else Turn(None)
 
 
 def played(
@@ -81,7 +92,7 @@ def played(
         for talk, one, message in zip(going, made, said, strict=True):
             own = one.tokens if one.end is None else [*one.tokens, one.end]
             talk.ids += own
-            talk.said += [1] * len(own)
+            talk.said += [int(place not in one.closed) for place in range(len(own))]
             talk.messages.append(message)
             talk.info = ending(tokenizer, usual, one.end)
         heard: list[Message] = [
@@ -120,6 +131,7 @@ def rollout_func(
     sampling: Sampling,
     scored: Callable[[Any, list[Rollout]], None],
     seed: int,
+    thinking_budget: int | None = None,
 ) -> Callable[[list[str], Any], dict[str, Any]]:
     """What GRPOTrainer takes as `rollout_func`; a row's `prompt` is the place of its problem.
 
@@ -144,6 +156,7 @@ def rollout_func(
                 rows,
                 place,
                 lambda: torch.autocast(device, dtype=torch.bfloat16, enabled=trainer.args.bf16),
+                thinking_budget,
             )
             spent = Cost(completions=len(made), tokens=sum(one.count for one in made), calls=len(made))
             count(spent * trainer.accelerator.num_processes)

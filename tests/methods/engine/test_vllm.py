@@ -30,11 +30,12 @@ from selfimprove.inference import weights as forward
 from selfimprove.inference.asks import Job
 from selfimprove.inference.decoding import decode
 from selfimprove.inference.vllm_requests import Request
+from selfimprove.inference.vllm_thoughts import Line
 from selfimprove.interfaces import GREEDY, Ask, Sampling, Shape
 from selfimprove.methods.engine.transformers import Transformers
 from selfimprove.methods.engine.vllm import Vllm
 from selfimprove.methods.model.tiny import Tiny
-from selfimprove.records import Checkpoint, Rollout
+from selfimprove.records import Checkpoint, Prompt, Rollout
 
 pytestmark = pytest.mark.runs
 
@@ -134,6 +135,16 @@ class StandIn:
                 )
                 for line, row in zip(ids, rows, strict=True)
             ]
+        if "allowed_token_ids" in vars(asked[0]):
+            outputs = []
+            for line, one in zip(ids, asked, strict=True):
+                [token] = one.allowed_token_ids
+                [[x]] = token_scores.score(model, [(line, [token])], "logprob", 8)
+                how = Sampling(temperature=0.0, max_completion_length=1, note=("logprob",), tops=one.logprobs)
+                [[draw]] = decode(model, tokenizer, [tuple(line)], 1, how, 1, 0)
+                draw.tokens, draw.end, draw.noted = [token], None, {"logprob": [x]}
+                outputs.append(SimpleNamespace(outputs=[self.output(draw)]))
+            return outputs
         bar = (
             use_tqdm(total=sum(one.n for one in asked), desc="Processed prompts", dynamic_ncols=True, postfix="")
             if use_tqdm
@@ -421,6 +432,61 @@ def test_stop_strings_take_a_process_that_reads_text(vllm, tiny, ask, quiet_log)
     assert [llm.options["skip_tokenizer_init"] for llm in vllm.started] == [True, False]
 
 
+# ---- thoughts ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("name", "budget"), [("opened", 5), ("opened", 0), ("tags", 3), ("channels", 4)])
+def test_a_budget_for_thoughts_gives_what_transformers_gives(vllm, thinker, ask, quiet_log, name, budget):
+    """Greedy; among prompts whose thoughts are closed are prefilled ones, which have begun to think or to reply."""
+    checkpoint, how = thinker(name), replace(GREEDY, note=("logprob",), tops=2)
+    begun: list[Any] = [
+        Prompt(
+            prompt=[*ask("3").prompt, {"role": "assistant", "content": "", "thinking": "eight, Wait"}], key="thought"
+        ),
+        Prompt(prompt=[*ask("3").prompt, {"role": "assistant", "content": "It is"}], key="reply"),
+    ]
+    prompts = [*[ask(text) for text in ("3", "what is 12 - 7?", "a", "5 5 5")], *begun]
+    options: dict[str, Any] = {"thinking_budget": budget, "max_completion_length": 24}
+    mine, theirs = (kind(**options).sample(checkpoint, prompts, 1, how, 0, quiet_log) for kind in (Vllm, Transformers))
+    assert texts(mine) == texts(theirs)
+    for [one], [two] in zip(mine, theirs, strict=True):
+        assert (list(one.ids), one.completion) == (list(two.ids), two.completion)
+        assert one.noted["logprob"] == pytest.approx(two.noted["logprob"], abs=1e-3)
+        assert len(one.tops) == len(two.tops) == one.logprobs["count"]
+    free = Vllm(max_completion_length=24).sample(checkpoint, prompts, 1, how, 0, quiet_log)
+    closed = sum(list(a.ids) != list(b.ids) for [a], [b] in zip(mine, free, strict=True))
+    assert closed >= 1, "else there was nothing to close"
+
+
+def test_samples_with_a_budget_do_not_depend_on_their_neighbours_and_no_thought_is_longer(
+    vllm, thinker, ask, quiet_log
+):
+    checkpoint, engine = thinker("opened", seed=3), Vllm(thinking_budget=6, max_completion_length=30)
+    prompts, how = [ask("3"), ask("a")], Sampling()
+    together = engine.sample(checkpoint, prompts, 12, how, 0, quiet_log)
+    alone = [engine.sample(checkpoint, [prompt], 12, how, 0, quiet_log)[0] for prompt in prompts]
+    assert texts(together) == texts(alone)
+    close, seen = engine._know(checkpoint)[1].tokenizer.convert_tokens_to_ids("</think>"), 0
+    for one in (one for group in together for one in group):
+        line = list(one.ids)
+        if close in line:
+            seen += 1
+            assert line.index(close) <= 6 + 1, "the budget, and the line break before the mark"
+        elif one.truncated:
+            assert len(line) == 30
+    numbers = engine.logprobs_of(checkpoint, together[0])
+    for row, one in zip(numbers, together[0], strict=True):
+        assert sum(row) == pytest.approx(one.logprobs["sum"], abs=1e-3) and len(row) == one.logprobs["count"]
+    assert seen >= 20 and len({tuple(one.ids) for one in together[0]}) >= 10
+
+
+def test_a_budget_needs_a_model_with_thoughts_and_leaves_patterns_alone(vllm, small, ask, quiet_log):
+    with pytest.raises(RecipeError, match="thinking_budget: neither tokenizer nor chat template"):
+        Vllm(thinking_budget=4).sample(small(template=True), [ask("3")], 1, GREEDY, 0, quiet_log)
+    assert vllm.started == []
+    request = Line((1, 2), (3, Sampling(pattern=("regex", "a+")), 9, 0), 9).piece(4)
+    assert request.keys[0][2] == 9, "no thought stands before a pattern"
+    assert Line((1, 2), (3, Sampling(), 9, 0), 9, token_ids=[7, 7, 7, 7, 7, 7]).piece(4).keys[0][2] == 3
+
+
 def test_embeddings_are_those_of_transformers(vllm, tiny):
     words = ["3+5", "abc"]
     assert Vllm().embed(tiny, words).tolist() == Transformers().embed(tiny, words).tolist() and vllm.started == []
@@ -463,7 +529,17 @@ def test_tied_weights_are_reloaded_as_untied_ones_or_take_a_new_process(vllm, sm
         assert greedy(engine, folder, ask, quiet_log) == greedy(Transformers(), folder, ask, quiet_log)
         assert quiet_log.metrics["vllm/difference"] < 1e-5
     assert vllm.events == ["start", *(["reload", "empty"] if unties else ["end", "start"]), "end", "start"]
+    said = f"vLLM does not run {tied[0].path} with an output head of its own (this model has tied embeddings)"
+    assert [note.partition(":")[0] for note in quiet_log.notes] == [said] * (not unties), "once"
     assert [Path(llm.folder).exists() for llm in vllm.started] == [not unties, *[True] * (len(vllm.started) - 1)]
+
+
+def test_an_error_of_ours_while_vllm_starts_is_not_taken_for_its_refusal(vllm, small, ask, quiet_log, monkeypatch):
+    monkeypatch.setattr(vllm, "__init__", lambda self, **options: 1 / 0)
+    engine = Vllm()
+    with pytest.raises(EngineError, match="division by zero"):
+        greedy(engine, small(seed=0, tie_word_embeddings=True), ask, quiet_log)
+    assert engine._process is not None and not engine._process.stay_tied
 
 
 def test_a_model_that_vllm_computes_wrongly_untied_is_served_tied(vllm, small, ask, quiet_log, monkeypatch):

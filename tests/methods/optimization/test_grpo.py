@@ -123,6 +123,30 @@ def test_the_seed_decides_the_bytes(setting: Callable, questions: list[Prompt]) 
     assert made["a"] == made["b"] != made["c"]
 
 
+def test_thoughts_are_closed_in_training_too(
+    setting: Callable, questions: list[Prompt], thinker: Callable[..., Any]
+) -> None:
+    start, seen = thinker("opened", seed=5), list[Rollout]()
+
+    def reward(rollouts: Sequence[Rollout]) -> list[Rollout]:
+        seen.extend(rollouts)
+        return letters(rollouts)
+
+    given = setting(reward=reward)
+    given = replace(given, start=start, policy=replace(given.policy, checkpoint=start))
+    Grpo(**SHORT | {"max_completion_length": 12}, max_steps=1, thinking_budget=3).optimize(questions, given)
+    thoughts = [one.completion[0].get("thinking", "") for one in seen]
+    replies = [one for one in seen if one.text]
+    assert len(seen) == 16 and len(replies) >= 12 and all(len(text) <= 3 * 8 for text in thoughts)
+    assert given.log.metrics["train/completions"] == 16 and weights(given.folder)
+
+
+def test_a_budget_for_thoughts_needs_our_own_decoder() -> None:
+    for options in ({"use_vllm": True}, {"redraw": 1}):
+        with pytest.raises(RecipeError, match=f"grpo.thinking_budget does not go with {next(iter(options))}"):
+            Grpo(**SHORT, thinking_budget=3, **options)
+
+
 class VllmInTraining:
     """What TRL asks of vLLM, answered by the weights in training with their own log-probabilities."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ from selfimprove.episodes import Episode, Turn
 from selfimprove.errors import RecipeError
 from selfimprove.inference.decoding import Draw
 from selfimprove.inference.rows import joined
+from selfimprove.interfaces import Sampling
 from selfimprove.loop.given import context_of
 from selfimprove.methods.optimization.grpo import Grpo
 from selfimprove.problems import splits
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout
+from selfimprove.training.drawing import draw_each
 from selfimprove.training.trl import talks
 
 torch = pytest.importorskip("torch")
@@ -90,6 +94,23 @@ def test_a_reply_that_was_cut_off_gets_an_end_that_is_not_learned(start: Checkpo
     assert made[0].ids == row.completion
     own = len(tokenizer(SAYS[0][0], add_special_tokens=False)["input_ids"])
     assert made[0].said == [*row.said[:own], 0, *row.said[own + 1 :]] != row.said
+
+
+def test_what_closes_a_thought_is_not_learned(thinker: Callable[..., Checkpoint]) -> None:
+    """The rows of GRPO with a budget of 2, by our own decoder: the closing mark between two line breaks is no choice."""
+    model, tokenizer = training.load(thinker("opened", seed=5))
+    drawn = functools.partial(
+        draw_each, model, tokenizer, sampling=Sampling(max_completion_length=9), rows=4, seed=0, mixed=nullcontext
+    )
+    made, rollouts = talks.played(
+        [ASKED] * 8, talks.Once, 1, tokenizer, lambda asked: drawn(asked, thinking_budget=2), 512
+    )
+    closing = tokenizer("\n</think>\n\n", add_special_tokens=False)["input_ids"]
+    closed = [talk for talk in made if 0 in talk.said]
+    assert len(closed) >= 6 and all(one.reward is None for one in rollouts), "the recipe's reward is asked"
+    for talk in closed:
+        assert [token for token, own in zip(talk.ids, talk.said, strict=True) if not own] == closing
+        assert talk.said[:2] == [1, 1] and talk.ids[2 : 2 + len(closing)] == closing
 
 
 def test_a_talk_ends_with_its_turns_or_where_the_context_is_full(start: Checkpoint, replies: Callable) -> None:

@@ -148,6 +148,23 @@ def test_stop_strings_and_notes_are_those_of_transformers(fresh, taught, problem
         assert [max(top, key=top.__getitem__) for top in one.tops] == [next(iter(top)) for top in two.tops]
 
 
+@pytest.mark.parametrize(("name", "budget"), [("opened", 5), ("channels", 4)])
+def test_thoughts_are_closed_as_by_transformers(fresh, thinker, ask, quiet_log, name, budget):
+    checkpoint, prompts = thinker(name, **WIDE), [ask(text) for text in ("3", "what is 12 - 7?", "a", "5 5 5")]
+    options, how = {"max_completion_length": 24, "thinking_budget": budget}, Sampling(temperature=0.0, tops=2)
+    engine, ours = fresh(**options), Transformers(**options)
+    mine, theirs = (one.sample(checkpoint, prompts, 1, how, 0, quiet_log) for one in (engine, ours))
+    assert [list(one.ids) for [one] in mine] == [list(one.ids) for [one] in theirs]
+    assert [one.completion for [one] in mine] == [one.completion for [one] in theirs]
+    assert sums(mine) == pytest.approx(sums(theirs), abs=1e-3)
+    drawn = [one for group in engine.sample(checkpoint, prompts, 8, Sampling(), 0, quiet_log) for one in group]
+    numbers = engine.logprobs_of(checkpoint, drawn)
+    off = max(abs(sum(row) - (one.logprobs or {})["sum"]) for row, one in zip(numbers, drawn, strict=True))
+    replies = sum(bool(one.text) for one in drawn)
+    print(f"\nof {len(drawn)} samples {replies} have a reply; rescored, {off:.2g} nats off at most")
+    assert replies >= len(drawn) // 2 and off < 1e-3
+
+
 def test_another_architecture(fresh, small, ask, quiet_log):
     checkpoint, prompts = small("gpt2", template=True, **WIDE), [ask(text) for text in ("3", "what is 12 - 7?", "a")]
     mine = texts(fresh(max_completion_length=20).sample(checkpoint, prompts, 1, GREEDY, 0, quiet_log))
