@@ -55,7 +55,7 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
     refused = found.get("controls", {}).get("guarded", [None])[0]
     quickstart = found.get("quickstart_seeds")
     readme = {"results": results(found), "quickstart": recorded(quickstart), "refused": recorded(refused)}
-    costs, faults = RESULTS / "costs.json", RESULTS / "faults.json"
+    costs, faults, profile = (RESULTS / f"{name}.json" for name in ("costs", "faults", "training_profile"))
     swept = {ROOT / "docs" / "reliability.md": broken(json.loads(faults.read_text()))} if faults.exists() else {}
     models = RESULTS / "models.json"
     real = published(json.loads(models.read_text())) if models.exists() else {}
@@ -67,7 +67,10 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
         | tried
         | {
             ROOT / "README.md": readme,
-            ROOT / "docs" / "cost.md": {"costs": compared(json.loads(costs.read_text()) if costs.exists() else None)},
+            ROOT / "docs" / "cost.md": {
+                "costs": compared(json.loads(costs.read_text()) if costs.exists() else None),
+                **({"profile": profiled(json.loads(profile.read_text()))} if profile.exists() else {}),
+            },
             ROOT / "docs" / "leaderboard.md": {"leaderboard": "\n".join(leaderboard.table(ranked))},
         }
     )
@@ -153,6 +156,15 @@ def compared(measured: dict[str, Any] | None) -> str:
     low = ", ".join(measured["too_low"]) or "nothing"
     head = f"Of {measured['recipes']} recipes, by `{measured['command']}`. Said too low: {low}.\n\n"
     return head + table(("what", "median of said over taken", "farthest above"), rows)
+
+
+def profiled(measured: dict[str, Any]) -> str:
+    """Where the seconds of training go, by scripts/bench/training_profile.py."""
+    whole, bare = measured["whole"], measured["bare"]
+    rows = [(part, f"{spent:.2f}", f"{100 * spent / whole:.0f} %") for part, spent in measured["parts"].items()]
+    rows += [("all of it", f"{whole:.2f}", "100 %"), ("a bare loop with the same rows", f"{bare:.2f}", "")]
+    where = "{cores} cores, {threads} threads, Python {python}, torch {torch}".format(**measured["machine"])
+    return f"By `{measured['command']}` ({where}):\n\n{table(('part', 'seconds', 'share'), rows)}"
 
 
 def points(share: float) -> str:

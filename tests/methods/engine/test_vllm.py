@@ -433,7 +433,7 @@ def test_stop_strings_take_a_process_that_reads_text(vllm, tiny, ask, quiet_log)
 
 
 # ---- thoughts ----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("name", "budget"), [("opened", 5), ("opened", 0), ("tags", 3), ("channels", 4)])
+@pytest.mark.parametrize(("name", "budget"), [("opened", 5), ("opened", 0), ("channels", 4)])
 def test_a_budget_for_thoughts_gives_what_transformers_gives(vllm, thinker, ask, quiet_log, name, budget):
     """Greedy; among prompts whose thoughts are closed are prefilled ones, which have begun to think or to reply."""
     checkpoint, how = thinker(name), replace(GREEDY, note=("logprob",), tops=2)
@@ -461,8 +461,8 @@ def test_samples_with_a_budget_do_not_depend_on_their_neighbours_and_no_thought_
 ):
     checkpoint, engine = thinker("opened", seed=3), Vllm(thinking_budget=6, max_completion_length=30)
     prompts, how = [ask("3"), ask("a")], Sampling()
-    together = engine.sample(checkpoint, prompts, 12, how, 0, quiet_log)
-    alone = [engine.sample(checkpoint, [prompt], 12, how, 0, quiet_log)[0] for prompt in prompts]
+    together = engine.sample(checkpoint, prompts, 8, how, 0, quiet_log)
+    alone = [engine.sample(checkpoint, [prompt], 8, how, 0, quiet_log)[0] for prompt in prompts]
     assert texts(together) == texts(alone)
     close, seen = engine._know(checkpoint)[1].tokenizer.convert_tokens_to_ids("</think>"), 0
     for one in (one for group in together for one in group):
@@ -475,7 +475,7 @@ def test_samples_with_a_budget_do_not_depend_on_their_neighbours_and_no_thought_
     numbers = engine.logprobs_of(checkpoint, together[0])
     for row, one in zip(numbers, together[0], strict=True):
         assert sum(row) == pytest.approx(one.logprobs["sum"], abs=1e-3) and len(row) == one.logprobs["count"]
-    assert seen >= 20 and len({tuple(one.ids) for one in together[0]}) >= 10
+    assert seen >= 8 and len({tuple(one.ids) for one in together[0]}) >= 6
 
 
 def test_a_budget_needs_a_model_with_thoughts_and_leaves_patterns_alone(vllm, small, ask, quiet_log):
