@@ -137,3 +137,11 @@ def _running(probabilities: Any) -> Any:
     if not probabilities.is_cuda:
         return probabilities.cumsum(-1)
     return (probabilities * 2.0**60).long().cumsum(-1).double() / 2.0**60
+
+
+def fitted(logits: Any, size: int) -> Any:
+    """Log-probabilities over the first `size` tokens: matrices of one family are padded to different lengths."""
+    import torch
+
+    logprobs = logits[:, :size].float().log_softmax(-1)
+    return torch.nn.functional.pad(logprobs, (0, size - logprobs.shape[-1]), value=-torch.inf)

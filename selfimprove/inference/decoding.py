@@ -234,7 +234,7 @@ class Kinds:
     def _of(self, sampling: Sampling, logits: Mapping[str, Any], logprobs: Any, alive: Any, position: Any) -> Any:
         if sampling.shape is not None:
             asked = [*sampling.shape.beside, *self.early.names(sampling.shape.layers)]
-            others = {name: _fit(logits[name], logprobs.shape[-1]) for name in asked}
+            others = {name: choosing.fitted(logits[name], logprobs.shape[-1]) for name in asked}
             shaped = sampling.shape.apply({"": logprobs, **others})
         else:
             shaped = logprobs if sampling.temperature == 0 else logits[""].float()
@@ -243,14 +243,6 @@ class Kinds:
         if sampling.temperature == 0:
             return shaped.argmax(-1)
         return choosing.draw(shaped, sampling, self.uniforms[alive, position])
-
-
-def _fit(logits: Any, size: int) -> Any:
-    """Log-probabilities over the first `size` tokens: matrices of one family are padded to different lengths."""
-    import torch
-
-    logprobs = logits[:, :size].float().log_softmax(-1)
-    return torch.nn.functional.pad(logprobs, (0, size - logprobs.shape[-1]), value=-torch.inf)
 
 
 def _uniforms(rows: Sequence[Row], longest: int) -> Any:
