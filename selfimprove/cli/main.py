@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from selfimprove.cli import check, commands, doctor, mark, promises, refine, run, serve, streams
+from selfimprove.cli import check, commands, doctor, export, mark, promises, refine, run, serve, streams
 from selfimprove.cli.console import err
 from selfimprove.errors import UserError, of_machine
 from selfimprove.safety.redaction import shown
@@ -51,6 +51,7 @@ app.command()(commands.report)
 app.command()(commands.compare)
 app.command()(commands.bench)
 app.command()(serve.serve)
+app.command()(export.export)
 app.command()(commands.doctor)
 app.command()(promises.verify)
 app.command()(promises.chaos)

@@ -13,6 +13,7 @@ from selfimprove.loop.loop import Runner
 from selfimprove.serving.served import Served, hashes_of, served
 
 pytestmark = pytest.mark.long
+SMALL = ["gate_problems=20", "sealed_problems=20", "probe_problems=0", "audit_problems=0", "control_problems=0"]
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def found(tmp_path: Path, quiet_log: Any) -> Any:
 
 
 def test_the_champion_with_its_refinement_is_what_was_examined(make_run: Any, found: Any) -> None:
-    run, log = make_run("rounds=1", "refinement=self_consistency")
+    run, log = make_run("rounds=1", "refinement=self_consistency", *SMALL)
     Runner(run, log).run()
     one = found(run.root)
     verdict = json.loads((run.root / "summary.json").read_text())["verdict"]
@@ -42,7 +43,7 @@ def test_the_champion_with_its_refinement_is_what_was_examined(make_run: Any, fo
 def test_what_cannot_be_served_is_said_in_one_line(make_run: Any, found: Any, tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="no folder"):
         found(tmp_path / "none")
-    run, log = make_run("rounds=1")
+    run, log = make_run("rounds=1", *SMALL)
     with pytest.raises(MissingError, match="has no model yet"):
         found(run.root)
     Runner(run, log).run()
@@ -60,7 +61,7 @@ def test_what_cannot_be_served_is_said_in_one_line(make_run: Any, found: Any, tm
 
 
 def test_a_model_folder_is_served_as_it_is(make_run: Any, found: Any) -> None:
-    run, log = make_run("rounds=1")
+    run, log = make_run("rounds=1", *SMALL)
     Runner(run, log).run()
     one = found(run.root / "champion")
     assert not one.examined and one.exam is None and not one.policy.chain and "a model folder has no exam" in one.told()
