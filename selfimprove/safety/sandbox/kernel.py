@@ -11,11 +11,13 @@ import platform
 import resource
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from selfimprove.safety.sandbox import syscalls
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_FORK = ctypes.PyDLL(None, use_errno=True).fork  # it keeps the interpreter's lock
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PIVOT_ROOT, _CAPSET = {"x86_64": (155, 126), "aarch64": (41, 91)}.get(platform.machine(), (-1, -1))
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 21, 22, 38
@@ -44,6 +46,18 @@ def call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
     return result
+
+
+def fork() -> int:
+    """Fork this process, which must have one thread, and leave out what Python does in a child besides: it makes locks
+    anew that nobody holds and draws a new seed, and writes to 170 pages of memory for that, which the kernel copies.
+
+    Raises:
+        OSError: there is no further process.
+    """
+    if (child := _FORK()) < 0:
+        raise OSError(ctypes.get_errno(), "fork: " + os.strerror(ctypes.get_errno()))
+    return child
 
 
 # ---- namespaces ----------------------------------------------------------------------------------------------------
@@ -197,10 +211,24 @@ def landlock_enter(ruleset: int) -> None:
 
 
 # ---- seccomp and limits --------------------------------------------------------------------------------------------
-def prepare_filter(files: bool) -> bytes:
-    """The filter of `seccomp`, built once, because building it takes longer than the rest of the confinement."""
-    machine = syscalls.MACHINES[platform.machine()]
-    return syscalls.packed(syscalls.build(machine, _SOMEBODY, files, landlock_version() < 3))
+@dataclass(frozen=True)
+class Filter:
+    """The filter of `seccomp`, ready to be installed by a process that does not exist yet."""
+
+    code: ctypes.Array[ctypes.c_char]
+    own: Sequence[int]
+    """Where in it the process id belongs."""
+    header: bytes
+    """What the kernel is told: how long it is, and where it lies."""
+
+
+def prepare_filter(files: bool) -> Filter:
+    """Build the filter, which takes longer than the rest of the confinement."""
+    machine, somebody = syscalls.MACHINES[platform.machine()], struct.pack("=I", _SOMEBODY)
+    packed = syscalls.packed(syscalls.build(machine, _SOMEBODY, files, landlock_version() < 3))
+    own = [at for at in range(4, len(packed), 8) if packed[at : at + 4] == somebody]
+    code = ctypes.create_string_buffer(packed, len(packed))
+    return Filter(code, own, struct.pack("@HP", len(packed) // 8, ctypes.addressof(code)))
 
 
 def check() -> None:
@@ -217,24 +245,21 @@ def check() -> None:
         raise OSError(38, "this kernel has no seccomp") from error
 
 
-def seccomp(prepared: bytes) -> None:
+def seccomp(prepared: Filter) -> None:
     """Refuse every system call that `syscalls` does not allow to this process, for good."""
-    own = prepared.replace(struct.pack("=I", _SOMEBODY), struct.pack("=I", os.getpid()))
-    code = ctypes.create_string_buffer(own, len(own))
-    header = struct.pack("@HP", len(own) // 8, ctypes.addressof(code))
-    call("prctl", _PR_SET_SECCOMP, _SECCOMP_FILTER, header, 0, 0)
+    for at in prepared.own:
+        struct.pack_into("=I", prepared.code, at, os.getpid())
+    call("prctl", _PR_SET_SECCOMP, _SECCOMP_FILTER, prepared.header, 0, 0)
 
 
-def limit(cpu: int, memory: int, processes: int | None) -> None:
-    """Bound what this process may use, for good.
+def limit(memory: int, processes: int | None) -> None:
+    """Bound what this process and each of its children may use, for good.
 
     Args:
-        cpu: seconds of computing time.
         memory: bytes of address space.
         processes: threads and processes of this user together; None: not bounded here.
     """
     bounds = {
-        resource.RLIMIT_CPU: cpu,
         resource.RLIMIT_AS: memory,
         resource.RLIMIT_FSIZE: 16 << 20,
         resource.RLIMIT_NOFILE: 32,
@@ -247,7 +272,18 @@ def limit(cpu: int, memory: int, processes: int | None) -> None:
     if processes is not None:
         bounds[resource.RLIMIT_NPROC] = processes
     for kind, value in bounds.items():
-        hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        later = kind == resource.RLIMIT_CPU and value != hard  # SIGXCPU first: SIGKILL may be for memory as well
-        resource.setrlimit(kind, (value, value + later))
+        most = _at_most(kind, value)
+        resource.setrlimit(kind, (most, most))
+
+
+def limit_time(cpu: int) -> None:
+    """Bound the computing time of this process, for good: so many seconds until SIGXCPU, one more until SIGKILL, which
+    may be for memory as well."""
+    most = _at_most(resource.RLIMIT_CPU, cpu)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, _at_most(resource.RLIMIT_CPU, cpu + 1)))
+
+
+def _at_most(kind: int, value: int) -> int:
+    """A bound, or what this process may have at most."""
+    hard = resource.getrlimit(kind)[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)

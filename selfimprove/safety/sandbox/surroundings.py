@@ -45,8 +45,9 @@ def furnish(scratch: str | None) -> None:
     _named_streams()
 
 
-def begin() -> None:
-    """In each child: its streams, and the same chance every time."""
+def streams() -> None:
+    """Once in that process, when its streams are of the kinds that a child's are: the objects for them, and the chance
+    that each child begins with."""
     random.seed(0)
     sys.stdin, sys.stdout, sys.stderr = (
         os.fdopen(descriptor, mode, encoding="utf-8", errors=errors, closefd=False)

@@ -6,8 +6,10 @@ An allow list also refuses calls that later kernels add.
 from __future__ import annotations
 
 import struct
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 _ALWAYS = """
 read:0:63 write:1:64 close:3:57 fstat:5:80 newfstatat:262:79 statx:332:291 ppoll:271:73 lseek:8:62 mmap:9:222
@@ -96,25 +98,37 @@ def asked(machine: Machine) -> dict[str, int]:
 
 
 def build(machine: Machine, pid: int, files: bool, truncation: bool) -> list[Instruction]:
-    """The filter for one process.
+    """The filter for one process: a search tree by the number of a call, so that few instructions decide. The kernel
+    runs it once for each number that there is, whenever a process installs it.
 
     Args:
         pid: the process, which may signal its own threads.
         files: whether it has a folder to write in.
         truncation: whether the filter must refuse truncation, because Landlock is too old to do it.
     """
-    program: list[Instruction] = [(_LD, 0, 0, 4), (_JEQ, 1, 0, machine.audit), (_RET, 0, 0, _KILL), (_LD, 0, 0, 0)]
+    known, said = asked(machine), dict[int, Sequence[Instruction]]()
+    said |= dict.fromkeys(allowed(machine, files).values(), ((_RET, 0, 0, _ALLOW),))
+    said |= dict.fromkeys(numbers(_UNKNOWN, machine).values(), ((_RET, 0, 0, _ERRNO | _ENOSYS),))
+    said |= {known[name]: rule for name, rule in _rules(pid, truncation).items() if name in known}
+    refused = ((_RET, 0, 0, _ERRNO | _EPERM),)
+    ranges = [(0, said.get(0, refused))]  # the first number of each range of calls with one answer
+    for number in sorted({*said, *(one + 1 for one in said)}):
+        if (answer := said.get(number, refused)) != ranges[-1][1]:
+            ranges.append((number, answer))
     if machine.x32:
-        program += [(_JGE, 0, 1, 0x40000000), (_RET, 0, 0, _KILL)]
-    for number in allowed(machine, files).values():
-        program += [(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)]
-    for number in numbers(_UNKNOWN, machine).values():
-        program += [(_JEQ, 0, 1, number), (_RET, 0, 0, _ERRNO | _ENOSYS)]
-    known = asked(machine)
-    for name, rule in _rules(pid, truncation).items():
-        if name in known:
-            program += [(_JEQ, 0, len(rule), known[name]), *rule]
-    return [*program, (_RET, 0, 0, _ERRNO | _EPERM)]
+        ranges.append((0x40000000, ((_RET, 0, 0, _KILL),)))
+    begin = [(_LD, 0, 0, 4), (_JEQ, 1, 0, machine.audit), (_RET, 0, 0, _KILL), (_LD, 0, 0, 0)]
+    return [*begin, *_tree(ranges)]
+
+
+def _tree(ranges: Sequence[tuple[int, Sequence[Instruction]]]) -> list[Instruction]:
+    """What finds the answer of the range that a number is in; both halves have about the same length."""
+    if len(ranges) == 1:
+        return [*ranges[0][1]]
+    lengths = [*accumulate(len(answer) + 1 for _, answer in ranges)]
+    middle = max(1, bisect(lengths, lengths[-1] // 2))
+    lower, upper = _tree(ranges[:middle]), _tree(ranges[middle:])
+    return [(_JGE, len(lower), 0, ranges[middle][0]), *lower, *upper]  # a jump is at most 255 long, as `packed` checks
 
 
 def packed(program: list[Instruction]) -> bytes:

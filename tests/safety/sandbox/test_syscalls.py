@@ -22,22 +22,29 @@ machines = pytest.mark.parametrize("machine", MACHINES.values(), ids=list(MACHIN
 def judge(
     program: list[Instruction], machine: Machine, number: int, *arguments: int, audit: int | None = None
 ) -> object:
-    """What a filter says of a call: `allow`, `kill` or an errno. Classic BPF, as far as the filters use it."""
+    """What a filter says of a call: `allow`, `kill` or an errno."""
+    return judged(program, machine, number, *arguments, audit=audit)[0]
+
+
+def judged(
+    program: list[Instruction], machine: Machine, number: int, *arguments: int, audit: int | None = None
+) -> tuple[object, int]:
+    """The same, and how many instructions it took. Classic BPF, as far as the filters use it."""
     words = {0: number & 0xFFFFFFFF, 4: machine.audit if audit is None else audit}
     for place in range(6):
         value = (arguments[place] if place < len(arguments) else 0) & (1 << 64) - 1
         words |= {16 + 8 * place: value & 0xFFFFFFFF, 20 + 8 * place: value >> 32}
-    loaded, at = 0, 0
+    loaded, at, steps = 0, 0, 0
     while True:
         code, yes, no, operand = program[at]
-        at += 1
+        at, steps = at + 1, steps + 1
         if code == 0x20:
             loaded = words[operand]
         elif code == 0x54:
             loaded &= operand
         elif code == 0x06:
             action, data = operand & 0xFFFF0000, operand & 0xFFFF
-            return {0x7FFF0000: ALLOW, 0x80000000: KILL}.get(action, data)
+            return {0x7FFF0000: ALLOW, 0x80000000: KILL}.get(action, data), steps
         else:
             holds = {0x15: loaded == operand, 0x35: loaded >= operand, 0x45: bool(loaded & operand)}[code]
             at += yes if holds else no
@@ -74,6 +81,20 @@ def test_what_is_not_listed_is_refused_whatever_its_arguments_are(
         assert said == ALLOW
     elif number not in syscalls.asked(machine).values():
         assert said in (errno.EPERM, errno.ENOSYS, KILL)
+
+
+@machines
+@pytest.mark.parametrize("files", [False, True])
+def test_each_number_has_the_answer_of_its_list_within_a_few_instructions(machine: Machine, files: bool) -> None:
+    """A list of 130 numbers, one after another, took 260: the kernel runs the filter for each number, at each start."""
+    program = filter_of(machine, files)
+    listed: dict[int, object] = dict.fromkeys(syscalls.allowed(machine, files).values(), ALLOW)
+    listed |= dict.fromkeys(syscalls.numbers(syscalls._UNKNOWN, machine).values(), errno.ENOSYS)
+    rules = set(syscalls.asked(machine).values())
+    assert len(syscalls.packed(program)) == 8 * len(program) < 8 * 450, "and no jump is longer than 255"
+    for number in {*range(600), *(1 << bit for bit in range(10, 30)), 0x3FFFFFFF} - rules:
+        said, steps = judged(program, machine, number)
+        assert said == listed.get(number, errno.EPERM) and steps <= 16, number
 
 
 @machines
