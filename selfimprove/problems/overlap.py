@@ -8,8 +8,9 @@ white space divides, without case and the punctuation around them; a script with
 from __future__ import annotations
 
 import re
-from collections import Counter
+from array import array
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from selfimprove.problems.splits import APART, folded, split_of
 from selfimprove.records import Document, Message, Preference, Prompt, Record
@@ -18,6 +19,8 @@ WORDS = 12
 """Length of a run, in words."""
 TEMPLATE = 10
 """Most problems that share a run which still counts."""
+_PARTS = 4
+"""Parts in which runs are counted, one after another."""
 _AROUND = ".,;:!?\"'()[]{}\u201c\u201d\u2018\u2019\u2026*_`"
 _LOOSE = re.compile(r"""[.,;:?"`\u201c\u201d\u2026]+(?=\s|$)|(?<!\S)["`\u201c\u201d]+""")
 
@@ -37,24 +40,62 @@ def may_share(text: str) -> bool:
 
 
 class HeldOut:
-    """The runs of held-out problems; looking a text up takes time in proportion to its length."""
+    """The runs of held-out problems; looking a text up takes time in proportion to its length.
+
+    A run takes 8 bytes here and up to 20 while they are counted, where a set of Python's numbers took 150: whoever
+    writes rows of one-letter words could fill the memory with them.
+    """
 
     def __init__(self, problems: Iterable[Prompt], training: Iterable[Prompt] = ()) -> None:
-        times, common, held_out = Counter[int](), list[set[int]](), list(problems)
-        for problem in held_out:
-            times.update(runs(posed(problem.prompt)))
-        for problem in training:
-            common.append(times.keys() & runs(posed(problem.prompt)))
-        for shared in common:
-            times.update(shared)  # all of it is in there
-        most = min(TEMPLATE, max(2, (len(held_out) + len(common)) // 10))
-        self._runs = {run for run, count in times.items() if count <= most}
-        self.near = [not self._runs.isdisjoint(shared) for shared in common]
+        import numpy as np
+
+        found, held_out = [array("q") for _ in range(_PARTS)], 0
+        for problem in problems:
+            held_out += 1
+            for part, numbers in zip(found, _numbers(posed(problem.prompt)), strict=True):
+                part.frombytes(numbers.tobytes())
+        self._runs, times = list[Any](), list[Any]()
+        while found:
+            known, count = np.unique(np.frombuffer(found.pop(0), dtype=np.int64), return_counts=True)
+            self._runs.append(known)
+            times.append(count)
+        common, number = dict[int, list[Any]](), -1
+        for number, problem in enumerate(training):
+            if any(map(len, places := self._places(posed(problem.prompt)))):
+                common[number] = places
+        for places in common.values():
+            for count, place in zip(times, places, strict=True):
+                count[place] += 1
+        most = min(TEMPLATE, max(2, (held_out + number + 1) // 10))
+        kept = [count <= most for count in times]
+        self.near = [False] * (number + 1)
         """Which of the training problems share a run."""
+        for number, places in common.items():
+            self.near[number] = any(keep[place].any() for keep, place in zip(kept, places, strict=True))
+        self._runs = [known[keep] for known, keep in zip(self._runs, kept, strict=True)]
 
     def shares(self, text: str) -> bool:
         """Whether a text has a run of a held-out problem."""
-        return bool(self._runs) and not self._runs.isdisjoint(runs(text))
+        return any(map(len, self._runs)) and any(map(len, self._places(text)))
+
+    def _places(self, text: str) -> list[Any]:
+        """Where among the known runs those of a text are, in each part."""
+        import numpy as np
+
+        found = list[Any]()
+        for known, numbers in zip(self._runs, _numbers(text), strict=True):
+            place = np.searchsorted(known, numbers)
+            found.append(place[known.take(place, mode="clip") == numbers] if len(known) else place[:0])
+        return found
+
+
+def _numbers(text: str) -> list[Any]:
+    """The runs of a text as 64-bit numbers, int64 (n,), in `_PARTS` parts."""
+    import numpy as np
+
+    found = runs(text)
+    every = np.fromiter(found, dtype=np.int64, count=len(found))
+    return [every[every % _PARTS == part] for part in range(_PARTS)]
 
 
 def posed(messages: Sequence[Message]) -> str:

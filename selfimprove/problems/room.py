@@ -1,26 +1,26 @@
 """How much memory the rows of data may take: a file of a stranger may hold any number, and unpack to any size.
 
-What is counted is an estimate from above, measured on `check`: a row costs some 2 kB as a problem, and each byte of its
-text twelve, most of them where wording is compared. Text that somebody has written takes less than RATIO times its size
-on the disk, also in the shortest rows; what takes more is packed. So the bound grows with the files, up to a part of
-the memory that is free. `check` looks at the beginning of large files only, see `first_look`.
+What is counted is an estimate from above: a row costs some 2 kB as a problem, and each byte of its text twelve, most of
+them where wording is compared; letters that take more room in memory than in the file count as what they take there.
+Without a word from the user all rows of a data set may take ALWAYS megabytes, however large its files are. `check`
+looks at the beginning of large files only, see `first_look`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from selfimprove import foreign
 from selfimprove.errors import DataError, RecipeError
 
 VARIABLE = "SELFIMPROVE_DATA_MB"
 """The environment variable with the megabytes that data may take in memory."""
-ALWAYS, RATIO, SHARE, LOOK = 400, 100, 0.5, 60
-"""Without it: megabytes that any data may take; how many times their size on the disk files may; the part of the free
-memory that they may; megabytes of what `check` looks at."""
+ALWAYS, LOOK = 400, 60
+"""Without it: megabytes that data may take; in any case: megabytes of what `check` looks at."""
 ROW, BYTE, VALUE = 2000, 12, 100
 """Bytes of memory for each row, for each byte of it, and for each value in it."""
 _looks: list[list[Room]] = []
@@ -75,12 +75,14 @@ class Room:
             name: the data, for messages.
             files: what it is read from, as far as that is known; `hold` adds others.
         """
-        self.name, self.said, self.taken, self.size = name, allowed(), 0, 0
+        self.name, self.taken, self.size, self.seen = name, 0, 0, 0
+        said = allowed()
+        self.all = ALWAYS if said is None else said
+        """Megabytes that the rows may take."""
         self.read = 0.0
         """Bytes of the files that were read before a look ended."""
         self.full = False
         """Whether a look has ended: nothing more is read."""
-        self._free = foreign.free()
         for file in files:
             self.hold(file)
 
@@ -88,13 +90,6 @@ class Room:
         """Count a file that is read next: what it takes on the disk, so not its holes."""
         found = file.stat()
         self.size += min(found.st_size, 512 * found.st_blocks)
-
-    @property
-    def all(self) -> int:
-        """Megabytes that the rows may take."""
-        if self.said is not None:
-            return self.said
-        return max(ALWAYS, min(RATIO * self.size, round(SHARE * self._free)) // 1_000_000)
 
     @property
     def left(self) -> int:
@@ -118,14 +113,14 @@ class Room:
         more = ROW + BYTE * size + VALUE * values
         if self.full or (more > self.left and self.looks and self.taken + more <= 1_000_000 * self.all):
             return False
-        self.taken += more
+        self.taken, self.seen = self.taken + more, self.seen + size
         if self.left < 0:
             raise self.overfull()
         return True
 
     def take_line(self, line: bytes) -> bool:
         """Make room for a line of JSON."""
-        return self.take(len(line), line.count(b",") + line.count(b"[") + line.count(b"{"))
+        return self.take(_weight(line), line.count(b",") + line.count(b"[") + line.count(b"{"))
 
     def cut(self, unread: float) -> None:
         """End the look.
@@ -145,11 +140,17 @@ class Room:
 
     def overfull(self) -> DataError:
         """The error that there is no room left, and how to make some."""
-        why = ""
-        if self.said is None:
-            small = RATIO * self.size < SHARE * self._free or self.all == ALWAYS
-            why = f" for {self.size / 1e6:,.2f} MB on the disk" if small else ", half of what is free here"
+        part = max(self.seen, self.read) / self.size if self.size else 0.0
+        whole = self.taken / (part if 0 < part < 1 else 0.1)  # nobody knows how much a packed file holds
+        most = 100 * math.ceil(1.1 * whole / 100_000_000)
         return DataError(
-            f"{self.name} takes more than {self.all} MB in memory{why}; name a part of it, or allow more: "
-            f"{VARIABLE}={10 * self.all}"
+            f"{self.name} takes more than {self.all} MB in memory, about {most:,} MB in all; name a part of it, or "
+            f"allow it where that much is free: {VARIABLE}={most}"
         )
+
+
+def _weight(line: bytes) -> int:
+    """The bytes of a line, or more where its letters take more in memory: all of a text take what its largest takes."""
+    if not line.isascii():
+        return max(len(line), 2 * len(unicodedata.normalize("NFKC", line.decode(errors="replace"))))
+    return 2 * len(line) if b"\\u" in line else len(line)
