@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from selfimprove.cli.console import Json, Overrides, Verbose, out, points, progress_screen, say, threads
+from selfimprove.cli.console import Json, Overrides, Verbose, err, out, points, progress_screen, say, threads
+from selfimprove.cli.page import write_page
+from selfimprove.cli.status import note_of, shown_as_unfinished
 from selfimprove.errors import DataError, RecipeError, UserError
 from selfimprove.safety.redaction import dumps
 
@@ -39,6 +41,8 @@ def evaluate(
     threads()
     from selfimprove.studies.evaluate import examine
 
+    if said := "" if start else note_of(checkpoint):
+        err.print(f"{said}. This is its champion so far.", soft_wrap=True)
     with progress_screen() as screen:
         screen.step(0, "evaluation")
         result = examine(checkpoint, task, refinement, overrides or [], screen, start, folder)
@@ -114,14 +118,25 @@ def show(
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Run folders; with --html also a name that ends in .html, the file.")
+    ],
+    html: Annotated[
+        bool, typer.Option("--html", help="Write one HTML file without scripts; default RUN/report.html.")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="With --html: leave out the samples.")] = False,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the rounds into this .svg, .png or .pdf file.")] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Show finished runs again: the rounds, the verdict, and what could make it wrong."""
+    """Show runs again: the rounds, the verdict, and what could make it wrong; of an unfinished one its status."""
     from selfimprove.report.finished import summary_of
 
+    if html or public:
+        say(write_page(folders, public))
+        return
+    if not (as_json or plot):
+        folders = [folder for folder in folders if not shown_as_unfinished(folder)]
     summaries = [summary_of(folder) for folder in folders]
     if plot:
         from selfimprove.report import plots

@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-from selfimprove.cli import check, commands, doctor, export, mark, promises, refine, run, serve, streams
+from selfimprove.cli import (
+    check,
+    commands,
+    doctor,
+    export,
+    mark,
+    promises,
+    refine,
+    run,
+    samples,
+    serve,
+    status,
+    streams,
+)
 from selfimprove.cli.console import err
 from selfimprove.errors import UserError, of_machine
 from selfimprove.safety.redaction import shown
@@ -40,6 +53,8 @@ def begin(
 
 app.command()(run.run)
 app.command()(run.resume)
+app.command()(status.status)
+app.command()(samples.samples)
 app.command(name="eval")(commands.evaluate)
 app.command()(mark.mark)
 app.command()(commands.diagnose)

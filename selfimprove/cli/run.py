@@ -13,6 +13,7 @@ import typer
 
 from selfimprove.cli import streams
 from selfimprove.cli.console import Overrides, RecipeName, Verbose, out, progress_screen, say, threads
+from selfimprove.cli.page import at_the_end
 from selfimprove.errors import InterruptedRunError, RecipeError, StoppedError, StorageError, UserError
 
 if TYPE_CHECKING:
@@ -81,12 +82,17 @@ def step(folder: Path, number: int, stage: str, fingerprint: Annotated[str, type
     threads()
     from selfimprove.errors import BusyError
     from selfimprove.loop.loop import Runner
+    from selfimprove.loop.progress import Progress
     from selfimprove.loop.stopping import Stopped, Stopping, end_with_parent
     from selfimprove.store.run_folder import RunDir
 
     end_with_parent()
     try:
-        with contextlib.ExitStack() as held, progress_screen() as screen, Stopping(screen) as watcher:
+        with (
+            contextlib.ExitStack() as held,
+            progress_screen() as screen,
+            Stopping(Progress(screen, folder, whole=False)) as watcher,
+        ):
             with contextlib.suppress(BusyError):  # the run that started this step holds the lock
                 held.enter_context(RunDir.open(folder).lock())
             watcher.step(number, stage)
@@ -112,6 +118,7 @@ def finish(
     """
     threads()
     from selfimprove.loop.loop import Runner
+    from selfimprove.loop.progress import Progress
     from selfimprove.loop.stopping import Stopped, Stopping
     from selfimprove.recipe import compose
     from selfimprove.report import printing
@@ -119,7 +126,11 @@ def finish(
     from selfimprove.store.run_folder import RunDir
 
     kept = f"stopped at once; finished steps are kept. Continue: selfimprove resume {folder}"
-    with progress_screen(verbose) as screen, Stopping(screen, screen.stops, kept) as watcher:
+    with (
+        progress_screen(verbose) as screen,
+        Progress(screen, folder) as noting,
+        Stopping(noting, screen.stops, kept) as watcher,
+    ):
         try:
             runner = Runner(RunDir.open(folder), watcher, load or compose.load)
             noted = runner.stored.environment
@@ -137,7 +148,10 @@ def finish(
     if not _alike(1, 2):  # else the rows stand there already
         printing.table(out, summary, folder, verbose)
     out.print()
+    failed = at_the_end(folder)
     printing.end(out, summary, folder)
+    if failed:
+        say(failed)
     if "nothing to train on" in summary["stopped"]:
         raise StoppedError(f"{summary['stopped']}. Lower the selection's threshold, or draw more samples")
 

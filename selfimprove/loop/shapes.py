@@ -63,7 +63,7 @@ AGREEMENT = {
 }
 REPORT = {"metrics": {str: METRIC}, "scores": {str: NUMBER}, "measure?": str, "parts": {str: {str: NUMBER}}}
 CHECKPOINT = {"path": str, "base?": MAYBE(str), "adapter?": bool, "parts?": {str: str}}
-_LINE = {
+LINE = {
     "round": int,
     "measure?": str,
     "alerts?": [ALERT],
@@ -86,7 +86,7 @@ SUMMARY = {
     },
     "metrics?": {"start": {str: METRIC}, "champion": {str: METRIC}},
     "loop?": {"alerts": [{**ALERT, "round": int}]},
-    "per_round?": [_LINE],
+    "per_round?": [LINE],
     "agreement?": AGREEMENT,
 }
 

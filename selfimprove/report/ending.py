@@ -61,6 +61,8 @@ def block(summary: Mapping[str, Any], folder: Path) -> list[Part]:
     parts += [Part(label, text) for label, text in _doubts(summary, settings)]
     parts.append(Part("cost", _cost(summary, folder)))
     parts.append(Part("champion", f"{folder / 'champion'}, {_maker(summary['sealed']['champion_round'])}"))
+    if (folder / "report.html").exists():
+        parts.append(Part("page", f"{folder / 'report.html'}, to look at in a browser"))
     if not gained(summary):
         parts += map(Part, ("why", "try"), reasons.reasons(summary, settings, str(folder)))
     return parts
@@ -68,7 +70,7 @@ def block(summary: Mapping[str, Any], folder: Path) -> list[Part]:
 
 def commands(summary: Mapping[str, Any], folder: Path) -> list[str]:
     """What to type next: at most three commands."""
-    seen = [f"selfimprove report {folder} --verbose"]
+    seen = [f"selfimprove samples {folder}"]
     if not gained(summary):
         return seen
     return [*seen, f"selfimprove eval {folder}", f"selfimprove resume {folder} --add 3"]

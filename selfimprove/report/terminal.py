@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from selfimprove.loop.clock import Clock
 from selfimprove.report import bar, printing, rows
 from selfimprove.report.importing import Importing
 from selfimprove.report.letters import fancy, fitted, width
-from selfimprove.report.rate import Clock
 from selfimprove.safety.redaction import shown
 
 SILENCE = 10.0

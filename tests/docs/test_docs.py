@@ -226,8 +226,13 @@ def test_the_pins_of_the_core_are_what_the_tests_run_with() -> None:
 def test_ci_runs_these_commands_and_nothing_else() -> None:
     lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")]
     commands = ["make .venv/developed", "make --jobs 2 --keep-going check test-ci"]
-    *first, models, build, test = lines
-    assert first == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', *commands]
+    begin, place, browser, *first, models, build, test = lines
+    assert [begin, place, *first] == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', *commands]
+    assert (
+        browser.startswith("command -v chromium")
+        and "apt-get install" in browser
+        and browser.endswith('|| echo "no chromium"')
+    )
     assert re.fullmatch(r'export MODELS="qwen3 gptoss gemma3( \w+-\w+)*"', models)
     assert [build, test] == ["make fixtures", "make test-models"]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111

@@ -75,7 +75,7 @@ def test_a_gain_is_said_first_with_what_could_make_it_wrong_and_what_it_took(
         "  cost           54 s, 0.52 million tokens drawn, 40 training steps",
         "  champion       runs/a/champion, the model of round 5",
     ]
-    assert said[8] == "" and said[9].startswith("next  selfimprove report runs/a") and len(said) == 12
+    assert said[8] == "" and said[9].startswith("next  selfimprove samples runs/a") and len(said) == 12
 
 
 def test_without_a_gain_the_start_stays_and_the_reason_is_named() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from selfimprove.loop.clock import Clock
 from selfimprove.report import bar, letters
 from selfimprove.report.importing import Importing
-from selfimprove.report.rate import Clock
 from selfimprove.report.terminal import Screen, Title
 from tests.report.test_rows import line_of
 

@@ -1,4 +1,4 @@
-"""How fast the work of a step goes, unit by unit."""
+"""The rate of a step's work: units per second since a count began."""
 
 from __future__ import annotations
 
