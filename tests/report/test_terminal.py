@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,11 +95,11 @@ def test_an_import_is_told_when_it_begins_and_current_until_it_ends(monkeypatch:
         importing.find_spec("torch.nn")
         importing.find_spec("json")
         module: Any = ModuleType("torch")
-        module.__spec__ = type("Spec", (), {})()
-        module.__spec__._initializing = True
+        module.__spec__ = SimpleNamespace()
+        vars(module.__spec__)["_initializing"] = True
         monkeypatch.setitem(sys.modules, "torch", module)
         assert importing.current == "torch"
-        module.__spec__._initializing = False
+        vars(module.__spec__)["_initializing"] = False
         assert importing.current == ""
     assert told == ["torch"] and importing not in sys.meta_path
 
