@@ -9,7 +9,6 @@ code is 1 if a table is not up to date.
 from __future__ import annotations
 
 import argparse
-import itertools
 import re
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from selfimprove import registry
-from selfimprove.recipe import compose
+from selfimprove.recipe import compose, shelf
 
 ROOT = Path(__file__).resolve().parents[1]
 SURVEY = Path(__file__).with_name("survey_table6.yaml")
@@ -73,7 +72,7 @@ def methods() -> str:
 
 def short_recipes() -> str:
     """One row for each shipped recipe: its name, its title and its paper."""
-    rows = [(f"[`{path.stem}`](recipes/{path.name})", *title(path)) for path in shipped()]
+    rows = [(f"[`{path.stem}`](recipes/{path.name})", *titled(path)) for path in shipped()]
     return table(("recipe", "what it is", "paper"), rows)
 
 
@@ -107,7 +106,7 @@ def used(line: dict[str, str]) -> str:
 
 def recipes_of(line: dict[str, str]) -> list[Path]:
     """The shipped recipes that name the paper of a row of the survey, or that the row names itself."""
-    papers = {path: re.findall(r"arXiv:(\d{4}\.\d{5})", header(path)) for path in shipped()}
+    papers = {path: re.findall(r"arXiv:(\d{4}\.\d{5})", shelf.header(path)) for path in shipped()}
     return [path for path, found in papers.items() if line["paper"] in found or path.stem == line.get("recipe")]
 
 
@@ -116,26 +115,19 @@ def section(path: Path) -> str:
     recipe, _ = compose.load(path)
     stages = [(slot, ", ".join(f"`{name}`" for name in getattr(recipe, slot)) or "-") for slot in registry.SLOTS]
     rounds = f"`selfimprove run {path.stem}`: {recipe.rounds} {'round' if recipe.rounds == 1 else 'rounds'}"
-    return f"## {path.stem}\n\n{header(path)}\n\n{rounds} on the tiny model.\n\n{table(('slot', 'methods'), stages)}\n"
+    text = f"## {path.stem}\n\n{shelf.header(path)}\n\n{rounds} on the tiny model.\n\n"
+    return f"{text}{table(('slot', 'methods'), stages)}\n"
 
 
 def shipped() -> list[Path]:
     """The recipe files, the quickstart first."""
-    return sorted((ROOT / "recipes").glob("*.yaml"), key=lambda path: (path.stem != "quickstart", path.stem))
+    return shelf.files_in(ROOT / "recipes")
 
 
-def header(path: Path) -> str:
-    """The comment at the head of a recipe, as one paragraph."""
-    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
-    return " ".join(line.removeprefix("#").strip() for line in lines)
-
-
-def title(path: Path) -> tuple[str, str]:
-    """The first sentence of a recipe's header without its paper, and the paper."""
-    text = header(path)
-    found = re.search(r"arXiv:(\d{4}\.\d{5})", text)
-    sentence = re.split(r"(?<=[a-z0-9])\. ", text, maxsplit=1)[0]
-    return re.sub(r",? arXiv:[\d.]+", "", sentence).rstrip("."), paper(found[1] if found else "")
+def titled(path: Path) -> tuple[str, str]:
+    """The title of a recipe and a link to its paper."""
+    what, identifier = shelf.title(path)
+    return what, paper(identifier)
 
 
 def paper(identifier: str) -> str:

@@ -85,38 +85,6 @@ def diagnose(
         say(line)
 
 
-def list_methods(slot: Annotated[str | None, typer.Argument(help="One slot only.")] = None) -> None:
-    """List the methods that a recipe can name."""
-    from selfimprove import registry
-
-    if slot is not None and slot not in registry.SLOTS:
-        raise RecipeError(f"no slot is called {slot!r}.{registry.nearest(slot, registry.SLOTS)}")
-    table = Table()
-    for column in ("slot", "method", "what it does", "paper"):
-        table.add_column(column)
-    for name in [slot] if slot else registry.SLOTS:
-        for line in registry.lines(name):
-            table.add_row(name, line.name, line.summary, line.paper and f"arXiv:{line.paper}")
-    out.print(table)
-
-
-def show(
-    slot: Annotated[str, typer.Argument(help="For example selection.")],
-    method: Annotated[str, typer.Argument(help="For example threshold.")],
-) -> None:
-    """Show a method: what it does, its paper, and its options."""
-    from selfimprove import registry
-
-    entry = registry.find(slot, method)
-    out.print(registry.document(entry), markup=False, highlight=False)
-    table = Table(title=f"options of {slot}.{method}")
-    for column in ("option", "default", "help"):
-        table.add_column(column)
-    for option in registry.options(entry.method):
-        table.add_row(option.name, option.default, option.help)
-    out.print(table)
-
-
 def report(
     folders: Annotated[
         list[Path], typer.Argument(help="Run folders; with --html also a name that ends in .html, the file.")

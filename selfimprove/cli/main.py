@@ -17,8 +17,12 @@ from selfimprove.cli import (
     commands,
     doctor,
     export,
+    first_screen,
+    init,
     mark,
+    methods,
     promises,
+    recipes,
     refine,
     run,
     samples,
@@ -32,7 +36,6 @@ from selfimprove.safety.redaction import shown
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # typer's rich help alone takes 0.2 s to import
 )
@@ -48,7 +51,8 @@ def begin(
         print(f"selfimprove {doctor.version('selfimprove') or 'of a folder that is not installed'}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        known = (one for one in app.registered_commands if one.callback and not one.hidden)
+        print(first_screen.first_screen([one.name or one.callback.__name__ for one in known if one.callback]))
 
 
 app.command()(run.run)
@@ -60,8 +64,10 @@ app.command()(mark.mark)
 app.command()(commands.diagnose)
 app.command()(refine.refine)
 app.command()(check.check)
-app.command(name="list")(commands.list_methods)
-app.command()(commands.show)
+app.command()(recipes.recipes)
+app.command()(init.init)
+app.command(name="list")(methods.list_methods)
+app.command()(methods.show)
 app.command()(commands.report)
 app.command()(commands.compare)
 app.command()(commands.bench)

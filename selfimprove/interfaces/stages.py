@@ -51,6 +51,8 @@ class Acquisition(ABC):
 class Reward(ABC):
     """Survey section 4.3.2: the signal that says which rollout is better."""
 
+    reads_answers: ClassVar[bool] = False
+    """Whether it marks by the task's rule, which takes reference answers."""
     weight: float = 1.0
     """Share of this reward in the sum when a recipe names several; 0 makes it a monitor."""
     normalize: bool = False

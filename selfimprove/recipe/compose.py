@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from selfimprove import registry
-from selfimprove.errors import MissingError, RecipeError
+from selfimprove.errors import RecipeError
 from selfimprove.recipe import yaml_file
 from selfimprove.recipe.checks import (
     check_counts,
@@ -30,58 +30,18 @@ from selfimprove.recipe.checks import (
     check_ranges,
     check_types,
 )
+from selfimprove.recipe.layers import Layer, layers, merged
 from selfimprove.recipe.overrides import check as check_override
 from selfimprove.recipe.overrides import for_hydra
+from selfimprove.recipe.places import find as find
+from selfimprove.recipe.places import shipped as shipped
 from selfimprove.recipe.schema import DEFAULTS, Recipe, Settings
 from selfimprove.registry import Find, nearest
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-"""The names that a recipe file may have, without its suffix."""
-
 
 Load = Callable[[str | Path, Sequence[str]], tuple[Recipe, Settings]]
 """(recipe, overrides) -> its methods and its values, as `load` gives them."""
 
 ConfigStore.instance().store(name="recipe_schema", node=Recipe)
-
-
-def shipped() -> Path:
-    """The folder of the recipes that come with the package."""
-    package = Path(__file__).parents[1]
-    return package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
-
-
-def find(name: str) -> Path:
-    """The file of a recipe, given its path or the name of a shipped one.
-
-    Raises:
-        MissingError: there is no such file.
-    """
-    path = Path(name)
-    try:
-        if path.is_dir() and name not in ("", "."):
-            if (path / "environment.json").is_file():
-                raise MissingError(
-                    f"{name} is the folder of a run, not a recipe file. Continue it: selfimprove resume {name}; or "
-                    f"start a new run with its recipe: selfimprove run {path / 'recipe.yaml'}"
-                )
-            raise MissingError(f"{name} is a folder, not a recipe file; name one of the files in it")
-        if path.is_file():
-            if not NAME.fullmatch(path.stem):
-                raise RecipeError(
-                    f"{name!r}: the name of a recipe names its run folder as well, so it may have letters, digits, "
-                    "'.', '_' and '-' (at most 80); rename the file"
-                )
-            return path
-        if path.exists() and name not in ("", "."):
-            raise MissingError(f"{name} is a pipe or a device, not a file; write the recipe into a file and name that")
-    except OSError as error:
-        raise MissingError(f"cannot read {name[:80]!r}: {error.strerror}") from error
-    own = shipped() / f"{path.name.removesuffix('.yaml')}.yaml"
-    if path.parent == Path() and own.is_file():
-        return own
-    names = sorted(path.stem for path in shipped().glob("*.yaml"))
-    raise MissingError(f"no recipe file {name!r} and no shipped recipe of that name.{nearest(path.stem, names)}")
 
 
 def load(name: str | Path, overrides: Sequence[str] = (), method: Find = registry.find) -> tuple[Recipe, Settings]:
@@ -97,16 +57,12 @@ def load(name: str | Path, overrides: Sequence[str] = (), method: Find = registr
         MissingError: no such recipe.
     """
     path = find(str(name))
-    body = yaml_file.read(path)
-    chosen = _defaults(body.pop("defaults", []), path, method)
+    found = layers(path, shipped())
+    chosen = _defaults(found, method)
     named = chosen["engine"]
     whole = "bench=false" in overrides  # the recipe's own sizes, with the tiny model too
     values = [override for override in overrides if override != "bench=false" and not _choose(override, chosen, method)]
-    bench = body.pop("bench", None) or {}
-    if not isinstance(bench, dict):
-        raise RecipeError(f"{path}: bench must hold settings for the tiny model, such as `rounds: 2`")
-    if chosen["model"] == ["tiny"] and not whole:
-        body = _merge(body, bench)
+    body = merged(found, tiny=chosen["model"] == ["tiny"] and not whole)
     for key in body:
         if key not in {f.name for f in fields(Recipe)}:
             raise RecipeError(f"{path}: unknown key {key!r}.{nearest(key, [f.name for f in fields(Recipe)])}")
@@ -158,23 +114,10 @@ def runnable(settings: Settings) -> str:
     return yaml_file.dump({"defaults": defaults, **settings})
 
 
-def _merge(body: Any, over: Any) -> Any:
-    """The body with the values of its `bench` block, which scales a recipe down for the tiny model."""
-    if not isinstance(body, dict) or not isinstance(over, dict):
-        return over
-    return {**body, **{key: _merge(body[key], value) if key in body else value for key, value in over.items()}}
-
-
-def _defaults(given: Any, path: Path, method: Find) -> dict[str, list[str]]:
-    """The methods of each slot, from a recipe's defaults list."""
+def _defaults(found: Sequence[Layer], method: Find) -> dict[str, list[str]]:
+    """The methods of each slot, from the defaults of all layers."""
     chosen = {slot: list(names) for slot, names in DEFAULTS.items()}
-    if not isinstance(given, list):
-        raise RecipeError(f"{path}: defaults must be a list such as `- task: chain_sums`")
-    for item in given:
-        if item in ("recipe_schema", "_self_"):
-            continue
-        if not isinstance(item, dict) or len(item) != 1:
-            raise RecipeError(f"{path}: cannot read {item!r} in defaults; write `- slot: method`")
+    for item in (item for layer in found for item in layer.methods):
         [(slot, names)] = item.items()
         _set_slot(slot, names, chosen, method)
     return chosen

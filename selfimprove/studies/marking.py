@@ -16,7 +16,8 @@ from selfimprove.interfaces.task import problem_of
 from selfimprove.loop.step_files import read_report
 from selfimprove.problems import answers
 from selfimprove.problems.jsonl_rows import lines, values_of
-from selfimprove.recipe import compose, yaml_file
+from selfimprove.recipe import compose
+from selfimprove.recipe.layers import layers, merged
 from selfimprove.recipe.overrides import written
 from selfimprove.recipe.schema import DEFAULTS
 from selfimprove.records import Cut, Prompt, Rollout, each_record
@@ -174,10 +175,10 @@ def _of_recipe(name: str) -> tuple[str, list[str]]:
     except MissingError as error:
         known = registry.names("task")
         raise RecipeError(f"--task {name}: no task has this name, and no recipe.{nearest(name, known)}") from error
-    body = yaml_file.read(path)
-    named = [item["task"] for item in body.get("defaults") or [] if isinstance(item, dict) and "task" in item]
+    found = layers(path, compose.shipped())
+    named = [item["task"] for layer in found for item in layer.methods if "task" in item]
     [task] = named[-1] if named and isinstance(named[-1], list) else named[-1:] or DEFAULTS["task"]
-    options = (body.get("task") or {}).get(task) or {}
+    options = (merged(found, tiny=False).get("task") or {}).get(task) or {}
     return task, [written(f"task.{task}.{option}", value) for option, value in options.items()]
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from selfimprove.interfaces import Context, Reward
 from selfimprove.records import Rollout
@@ -23,6 +24,8 @@ from selfimprove.registry import register
 @register("flipped", paper="2506.10947")
 @dataclass
 class Flipped(Reward):
+    reads_answers: ClassVar[bool] = True
+
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         marks = [[context.verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]
         return [[None if mark is None else 1.0 - mark for mark in group] for group in marks]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Reward
@@ -24,6 +25,7 @@ from selfimprove.registry import register
 @register("graded", paper="2505.13445")
 @dataclass
 class Graded(Reward):
+    reads_answers: ClassVar[bool] = True
     right: float = 1.0
     """Reward of a right answer."""
     wrong: float = -0.5

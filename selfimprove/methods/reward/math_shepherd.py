@@ -20,6 +20,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
@@ -33,6 +34,7 @@ from selfimprove.text import prefilled, steps_of
 @register("math_shepherd", paper="2312.08935")
 @dataclass
 class MathShepherd(Reward):
+    reads_answers: ClassVar[bool] = True
     separator: str = "\n"
     """What ends a step; `;` in the tiny tasks."""
     most_steps: int | None = bounded(None, 1)

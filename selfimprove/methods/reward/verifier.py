@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from selfimprove.interfaces import Context, Reward
 from selfimprove.records import Rollout
@@ -22,5 +23,7 @@ from selfimprove.registry import register
 @register("verifier")
 @dataclass
 class Verifier(Reward):
+    reads_answers: ClassVar[bool] = True
+
     def rate(self, groups: Sequence[Sequence[Rollout]], context: Context) -> list[list[float | None]]:
         return [[context.verify(rollout.prompt, rollout.text) for rollout in group] for group in groups]
