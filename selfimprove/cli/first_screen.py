@@ -10,7 +10,7 @@ GROUPS = (
         "start here",
         (
             ("demo", "a gain, a refusal, a leak that is caught"),
-            ("run quickstart", "a tiny model improves itself, no GPU; next: report"),
+            ("run quickstart", "a tiny model improves itself; next: report"),
             ("recipes", "what is shipped, by what it needs; next: show"),
             ("init", "a recipe for your model and data; next: check"),
         ),
