@@ -19,7 +19,7 @@ PASSED := .pytest_cache/test-full.passed
 # The fixtures: small models of published architectures, see scripts/fixtures.
 export FIXTURES ?= $(CURDIR)/.fixtures
 export MODELS ?= all
-BENCHES := startup overhead growth same_work controls quickstart_seeds
+BENCHES := startup overhead growth orchestration same_work controls quickstart_seeds
 
 .PHONY: help run test test-ci test-full test-recipes test-runs test-faults test-slow test-vllm fixtures test-models rounds check tables bench bench-recipes clean
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from methods_table import ROOT, fill, table
+from refinement_table import refinements
 
 from selfimprove.report import leaderboard, plots
 
@@ -67,6 +68,9 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
         | tried
         | {
             ROOT / "README.md": readme,
+            ROOT / "docs" / "refinement.md": {
+                file.stem: refinements(json.loads(file.read_text())) for file in sorted(RESULTS.glob("refine_*.json"))
+            },
             ROOT / "docs" / "cost.md": {
                 "costs": compared(json.loads(costs.read_text()) if costs.exists() else None),
                 **({"profile": profiled(json.loads(profile.read_text()))} if profile.exists() else {}),
@@ -243,6 +247,16 @@ def growth(measured: dict[str, Any]) -> list[Row]:
     ]
 
 
+def orchestration(measured: dict[str, Any]) -> list[Row]:
+    """What refinements in waves take beside their engine."""
+    shares = ", ".join(f"`{row['method']}` {100 * row['share']:+.1f} %" for row in measured["rows"])
+    calls = ", ".join(f"{row['calls']} in {row['waves']}" for row in measured["rows"])
+    return [
+        (f"refinements of {measured['problems']} problems, CPU time beside that of the engine", "+5 %", shares),
+        ("the same, calls of the engine in waves", "one in each", calls),
+    ]
+
+
 def startup(measured: dict[str, Any]) -> list[Row]:
     """Commands that need no model."""
     return [
@@ -261,6 +275,7 @@ ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "same_work": same_work,
     "overhead": overhead,
     "growth": growth,
+    "orchestration": orchestration,
     "startup": startup,
 }
 """Name of a bench, which is the name of its file in docs/results/ -> its rows."""

@@ -96,6 +96,8 @@ class Row:
     replayed: bool
     """Whether it was scored on stored samples; then the seconds are those of drawing as many tokens."""
     worth: Worth
+    over_greedy: Metric | None = None
+    """Against the greedy answer to the same problems, whatever that costs; None if it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)

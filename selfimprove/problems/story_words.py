@@ -11,6 +11,13 @@ from selfimprove.problems.stories import Story, read
 from selfimprove.problems.story_work import Work
 from selfimprove.records import Message, Prompt
 
+LONGEST_INSTRUCTION = 8
+"""Characters of an instruction that are shown."""
+MOST_NOTES = 6
+"""Results in notes that are shown."""
+_RESULT = re.compile(r"\d[+-]\d=\d")
+_JUDGED = re.compile(r"(\d[+-]\d)=\d:(\d)[yn]")
+
 
 @dataclass
 class StoryRoles:
@@ -51,6 +58,21 @@ class StoryRoles:
                 return _user("E", f"{_known(parts[1])}|")
             case "retry":
                 return _user("W", f"{_text(prompt)}~{_known(parts[0])}|")
+            case "recall":
+                return _user("W", f"{_text(prompt)}~{_fitting(parts[0], _text(prompt))}|")
+            case "combine":
+                return _user("M", f"{';'.join(map(_ended, parts))}|")
+            case "reconsider":
+                groups = re.findall(r"(\d+) of \d+ answer (\d)\b", parts[0])
+                return _user("M", f"{';'.join(answer for n, answer in groups for _ in range(int(n)))}|")
+            case "choose":
+                return _user("N", f"{';'.join(f'{i}={_ended(one)}' for i, one in enumerate(parts, 1))}|")
+            case "sure":
+                return _user("Y", f"{_text(prompt)}{parts[0]}|")
+            case "instructed":
+                return _user("I", f"{parts[0][:LONGEST_INSTRUCTION]}|{_text(prompt)}")
+            case "instruct" | "vary" | "guess" | "criticize" | "rewrite" | "mutate":
+                return _user("O", "|")
             case "split":
                 return _user("D", _text(prompt))
             case "part":
@@ -77,8 +99,21 @@ def _user(marker: str, text: str) -> list[Message]:
 
 
 def _known(text: str) -> str:
-    """The results in a text, such as `8-2=6`, each once."""
-    return ";".join(dict.fromkeys(re.findall(r"\d[+-]\d=\d", text)))
+    """The results in a text, such as `8-2=6`, each once; of a judge's `8-2=5:6n` the one that it calls right."""
+    return ";".join(dict.fromkeys(_RESULT.findall(_JUDGED.sub(r"\1=\2", text))))
+
+
+def _fitting(notes: str, story: str) -> str:
+    """The results in notes that a step of this story may need."""
+    known, found = read(story), _known(notes).split(";")
+    steps = [f"{sign}{by}=" for sign, by in known.steps] if known else []
+    return ";".join([one for one in found if any(step in one for step in steps)][:MOST_NOTES])
+
+
+def _ended(attempt: str) -> str:
+    """The answer of an attempt, or -."""
+    found = re.search(r"#(\d)$", attempt)
+    return found[1] if found else "-"
 
 
 def _text(prompt: Prompt) -> str:

@@ -45,6 +45,7 @@ def _row(row: Row) -> dict[str, Any]:
         "votes": row.worth.votes,
         "against_votes": _difference(row.worth.over_votes),
         "against_plain": _difference(row.worth.over_plain),
+        "against_greedy": _difference(row.over_greedy) if row.over_greedy else None,
         "dominated": bool(row.worth.dominated),
         "dominated_by": row.worth.dominated or None,
     }

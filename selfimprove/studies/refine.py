@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from selfimprove.studies.subject import subject_of
 
 VOTE = Chain("votes", ("self_consistency",), {})
 """The fixed vote, which every method is compared with."""
+ONCE = Chain("greedy", ("greedy",), {})
+"""The greedy answer, which every method is compared with too."""
 CURVE = (1, 2, 4, 8, 16, 32, 64)
 """Samples of the votes that are shown beside the methods."""
 ANY = Given(selection=1000, attempt=Cost(completions=1, tokens=1), problems=lambda n: 1000 if n is None else n)
@@ -149,6 +152,14 @@ class Bench:
             self._votes[samples] = self._played(chain, [{}], Budget())
         return [one.mark for one in self._votes[samples]]
 
+    @cached_property
+    def greedy(self) -> list[float] | None:
+        """The marks of greedy answers; None if they are not among stored samples."""
+        try:
+            return [one.mark for one in self._played([*self.made(ONCE).refinement.values()], [{}], Budget())]
+        except Beyond:
+            return None
+
     @property
     def one(self) -> float:
         """Mean tokens of a sample of the vote."""
@@ -237,6 +248,7 @@ class Bench:
             cut=cut,
             replayed=replayed,
             worth=worth(marks, tokens, one=self.one, plain=self.votes(1), votes=self.votes, most=self._most()),
+            over_greedy=None if self.greedy is None else statistics.difference(marks, self.greedy),
         )
 
     def _replayed(

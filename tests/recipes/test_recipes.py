@@ -156,6 +156,7 @@ EASY = {
 TAUGHT = {
     "chain_sums": ["solve", "hint", "propose", "judge", "refine", "document"],
     "addition": ["solve"],
+    "word_problems": ["solve"],
 }
 """All recipes of a task start from one model, which is taught the roles of all of them; of other tasks from their own."""
 LESSONS = {"chain_sums": 60, "list_programs": 200, "addition": 60, "word_problems": 100}

@@ -54,6 +54,7 @@ def test_methods_are_compared_and_replayed(command: Callable[..., Any], small: s
         assert row["against_votes"]["low"] <= row["against_votes"]["difference"] <= row["against_votes"]["high"]
     assert rows["self_consistency:samples=8"]["tokens"] == 8 * rows["self_consistency:samples=1"]["tokens"]
     assert rows["self_consistency:samples=8"]["against_votes"] == {"difference": 0.0, "low": 0.0, "high": 0.0}
+    assert rows["greedy"]["against_greedy"] == {"difference": 0.0, "low": 0.0, "high": 0.0}
     assert [row["replayed"] for row in rows.values()] == [True, True, True, False]
     assert found["votes"][0]["accuracy"] == found["plain"]["accuracy"]
     assert json.loads((out / "refine.json").read_text()) == found

@@ -14,6 +14,7 @@ Differs: nothing to compare with.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,7 +47,7 @@ class Tiny(Model):
     position: str = "rope"
     """`rope`, or `none` for no position encoding."""
     roles: list[str] = field(default_factory=lambda: ["solve"])
-    """Roles that the bootstrap teaches, with equal shares of the examples."""
+    """Roles that the bootstrap teaches, with equal shares of the examples; one that is named twice has two shares."""
     max_steps: int = bounded(600, -1)
     """Most bootstrap steps."""
     examples: int | None = None
@@ -107,8 +108,8 @@ class Tiny(Model):
 
     def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:
         share = (self.examples or self.max_steps * self.batch_size) // len(self.roles)
-        lessons = [task.demonstrations(role, share, seed) for role in self.roles]
-        examples = [example for turn in zip(*lessons, strict=True) for example in turn]
+        lessons = {role: iter(task.demonstrations(role, share * n, seed)) for role, n in Counter(self.roles).items()}
+        examples = [next(lessons[role]) for _ in range(share) for role in self.roles]
         problems = [prompt.blind() for prompt in task.problems("selection", self.probes, seed)]
         answers = task.problems("selection", self.probes, seed)
         start = self._untrained(folder / "scratch", seed)

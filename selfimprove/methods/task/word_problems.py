@@ -31,18 +31,19 @@ from itertools import chain, islice, takewhile, zip_longest
 from selfimprove.bounds import bounded
 from selfimprove.episodes import Tool
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Roles, Task
+from selfimprove.interfaces import Task
 from selfimprove.problems import splits, stories
 from selfimprove.problems.calculator import Calculator
 from selfimprove.problems.splits import split_of
+from selfimprove.problems.story_lessons import Lessons
 from selfimprove.problems.story_words import StoryRoles
-from selfimprove.problems.story_work import TABLE, Work, claims, corrections, entries, solved_with, verdict
+from selfimprove.problems.story_work import TABLE, Work
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 
 TAUGHT = (
-    *("solve", "hint", "propose", "judge", "refine", "critique", "repair", "reflect"),
-    *("plan", "follow", "split", "part", "conclude"),
+    *("solve", "hint", "propose", "judge", "sure", "refine", "critique", "repair", "reflect"),
+    *("plan", "follow", "split", "part", "conclude", "combine", "choose", "instructed", "instruct"),
 )
 """Roles with worked examples."""
 
@@ -50,26 +51,26 @@ TAUGHT = (
 @register("word_problems")
 @dataclass
 class WordProblems(Task):
-    min_length: int = bounded(3, 1, stories.MOST_STEPS)
+    min_length: int = bounded(2, 1, stories.MOST_STEPS)
     """Steps of the shortest problem."""
-    max_length: int = bounded(4, 1, stories.MOST_STEPS)
+    max_length: int = bounded(3, 1, stories.MOST_STEPS)
     """Steps of the longest problem."""
     asides: int = bounded(1, 0, len(stories.ASIDES))
     """Clauses of each problem that do not matter."""
     level: int | None = None
     """Steps of this round's training problems; null mixes all lengths. A curriculum sets this option."""
-    gap_share: float = bounded(0.15, 0, 0.9)
+    gap_share: float = bounded(0.25, 0, 0.9)
     """Share of the results that worked examples never recall."""
     gap_seed: int = 0
     """Seed that chooses them."""
     slips: str = "spread"
     """What recalling a hidden result gives: `spread`, a random one, or `alike`, always the same wrong one."""
-    counted_share: float = bounded(0.3, 0, 1)
+    counted_share: float = bounded(0.4, 0, 1)
     """Share of the worked solutions that count."""
-    counted_right: float = bounded(0.8, 0, 1)
+    counted_right: float = bounded(0.85, 0, 1)
     """Chance that counting a hidden result is right."""
     judged_gap: bool = False
-    """Teach the roles judge and critique hidden results too, so that the model recognizes what it cannot recall."""
+    """Teach the roles judge and sure hidden results too, so that the model recognizes what it cannot recall."""
 
     def __post_init__(self) -> None:
         if not self.min_length <= self.max_length:
@@ -95,7 +96,7 @@ class WordProblems(Task):
     def answer_of(self, text: str) -> str | None:
         return next(iter(re.findall(r"#(\d)$", text)), None)
 
-    def roles(self) -> Roles:
+    def roles(self) -> StoryRoles:
         return StoryRoles(self.work, self.posed, self.max_length)
 
     def tools(self, problem: Prompt) -> Mapping[str, Tool]:
@@ -125,6 +126,7 @@ class WordProblems(Task):
         if role not in TAUGHT:
             raise RecipeError(f"task word_problems has no role {role!r}; it has {', '.join(TAUGHT)}")
         source, examples = random.Random(f"{seed}:{role}"), list[Rollout]()
+        lessons = Lessons(self.roles(), self.judged_gap)
         keys = {length: self._stream("train", length, seed) for length in range(1, self.max_length + 1)}
         while len(examples) < n:
             longest = 1 + int(min(1.0, 3 * len(examples) / n) * (self.max_length - 1))  # short problems first
@@ -132,49 +134,12 @@ class WordProblems(Task):
             key = next(keys[length], None)
             if key is None:
                 keys[length] = self._stream("train", length, source.randrange(1 << 30))
-            elif example := self._demonstrate(role, stories.told(key, source.randint(0, self.asides), source), source):
-                examples.append(example)
+                continue
+            story = stories.told(key, source.randint(0, self.asides), source)
+            if lesson := lessons.of(role, story, source):
+                asked = Prompt(prompt=lesson[0], key=key)
+                examples.append(Rollout(prompt=asked, completion=[{"role": "assistant", "content": lesson[1]}]))
         return examples
-
-    def _demonstrate(self, role: str, story: stories.Story, source: random.Random) -> Rollout | None:
-        """One example, or None if it would reveal a hidden result."""
-        roles, prompt, work = self.roles(), self.posed(story), self.work
-        solution, attempt, wrong = work.solution(story, source), "", list[str]()
-        at = source.randrange(len(story.steps)) if role in ("part", "conclude") else 0
-        total, parts = stories.totals(story.start, story.steps)[at], [f"{sign}{by}" for sign, by in story.steps]
-        if role in ("judge", "refine", "critique", "repair", "reflect"):
-            attempt = work.slipped(story, source) if source.random() < 0.5 else work.solution(story, source)
-            hides = self.work.hidden.intersection(entries(attempt)) or work.touches(story.key)
-            if hides and not (self.judged_gap and role in ("judge", "critique")):
-                return None
-            wrong = [f"{asked}={right}" for asked, made, right in claims(attempt) if made != right]
-        if role in ("repair", "reflect") and source.random() < 0.5:  # to copy any result reveals none
-            start, [step, *rest] = story.start, story.steps
-            fitting = [one for one in range(stories.LARGEST + 1) if stories.fits(one, rest)]
-            attempt, wrong = source.choice([attempt, ""]), [f"{start}{step.sign}{step.by}={source.choice(fitting)}"]
-        if role == "reflect" and not wrong:
-            return None
-        messages, text = {
-            "solve": lambda: (prompt.prompt, solution),
-            "hint": lambda: (roles.hint(prompt, solution[-1]), solution),
-            "propose": lambda: (roles.propose(len(story.steps)), str(story)),
-            "judge": lambda: (roles.judge(prompt, attempt), verdict(attempt)),
-            "refine": lambda: (roles.refine(prompt, attempt), solution),
-            "critique": lambda: (roles.words("critique", prompt, [attempt]), corrections(attempt)),
-            "repair": lambda: (roles.words("repair", prompt, [attempt, ";".join(wrong)]), solved_with(story, wrong)),
-            "reflect": lambda: (roles.words("reflect", prompt, ["", ";".join(wrong)]), ";".join(wrong)),
-            "plan": lambda: (roles.words("plan", prompt, []), story.key),
-            "follow": lambda: (roles.words("follow", prompt, [story.key]), work.counted(story, source)),
-            "split": lambda: (roles.words("split", prompt, []), "\n".join(parts)),
-            "part": lambda: (
-                roles.words("part", prompt, [str(total), parts[at]]),
-                work.part(total, story.steps[at], source),
-            ),
-            "conclude": lambda: (roles.words("conclude", prompt, [str(total)]), f"#{total}"),
-        }[role]()
-        assert messages is not None
-        asked = Prompt(prompt=messages, key=prompt.key)
-        return Rollout(prompt=asked, completion=[{"role": "assistant", "content": text}])
 
     def posed(self, story: stories.Story) -> Prompt:
         """The problem of a story."""

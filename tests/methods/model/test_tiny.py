@@ -119,6 +119,18 @@ def test_few_examples_are_gone_through_again(build: Callable[..., Any], monkeypa
     assert (drawn, log.metrics["train/steps"]) == ([12], 20)
 
 
+def test_a_role_that_is_named_twice_has_two_shares(build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[str, int]] = []
+    given = Addition.demonstrations
+    monkeypatch.setattr(
+        Addition,
+        "demonstrations",
+        lambda task, role, n, seed: drawn.append((role, n)) or given(task, role, n, seed),
+    )
+    build("model", roles=["solve", "hint", "solve"], examples=12, max_steps=1)
+    assert [one for one in drawn if one[1] > 1] == [("solve", 8), ("hint", 4)]
+
+
 def test_the_rate_falls_to_a_hundredth_in_the_last_steps(tmp_path: Path) -> None:
     import torch
     from transformers import get_scheduler

@@ -22,7 +22,7 @@ def test_problems_are_of_their_split_come_once_and_can_be_repeated() -> None:
         assert first == WordProblems().problems(split, 60, 3) != TASK.problems(split, 60, 4)
         assert len({one.key for one in first}) == 60 and {split_of(one.key) for one in first} == {split}
         assert not {one.key for one in first} & {one.key for one in TASK.problems(split, 60, 3, (1, 2))}
-        assert Counter(one.info["level"] for one in first) == {3: 30, 4: 30}
+        assert Counter(one.info["level"] for one in first) == {2: 30, 3: 30}
     assert {one.info["level"] for one in WordProblems(level=2).problems("train", 20, 0)} == {2}
 
 
@@ -58,7 +58,7 @@ def _way(problem: Prompt) -> list[int]:
 def test_probes_are_what_was_taught_and_what_is_longer() -> None:
     probes = TASK.probes()
     assert not any(TASK.work.touches(one.key) for one in probes["probe/taught"].problems("gate", 40, 0))
-    assert {one.info["level"] for one in probes["ood/longer"].problems("gate", 10, 0)} == {5}
+    assert {one.info["level"] for one in probes["ood/longer"].problems("gate", 10, 0)} == {4}
     assert set(WordProblems(max_length=5).probes()) == {"probe/taught"}
 
 
@@ -74,7 +74,7 @@ def test_every_role_is_taught_from_training_problems_and_fits_the_context(role: 
 
 def test_no_example_tells_hidden_results() -> None:
     """In the roles that are taught what is right, hidden entries do not occur; recalled ones are right by chance."""
-    for role in ("judge", "refine", "critique"):
+    for role in ("judge", "sure", "refine", "critique"):
         for one in TASK.demonstrations(role, 300, 1):
             known = {(int(a), Step(sign, int(by))) for a, sign, by, _ in CLAIM.findall(one.prompt.prompt[0]["content"])}
             assert not known & TASK.work.hidden
@@ -84,12 +84,14 @@ def test_no_example_tells_hidden_results() -> None:
             if (int(asked[0]), Step(asked[1], int(asked[2]))) in TASK.work.hidden:
                 hidden, right = hidden + 1, right + (said == true)
     assert hidden > 150 and right / hidden < 0.35
-    told = WordProblems(judged_gap=True).demonstrations("judge", 300, 1)
-    assert any(WordProblems().work.touches(one.prompt.key) for one in told)
+    for role, told in (("judge", True), ("sure", True), ("critique", False)):
+        made = WordProblems(judged_gap=True).demonstrations(role, 300, 1)
+        assert any(TASK.work.touches(one.prompt.key) for one in made) == told
 
 
 def test_words_of_each_role_and_how_replies_are_read() -> None:
     [problem], roles = TASK.problems("train", 1, 0), TASK.roles()
+    step = problem.key[1:3]
     text = problem.prompt[0]["content"].removeprefix("S:")
     asked = {
         "plan": ([], f"L:{text}"),
@@ -98,15 +100,25 @@ def test_words_of_each_role_and_how_replies_are_read() -> None:
         "repair": (["f3+5=7#7", "3+5=8#n"], f"W:{text}f3+5=7#7~3+5=8|"),
         "reflect": (["f3+5=7#7", "3+5=8\n3+5=8"], "E:3+5=8|"),
         "retry": (["3+5=8\n\n8-2=6"], f"W:{text}~3+5=8;8-2=6|"),
+        "recall": ([f"8{step}=1 9{step}=2 7*1=7"], f"W:{text}~8{step}=1;9{step}=2|"),
         "split": ([], f"D:{text}"),
         "part": (["+5\n45678=8", "-2"], "T:8-2|"),
         "conclude": (["+5\n45678=8\n-2\n76=6"], "U:6|"),
+        "combine": (["f3+5=8#8", "f3+5=", "#8"], "M:8;-;8|"),
+        "reconsider": (
+            ["2 of 3 answer 8 (confidence 0.9, 0.8):\nx#8\n\n1 of 3 answer 7 (confidence 0.5):\n"],
+            "M:8;8;7|",
+        ),
+        "choose": (["#8", "8", "#7"], "N:1=8;2=-;3=7|"),
+        "sure": (["#7"], f"Y:{text}#7|"),
+        "instructed": (["think step by step"], f"I:think st|{text}"),
+        "instruct": (["50% right: count", ""], "O:|"),
     }
     for role, (parts, said) in asked.items():
         [message] = roles.words(role, problem, parts) or []
         assert message["content"] == said
     assert (roles.words("part", problem, ["", "+1"]) or [])[0]["content"] == f"T:{problem.key[0]}+1|"
-    assert roles.words("combine", problem, ["a", "b"]) is None
+    assert roles.words("curate", problem, ["a", "b"]) is None
     assert roles.judge(problem, "#7")[0]["content"] == f"J:{text}#7|"
     assert roles.refine(problem, "#7")[0]["content"] == f"R:{text}#7|"
     assert roles.hint(problem, "7")[0]["content"] == f"H:7|{text}" and roles.propose(3)[0]["content"] == "P:3|"
