@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,6 @@ from selfimprove.studies.subject import subject_of
 
 VOTE = Chain("votes", ("self_consistency",), {})
 """The fixed vote, which every method is compared with."""
-ONCE = Chain("greedy", ("greedy",), {})
-"""The greedy answer, which every method is compared with too."""
 CURVE = (1, 2, 4, 8, 16, 32, 64)
 """Samples of the votes that are shown beside the methods."""
 ANY = Given(selection=1000, attempt=Cost(completions=1, tokens=1), problems=lambda n: 1000 if n is None else n)
@@ -77,10 +75,8 @@ def refine(
         subject = subject_of(target, rest, Path(scratch), log)
         with Model.open(subject, rest, problems, seed, Path(scratch), log) as model:
             pool = Pool(model.blind, model.seed)
-            origin = Origin(target, model.task_name, model.seed, {})
-            bench = Bench(
-                pool=pool, origin=origin, given=given, begin=begin, model=model, recipe=subject.recipe, rest=rest
-            )
+            origin, own = Origin(target, model.task_name, model.seed, {}), subject.recipe
+            bench = Bench(pool=pool, origin=origin, given=given, begin=begin, model=model, recipe=own, rest=rest)
             bench.check(tokens)
             if compared is None:
                 compared = [*chains(registry.names("refinement")), *bench.own()]
@@ -155,8 +151,9 @@ class Bench:
     @cached_property
     def greedy(self) -> list[float] | None:
         """The marks of greedy answers; None if they are not among stored samples."""
+        once = self.made(Chain("greedy", ("greedy",), {}))
         try:
-            return [one.mark for one in self._played([*self.made(ONCE).refinement.values()], [{}], Budget())]
+            return [one.mark for one in self._played([*once.refinement.values()], [{}], Budget())]
         except Beyond:
             return None
 
@@ -232,11 +229,8 @@ class Bench:
                 raise RecipeError(f"it needs the model: it asks for {beyond.what}") from beyond
             outcomes, calls, seconds = self.model.answered(recipe, allowed, learned)
             replayed = False
-        marks = [one.mark for one in outcomes]
-        tokens, completions, cut = (
-            sum(column) / len(outcomes)
-            for column in zip(*((one.tokens, one.completions, one.cut) for one in outcomes), strict=True)
-        )
+        marks, *others = zip(*map(astuple, outcomes), strict=True)
+        tokens, completions, cut = (sum(column) / len(marks) for column in others)
         return Row(
             name=name,
             budget=budget,
@@ -284,8 +278,7 @@ class Bench:
     def findings(self, rows: list[Row], left_out: dict[str, str]) -> Findings:
         """All that was measured."""
         n = len(self.pool.prompts)
-        shown = [k for k in CURVE if k <= self._most()]
-        curve = [(k, statistics.proportion(sum(self.votes(k)), n)) for k in shown]
+        curve = [(k, statistics.proportion(sum(self.votes(k)), n)) for k in CURVE if k <= self._most()]
         return Findings(
             target=self.origin.target,
             task=self.origin.task,
@@ -300,8 +293,7 @@ class Bench:
 
 
 def _refuse(budgets: Sequence[int], one: float) -> None:
-    low = [budget for budget in budgets if budget < one]
-    if low:
+    if budgets and min(budgets) < one:
         raise RecipeError(
-            f"--tokens {low[0]} is below one completion: those of this model take {one:.1f} tokens on average"
+            f"--tokens {min(budgets)} is below one completion: those of this model take {one:.1f} tokens on average"
         )

@@ -7,12 +7,13 @@ import re
 from collections import Counter
 
 from selfimprove.methods.task.word_problems import WordProblems
-from selfimprove.problems.stories import Story
+from selfimprove.problems.stories import told
 from selfimprove.problems.story_lessons import INSTRUCTIONS, Lessons
 from selfimprove.problems.story_work import entries
 
 TASK = WordProblems()
-STORY = Story("Ann", "nuts", 3, (("finds", 5), ("reads", 4), ("eats", 2)))
+KEY = next(one.key for one in TASK.problems("train", 60, 0) if not TASK.work.touches(one.key))
+STORY = told(KEY, 1, random.Random(0))
 
 
 def taught(role: str, n: int = 200) -> list[tuple[str, str]]:
@@ -42,7 +43,7 @@ def test_repairs_take_over_what_they_are_told_and_what_nobody_objects_to() -> No
             assert kept.get(sum, result) == result
         given = {*entries(" ".join(f"{sum}={result}" for sum, result in told.items()))}
         assert not TASK.work.hidden.intersection(entries(said)) - given
-    assert any("?~" in asked for asked, _ in made)
+    assert len(made) > 200 and any("?~" in asked for asked, _ in made)
 
 
 def test_an_instruction_decides_how_often_solutions_count() -> None:
