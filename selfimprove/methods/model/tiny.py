@@ -13,6 +13,7 @@ Differs: nothing to compare with.
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Engine, Log, Model, Task
-from selfimprove.records import Checkpoint
+from selfimprove.records import Checkpoint, Rollout
 from selfimprove.registry import register
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
@@ -52,6 +53,8 @@ class Tiny(Model):
     """Most bootstrap steps."""
     examples: int | None = None
     """Worked examples to draw; if the steps need more, they are repeated. null draws as many as the steps need."""
+    sort_within: int = bounded(0, 0, 1_000_000)
+    """So many examples at a time are sorted by length, so that batches need little padding; 0 keeps their order."""
     target_accuracy: float = 0.4
     """Greedy accuracy on selection problems at which the bootstrap stops."""
     probes: int = bounded(300, 0)
@@ -110,6 +113,7 @@ class Tiny(Model):
         share = (self.examples or self.max_steps * self.batch_size) // len(self.roles)
         lessons = {role: iter(task.demonstrations(role, share * n, seed)) for role, n in Counter(self.roles).items()}
         examples = [next(lessons[role]) for _ in range(share) for role in self.roles]
+        examples = sorted_within(examples, self.sort_within, self.batch_size, seed)
         problems = [prompt.blind() for prompt in task.problems("selection", self.probes, seed)]
         answers = task.problems("selection", self.probes, seed)
         start = self._untrained(folder / "scratch", seed)
@@ -164,6 +168,23 @@ class Tiny(Model):
         )
         torch.manual_seed(seed)
         return training.save(LlamaForCausalLM(config), tokenizer, folder)
+
+
+def sorted_within(examples: list[Rollout], window: int, size: int, seed: int) -> list[Rollout]:
+    """The examples, each `window` of them in batches of alike lengths, in a random order; 0 leaves all as it is."""
+    if not window:
+        return examples
+    source, made = random.Random(seed), list[Rollout]()
+    for begin in range(0, len(examples), window):
+        some = sorted(examples[begin : begin + window], key=_length)
+        batches = [some[at : at + size] for at in range(0, len(some), size)]
+        source.shuffle(batches)
+        made += [one for batch in batches for one in batch]
+    return made
+
+
+def _length(example: Rollout) -> int:
+    return sum(len(message["content"]) for message in (*example.prompt.prompt, *example.completion))
 
 
 def _tokenizer() -> Any:

@@ -14,8 +14,9 @@ from selfimprove import registry
 from selfimprove.errors import RecipeError
 from selfimprove.loop import start_model
 from selfimprove.methods.engine.transformers import Transformers
-from selfimprove.methods.model.tiny import ALPHABET, Tiny
+from selfimprove.methods.model.tiny import ALPHABET, Tiny, sorted_within
 from selfimprove.methods.task.addition import Addition
+from selfimprove.records import Rollout
 
 SMALL: dict[str, Any] = {
     "num_hidden_layers": 1,
@@ -129,6 +130,19 @@ def test_a_role_that_is_named_twice_has_two_shares(build: Callable[..., Any], mo
     )
     build("model", roles=["solve", "hint", "solve"], examples=12, max_steps=1)
     assert [one for one in drawn if one[1] > 1] == [("solve", 8), ("hint", 4)]
+
+
+def test_batches_of_alike_lengths_hold_the_same_examples() -> None:
+    lessons = TASK.demonstrations("solve", 50, 0)
+    made = sorted_within(lessons, 24, 4, 0)
+    assert sorted_within(lessons, 0, 4, 0) == lessons and made == sorted_within(lessons, 24, 4, 0) != lessons
+
+    def lengths(some: list[Rollout]) -> list[int]:
+        return [len(one.prompt.prompt[0]["content"]) + len(one.text) for one in some]
+
+    for begin in (0, 24, 48):
+        assert sorted(lengths(made[begin : begin + 24])) == sorted(lengths(lessons[begin : begin + 24]))
+    assert all(lengths(made[at : at + 4]) == sorted(lengths(made[at : at + 4])) for at in range(0, 48, 4))
 
 
 def test_the_rate_falls_to_a_hundredth_in_the_last_steps(tmp_path: Path) -> None:
