@@ -51,15 +51,15 @@ TAUGHT = (
 @register("word_problems")
 @dataclass
 class WordProblems(Task):
-    min_length: int = bounded(2, 1, stories.MOST_STEPS)
+    min_length: int = bounded(3, 1, stories.MOST_STEPS)
     """Steps of the shortest problem."""
-    max_length: int = bounded(3, 1, stories.MOST_STEPS)
+    max_length: int = bounded(4, 1, stories.MOST_STEPS)
     """Steps of the longest problem."""
     asides: int = bounded(1, 0, len(stories.ASIDES))
     """Clauses of each problem that do not matter."""
     level: int | None = None
     """Steps of this round's training problems; null mixes all lengths. A curriculum sets this option."""
-    gap_share: float = bounded(0.25, 0, 0.9)
+    gap_share: float = bounded(0.2, 0, 0.9)
     """Share of the results that worked examples never recall."""
     gap_seed: int = 0
     """Seed that chooses them."""

@@ -22,7 +22,7 @@ def test_problems_are_of_their_split_come_once_and_can_be_repeated() -> None:
         assert first == WordProblems().problems(split, 60, 3) != TASK.problems(split, 60, 4)
         assert len({one.key for one in first}) == 60 and {split_of(one.key) for one in first} == {split}
         assert not {one.key for one in first} & {one.key for one in TASK.problems(split, 60, 3, (1, 2))}
-        assert Counter(one.info["level"] for one in first) == {2: 30, 3: 30}
+        assert Counter(one.info["level"] for one in first) == {3: 30, 4: 30}
     assert {one.info["level"] for one in WordProblems(level=2).problems("train", 20, 0)} == {2}
 
 
@@ -58,7 +58,7 @@ def _way(problem: Prompt) -> list[int]:
 def test_probes_are_what_was_taught_and_what_is_longer() -> None:
     probes = TASK.probes()
     assert not any(TASK.work.touches(one.key) for one in probes["probe/taught"].problems("gate", 40, 0))
-    assert {one.info["level"] for one in probes["ood/longer"].problems("gate", 10, 0)} == {4}
+    assert {one.info["level"] for one in probes["ood/longer"].problems("gate", 10, 0)} == {5}
     assert set(WordProblems(max_length=5).probes()) == {"probe/taught"}
 
 
