@@ -38,7 +38,7 @@ test-ci: .venv/developed ## run what CI runs: all but slow tests; of recipes, wh
 
 test-full: check fixtures ## run everything, for hours; goes on where it stopped
 	$(PYTEST) -m "not gpu and not vllm" --all-faults --go-on $(PASSED)
-	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py all 10000
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py all 10000 --workers 2
 	rm $(PASSED)
 
 test-recipes: .venv/developed ## run one round of every shipped recipe on the tiny model
@@ -49,7 +49,7 @@ test-runs: .venv/developed ## run the tests that carry out whole runs
 
 test-faults: .venv/developed ## run the sweeps of kills, full disks, damaged files and mutated recipes
 	$(PYTEST) -m "faults and not slow" --all-faults
-	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py all 1000
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py all 1000 --workers 2
 
 test-slow: .venv/developed ## run the tests that take minutes
 	$(PYTEST) -m slow

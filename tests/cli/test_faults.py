@@ -19,6 +19,8 @@ from selfimprove.errors import MissingError, UserError, of_machine
 from selfimprove.trials.rehearsal import rehearse
 
 CODES = {0, 2, 65, 66, 69, 74}
+SECONDS = 240
+"""Longest time of a command, on a machine that nothing else keeps busy: the run of the fixture takes half a minute."""
 SMALL = [
     "rounds=0",
     "gate_problems=8",
@@ -133,7 +135,7 @@ def done(words: Sequence[str], fault: Fault, folder: Path) -> tuple[int, str]:
             stdout=output,
             stderr=subprocess.PIPE,
             preexec_fn=before,
-            timeout=120,
+            timeout=SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)),
             check=False,
         )
     finally:

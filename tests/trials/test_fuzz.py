@@ -70,6 +70,30 @@ def test_an_input_that_hangs_is_a_failure(only: Callable[[fuzz.Try], None], monk
     assert len(found.wrong) == 2 and "TooSlow" in found.wrong[0] and 0.02 <= found.slowest < 5
 
 
+def test_a_machine_that_others_keep_busy_gives_an_input_longer(
+    only: Callable[[fuzz.Try], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attempt(draw: random.Random) -> str:
+        began = time.monotonic()
+        while time.monotonic() - began < 0.05:
+            pass
+        return "done"
+
+    monkeypatch.setattr(fuzz, "SECONDS", 0.02)
+    monkeypatch.setattr("os.getloadavg", lambda: (0.5, 99, 99))
+    only(attempt)
+    assert len(fuzz.fuzz("mine", 1).wrong) == 1
+    monkeypatch.setattr("os.getloadavg", lambda: (10_000.0, 0, 0))
+    assert fuzz.fuzz("mine", 1).ended == {"done": 1}
+
+
+@pytest.mark.long
+def test_slices_beside_each_other_try_the_same_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzz, "SLICE", 1)
+    beside = fuzz.fuzz_beside("model_folders", 2, seed=5)
+    assert beside.ended == fuzz.fuzz("model_folders", 2, seed=5).ended and not beside.wrong
+
+
 def test_memory_that_inputs_take_is_a_failure(only: Callable[[fuzz.Try], None], monkeypatch: pytest.MonkeyPatch):
     peaks = iter([100.0, 700.0])
     monkeypatch.setattr(fuzz, "_peak", lambda: next(peaks))

@@ -108,7 +108,22 @@ def _retype(path: Path, draw: random.Random) -> None:
     for _ in range(draw.choice([1, 1, 1, 2, 4])):
         value = _changed(value, draw)
     lines[at] = json.dumps(value)
-    path.write_text("\n".join(lines) + "\n")
+    _put(path, "\n".join(lines) + "\n")
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file anew: the one in its place may be a file of the rehearsal itself, see `_copied`."""
+    path.unlink()
+    path.write_text(text)
+
+
+def _copied(source: Path, target: Path) -> None:
+    """A copy of a run, whose steps share their files with it: nothing that reads runs writes to those."""
+
+    def copy(old: str, new: str) -> None:
+        (os.link if Path(old).parent != source else shutil.copy2)(old, new, follow_symlinks=False)
+
+    shutil.copytree(source, target, symlinks=True, copy_function=copy)
 
 
 def _changed(value: Any, draw: random.Random) -> Any:
@@ -134,14 +149,14 @@ def _sign(root: Path, path: Path) -> None:
                 entry = {**json.loads(line), "before": before}
                 entry["hash"] = before = digest({name: value for name, value in entry.items() if name != "hash"})
                 lines.append(json.dumps(entry))
-            path.write_text("\n".join(lines) + "\n")
+            _put(path, "\n".join(lines) + "\n")
         elif path.name in ("summary.json", "environment.json", MANIFEST):
-            path.write_text(json.dumps(signed(json.loads(path.read_text()))))
+            _put(path, json.dumps(signed(json.loads(path.read_text()))))
         elif (step / MANIFEST).is_file():
             manifest = json.loads((step / MANIFEST).read_text())
             name = str(path.relative_to(step))
             manifest["files"][name] = {"size": path.stat().st_size, "sha256": sha256(path)}
-            (step / MANIFEST).write_text(json.dumps(signed(manifest)))
+            _put(step / MANIFEST, json.dumps(signed(manifest)))
 
 
 def _read(given: Rehearsal, root: Path, draw: random.Random) -> str:
@@ -185,7 +200,7 @@ def _open(scratch: Path) -> Iterator[fuzz.Try]:
         def attempt(draw: random.Random) -> str:
             victim.write_bytes(b"mine\n")
             root = scratch / "run"
-            shutil.copytree(given.whole, root, symlinks=True)
+            _copied(given.whole, root)
             try:
                 done = [spoil(root, victim, draw) for _ in range(draw.choice([1, 1, 2]))]
                 with fuzz.shown(done):
@@ -199,9 +214,18 @@ def _open(scratch: Path) -> Iterator[fuzz.Try]:
                 shutil.rmtree(root)
             return ended
 
+        before = _hashes(given.whole)
         yield attempt
+        assert _hashes(given.whole) == before, "a command wrote to a file of a step"
+
+
+def _hashes(root: Path) -> dict[str, str]:
+    return {str(path): sha256(path) for path in root.rglob("*") if path.is_file() and not path.is_symlink()}
 
 
 BORDER = fuzz.Border(
-    promise="a run folder from a stranger is used, redone or refused, and leads nowhere else", open=_open, in_ci=60
+    promise="a run folder from a stranger is used, redone or refused, and leads nowhere else",
+    open=_open,
+    in_memory=True,
+    in_ci=60,
 )
