@@ -114,6 +114,17 @@ class Deal(Session):
             raise Beyond(f"the statistic {statistic} of given tokens")
         return [one.noted[statistic] for one in rollouts]
 
+    async def through(
+        self, prompt: Prompt, methods: Sequence[Refinement], states: Sequence[Mapping[str, Any]] = ()
+    ) -> Rollout:
+        """See `Session.through`."""
+        chain = [*self.chain[: self.before], *methods]
+        known = [*self.states[: self.before], *(states or [{} for _ in methods])]
+        made = Deal(self.hand, chain, known, len(chain)).answered(prompt) if chain else (await self.attempts(prompt))[0]
+        if made is None:
+            raise Spent
+        return made
+
     async def all(self, routines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         """See `Session.all`."""
         return [_at_once(routine) for routine in routines]

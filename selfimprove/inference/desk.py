@@ -7,15 +7,16 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, TypeVar
 
-from selfimprove.costs import NOTHING, Cost, Flow, Given
+from selfimprove.costs import NOTHING, Flow, Given
 from selfimprove.episodes import Episode, Played
 from selfimprove.errors import RecipeError, Refused
 from selfimprove.inference import single
 from selfimprove.inference.apportioned import Rewards
+from selfimprove.inference.links import Rating, linked
 from selfimprove.inference.outside import Kept
 from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, Drive, Strand
-from selfimprove.inference.session import Seat, chain_of
+from selfimprove.inference.session import Seat
 from selfimprove.inference.waves import Waves
 from selfimprove.interfaces import Budget, Context, Playing, Policy, Session, Task
 from selfimprove.needs import Tab, called
@@ -38,7 +39,7 @@ class Sessions:
         budget: the limits for answering one problem.
         others: (name) -> another policy of the run.
         kept: replies of tools and slow environments in the step, including those of an earlier attempt at it.
-        rating: (name of a reward, completions of one prompt) -> the most that it takes; "" stands for all rewards.
+        rating: the most that rewards take.
     """
 
     task: Task
@@ -46,7 +47,7 @@ class Sessions:
     budget: Budget = Budget()
     others: Callable[[str], Policy] | None = None
     kept: Kept = field(default_factory=dict)
-    rating: Callable[[str, int], Cost] = lambda by, n: NOTHING
+    rating: Rating = lambda by, n: NOTHING
 
     def run(
         self,
@@ -59,7 +60,7 @@ class Sessions:
         """See `Context.run`."""
         waves = Waves(policy, next(policy.calls), self.rewards, context, alike, self.kept)
         drive, seen, strands = Drive(waves.serve), dict[str, int](), list[Strand]()
-        roles, chain = self.task.roles(), chain_of(policy, self.rating)
+        roles, chain = self.task.roles(), linked(policy, policy.chain, policy.states, self.rating)
         for root, item in enumerate(items):
             name = _name(item)
             account = Account()
@@ -95,7 +96,11 @@ class Sessions:
             return single.play(policy, problems, worlds, how, sampling)
         waves = Waves(policy, next(policy.calls), self.rewards, kept=self.kept)
         drive, strands = Drive(waves.serve), list[Strand]()
-        roles, accounts, chain = self.task.roles(), list[Account](), chain_of(policy, self.rating)
+        roles, accounts, chain = (
+            self.task.roles(),
+            list[Account](),
+            linked(policy, policy.chain, policy.states, self.rating),
+        )
         for problem in problems:
             blind = problem.blind()
             for episode in range(how.n):
@@ -124,7 +129,7 @@ class Sessions:
         known = {blind.id: blind for blind in (problem.blind() for problem in problems)}
         asked = [known[name] for name in sorted(known)]
         drive = Drive(Waves(policy, next(policy.calls), self.rewards, kept=self.kept).serve)
-        account, held, chain = Account(), AsyncExitStack(), chain_of(policy, self.rating)
+        account, held, chain = Account(), AsyncExitStack(), linked(policy, policy.chain, policy.states, self.rating)
         given = Given(length=policy.engine.longest(), flow=Flow(len(asked), len(asked)))
 
         async def around() -> Policy:

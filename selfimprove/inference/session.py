@@ -8,45 +8,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from selfimprove.costs import NOTHING, Cost, Given, count
+from selfimprove.costs import NOTHING, Cost, count
 from selfimprove.episodes import Episode, Played, Tool
 from selfimprove.errors import RecipeError, Refused
+from selfimprove.inference.links import Link, Rating, linked
 from selfimprove.inference.play import play
 from selfimprove.inference.routines import Account, Adapt, All, Call, Draw, Drive, Logprobs, Rate
 from selfimprove.interfaces import Budget, Context, Policy, Refinement, Roles, Sampling, Spent
-from selfimprove.needs import Needs, Tab, called
+from selfimprove.needs import Needs, Tab
 from selfimprove.records import Message, Prompt, Rollout, changed
 from selfimprove.text import filled, quoted
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Link:
-    """A method of a chain, with the state and limits for its sessions."""
-
-    method: Refinement
-    name: str
-    policy: Policy
-    """Enforces what the method declares."""
-    state: Mapping[str, Any]
-    most: Cost
-    """The declared largest cost of one answer."""
-
-
-def chain_of(policy: Policy, rating: Callable[[str, int], Cost]) -> list[Link]:
-    """The chain of a policy.
-
-    Args:
-        rating: (name of a reward, completions of one prompt) -> the most that it takes; "" stands for all rewards.
-    """
-    longest = max(engine.longest() for engine in (policy.engine, *policy.helpers.values()))
-    given = Given(length=longest, rate=lambda flow: rating("", flow.records))
-    attempt, made = given.draw(), list[Link]()
-    for method, state in zip(policy.chain, policy.states, strict=True):
-        attempt = method.cost(replace(given, attempt=attempt))  # its attempts are made by those before it
-        made.append(Link(method, called(method), policy.held(method), state, attempt))
-    return made
 
 
 @dataclass
@@ -69,8 +42,7 @@ class Seat:
     best: Rollout | None = None
     chain: Sequence[Link] = ()
     """The methods of the policy's chain."""
-    rating: Callable[[str, int], Cost] = lambda by, n: NOTHING
-    """(name of a reward, completions of one prompt) -> the most that it takes."""
+    rating: Rating = lambda by, n: NOTHING
     tab: Tab | None = None
     """That of the method that answers; None if the item is not a problem to answer."""
 
@@ -169,6 +141,17 @@ class Seat:
         finally:
             let_go()
 
+    async def through(
+        self, prompt: Prompt, methods: Sequence[Refinement], states: Sequence[Mapping[str, Any]] = ()
+    ) -> Rollout:
+        """See `Session.through`."""
+        before = list(self.chain[: self.before])
+        links = linked(self.policy, methods, states or [{} for _ in methods], self.rating, before)
+        made = await replace(self, chain=links, before=len(links)).answered(prompt)
+        if made is None:
+            raise Spent
+        return made
+
     async def all(self, routines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         """See `Session.all`."""
         return await All(routines)
@@ -259,9 +242,10 @@ class Seat:
             tab=Tab(link.name, link.most, self.tab),
         )
         try:
-            return await link.method.answer(prompt.blind(), inner)
+            made = await link.method.answer(prompt.blind(), inner)
         except Spent:
-            return inner.best
+            made = inner.best
+        return made if made is None or prompt.answer is None else _of(prompt, made)
 
     async def _drawn(
         self, prompt: Prompt, n: int, sampling: Sampling, role: str, of: Policy | None, stream: bool = False
@@ -288,3 +272,10 @@ class Seat:
     def _pay(self, cost: Cost) -> None:
         if self.tab is not None:
             self.tab.pay(cost)
+
+
+def _of(problem: Prompt, answer: Rollout) -> Rollout:
+    """An answer that was given without the reference answer, as one to a problem that has it, to be marked."""
+    asked = answer.prompt.prompt
+    own = problem if asked == problem.prompt else changed(problem, prompt=asked, parents=(problem.id,))
+    return changed(answer, prompt=own)

@@ -313,6 +313,20 @@ class Session(Protocol):
         """Play an episode of up to `turns` messages, directly from the weights, in the role of each player."""
         ...
 
+    async def through(
+        self, prompt: Prompt, methods: Sequence[Refinement], states: Sequence[Mapping[str, Any]] = ()
+    ) -> Rollout:
+        """The answer of other refinements to a problem: the last one answers, and the first one's attempts are those of
+        this session. Each is held to its own declarations; the one that asks declares what all of them take.
+
+        Args:
+            states: what they have learned; none by default.
+
+        Raises:
+            Spent: the budget is used up before there is an answer.
+        """
+        ...
+
     async def all(self, routines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         """Run several routines for the same item at once; results in the given order."""
         ...

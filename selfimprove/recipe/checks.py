@@ -105,7 +105,7 @@ def _check_tools(recipe: Recipe, method: str, needs: Needs) -> None:
         if tool not in offering:
             raise RecipeError(
                 f"{method} calls the tool {tool!r}, and task.{task} has {', '.join(offering) or 'no tools'}; tasks "
-                "with numbers have a calculator, code has tests with task.code.test_tool=true"
+                "with numbers have a calculator and python, code has tests with task.code.test_tool=true"
             )
 
 

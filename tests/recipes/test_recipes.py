@@ -136,6 +136,8 @@ SMALLER = {
     "optimization.vstar.verifier_max_steps": 2,
     "reward.judge.trust": True,  # lessons this short make no judge that passes its audit form
     "refinement.best_of_n.samples": 2,
+    "refinement.ttrl.votes": 8,
+    "refinement.ttrl.max_steps": 2,
     "optimization.scpo.max_steps": 2,
     "optimization.scpo.per_device_train_batch_size": 4,
     "optimization.rloo.max_steps": 2,
@@ -172,6 +174,7 @@ ONE_START = {
 MORE = {
     "co_rewarding": {"optimization.grpo.max_steps": 6, "reward.co_reward.votes": 8},  # a vote of few is often tied
     "dr_grpo": {"optimization.grpo.max_steps": 6},  # two batches may hold no group whose rewards differ
+    "seal": {"acquisition.seed_prompts.problems": 6, "acquisition.self_edits.edits": 2},  # each trains a copy
     "sol_ver": {"acquisition.seed_prompts.problems": 60},  # few programs pass a test that the model makes up
     "absolute_zero": {"model.tiny.max_steps": 100, "model.tiny.check_every": 100},  # it must write valid programs
 }

@@ -10,8 +10,8 @@ Algorithm:
   2. In `fit` each style answers the same `problems` selection problems, and so does the model without any edit.
   3. The style with most right answers stays; none if no style beats the model itself.
   4. Answer a problem greedily with a copy that was trained on a self-edit in that style, then remove it.
-Differs: the paper's outer loop also trains the model to write better edits (ReST-EM); here it chooses among styles, so
-  that the weights of a checkpoint change in the optimization only.
+Differs: the paper's outer loop trains the model to write better edits (ReST-EM): the acquisition self_edits does that,
+  as in the recipe seal; here a style is chosen, so that the weights of a checkpoint change in the optimization only.
 """
 
 from __future__ import annotations
@@ -21,25 +21,18 @@ from typing import Any
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import RecipeError
-from selfimprove.interfaces import GREEDY, Context, Refinement, Sampling, Session
+from selfimprove.inference import edits
+from selfimprove.interfaces import GREEDY, Context, Refinement, Session
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
-from selfimprove.registry import nearest, register
-from selfimprove.text import beside
+from selfimprove.registry import register
 from selfimprove.training import Schedule
-
-ASKS = {
-    "similar": "Write another problem of this kind, and its solution step by step.",
-    "notes": "Write down all facts and rules that one needs to solve it. Do not solve it.",
-    "rewrite": "Write the problem in other words, and its solution step by step.",
-}
 
 
 @register("self_edits", paper="2506.10943")
 @dataclass
 class SelfEdits(Refinement):
-    styles: list[str] = field(default_factory=lambda: list(ASKS))
+    styles: list[str] = field(default_factory=lambda: list(edits.ASKS))
     """The ways that are tried: of `similar`, `notes` and `rewrite`."""
     problems: int = bounded(8, 1)
     """Selection problems that each style answers in `fit`."""
@@ -54,11 +47,10 @@ class SelfEdits(Refinement):
 
     def __post_init__(self) -> None:
         for style in self.styles:
-            if style not in ASKS:
-                raise RecipeError(f"refinement.self_edits.styles: there is no {style!r}.{nearest(style, ASKS)}")
+            edits.check("refinement.self_edits.styles", style, edits.ASKS)
 
     def needs(self) -> Needs:
-        return Needs(roles=("edit",), engine=("copies",))
+        return edits.needs(edits.ASKS) + Needs(engine=("copies",))
 
     def cost(self, given: Given) -> Cost:
         return max(given.attempt, given.draw()) + given.draw(self.rows) + Cost(copies=1, steps=self.max_steps)
@@ -86,8 +78,7 @@ class SelfEdits(Refinement):
         """The answer after a self-edit in a style; without one if there is none."""
         if not style:
             return (await session.attempts(prompt, 1, GREEDY))[0]
-        asked = session.words("edit", prompt, ASKS[style], otherwise=beside(__name__, "self_edits.txt"))
-        rows = await session.draw(asked, self.rows, Sampling(temperature=self.temperature), role="edit")
+        rows = await edits.edited(prompt, style, self.rows, self.temperature, session)
         schedule = Schedule(
             learning_rate=self.learning_rate,
             max_steps=self.max_steps,

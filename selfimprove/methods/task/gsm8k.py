@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 from selfimprove.episodes import Tool
 from selfimprove.interfaces import Roles
-from selfimprove.problems import answers
-from selfimprove.problems.calculator import Calculator
+from selfimprove.problems import answers, interpreter
 from selfimprove.problems.hub_rows import columns
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Prompt
@@ -60,7 +59,7 @@ class Gsm8k(Published):
         return answers.answer_of("gsm8k", text)
 
     def tools(self, problem: Prompt) -> Mapping[str, Tool]:
-        return {"calculator": Calculator()}
+        return interpreter.tools()
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

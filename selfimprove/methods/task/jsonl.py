@@ -25,8 +25,7 @@ from selfimprove.bounds import bounded
 from selfimprove.episodes import Tool
 from selfimprove.errors import DataError
 from selfimprove.interfaces import REQUIRED, Roles, Task
-from selfimprove.problems import answers
-from selfimprove.problems.calculator import Calculator
+from selfimprove.problems import answers, interpreter
 from selfimprove.problems.cells import Written, messages_of, pick, reference_of
 from selfimprove.problems.jsonl_rows import check_link, lines, values_of
 from selfimprove.problems.problem_set import EnglishRoles, Loaded, ProblemSet, check_answers, led, same_under
@@ -91,7 +90,7 @@ class JsonlTask(Task):
         return [f"{self.path}: {sizes}", *said]
 
     def tools(self, problem: Prompt) -> Mapping[str, Tool]:
-        return {"calculator": Calculator()}
+        return interpreter.tools()
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

@@ -19,8 +19,7 @@ from typing import Any
 
 from selfimprove.episodes import Tool
 from selfimprove.interfaces import Roles
-from selfimprove.problems import answers
-from selfimprove.problems.calculator import Calculator
+from selfimprove.problems import answers, interpreter
 from selfimprove.problems.cells import messages_of, pick, reference_of
 from selfimprove.problems.problem_set import EnglishRoles, ProblemSet, Published, published
 from selfimprove.records import Message, Prompt
@@ -54,7 +53,7 @@ class Math500(Published):
         return answers.answer_of("math500", text)
 
     def tools(self, problem: Prompt) -> Mapping[str, Tool]:
-        return {"calculator": Calculator()}
+        return interpreter.tools()
 
     def roles(self) -> Roles:
         return EnglishRoles(self.system_prompt, lambda: self.problems("train", 3, 0))

@@ -41,6 +41,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "ttrl": {"votes": 8, "trained": 4},
     "ttt_few_shot": {"problems": 6},
     "ttt_neighbours": {"problems": 6},
+    "tool_making": {"makers": 2, "trials": 2},
+    "workflow_search": {"problems": 2, "workflows": 4},
 }
 """Options of methods whose defaults draw more than a test of some milliseconds should."""
 SECRET = "REFERENCE"

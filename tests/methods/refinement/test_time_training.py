@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from selfimprove.errors import RecipeError
+from selfimprove.inference.edits import ASKS
 from selfimprove.methods.refinement.ettrl import Ettrl, reshaped
 from selfimprove.methods.refinement.ladder import Ladder
-from selfimprove.methods.refinement.self_edits import ASKS, SelfEdits
+from selfimprove.methods.refinement.self_edits import SelfEdits
 from selfimprove.methods.refinement.ttrl import Ttrl
 from selfimprove.methods.refinement.ttt_few_shot import TttFewShot
 from selfimprove.methods.refinement.ttt_neighbours import TttNeighbours
