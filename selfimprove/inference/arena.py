@@ -162,6 +162,10 @@ class Deal(Session):
         """See `Session.tops`."""
         raise Beyond("the most likely next tokens")
 
+    async def embed(self, texts: Sequence[str]) -> Any:
+        """See `Session.embed`."""
+        raise Beyond("embeddings")
+
     async def rate(self, rollouts: Sequence[Rollout], by: str) -> list[float | None]:
         """See `Session.rate`."""
         raise Beyond(f"the reward {by}")

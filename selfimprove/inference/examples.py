@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from selfimprove.errors import RecipeError
 from selfimprove.inference.retrieval import Bm25
 from selfimprove.interfaces import Context, Sampling, Session
+from selfimprove.needs import Needs
 from selfimprove.records import Message, Prompt, Rollout, changed
+from selfimprove.registry import nearest
 from selfimprove.text import quoted
 
 Example = dict[str, Any]
@@ -37,18 +40,59 @@ def shown(prompt: Prompt, examples: Sequence[Example]) -> Prompt:
     return changed(prompt, prompt=[*led, *turns, *prompt.prompt[len(led) :]], parents=(prompt.id,))
 
 
-class Nearest:
-    """Finds the examples that are near a problem; never one of the problem itself."""
+RETRIEVALS = ("bm25", "embeddings")
 
-    def __init__(self, examples: Iterable[Example]) -> None:
-        self._examples = list(examples)
-        self._index = Bm25([quoted(one["prompt"]) for one in self._examples])
+
+class Nearest:
+    """Finds the examples that are near a problem; never one of the problem itself.
+
+    Args:
+        by: what is near: by the words that both share (`bm25`), or by the model's own `embeddings`.
+    """
+
+    def __init__(self, examples: Iterable[Example], by: str = "bm25") -> None:
+        self._examples, self._by = list(examples), by
+        self._texts = [quoted(one["prompt"]) for one in self._examples]
+        self._index = Bm25(self._texts if by == "bm25" else [])
+
+    async def found(self, prompt: Prompt, k: int, session: Session) -> list[Example]:
+        """The k nearest ones, the nearest first, of equally near ones the earlier first."""
+        if self._by == "bm25":
+            return self.of(prompt, k)
+        others = [place for place, one in enumerate(self._examples) if one["key"] != prompt.key or not prompt.key]
+        if not others or not k:
+            return []
+        rows = await session.embed([quoted(prompt.prompt), *(self._texts[place] for place in others)])
+        near = _cosines(rows)
+        return [self._examples[others[place]] for place in sorted(range(len(near)), key=lambda i: -near[i])[:k]]
 
     def of(self, prompt: Prompt, k: int) -> list[Example]:
         """The k nearest ones, the nearest first."""
         places = self._index.nearest(quoted(prompt.prompt), len(self._examples) if k else 0)
         near = (self._examples[place] for place in places)
         return [one for one in near if one["key"] != prompt.key or not prompt.key][:k]
+
+
+def retrieval_needs(by: str) -> Needs:
+    """What `Nearest.found` needs."""
+    return Needs(engine=("embed",)) if by == "embeddings" else Needs()
+
+
+def check_retrieval(option: str, by: str) -> None:
+    """
+    Raises:
+        RecipeError: examples are not found so.
+    """
+    if by not in RETRIEVALS:
+        raise RecipeError(f"refinement.{option} cannot be {by!r}.{nearest(by, RETRIEVALS)}")
+
+
+def _cosines(rows: Any) -> list[float]:
+    """The cosine of the first vector with each of the others; 0 where one of both is 0."""
+    import numpy
+
+    sizes = numpy.linalg.norm(rows, axis=1)
+    return [float(value) for value in rows[1:] @ rows[0] / numpy.maximum(sizes[1:] * sizes[0], 1e-12)]
 
 
 def solved(context: Context, problems: Sequence[Prompt], samples: int, temperature: float) -> list[Rollout]:

@@ -74,6 +74,14 @@ class Logprobs(Request):
 
 
 @dataclass(eq=False)
+class Embed(Request):
+    """Texts as vectors."""
+
+    texts: Sequence[str]
+    policy: Policy
+
+
+@dataclass(eq=False)
 class Rate(Request):
     """One of the recipe's rewards for rollouts, with what it took; "" is the whole reward, which returns rollouts."""
 

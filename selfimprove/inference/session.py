@@ -13,7 +13,7 @@ from selfimprove.episodes import Episode, Played, Tool
 from selfimprove.errors import RecipeError, Refused
 from selfimprove.inference.links import Link, Rating, linked
 from selfimprove.inference.play import play
-from selfimprove.inference.routines import Account, Adapt, All, Call, Draw, Drive, Logprobs, Rate
+from selfimprove.inference.routines import Account, Adapt, All, Call, Draw, Drive, Embed, Logprobs, Rate
 from selfimprove.interfaces import Budget, Context, Policy, Refinement, Roles, Sampling, Spent
 from selfimprove.needs import Needs, Tab
 from selfimprove.records import Message, Prompt, Rollout, changed
@@ -88,6 +88,11 @@ class Seat:
             return [one.noted[statistic] for one in rollouts]
         self._pay(Cost(scored=len(rollouts)))
         return await Logprobs(rollouts, statistic, of or self.policy)
+
+    async def embed(self, texts: Sequence[str]) -> Any:
+        """See `Session.embed`."""
+        self._use(Needs(engine=("embed",)))
+        return await Embed(texts, self.policy)
 
     async def rate(self, rollouts: Sequence[Rollout], by: str) -> list[float | None]:
         """See `Session.rate`."""

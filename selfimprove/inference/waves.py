@@ -16,7 +16,7 @@ from selfimprove.costs import Cost
 from selfimprove.errors import Refused
 from selfimprove.inference import outside
 from selfimprove.inference.apportioned import Rewards, rated
-from selfimprove.inference.routines import Adapt, Call, Draw, Logprobs, Rate, Request, Step, Strand
+from selfimprove.inference.routines import Adapt, Call, Draw, Embed, Logprobs, Rate, Request, Step, Strand
 from selfimprove.interfaces import Ask, Context, Engine, Policy, Sampling, Spent, numbered
 from selfimprove.records import Rollout, changed
 
@@ -51,6 +51,7 @@ class Waves:
         kinds: dict[type[Request], Callable[[list[Strand]], list[Strand]]] = {
             Draw: self._draws,
             Logprobs: self._logprobs,
+            Embed: self._embeds,
             Rate: self._rates,
             Step: self._steps,
             Call: self._calls,
@@ -170,6 +171,19 @@ class Waves:
             for strand in some:
                 strand.value = list(itertools.islice(rows, len(strand.waits.rollouts)))
                 strand.account.spent += Cost(scored=len(strand.value))
+        return strands
+
+    def _embeds(self, strands: list[Strand]) -> list[Strand]:
+        alike: dict[Any, list[Strand]] = {}
+        for strand in strands:
+            want: Embed = strand.waits
+            alike.setdefault((id(want.policy.engine), want.policy.checkpoint.path), []).append(strand)
+        for some in alike.values():
+            texts = list(dict.fromkeys(text for strand in some for text in strand.waits.texts))
+            rows = some[0].waits.policy.engine.embed(some[0].waits.policy.checkpoint, texts)
+            places = {text: place for place, text in enumerate(texts)}
+            for strand in some:
+                strand.value = rows[[places[text] for text in strand.waits.texts]]
         return strands
 
     def _rates(self, strands: list[Strand]) -> list[Strand]:

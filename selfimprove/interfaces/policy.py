@@ -289,6 +289,10 @@ class Session(Protocol):
         """A number for each token, see `Engine.logprobs_of`; numbers recorded while drawing are reused."""
         ...
 
+    async def embed(self, texts: Sequence[str]) -> Any:
+        """The texts as vectors, a numpy array (texts, width), see `Engine.embed`."""
+        ...
+
     async def rate(self, rollouts: Sequence[Rollout], by: str) -> list[float | None]:
         """One of the recipe's rewards for these attempts, without a reference answer."""
         ...

@@ -15,7 +15,8 @@ Algorithm:
   5. Answer `trials` selection problems with the memory and without it; it is shown only if it does not lose.
   6. Answer with the nearest `examples` items shown before the problem, the nearest last.
 Differs: Ratchet's items are skills that a model writes, ReasoningBank's are strategies in words; here they are worked
-  problems, found by BM25. Both learn while they serve; here no answer changes the memory, so order does not matter.
+  problems, found by BM25 or embeddings. Both learn while they serve; here no answer changes the memory, so that order
+  does not matter.
 """
 
 from __future__ import annotations
@@ -27,8 +28,17 @@ from typing import Any
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.inference.examples import Example, Nearest, best_right, example_of, shown
+from selfimprove.inference.examples import (
+    Example,
+    Nearest,
+    best_right,
+    check_retrieval,
+    example_of,
+    retrieval_needs,
+    shown,
+)
 from selfimprove.interfaces import Context, Refinement, Sampling, Session
+from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 
@@ -55,15 +65,24 @@ class ExperienceMemory(Refinement):
     temperature: float = bounded(0.7, 0, 100)
     """Sampling temperature of attempts and answers."""
 
+    retrieve: str = "bm25"
+    """Which items are near: by shared words (`bm25`), or by the model's own `embeddings`."""
+
+    def __post_init__(self) -> None:
+        check_retrieval("experience_memory.retrieve", self.retrieve)
+
+    def needs(self) -> Needs:
+        return retrieval_needs(self.retrieve)
+
     def fit_cost(self, given: Given) -> Cost:
         return (self.problems * self.samples + 2 * self.trials) * max(given.attempt, given.draw())
 
     def fit(self, context: Context) -> dict[str, Any]:
         items: list[Example] = [dict(one) for one in context.state.get("items", [])]
-        near, places = Nearest(items), {id(one): place for place, one in enumerate(items)}
+        near, places = Nearest(items, self.retrieve), {id(one): place for place, one in enumerate(items)}
 
         async def tried(prompt: Prompt, session: Session) -> dict[str, Any]:
-            found = near.of(prompt, self.examples)
+            found = await near.found(prompt, self.examples, session)
             held = [session.random.random() < self.withhold for _ in found]
             given = [one for one, without in zip(found, held, strict=True) if not without]
             drawn = await session.attempts(shown(prompt, given[::-1]), self.samples, self._sampling())
@@ -89,19 +108,20 @@ class ExperienceMemory(Refinement):
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
         items = session.state.get("items", []) if session.state.get("shown", True) else []
-        return (await session.attempts(self._recalled(prompt, Nearest(items)), 1, self._sampling()))[0]
+        asked = await self._recalled(prompt, Nearest(items, self.retrieve), session)
+        return (await session.attempts(asked, 1, self._sampling()))[0]
 
-    def _recalled(self, prompt: Prompt, near: Nearest) -> Prompt:
-        return shown(prompt, near.of(prompt, self.examples)[::-1])
+    async def _recalled(self, prompt: Prompt, near: Nearest, session: Session) -> Prompt:
+        return shown(prompt, (await near.found(prompt, self.examples, session))[::-1])
 
     def _serves(self, context: Context, items: Sequence[Example]) -> bool:
         """Whether no more selection problems are answered right without the memory than with it."""
         if not (items and self.trials and self.examples):
             return True
-        near = Nearest(items)
+        near = Nearest(items, self.retrieve)
 
         async def gained(prompt: Prompt, session: Session) -> float:
-            both = self._recalled(prompt, near), prompt
+            both = await self._recalled(prompt, near, session), prompt
             made = [(await session.attempts(one, 1, self._sampling()))[0] for one in both]
             right, plain = (session.mark(one) or 0.0 for one in made)
             return right - plain

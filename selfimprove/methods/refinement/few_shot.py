@@ -7,10 +7,11 @@ Paper: arXiv:2101.06804 (KATE), Liu et al., 2022, for nearest examples; arXiv:23
 Algorithm:
   1. In `fit` take `problems` selection problems. `source: bootstrap` draws `samples` attempts at each and keeps a right
      one; `solutions` takes the task's worked solutions instead.
-  2. `choose: nearest` shows the `examples` nearest ones by BM25, the nearest last, next to the problem.
+  2. `choose: nearest` shows the `examples` nearest ones by BM25 or embeddings, the nearest last, next to the problem.
   3. `choose: search` draws `sets` sets of `examples` of them, answers up to `trials` selection problems with each, and
      shows the set with most right answers, or none if none is better than no examples.
-Differs: KATE finds neighbours by the embeddings of an encoder. A selection problem is never shown to itself.
+Differs: KATE finds neighbours by the embeddings of a trained encoder; here these are the model's own. A selection
+  problem is never shown to itself.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from typing import Any
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
-from selfimprove.inference.examples import Example, Nearest, example_of, shown, solved
+from selfimprove.inference.examples import Example, Nearest, check_retrieval, example_of, retrieval_needs, shown, solved
 from selfimprove.interfaces import GREEDY, Context, Refinement, Session
+from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import nearest, register
 
@@ -47,6 +49,8 @@ class FewShot(Refinement):
     """Where examples come from: the model's own right answers (`bootstrap`), or the task's `solutions`."""
     choose: str = "nearest"
     """Which are shown: those `nearest` to the problem, or the best set that a `search` finds."""
+    retrieve: str = "bm25"
+    """With `choose: nearest`: what is near, by shared words (`bm25`) or by the model's own `embeddings`."""
     sets: int = bounded(8, 1)
     """With `choose: search`: sets that are tried."""
     trials: int = bounded(16, 1)
@@ -56,6 +60,11 @@ class FewShot(Refinement):
         for option, value, known in (("source", self.source, SOURCES), ("choose", self.choose, CHOICES)):
             if value not in known:
                 raise RecipeError(f"refinement.few_shot.{option} cannot be {value!r}.{nearest(value, known)}")
+
+        check_retrieval("few_shot.retrieve", self.retrieve)
+
+    def needs(self) -> Needs:
+        return retrieval_needs(self.retrieve)
 
     def fit_cost(self, given: Given) -> Cost:
         drawn = self.problems * self.samples if self.source == "bootstrap" and self.examples else 0
@@ -78,7 +87,9 @@ class FewShot(Refinement):
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
         known: list[Example] = session.state.get("examples", [])
-        near = known if self.choose == "search" else Nearest(known).of(prompt, self.examples)[::-1]
+        near = known
+        if self.choose == "nearest":
+            near = (await Nearest(known, self.retrieve).found(prompt, self.examples, session))[::-1]
         return (await session.attempts(shown(prompt, near), 1, GREEDY))[0]
 
     def _best(self, context: Context, pool: Sequence[Example]) -> list[Example]:

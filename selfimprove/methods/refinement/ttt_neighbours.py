@@ -6,7 +6,7 @@ Survey: test-time training, section 5.5.
 Paper: arXiv:2305.18466 (Test-Time Training on Nearest Neighbors), Hardt and Sun, 2023.
 Algorithm:
   1. In `fit` attempt `problems` training problems `samples` times each, and keep the likeliest right attempt.
-  2. For a problem find the `neighbours` nearest ones by BM25.
+  2. For a problem find the `neighbours` nearest ones by BM25, or by the model's embeddings.
   3. Train a copy on them: one step each, the nearest first, at a constant rate.
   4. Draw the answer from the copy at `temperature`, then remove it. Without neighbours the model itself answers.
 Differs: the paper's neighbours are texts of a large corpus, found by embeddings. Here they are the model's own right
@@ -20,7 +20,7 @@ from typing import Any
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.inference.examples import Nearest, example_of, row_of, solved
+from selfimprove.inference.examples import Nearest, check_retrieval, example_of, retrieval_needs, row_of, solved
 from selfimprove.interfaces import Context, Refinement, Sampling, Session
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout
@@ -42,8 +42,14 @@ class TttNeighbours(Refinement):
     temperature: float = bounded(0.0, 0, 100)
     """Sampling temperature of the answer; attempts in `fit` have 0.7."""
 
+    retrieve: str = "bm25"
+    """Which ones are near: by shared words (`bm25`), or by the model's own `embeddings`."""
+
+    def __post_init__(self) -> None:
+        check_retrieval("ttt_neighbours.retrieve", self.retrieve)
+
     def needs(self) -> Needs:
-        return Needs(engine=("copies",))
+        return Needs(engine=("copies",)) + retrieval_needs(self.retrieve)
 
     def cost(self, given: Given) -> Cost:
         return max(given.attempt, given.draw()) + Cost(copies=1, steps=self.neighbours)
@@ -60,7 +66,8 @@ class TttNeighbours(Refinement):
         return {"examples": known}
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
-        near = Nearest(session.state.get("examples", [])).of(prompt, self.neighbours)
+        known = Nearest(session.state.get("examples", []), self.retrieve)
+        near = await known.found(prompt, self.neighbours, session)
         sampling = Sampling(temperature=self.temperature)
         if not near:
             return (await session.attempts(prompt, 1, sampling))[0]
