@@ -22,6 +22,7 @@ from selfimprove.cli import (
     mark,
     methods,
     promises,
+    prune,
     recipes,
     refine,
     run,
@@ -74,6 +75,7 @@ app.command()(commands.bench)
 app.command()(serve.serve)
 app.command()(export.export)
 app.command()(commands.doctor)
+app.command()(prune.prune)
 app.command()(promises.verify)
 app.command()(promises.chaos)
 app.command()(promises.selftest)

@@ -36,6 +36,7 @@ from selfimprove.rounds import AuditForm, Groups, Round
 from selfimprove.store.journal import Journal
 from selfimprove.store.ledger import Ledger
 from selfimprove.store.run_folder import RunDir
+from selfimprove.store.seal import PRUNED
 from selfimprove.store.shape import read, require
 
 
@@ -229,6 +230,10 @@ class Stored:
         return self._checkpoint(number, "null") if made else None
 
     def _checkpoint(self, number: int, stage: str) -> Checkpoint:
+        if (self.folder.step(number, stage) / PRUNED).exists():
+            raise DataError(
+                f"the weights of round {number} were pruned from {self.folder.root}, so they cannot be used"
+            )
         return self.folder.once(number, stage, "checkpoint", read_checkpoint)
 
     def pass_on(self, number: int, step: str, records: Sequence[Record]) -> None:

@@ -16,7 +16,7 @@ from selfimprove import training
 from selfimprove.costs import Meter, counted
 from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError, listed
 from selfimprove.logs import MetricLog
-from selfimprove.loop import provenance, stages, steps
+from selfimprove.loop import keeping, provenance, stages, steps
 from selfimprove.loop.begin import machine_now
 from selfimprove.loop.carried import Carried
 from selfimprove.loop.history import Stored
@@ -262,6 +262,7 @@ class Runner:
             tensorboard(self.folder.root, line)
             champion = self.stored.checkpoint(self.stored.standing(number + 1).champion)
             self.folder.point("champion", Path(champion.path))
+            keeping.free(self.stored, self.stored.recipe.keep)
         if not again:
             trial = self.stored.standing(number).incumbent
             self.watcher.round({**line, "seconds": self.stored.seconds(number), "trial": trial})

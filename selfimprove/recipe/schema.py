@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from selfimprove.bounds import bounded
+from selfimprove.errors import RecipeError
 from selfimprove.interfaces import (
     Acquisition,
     Alarm,
@@ -24,6 +26,8 @@ from selfimprove.interfaces import (
     Task,
 )
 
+KEEP = re.compile(r"all|needed|champion|best:([1-9]\d{0,5})")
+"""The values of `keep`."""
 ONE = ("task", "model", "gate", "launcher")
 SOME = ("engine", "acquisition", "optimization", "refinement", "evaluation", "controller")
 DEFAULTS = {
@@ -84,6 +88,9 @@ class Recipe:
     """Most tool calls for one answer; null sets no limit."""
     null_round: bool = False
     """Train the first round once more on shuffled rewards, to show how far chance alone changes accuracy."""
+    keep: str = "all"
+    """Which rounds keep their weights while the run goes on: all; needed, what a resume may use; champion, the start,
+    the champion, the model on trial, the last and its origin; or best:K, what is needed and the K best candidates."""
     parts: list[str] | None = None
     """Roles with their own weights, such as propose, hint, judge or refine; each trains on the records of its role.
     null: one model has all roles."""
@@ -105,6 +112,10 @@ class Recipe:
     gate: dict[str, Gate] = field(default_factory=dict)
     controller: dict[str, Controller] = field(default_factory=dict)
     launcher: dict[str, Launcher] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not KEEP.fullmatch(self.keep):
+            raise RecipeError(f"keep is {self.keep!r}; it takes all, needed, champion, or best:K such as best:3")
 
     def the(self, slot: str) -> Any:
         """The method of a slot that takes one method; for `engine`, the one that runs the weights."""

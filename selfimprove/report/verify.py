@@ -13,6 +13,7 @@ from selfimprove.errors import DataError, MissingError, UserError
 from selfimprove.loop import provenance, stages
 from selfimprove.loop.history import Stored
 from selfimprove.recipe import compose
+from selfimprove.store.pruning import pruned
 from selfimprove.store.run_folder import RunDir, alike
 from selfimprove.store.seal import damage, is_signed
 
@@ -77,13 +78,20 @@ def _steps(stored: Stored) -> Iterator[Finding]:
                 continue
             made = stored.fingerprint(fingerprint if stage not in stages.END else before, number, stage)
             wrong = _wrong(stored, number, stage, made)
-            files = "" if wrong else f"{len(folder.manifest(number, stage)['files'])} files"
+            gone = "" if wrong else _pruned(folder.step(number, stage))
+            files = "" if wrong else f"{len(folder.manifest(number, stage)['files'])} files{gone}"
             yield Finding(f"{name}/{stage}", not wrong, wrong or files, _way(folder.step(number, stage), wrong))
             if wrong and stage not in stages.END:
                 yield Finding("later steps", None, "not checked: resume repeats the damaged step first")
                 return
             if stage not in stages.END:
                 fingerprint = before = made
+
+
+def _pruned(step: Path) -> str:
+    """How many files of an intact step were removed on purpose; "" for none."""
+    gone = [name for name in pruned(step) if not (step / name).exists()]
+    return f", {len(gone)} of them pruned" if gone else ""
 
 
 def _rounds(root: Path) -> list[Path]:

@@ -15,8 +15,9 @@ from selfimprove.safety.redaction import dumps, redact
 from selfimprove.store import durable
 from selfimprove.store.durable import FULL as FULL
 
-MANIFEST, TIMES = "step.json", "timing.json"
-"""The manifest of a step with the sha256 of its files; the seconds it took, which differ from run to run."""
+MANIFEST, TIMES, PRUNED = "step.json", "timing.json", "pruned.json"
+"""The manifest of a step with the sha256 of its files; the seconds it took, which differ from run to run; the files
+that were removed on purpose, see `pruning`."""
 
 WHOLE = 1 << 16
 """Files of at most this many bytes are read at once; for larger ones hashlib's own buffer of 256 KiB is faster."""
@@ -36,7 +37,7 @@ def seal(folder: Path, notes: dict[str, Any]) -> None:
         if path.is_dir():
             folders.append(path)
             continue
-        if name not in (MANIFEST, TIMES):
+        if name not in (MANIFEST, TIMES, PRUNED):
             files[name] = {"size": path.stat().st_size, "sha256": sha256(path)}
         durable.fsync(path, "seal")
     for path in reversed(folders):
@@ -86,20 +87,43 @@ def inspect(folder: Path) -> tuple[dict[str, Any], str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError):
         return {}, f"{MANIFEST} is missing or damaged"
     try:
-        return manifest, _difference(str(folder), files)
+        return manifest, _difference(str(folder), files, manifest)
     except OSError as error:
         return manifest, f"it cannot be read ({error.strerror})"
     except DataError as error:
         return manifest, str(error)
 
 
-def _difference(folder: str, files: dict[str, tuple[int, str]]) -> str:
-    """The first difference between a folder and `files` (name -> size and sha256), in words; empty if there is none."""
+def removed(folder: str, manifest: dict[str, Any]) -> frozenset[str]:
+    """The names of the files of a sealed folder that were removed on purpose, as its pruned.json says.
+
+    Raises:
+        DataError: that file is damaged, or belongs to other files than these.
+    """
+    try:
+        found = foreign.json_in(f"{folder}/{PRUNED}")
+    except FileNotFoundError:
+        return frozenset()
+    names = found.get("files") if isinstance(found, dict) and is_signed(found) else None
+    fits = isinstance(names, list) and all(isinstance(name, str) and name in manifest["files"] for name in names)
+    if not fits or found["step"] != manifest["sha256"]:
+        raise DataError(f"{PRUNED} is damaged or of another step")
+    return frozenset(names)
+
+
+def _difference(folder: str, files: dict[str, tuple[int, str]], manifest: dict[str, Any]) -> str:
+    """The first difference between a folder and `files` (name -> size and sha256), in words; empty if there is none.
+
+    A file that was removed on purpose may be there still, and is then as it was. A kill may leave an unfinished
+    pruned.json.
+    """
     plain, links = set[str](), list[str]()
     _names(folder, "", plain, links)
     if links:
         return f"{links[0]} is a symlink"
-    for name in sorted((plain - {MANIFEST, TIMES}) ^ set(files)):
+    gone = removed(folder, manifest) - plain if PRUNED in plain else frozenset()
+    files = {name: entry for name, entry in files.items() if name not in gone}
+    for name in sorted((plain - {MANIFEST, TIMES, PRUNED, f".{PRUNED}.new"}) ^ set(files)):
         return f"{name} is missing" if name in files else f"{name} does not belong to it"
     for name, (size, hashed) in files.items():
         found, now = _hashed(f"{folder}/{name}", size)
