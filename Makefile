@@ -21,7 +21,7 @@ export FIXTURES ?= $(CURDIR)/.fixtures
 export MODELS ?= all
 BENCHES := startup overhead growth orchestration same_work controls quickstart_seeds
 
-.PHONY: help run test test-ci test-full test-recipes test-runs test-faults test-slow test-vllm fixtures test-models rounds check tables bench bench-recipes clean
+.PHONY: help run site test test-ci test-full test-recipes test-runs test-faults test-slow test-vllm fixtures test-models rounds check tables bench bench-recipes clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -67,19 +67,23 @@ test-models: .venv/developed ## run the tests of published models with the MODEL
 rounds: .venv/installed .venv-older/ready ## three rounds of ReST-EM and DPO on the MODELS, killed, resumed, loaded in transformers 4.57
 	$(BIN)/python scripts/fixtures/rounds.py $(MODELS) --with .venv-older/bin/python
 
-check: .venv/developed ## style, types, import rules, and that the tables of the pages are up to date
+site: .venv/developed ## build the docs site into site/; every link must lead somewhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: .venv/developed ## style, types, import rules, the tables of the pages, the docs site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/methods_table.py --check
 	$(BIN)/python scripts/results_table.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 tables: .venv/installed ## write the tables of the pages from the registry, the recipes and docs/results
 	$(BIN)/python scripts/methods_table.py
 	$(BIN)/python scripts/results_table.py
 
-bench: .venv/installed ## measure every figure of the README, about an hour on an idle machine
+bench: .venv/installed ## measure every figure of docs/measured.md, about an hour on an idle machine
 	for name in $(BENCHES); do $(BIN)/python scripts/bench/$$name.py --json docs/results/$$name.json || exit 1; done
 	$(BIN)/python scripts/results_table.py
 
@@ -87,7 +91,7 @@ bench-recipes: .venv/installed ## run every recipe of the tiny model in full, fo
 	$(BIN)/selfimprove bench $(TINY) --seeds $(SEEDS) --out runs/bench
 
 clean: ## remove what make made; runs/ stays
-	rm -rf .venv .venv-vllm .venv-older .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-vllm .venv-older .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist site
 
 # Without constraints.txt: vLLM asks for other versions of some packages. The packages that are taken out again come
 # for a GPU and break the import without one.

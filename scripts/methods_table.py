@@ -1,6 +1,6 @@
-"""Write the tables of methods and recipes into README.md, docs/methods.md and recipes/README.md.
+"""Write the tables of commands, methods and recipes into README.md, docs/ and recipes/README.md.
 
-They come from the registry and the recipe files.
+They come from the command line, the registry and the recipe files.
 
 A table stands between the lines `<!-- NAME -->` and `<!-- /NAME -->`. With --check nothing is written, and the exit
 code is 1 if a table is not up to date.
@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 
+import commands_table
 import yaml
 
 from selfimprove import registry
@@ -44,9 +45,10 @@ def tables() -> dict[Path, dict[str, str]]:
     """File -> name of a block -> what stands in it."""
     registry.discover()
     return {
-        ROOT / "README.md": {"recipes": short_recipes()},
+        ROOT / "README.md": {"commands": table(("command", "what it does"), commands_table.short("docs/commands.md"))},
+        ROOT / "docs" / "commands.md": {"commands": commands_table.long(table)},
         ROOT / "docs" / "methods.md": {"methods": methods()},
-        ROOT / "recipes" / "README.md": {"survey": survey(), "recipes": long_recipes()},
+        ROOT / "recipes" / "README.md": {"index": index(), "survey": survey(), "recipes": long_recipes()},
     }
 
 
@@ -70,9 +72,9 @@ def methods() -> str:
     return table(("slot", "method", "what it does", "paper"), rows)
 
 
-def short_recipes() -> str:
+def index() -> str:
     """One row for each shipped recipe: its name, its title and its paper."""
-    rows = [(f"[`{path.stem}`](recipes/{path.name})", *titled(path)) for path in shipped()]
+    rows = [(f"[`{path.stem}`]({path.name})", *titled(path)) for path in shipped()]
     return table(("recipe", "what it is", "paper"), rows)
 
 

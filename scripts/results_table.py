@@ -55,27 +55,29 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
     found = {name: json.loads(file.read_text()) for name in ROWS if (file := RESULTS / f"{name}.json").exists()}
     refused = found.get("controls", {}).get("guarded", [None])[0]
     quickstart = found.get("quickstart_seeds")
-    readme = {"results": results(found), "quickstart": recorded(quickstart), "refused": recorded(refused)}
+    docs = ROOT / "docs"
     costs, faults, profile = (RESULTS / f"{name}.json" for name in ("costs", "faults", "training_profile"))
-    swept = {ROOT / "docs" / "reliability.md": broken(json.loads(faults.read_text()))} if faults.exists() else {}
+    swept = {docs / "reliability.md": broken(json.loads(faults.read_text()))} if faults.exists() else {}
     models = RESULTS / "models.json"
     real = published(json.loads(models.read_text())) if models.exists() else {}
     looked = RESULTS / "model_pages.json"
     real |= {"pages": doctored(json.loads(looked.read_text()))} if looked.exists() else {}
-    tried = {ROOT / "docs" / "real_models.md": real}
+    tried = {docs / "real_models.md": real}
     return (
         swept
         | tried
         | {
-            ROOT / "README.md": readme,
-            ROOT / "docs" / "refinement.md": {
+            ROOT / "README.md": {"verdict": verdict(quickstart)},
+            docs / "tutorial.md": {"quickstart": recorded(quickstart), "refused": recorded(refused)},
+            docs / "measured.md": {"results": results(found)},
+            docs / "refinement.md": {
                 file.stem: refinements(json.loads(file.read_text())) for file in sorted(RESULTS.glob("refine_*.json"))
             },
-            ROOT / "docs" / "cost.md": {
+            docs / "cost.md": {
                 "costs": compared(json.loads(costs.read_text()) if costs.exists() else None),
                 **({"profile": profiled(json.loads(profile.read_text()))} if profile.exists() else {}),
             },
-            ROOT / "docs" / "leaderboard.md": {"leaderboard": "\n".join(leaderboard.table(ranked))},
+            docs / "leaderboard.md": {"leaderboard": "\n".join(leaderboard.table(ranked))},
         }
     )
 
@@ -97,6 +99,11 @@ def recorded(measured: dict[str, Any] | None) -> str:
     return (
         f"```text\n{measured['output'].strip()}\n```" if measured else "Nothing is recorded yet; `make bench` does it."
     )
+
+
+def verdict(measured: dict[str, Any] | None) -> str:
+    """What the quickstart ended with, at its first seed."""
+    return f"```text\n{measured['rows'][0]['verdict']}\n```" if measured else recorded(None)
 
 
 def broken(swept: dict[str, Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
+from selfimprove.cli import advice
 from selfimprove.cli.console import err
 
 NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "hydra-core", "omegaconf", "math-verify", "scipy")
@@ -33,7 +34,8 @@ def findings() -> list[tuple[str, str, str]]:
     rows.append(("OMP_NUM_THREADS", f"{threads}, {cores()} cores", ""))
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     rows.append(("free disk here", f"{free:.1f} GiB", "" if free > 2 else "make room before a long run"))
-    return rows
+    rows += [advice.sandbox(), advice.hub()]
+    return [*rows, *advice.sentences(rows)]
 
 
 def cores() -> int:

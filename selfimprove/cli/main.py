@@ -12,13 +12,14 @@ from typing import Annotated
 
 import typer
 
+from selfimprove import __version__
 from selfimprove.cli import (
     check,
     commands,
-    doctor,
     export,
     first_screen,
     init,
+    lineage,
     mark,
     methods,
     promises,
@@ -49,7 +50,7 @@ def begin(
 ) -> None:
     """Self-improving language models: every published loop is a recipe of 25 lines."""
     if version:
-        print(f"selfimprove {doctor.version('selfimprove') or 'of a folder that is not installed'}")
+        print(f"selfimprove {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         known = (one for one in app.registered_commands if one.callback and not one.hidden)
@@ -76,6 +77,9 @@ app.command()(serve.serve)
 app.command()(export.export)
 app.command()(commands.doctor)
 app.command()(prune.prune)
+app.command()(lineage.why)
+app.command()(lineage.blame)
+app.command()(lineage.replay)
 app.command()(promises.verify)
 app.command()(promises.chaos)
 app.command()(promises.selftest)

@@ -61,9 +61,10 @@ def sealed(stored: Stored, given: Context) -> Counts:
     """The exam: score start and champion once, on problems that nothing has read.
 
     The problems depend on the number of exams in the run, not on its rounds, so the first exams of two runs are
-    comparable.
+    comparable. The exams of the run that a branch left count.
     """
     earlier = sum(stored.folder.step(number, "sealed").exists() for number in range(given.round))
+    earlier += stored.branch.exams if stored.branch else 0
     seed = stored.seed("sealed", earlier)
     problems = stored.recipe.the("task").problems("sealed", stored.recipe.sealed_problems, seed)
     if not problems:
@@ -81,7 +82,9 @@ def sealed(stored: Stored, given: Context) -> Counts:
 def _form(stored: Stored, number: int, step: str, place: int) -> list[Prompt]:
     """The gate problems of one decision, without those of earlier decisions."""
     parts = (place, max(stored.recipe.rounds + 2, place + 1))
-    drawn = stored.recipe.the("task").problems("gate", stored.recipe.gate_problems, stored.seed("gate"), parts)
+    drawn = stored.recipe.the("task").problems(
+        "gate", stored.recipe.gate_problems, stored.fresh(number, step, "gate"), parts
+    )
     return stored.unseen(drawn, number, step)
 
 
@@ -107,7 +110,7 @@ def _examine(
 ) -> dict[str, Report]:
     """Score each policy once on the same problems with the same seed, and write a report for each role."""
     recipe = stored.recipe
-    task, seed = recipe.the("task"), stored.seed(step, "probes", given.round)
+    task, seed = recipe.the("task"), stored.fresh(given.round, step, step, "probes", given.round)
     probes = {
         name: probe.problems(split, recipe.probe_problems, seed)
         for name, probe in (task.probes().items() if recipe.probe_problems else ())
@@ -146,7 +149,11 @@ def audit(stored: Stored, given: Context) -> Counts:
     task, planned = recipe.the("task"), max(recipe.rounds, given.round) + 1
     judges = any(isinstance(reward, Judging) for reward in recipe.reward.values())
     wanted = recipe.audit_problems if recipe.alarm or judges else 0
-    problems = task.problems("audit", wanted, stored.seed("audit"), (given.round, planned)) if wanted else []
+    problems = (
+        task.problems("audit", wanted, stored.fresh(given.round, "audit", "audit"), (given.round, planned))
+        if wanted
+        else []
+    )
     twins = {one.key: own for one in problems[: recipe.variant_problems] for own in _twin(task, one, given.seed)}
     stored.ledger.read(given.round, "audit", "audit", [*problems, *twins.values()])
     alerts: list[Alert] = []

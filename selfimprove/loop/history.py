@@ -19,6 +19,7 @@ from selfimprove.inference.desk import Sessions
 from selfimprove.inference.metered import Metered
 from selfimprove.interfaces import Context, Engine, Log, Policy, Remote
 from selfimprove.loop import shapes, stages, step_files
+from selfimprove.loop.branch import branch_of
 from selfimprove.loop.carried import Carried, Gathered
 from selfimprove.loop.given import policy_of, rating_of
 from selfimprove.loop.origin import as_begun, began, nested, refuse_changes
@@ -58,6 +59,8 @@ class Stored:
         self._then, self._told = self.environment["settings"], yaml_file.read(folder.root / "recipe.yaml")
         refuse_changes(folder.root, self._then, as_begun(self.settings, self._then, self._told))
         self.ledger = Ledger(folder.root / "ledger.jsonl")
+        self.branch = branch_of(folder.root, self.environment, self.ledger)
+        """Where the run left another one, whose first steps it shares; None if it did not."""
         self.journal: Journal | None = None
         """The journal of the step in progress, which wraps the engines."""
         self.copies: training.Copies | None = None
@@ -79,6 +82,11 @@ class Stored:
     def seed(self, *place: Any) -> int:
         """The seed of a place in the run; it depends on the place and the run's seed only, never on history."""
         return int(digest([self.recipe.seed, *place])[:8], 16)
+
+    def fresh(self, number: int, step: str, *place: Any) -> int:
+        """The seed of held-out problems; in its own steps a branch draws others than the run that it left."""
+        own = self.branch and self.branch.owns(number, step, (*self.steps(number), *stages.END))
+        return self.seed(*place, self.branch.id) if self.branch and own else self.seed(*place)
 
     def at(self, number: int) -> tuple[Recipe, Settings]:
         """The recipe of a round: the run's own with the overrides of controllers and accepted changes.
@@ -372,9 +380,14 @@ class Stored:
         return self.folder.content(number, before) if before else ""
 
     def unseen(self, problems: Sequence[Prompt], number: int, step: str) -> list[Prompt]:
-        """The gate problems that no earlier decision has seen, for `step` of round `number`."""
+        """The gate problems that no earlier decision has seen, nor one of the run that a branch left."""
         own = self.report(number, "champion").scores if step == "confirmation" else ()
-        return [one for one in problems if one.key not in own and not self._examined.before(number, one.key)]
+        others = self.branch.consumed if self.branch else frozenset[str]()
+        return [
+            one
+            for one in problems
+            if one.key not in own and one.key not in others and not self._examined.before(number, one.key)
+        ]
 
     def _asked(self, number: int) -> Iterator[str]:
         """The keys of the gate problems in the decisions of a round."""

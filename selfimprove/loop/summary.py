@@ -28,7 +28,7 @@ def summarize(stored: Stored, last: int, stopped: str) -> dict[str, Any]:
         "ci": [delta.low, delta.high],
         "p": statistics.mcnemar_two_sided(better, worse),
         "champion_round": stored.standing(last + 1).champion,
-        "reads": len(list(stored.folder.root.glob("round_*/sealed"))),
+        "reads": len(list(stored.folder.root.glob("round_*/sealed"))) + (stored.branch.exams if stored.branch else 0),
         "controls": stored.controls(last),
         **({"adapted": True} if _adapted(stored) else {}),
     }

@@ -79,6 +79,8 @@ def finished(folder: Path) -> Finished:
     try:
         noted = began(run)
         contract = _contract(noted["settings"], provenance.marking(noted["settings"], noted))
+        for one in noted.get("accepted", ()):
+            contract |= {name: value for name, value in one["overrides"].items() if name.startswith("refinement.")}
         for past in range(1, last):
             changed = read(run.step(past, "controller") / "next.json", shapes.NEXT).get("overrides", {})
             contract |= {name: value for name, value in changed.items() if name.startswith("refinement.")}

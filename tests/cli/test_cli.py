@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import selfimprove
 from selfimprove import errors
 from selfimprove.cli import main
 from selfimprove.costs import Cost
@@ -68,9 +69,11 @@ def test_help_shows_the_commands(command, words):
     assert "Usage: " in out and "--version" in out and "Run a recipe: N rounds" in out
 
 
-def test_the_version_is_that_of_the_project(command):
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert command("--version") == (0, f"selfimprove {project['version']}\n", "")
+def test_the_version_is_that_of_the_package_which_the_project_declares(command):
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert declared["project"]["dynamic"] == ["version"]
+    assert declared["tool"]["hatch"]["version"]["path"] == "selfimprove/__init__.py"
+    assert command("--version") == (0, f"selfimprove {selfimprove.__version__}\n", "")
 
 
 def test_the_license_is_the_declared_one():

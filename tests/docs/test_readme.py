@@ -1,4 +1,4 @@
-"""What README.md says is true: its commands work, its example method runs, its tables and names are up to date."""
+"""What README.md and the pages that it was split into say is true: commands, example method, tables and names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ from selfimprove.recipe import compose
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {"README.md": README, "CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")}
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "CONTRIBUTING.md", "docs/tutorial.md", "docs/lm_eval.md")
+}
+EXTEND = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
 COMMANDS = [
     line.removeprefix("$ ")
     for text in PAGES.values()
@@ -33,15 +37,16 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("$ ")
 ]
+COMMANDS = list(dict.fromkeys(COMMANDS))
 OWN = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("selfimprove ")]
 CHEAP = [words for words in OWN if words[0] in ("list", "show", "check", "report") or "--dry-run" in words]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
 
 def block(name: str, language: str) -> str:
-    """The code between two markers of the README."""
-    found = re.search(rf"<!-- {name} -->\n```{language}\n(.*?)```\n<!-- /{name} -->", README, re.DOTALL)
-    assert found, f"README.md has no block {name}"
+    """The code between two markers of the page on methods of one's own."""
+    found = re.search(rf"<!-- {name} -->\n```{language}\n(.*?)```\n<!-- /{name} -->", EXTEND, re.DOTALL)
+    assert found, f"docs/extend.md has no block {name}"
     return found[1]
 
 
@@ -97,17 +102,22 @@ def test_every_recipe_of_a_command_composes(words: list[str]) -> None:
             assert list(getattr(recipe, slot)) == methods.strip("[]").split(",")
 
 
-def test_the_table_of_commands_is_the_list_of_commands() -> None:
+def test_the_tables_of_commands_name_each_command_and_each_option() -> None:
     group: Any = typer.main.get_command(main.app)
-    found = re.findall(r"^\| `selfimprove (\w+)([^`]*)`", README, re.MULTILINE)
-    rows = dict(reversed(found))  # the first row of a name: the table of figures names commands too
     visible = {name: command for name, command in group.commands.items() if not command.hidden}
-    assert set(rows) == set(visible)
-    for name, usage in rows.items():
-        options = visible[name].params
-        known = {option for parameter in options for option in parameter.opts if option.startswith("--")} - {"--help"}
-        opposites = {option for parameter in options for option in parameter.secondary_opts}
-        assert known <= set(re.findall(r"--[\w-]+", usage)) <= known | opposites, name
+    assert re.findall(r"^\| \[`(\w+)`\]\(docs/commands.md#\w+\)", README, re.MULTILINE) == list(visible)
+    _, *parts = re.split(r"^## (\w+)$", (ROOT / "docs" / "commands.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert list(sections) == list(visible)
+    for name, command in visible.items():
+        options = {
+            option for one in command.params for option in (*one.opts, *one.secondary_opts) if option[:2] == "--"
+        }
+        assert options - {"--help"} == set(re.findall(r"(?<=`)--[\w-]+", sections[name])), name
+
+
+def test_the_readme_has_at_most_200_lines() -> None:
+    assert len(README.splitlines()) <= 200
 
 
 def test_every_command_in_the_text_exists() -> None:
@@ -133,12 +143,6 @@ def test_every_script_of_a_command_exists() -> None:
             assert (folder / f"{words[words.index('--tasks') + 1]}.yaml").is_file()
 
 
-def test_every_link_leads_somewhere() -> None:
-    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "recipes" / "README.md"):
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
-
-
 # ---- recipes -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_shipped_recipe_is_short_and_says_where_it_comes_from(path: Path) -> None:
@@ -158,19 +162,22 @@ def test_every_recipe_in_the_text_exists() -> None:
 # ---- tables ------------------------------------------------------------------------------------------------------
 @pytest.mark.long
 def test_a_stale_table_is_found_and_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     tables = load(ROOT / "scripts" / "methods_table.py", "stale_methods_table")
     (tmp_path / "recipes").mkdir()
     one = (ROOT / "recipes" / "star.yaml").read_text(encoding="utf-8")
     (tmp_path / "recipes" / "star.yaml").write_text(one)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "methods.md").write_text("<!-- methods -->\nout of date\n<!-- /methods -->\n")
-    (tmp_path / "README.md").write_text("<!-- recipes -->\n<!-- /recipes -->\n")
-    (tmp_path / "recipes" / "README.md").write_text(
-        "head\n<!-- survey -->\n<!-- /survey -->\n<!-- recipes -->\n<!-- /recipes -->\ntail\n"
-    )
+    for page in ("README.md", "docs/commands.md"):
+        (tmp_path / page).write_text("<!-- commands -->\n<!-- /commands -->\n")
+    blocks = "".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in ("index", "survey", "recipes"))
+    (tmp_path / "recipes" / "README.md").write_text(f"head\n{blocks}tail\n")
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["methods_table", "--check"])
-    with pytest.raises(SystemExit, match=r"not up to date: README.md, docs/methods.md, recipes/README.md"):
+    with pytest.raises(
+        SystemExit, match=r"not up to date: README.md, docs/commands.md, docs/methods.md, recipes/README.md"
+    ):
         tables.main()
     assert "out of date" in (tmp_path / "docs" / "methods.md").read_text()
     monkeypatch.setattr(sys, "argv", ["methods_table"])
@@ -178,8 +185,9 @@ def test_a_stale_table_is_found_and_written_anew(tmp_path: Path, monkeypatch: py
     text = (tmp_path / "docs" / "methods.md").read_text()
     assert "out of date" not in text
     assert "| selection | [`threshold`](../selfimprove/methods/selection/threshold.py) | Keep the" in text
-    assert "| [`star`](recipes/star.yaml) | STaR: " in (tmp_path / "README.md").read_text()
+    assert "| [`run`](docs/commands.md#run) | Run a recipe" in (tmp_path / "README.md").read_text()
     page = (tmp_path / "recipes" / "README.md").read_text()
+    assert "| [`star`](star.yaml) | STaR: " in page
     assert page.startswith("head\n") and page.endswith("tail\n") and "## star\n" in page
     monkeypatch.setattr(sys, "argv", ["methods_table", "--check"])
     tables.main()
@@ -277,7 +285,7 @@ def test_the_example_method_keeps_the_shortest(
 
 
 def test_the_example_method_is_found_as_a_plugin(tmp_path: Path) -> None:
-    [entry] = tomllib.loads(re.findall(r"```toml\n(.*?)```", README, re.DOTALL)[0])["project"]["entry-points"].items()
+    [entry] = tomllib.loads(re.findall(r"```toml\n(.*?)```", EXTEND, re.DOTALL)[0])["project"]["entry-points"].items()
     [(name, module)] = entry[1].items()
     package, file = module.split(".")
     (tmp_path / package).mkdir()
