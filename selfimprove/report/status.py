@@ -8,6 +8,7 @@ step.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -133,11 +134,15 @@ def status_of(root: Path) -> Status:
     )
 
 
+def rounds_in(root: Path) -> list[int]:
+    """The numbers of the round folders, which need not be all of them; other names are not those of a run."""
+    with os.scandir(root) as found:
+        return sorted(int(one.name[6:]) for one in found if re.fullmatch("round_[0-9]{3,6}", one.name))
+
+
 def newest_round(root: Path) -> int:
     """The number of the newest round folder; 0 if there is none."""
-    with os.scandir(root) as found:
-        numbers = [one.name[6:] for one in found if one.name.startswith("round_") and one.name[6:].isdigit()]
-    return max(map(int, numbers), default=0)
+    return max(rounds_in(root), default=0)
 
 
 def written(root: Path) -> float:
@@ -180,7 +185,7 @@ def _asked(run: RunDir, settings: dict[str, Any], entries: Sequence[dict[str, An
     if settings.get("autonomy") != 1:
         return 0
     answered = {(entry["round"], entry["step"]) for entry in entries if "approved" in entry}
-    for number in range(1, newest + 1):
+    for number in [one for one in rounds_in(run.root) if 1 <= one <= newest]:
         steps = run.finished(number)
         for finished, step in (("controller", "gate"), ("confirmation", "confirmation")):
             if finished in steps and (number, step) not in answered:

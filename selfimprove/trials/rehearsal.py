@@ -148,7 +148,7 @@ def composer() -> Load:
     composed = dict[str, tuple[Recipe, Settings]]()
 
     def load(name: str | Path, overrides: Sequence[str]) -> tuple[Recipe, Settings]:
-        key = digest([Path(name).read_text(), list(overrides)])
+        key = digest([Path(name).read_text(errors="surrogateescape"), list(overrides)])
         if key not in composed:
             composed[key] = compose.load(name, overrides, method)
         return composed[key]

@@ -15,7 +15,7 @@ from selfimprove.loop.loop import Runner
 from selfimprove.report import disk, status_text
 from selfimprove.report.holder import holder
 from selfimprove.report.lines import last_lines
-from selfimprove.report.status import runs_in, status_of
+from selfimprove.report.status import newest_round, rounds_in, runs_in, status_of
 
 
 @pytest.mark.long
@@ -72,6 +72,12 @@ def test_what_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="is not a run folder"):
         status_of(tmp_path)
     assert runs_in(tmp_path / "none") == []
+
+
+def test_names_of_rounds_that_are_no_numbers_are_passed_over(tmp_path: Path) -> None:
+    for name in ("round_002", "round_\u00b2", "round_\uff11\uff11\uff11", "round_9999999", "round_", "round_-01"):
+        (tmp_path / name).mkdir()
+    assert rounds_in(tmp_path) == [2] and newest_round(tmp_path) == 2
 
 
 def test_the_holder_is_found_without_taking_the_lock(make_run: Callable[..., Any]) -> None:

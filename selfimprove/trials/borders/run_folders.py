@@ -21,8 +21,13 @@ from rich.console import Console
 
 from selfimprove.errors import UserError
 from selfimprove.records import digest, read_records
-from selfimprove.report import compare, finished, pace, printing
+from selfimprove.report import compare, finished, pace, printing, status, status_text
+from selfimprove.report.page import page
+from selfimprove.report.page.facts import facts_of
+from selfimprove.report.samples import listing
+from selfimprove.report.samples.wanted import Wanted, find
 from selfimprove.report.verify import verify
+from selfimprove.sharing.exported import exported
 from selfimprove.store.ledger import START
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import MANIFEST, sha256, signed
@@ -35,8 +40,12 @@ ODD: list[Any] = [
     *("/etc/passwd", "a\x00b", "\ud800", "a" * 5000, [], [None], [[]], ["x"], [1, 2, 3], {}, {"a": 1}, {"": {}}),
 ]
 """What is put in the place of a value."""
-PLACES = ("LOCK", "quarantine", "champion", "tensorboard", ".summary.json.new", "ledger.jsonl", "metrics.jsonl")
-"""Names that a command may write to."""
+PLACES = (
+    *("LOCK", "quarantine", "champion", "tensorboard", ".summary.json.new", "ledger.jsonl", "metrics.jsonl"),
+    *("progress.json", "round_\u00b2", "round_999999", "round_004/.evaluation.partial", "round_001/.x.journal"),
+)
+"""Names that a command may read or write to, besides the files that are there."""
+_LOOKS = ("status", "samples", "page", "export")
 OWN = ("config.json", "tokenizer.json", "model.safetensors")
 """Files of the rehearsal's model, which only the rehearsal reads."""
 
@@ -50,6 +59,8 @@ def spoil(root: Path, victim: Path, draw: random.Random) -> str:
     path = draw.choice(files)
     if draw.random() < 0.3:
         path = root / draw.choice(PLACES)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(exist_ok=True)
     elif draw.random() < 0.1:
         path = draw.choice([path.parent, *path.parent.parents][: len(path.relative_to(root).parts)])
         path = path if path != root else root / "quarantine"
@@ -104,7 +115,10 @@ def _retype(path: Path, draw: random.Random) -> None:
     if not lines:
         return
     at = draw.randrange(len(lines))
-    value = json.loads(lines[at])
+    try:
+        value = json.loads(lines[at])
+    except (ValueError, RecursionError):  # it was spoiled before
+        return
     for _ in range(draw.choice([1, 1, 1, 2, 4])):
         value = _changed(value, draw)
     lines[at] = json.dumps(value)
@@ -161,7 +175,7 @@ def _sign(root: Path, path: Path) -> None:
 
 def _read(given: Rehearsal, root: Path, draw: random.Random) -> str:
     """Let a command read the run; says in a word how that ended."""
-    match draw.choice(["verify", "verify", "report", "compare", "mark", "pace", "resume", "more"]):
+    match draw.choice([*_LOOKS, "verify", "verify", "report", "compare", "mark", "pace", "resume", "more"]):
         case "verify":
             return "verified" if all(finding.fine for finding in verify(root, given.load)) else "found by verify"
         case "report":
@@ -173,6 +187,16 @@ def _read(given: Rehearsal, root: Path, draw: random.Random) -> str:
             except (LookupError, TypeError, AttributeError, ValueError):  # the command says that it is damaged
                 return "not reported"
             return "reported"
+        case "status":
+            place = [looked for looked in status.runs_in(root.parent) if looked == root]
+            return f"{len(status_text.page(status.status_of(root), 2e9))} lines of status for {len(place)}"[:5]
+        case "samples":
+            wanted = Wanted(source=draw.choice(["", "gained", "lost", "wrong", "right", "trained", "audit"]))
+            return f"{min(1, len([*listing.lines(find(root, wanted), None)]))} samples"
+        case "page":
+            return f"a page{page.page([facts_of(root, False, '')])[:0]}"
+        case "export":
+            return f"exported{exported(root, 'x', None, None).name[:0]}"
         case "compare":
             compare.compare([given.whole, root])
             return "compared"
@@ -206,7 +230,7 @@ def _open(scratch: Path) -> Iterator[fuzz.Try]:
                 with fuzz.shown(done):
                     try:
                         ended = _read(given, root, draw)
-                    except UserError as error:
+                    except (UserError, OSError) as error:  # a file that goes while it is read is one line too
                         ended = fuzz.refused(error, CODES)
                     there = sorted(path.name for path in outside.iterdir())
                     assert there == ["victim"] and victim.read_bytes() == b"mine\n", f"outside: {there}"
