@@ -27,7 +27,6 @@ from selfimprove.report.page.facts import facts_of
 from selfimprove.report.samples import listing
 from selfimprove.report.samples.wanted import Wanted, find
 from selfimprove.report.verify import verify
-from selfimprove.sharing.exported import exported
 from selfimprove.store.ledger import START
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import MANIFEST, sha256, signed
@@ -45,7 +44,7 @@ PLACES = (
     *("progress.json", "round_\u00b2", "round_999999", "round_004/.evaluation.partial", "round_001/.x.journal"),
 )
 """Names that a command may read or write to, besides the files that are there."""
-_LOOKS = ("status", "samples", "page", "export")
+_LOOKS = ("status", "samples", "page")
 OWN = ("config.json", "tokenizer.json", "model.safetensors")
 """Files of the rehearsal's model, which only the rehearsal reads."""
 
@@ -156,7 +155,7 @@ def _changed(value: Any, draw: random.Random) -> Any:
 def _sign(root: Path, path: Path) -> None:
     """Make the checksums anew that cover a changed file, as far as what it holds can be signed."""
     step = path.parent
-    with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError, UnicodeError):
+    with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
         if path.name == "ledger.jsonl":
             before, lines = START, []
             for line in path.read_text().splitlines():
@@ -195,8 +194,6 @@ def _read(given: Rehearsal, root: Path, draw: random.Random) -> str:
             return f"{min(1, len([*listing.lines(find(root, wanted), None)]))} samples"
         case "page":
             return f"a page{page.page([facts_of(root, False, '')])[:0]}"
-        case "export":
-            return f"exported{exported(root, 'x', None, None).name[:0]}"
         case "compare":
             compare.compare([given.whole, root])
             return "compared"
