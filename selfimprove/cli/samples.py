@@ -38,6 +38,7 @@ def samples(
 
     Sealed problems are never shown; gate problems are, because each is spent on one decision.
     """
+    from selfimprove.report import damaged
     from selfimprove.report.samples.listing import lines
     from selfimprove.report.samples.wanted import Wanted, find
 
@@ -59,12 +60,11 @@ def samples(
         low=low,
         high=high,
     )
-    found = find(folder, wanted)
-    if as_json:
-        print(dumps(plain(found)))
-        return
-    for line in lines(found, _champion(folder, found.round), full):
-        say(line)
+    with damaged.told(folder):
+        found = find(folder, wanted)
+        said = [dumps(plain(found))] if as_json else list(lines(found, _champion(folder, found.round), full))
+    for line in said:
+        print(line) if as_json else say(line)
 
 
 def _range(text: str) -> tuple[float | None, float | None]:

@@ -18,9 +18,11 @@ EVERY = 2.0
 
 def note_of(folder: Path) -> str:
     """What to say of a run that is not done, with the command to type; "" of one that is, and of what is no run."""
+    from selfimprove.report import damaged
     from selfimprove.report.status_text import unfinished
 
-    return unfinished(folder, time.time())
+    with damaged.told(folder):
+        return unfinished(folder, time.time())
 
 
 def shown_as_unfinished(folder: Path) -> bool:
@@ -45,35 +47,35 @@ def status(
 
     The exit code is 0 for a run that is done, 4 if it waits for an answer, 75 while it runs, 3 if it was stopped.
     """
+    from selfimprove.report import damaged, status_text
     from selfimprove.report import status as looked
-    from selfimprove.report import status_text
 
     if folder is None:
         if watch:
             raise UserError("--watch looks at one run: selfimprove status RUN --watch")
-        found, damaged = list[looked.Status](), list[str]()
+        found, broken = list[looked.Status](), list[str]()
         for path in looked.runs_in(Path("runs")):
             try:
-                found.append(looked.status_of(path))
+                with damaged.told(path):
+                    found.append(looked.status_of(path))
             except DataError as error:
-                damaged.append(str(error))
+                broken.append(str(error))
         if as_json:
             print(dumps([one.plain() for one in found]))
-        elif not found and not damaged:
+        elif not found and not broken:
             raise MissingError("there is no run in runs/. Start one: selfimprove run quickstart")
         else:
-            for line in [*status_text.table(found, time.time()), *damaged]:
+            for line in [*status_text.table(found, time.time()), *broken]:
                 say(line)
         return
     while True:
-        now = looked.status_of(folder)
+        with damaged.told(folder):
+            now = looked.status_of(folder)
+            page = [dumps(now.plain())] if as_json else status_text.page(now, time.time())
         if watch and out.is_terminal and not as_json:
             out.clear()
-        if as_json:
-            print(dumps(now.plain()), flush=True)
-        else:
-            for line in status_text.page(now, time.time()):
-                say(line)
+        for line in page:
+            print(line, flush=True) if as_json else say(line)
         if not watch or now.state not in ("running", "silent"):
             raise typer.Exit(now.code)
         time.sleep(EVERY)

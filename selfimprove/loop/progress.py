@@ -13,12 +13,14 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfimprove import foreign
 from selfimprove.errors import DataError
 from selfimprove.loop.clock import Clock
-from selfimprove.loop.watcher import Watcher
+
+if TYPE_CHECKING:  # whoever only reads the file does without the interfaces
+    from selfimprove.loop.watcher import Watcher
 
 FILE = "progress.json"
 EVERY = 1.0

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-SECONDS = 0.1
+SECONDS = 0.05
 """Time for counting; the rounds that are left are taken to be as large as the counted ones on average."""
 
 

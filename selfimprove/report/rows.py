@@ -7,14 +7,13 @@ metrics.jsonl, or from the test after the last round.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from selfimprove.loop import shapes
-from selfimprove.loop.step_files import read_report
 from selfimprove.records import measured
 from selfimprove.report import alarms
 from selfimprove.report.letters import ASCII, cut, duration
@@ -120,8 +119,8 @@ def confirmation(folder: Path, number: int, autonomy: int = 3) -> dict[str, Any]
         decision = {**decision, "verdict": "hold", "certified": False, "reason": reason}
     scores = dict[str, float | None]()
     for who in ("champion", "incumbent"):
-        report = read_report(step, who)
-        scores[who] = _value(asdict(report.metrics[report.measure]) if report.measure in report.metrics else None)
+        report = read(step / f"{who}.json", shapes.REPORT)
+        scores[who] = _value(report["metrics"].get(report.get("measure", "accuracy")))
     time = step / "timing.json"
     seconds = float(read(time, {"seconds": NUMBER})["seconds"]) if time.exists() else 0.0
     return {"decision": decision, **scores, "seconds": seconds}

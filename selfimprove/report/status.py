@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selfimprove import foreign
+from selfimprove.errors import DataError
+from selfimprove.foreign.bounded_json import parsed
 from selfimprove.loop import progress, shapes
 from selfimprove.loop.origin import began
 from selfimprove.report.disk import used
@@ -24,7 +27,7 @@ from selfimprove.report.lines import last_lines, seconds
 from selfimprove.store.ledger import Ledger
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.run_place import is_run
-from selfimprove.store.shape import read
+from selfimprove.store.shape import read, require
 
 READ = 60
 """Rounds that are read, the last of those that are finished; fewer are shown, and the decisions before them count."""
@@ -173,11 +176,19 @@ def _whole(value: Any) -> int:
 
 
 def _summary(root: Path) -> dict[str, Any]:
-    """summary.json of a finished run; {} if there is none yet."""
+    """summary.json of a finished run without its rounds, which are megabytes in a long run; {} if there is none yet."""
     path = root / "summary.json"
     if not os.path.lexists(path):
         return {}
-    return read(path, shapes.SUMMARY, f"Make it again: selfimprove resume {root}")
+    head, rounds, _ = foreign.content(path).partition(b',\n "per_round": [')
+    if not rounds:
+        return read(path, shapes.SUMMARY, f"Make it again: selfimprove resume {root}")
+    try:
+        found = parsed(head + b"}")
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}. Make it again: selfimprove resume {root}") from error
+    require(found, shapes.SUMMARY, path, f"Make it again: selfimprove resume {root}")
+    return found
 
 
 def _asked(run: RunDir, settings: dict[str, Any], entries: Sequence[dict[str, Any]], newest: int) -> int:

@@ -46,8 +46,8 @@ null_round: true
 acquisition: {seed_prompts: {problems: 10}, rejection_sampling: {samples: 2}}
 model: {pretrained: {path: START}}
 """
-NOT_COMPARED = ("LOCK", TIMES)
-"""Files that differ between equal runs: the holder of the lock, and the seconds of a step."""
+NOT_COMPARED = ("LOCK", TIMES, "report.html")
+"""Files that differ between equal runs: the holder of the lock, the seconds of a step, and the page that shows them."""
 PUT_ASIDE = ("quarantine", "tensorboard")
 """Folders beside the run's own."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from selfimprove.report import damaged
 from selfimprove.report.page import alarms, cost, curve, data, guarantee, recipe, rounds, samples, verdict
 from selfimprove.report.page.facts import Facts, facts_of
 from selfimprove.report.page.markup import Html, escaped, joined, tag
@@ -37,20 +38,22 @@ def write(roots: Sequence[Path], file: Path, public: bool = False) -> None:
         DataError: a run is damaged.
         StorageError: the file cannot be written.
     """
-    text = page(
-        [facts_of(root, public, f"run{place}-" if len(roots) > 1 else "") for place, root in enumerate(roots, 1)]
-    )
+    several, runs, bodies = len(roots) > 1, list[Facts](), list[Html]()
+    for place, root in enumerate(roots, 1):
+        with damaged.told(root):
+            runs.append(facts_of(root, public, f"run{place}-" if several else ""))
+            bodies.append(_run(runs[-1], several))
+    text = page(runs, bodies)
     durable.mkdir(file.parent)
     durable.write(file, text.encode("utf-8", errors="replace"))
 
 
-def page(runs: Sequence[Facts]) -> str:
-    """The page of runs as HTML. The same runs give the same bytes."""
+def page(runs: Sequence[Facts], bodies: Sequence[Html]) -> str:
+    """The page of runs as HTML, with the sections of each. The same runs give the same bytes."""
     first = runs[0]
     several = len(runs) > 1
     name = f"{len(runs)} runs" if several else f"{first.recipe}, seed {first.settings.get('seed', 0)}"
     title = name if several else f"{name}: {verdict.title(first)}"
-    body = joined(_run(facts, several) for facts in runs)
     meta = [
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
@@ -68,7 +71,7 @@ def page(runs: Sequence[Facts]) -> str:
         tag("div", f"Made by selfimprove {version}. This page runs no scripts and loads nothing.", class_="wrap"),
     )
     head_line = tag("header", tag("div", *_header(runs), class_="wrap"))
-    whole = tag("body", top, head_line, tag("main", *_table(runs, several), body, class_="wrap"), foot)
+    whole = tag("body", top, head_line, tag("main", *_table(runs, several), *bodies, class_="wrap"), foot)
     return f'<!doctype html>\n<html lang="en">{head}{whole}</html>\n'
 
 
