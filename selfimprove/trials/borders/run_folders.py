@@ -21,9 +21,8 @@ from rich.console import Console
 
 from selfimprove.errors import UserError
 from selfimprove.records import digest, read_records
-from selfimprove.report import compare, finished, pace, printing, status, status_text
+from selfimprove.report import compare, damaged, finished, pace, printing, status, status_text
 from selfimprove.report.page import page
-from selfimprove.report.page.facts import facts_of
 from selfimprove.report.samples import listing
 from selfimprove.report.samples.wanted import Wanted, find
 from selfimprove.report.verify import verify
@@ -188,12 +187,15 @@ def _read(given: Rehearsal, root: Path, draw: random.Random) -> str:
             return "reported"
         case "status":
             place = [looked for looked in status.runs_in(root.parent) if looked == root]
-            return f"{len(status_text.page(status.status_of(root), 2e9))} lines of status for {len(place)}"[:5]
+            with damaged.told(root):
+                return f"{len(status_text.page(status.status_of(root), 2e9))} lines of status for {len(place)}"[:5]
         case "samples":
             wanted = Wanted(source=draw.choice(["", "gained", "lost", "wrong", "right", "trained", "audit"]))
-            return f"{min(1, len([*listing.lines(find(root, wanted), None)]))} samples"
+            with damaged.told(root):
+                return f"{min(1, len([*listing.lines(find(root, wanted), None)]))} samples"
         case "page":
-            return f"a page{page.page([facts_of(root, False, '')])[:0]}"
+            page.write([root], root / page.FILE)
+            return "a page"
         case "compare":
             compare.compare([given.whole, root])
             return "compared"
