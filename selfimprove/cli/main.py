@@ -16,6 +16,7 @@ from selfimprove import __version__
 from selfimprove.cli import (
     check,
     commands,
+    demo,
     export,
     first_screen,
     init,
@@ -66,6 +67,7 @@ app.command()(mark.mark)
 app.command()(commands.diagnose)
 app.command()(refine.refine)
 app.command()(check.check)
+app.command()(demo.demo)
 app.command()(recipes.recipes)
 app.command()(init.init)
 app.command(name="list")(methods.list_methods)
