@@ -41,9 +41,7 @@ def demo(
             for line in textwrap.wrap(fitted(shown.seen, out), width(out) - 7):
                 out.print(f"       {line}", soft_wrap=True)
     if broken:
-        raise StoppedError(
-            f"{'; '.join(broken)}: this did not end as promised. Please report it, with: selfimprove doctor"
-        )
+        raise StoppedError(f"{'; '.join(broken)}: not as promised. Please report it, with what selfimprove doctor says")
     say(f"all three ended as promised, in {time.monotonic() - began:.0f} s")
     kept = f"selfimprove report {folder}/gain" if folder else "selfimprove demo --out demo, to look at the runs"
     say(f"next  selfimprove run quickstart\n      {kept}")

@@ -37,7 +37,7 @@ SIZES = ("gate_problems=300", "sealed_problems=400", "probe_problems=50", "audit
 
 @dataclass
 class WorkedAnswers(Acquisition):
-    """Right answers to invented problems, as a data set from elsewhere has them: nobody left out the exam's problems."""
+    """Right answers to invented problems, like a data set from elsewhere: nobody left out the exam's problems."""
 
     consumes: ClassVar[Any] = None
     produces: ClassVar[Any] = Rollout
