@@ -69,8 +69,8 @@ def _part(console: Console, part: ending.Part) -> None:
     if part.main:
         lines = textwrap.wrap(text, max(columns - len(part.label) - 2, 30), break_on_hyphens=False) or [""]
         for place, line in enumerate(_spaced(text, lines)):
-            before = Text(f"{part.label}  " if not place else " " * (len(part.label) + 2), part.style)
-            console.print(before + Text(line), soft_wrap=True)
+            before = part.label if not place else " " * len(part.label)
+            console.print(Text.assemble((before, part.style), f"  {line}"), soft_wrap=True)
         return
     made = textwrap.wrap(
         text,

@@ -171,9 +171,8 @@ def _wrapped(row: Row, columns: int, said: Sequence[str], fancy: bool) -> list[T
     for text, style in pieces:
         piece = _text(text, fancy, style)
         if made[-1] and len(made[-1]) + 1 + len(piece) > columns:
-            made.append(piece)
-        else:
-            made[-1] = made[-1] + Text(" ") + piece if made[-1] else piece
+            made.append(Text())
+        made[-1].append(" " if made[-1] else "").append_text(piece)
     return made
 
 
