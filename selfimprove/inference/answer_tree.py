@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from selfimprove.costs import Cost, Given
+from selfimprove.inference.paths import Steps
 from selfimprove.inference.tree import Node, search
 from selfimprove.inference.worth import Worth, voted
 from selfimprove.interfaces import Sampling, Session
@@ -22,11 +23,30 @@ class Growth:
     explore: float
     temperature: float
     worth: Worth
+    step_tokens: int = 0
+    """Tokens of a step, if above 0, instead of a separator."""
+
+    def check(self, method: str) -> None:
+        """
+        Raises:
+            RecipeError: nothing would end a step, or nobody is called like who values completions.
+        """
+        self.worth.check(f"{method}.value")
+        Steps(self.separator, self.step_tokens).check(method)
 
     def cost(self, given: Given, iterations: int) -> Cost:
         """The most that this many expansions of a tree take; the first completions are attempts."""
         later = self.samples * (iterations - 1)
-        return self.samples * given.attempt + given.draw(later) + self.worth.cost(given, self.samples + later)
+        drawn = self.samples * given.attempt + self._drawn(given, later, self.samples + later)
+        return drawn + self.worth.cost(given, self.samples + later)
+
+    def leaf_cost(self, given: Given) -> Cost:
+        """The most that one more expansion takes."""
+        return self._drawn(given, self.samples, self.samples) + self.worth.cost(given, self.samples)
+
+    def _drawn(self, given: Given, begun: int, rests: int) -> Cost:
+        """The most that completions from a leaf take; steps by tokens are drawn apart from the rests of simulations."""
+        return given.draw(begun, self.step_tokens) + given.draw(rests) if self.step_tokens else given.draw(begun)
 
 
 @dataclass
@@ -51,6 +71,7 @@ class Tree:
             iterations=iterations,
             samples=self.growth.samples,
             separator=self.growth.separator,
+            step_tokens=self.growth.step_tokens,
             explore=self.growth.explore,
             sampling=Sampling(temperature=self.growth.temperature),
             value=self._valued,

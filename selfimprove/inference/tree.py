@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from selfimprove.interfaces import Sampling, Session
-from selfimprove.records import Message, Prompt, Rollout
+from selfimprove.records import Message, Prompt, Rollout, changed
 from selfimprove.text import joined, prefilled, steps_of
 
 Value = Callable[[Sequence[Rollout], Sequence[Rollout]], Awaitable[Sequence[tuple[Rollout, float]]]]
@@ -67,6 +67,7 @@ async def search(
     value: Value,
     enough: Callable[[Collection[Rollout]], bool],
     root: Node | None = None,
+    step_tokens: int = 0,
 ) -> list[Rollout]:
     """The different solutions found by a search with upper confidence bounds, in the order found.
 
@@ -74,6 +75,8 @@ async def search(
         iterations: most leaves to expand.
         samples: completions per leaf; the first step of each is a child, the rest is its simulation.
         enough: whether these solutions are enough to stop.
+        step_tokens: if above 0, a step is that many tokens and is drawn first, the rest of its simulation afterwards;
+            `separator` is not used then.
         root: the tree to grow further; None begins one. Its first completions are attempts, so another method in the
             chain may make them.
     """
@@ -82,17 +85,40 @@ async def search(
         leaf = None if enough(found.values()) else root.leaf(explore)
         if leaf is None:
             break
+        how = replace(sampling, max_completion_length=step_tokens) if step_tokens else sampling
         if leaf is root:
-            ends = await session.attempts(prompt, samples, sampling)
+            ends = await session.attempts(prompt, samples, how)
         else:
-            ends = await session.draw(prefilled(prompt, leaf.text, leaf.said), samples, sampling)
-        for end, (solution, worth) in zip(
-            ends, await value(ends, [_whole(end, prompt, leaf) for end in ends]), strict=True
-        ):
-            steps = steps_of(end.text, separator)
-            leaf.add(steps[0] if steps else "", worth, whole=len(steps) < 2, said=solution.completion[-1])
+            ends = await session.draw(prefilled(prompt, leaf.text, leaf.said), samples, how)
+        first = [_first(end, separator, step_tokens) for end in ends]
+        if step_tokens:
+            ends = await session.all([_continued(end, prompt, leaf, session, sampling) for end in ends])
+        solved = await value(ends, [_whole(end, prompt, leaf) for end in ends])
+        for (step, whole), (solution, worth) in zip(first, solved, strict=True):
+            leaf.add(step, worth, whole=whole, said=solution.completion[-1])
             found.setdefault(solution.text, solution)
     return list(found.values())
+
+
+def _first(end: Rollout, separator: str, step_tokens: int) -> tuple[str, bool]:
+    """The first step of what was drawn, and whether it ends the solution."""
+    if step_tokens:  # all of it; an attempt of another method in the chain is one step
+        return str(end.text), not end.truncated
+    steps = steps_of(end.text, separator)
+    return steps[0] if steps else "", len(steps) < 2
+
+
+async def _continued(step: Rollout, prompt: Prompt, leaf: Node, session: Session, sampling: Sampling) -> Rollout:
+    """A step with the rest of its simulation; as it is if it ends the solution."""
+    if not step.truncated:
+        return step
+    text, said = str(step.text), joined(leaf.text, step.completion[-1])
+    [rest] = await session.draw(prefilled(prompt, leaf.text + text, said), 1, sampling)
+    end = rest.completion[-1]
+    message = {**end, "content": text + end["content"]} if leaf.text else joined(text, end)  # with the tokens of both
+    known = [one.logprobs or {"sum": 0.0, "count": 0} for one in (step, rest)]
+    both = {name: known[0][name] + known[1][name] for name in ("sum", "count")}
+    return changed(rest, completion=[message], logprobs=both, ids=())
 
 
 def _whole(end: Rollout, prompt: Prompt, leaf: Node) -> Rollout:

@@ -35,8 +35,6 @@ SMALLER = {
     "acquisition.seed_prompts.problems": 8,
     "acquisition.rejection_sampling.samples": 2,
     "acquisition.refined.samples": 2,
-    "refinement.gepa.problems": 3,
-    "refinement.gepa.answers": 12,
     "acquisition.propose.problems": 8,
     "acquisition.propose.samples": 4,
     "acquisition.propose.rate": "reward",

@@ -136,6 +136,8 @@ SMALLER = {
     "optimization.vstar.verifier_max_steps": 2,
     "reward.judge.trust": True,  # lessons this short make no judge that passes its audit form
     "refinement.best_of_n.samples": 2,
+    "refinement.gepa.problems": 3,
+    "refinement.gepa.answers": 12,
     "refinement.ttrl.votes": 8,
     "refinement.ttrl.max_steps": 2,
     "optimization.scpo.max_steps": 2,

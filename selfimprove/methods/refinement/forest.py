@@ -51,27 +51,27 @@ class Forest(Refinement):
     """Judgements of each completion; one is greedy."""
     separator: str = "\n"
     """What ends a step; `;` in the tiny tasks."""
+    step_tokens: int = bounded(0, 0)
+    """Tokens of a step, if above 0, instead of a separator; the rest of a completion is then drawn by itself."""
     temperature: float = bounded(0.7, 0, 100)
     """Sampling temperature."""
 
     def __post_init__(self) -> None:
         if self.active > self.trees:
             raise RecipeError(f"refinement.forest: {self.active} active trees of {self.trees}; lower active")
-        if not self.separator:
-            raise RecipeError("refinement.forest needs a separator, so that steps end")
-        self._worth = Worth(self.value, self.evaluations)
-        self._worth.check("forest.value")
-        self._growth = Growth(self.samples, self.separator, self.explore, self.temperature, self._worth)
+        worth = Worth(self.value, self.evaluations)
+        self._growth = Growth(self.samples, self.separator, self.explore, self.temperature, worth, self.step_tokens)
+        self._growth.check("forest")
 
     def needs(self) -> Needs:
-        return self._worth.needs()
+        return self._growth.worth.needs()
 
     def cost(self, given: Given) -> Cost:
-        leaf = given.draw(self.samples) + self._worth.cost(given, self.samples)
-        return self.trees * self._growth.cost(given, 1) + self.active * (self.iterations - 1) * leaf
+        later = self.active * (self.iterations - 1) * self._growth.leaf_cost(given)
+        return self.trees * self._growth.cost(given, 1) + later
 
     def fit(self, context: Context) -> dict[str, Any]:
-        return self._worth.learned(context)
+        return self._growth.worth.learned(context)
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
         planted = [Tree(prompt, session, self._growth) for _ in range(self.trees)]

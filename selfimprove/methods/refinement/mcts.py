@@ -25,7 +25,6 @@ from typing import Any
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.errors import RecipeError
 from selfimprove.inference.answer_tree import Growth, Tree
 from selfimprove.inference.worth import Worth, voted
 from selfimprove.interfaces import Context, Refinement, Session
@@ -49,24 +48,24 @@ class Mcts(Refinement):
     """Judgements of each completion; one is greedy."""
     separator: str = "\n"
     """What ends a step; `;` in the tiny tasks."""
+    step_tokens: int = bounded(0, 0)
+    """Tokens of a step, if above 0, instead of a separator; the rest of a completion is then drawn by itself."""
     temperature: float = bounded(0.7, 0, 100)
     """Sampling temperature."""
 
     def __post_init__(self) -> None:
-        self._worth = Worth(self.value, self.evaluations)
-        self._worth.check("mcts.value")
-        if not self.separator:
-            raise RecipeError("refinement.mcts needs a separator, so that steps end")
-        self._growth = Growth(self.samples, self.separator, self.explore, self.temperature, self._worth)
+        worth = Worth(self.value, self.evaluations)
+        self._growth = Growth(self.samples, self.separator, self.explore, self.temperature, worth, self.step_tokens)
+        self._growth.check("mcts")
 
     def needs(self) -> Needs:
-        return self._worth.needs()
+        return self._growth.worth.needs()
 
     def cost(self, given: Given) -> Cost:
         return self._growth.cost(given, self.iterations)
 
     def fit(self, context: Context) -> dict[str, Any]:
-        return self._worth.learned(context)
+        return self._growth.worth.learned(context)
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
         tree = Tree(prompt, session, self._growth)
