@@ -21,6 +21,7 @@ from selfimprove.recipe import compose, shelf
 
 ROOT = Path(__file__).resolve().parents[1]
 SURVEY = Path(__file__).with_name("survey_table6.yaml")
+FAMILIES = Path(__file__).with_name("survey_section5.yaml")
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def tables() -> dict[Path, dict[str, str]]:
     return {
         ROOT / "README.md": {"commands": table(("command", "what it does"), commands_table.short("docs/commands.md"))},
         ROOT / "docs" / "commands.md": {"commands": commands_table.long(table)},
-        ROOT / "docs" / "methods.md": {"methods": methods()},
+        ROOT / "docs" / "methods.md": {"methods": methods(), "families": families()},
         ROOT / "recipes" / "README.md": {"index": index(), "survey": survey(), "recipes": long_recipes()},
     }
 
@@ -70,6 +71,21 @@ def methods() -> str:
             if entry.method.__module__.startswith("selfimprove."):
                 rows.append((slot, f"[`{name}`](../selfimprove/{file})", registry.summary(entry), paper(entry.paper)))
     return table(("slot", "method", "what it does", "paper"), rows)
+
+
+def families() -> str:
+    """The families of the survey's sections on inference, with the methods here that are of each."""
+    rows = []
+    for line in yaml.safe_load(FAMILIES.read_text(encoding="utf-8")):
+        told = ", ".join(linked(name) for name in line["methods"])
+        rows.append((str(line["section"]), line["family"], told, line.get("missing", "")))
+    return table(("section", "family", "here", "what is not, and why"), rows)
+
+
+def linked(name: str) -> str:
+    """A method with a link to its file; `NAME` is a refinement, `SLOT NAME` another method."""
+    slot, _, short = name.rpartition(" ")
+    return f"[`{name}`](../selfimprove/methods/{slot or 'refinement'}/{short}.py)"
 
 
 def index() -> str:

@@ -168,7 +168,9 @@ def test_a_stale_table_is_found_and_written_anew(tmp_path: Path, monkeypatch: py
     one = (ROOT / "recipes" / "star.yaml").read_text(encoding="utf-8")
     (tmp_path / "recipes" / "star.yaml").write_text(one)
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "methods.md").write_text("<!-- methods -->\nout of date\n<!-- /methods -->\n")
+    (tmp_path / "docs" / "methods.md").write_text(
+        "<!-- methods -->\nout of date\n<!-- /methods -->\n<!-- families -->\n<!-- /families -->\n"
+    )
     for page in ("README.md", "docs/commands.md"):
         (tmp_path / page).write_text("<!-- commands -->\n<!-- /commands -->\n")
     blocks = "".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in ("index", "survey", "recipes"))

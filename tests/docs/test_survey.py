@@ -42,3 +42,14 @@ def test_the_column_here_is_what_the_recipes_train_with(methods_table):
         in page
     )
     assert "| SPIN, by RMSprop | `dpo` |" in page
+
+
+def test_every_refinement_is_of_a_family_of_the_survey_and_every_family_has_a_method() -> None:
+    lines = yaml.safe_load((ROOT / "scripts" / "survey_section5.yaml").read_text(encoding="utf-8"))
+    assert all(line["methods"] for line in lines)
+    named = {name if " " in name else f"refinement {name}" for line in lines for name in line["methods"]}
+    there = {f"{path.parent.name} {path.stem}" for path in (ROOT / "selfimprove" / "methods").glob("*/[a-z]*.py")}
+    own = {name for name in there if name.startswith("refinement ")}
+    assert named <= there and own <= named, (named - there) | (own - named)
+    sections = [f"5.{part}.{i}" for part, most in ((2, 4), (3, 3), (4, 4)) for i in range(1, most + 1)]
+    assert {str(line["section"]) for line in lines} == {*sections, "5.5"}
