@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-LARGE = ("torch", "transformers", "trl", "datasets", "vllm")
+LARGE = ("torch", "transformers", "trl", "datasets")
 
 
 class Importing:
