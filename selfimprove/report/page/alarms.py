@@ -94,4 +94,4 @@ def _meaning(name: str) -> list[str]:
         said = next((one.summary for one in registry.lines("alarm") if one.name == name), "")
     except UserError:
         said = ""
-    return [said, " ", tag("b", "What to do:"), f" {ADVICE.get(name, 'see docs/evaluation.md')}."]
+    return [f"{said}. " if said else "", tag("b", "What to do:"), f" {ADVICE.get(name, 'see docs/evaluation.md')}."]

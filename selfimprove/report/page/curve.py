@@ -113,8 +113,9 @@ def _sealed(facts: Facts, frame: chart.Frame, exam: dict[str, dict[str, Any]]) -
     place = len(facts.lines)
     wall = (frame.x(place - 1) + frame.x(place)) / 2
     drawn: list[str] = [chart.line(wall, chart.TOP, wall, frame.size[1] - chart.BOTTOM, "wall")]
-    for who, side in (("start", -0.12), ("champion", 0.12)):
-        if who not in exam:
+    same = exam.get("start") == exam.get("champion")
+    for who, side in (("start", 0.0 if same else -0.12), ("champion", 0.12)):
+        if who not in exam or (same and who == "champion"):
             continue
         metric, x = exam[who], frame.x(place + side)
         kind = "startdot" if who == "start" else "champdot"

@@ -180,5 +180,8 @@ def _why(facts: Facts) -> list[Html]:
     if not facts.summary or facts.gained:
         return []
     why, attempt = reasons.reasons(facts.summary, facts.settings, facts.name)
-    items = [tag("li", f"{why[:1].upper()}{why[1:]}."), tag("li", joined(["Try: ", tag("code", attempt)]))]
+    items = [
+        tag("li", f"{why[:1].upper()}{why[1:]}."),
+        tag("li", joined(["Try: ", tag("code", attempt) if attempt.startswith("selfimprove ") else f"{attempt}."])),
+    ]
     return [tag("div", tag("h3", "Why, and what to try"), tag("ul", *items), class_="why")]
