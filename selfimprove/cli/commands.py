@@ -12,6 +12,7 @@ from selfimprove.cli.console import Json, Overrides, Verbose, err, out, points, 
 from selfimprove.cli.page import write_page
 from selfimprove.cli.status import note_of, shown_as_unfinished
 from selfimprove.errors import DataError, RecipeError, UserError
+from selfimprove.report.damaged import ODD
 from selfimprove.safety.redaction import dumps
 
 
@@ -111,7 +112,7 @@ def report(
 
         try:
             plots.rounds({str(folder): summary for folder, summary in zip(folders, summaries, strict=True)}, plot)
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
+        except ODD as error:
             raise DataError(f"a summary.json is damaged: its rounds cannot be drawn ({error!r})") from error
     if as_json:
         print(dumps(summaries))
@@ -124,7 +125,7 @@ def report(
                 printing.table(out, summary, folder, verbose)
                 out.print()
                 printing.end(out, summary, folder)
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
+        except ODD as error:
             raise DataError(
                 f"{folder / 'summary.json'} is damaged: it is not the summary of a run ({error!r}). Write it again: "
                 f"selfimprove resume {folder}"

@@ -171,10 +171,14 @@ def test_report_reads_what_a_run_wrote(command, tmp_path):
     assert code == 0 and "NO GAIN  the start stays champion, accuracy 0.500" in out and "start     0.500" in out
     code, out, _ = command("report", str(tmp_path), "--json")
     assert code == 0 and json.loads(out) == [summary]
+    odd = {**line, "round": 1, "decision": {"verdict": "accept", "reason": ""}, "selection/kept": 10**400}
+    (tmp_path / "summary.json").write_text(json.dumps({**summary, "per_round": [line, odd]}))
+    code, out, err = command("report", str(tmp_path))
+    assert (code, out, err.count("\n")) == (65, "", 1) and "summary.json is damaged" in err
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("words", [["--help"], ["list"], ["check", "quickstart"]])
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["recipes"], ["check", "quickstart"]])
 def test_light_commands_import_neither_torch_nor_transformers(words):
     program = (
         "import sys; sys.argv = ['selfimprove', *sys.argv[1:]]\n"

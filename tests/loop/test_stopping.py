@@ -47,7 +47,7 @@ class Shown:
         self.told.append("confirmation")
 
 
-def child(work: Callable[[Stopping], object]) -> int:
+def child(work: Callable[[Stopping], object], kept: str = "", err: int = 2) -> int:
     """Do something in a fork, as the command line does; returns its process once it has begun."""
     read, write = os.pipe()
     process = os.fork()
@@ -56,7 +56,8 @@ def child(work: Callable[[Stopping], object]) -> int:
         for number in stopping.SIGNALS:  # whoever started the tests may ignore some of them, as nohup does
             signal.signal(number, signal.SIG_DFL)
         try:
-            with Stopping(Shown()) as watcher:
+            os.dup2(err, 2)
+            with Stopping(Shown(), kept=kept) as watcher:
                 os.write(write, b".")
                 work(watcher)
             code = 0
@@ -130,13 +131,25 @@ def test_what_the_launching_process_says_is_no_second_signal() -> None:
         assert stopped.value.code == (130 if first == signal.SIGINT else 143)
 
 
-def test_a_second_signal_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_signal_ends_it_at_once_and_says_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "GRACE", 60)
-    process = child(silent)
+    read, err = os.pipe()
+    process = child(silent, "finished steps are kept", err)
+    os.close(err)
     for _ in range(2):
         os.kill(process, signal.SIGTERM)
         time.sleep(0.1)
-    assert ended(process) == 143
+    assert ended(process) == 143 and os.read(read, 100) == b"\nfinished steps are kept\n"
+    os.close(read)
+
+
+def test_the_first_signal_is_told_at_once() -> None:
+    told = list[str]()
+    with Stopping(Shown(), told=lambda: told.append("told")) as watcher:
+        signal.raise_signal(signal.SIGINT)
+        assert told == ["told"]
+        with pytest.raises(Stopped):
+            watcher.check()
 
 
 def test_between_two_steps_a_signal_counts_and_in_a_commit_it_waits() -> None:

@@ -182,7 +182,7 @@ def _read(given: Rehearsal, root: Path, draw: random.Random) -> str:
                 console = Console(file=io.StringIO())
                 printing.table(console, summary, root, verbose=True)
                 printing.end(console, summary, root)
-            except (LookupError, TypeError, AttributeError, ValueError):  # the command says that it is damaged
+            except damaged.ODD:  # the command says that it is damaged
                 return "not reported"
             return "reported"
         case "status":
