@@ -7,7 +7,7 @@ import tempfile
 import textwrap
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -15,7 +15,6 @@ from rich.text import Text
 from selfimprove.cli import streams
 from selfimprove.cli.console import out, progress_screen, say, threads
 from selfimprove.errors import StoppedError
-from selfimprove.logs import Silent
 
 
 def demo(
@@ -34,7 +33,7 @@ def demo(
         place = folder or Path(held.enter_context(tempfile.TemporaryDirectory(prefix="selfimprove-demo-")))
         say(f"three short runs of a tiny model in {place}; the first one builds it")
         screen = held.enter_context(progress_screen())
-        for number, shown in enumerate(acts.play(place, _Progress(screen)), 1):
+        for number, shown in enumerate(acts.play(place, acts.Glimpse(screen)), 1):
             broken += [] if shown.kept else [f"act {number}, {shown.act.promise}"]
             head = f"act {number}  {shown.act.promise if shown.kept else 'NOT AS PROMISED: ' + shown.act.promise}"
             out.print(Text(f"{head:<36}{shown.seconds:>5.0f} s", "green" if shown.kept else "red"), soft_wrap=True)
@@ -45,16 +44,3 @@ def demo(
     say(f"all three ended as promised, in {time.monotonic() - began:.0f} s")
     kept = f"selfimprove report {folder}/gain" if folder else "selfimprove demo --out demo, to look at the runs"
     say(f"next  selfimprove run quickstart\n      {kept}")
-
-
-class _Progress(Silent):
-    """Shows what a run does right now, and nothing of its rounds."""
-
-    def __init__(self, screen: Any) -> None:
-        self._screen = screen
-
-    def step(self, number: int, stage: str) -> None:
-        self._screen.step(number, stage)
-
-    def progress(self, done: int, total: int, unit: str = "") -> None:
-        self._screen.progress(done, total, unit)

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from selfimprove import registry
 from selfimprove.costs import Flow, Given
 from selfimprove.interfaces import Acquisition, Context
+from selfimprove.logs import Silent
 from selfimprove.loop import begin
 from selfimprove.loop.loop import Runner
 from selfimprove.loop.watcher import Watcher
@@ -129,6 +130,21 @@ ACTS = (
         _leak,
     ),
 )
+
+
+class Glimpse(Silent):
+    """Shows what a run does right now, and nothing of its rounds."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def step(self, number: int, stage: str) -> None:
+        """A step begins."""
+        self._watcher.step(number, stage)
+
+    def progress(self, done: int, total: int, unit: str = "") -> None:
+        """Progress of the step."""
+        self._watcher.progress(done, total, unit)
 
 
 def play(folder: Path, watcher: Watcher) -> Iterator[Shown]:
