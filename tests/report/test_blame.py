@@ -11,19 +11,22 @@ from selfimprove.errors import MissingError
 from selfimprove.loop.history import Stored
 from selfimprove.loop.loop import Runner
 from selfimprove.loop.replay import replay
+from selfimprove.recipe.compose import Load
 from selfimprove.records import read_records
 from selfimprove.report.blame import ASSOCIATION, blame, told
+
+SMALL = ["gate_problems=40", "sealed_problems=40", "probe_problems=10", "audit_problems=10", "control_problems=10"]
 
 
 @pytest.mark.long
 def test_a_candidate_is_told_with_its_test_its_data_and_what_changed(
-    make_run: Callable[..., Any], tmp_path: Any
+    make_run: Callable[..., Any], tmp_path: Any, load_once: Load
 ) -> None:
-    folder, log = make_run("rounds=2")
-    Runner(folder, log).run()
-    branch = replay(folder.root, 2, ["selection.threshold.per_prompt=1"], tmp_path / "branch")
-    Runner(branch, log).run()
-    stored = Stored(branch)
+    folder, log = make_run("rounds=2", *SMALL)
+    Runner(folder, log, load_once).run()
+    branch = replay(folder.root, 2, ["selection.threshold.per_prompt=1"], tmp_path / "branch", load_once)
+    Runner(branch, log, load_once).run()
+    stored = Stored(branch, load_once)
     found = blame(stored, 2)
     old, new = (stored.report(2, who).scores for who in ("incumbent", "candidate"))
     gained = sum(new[key] > old[key] for key in new)
@@ -41,7 +44,7 @@ def test_a_candidate_is_told_with_its_test_its_data_and_what_changed(
     assert lines[-1] == "to try one change: selfimprove replay runs/a --from 2 key=value"
     assert "gained_first" in found["test"]
     (branch.root / "summary.json").unlink()  # before the exam no problem of it is named
-    assert "gained_first" not in blame(Stored(branch), 2)["test"]
+    assert "gained_first" not in blame(Stored(branch, load_once), 2)["test"]
     first = blame(stored, 1)
     assert first["before"] == 0 and first["options"] == [] and first["data"]["new_rows"] == first["data"]["now"]["rows"]
     for number in (0, 3):

@@ -10,17 +10,21 @@ import pytest
 from selfimprove.errors import MissingError, RecipeError
 from selfimprove.loop.history import Stored
 from selfimprove.loop.loop import Runner
+from selfimprove.recipe.compose import Load
 from selfimprove.records import Rollout, read_records
 from selfimprove.report.why import told, why
+
+SMALL = ["gate_problems=40", "sealed_problems=40", "probe_problems=10", "audit_problems=10", "control_problems=10"]
 
 
 @pytest.mark.long
 def test_a_row_is_followed_from_its_problem_to_the_candidates_that_were_trained_on_it(
     make_run: Callable[..., Any],
+    load_once: Load,
 ) -> None:
-    folder, log = make_run("rounds=2", "selection=[threshold,top_k]", "selection.top_k.rows=10")
-    Runner(folder, log).run()
-    stored = Stored(folder)
+    folder, log = make_run("rounds=2", "selection=[threshold,top_k]", "selection.top_k.rows=10", *SMALL)
+    Runner(folder, log, load_once).run()
+    stored = Stored(folder, load_once)
     acquired = [one for one in read_records(folder.step(1, "acquisition") / "output.jsonl") if isinstance(one, Rollout)]
     kept = [one.id for one in read_records(folder.step(1, "selection") / "output.jsonl")]
     found = why(stored, "1:1")
