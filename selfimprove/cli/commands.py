@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -42,11 +43,12 @@ def evaluate(
     threads()
     from selfimprove.studies.evaluate import examine
 
-    if said := "" if start else note_of(checkpoint):
-        err.print(f"{said}. This is its champion so far.", soft_wrap=True)
     with progress_screen() as screen:
         screen.step(0, "evaluation")
         result = examine(checkpoint, task, refinement, overrides or [], screen, start, folder)
+    with contextlib.suppress(UserError):  # the scores are there, whatever else is in the folder
+        if said := "" if start else note_of(checkpoint):
+            err.print(f"{said}. This is its champion so far.", soft_wrap=True)
     if as_json:
         print(dumps(result))
         return

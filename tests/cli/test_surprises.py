@@ -191,7 +191,7 @@ def test_what_is_not_a_run_is_told_what_it_is(command: Command, verb: str, place
 
 def test_a_run_that_is_not_finished_is_told_to_go_on(command: Command) -> None:
     make_run(Path("one"))
-    assert command("report", "one")[2].endswith("no summary.json. Finish it: selfimprove resume one\n")
+    assert command("report", "one", "--json")[2].endswith("no summary.json. Finish it: selfimprove resume one\n")
 
 
 @pytest.mark.parametrize("verb", ["run", "check"])
