@@ -13,6 +13,7 @@ from selfimprove.cli.console import Json, Overrides, Verbose, err, out, points, 
 from selfimprove.cli.page import write_page
 from selfimprove.cli.status import note_of, shown_as_unfinished
 from selfimprove.errors import DataError, RecipeError, UserError
+from selfimprove.foreign import whole_number
 from selfimprove.report.damaged import ODD
 from selfimprove.safety.redaction import dumps
 
@@ -181,9 +182,9 @@ def bench(
     from selfimprove.studies.bench import bench as benched
     from selfimprove.studies.bench import failure
 
-    if not all(seed.strip().isdigit() for seed in seeds.split(",")):
+    wanted = [number for seed in seeds.split(",") if (number := whole_number(seed.strip())) is not None]
+    if len(wanted) <= seeds.count(","):
         raise RecipeError(f"--seeds {seeds} is not a list of numbers; write it as 0,1,2")
-    wanted = [int(seed) for seed in seeds.split(",")]
     codes = list[int | None]()
     for name, said in benched(names, wanted, folder, changes or [], minutes, jobs):
         say(f"{name}: {said}")

@@ -3,6 +3,7 @@
 from selfimprove.foreign.bounded_json import DEEPEST, excess
 from selfimprove.foreign.free_memory import check_fits, free
 from selfimprove.foreign.plain_files import LARGEST, check, content, json_in, lines, opened, sized
+from selfimprove.foreign.whole_numbers import whole_number
 
 __all__ = [
     "DEEPEST",
@@ -16,4 +17,5 @@ __all__ = [
     "lines",
     "opened",
     "sized",
+    "whole_number",
 ]

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from selfimprove.errors import EngineError, MissingError, RecipeError, UserError
+from selfimprove.foreign import whole_number
 from selfimprove.interfaces import Ask, Engine, Log
 from selfimprove.logs import Silent
 from selfimprove.loop import stages, steps
@@ -124,9 +125,9 @@ def _mark(stored: Stored, rollout: Rollout) -> float | None:
 def _source(stored: Stored, record: Record) -> dict[str, Any]:
     """The method and the round that made a record, and the round whose weights that method used."""
     method, _, number = record.source.rpartition("@")
-    if not number.isdigit():
+    if (now := whole_number(number)) is None:
         return {"source": {"method": record.source, "round": None}}
-    now, maker = int(number), stored.standing(int(number)).incumbent
+    maker = stored.standing(now).incumbent
     recipe = stored.at(now)[0]
     slots = {"acquisition": recipe.acquisition, "selection": recipe.selection}
     slot = next((name for name, methods in slots.items() if method in methods), None)

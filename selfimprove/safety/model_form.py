@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import DataError
+from selfimprove.foreign import whole_number
 from selfimprove.safety.weight_files import mapping
 
 _TURN = re.compile(
@@ -73,8 +74,8 @@ def _tokens(folder: Path) -> dict[str, int]:
             found[str(token.get("content"))] = token["id"]
     more = _read(folder / "tokenizer_config.json").get("added_tokens_decoder")
     for number, token in more.items() if isinstance(more, dict) and found else ():
-        if isinstance(token, dict) and number.isdigit():
-            found[str(token.get("content"))] = int(number)
+        if isinstance(token, dict) and (at := whole_number(number)) is not None:
+            found[str(token.get("content"))] = at
     return found
 
 
@@ -88,7 +89,8 @@ def _ends(folder: Path, tokens: dict[str, int]) -> set[str]:
     for place in ("generation_config.json", "config.json"):
         values = _read(folder / place)
         said = values.get("eos_token_id", _part(values.get("text_config"), "eos_token_id"))
-        names |= {by_id[one] for one in (said if isinstance(said, list) else [said]) if one in by_id}
+        ids = [one for one in (said if isinstance(said, list) else [said]) if isinstance(one, int)]
+        names |= {by_id[one] for one in ids if one in by_id}
     for place in ("tokenizer_config.json", "special_tokens_map.json"):
         end = _read(folder / place).get("eos_token")
         end = _part(end, "content") or end

@@ -6,6 +6,7 @@ import asyncio
 
 from starlette.requests import Request
 
+from selfimprove.foreign import whole_number
 from selfimprove.serving.requests import BadRequest
 
 PATIENCE = 30.0
@@ -22,7 +23,7 @@ async def body_of(request: Request, most: int) -> bytes:
     """
     said = request.headers.get("content-length", "")
     large = BadRequest(f"the body has more than {most} bytes", code=413)
-    if said.isdigit() and int(said) > most and "100-continue" in request.headers.get("expect", "").lower():
+    if (whole_number(said) or 0) > most and "100-continue" in request.headers.get("expect", "").lower():
         raise large  # its sender has not begun
     parts, size = list[bytes](), 0
     try:

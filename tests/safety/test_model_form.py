@@ -36,6 +36,7 @@ def files(end: Any = ENDS, generation: Any = None, added: Any = ADDED, words: An
         (files("</s>"), "{{ messages }}{{ eos_token }}", []),
         (files("</s>", added=[]), "", []),
         (files(None, {"eos_token_id": 1}, added=[]), "", []),
+        (files("</s>", {"eos_token_id": [[1], {"a": 1}, None]}, added=[]), "", []),  # of a stranger
         (files("</s>", words=[["a", -1.0], ["</s>", -2.0]], added=[]), "", []),
         (files(), "", ["<|im_start|>", "chat model whose template is missing", "model.pretrained.chat_template"]),
         (files("</s>"), CHAT, ["(</s>)", "base model", "eos_token_id in generation_config.json"]),
@@ -45,6 +46,13 @@ def test_what_is_said(made: dict, template: str, words: list[str], make_model: C
     said = check_form(make_model(files=made), template)
     assert len(said) == (1 if words else 0)
     assert all(word in said[0] and "\n" not in said[0] for word in words)
+
+
+def test_numbers_of_tokens_that_are_no_numbers_are_passed_over(make_model: Callable[..., Path]) -> None:
+    odd = {"\u00b2": {"content": "x"}, "9" * 5000: {"content": "y"}, "7": {"content": ENDS}}
+    said = {"eos_token": ENDS, "added_tokens_decoder": odd}
+    folder = make_model(files=files(added=[]) | {"tokenizer_config.json": json.dumps(said)})
+    assert check_form(folder, CHAT) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from selfimprove.foreign import whole_number
 from selfimprove.records import measured
 from selfimprove.report.makers import named
 from selfimprove.report.page import chart
@@ -135,7 +136,7 @@ def _ladder(facts: Facts) -> Html:
     found = [(number, ladder) for number, ladder in found if "pass@1" in ladder]
     if len(found) < 2:
         return Html("")
-    most = max((int(name[5:]) for name in found[0][1] if name.startswith("pass@") and name[5:].isdigit()), default=1)
+    most = max((whole_number(name.removeprefix("pass@")) or 1 for name in found[0][1]), default=1)
     names = [
         ("pass@1", "one sample", "l1"),
         (f"maj@{most}", f"vote of {most}", "l2"),

@@ -18,8 +18,10 @@ from typing import Any
 
 from selfimprove.errors import UserError
 from selfimprove.inference import memory
+from selfimprove.inference.templates import template_of
 from selfimprove.safety.chat_templates import has_template
 from selfimprove.safety.model_files import check_folder
+from selfimprove.safety.model_form import check_form
 from selfimprove.trials import fuzz
 from selfimprove.trials.rehearsal import TOKENIZER
 
@@ -107,6 +109,9 @@ def files(draw: random.Random) -> dict[str, bytes]:
                     made[place] = text.encode(errors="replace")
             case _:
                 made["generation_config.json"] = {draw.choice(["eos_token_id", "temperature"]): draw.choice(ODD)}
+                name = draw.choice(["eos_token", "added_tokens_decoder", "tokenizer_class", "model_max_length"])
+                odd = draw.choice([*ODD, {"0": {"content": "x"}}, {"\u00b2": {"content": "x"}}, {"content": "a"}])
+                made.setdefault("tokenizer_config.json", {name: odd})
     header = json.dumps(head).encode()
     length = draw.choice([len(header)] * 9 + [0, len(header) - 1, 2**40])
     made |= {"config.json": config, "tokenizer.json": tokenizer}
@@ -135,7 +140,7 @@ def _open(scratch: Path) -> Iterator[fuzz.Try]:
             with fuzz.shown((way, {name: data[:300] for name, data in made.items()})):
                 try:
                     check_folder(folder, thorough=True)
-                    has_template(folder)
+                    check_form(folder, template_of(folder) if has_template(folder) else "")
                     memory.need(folder)
                 except UserError as error:
                     return fuzz.refused(error, CODES)
