@@ -147,7 +147,7 @@ def done(words: Sequence[str], fault: Fault, folder: Path) -> tuple[int, str]:
 def held(command: str, name: str, run: Path, folder: Path) -> None:
     """Carry out a command with a fault and check what is promised."""
     answers = folder / "answers.jsonl"
-    answers.write_text('{"completion": "so it is \\u00e9 \\\\boxed{1}", "answer": "1"}\n')
+    answers.write_text('{"completion": "so it is \\u00e9 \\\\boxed{1}", "reference": "1"}\n')
     places = {"run": run, "new": folder / "new", "answers": answers}
     before = {path: path.read_bytes() for path in run.rglob("*.json*") if path.is_file()}
     code, said = done([word.format(**places) for word in COMMANDS[command]], FAULTS[name], folder)
