@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Annotated
 
@@ -110,7 +110,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, terminate)
     sys.excepthook = _bug
     try:
-        os.getcwd()  # where it is gone, a library of torch ends the process by itself
+        Path.cwd()  # where it is gone, a library of torch ends the process by itself
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this code
             raise KeyboardInterrupt
