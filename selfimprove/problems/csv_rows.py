@@ -10,6 +10,7 @@ import csv
 import io
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -45,7 +46,7 @@ def csv_rows(
         try:
             header = list(names or next(reader, ()))
             if len({*header}) < len(header):
-                twice = next(name for name in header if header.count(name) > 1)
+                [twice, *_] = (name for name, count in Counter(header).items() if count > 1)
                 raise DataError(f"{path}: the header has the column {twice[:40]!r} twice")
             if len(header) == 1 and delimiter == "," and ";" in header[0]:
                 raise DataError(f"{path}: the header is one column, {header[0][:80]!r}; separate cells by ','")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,7 @@ def lines(path: Path, option: str, room: Room | None = None) -> Iterator[tuple[i
         while line := file.readline(LARGEST + 2):
             number, filled, fits = number + 1, bool(line.strip()), True
             first = line
-            if filled:
-                fits = room.take_line(line)
+            fits = room.take_line(line) if filled else room.take_blank(len(line))
             while fits and line and not line.endswith(b"\n"):
                 line = file.readline(LARGEST)
                 fits = room.take(len(line))
@@ -177,8 +177,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; a repeated key is an error because either value could be meant."""
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise DataError(f"key {next(name for name in names if names.count(name) > 1)[:80]!r} appears twice")
+        [twice, *_] = (name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise DataError(f"key {twice[:80]!r} appears twice")
     return values
 
 

@@ -21,8 +21,8 @@ VARIABLE = "SELFIMPROVE_DATA_MB"
 """The environment variable with the megabytes that data may take in memory."""
 ALWAYS, LOOK = 400, 60
 """Without it: megabytes that data may take; in any case: megabytes of what `check` looks at."""
-ROW, BYTE, VALUE = 2000, 12, 100
-"""Bytes of memory for each row, for each byte of it, and for each value in it."""
+ROW, BYTE, VALUE, BLANK = 2000, 12, 100, 100
+"""Bytes of memory for each row, for each byte of it, and for each value in it; what a blank line counts as."""
 _looks: list[list[Room]] = []
 """The rooms of data that was read in part, in each look that is going on."""
 
@@ -110,7 +110,13 @@ class Room:
         Raises:
             DataError: there is none left.
         """
-        more = ROW + BYTE * size + VALUE * values
+        return self._take(ROW + BYTE * size + VALUE * values, size)
+
+    def take_blank(self, size: int) -> bool:
+        """Count a line without a row, which takes no memory but time."""
+        return self._take(BLANK, size)
+
+    def _take(self, more: int, size: int) -> bool:
         if self.full or (more > self.left and self.looks and self.taken + more <= 1_000_000 * self.all):
             return False
         self.taken, self.seen = self.taken + more, self.seen + size

@@ -6,6 +6,7 @@ Hydra's `compose` does the merging and the types; `yaml_file` reads the file, be
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -141,7 +142,7 @@ def _set_slot(slot: str, names: Any, chosen: dict[str, list[str]], method: Find)
         raise RecipeError(f"{slot} takes the name of a method or a list of names, not {names!r}")
     for name in names:
         method(slot, name)
-    twice = [name for name in names if names.count(name) > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise RecipeError(f"{slot} names {twice[0]!r} twice; a slot can have each method once")
     chosen[slot] = names

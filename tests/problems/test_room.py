@@ -38,6 +38,14 @@ def test_rows_bytes_and_values_are_counted(small: None) -> None:
         room.take(0)
 
 
+def test_lines_without_a_row_count_a_little(small: None, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n' + "\n" * 9000 + '{"a": 2}\n')
+    assert [number for number, _ in lines(tmp_path / "x.jsonl", "o")] == [1, 9002]
+    (tmp_path / "x.jsonl").write_text("\n" * 10_001)
+    with pytest.raises(DataError, match="takes more than 1 MB"):
+        list(lines(tmp_path / "x.jsonl", "o"))
+
+
 @pytest.mark.parametrize("said", ["", "x", "-1", "1e3", "9" * 20, "\u0661"])
 def test_what_is_no_number_of_megabytes(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELFIMPROVE_DATA_MB", said)

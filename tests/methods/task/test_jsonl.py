@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from selfimprove.errors import DataError, MissingError, RecipeError
 from selfimprove.methods.reward.judge import Judge
 from selfimprove.methods.task.jsonl import JsonlTask
+from selfimprove.problems.jsonl_rows import values_of
 from selfimprove.problems.splits import APART, SPLITS, folded, split_of
 from selfimprove.recipe import compose
 from selfimprove.records import Prompt, Rollout
@@ -499,3 +501,11 @@ def test_proposals_see_training_problems_only(write):
 def test_there_is_nothing_to_bootstrap_a_tiny_model_on():
     with pytest.raises(RecipeError, match="model=pretrained"):
         JsonlTask(path="unread").demonstrations("solve", 1, 0)
+
+
+def test_a_key_that_appears_twice_among_a_hundred_thousand_is_found_at_once() -> None:
+    line = b"{" + b",".join(b'"%d":1' % number for number in range(90_000)) + b',"89999":2}'
+    began = time.process_time()
+    with pytest.raises(DataError, match="'89999' appears twice"):
+        values_of(line)
+    assert time.process_time() - began < 5
