@@ -66,6 +66,19 @@ def test_the_most_likely_is_chosen_and_a_chain_takes_its_attempts_from_the_metho
     assert (two.completions, two.mark) == (4.0, 1.0)  # best of two winners, of which the most likely is always one
 
 
+def test_other_refinements_answer_within_one_as_they_do_alone(stored: Callable[..., Pool]) -> None:
+    class Asking(Refinement):
+        async def answer(self, prompt: Prompt, session: Session) -> Rollout:
+            return await session.through(prompt, methods)
+
+    arena = stored("5", "4", "5", "5", logprobs=[-3, -1, -2, -4])
+    for methods in ([SelfConsistency(samples=3)], [SelfConsistency(samples=2), BestOfN(samples=2)]):
+        assert play(arena, *chain(Asking())) == play(arena, *chain(*methods))
+    methods = [BestOfN(samples=2)]
+    behind = play(arena, *chain(SelfConsistency(samples=2), Asking()))
+    assert behind == play(arena, *chain(SelfConsistency(samples=2), BestOfN(samples=2)))
+
+
 def test_greedy_is_one_stored_completion(stored: Callable[..., Pool]) -> None:
     assert play(stored("4"), *chain(Greedy()))[0].mark == 0.0
 
