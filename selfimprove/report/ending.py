@@ -110,7 +110,7 @@ def _doubts(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator
     for place, text in enumerate(alarms.of_run(rounds, known)):
         yield ("" if place else "alarms"), text
     right = reasons.precision([line for line in rounds if "decision" in line])
-    if right is not None:
+    if right is not None and (gained(summary) or right >= reasons.MOSTLY_RIGHT):  # else it stands under `why`
         yield "labels", f"{100 * right:.0f} % of what it trained on was right"
     loop = summary.get("loop", {})
     if "certified" in loop:

@@ -13,8 +13,8 @@ class Importing:
     """Notices when the import of a large package begins; while it is entered, it stands first among the finders."""
 
     def __init__(self, told: Callable[[str], None]) -> None:
-        """`told` is called with the name of each large package, before it is imported."""
-        self._told, self._last = told, ""
+        """`told` is called with the name of each large package before it is looked for, once."""
+        self._told, self._known = told, set[str]()
 
     def __enter__(self) -> Importing:
         sys.meta_path.insert(0, self)
@@ -25,13 +25,15 @@ class Importing:
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
         """Find nothing: the finders behind this one do."""
-        if name in LARGE and name != self._last:
-            self._last = name
+        if name in LARGE and name not in self._known:
+            self._known.add(name)
             self._told(name)
 
     @property
     def current(self) -> str:
         """The large package whose import has begun and not ended; "" for none."""
-        module = sys.modules.get(self._last)
-        spec = module.__spec__ if module else None
-        return self._last if spec is not None and vars(spec).get("_initializing") else ""
+        for name in LARGE:
+            spec = sys.modules[name].__spec__ if name in sys.modules else None
+            if spec is not None and vars(spec).get("_initializing"):
+                return name
+        return ""

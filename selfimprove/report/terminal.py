@@ -139,7 +139,7 @@ class Screen:
         return bar.line(self.work, self.course, time.monotonic(), width(self.console))
 
     def _importing(self, name: str) -> None:
-        if not self._alive and name == "torch":  # in a log one line is enough
+        if not self._alive and name == "torch":  # the others may only be looked for; in a log one line is enough
             self._say(f"importing {name} ...")
 
     def _say(self, text: str) -> None:
