@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove.report import rows
+from selfimprove.report import rows, verdicts
 from selfimprove.report.rows import Row
 
 HALF = {"value": 0.5, "low": 0.46, "high": 0.54, "n": 500}
@@ -141,3 +141,17 @@ def test_no_line_is_longer_than_the_terminal_whatever_a_name_holds(columns: int)
     row = rows.of_round(line_of("reject", alerts=alerts, fallen=["a/" + "b" * 200], b=1, c=2), 1)
     said = shown(row, columns)
     assert len(said) > 1 and max(map(len, said)) <= columns and all(one.isprintable() for one in said)
+
+
+@pytest.mark.runs
+def test_a_run_shows_while_it_goes_on_what_its_folder_tells_afterwards(make_run: Any) -> None:
+    from selfimprove.loop.loop import Runner
+
+    folder, log = make_run("rounds=3", "gate_problems=100", "optimization.practice.gain=0.2", start=0.3)
+    summary = Runner(folder, log).run()
+    live = [rows.of_round(line, line["trial"]) for line in log.rounds]
+    live += [rows.of_test(line) for line in log.confirmations]
+    assert log.goals == [3] and log.confirmations
+    assert live == rows.of_run(summary["per_round"], folder.root)
+    certified = [fact for row in live for fact in row.facts if fact.word is verdicts.CERTIFIED]
+    assert len(certified) == summary["loop"]["certified"] > 0
