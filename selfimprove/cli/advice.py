@@ -8,6 +8,8 @@ from pathlib import Path
 
 from selfimprove.errors import EngineError
 
+ADVICE = "advice"
+"""What a row is that has a sentence and what to type."""
 Row = tuple[str, str, str]
 """What, what was found, and the command that helps or ""."""
 
@@ -49,16 +51,14 @@ def sentences(rows: Sequence[Row]) -> list[Row]:
     found = {what: (said, fix) for what, said, fix in rows}
     missing = [what for what, (said, fix) in found.items() if not said and fix.startswith("pip install -U")]
     if missing:
-        return [("advice", f"nothing runs yet: {', '.join(missing)} is missing", found[missing[0]][1])]
-    made: list[Row] = [
-        ("advice", "recipes of the tiny model run here, without a download", "selfimprove run quickstart")
-    ]
+        return [(ADVICE, f"nothing runs yet: {', '.join(missing)} is missing", found[missing[0]][1])]
+    made: list[Row] = [(ADVICE, "recipes of the tiny model run here, without a download", "selfimprove run quickstart")]
     gpu = "GiB" in found["devices"][0]
     if gpu:
-        made.append(("advice", "recipes for one GPU run here", "selfimprove check gsm8k_rest_em"))
+        made.append((ADVICE, "recipes for one GPU run here", "selfimprove check gsm8k_rest_em"))
         if not found["vllm (optional)"][0]:
             made.append(
-                ("advice", "samples are drawn by transformers; the engine vllm is missing", found["vllm (optional)"][1])
+                (ADVICE, "samples are drawn by transformers; the engine vllm is missing", found["vllm (optional)"][1])
             )
     else:
         made.append(
@@ -69,8 +69,8 @@ def sentences(rows: Sequence[Row]) -> list[Row]:
             )
         )
         made.append(
-            ("advice", "an endpoint can draw samples and judge, but not be trained", "selfimprove show engine openai")
+            (ADVICE, "an endpoint can draw samples and judge, but not be trained", "selfimprove show engine openai")
         )
     if not found["sandbox"][0]:
-        made.append(("advice", "tasks that run programs, such as code, are refused here", "selfimprove list task"))
+        made.append((ADVICE, "tasks that run programs, such as code, are refused here", "selfimprove list task"))
     return made

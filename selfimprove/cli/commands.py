@@ -214,7 +214,10 @@ def doctor(
         if as_json:
             print(dumps([{"what": what, "found": version, "fix": fix} for what, version, fix in found]))
         else:
-            out.print(shown.table(("what", "found", "fix"), found))
+            out.print(shown.table(("what", "found", "fix"), [row for row in found if row[0] != shown.ADVICE]))
+            for what, said, fix in found:
+                if what == shown.ADVICE:
+                    say(f"{said}: {fix}")
         return
     threads()
     page = shown.page(model, data, dtype)

@@ -19,6 +19,7 @@ from selfimprove.cli.console import err
 NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "hydra-core", "omegaconf", "math-verify", "scipy")
 OPTIONAL = {"vllm": "vllm", "lm-eval": "eval", "tensorboard": "track", "reasoning-gym": "reasoning_gym"}
 """Package -> its extra."""
+ADVICE = advice.ADVICE
 
 
 def findings() -> list[tuple[str, str, str]]:

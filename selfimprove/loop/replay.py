@@ -65,6 +65,9 @@ def replay(
         raise RecipeError(
             f"{source} was made with other versions: {', '.join(grave)}. Install those, or start a new run"
         )
+    standing = old.standing(number)
+    for maker in (0, standing.incumbent, standing.champion):
+        old.checkpoint(maker)  # refused here if the weights were pruned
     changed = _changed(old, number, overrides, load)
     root = out or next(path for path in _beside(source) if not path.exists())
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -146,7 +149,7 @@ def _fill(old: Stored, fresh: Path, number: int, changed: dict[str, Any], load: 
         "consumed": sorted(consumed),
         "steps": len(shared),
         "seconds": sum(old.folder.seconds(*place) for place in costly),
-        "tokens": sum(one.get("drawn_tokens", 0) for one in counts),
+        "tokens": sum(one.get("drawn_tokens", one.get("tokens", 0)) for one in counts),  # old runs count samples only
     }
     write_json(fresh / branch.FILE, signed(told))
     write_json(fresh / "environment.json", signed({**noted, "replay": {"run": told["run"], "round": number}}))

@@ -17,7 +17,9 @@ from selfimprove.loop.step_files import read_report
 from selfimprove.recipe.compose import Load
 from selfimprove.report.compare import compare
 from selfimprove.report.verify import verify
+from selfimprove.store.pruning import prune
 from selfimprove.store.run_folder import RunDir
+from selfimprove.store.seal import read_manifest
 
 SMALL = ["gate_problems=40", "sealed_problems=40", "probe_problems=10", "audit_problems=10", "control_problems=10"]
 MORE = ["optimization.practice.gain=0.35"]
@@ -124,6 +126,11 @@ def test_what_cannot_be_a_branch_is_refused_in_one_line_and_leaves_nothing(
     (tmp_path / "full" / "file").write_text("mine")
     with pytest.raises(StorageError, match="not empty"):
         replay(finished.root, 2, MORE, tmp_path / "full", load_once)
+    maker = Stored(finished, load_once).standing(3).incumbent
+    made = finished.step(maker, "optimization" if maker else "model")
+    prune(made, [name for name in read_manifest(made)["files"] if name.endswith("model.safetensors")])
+    with pytest.raises(DataError, match="were pruned"):
+        replay(finished.root, 3, MORE, tmp_path / "branch", load_once)
     weights = finished.step(1, "selection") / "output.jsonl"
     weights.write_text(weights.read_text()[:-5])
     with pytest.raises(DataError, match=r"round_001/selection cannot be shared: .* Repair the run first"):
