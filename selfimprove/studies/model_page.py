@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -47,13 +48,20 @@ class Page:
         self.trouble.append({"what": what, "do": do})
 
 
-def page_of(folder: Path, data: Path | None, dtype: str, tell: Callable[[str], None]) -> Page:
+def page_of(
+    folder: Path,
+    data: Path | None,
+    dtype: str,
+    tell: Callable[[str], None],
+    clock: Callable[[], float] = time.perf_counter,
+) -> Page:
     """Everything about a model folder, as far as it can be loaded.
 
     Args:
         data: JSON lines or plain text to count tokens in; its first texts are also the prompts of the trials.
         dtype: in which the model is run; `auto` is that of its weights.
         tell: is told what is being done.
+        clock: see `model_trials.speed`.
 
     Raises:
         MissingError: the folder or the file does not exist.
@@ -90,7 +98,7 @@ def page_of(folder: Path, data: Path | None, dtype: str, tell: Callable[[str], N
     page.sections["agreement"] = model_trials.agreement(str(folder), model, tokenizer, prompts)
     _judge_agreement(page)
     tell("measuring the speed")
-    page.sections["speed"] = model_trials.speed(model, tokenizer, prompts)
+    page.sections["speed"] = model_trials.speed(model, tokenizer, prompts, clock)
     if page.sections["files"]["dtype"] != "float32" and model.device.type == "cpu" and dtype == "auto":
         page.wrong("16 bits are slow on a CPU", "set engine.transformers.dtype=float32")
     if context_of(model) <= LIMIT:
