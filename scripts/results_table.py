@@ -154,6 +154,7 @@ def doctored(measured: dict[str, Any]) -> str:
             *(f"{one['check seconds']:.1f} s", f"{one['check bytes'] / 1e6:.0f} MB"),
         )
         for one in measured["rows"]
+        if {"drawn", "check bytes"} <= one.keys()
     ]
     heads = ("fixture", "vocabulary", "tokens a word", "greedy", "in a batch, float32, bfloat16", "1,000 drawn")
     return table((*heads, "1,000 trained", "`check`", "its memory"), rows)
