@@ -73,8 +73,8 @@ def watched(start: Checkpoint) -> Iterator[Lines]:
             raise _Enough
         return forward(self, *given, **named)
 
-    def drawn(model: Any, tokenizer: Any, rows: Any, *more: Any) -> Any:
-        made = decode(model, tokenizer, rows, *more)
+    def drawn(model: Any, tokenizer: Any, rows: Any, *more: Any, **named: Any) -> Any:
+        made = decode(model, tokenizer, rows, *more, **named)
         for row, one in zip(rows, made, strict=True):
             lines.drawn.add((*row.prompt, *one.tokens, *([] if one.end is None else [one.end])))
         return made
@@ -85,7 +85,7 @@ def watched(start: Checkpoint) -> Iterator[Lines]:
         lines.drawn.update((*prompt, *own) for prompt, own in zip(asked, ids, strict=True))
         return made
 
-    places = ["inference.decoding", "methods.engine.transformers"]
+    places = ["inference.decoding", "methods.engine.transformers", "training.drawing"]
     patches = [mock.patch(f"selfimprove.{place}.decode_rows", drawn) for place in places]
     patches.append(mock.patch.object(body, "forward", read))
     for trainer in (GRPOTrainer, RLOOTrainer):
