@@ -13,8 +13,12 @@ from typing import Any
 import pytest
 
 from selfimprove.cli import main
+from selfimprove.cli.run import finish
+from selfimprove.loop import begin
 from selfimprove.loop.loop import Runner
+from selfimprove.report.page import page
 from selfimprove.report.status_text import unfinished
+from selfimprove.trials import rehearsal
 
 
 @pytest.fixture
@@ -91,3 +95,23 @@ def test_a_mistake_gets_one_line(
     monkeypatch.chdir(tmp_path)
     left, out, err = command(*words)
     assert (left, out) == (code, "") and said in err and err.startswith("error: ") and err.count("\n") == 1
+
+
+@pytest.mark.long
+def test_the_end_of_a_run_writes_its_page_and_a_page_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    recipe, load = rehearsal.write_recipe(tmp_path), rehearsal.composer()
+    root = begin.create(str(recipe), ["rounds=1"], tmp_path / "run", load=load).root
+    finish(root, None, load=load)
+    said = capsys.readouterr().out
+    assert (root / "report.html").read_text().startswith("<!doctype html>") and f"{root}/report.html" in said
+    assert not (root / "progress.json").exists()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(page, "write", full)
+    finish(root, None, load=load)
+    assert "report.html could not be written: [Errno 28] No space left on device" in capsys.readouterr().out
