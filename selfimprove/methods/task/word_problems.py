@@ -65,7 +65,7 @@ class WordProblems(Task):
     """Seed that chooses them."""
     slips: str = "spread"
     """What recalling a hidden result gives: `spread`, a random one, or `alike`, always the same wrong one."""
-    counted_share: float = bounded(0.4, 0, 1)
+    counted_share: float = bounded(0.45, 0, 1)
     """Share of the worked solutions that count."""
     counted_right: float = bounded(0.85, 0, 1)
     """Chance that counting a hidden result is right."""
