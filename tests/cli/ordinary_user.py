@@ -157,7 +157,7 @@ def tried(case: Case, here: Path) -> str:
 
 
 def _remove(path: Path) -> None:
-    if not path.is_dir() or path.is_symlink():
+    if path.is_symlink() or not path.is_dir():  # what a link leads to may be closed
         path.unlink()
         return
     path.chmod(0o700)
