@@ -26,6 +26,8 @@ GROWTH, SLACK = 8, 64
 """Most tokens for a character of a text, most characters for a token, and as many more for any text or token."""
 STEPS = 200
 """Most parts of which a normalizer, pre-tokenizer, decoder or post-processor may consist."""
+PATTERN = 10_000
+"""Most characters of a regular expression; published ones have some hundred, and compiled they take 3 kB for each."""
 LETTERS = ("a", "A", "7", " ", "\n", ".", "_", "\u00e9", "\u4f60", "\U0001f600", "ab", "a1", "a ", "it's ")
 """What is repeated in the texts that it tokenizes; a pattern that backtracks does so on one of them."""
 
@@ -73,6 +75,8 @@ def _ids(values: Any, rows: int) -> list[int] | str:
     for part in ("normalizer", "pre_tokenizer", "decoder", "post_processor"):
         if _size(values.get(part)) > STEPS:
             return f"has a {part} of more than {STEPS} parts"
+        if _longest(values.get(part)) > PATTERN:
+            return f"has a {part} with a pattern of more than {PATTERN:,} characters"
     vocabulary, added = values["model"].get("vocab"), values.get("added_tokens")
     ids: list[Any] = [*range(len(vocabulary))] if isinstance(vocabulary, list) else []
     ids += vocabulary.values() if isinstance(vocabulary, dict) else []
@@ -86,6 +90,13 @@ def _size(part: Any) -> int:
     inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
     own = isinstance(part, dict) and "type" in part
     return own + sum(map(_size, inner))
+
+
+def _longest(part: Any) -> int:
+    """The length of the longest regular expression in a part."""
+    own = part.get("Regex") if isinstance(part, dict) else None
+    inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return max(len(own) if isinstance(own, str) else 0, max(map(_longest, inner), default=0))
 
 
 def _tried(raw: bytes) -> str:

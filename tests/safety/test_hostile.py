@@ -284,6 +284,10 @@ MODELS: dict[str, tuple[dict[str, Any], str]] = {
         tokenizer(normalizer={"type": "Sequence", "normalizers": [{"type": "NFC"}] * 300}),
         "has a normalizer of more than 200 parts",
     ),
+    "tokenizer of a long pattern": (
+        tokenizer(normalizer={"type": "Replace", "pattern": {"Regex": r"\p{L}" * 4000}, "content": ""}),
+        "has a normalizer with a pattern of more than 10,000 characters",
+    ),
     "more tensors than any model": (
         weights(tensors(**{f"t{i}": entry(0, 0, [0]) for i in range(200_001)})),
         "more than 200,000",
