@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from selfimprove.interfaces import Log
+
+_charts: list[list[dict[str, float]]] = []
+
+
+@contextlib.contextmanager
+def charted() -> Iterator[list[dict[str, float]]]:
+    """Collects the curves of the training in this context: a row of numbers for each place, with its `step`."""
+    rows = list[dict[str, float]]()
+    _charts.append(rows)
+    try:
+        yield rows
+    finally:
+        _charts.remove(rows)
+
+
+def chart(rows: Iterable[dict[str, float]]) -> None:
+    """Add rows to the curves that are collected, if any are; steps go on from those before."""
+    for collected in _charts[-1:]:
+        before = int(collected[-1]["step"]) if collected else 0
+        collected.extend({**row, "step": before + row["step"]} for row in rows)
 
 
 class Silent:

@@ -33,6 +33,7 @@ from selfimprove.cli import (
     serve,
     status,
     streams,
+    track,
 )
 from selfimprove.cli.console import err
 from selfimprove.errors import UserError, of_machine
@@ -80,6 +81,7 @@ app.command()(serve.serve)
 app.command()(export.export)
 app.command()(commands.doctor)
 app.command()(prune.prune)
+app.command()(track.track)
 app.command()(lineage.why)
 app.command()(lineage.blame)
 app.command()(lineage.replay)

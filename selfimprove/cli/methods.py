@@ -26,6 +26,7 @@ SLOTS = {
     "gate": "whether a candidate is accepted",
     "controller": "what the next round changes",
     "launcher": "where steps run",
+    "tracker": "where a run is shown",
 }
 """Slot -> what it decides."""
 

@@ -22,6 +22,8 @@ from selfimprove.interfaces.stages import (
     Optimization,
     Reward,
     Selection,
+    Tracked,
+    Tracker,
 )
 from selfimprove.interfaces.task import Roles, Task
 
@@ -59,5 +61,7 @@ __all__ = [
     "Shape",
     "Spent",
     "Task",
+    "Tracked",
+    "Tracker",
     "numbered",
 ]

@@ -15,14 +15,14 @@ from typing import Any
 from selfimprove import training
 from selfimprove.costs import Meter, counted
 from selfimprove.errors import DataError, RecipeError, StorageError, WaitingError, listed
-from selfimprove.logs import MetricLog
+from selfimprove.logs import MetricLog, charted
 from selfimprove.loop import keeping, provenance, stages, steps
 from selfimprove.loop.begin import machine_now
 from selfimprove.loop.carried import Carried
 from selfimprove.loop.history import Stored
 from selfimprove.loop.summary import in_bytes, summarize
 from selfimprove.loop.target import settle
-from selfimprove.loop.tracking import MetricsFile, tensorboard
+from selfimprove.loop.tracking import MetricsFile, Tracking
 from selfimprove.loop.watcher import Watcher
 from selfimprove.problems import splits
 from selfimprove.recipe import compose
@@ -43,6 +43,7 @@ class Runner:
         self.folder, self.watcher = folder, watcher
         self.stored = Stored(folder, load)
         self._metrics = MetricsFile(folder.root / "metrics.jsonl")
+        self._tracking = Tracking.of(self.stored, watcher.note)
         self._largest = Carried(0, lambda most, past: max(most, folder.size(past) if past else 0), folder.touched)
 
     def run(self, rounds: int | None = None, answer: bool | None = None, add: int | None = None) -> dict[str, Any]:
@@ -73,6 +74,7 @@ class Runner:
             try:
                 return self._loop(goal)
             finally:
+                self._tracking.end()
                 for engine in self.stored.recipe.engine.values():
                     engine.close()
 
@@ -215,6 +217,7 @@ class Runner:
             with (
                 storage(),
                 counted() as meter,
+                charted() as curve,
                 nullcontext() if facts.held_out else splits.closed(stage),
                 self._kept(number, stage, fingerprint),
             ):
@@ -234,7 +237,7 @@ class Runner:
             counts |= _taken(meter)
         notes = {"round": number, "stage": stage, "counts": counts, "metrics": log.metrics}
         notes |= {"fingerprint": fingerprint, "inputs": inputs}
-        self.folder.commit(number, stage, notes, time.monotonic() - began)
+        self.folder.commit(number, stage, notes, time.monotonic() - began, curve)
 
     def _kept(self, number: int, stage: str, fingerprint: str) -> AbstractContextManager[None]:
         """If the step trains, continue from the checkpoints of an earlier attempt at the same step."""
@@ -252,16 +255,12 @@ class Runner:
             steps.carry_out(self.stored, number, stage, Path(scratch), MetricLog(self.watcher))
 
     def _publish(self, number: int, again: bool = False, replayed: bool = False) -> None:
-        """After a round, update metrics.jsonl and the champion link, and show its line.
-
-        On a resume, a round that was already finished is only shown.
-        """
+        """After a round, update metrics.jsonl, tracker and champion link, and show it; a replayed one is only shown."""
         line = self.stored.line(number)
         if not replayed:
             self._metrics.write(number, self.stored.line)
-            tensorboard(self.folder.root, line)
-            champion = self.stored.checkpoint(self.stored.standing(number + 1).champion)
-            self.folder.point("champion", Path(champion.path))
+            self.folder.point("champion", Path(self.stored.checkpoint(self.stored.standing(number + 1).champion).path))
+            self._tracking.send(number)
             keeping.free(self.stored, self.stored.recipe.keep)
         if not again:
             trial = self.stored.standing(number).incumbent

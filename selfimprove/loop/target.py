@@ -55,6 +55,14 @@ def settle(stored: Stored, rounds: int | None, add: int | None) -> tuple[int, st
     return rounds, _told(stored, decided, rounds) if rounds > decided else ""
 
 
+def finished_rounds(stored: Stored) -> int:
+    """How many rounds have all their steps, from round 0 on."""
+    number = 0
+    while set(stored.steps(number)) <= stored.folder.finished(number):
+        number += 1
+    return number
+
+
 def _told(stored: Stored, decided: int, rounds: int) -> str:
     """What the rounds to come can certify with."""
     gate = stored.recipe.the("gate")

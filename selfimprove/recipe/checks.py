@@ -41,6 +41,7 @@ def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
     check_needs(recipe)
     launcher, remarks = recipe.the("launcher"), list[str]()
     looked = [launcher, *recipe.engine.values(), recipe.the("model"), recipe.the("task"), *recipe.optimization.values()]
+    looked.append(recipe.the("tracker"))
     for method in looked:
         try:
             remarks += method.preflight()

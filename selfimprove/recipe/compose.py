@@ -111,7 +111,7 @@ def _lists_are_whole(values: Sequence[str], path: Path) -> Iterator[None]:
 
 def runnable(settings: Settings) -> str:
     """The resolved recipe as YAML that `load` reads."""
-    defaults = [{slot: list(settings[slot])} for slot in registry.SLOTS]
+    defaults = [{slot: list(settings[slot])} for slot in registry.SLOTS if slot in settings]
     return yaml_file.dump({"defaults": defaults, **settings})
 
 

@@ -24,11 +24,12 @@ from selfimprove.interfaces import (
     Reward,
     Selection,
     Task,
+    Tracker,
 )
 
 KEEP = re.compile(r"all|needed|champion|best:([1-9]\d{0,5})")
 """The values of `keep`."""
-ONE = ("task", "model", "gate", "launcher")
+ONE = ("task", "model", "gate", "launcher", "tracker")
 SOME = ("engine", "acquisition", "optimization", "refinement", "evaluation", "controller")
 DEFAULTS = {
     "task": ["chain_sums"],
@@ -47,6 +48,7 @@ DEFAULTS = {
     "gate": ["ratchet"],
     "controller": ["fixed"],
     "launcher": ["inline"],
+    "tracker": ["none"],
 }
 """The method of each slot that a recipe does not name."""
 
@@ -112,6 +114,7 @@ class Recipe:
     gate: dict[str, Gate] = field(default_factory=dict)
     controller: dict[str, Controller] = field(default_factory=dict)
     launcher: dict[str, Launcher] = field(default_factory=dict)
+    tracker: dict[str, Tracker] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not KEEP.fullmatch(self.keep):

@@ -12,7 +12,7 @@ import filecmp
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -215,11 +215,14 @@ class RunDir:
         """The journal of an unfinished step; it survives when the partial folder is removed."""
         return self.step(number, f".{stage}.journal")
 
-    def commit(self, number: int, stage: str, notes: dict[str, Any], seconds: float = 0.0) -> Path:
-        """Commit the files written since `begin` as the finished step; `notes` go into step.json."""
+    def commit(
+        self, number: int, stage: str, notes: dict[str, Any], seconds: float = 0.0, curve: Sequence[Any] = ()
+    ) -> Path:
+        """Commit the files written since `begin` as the finished step; `notes` go into step.json, which is signed, and
+        what differs from run to run into timing.json: seconds, and the curve of training."""
         folder, partial = self.step(number, stage), self.partial(number, stage)
         with storage():
-            draft(partial / TIMES, {"seconds": seconds})
+            draft(partial / TIMES, {"seconds": seconds, **({"curve": curve} if curve else {})})
         seal(partial, notes)
         if self.journal(number, stage).exists():
             durable.remove(self.journal(number, stage))

@@ -21,6 +21,7 @@ from selfimprove.inference.chat import end_of, ending, prompts_ids
 from selfimprove.inference.drawn import messages_of
 from selfimprove.inference.rows import rows_of, turns_of
 from selfimprove.interfaces import Sampling
+from selfimprove.logs import chart
 from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
 from selfimprove.training.drawing import draw_each
@@ -272,6 +273,7 @@ class Live:
             raise diverged("the weights are no longer finite", self.done, self.schedule)
         recent = self.losses[-10:]
         self.job.log.metric("train/loss", sum(recent) / max(1, len(recent)))
+        chart({"step": float(step), "train/loss": loss} for step, loss in enumerate(self.losses, 1))
         self.job.log.metric("train/steps", self.done)
         count(Cost(steps=self.done))
         return save(self.model, self.tokenizer, self.job.folder, self.job.start)

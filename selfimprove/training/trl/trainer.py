@@ -11,6 +11,7 @@ from selfimprove.costs import NOTHING, Cost, count
 from selfimprove.errors import DataError, EngineError, MissingError
 from selfimprove.inference import memory
 from selfimprove.interfaces import Log
+from selfimprove.logs import chart
 from selfimprove.records import Checkpoint
 from selfimprove.training.best_weights import Check, Peak
 from selfimprove.training.generators import unmoved
@@ -18,6 +19,7 @@ from selfimprove.training.job import Job
 from selfimprove.training.lora import merged
 from selfimprove.training.model_io import load, local_rank, save
 from selfimprove.training.options import Schedule, needs_liger
+from selfimprove.training.trl.curves import curve
 from selfimprove.training.trl.resume import Resumable, begin
 
 LOGGED = 10
@@ -222,6 +224,7 @@ def train(
         peak.restore(trainer.state.global_step, model.eval())
         job.log.metric("train/peak_step", peak.step)
         job.log.metric("train/peak_score", peak.best)
+    chart(curve(trainer.state.log_history))
     history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if history:
         job.log.metric("train/loss", history[-1])
