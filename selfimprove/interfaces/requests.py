@@ -106,7 +106,7 @@ class Ask:
     seed: int = 0
     beside: Mapping[str, Checkpoint] = field(default_factory=dict)
     """The policies that `sampling.shape` names in its `beside`."""
-    hear: Callable[[int, int], None] | None = field(default=None, compare=False, repr=False)
+    hear: Callable[[int, int], object] | None = field(default=None, compare=False, repr=False)
     """Called with place and token as the first completion is drawn, without its end token; a batch that begins again
     repeats them. Engines with the ability `stream` call it."""
 

@@ -161,7 +161,7 @@ def numbers(line: dict[str, Any]) -> dict[str, float]:
         if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
             found[name] = float(value["value"])
             found[f"{name}_stderr"] = (value["high"] - value["low"]) / 2 / Z95
-        elif type(value) in (int, float) and name != "round" and math.isfinite(value):
+        elif name != "round" and (type(value) is int or (type(value) is float and math.isfinite(value))):
             found[name] = float(value)
     return found
 
@@ -173,7 +173,7 @@ def curve(step: Path) -> Iterator[tuple[int, dict[str, float]]]:
         rows = noted.get("curve") if isinstance(noted, dict) else None
         for row in rows[:LONGEST] if isinstance(rows, list) else []:
             place = row.get("step") if isinstance(row, dict) else None
-            if type(place) in (int, float) and 0 <= place < 1e12:
+            if (type(place) is int or type(place) is float) and 0 <= place < 1e12:
                 values = {str(name): value for name, value in row.items() if name != "step"}
                 yield int(place), {name: float(one) for name, one in values.items() if type(one) in (int, float)}
 

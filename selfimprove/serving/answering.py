@@ -6,6 +6,7 @@ import itertools
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from selfimprove.episodes import Question
@@ -86,7 +87,7 @@ def _asks(policy: Policy, wanted: Wanted) -> list[Ask]:
     seed = secrets.randbits(62) if seed is None else seed
     for number, talk in enumerate(asked.talks):
         for k in range(asked.n):
-            hear, row = wanted.hear, number * asked.n + k
+            told = wanted.hear and partial(wanted.hear, number * asked.n + k)
             made.append(
                 Ask(
                     checkpoint=policy.checkpoint.of("solve"),
@@ -94,7 +95,7 @@ def _asks(policy: Policy, wanted: Wanted) -> list[Ask]:
                     first=k,
                     sampling=sampling,
                     seed=seed,
-                    hear=hear and (lambda place, token, hear=hear, row=row: hear(row, place, token)),
+                    hear=told,
                 )
             )
     return made

@@ -72,7 +72,7 @@ def _score(task: str, key: str, values: Mapping[str, Any], counted: Mapping[str,
         task=task,
         metric=key,
         value=float(value),
-        error=float(error) if type(error) in (int, float) else None,
+        error=float(error) if type(error) is int or type(error) is float else None,
         n=n if type(n) is int else None,
         whole=type(n) is int and n == counted.get("original"),
     )

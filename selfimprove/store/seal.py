@@ -105,10 +105,11 @@ def removed(folder: str, manifest: dict[str, Any]) -> frozenset[str]:
     except FileNotFoundError:
         return frozenset()
     names = found.get("files") if isinstance(found, dict) and is_signed(found) else None
-    fits = isinstance(names, list) and all(isinstance(name, str) and name in manifest["files"] for name in names)
-    if not fits or found["step"] != manifest["sha256"]:
-        raise DataError(f"{PRUNED} is damaged or of another step")
-    return frozenset(names)
+    if isinstance(names, list) and found["step"] == manifest["sha256"]:
+        named = [name for name in names if isinstance(name, str) and name in manifest["files"]]
+        if len(named) == len(names):
+            return frozenset(named)
+    raise DataError(f"{PRUNED} is damaged or of another step")
 
 
 def _difference(folder: str, files: dict[str, tuple[int, str]], manifest: dict[str, Any]) -> str:
