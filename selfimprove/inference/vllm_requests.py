@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from selfimprove.errors import DataError
+from selfimprove.inference import vllm_process
 from selfimprove.inference.agreement import Reference
 from selfimprove.inference.asks import Job, Key
 from selfimprove.inference.decoding import Draw
 from selfimprove.inference.stops import first_stop
-from selfimprove.interfaces import Sampling
+from selfimprove.interfaces import Log, Sampling
 
 RIVALS = 20
 """Most top tokens that vLLM returns (its `max_logprobs`)."""
@@ -52,6 +54,28 @@ class Request:
         self.job.drawn = self.job.drawn or [Draw([], 0.0, 0, None) for _ in self.job.places]
         for key, draw in zip(self.keys, drawn, strict=True):
             self.job.drawn[self.job.places[key]] = draw
+
+
+def fitting(jobs: Sequence[Job], context: int) -> tuple[list[Job], list[Job]]:
+    """The prompts that leave room for an answer, in the order of their tokens, and those that fill the context.
+
+    Raises:
+        DataError: all of them do.
+    """
+    full = [job for job in jobs if len(job.prompt) >= context]  # a judge's prompt with an attempt that ran on
+    short = sorted((job for job in jobs if len(job.prompt) < context), key=lambda job: job.prompt)
+    if full and not short:
+        least = min(len(job.prompt) for job in full)
+        raise DataError(f"every prompt fills the model's context of {context} tokens: {least} or more")
+    return short, full
+
+
+def draw(process: vllm_process.Process, wanted: Sequence[Request], known: Reference, context: int, log: Log) -> None:
+    """Draw all requests by one call, each to its own limit or the end of the context."""
+    asked = [vllm_process.parameters(**one.options(known, context - len(one.job.prompt))) for one in wanted]
+    outputs = process.generate([list(one.job.prompt) for one in wanted], asked, log)
+    for one, output in zip(wanted, outputs, strict=True):
+        one.keep([draw_of(each, one.sampling, known) for each in output.outputs])
 
 
 def requests_of(job: Job) -> Iterator[Request]:

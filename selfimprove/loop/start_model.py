@@ -23,7 +23,7 @@ GOLD = 100
 WORKERS = tuple(
     f"selfimprove.{room}.{name}".replace("..", ".")
     for room, names in {
-        "": ("records", "text"),
+        "": ("logs", "records", "text"),
         "foreign": ("bounded_json", "free_memory", "plain_files"),
         "interfaces": ("engine", "requests"),
         "inference": (
@@ -53,6 +53,7 @@ WORKERS = tuple(
             "lora",
             "model_io",
             "options",
+            "trl.curves",
             "trl.resume",
             "trl.sft",
             "trl.trainer",

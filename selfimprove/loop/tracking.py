@@ -87,7 +87,7 @@ class Tracking:
 
     def again(self) -> None:
         """Send everything anew, as another run of the tracker."""
-        self._path.unlink(missing_ok=True)
+        durable.remove(self._path)
 
     def send(self, last: int) -> int:
         """Send the rounds up to this one that were not sent; returns how many.

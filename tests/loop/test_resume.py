@@ -74,11 +74,11 @@ class DiesBeforeCommit(RunDir):
 
     left = 0
 
-    def commit(self, number, stage, notes, seconds=0.0):
+    def commit(self, number, stage, notes, seconds=0.0, curve=()):
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         self.left -= 1
-        return super().commit(number, stage, notes, seconds)
+        return super().commit(number, stage, notes, seconds, curve)
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -223,7 +223,7 @@ def test_sigterm_to_the_command_in_training_keeps_it_and_ends_the_run_soon(undis
     root, place = tmp_path / "run", tmp_path / "run" / "round_001"
     words = [sys.executable, "-m", "selfimprove", "run", "quickstart", *settings, "--out", str(root)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as command:
-        said = next(line for line in command.stdout if "optimization: " in line and "steps" in line)
+        said = next(line for line in command.stdout if "training: " in line and "steps" in line)
         began = time.monotonic()
         command.send_signal(signal.SIGTERM)
         rest = next(line for line in command.stdout if "stopped; finished steps are kept" in line)
@@ -233,7 +233,7 @@ def test_sigterm_to_the_command_in_training_keeps_it_and_ends_the_run_soon(undis
     longest = 3 if launcher == "inline" else 10  # there the step's interpreter is taken down as well
     assert seconds < longest and "Traceback" not in rest and "selfimprove resume" in rest
     [kept] = (place / ".optimization.training").iterdir()
-    assert int(kept.name.split("-")[1]) >= int(said.split("optimization: ")[1].split("/")[0])
+    assert int(kept.name.split("-")[1]) >= int(said.split("training: ")[1].split("/")[0])
     assert not (place / "optimization").exists()
 
 

@@ -17,6 +17,12 @@ from selfimprove.report.terminal import Screen, Title
 from tests.report.test_rows import line_of
 
 
+@pytest.fixture(autouse=True)
+def no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are as wide as where nobody says how wide they are."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def test_a_log_has_the_head_once_and_a_row_for_each_round() -> None:
     said = io.StringIO()
     with Screen(Console(file=said), Title("quickstart", 0, "runs/quickstart", "exact")) as screen:

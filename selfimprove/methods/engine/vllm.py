@@ -9,8 +9,7 @@ Algorithm:
   2. Same architecture: reload the weights and empty the prefix cache; tied embeddings are served untied. A PEFT adapter
      on the base that is loaded: serve it with the next requests. Anything else: a new process.
   3. Score the texts with vLLM. A difference past the bound: a new process; if that differs too, EngineError. The same
-     if a process went on and its numbers lie nearer to those before, or do not change. Weights that are nearer to those
-     last told than the noise go on, and are compared with those again in the next round.
+     if a process went on and its numbers lie nearer to those before. Weights within the noise of those last told go on.
   4. All asks to the same weights are one call, each different prompt, sampling and seed once. Sample by token ids; a
      prompt has a seed that follows from (seed, prompt), which vLLM counts up over the samples.
   5. With a budget for thoughts, draw as far as a thought may go, close those that go on, draw their replies.
@@ -28,11 +27,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
-from selfimprove.errors import DataError, EngineError, RecipeError
-from selfimprove.inference import agreement, embeddings, token_scores, vllm_process
+from selfimprove.errors import EngineError, RecipeError
+from selfimprove.inference import agreement, embeddings, token_scores, vllm_process, vllm_requests
 from selfimprove.inference import weights as forward
 from selfimprove.inference.asks import answers, jobs_of, policies, refuse
-from selfimprove.inference.vllm_requests import RIVALS, draw_of, requests_of
 from selfimprove.inference.vllm_thoughts import Budgeted
 from selfimprove.interfaces import GREEDY, Ask, Engine, Log
 from selfimprove.records import Checkpoint, Prompt, Rollout
@@ -75,14 +73,15 @@ class Vllm(Engine):
         self._drafting = vllm_process.drafting(self.draft, self.draft_tokens)
         self._process: vllm_process.Process | None = None
         self._known: OrderedDict[str, tuple[vllm_process.Weights, agreement.Reference]] = OrderedDict()
-        self._served = ""  # the folder that vLLM was found to run
-        self._agreed, self._near = agreement.Agreed(), False
+        self._served, self._agreed, self._near = "", agreement.Agreed(), False  # the folder that vLLM was found to run
         self._device = "spread" if self.tensor_parallel_size > 1 else "auto"
 
     def draw(self, asks: Sequence[Ask], log: Log) -> list[list[Rollout]]:
         refuse(self, (ask.sampling for ask in asks))
-        if any(ask.sampling.tops > RIVALS for ask in asks):
-            raise RecipeError(f"engine.vllm notes the {RIVALS} likeliest tokens at most: use engine=transformers")
+        if any(ask.sampling.tops > vllm_requests.RIVALS for ask in asks):
+            raise RecipeError(
+                f"engine.vllm notes the {vllm_requests.RIVALS} likeliest tokens at most: use engine=transformers"
+            )
         groups: list[list[Rollout]] = [[] for _ in asks]
         for places in policies(asks):
             for i, group in zip(places, self._drawn([asks[i] for i in places], log), strict=True):
@@ -95,25 +94,16 @@ class Vllm(Engine):
         _, known = self._know(checkpoint)
         context = min(known.context, self.max_model_len or known.context)
         mine, jobs = jobs_of(asks, known.tokenizer, self.max_completion_length)
-        full = [job for job in jobs if len(job.prompt) >= context]  # a judge's prompt with an attempt that ran on
-        short = sorted((job for job in jobs if len(job.prompt) < context), key=lambda job: job.prompt)
-        if full and not short:
-            least = min(len(job.prompt) for job in full)
-            raise DataError(f"every prompt fills the model's context of {context} tokens: {least} or more")
-        wanted = [request for job in short for request in requests_of(job)]
-        budgeted = None
-        if self.thinking_budget is not None:
-            budgeted = Budgeted(wanted, known, self.thinking_budget, context)
+        short, full = vllm_requests.fitting(jobs, context)
+        wanted, budget = [request for job in short for request in vllm_requests.requests_of(job)], self.thinking_budget
+        budgeted = None if budget is None else Budgeted(wanted, known, budget, context)
         if any(one.sampling.stop for one in wanted):
             process.reads_text()
         self._serve(checkpoint, log)
         if budgeted:
             budgeted.draw(process, log)
         elif wanted:
-            asked = [vllm_process.parameters(**one.options(known, context - len(one.job.prompt))) for one in wanted]
-            outputs = process.generate([list(one.job.prompt) for one in wanted], asked, log)
-            for one, output in zip(wanted, outputs, strict=True):
-                one.keep([draw_of(each, one.sampling, known) for each in output.outputs])
+            vllm_requests.draw(process, wanted, known, context, log)
         process.rest()
         for job in full:
             job.leave()
@@ -152,19 +142,17 @@ class Vllm(Engine):
         """By a forward pass in transformers, while vLLM sleeps."""
         self._vllm().rest()
         weights, known = self._know(checkpoint)
-        model, _ = forward.load(checkpoint.path, self._device, weights.dtype)
-        return embeddings.embed(model, known.tokenizer, texts)
+        return embeddings.embed(forward.load(checkpoint.path, self._device, weights.dtype)[0], known.tokenizer, texts)
 
     def certificate(
         self, checkpoint: Checkpoint, problems: Callable[[int], Sequence[Prompt]], log: Log
     ) -> dict[str, Any]:
-        limit = min(agreement.TOKENS, self.max_completion_length)
-        how = replace(GREEDY, max_completion_length=limit, note=("logprob",))
+        how = replace(GREEDY, max_completion_length=min(agreement.TOKENS, self.longest()), note=("logprob",))
         drawn = [one for [one] in self.sample(checkpoint, problems(agreement.PROMPTS), 1, how, 0, log)]
         weights, known = self._know(checkpoint)
         model, _ = forward.load(checkpoint.path, self._device, weights.dtype)
-        found = agreement.certificate(model, known.tokenizer, drawn)
-        return {**found, "dtype": weights.dtype, "engine": f"vllm {vllm_process.installed()}"}
+        own = {"dtype": weights.dtype, "engine": f"vllm {vllm_process.installed()}"}
+        return agreement.certificate(model, known.tokenizer, drawn) | own
 
     def close(self) -> None:
         if self._process is not None:
@@ -182,8 +170,8 @@ class Vllm(Engine):
             import torch
 
             names = ("tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "enforce_eager")
-            sleeps = torch.cuda.is_available() and self.sleep_level > 0
-            options = {name: getattr(self, name) for name in names} | ({"enable_sleep_mode": True} if sleeps else {})
+            options: dict[str, Any] = {name: getattr(self, name) for name in names}
+            options |= {"enable_sleep_mode": True} if torch.cuda.is_available() and self.sleep_level else {}
             self._process = vllm_process.Process(options | self._drafting, self.sleep_level)
         return self._process
 
