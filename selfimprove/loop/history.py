@@ -22,7 +22,7 @@ from selfimprove.loop import shapes, stages, step_files
 from selfimprove.loop.branch import branch_of
 from selfimprove.loop.carried import Carried, Gathered
 from selfimprove.loop.given import policy_of, rating_of
-from selfimprove.loop.origin import as_begun, began, nested, refuse_changes
+from selfimprove.loop.origin import as_begun, began, nested, refuse_changes, refuse_gaps
 from selfimprove.loop.step_files import made_of, read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, Estimate, of_audit
@@ -58,6 +58,7 @@ class Stored:
         self.recipe, self.settings = load(folder.root / "recipe.yaml", ())
         self._then, self._told = self.environment["settings"], yaml_file.read(folder.root / "recipe.yaml")
         refuse_changes(folder.root, self._then, as_begun(self.settings, self._then, self._told))
+        refuse_gaps(folder.root, self._then, self._told)
         self.ledger = Ledger(folder.root / "ledger.jsonl")
         self.branch = branch_of(folder.root, self.environment, self.ledger)
         """Where the run left another one, whose first steps it shares; None if it did not."""

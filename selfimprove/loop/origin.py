@@ -71,6 +71,28 @@ def refuse_changes(root: Path, then: Mapping[str, Any], now: Mapping[str, Any]) 
         )
 
 
+def refuse_gaps(root: Path, then: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+    """Refuse a recipe.yaml that has lost options: it was written with all, and their defaults may be the same values.
+
+    Raises:
+        RecipeError: it has.
+    """
+    if lost := missing(then, told):
+        raise RecipeError(f"{root / 'recipe.yaml'} is damaged: it was written with {lost[0]}, which is gone. {RESTORE}")
+
+
+def missing(then: Mapping[str, Any], told: Mapping[str, Any], where: str = "") -> list[str]:
+    """The options of a run's settings that another mapping does not have."""
+    found = list[str]()
+    for key, value in then.items():
+        place, other = f"{where}.{key}".lstrip("."), told.get(key)
+        if key not in told:
+            found.append(place)
+        elif isinstance(value, dict):
+            found += missing(value, other, place) if isinstance(other, dict) else [place] * bool(value)
+    return found
+
+
 def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """{"slot.method.option": value} as nested mappings."""
     made = dict[str, Any]()
