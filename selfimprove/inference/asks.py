@@ -26,7 +26,7 @@ class Job:
     places: dict[Key, int] = field(default_factory=dict)
     drawn: list[Draw] = field(default_factory=list)
     """The completions in the order of `places`, once they are drawn."""
-    heard: dict[Key, list[Callable[[int, int], None]]] = field(default_factory=dict)
+    heard: dict[Key, list[Callable[[int, int], object]]] = field(default_factory=dict)
     """Who hears the tokens of a completion while it is drawn, see `Ask.hear`."""
 
     @property

@@ -41,7 +41,7 @@ class Row:
     limit: int
     """Most tokens."""
     seed: int
-    hear: tuple[Callable[[int, int], None], ...] = field(default=(), compare=False, repr=False)
+    hear: tuple[Callable[[int, int], object], ...] = field(default=(), compare=False, repr=False)
     """Called with place and token as they are drawn, see `Ask.hear`."""
 
 
