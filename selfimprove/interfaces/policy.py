@@ -116,6 +116,12 @@ class Policy:
                 made[place] = numbers
         return made
 
+    def embed(self, texts: Sequence[str]) -> Any:
+        """What `Engine.embed` makes of these texts with the weights that solve: a numpy array (texts, width)."""
+        if self.hold is not None:
+            self.hold.use("engine", "embed")
+        return self.engine.embed(self.checkpoint, texts)
+
     @contextmanager
     def adapted(self, rows: Sequence[Rollout], schedule: Any) -> Iterator[Policy]:
         """The same policy with a copy of the weights trained on these rows; the copy is removed afterwards.
