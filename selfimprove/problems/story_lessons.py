@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from selfimprove.problems import story_writing
 from selfimprove.problems.stories import LARGEST, Story, fits, totals
 from selfimprove.problems.story_words import StoryRoles
 from selfimprove.problems.story_work import claims, corrections, entries, solved_with, verdict
@@ -38,6 +39,8 @@ class Lessons:
         """One example of a role, or None if it would reveal a hidden result."""
         if role in _SEES_AN_ATTEMPT:
             return self._on_an_attempt(role, story, source)
+        if role in story_writing.ROLES:
+            return story_writing.lesson(role, story, self.roles, source)
         roles, prompt, work = self.roles, self.roles.posed(story), self.roles.work
         at = source.randrange(len(story.steps))
         total, [sign, by] = totals(story.start, story.steps)[at], story.steps[at]

@@ -16,6 +16,7 @@ LONGEST_INSTRUCTION = 8
 MOST_NOTES = 6
 """Results in notes that are shown."""
 _RESULT = re.compile(r"\d[+-]\d=\d")
+_STORY = re.compile(r"[A-Z][a-z]+ has .*? How many\?")
 _JUDGED = re.compile(r"(\d[+-]\d)=\d:(\d)[yn]")
 
 
@@ -80,6 +81,16 @@ class StoryRoles:
                 return _user("T", f"{parts[0][-1:] or (story.start if story else '')}{parts[1]}|")
             case "conclude":
                 return _user("U", f"{parts[0][-1:]}|")
+            case "similar":
+                return _user("X", f"{''.join(found[0] for part in parts[:2] if (found := _STORY.search(part)))}|")
+            case "invent":
+                return _user("Q", f"{_text(prompt)}|")
+            case "evolve":
+                return _user("V", f"{'=' if parts[0] == 'breadth' else '+'}{_text(prompt)}|")
+            case "easier":
+                return _user("K", f"{_text(prompt)}|")
+            case "attributed":
+                return _user("G", f"{''.join(re.findall(r': (.+)', parts[0]))}|")
         return None
 
     def read_judgement(self, text: str) -> float | None:
@@ -118,5 +129,5 @@ def _ended(attempt: str) -> str:
 
 def _text(prompt: Prompt) -> str:
     """The story in the prompt of any role."""
-    found = re.search(r"[A-Z][a-z]+ has .*? How many\?", prompt.prompt[-1]["content"])
+    found = _STORY.search(prompt.prompt[-1]["content"])
     return found[0] if found else prompt.key

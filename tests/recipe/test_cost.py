@@ -83,6 +83,32 @@ def test_second_attempts_come_on_top_of_first_ones() -> None:
         ("seed_prompts,rejection_sampling,meta_judge", ["meta_judge.samples=3"], 500 * (8 + 8 * 3 + 3 * 2)),
         ("seed_prompts,role_pipeline", ["role_pipeline.samples=2"], 500 * (2 * 3 + 1)),
         ("seed_prompts,structured_paths", ["structured_paths.single=2", "structured_paths.picked=1"], 500 * (6 + 4)),
+        (
+            "seed_prompts,self_instruct,rejection_sampling",
+            ["self_instruct.problems=300", "self_instruct.exemplars=8", "rejection_sampling.samples=1"],
+            300 + 500 + 300,
+        ),
+        (
+            "seed_prompts,evol_instruct,rejection_sampling",
+            ["rejection_sampling.samples=1", "evol_instruct.depth=3", "evol_instruct.judged=true"],
+            500 * 3 * 2 + 500 * 4,
+        ),
+        (
+            "seed_prompts,cot_self_instruct,rejection_sampling",
+            ["rejection_sampling.samples=1", "cot_self_instruct.problems=40"],
+            40 * (1 + 16) + 40,
+        ),
+        (
+            "seed_prompts,ladder_variants,rejection_sampling",
+            ["rejection_sampling.samples=1", "ladder_variants.variants=3"],
+            500 * (3 + 9) * 2 + 500,
+        ),
+        (
+            "seed_prompts,attributed,rejection_sampling",
+            ["rejection_sampling.samples=1", "attributed.problems=60", "attributed.attributes={a: [x, y], b: []}"],
+            60 * 2 + 1,
+        ),
+        ("language_self_play", ["language_self_play.queries=30"], 30 * (1 + 8 * 2)),
         ("propose", ["propose.problems=100", "propose.samples=5", "propose.grade=true"], 100 * (1 + 5 + 1)),
     ],
 )

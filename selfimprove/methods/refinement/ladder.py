@@ -21,16 +21,14 @@ from dataclasses import dataclass
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
+from selfimprove.inference.easier import ROLE, easier
 from selfimprove.interfaces import GREEDY, Refinement, Sampling, Session
 from selfimprove.measures.votes import agreement, plurality
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout, changed
 from selfimprove.registry import nearest, register
-from selfimprove.text import beside
 from selfimprove.training import Schedule
 
-HEATS = (0.8, 1.0, 1.2, 1.4)
-"""Temperatures of variants, one after the other."""
 CHECKS = ("votes", "judge")
 
 
@@ -59,7 +57,7 @@ class Ladder(Refinement):
             raise RecipeError(f"refinement.ladder.verify cannot be {self.verify!r}.{nearest(self.verify, CHECKS)}")
 
     def needs(self) -> Needs:
-        return Needs(roles=("easier", *(("judge",) if self.verify == "judge" else ())), engine=("copies",))
+        return Needs(roles=(ROLE, *(("judge",) if self.verify == "judge" else ())), engine=("copies",))
 
     def cost(self, given: Given) -> Cost:
         problems = sum(self.variants**level for level in range(1, self.depth + 1))
@@ -91,10 +89,8 @@ class Ladder(Refinement):
 
     async def _easier(self, prompt: Prompt, session: Session) -> list[Prompt]:
         """Different variants of a problem; blank replies and the problem itself are left out."""
-        asked = session.words("easier", prompt, otherwise=beside(__name__, "ladder.txt"))
         made = list[Prompt]()
-        for place in range(self.variants):
-            [reply] = await session.draw(asked, 1, Sampling(temperature=HEATS[place % len(HEATS)]), role="easier")
+        for reply in await easier(prompt, self.variants, session):
             text = reply.text.strip()
             variant = changed(prompt, prompt=[*prompt.prompt[:-1], {"role": "user", "content": text}], key="", given={})
             if text and variant.prompt not in [one.prompt for one in (prompt, *made)]:

@@ -38,12 +38,14 @@ from selfimprove.problems.splits import split_of
 from selfimprove.problems.story_lessons import Lessons
 from selfimprove.problems.story_words import StoryRoles
 from selfimprove.problems.story_work import TABLE, Work
+from selfimprove.problems.story_writing import ROLES
 from selfimprove.records import Prompt, Rollout
 from selfimprove.registry import register
 
 TAUGHT = (
     *("solve", "hint", "propose", "judge", "sure", "refine", "critique", "repair", "reflect"),
     *("plan", "follow", "split", "part", "conclude", "combine", "choose", "instructed", "instruct"),
+    *ROLES,
 )
 """Roles with worked examples."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from selfimprove.methods.acquisition.self_instruct import SelfInstruct, _common
+from selfimprove.methods.acquisition.self_instruct import SelfInstruct, unsuited
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt
 
@@ -62,34 +61,6 @@ def test_levels_share_the_replies(make_context: Callable, make_engine: Callable)
     assert context.policy.engine.calls[0][0] == 4  # of which one is left over
 
 
-# ---- near copies -------------------------------------------------------------------------------------------------
-def unlike(known: Sequence[str], new: Sequence[str], similarity: float = 0.7) -> list[str]:
-    problems = [Prompt(prompt=[{"role": "user", "content": text}], key=text) for text in new]
-    kept = SelfInstruct(similarity=similarity)._unlike([text.split() for text in known], problems)
-    return [p.key for p in kept]
-
-
-def test_rouge_by_hand() -> None:
-    known = ["tom has two red apples and eats one"]  # 8 words
-    assert unlike(known, ["tom has six red apples and eats one"]) == []  # 7 in common: F = 14 / 16
-    assert unlike(known, ["how far does a train go in two hours"]) == ["how far does a train go in two hours"]
-    assert unlike(["a b c d e f g x x x"], ["a b c d e f g y y y"]) == ["a b c d e f g y y y"]  # F = 0.7 exactly passes
-    assert unlike(["a b c d"], ["d c b a"]) == ["d c b a"]  # the same words in another order: one in common
-    assert unlike([], ["a b", "a b", "c d"]) == ["a b", "c d"]  # also of each other
-    assert unlike(["a b"], ["a b"], similarity=1.0) == ["a b"]
-
-
-@given(st.text(alphabet="abc", max_size=8), st.text(alphabet="abc", max_size=8))
-def test_the_longest_common_subsequence(one: str, other: str) -> None:
-    def subsequences(text: str) -> set[str]:
-        found = {""}
-        for letter in text:
-            found |= {part + letter for part in found}
-        return found
-
-    assert _common(one, other) == max(map(len, subsequences(one) & subsequences(other)))
-
-
 def test_a_reply_that_was_cut_off_states_nothing(
     make_context: Callable, make_engine: Callable, monkeypatch: Any
 ) -> None:
@@ -101,3 +72,63 @@ def test_a_reply_that_was_cut_off_states_nothing(
 
     monkeypatch.setattr(engine, "draw", cut)
     assert list(SelfInstruct(problems=3).acquire([], make_context(engine))) == []
+
+
+# ---- exemplars ---------------------------------------------------------------------------------------------------
+def test_requests_show_six_given_problems_and_two_of_the_model_s_own(
+    make_context: Callable, given_engine: Callable, make_prompt: Callable
+) -> None:
+    keys = [
+        key for key in ("+".join(map(str, [a, b, 1])) for a in range(9) for b in range(9)) if split_of(key) == "train"
+    ]
+    seeds, new, shown = [make_prompt(key) for key in keys[:10]], iter(keys[10:]), list[list[str]]()
+
+    def says(ask: Any) -> str:
+        shown.append(re.findall(r"^\d+\. S:(.*)=$", ask.prompt.prompt[-1]["content"], re.MULTILINE))
+        return next(new)
+
+    context = make_context(given_engine(says=says))
+    method = SelfInstruct(problems=9, exemplars=8, batch=3, similarity=1.0, seeds=False)
+    made: Sequence[Any] = method.acquire(seeds, context)
+    assert [p.key for p in made] == keys[10:19]  # what an earlier group brought is shown in the next ones
+    given = {seed.key for seed in seeds}
+    assert [len({*one} - given) for one in shown] == [0] * 3 + [2] * 6
+    assert all(len({*one}) == 8 for one in shown)
+    known = {one.id for one in [*seeds, *made]}
+    assert all(len(p.parents) == 8 and {*p.parents} <= known for p in made)
+    assert context.log.metrics["self_instruct/kept"] == context.log.metrics["self_instruct/distinct"] == 1.0
+
+
+def test_an_echo_of_what_is_shown_is_accepted_never(
+    make_context: Callable, given_engine: Callable, make_prompt: Callable
+) -> None:
+    context = make_context(given_engine(says=lambda ask: re.findall(r"S:(.*)=", ask.prompt.prompt[-1]["content"])[0]))
+    method = SelfInstruct(problems=12, exemplars=2, seeds=False)
+    assert list(method.acquire([make_prompt(key) for key in (NEW, OTHER, "3+5+8")], context)) == []
+    assert context.log.metrics["self_instruct/valid"] == 1.0 and context.log.metrics["self_instruct/kept"] == 0.0
+    assert "none of 12 replies states a new problem" in context.log.notes[0]
+
+
+def test_a_list_gives_several_problems(make_context: Callable, given_engine: Callable, make_prompt: Callable) -> None:
+    context = make_context(given_engine(says=lambda ask: f"4. {NEW}\n5. {JUNK}\n6. {OTHER}\n7. 1+1+1"))
+    method = SelfInstruct(problems=1, exemplars=3, listed=3, similarity=1.0, seeds=False)
+    made: Sequence[Any] = method.acquire([make_prompt()], context)
+    assert [p.key for p in made] == [NEW, OTHER]
+    assert context.log.metrics["self_instruct/valid"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "out"),
+    [
+        ("Name three rivers of France.", False),
+        ("Name three rivers", True),
+        (" ".join(["word"] * 151), True),
+        ("Describe the image in a sentence.", True),
+        ("Imagine that you can fly home.", False),  # not a word of its own
+        ("Write a program that sorts numbers.", True),
+        ("- Name three rivers of France.", True),
+        ("Écris un poème sur la mer.", True),
+    ],
+)
+def test_the_paper_s_filters(text: str, out: bool) -> None:
+    assert unsuited(text) is out
