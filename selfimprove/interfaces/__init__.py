@@ -9,6 +9,7 @@ from __future__ import annotations
 from selfimprove.interfaces.engine import ABILITIES, ROLES, Engine, Remote
 from selfimprove.interfaces.model import Model
 from selfimprove.interfaces.policy import Budget, Context, Copies, Desk, Playing, Policy, Refinement, Session, Spent
+from selfimprove.interfaces.portions import Arrays, Choice, Pool, Portioned, chosen
 from selfimprove.interfaces.requests import GREEDY, REQUIRED, Ask, Log, Sampling, Shape, numbered
 from selfimprove.interfaces.stages import (
     Acquisition,
@@ -34,8 +35,10 @@ __all__ = [
     "ROLES",
     "Acquisition",
     "Alarm",
+    "Arrays",
     "Ask",
     "Budget",
+    "Choice",
     "Context",
     "Controller",
     "Copies",
@@ -51,6 +54,8 @@ __all__ = [
     "Optimization",
     "Playing",
     "Policy",
+    "Pool",
+    "Portioned",
     "Refinement",
     "Remote",
     "Reward",
@@ -63,5 +68,6 @@ __all__ = [
     "Task",
     "Tracked",
     "Tracker",
+    "chosen",
     "numbered",
 ]

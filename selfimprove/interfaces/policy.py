@@ -203,6 +203,9 @@ class Context:
     """The recipe's first reward with a weight that judges single attempts, for methods that train the judge."""
     state: Mapping[str, Any] = field(default_factory=dict)
     """In `Refinement.fit`: the method's state for the weights that these were trained from."""
+    held_out: Callable[[int], Mapping[str, Any]] | None = None
+    """`held_out(n)`: the held-out problems as hashes only: `runs` of n words and `keys`, sorted numpy arrays of uint64.
+    None where no task is named."""
     place: int = 0
     """In `Refinement.fit`: the number of refinements before the method, which make the attempts of its sessions."""
 

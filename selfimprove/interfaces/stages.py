@@ -105,6 +105,8 @@ class Selection(ABC):
 
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Rollout
+    looped: ClassVar[bool] = False
+    """Whether it goes by what only a loop has: rewards, several attempts at a problem, references, earlier rounds."""
 
     def needs(self) -> Needs:
         """What it uses besides plain samples."""

@@ -14,7 +14,8 @@ from selfimprove.episodes import Episode
 from selfimprove.inference.desk import Sessions
 from selfimprove.interfaces import Context, Grading, Log, Policy
 from selfimprove.loop.reward_sum import rate
-from selfimprove.problems import splits
+from selfimprove.measures import ngrams
+from selfimprove.problems import overlap, splits
 from selfimprove.recipe.schema import Recipe
 from selfimprove.records import Checkpoint, Prompt, Rollout
 
@@ -101,6 +102,18 @@ def context_of(
         roles=task.roles(),
         reward=reward,
         log=log,
+        held_out=lambda n: held_out(recipe, n),
         judge=next((one for one in recipe.reward.values() if isinstance(one, Grading) and one.weight), None),
     )
     return made
+
+
+def held_out(recipe: Recipe, n: int) -> dict[str, Any]:
+    """The held-out problems of a recipe's task as hashes, see `Context.held_out`; no text of them leaves here."""
+    import numpy as np
+
+    task = recipe.the("task")
+    with splits.lifted():
+        problems = [problem for split in splits.HELD_OUT for problem in task.problems(split, None, 0)]
+    texts, keys = [overlap.posed(one.prompt) for one in problems], [one.key for one in problems]
+    return {"runs": ngrams.held(texts, n, overlap.TEMPLATE), "keys": np.unique(ngrams.marks(keys))}

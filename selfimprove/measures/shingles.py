@@ -6,49 +6,52 @@ of `BANDS` bands of `ROWS` min-hashes with probability 1 - (1 - s^ROWS)^BANDS: .
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
+
+from selfimprove.measures.ngrams import grams, in_parts, mixed
 
 BANDS, ROWS = 14, 8
 """As in datatrove, which cleans FineWeb."""
-_STEP = 0x9E3779B97F4A7C15
-
-
-def units_of(text: str, characters: bool) -> list[str]:
-    """The words of a text in lower case, or its characters with white space folded."""
-    words = text.lower().split()
-    return list(" ".join(words)) if characters else words
 
 
 def shingles(text: str, n: int, characters: bool = False) -> Any:
-    """The set of n-grams of a text as sorted 64-bit numbers: a numpy array of uint64 (m,).
+    """The set of n-grams of a text as sorted numbers: a numpy array of uint64 (m,)."""
+    import numpy as np
 
-    A text of fewer than n words or characters is one n-gram as a whole, so it only resembles equal ones.
+    return np.unique(grams([text], n, characters)[0])
+
+
+def bands(numbers: Any, counts: Any) -> Any:
+    """The bands of the n-grams of texts, each as one number: a numpy array of uint64 (texts, BANDS).
+
+    The min-hash i is the least of a_i x + b_i modulo 2^32 over the n-grams x, of which 32 well mixed bits count.
+
+    Args:
+        counts: how many of the numbers each text has, at least one.
     """
     import numpy as np
 
-    units = units_of(text, characters)
-    if len(units) < n:
-        units, n = ["\0".join(units)], 1
-    known: dict[str, int] = {}
-    row = np.fromiter((known.setdefault(one, _number(one)) for one in units), dtype=np.uint64, count=len(units))
-    grams = np.zeros(len(row) - n + 1, dtype=np.uint64)
-    for place in range(n):
-        grams = _mixed(grams * np.uint64(31) + row[place : len(row) - n + 1 + place])
-    return np.unique(grams)
+    small = (mixed(numbers) >> np.uint64(32)).astype(np.uint32)
+    seeds = mixed(np.arange(2 * BANDS * ROWS, dtype=np.uint64))
+    factors, shifts = (seeds.astype(np.uint32) | np.uint32(1)).reshape(2, -1)
+    starts = np.cumsum(counts) - counts
+    keys = np.repeat(np.arange(BANDS, dtype=np.uint64)[None], len(counts), axis=0)
+    hashed = np.empty_like(small)
+    for place in range(BANDS * ROWS):
+        np.multiply(small, factors[place], out=hashed)
+        hashed += shifts[place]
+        column = keys[:, place // ROWS]
+        keys[:, place // ROWS] = mixed(column * np.uint64(31) + np.minimum.reduceat(hashed, starts))
+    return keys
 
 
-def bands(grams: Any) -> Any:
-    """The bands of a set of n-grams, each as one number: a numpy array of uint64 (BANDS,)."""
+def bands_of(texts: Iterable[str], n: int, characters: bool = False) -> Any:
+    """The bands of texts: a numpy array of uint64 (texts, BANDS)."""
     import numpy as np
 
-    seeds = _mixed(np.arange(BANDS * ROWS, dtype=np.uint64))
-    least = _mixed(grams[:, None] ^ seeds).min(axis=0).reshape(BANDS, ROWS)
-    keys = np.arange(BANDS, dtype=np.uint64)
-    for place in range(ROWS):
-        keys = _mixed(keys * np.uint64(31) + least[:, place])
-    return keys
+    parts = [bands(*grams(part, n, characters)) for part in in_parts(texts)]
+    return np.concatenate(parts) if parts else np.zeros((0, BANDS), dtype=np.uint64)
 
 
 def jaccard(a: Any, b: Any) -> float:
@@ -59,64 +62,73 @@ def jaccard(a: Any, b: Any) -> float:
     return both / (len(a) + len(b) - both)
 
 
-def meetings(keys: Any) -> list[list[int]]:
-    """For each text the bands that it shares with others, by a number of the band; most texts share none.
+def meetings(keys: Any) -> tuple[Any, Any]:
+    """The texts that share a band with others, and their bands.
 
     Args:
         keys: a numpy array of uint64 (texts, BANDS).
+
+    Returns:
+        The places of these texts in order, int64 (m,), and for each the number of each of its bands, int64 (m, BANDS);
+        -1 for a band that no other text has.
     """
     import numpy as np
 
-    found, first = [list[int]() for _ in keys], 0
-    for column in np.transpose(keys):
-        _, numbers, counts = np.unique(column, return_inverse=True, return_counts=True)
-        for place in np.flatnonzero(counts[numbers] > 1):
-            found[place].append(first + int(numbers[place]))
-        first += len(counts)
-    return found
+    found = np.full(keys.shape, -1, dtype=np.int64)
+    first = 0
+    for column, numbers in zip(np.transpose(keys), np.transpose(found), strict=True):
+        order = np.argsort(column, kind="stable")
+        new = np.ones(len(column), dtype=bool)
+        new[1:] = np.diff(column[order]) != 0
+        group = np.cumsum(new) - 1
+        several = np.bincount(group)[group] > 1 if len(group) else new
+        numbers[order[several]] = first + group[several]
+        first += len(column)
+    some = np.flatnonzero((found >= 0).any(axis=1))
+    return some, found[some]
 
 
-def kept(texts: Sequence[str], n: int, similarity: float, characters: bool = False, most: int = 64) -> list[int]:
-    """The places of texts that resemble no earlier text that is kept.
+def alike(
+    keys: Any,
+    texts: Callable[[list[int]], Iterable[str]],
+    n: int,
+    similarity: float,
+    characters: bool = False,
+    most: int = 64,
+) -> list[tuple[int, int, float]]:
+    """The texts that resemble an earlier text that is not among them: (its place, the earlier one's, similarity).
 
-    A text is dropped if its similarity to a kept one that shares a band with it is at least `similarity`. So nothing is
-    dropped for what only a chain of others connects, and all that is dropped has a kept text that resembles it.
+    So nothing is dropped for what only a chain of others connects, and all that is dropped has a kept text that
+    resembles it.
 
     Args:
+        keys: the bands of all texts: a numpy array of uint64 (texts, BANDS).
+        texts: gives the texts at some places, in ascending order.
         most: a text is compared with so many kept ones of a band, the first; boilerplate would make it all of them.
     """
+    places, met = meetings(keys)
+    known: dict[int, list[tuple[int, Any]]] = {}
+    gone = list[tuple[int, int, float]]()
+    sets = (one for part in in_parts(texts(places.tolist())) for one in _sets(part, n, characters))
+    for place, row, own in zip(places.tolist(), met.tolist(), sets, strict=True):
+        shared = [band for band in row if band >= 0]
+        others = {one[0]: one[1] for band in shared for one in known.get(band, ())}
+        near = ((other, jaccard(own, theirs)) for other, theirs in others.items())
+        found = next(((other, s) for other, s in near if s >= similarity), None)
+        if found:
+            gone.append((place, *found))
+            continue
+        for band in shared:
+            if len(same := known.setdefault(band, [])) < most:
+                same.append((place, own))
+    return gone
+
+
+def _sets(texts: Sequence[str], n: int, characters: bool) -> Iterator[Any]:
+    """The set of n-grams of each text, as `shingles` gives it."""
     import numpy as np
 
-    if not texts:
-        return []
-    rows = np.stack([bands(shingles(text, n, characters)) for text in texts])
-    met = meetings(rows)
-    known: dict[int, list[Any]] = {}
-    stay = list[int]()
-    for place, (text, shared) in enumerate(zip(texts, met, strict=True)):
-        if shared:
-            own = shingles(text, n, characters)
-            others = {id(one): one for band in shared for one in known.get(band, ())}
-            if any(jaccard(own, one) >= similarity for one in others.values()):
-                continue
-            for band in shared:
-                if len(same := known.setdefault(band, [])) < most:
-                    same.append(own)
-        stay.append(place)
-    return stay
-
-
-def _number(text: str) -> int:
-    """64 bits of a text, the same in every process."""
-    raw = text.encode("utf-8", "surrogatepass")
-    return zlib.crc32(raw) << 32 | zlib.adler32(raw)
-
-
-def _mixed(numbers: Any) -> Any:
-    """Each number spread over all 64 bits: the finalizer of splitmix64, Steele et al., 2014."""
-    import numpy as np
-
-    made = numbers + np.uint64(_STEP)
-    made = (made ^ (made >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    made = (made ^ (made >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return made ^ (made >> np.uint64(31))
+    numbers, counts = grams(texts, n, characters)
+    ends = np.cumsum(counts)
+    for end, count in zip(ends.tolist(), counts.tolist(), strict=True):
+        yield np.unique(numbers[end - count : end])

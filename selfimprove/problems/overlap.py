@@ -128,6 +128,11 @@ def twins(keys: Iterable[str]) -> list[tuple[str, str]]:
     return [(key, training[_loose(key)]) for key in others if _loose(key) in training]
 
 
+def loose(text: str) -> str:
+    """A text, folded, without the punctuation around words; signs between and before them, as in `3 - 5`, stay."""
+    return _loose(folded(text))
+
+
 def _loose(key: str) -> str:
     """A key without the punctuation around words; signs between and before them, as in `3 - 5` or `5!`, stay."""
     text = key.partition(APART)[0]

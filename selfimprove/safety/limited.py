@@ -50,7 +50,6 @@ def answer(script: Path, given: bytes, seconds: int, memory: int = MEMORY, most:
     Raises:
         Ended: it took too long or too much memory, or failed.
     """
-    environment = {**{name: os.environ[name] for name in _KEPT if name in os.environ}, **_CALM}
     command = [sys.executable, "-P", str(script), str(seconds), str(memory), str(most)]
     with tempfile.TemporaryFile() as file:
         try:
@@ -60,7 +59,7 @@ def answer(script: Path, given: bytes, seconds: int, memory: int = MEMORY, most:
                 stdout=file,
                 stderr=subprocess.DEVNULL,
                 timeout=PATIENCE * seconds,
-                env=environment,
+                env=environment(),
             )
         except subprocess.TimeoutExpired as error:
             raise Ended(f"takes more than {PATIENCE * seconds} seconds") from error
@@ -71,6 +70,11 @@ def answer(script: Path, given: bytes, seconds: int, memory: int = MEMORY, most:
     if done.returncode or len(raw) > most:
         raise Ended("cannot be looked at")
     return raw
+
+
+def environment() -> dict[str, str]:
+    """The environment of such a process: without secrets, and with few threads."""
+    return {**{name: os.environ[name] for name in _KEPT if name in os.environ}, **_CALM}
 
 
 def limit() -> None:

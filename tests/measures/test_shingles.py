@@ -7,7 +7,12 @@ import random
 import numpy as np
 import pytest
 
-from selfimprove.measures.shingles import BANDS, ROWS, bands, jaccard, kept, shingles
+from selfimprove.measures.shingles import BANDS, ROWS, alike, bands, bands_of, jaccard, meetings, shingles
+
+
+def kept(texts: list[str], n: int, similarity: float) -> list[int]:
+    twins = alike(bands_of(texts, n), lambda places: (texts[place] for place in places), n, similarity)
+    return [place for place in range(len(texts)) if place not in {gone for gone, _, _ in twins}]
 
 
 def test_sets_of_grams_by_hand() -> None:
@@ -32,7 +37,8 @@ def test_sharing_a_band_follows_the_formula(similarity: float) -> None:
     for _ in range(pairs):
         every = source.integers(0, 2**63, common + 2 * apart, dtype=np.uint64)
         a, b = every[: common + apart], np.concatenate([every[:common], every[common + apart :]])
-        met += bool((bands(a) == bands(b)).any())
+        keys = bands(np.concatenate([a, b]), np.array([len(a), len(b)]))
+        met += bool((keys[0] == keys[1]).any())
     expected = 1 - (1 - s**ROWS) ** BANDS
     assert abs(met / pairs - expected) <= 3 * (expected * (1 - expected) / pairs) ** 0.5 + 1 / pairs
 
@@ -56,11 +62,26 @@ def test_a_chain_keeps_its_ends() -> None:
     """a resembles b and b resembles c, but c does not resemble a."""
     a, b, c = (" ".join(["changed" + str(i) if i < changes else f"w{i}" for i in range(120)]) for changes in (0, 7, 14))
     near, far = 113 / 127, 106 / 134
-    for one, other, alike in ((a, b, near), (b, c, near), (a, c, far)):
-        assert jaccard(shingles(one, 1), shingles(other, 1)) == pytest.approx(alike)
+    for one, other, common in ((a, b, near), (b, c, near), (a, c, far)):
+        assert jaccard(shingles(one, 1), shingles(other, 1)) == pytest.approx(common)
     assert kept([a, b, c], 1, 0.8) == [0, 2]
 
 
 def test_half_characters_and_no_texts() -> None:
     assert kept([], 5, 0.8) == []
     assert kept(["\ud800 a b c d e", "\ud800 a b c d e"], 5, 0.8) == [0]
+
+
+def test_bands_that_several_texts_share_by_hand() -> None:
+    keys = np.array([[7, 1], [7, 2], [8, 3], [9, 2]], dtype=np.uint64)
+    places, met = meetings(keys)
+    assert places.tolist() == [0, 1, 3]
+    assert met.tolist() == [[0, -1], [0, 5], [-1, 5]]
+    assert meetings(keys[:0])[0].tolist() == []
+
+
+def test_a_text_has_the_same_bands_whatever_comes_with_it() -> None:
+    texts = ["", "one", "a b c d e f", "caf\u00e9 au lait s'il vous pla\u00eet", "x " * 3000, "\ud800 half a b c d"]
+    together = bands_of(texts, 3)
+    for place, text in enumerate(texts):
+        assert (bands_of([text], 3)[0] == together[place]).all()

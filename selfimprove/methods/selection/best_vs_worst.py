@@ -27,6 +27,7 @@ from selfimprove.registry import register
 class BestVsWorst(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
+    looped: ClassVar[bool] = True
     pairs: int = 1
     """Most pairs per prompt."""
     min_gap: float = 0.0

@@ -31,6 +31,7 @@ from selfimprove.registry import register
 class CorrectVsWrong(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
+    looped: ClassVar[bool] = True
     right: float = 1.0
     """Lowest reward of a chosen completion."""
     wrong: float = 0.0

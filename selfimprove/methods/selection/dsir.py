@@ -17,25 +17,27 @@ Differs: the text of a record is its problem, or a document, because the target 
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
-from selfimprove.interfaces import Context, Selection
+from selfimprove.interfaces import Arrays, Choice, Context, Pool, Portioned, chosen
+from selfimprove.measures import ngrams
 from selfimprove.problems.overlap import posed
+from selfimprove.problems.pool_rows import records_in
 from selfimprove.records import Document, Prompt, Record
 from selfimprove.registry import register
 
-_TOKEN = re.compile(r"\w+|[^\w\s]+")
+AT_ONCE, TEXTS = 1 << 22, 1 << 14
+"""Features, and texts, that are added up together."""
 
 
 @register("dsir", paper="2302.03169")
 @dataclass
-class Dsir(Selection):
+class Dsir(Portioned):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
     share: float = bounded(0.5, 0, 1)
@@ -55,39 +57,52 @@ class Dsir(Selection):
         came = given.flow
         return Flow(round(self.share * came.records), came.prompts, came.group)
 
+    target: str | None = None
+    """A file whose rows are the target, in place of problems of the selection split; columns as `select` reads them."""
+
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        return chosen(self, records, context)
+
+    def read(self, records: Sequence[Any], known: Arrays) -> Arrays:
         import numpy as np
 
-        wanted = round(self.share * len(records))
-        target = [self._counts(posed(one.prompt)) for one in context.selection(self.problems)]
-        if not wanted or not target:
-            return [] if not wanted else records
-        rows: dict[str, Any] = {}
-        for text in map(_text, records):
-            if text not in rows:
-                rows[text] = self._counts(text)
-        p = _distribution(target, self.buckets, self.smoothing)
-        q = _distribution([rows[_text(record)] for record in records], self.buckets, 0.0)
-        ratio = np.log(p + 1e-8) - np.log(q + 1e-8)
-        known = {text: self._weight(row, ratio) for text, row in rows.items()}
-        weights = np.array([known[_text(record)] for record in records])
+        numbers, sizes = self._features(list(map(_text, records)))
+        small = np.uint16 if self.buckets <= 1 << 16 else np.uint32
+        return {"buckets": numbers.astype(small), "sizes": sizes.astype(np.uint32)}
+
+    def choose(self, read: Arrays, pool: Pool, context: Context) -> Choice:
+        import numpy as np
+
+        wanted = round(self.share * pool.size)
+        goal = self._goal(context) if wanted else []
+        if not wanted or not goal:
+            return Choice(stay=range(pool.size) if wanted else [])
+        p = _distribution(self._features(goal)[0], self.buckets, self.smoothing)
+        q = _distribution(read["buckets"], self.buckets, 0.0)
+        weights = _weights(read["buckets"], read["sizes"], np.log(p + 1e-8) - np.log(q + 1e-8))
+        if self.per_feature:
+            weights /= np.maximum(1, read["sizes"])
         keys = weights + np.random.default_rng(context.seed).gumbel(size=len(weights))
         stay = np.sort(np.argsort(-keys, kind="stable")[:wanted])
         context.log.metric("dsir/log_weight", float(weights[stay].mean() - weights.mean()))
-        return [records[place] for place in stay]
+        return Choice(stay=stay.tolist(), score=("log_weight", weights))
 
-    def _counts(self, text: str) -> Any:
-        """The bucket of each feature of a text: a numpy array of integers."""
+    def _goal(self, context: Context) -> list[str]:
+        """The texts of the target."""
+        if self.target is not None:
+            return list(map(_text, records_in(Path(self.target), "selection.dsir.target")))
+        return [posed(one.prompt) for one in context.selection(self.problems)]
+
+    def _features(self, texts: Sequence[str]) -> tuple[Any, Any]:
+        """The buckets of the features of some texts, int64 (features,), and how many each has, int64 (texts,)."""
         import numpy as np
 
-        units = list(text.lower()) if self.characters else _TOKEN.findall(text.lower())
-        sizes = (2, 3, 4) if self.characters else (1, 2)
-        grams = ["\0".join(units[at : at + n]) for n in sizes for at in range(len(units) - n + 1)]
-        return np.array([zlib.crc32(gram.encode("utf-8", "surrogatepass")) % self.buckets for gram in grams], dtype=int)
-
-    def _weight(self, row: Any, ratio: Any) -> float:
-        total = float(ratio[row].sum())
-        return total / max(1, len(row)) if self.per_feature else total
+        units, sizes = ngrams.letters(texts) if self.characters else ngrams.tokens(texts)
+        kinds = [ngrams.runs(units, sizes, n) for n in ((2, 3, 4) if self.characters else (1, 2))]
+        counts = np.stack([one for _, one in kinds])
+        owner = np.concatenate([np.repeat(np.arange(len(texts)), one) for one in counts])
+        numbers = np.concatenate([one for one, _ in kinds]) % np.uint64(self.buckets)
+        return numbers[np.argsort(owner, kind="stable")].astype(np.int64), counts.sum(axis=0)
 
 
 def _text(record: Record) -> str:
@@ -96,9 +111,23 @@ def _text(record: Record) -> str:
     return posed(record.prompt if isinstance(record, Prompt) else record.prompt.prompt)
 
 
-def _distribution(rows: Sequence[Any], buckets: int, smoothing: float) -> Any:
+def _distribution(features: Any, buckets: int, smoothing: float) -> Any:
     """The share of each bucket among all features; uniform if there are none."""
     import numpy as np
 
-    counts = np.bincount(np.concatenate(rows), minlength=buckets) + smoothing
+    counts = np.full(buckets, smoothing)
+    for first in range(0, len(features), AT_ONCE):
+        counts += np.bincount(features[first : first + AT_ONCE], minlength=buckets)
     return counts / counts.sum() if counts.sum() else np.full(buckets, 1 / buckets)
+
+
+def _weights(features: Any, sizes: Any, ratio: Any) -> Any:
+    """For each text the sum of `ratio` over its features: float64 (texts,)."""
+    import numpy as np
+
+    ends, made = np.cumsum(sizes, dtype=np.int64), np.zeros(len(sizes))
+    for first in range(0, len(sizes), TEXTS):
+        own = np.repeat(np.arange(len(sizes[first : first + TEXTS])), sizes[first : first + TEXTS])
+        begin, end = int(ends[first] - sizes[first]), int(ends[min(first + TEXTS, len(ends)) - 1])
+        made[first : first + TEXTS] += np.bincount(own, ratio[features[begin:end]], len(made[first : first + TEXTS]))
+    return made

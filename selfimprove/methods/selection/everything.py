@@ -14,16 +14,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from selfimprove.interfaces import Context, Selection
+from selfimprove.interfaces import Arrays, Choice, Context, Pool, Portioned
 from selfimprove.records import Record
 from selfimprove.registry import register
 
 
 @register("everything")
 @dataclass
-class Everything(Selection):
+class Everything(Portioned):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         return records
+
+    def read(self, records: Sequence[Any], known: Arrays) -> Arrays:
+        return {}
+
+    def choose(self, read: Arrays, pool: Pool, context: Context) -> Choice:
+        return Choice(stay=range(pool.size))

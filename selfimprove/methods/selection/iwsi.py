@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
@@ -31,6 +31,7 @@ from selfimprove.registry import register
 @register("iwsi", paper="2408.09849")
 @dataclass
 class Iwsi(Selection):
+    looped: ClassVar[bool] = True
     keep: float = bounded(0.8, high=1, above=0)
     """Share of the rows to keep."""
     problems: int = bounded(64, 1)

@@ -16,19 +16,21 @@ Differs: lengths are in characters, so that the filter needs no tokenizer; on th
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfimprove.interfaces import Context, Selection
+from selfimprove.interfaces import Arrays, Choice, Context, Pool, Portioned, chosen
+from selfimprove.measures import ngrams
 from selfimprove.records import Record
 from selfimprove.registry import register
 
 
 @register("length_filter", paper="2502.01612")
 @dataclass
-class LengthFilter(Selection):
+class LengthFilter(Portioned):
     min_length: int = 1
     """Shortest completion to keep, in characters."""
     max_length: int | None = None
@@ -40,14 +42,26 @@ class LengthFilter(Selection):
     """Largest difference to the most common length of its level, in characters; null sets no bound."""
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        whole = [r for r in records if not r.truncated and len(r.text) >= self.min_length]
-        if self.max_length is not None:
-            whole = [r for r in whole if len(r.text) <= self.max_length]
-        lengths: dict[Any, list[int]] = {}
-        for r in whole:
-            lengths.setdefault(r.prompt.info.get("level"), []).append(len(r.text))
+        return chosen(self, records, context)
+
+    def read(self, records: Sequence[Any], known: Arrays) -> Arrays:
+        import numpy as np
+
+        return {
+            "lengths": np.array([-1 if r.truncated else len(r.text) for r in records], dtype=np.int64),
+            "levels": ngrams.marks(repr(r.prompt.info.get("level")) for r in records),
+        }
+
+    def choose(self, read: Arrays, pool: Pool, context: Context) -> Choice:
+        most = math.inf if self.max_length is None else self.max_length
+        both = zip(read["lengths"].tolist(), read["levels"].tolist(), strict=True)
+        rows = [(place, n, level) for place, (n, level) in enumerate(both) if max(0, self.min_length) <= n <= most]
+        lengths: dict[int, list[int]] = {}
+        for _, length, level in rows:
+            lengths.setdefault(level, []).append(length)
         measures = {level: (max(peers), statistics.mode(peers)) for level, peers in lengths.items()}
-        return [r for r in whole if self._usual(len(r.text), *measures[r.prompt.info.get("level")])]
+        stay = [place for place, length, level in rows if self._usual(length, *measures[level])]
+        return Choice(stay=stay, score=("length", read["lengths"]))
 
     def _usual(self, length: int, longest: int, commonest: int) -> bool:
         """Whether the length of a completion fits those of equal difficulty."""

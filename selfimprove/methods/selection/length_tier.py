@@ -31,6 +31,7 @@ from selfimprove.registry import register
 class LengthTier(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
+    looped: ClassVar[bool] = True
     rho: float = bounded(0.1, 0, 1)
     """Share of the range of a problem's rewards that counts as good, and as bad; 0 pairs the best with the worst."""
 

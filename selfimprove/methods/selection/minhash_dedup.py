@@ -16,12 +16,12 @@ Differs: the paper connects duplicates in chains and keeps one of each chain; he
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
-from selfimprove.interfaces import Context, Selection
+from selfimprove.interfaces import Arrays, Choice, Context, Pool, Portioned, chosen
 from selfimprove.measures import shingles
 from selfimprove.problems.overlap import text_of
 from selfimprove.records import Record
@@ -30,7 +30,7 @@ from selfimprove.registry import register
 
 @register("minhash_dedup", paper="2107.06499")
 @dataclass
-class MinhashDedup(Selection):
+class MinhashDedup(Portioned):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
     similarity: float = bounded(0.8, 0, 1)
@@ -41,6 +41,16 @@ class MinhashDedup(Selection):
     """Use n-grams of characters: for short texts, and for languages that put no spaces between words."""
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        stay = shingles.kept([text_of(record) for record in records], self.n, self.similarity, self.characters)
-        context.log.metric("minhash_dedup/dropped", len(records) - len(stay))
-        return [records[place] for place in stay]
+        return chosen(self, records, context)
+
+    def read(self, records: Sequence[Any], known: Arrays) -> Arrays:
+        return {"bands": shingles.bands_of(map(text_of, records), self.n, self.characters)}
+
+    def choose(self, read: Arrays, pool: Pool, context: Context) -> Choice:
+        def texts(places: Sequence[int]) -> Iterable[str]:
+            return map(text_of, pool.at(places))
+
+        twins = shingles.alike(read["bands"], texts, self.n, self.similarity, self.characters)
+        gone = {place for place, _, _ in twins}
+        context.log.metric("minhash_dedup/dropped", len(gone))
+        return Choice(stay=[place for place in range(pool.size) if place not in gone], twins=twins)

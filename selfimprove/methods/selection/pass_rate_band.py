@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Context, Selection
@@ -27,6 +27,7 @@ from selfimprove.registry import register
 @register("pass_rate_band", paper="2505.20347")
 @dataclass
 class PassRateBand(Selection):
+    looped: ClassVar[bool] = True
     low: float = 0.2
     """Lowest mean reward of a problem that is kept."""
     high: float = 0.8

@@ -34,6 +34,7 @@ from selfimprove.registry import register
 class Quarantine(Selection):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
+    looped: ClassVar[bool] = True
     audit: int = bounded(100, 1)
     """Rows that are marked first."""
     max_share: float = bounded(0.03, 0, 1)

@@ -18,14 +18,14 @@ from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
-from selfimprove.interfaces import Context, Selection
+from selfimprove.interfaces import Arrays, Choice, Context, Pool, Portioned, chosen
 from selfimprove.records import Record
 from selfimprove.registry import register
 
 
 @register("random")
 @dataclass
-class Random(Selection):
+class Random(Portioned):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
     share: float = bounded(0.5, 0, 1)
@@ -39,6 +39,11 @@ class Random(Selection):
         return Flow(min(wanted, came.records), came.prompts, came.group)
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        wanted = round(self.share * len(records)) if self.rows is None else self.rows
-        places = random.Random(context.seed).sample(range(len(records)), min(wanted, len(records)))
-        return [records[place] for place in sorted(places)]
+        return chosen(self, records, context)
+
+    def read(self, records: Sequence[Any], known: Arrays) -> Arrays:
+        return {}
+
+    def choose(self, read: Arrays, pool: Pool, context: Context) -> Choice:
+        wanted = round(self.share * pool.size) if self.rows is None else self.rows
+        return Choice(stay=sorted(random.Random(context.seed).sample(range(pool.size), min(wanted, pool.size))))

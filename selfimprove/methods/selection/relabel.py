@@ -34,6 +34,7 @@ from selfimprove.registry import register
 class Relabel(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Prompt
+    looped: ClassVar[bool] = True
     min_score: float | None = None
     """Lowest reward of a completion that counts; null counts all, also those without a reward."""
     min_agreement: float = bounded(0.0, 0, 1)

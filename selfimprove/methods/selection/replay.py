@@ -32,6 +32,7 @@ STORE = "replay.jsonl"
 class Replay(Selection):
     consumes: ClassVar[Any] = Record
     produces: ClassVar[Any] = Record
+    looped: ClassVar[bool] = True
     share: float = bounded(0.25, 0, below=1)
     """Share of the result that comes from earlier rounds."""
 

@@ -31,6 +31,7 @@ from selfimprove.registry import register
 class SppoPairs(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
+    looped: ClassVar[bool] = True
     scale: float = bounded(1.0, above=0)
     """Factor on the difference of two rewards before the sigmoid."""
     rates: bool = False

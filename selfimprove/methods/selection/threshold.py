@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from selfimprove.costs import Flow, Given
 from selfimprove.interfaces import Context, Selection
@@ -24,6 +24,7 @@ from selfimprove.registry import register
 @register("threshold", paper="2312.06585")
 @dataclass
 class Threshold(Selection):
+    looped: ClassVar[bool] = True
     min_score: float = 1.0
     """Lowest reward to keep."""
     per_prompt: int | None = None

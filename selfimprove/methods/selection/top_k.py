@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Flow, Given
@@ -27,6 +27,7 @@ from selfimprove.registry import register
 @register("top_k", paper="2304.06767")
 @dataclass
 class TopK(Selection):
+    looped: ClassVar[bool] = True
     share: float = bounded(0.5, 0, 1)
     """Share of the rows with a reward to keep, if `rows` is null."""
     rows: int | None = bounded(None, 0)

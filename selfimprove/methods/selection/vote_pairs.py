@@ -31,6 +31,7 @@ from selfimprove.registry import register
 class VotePairs(Selection):
     consumes: ClassVar[Any] = Rollout
     produces: ClassVar[Any] = Preference
+    looped: ClassVar[bool] = True
     min_agreement: float = bounded(0.5, 0, 1)
     """Smallest share of a problem's completions with the chosen answer."""
 

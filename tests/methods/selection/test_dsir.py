@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from selfimprove.methods.selection.dsir import Dsir, _distribution
+from selfimprove.methods.selection.dsir import Dsir, _distribution, _weights
 from selfimprove.records import Document, Prompt
 
 
@@ -17,14 +18,28 @@ def asked(text: str) -> Prompt:
 
 
 def test_log_weights_by_hand() -> None:
-    """Target a, a, b with 1 added to 2 buckets: p = (3/5, 2/5); pool a, b, b: q = (1/3, 2/3)."""
-    target, pool = [np.array([0, 0, 1])], [np.array([0]), np.array([1, 1])]
-    p, q = _distribution(target, 2, 1.0), _distribution(pool, 2, 0.0)
+    """Target a, a, b with 1 added to 2 buckets: p = (3/5, 2/5); pool a and b b: q = (1/3, 2/3)."""
+    p, q = _distribution(np.array([0, 0, 1]), 2, 1.0), _distribution(np.array([0, 1, 1]), 2, 0.0)
     assert p == pytest.approx([0.6, 0.4])
     assert q == pytest.approx([1 / 3, 2 / 3])
-    ratio = np.log(p) - np.log(q)
-    assert Dsir()._weight(pool[1], ratio) == pytest.approx(2 * np.log(0.6))
-    assert Dsir(per_feature=True)._weight(pool[1], ratio) == pytest.approx(np.log(0.6))
+    found = _weights(np.array([0, 1, 1]), np.array([1, 2, 0]), np.log(p) - np.log(q))
+    assert found == pytest.approx([np.log(1.8), 2 * np.log(0.6), 0.0])
+
+
+def test_features_are_words_and_pairs_of_each_text() -> None:
+    numbers, sizes = Dsir(buckets=10**9)._features(["A b. a b.", "", "a"])
+    assert sizes.tolist() == [11, 0, 1]
+    assert len(set(numbers[:11].tolist())) == 3 + 3  # a, b, "." and "a b", "b .", ". a"
+    assert numbers[11] in numbers[:11]
+    assert Dsir(characters=True)._features(["abcd"])[1].tolist() == [3 + 2 + 1]
+
+
+def test_a_file_can_be_the_target(make_context: Callable, tmp_path: Path) -> None:
+    goal = tmp_path / "goal.jsonl"
+    goal.write_text("".join('{"text": "how many pears are %d sacks"}\n' % i for i in range(20)))  # noqa: UP031
+    pool = [Document(text=f"how many pears are {i} bags" if i % 4 == 0 else f"kings of {i}") for i in range(80)]
+    picked = Dsir(share=0.2, target=str(goal)).select(pool, make_context())
+    assert sum("pears" in one.text for one in picked) >= 15
 
 
 def test_the_targets_kind_is_found(make_context: Callable) -> None:
