@@ -63,6 +63,8 @@ class Portioned(Selection):
 
 def chosen(method: Portioned, records: Sequence[Any], context: Context) -> list[Any]:
     """What a portioned selection keeps of records in memory: the `select` of each of them."""
+    if not records:
+        return []
     pool = Pool(size=len(records), at=lambda places: (records[place] for place in places))
     stay = method.choose(method.read(records, method.known(context)), pool, context).stay
     return [records[int(place)] for place in stay]
