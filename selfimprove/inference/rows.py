@@ -63,6 +63,31 @@ def rows_of(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[list[Row]]:
     return made
 
 
+def document_rows(tokenizer: Any, texts: Sequence[str], longest: int, split: bool = True) -> list[list[Row]]:
+    """The rows of each text for a language-modeling loss: all of its tokens are learned, and an end token after them.
+
+    The start token, where the tokenizer sets one before a text, is a prompt; without one the first token of a row only
+    begins it. A row of fewer than two tokens teaches nothing and is left out.
+
+    Args:
+        longest: most tokens of a row.
+        split: a longer text becomes several rows, of which the last has the end token; else it is cut off.
+    """
+    bare, end = tokens_of(tokenizer, texts), tokenizer.eos_token_id
+    head = [] if (start := tokenizer.bos_token_id) is None or start not in _around(tokenizer) else [start]
+    size, made = max(2, longest) - len(head), list[list[Row]]()
+    for ids in bare:
+        ids = [*ids, *([] if end is None else [end])]
+        parts = [ids[at : at + size] for at in range(0, len(ids), size)][: None if split else 1]
+        made.append([Row(head, part, [1] * len(part)) for part in parts if len(head) + len(part) > 1])
+    return made
+
+
+def _around(tokenizer: Any) -> list[int]:
+    """The tokens that the tokenizer sets around a text."""
+    return tokens_of(tokenizer, [""], special=True)[0]
+
+
 def joined(tokenizer: Any, rollouts: Sequence[Rollout]) -> list[Row]:
     """One row per rollout, with its replies and the text between them; text after the last reply is cut off."""
     talks = [_talk(rollout.completion) for rollout in rollouts]

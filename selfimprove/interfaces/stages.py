@@ -13,15 +13,7 @@ from selfimprove.costs import NOTHING, Cost, Flow, Given
 from selfimprove.interfaces.policy import Context, Policy
 from selfimprove.interfaces.task import Roles
 from selfimprove.needs import Needs
-from selfimprove.records import (
-    Alert,
-    Checkpoint,
-    Decision,
-    Prompt,
-    Record,
-    Report,
-    Rollout,
-)
+from selfimprove.records import Alert, Checkpoint, Decision, Prompt, Record, Report, Rollout
 from selfimprove.rounds import Evidence, Exam, Round, Stop
 
 
@@ -35,6 +27,10 @@ class Acquisition(ABC):
     def needs(self) -> Needs:
         """What it uses besides plain samples."""
         return Needs()
+
+    def preflight(self) -> list[str]:
+        """Check before a run that what the options name can be used, or raise UserError; returns notes."""
+        return []
 
     def cost(self, given: Given) -> Cost:
         """The largest cost for the incoming records."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -164,6 +165,8 @@ def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
     write_records(given.folder / "output.jsonl", records)
     stored.pass_on(given.round, leg.step("selection"), records)
     counts: Counts = {"given": len(offered), "kept": len(records), **{name: n for name, n in left_out.items() if n}}
+    for name, bad in (("given", _planted(offered)), ("kept", _planted(records))):
+        counts |= {f"planted/{kind}/{name}": n for kind, n in sorted(bad.items())}
     marks = [
         given.verify(record.prompt, (record if isinstance(record, Rollout) else record.sides[0]).text)
         for record in records
@@ -171,6 +174,11 @@ def selection(stored: Stored, given: Context, leg: Leg) -> Counts:
     ]
     known = [mark for mark in marks if mark is not None]
     return counts | ({"label_precision": sum(known) / len(known)} if known else {})
+
+
+def _planted(records: Sequence[Record]) -> Counter[str]:
+    """How many records were spoiled on purpose, in each way: so that it can be seen what a selection finds."""
+    return Counter(record.info["planted"] for record in records if "planted" in record.info)
 
 
 def optimization(stored: Stored, given: Context, leg: Leg) -> Counts:

@@ -85,7 +85,12 @@ class _Lines(Iterator[str]):
 
 
 def json_rows(
-    path: Path, option: str, may_be_whole: bool, field: str | None = None, room: Room | None = None
+    path: Path,
+    option: str,
+    may_be_whole: bool,
+    field: str | None = None,
+    room: Room | None = None,
+    packed: bool = False,
 ) -> Iterator[dict[str, Any] | DataError]:
     """The rows of a JSON file: an object on each line, a list of objects, or an object of columns.
 
@@ -94,11 +99,12 @@ def json_rows(
         may_be_whole: the file may be one JSON value, as the suffix .json says.
         field: the key of the object that holds the rows.
         room: for the rows, if several files share it; it counts this file already.
+        packed: the file is packed by gzip; then it has an object on each line.
 
     Raises:
         DataError: the file is not such JSON.
     """
-    if may_be_whole and (field or not _by_lines(path, option)):
+    if may_be_whole and not packed and (field or not _by_lines(path, option)):
         room = room or Room(str(path), path)
         raw = foreign.content(path.resolve(), min(WHOLE, 1_000_000 * room.all // BYTE))
         found = json_of(raw, Written)
@@ -110,7 +116,7 @@ def json_rows(
                 return
             yield row
         return
-    for number, line in lines(path, option, room):
+    for number, line in lines(path, option, room, packed):
         try:
             yield values_of(line, Written)
         except DataError as error:

@@ -23,8 +23,11 @@ PACKED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".tar", ".tgz", ".7z", "
 """Suffixes of files that are packed."""
 
 
-def check_folder(folder: Path, option: str) -> None:
+def check_folder(folder: Path, option: str, unpacked: tuple[str, ...] = ()) -> None:
     """Make sure that reading a folder reads nothing outside it, waits for nothing and unpacks nothing.
+
+    Args:
+        unpacked: endings of packed files that are unpacked nevertheless, within limits.
 
     Raises:
         DataError: it might; the message names the file.
@@ -33,7 +36,7 @@ def check_folder(folder: Path, option: str) -> None:
         check_link(path, option)
         if not stat.S_ISREG(path.stat().st_mode):
             foreign.check(path)
-        if path.suffix.lower() in PACKED:
+        if path.suffix.lower() in PACKED and not path.name.lower().endswith(unpacked or "/"):
             raise DataError(f"{option}: {path} is packed, and nothing is unpacked; unpack it where you trust it")
     for name in CARDS:
         if (folder / name).is_file():

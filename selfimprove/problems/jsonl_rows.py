@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from selfimprove import foreign
 from selfimprove.errors import DataError, MissingError
@@ -34,12 +37,13 @@ _TABLES = (".csv", ".tsv", ".parquet", ".arrow")
 _NO_FILES = (Path("/dev"), Path("/proc"), Path("/sys"))
 
 
-def lines(path: Path, option: str, room: Room | None = None) -> Iterator[tuple[int, bytes]]:
+def lines(path: Path, option: str, room: Room | None = None, packed: bool = False) -> Iterator[tuple[int, bytes]]:
     """The nonblank lines of a file with their numbers; of a line that is too long, only the beginning.
 
     Args:
         option: the option that names the file, for messages.
         room: for the rows, if several files share it; it counts this file already.
+        packed: the file is packed by gzip, and unpacked line by line.
 
     Raises:
         MissingError: the file does not exist.
@@ -47,10 +51,13 @@ def lines(path: Path, option: str, room: Room | None = None) -> Iterator[tuple[i
     """
     if not path.exists():
         raise MissingError(f"{option}: the file {path} does not exist")
-    check_kind(path, option)
+    if packed:
+        check_link(path, option)
+    else:
+        check_kind(path, option)
     room, number = room or Room(f"{option}: {path}", path), 0
-    with os.fdopen(foreign.opened(path.resolve()), "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    with os.fdopen(foreign.opened(path.resolve()), "rb") as raw, _unpacked(raw, path, packed) as file:
+        size = os.fstat(raw.fileno()).st_size
         while line := file.readline(LARGEST + 2):
             number, filled, fits = number + 1, bool(line.strip()), True
             first = line
@@ -59,10 +66,23 @@ def lines(path: Path, option: str, room: Room | None = None) -> Iterator[tuple[i
                 line = file.readline(LARGEST)
                 fits = room.take(len(line))
             if not fits:
-                room.cut(size - (file.tell() - len(line)))
+                room.cut(size - (raw.tell() if packed else file.tell() - len(line)))
                 return
             if filled:
                 yield number, first
+
+
+@contextmanager
+def _unpacked(raw: BinaryIO, path: Path, packed: bool) -> Iterator[BinaryIO]:
+    """The file, or what it holds if it is packed.
+
+    Raises:
+        DataError: it is not packed by gzip, or damaged.
+    """
+    try:
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path} cannot be unpacked: {error}") from error
 
 
 def check_link(path: Path, option: str) -> None:

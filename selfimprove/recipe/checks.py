@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from importlib.metadata import requires
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from selfimprove import registry
 from selfimprove.bounds import bounds_of
@@ -40,8 +40,8 @@ def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
     _check_together(recipe)
     check_needs(recipe)
     launcher, remarks = recipe.the("launcher"), list[str]()
-    looked = [launcher, *recipe.engine.values(), recipe.the("model"), recipe.the("task"), *recipe.optimization.values()]
-    looked.append(recipe.the("tracker"))
+    looked = [launcher, *recipe.engine.values(), recipe.the("model"), recipe.the("task"), *recipe.acquisition.values()]
+    looked += [*recipe.optimization.values(), recipe.the("tracker")]
     for method in looked:
         try:
             remarks += method.preflight()
@@ -96,11 +96,7 @@ def check_needs(recipe: Recipe) -> None:
 
 
 def _check_tools(recipe: Recipe, method: str, needs: Needs) -> None:
-    """Check that the problems of the task have the tools that a method calls.
-
-    Raises:
-        RecipeError: they lack one.
-    """
+    """Check that the problems of the task have the tools that a method calls; else raise RecipeError."""
     [(task, offering)] = ((name, one.offers()) for name, one in recipe.task.items())
     for tool in needs.tools:
         if tool not in offering:
@@ -141,14 +137,14 @@ def _check_chain(chain: Mapping[str, Mapping[str, Any]]) -> None:
     giver, kind = "the start of the chain", None
     for slot, methods in chain.items():
         for name, method in methods.items():
-            if method.consumes not in (kind, Record):
+            if not _takes(method.consumes, kind):
                 registry.discover()
                 bridges = sorted(
                     entry.name
                     for entry in registry.METHODS.values()
                     if issubclass(entry.method, Acquisition | Selection)
-                    and entry.method.consumes in (kind, Record)
-                    and entry.method.produces is method.consumes
+                    and _takes(entry.method.consumes, kind)
+                    and _takes(method.consumes, entry.method.produces)
                 )
                 hint = f" These fit between them: {', '.join(bridges)}" if bridges else ""
                 raise RecipeError(
@@ -159,10 +155,14 @@ def _check_chain(chain: Mapping[str, Mapping[str, Any]]) -> None:
             kind = kind if made is Record else made
 
 
+def _takes(consumes: Any, kind: Any) -> bool:
+    return consumes is Record or consumes == kind or kind in get_args(consumes)  # it may be `Rollout | Document`
+
+
 def _kind(kind: Any) -> str:
     if kind in (None, Checkpoint):
         return "a checkpoint" if kind else "nothing"
-    return f"{kind.__name__} records" if isinstance(kind, type) else "any records"
+    return f"{'any' if kind is Record else ' or '.join(one.__name__ for one in get_args(kind) or (kind,))} records"
 
 
 def _methods(values: Settings, method: Find) -> Iterator[tuple[str, type, dict[str, Any]]]:

@@ -241,7 +241,9 @@ def test_an_unknown_name_on_the_command_line_is_answered_with_the_nearest(overri
         ),
         (
             ["selection=[best_vs_worst]"],
-            ["selection 'best_vs_worst' gives Preference records, but optimization 'sft' takes Rollout records"],
+            [
+                "selection 'best_vs_worst' gives Preference records, but optimization 'sft' takes Rollout or Document records"
+            ],
         ),
         (
             ["acquisition=[seed_prompts,seed_prompts_twice]"],

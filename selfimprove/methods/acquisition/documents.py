@@ -25,19 +25,15 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
-from selfimprove import foreign
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
-from selfimprove.errors import DataError, MissingError, RecipeError
+from selfimprove.errors import DataError, RecipeError
 from selfimprove.interfaces import Acquisition, Context, Sampling
-from selfimprove.problems.cells import clean
-from selfimprove.problems.hub_rows import KINDS, Source, table
-from selfimprove.problems.jsonl_rows import check_link
-from selfimprove.problems.room import BYTE, Room
+from selfimprove.problems.corpus import Corpus
+from selfimprove.problems.room import Room
 from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record, Rollout
 from selfimprove.registry import register
@@ -144,39 +140,21 @@ class Documents(Acquisition):
             if problems and not texts:
                 raise DataError("acquisition.documents: the task has no worked solutions; name a file in path")
             return texts
-        documents, blank = _load(Path(self.path).expanduser())
+        documents, blank = _load(self.path)
         if blank:
             context.log.note(f"{self.path}: {blank} rows have no text and were left out")
         return Random(context.seed).choices(documents, k=self.problems)
 
 
-def _load(path: Path) -> tuple[list[str], int]:
-    """The documents of a file, and how many rows or parts of it are blank."""
-    if not path.exists():
-        raise MissingError(f"acquisition.documents.path: no file {path}")
-    if path.suffix.lower() in KINDS:
-        rows = table(Source("acquisition.documents", str(path), None, "train", None))
-        found = [_text_of(row, f"{path}, row {number}") for number, row in enumerate(rows)]
-    else:
-        try:
-            check_link(path, "acquisition.documents.path")
-            raw = foreign.content(path.resolve(), 1_000_000 * Room(str(path), path).all // BYTE)
-            found = [part.strip() for part in raw.decode("utf-8").split("\n\n")]
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path} cannot be read as text: {error}") from error
-    if documents := [part for part in found if part]:
-        return documents, len(found) - len(documents) if path.suffix.lower() in KINDS else 0
+def _load(path: str) -> tuple[list[str], int]:
+    """The documents of a file, and how many of its rows are blank."""
+    corpus, documents, room = Corpus("acquisition.documents", path), list[str](), Room(path)
+    for text, _ in corpus:
+        room.take(len(text.encode(errors="replace")))
+        documents.append(text)
+    if documents:
+        return documents, corpus.counts["blank"]
     raise DataError(f"{path} contains no document")
-
-
-def _text_of(row: dict[str, Any] | DataError, place: str) -> str:
-    """The text of a row; a null is blank."""
-    if isinstance(row, DataError):
-        raise DataError(f"{place}: {row}") from row
-    text = row.get("text", ...)
-    if text is not None and not isinstance(text, str):
-        raise DataError(f"{place}: it must have a text in a column `text`; it has {', '.join(row)}")
-    return clean(text or "").strip()
 
 
 def _open_key(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on the selected completions, by TRL.
+"""Supervised fine-tuning on the selected completions, or language modeling on documents, by TRL.
 
 Idea: imitate the kept rollouts, with the loss on the completion only.
 Survey: direct optimization, section 4.2.
@@ -9,7 +9,9 @@ Algorithm:
   2. Start from the base model, or with `restart: last` from the policy that made the data.
   3. TRL's SFTTrainer, for `max_steps` steps if that is set, else `num_train_epochs` epochs.
   4. `packing` and `padding_free` avoid padding; a check first makes sure that rows do not attend to each other.
-  5. `peak_every` keeps the weights with the best accuracy on selection problems (arXiv:2606.21090).
+  5. Documents are learned as texts, with the loss on all of their tokens and on the end token after them. One that is
+     longer than a row is split or cut off (`long_documents`), and counted.
+  6. `peak_every` keeps the weights with the best accuracy on selection problems (arXiv:2606.21090).
 Differs: ignores the weights of rows; `weighted_sft` uses them. With `loss_type: dft` each token's loss is multiplied by
   its own probability (dynamic fine-tuning, arXiv:2508.05629).
 """
@@ -26,14 +28,14 @@ from selfimprove.bounds import LARGEST, bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Context, Optimization
-from selfimprove.records import Checkpoint, Rollout
+from selfimprove.records import Checkpoint, Document, Rollout
 from selfimprove.registry import register
 
 
 @register("sft", paper="2312.06585")
 @dataclass
 class Sft(training.Adapted, training.Trained, Optimization):
-    consumes: ClassVar[Any] = Rollout
+    consumes: ClassVar[Any] = Rollout | Document
     data: str = "newest"
     """Training data: `newest` (this round's rollouts) or `all_rounds`."""
     loss_type: str = "nll"
@@ -50,6 +52,9 @@ class Sft(training.Adapted, training.Trained, Optimization):
     per_device_train_batch_size filled rows."""
     max_length: int = 1024
     """With packing, the length of a filled row in tokens; a longer prompt and completion get a row of their length."""
+    long_documents: str = "split"
+    """What becomes of a document that is longer than the context, or with packing than max_length: `split` into rows,
+    which add to the steps that `check` counts, or `cut`."""
     decay_steps: int = 0
     """Steps at the end over which a constant rate falls to a hundredth; 0 leaves the schedule to lr_scheduler_type."""
     peak_every: int = 0
@@ -63,7 +68,7 @@ class Sft(training.Adapted, training.Trained, Optimization):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        training.one_of(self, data=("newest", "all_rounds"), loss_type=("nll", "dft"))
+        training.one_of(self, data=("newest", "all_rounds"), loss_type=("nll", "dft"), long_documents=("split", "cut"))
         if self.packing and self.max_length < 1:
             raise RecipeError(f"optimization.sft.max_length is {self.max_length}; it must be 1 or more")
         if self.peak_every and (self.fsdp_config or self.deepspeed):
@@ -102,6 +107,7 @@ class Sft(training.Adapted, training.Trained, Optimization):
             padding_free=self.padding_free,
             packing=self.packing,
             max_length=self.max_length,
+            split=self.long_documents == "split",
         )
 
     def _peak(self, context: Context) -> training.Peak:

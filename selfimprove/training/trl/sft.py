@@ -1,13 +1,15 @@
-"""Supervised fine-tuning on completions with TRL's SFT trainer; each may have a weight."""
+"""Supervised fine-tuning on completions, each of which may have a weight, or on documents, with TRL's SFT trainer."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from selfimprove.errors import RecipeError
-from selfimprove.inference.rows import rows_of
-from selfimprove.records import Checkpoint, Rollout
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.inference.rows import Row, document_rows, rows_of
+from selfimprove.inference.weights import context_of
+from selfimprove.records import Checkpoint, Document, Rollout
 from selfimprove.training.best_weights import Check
 from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
@@ -17,7 +19,7 @@ from selfimprove.training.trl.trainer import configured, dataset, only_logprobs,
 
 def sft(
     job: Job,
-    rollouts: Sequence[Rollout],
+    records: Sequence[Rollout] | Sequence[Document],
     check: Check | None = None,
     check_every: int = 0,
     *,
@@ -27,23 +29,28 @@ def sft(
     padding_free: bool = False,
     packing: bool = False,
     max_length: int = 1024,
+    split: bool = True,
     kept: bool = True,
 ) -> Checkpoint:
     """Supervised fine-tuning on completions, with the loss on the assistant's tokens only; saves to `job.folder`.
+
+    Documents are learned as texts: all of their tokens.
 
     `check` is called every `check_every` steps and may stop training; with a `Peak` the best weights are saved, not the
     last.
 
     Args:
         loss_type: TRL's `nll` or `dft`.
-        weights: one per rollout, in the mean over an optimizer step.
+        weights: one per record, in the mean over an optimizer step.
         average: what the weights apply to: each `token`, or the mean over the tokens of a `sequence`.
         padding_free: concatenate the rows of a batch instead of padding them; not with weights.
         packing: fill rows of up to `max_length` tokens with whole completions, and concatenate these rows.
+        split: a document that is longer than the context, or with packing than `max_length`, becomes several rows;
+            else it is cut off.
         kept: whether training may resume from its own checkpoint, if the run keeps any.
 
     Raises:
-        DataError: the loss is not a number.
+        DataError: the loss is not a number, or there is nothing to learn.
         RecipeError: the model mixes concatenated rows.
     """
     import torch
@@ -93,7 +100,7 @@ def sft(
             return loss * self.accelerator.num_processes  # gradients are averaged over processes
 
     model, tokenizer = load(job.start, job.schedule.lora)
-    told = rows_of(tokenizer, rollouts)
+    told = _rows(tokenizer, records, min(context_of(model), max_length if packing else sys.maxsize), split, job)
     rows = [{"input_ids": row.ids, "labels": row.labels, "length": len(row.ids)} for several in told for row in several]
     config = configured(
         SFTConfig,
@@ -127,6 +134,28 @@ def sft(
     if not trainer.aux_loss_enabled:
         only_logprobs(trainer)
     return train(trainer, tokenizer, job, check, check_every, kept)
+
+
+def _rows(
+    tokenizer: Any, records: Sequence[Rollout] | Sequence[Document], longest: int, split: bool, job: Job
+) -> list[list[Row]]:
+    """The rows of each record; of documents it is counted how many are longer than a row, and how many tokens they had.
+
+    Raises:
+        DataError: no document has two tokens.
+    """
+    texts = [one.text for one in records if isinstance(one, Document)]
+    if not texts:
+        return rows_of(tokenizer, [one for one in records if isinstance(one, Rollout)])
+    made = document_rows(tokenizer, texts, longest, split)
+    long = made if split else document_rows(tokenizer, texts, longest)
+    rows = [row for several in made for row in several]
+    if not rows:
+        raise DataError("the documents are too short to learn from: none has two tokens")
+    job.log.metric("train/documents", len(texts))
+    job.log.metric("train/documents_split" if split else "train/documents_cut", sum(len(one) > 1 for one in long))
+    job.log.metric("train/document_tokens", sum(len(row.completion) for row in rows))
+    return made
 
 
 def padded(rows: Sequence[Sequence[int]], filling: int) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.methods.optimization.sft import Sft
 from selfimprove.recipe import checks, compose
-from selfimprove.records import Checkpoint, write_records
+from selfimprove.records import Checkpoint, Document, write_records
 from selfimprove.training import Lora
 
 
@@ -159,3 +159,70 @@ def test_liger_without_a_gpu_is_refused(monkeypatch, setting, questions, say):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(EngineError, match="use_liger_kernel needs a CUDA GPU; set use_liger_kernel: false"):
         Sft(use_liger_kernel=True, max_steps=1).optimize([say(questions[0], "8")], setting())
+
+
+# ---- documents -----------------------------------------------------------------------------------------------------
+def document_loss(small, rows):
+    """The mean -log p of all tokens after the first of each row, by a plain forward pass."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model, total, count = AutoModelForCausalLM.from_pretrained(small.path).eval(), 0.0, 0
+    for ids in rows:
+        with torch.no_grad():
+            logprobs = model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
+        total -= logprobs.gather(-1, torch.tensor(ids[1:])[:, None]).sum().item()
+        count += len(ids) - 1
+    return total / count
+
+
+@pytest.mark.parametrize("packing", [False, pytest.param(True, marks=pytest.mark.runs)])
+def test_documents_are_learned_with_all_of_their_tokens(setting, small, one_step, packing):
+    from transformers import AutoTokenizer
+
+    texts = ["the quick brown fox", "2 + 2 = 4, and <|im_end|> is no end", "a"]
+    words, given = AutoTokenizer.from_pretrained(small.path), setting("documents")
+    records = [Document(text=text) for text in texts]
+    Sft(packing=packing, max_length=200, **one_step).optimize(records, given)
+    rows = [[*tokens_of_text(words, text), words.eos_token_id] for text in texts]
+    assert given.log.metrics["train/loss"] == pytest.approx(document_loss(small, rows), abs=1e-3)
+    assert given.log.metrics["train/documents"] == 3 and given.log.metrics["train/documents_split"] == 0
+
+
+def tokens_of_text(words, text):
+    from selfimprove.inference.foreign import tokens_of
+
+    [ids] = tokens_of(words, [text])
+    assert words.eos_token_id not in ids  # a control token's name is text
+    return ids
+
+
+@pytest.mark.parametrize(("split", "rows"), [(True, [3, 3, 2]), (False, [3])])
+def test_a_document_longer_than_a_row_is_split_or_cut_and_its_end_is_learned_once(split, rows, small):
+    from transformers import AutoTokenizer
+
+    from selfimprove.inference.rows import document_rows
+
+    words = AutoTokenizer.from_pretrained(small.path)
+    ids = tokens_of_text(words, "abcdefg")
+    assert len(ids) == 7
+    [made] = document_rows(words, ["abcdefg"], 3, split)
+    assert [len(row.ids) for row in made] == rows
+    assert [token for row in made for token in row.ids] == [*ids, words.eos_token_id][: sum(rows)]
+    assert all(row.labels == row.ids for row in made)  # this tokenizer sets no start token
+    assert document_rows(words, [""], 3, split) == [[]]  # one token teaches nothing
+
+
+def test_the_start_token_of_a_tokenizer_is_a_prompt_and_each_part_has_it():
+    from selfimprove.inference.rows import document_rows
+
+    class Words:
+        bos_token_id, eos_token_id, chat_template, is_fast = 1, 2, None, False
+
+        def __call__(self, texts, add_special_tokens=False):
+            ids = [[*([1] if add_special_tokens else []), *(ord(letter) for letter in text)] for text in texts]
+            return {"input_ids": ids}
+
+    [made] = document_rows(Words(), ["ABCDE"], 4)
+    assert [row.ids for row in made] == [[1, 65, 66, 67], [1, 68, 69, 2]]
+    assert [row.labels for row in made] == [[-100, 65, 66, 67], [-100, 68, 69, 2]]
