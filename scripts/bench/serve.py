@@ -88,7 +88,7 @@ def measure(folder: Path, options: Any) -> list[tuple[float, float, int]]:
     )
     served = Served(name="m", policy=policy, recipe=compose.load("quickstart")[0], hashes={}, path=path)
     limits = Limits(tokens=options.tokens, context=server.context_of(path))
-    service = service_of(served, limits, "", server.tokenizer_of(path), lambda wanted: answer(policy, wanted))
+    service = service_of(served, limits, "", server.tokenizer_of(path))
     bodies = [
         json.dumps({"messages": [{"role": "user", "content": f"S:{i}+5+8="}], "seed": i, "max_tokens": options.tokens})
         for i in range(options.clients)

@@ -94,6 +94,33 @@ class Cache:
             layer.cumulative_length.fill_(self.length)
         return seen.gather(-1, order)[:, : self.length]
 
+    def shift(self, places: int) -> None:
+        """Move everything to the right by so many places, or to the left, where what is pushed out is forgotten; static
+        caches only."""
+        import torch
+
+        self.length += places
+        for layer in self.cache.layers:
+            layer.keys = torch.nn.functional.pad(layer.keys, (0, 0, places, 0))
+            layer.values = torch.nn.functional.pad(layer.values, (0, 0, places, 0))
+            layer.max_cache_len += places
+            layer.cumulative_length.fill_(self.length)
+
+    def widen(self, rows: int) -> None:
+        """Add rows that hold nothing; static caches only."""
+        import torch
+
+        for layer in self.cache.layers:
+            layer.keys = torch.cat([layer.keys, layer.keys.new_zeros((rows, *layer.keys.shape[1:]))])
+            layer.values = torch.cat([layer.values, layer.values.new_zeros((rows, *layer.values.shape[1:]))])
+            layer.batch_size += rows
+
+    def put(self, past: Any, rows: Any, width: int) -> None:
+        """Fill these rows with prompts of `width` places, which end where the next token is written."""
+        for new, old in zip(self.cache.layers, past.layers, strict=True):
+            new.keys[rows, :, self.length - width : self.length] = old.keys.to(new.dtype)
+            new.values[rows, :, self.length - width : self.length] = old.values.to(new.dtype)
+
     def _grow(self, places: int) -> None:
         import torch
 
@@ -145,10 +172,16 @@ def prefill(model: Any, tokens: Any, padding: Any, counts: Sequence[int], longes
         tokens: (prompts, width), left-padded by `padding` tokens each.
         counts: samples of each prompt.
     """
+    width = tokens.shape[1]
+    logits, past = forward(model, tokens, padding, counts)
+    return logits, Cache(past, model.config, width, width + longest)
+
+
+def forward(model: Any, tokens: Any, padding: Any, counts: Sequence[int]) -> tuple[Any, Any]:
+    """The same with the model's own cache, before it is copied into a `Cache`."""
     import torch
 
-    width = tokens.shape[1]
-    places = torch.arange(width, device=tokens.device)
+    places = torch.arange(tokens.shape[1], device=tokens.device)
     positions = (places[None] - padding[:, None]).clamp(min=0)
     result = model(
         input_ids=tokens,
@@ -163,4 +196,4 @@ def prefill(model: Any, tokens: Any, padding: Any, counts: Sequence[int], longes
         raise EngineError(f"models of type {kind} keep a state that this engine cannot copy; use another engine")
     repeats = counts[0] if len(set(counts)) == 1 else torch.tensor(counts, device=tokens.device)
     past.batch_repeat_interleave(repeats)
-    return result.logits[:, -1], Cache(past, model.config, width, width + longest)
+    return result.logits[:, -1], past

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from selfimprove.interfaces import Sampling
+
+if TYPE_CHECKING:
+    from selfimprove.inference.decoding import Row
 
 FIRST = 64
 """Most likely tokens to look at first; the nucleus of a trained model rarely has more."""
@@ -28,6 +31,22 @@ def uniforms(seed: int, prompt: tuple[int, ...], rows: int, length: int) -> Any:
     key = hashlib.sha256(f"{seed}:{prompt}".encode()).digest()
     generator = numpy.random.Generator(numpy.random.Philox(key=int.from_bytes(key[:16], "big")))
     return generator.random((rows, length), dtype=numpy.float32)
+
+
+def of_rows(rows: Sequence[Row], longest: int) -> Any:
+    """Uniform numbers (rows, longest); those of a row depend on its prompt, seed and number."""
+    import numpy
+
+    numbers = numpy.zeros((len(rows), longest), dtype=numpy.float32)
+    parts: dict[tuple[Any, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        if row.sampling.temperature > 0:
+            parts.setdefault((row.seed, row.prompt, row.limit), []).append(i)
+    for (seed, prompt, limit), places in parts.items():
+        samples = [rows[i].sample for i in places]
+        made = uniforms(seed, prompt, max(samples) + 1, limit)
+        numbers[places, : min(limit, longest)] = made[samples, :longest]
+    return numbers
 
 
 def pieces(rows: int, vocabulary: int, device: str) -> Iterator[slice]:

@@ -197,7 +197,18 @@ def width_of(length: int) -> int:
 class Kinds:
     """Groups rows by temperature, filters and shape. Most batches have one group."""
 
-    def __init__(self, rows: Sequence[Row], longest: int, device: Any, early: Early, patterns: Patterns | None) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        longest: int,
+        device: Any,
+        early: Early,
+        patterns: Patterns | None,
+        uniforms: Any = None,
+    ) -> None:
+        """Args:
+        uniforms: the numbers of the rows (rows, longest), if they are known.
+        """
         import torch
 
         self.early, self.patterns, self.longest = early, patterns, longest
@@ -208,9 +219,9 @@ class Kinds:
         self.samplings = list(dict.fromkeys(chosen_by.values()))
         places = {sampling: self.samplings.index(kind) for sampling, kind in chosen_by.items()}
         self.kind = torch.tensor([places[row.sampling] for row in rows], device=device)
-        self.uniforms: Any = None
-        if any(sampling.temperature > 0 for sampling in self.samplings):
-            self.uniforms = torch.from_numpy(_uniforms(rows, longest)).to(device)
+        self.uniforms: Any = uniforms
+        if uniforms is None and any(sampling.temperature > 0 for sampling in self.samplings):
+            self.uniforms = torch.from_numpy(choosing.of_rows(rows, longest)).to(device)
 
     def choose(self, logits: Mapping[str, Any], logprobs: Any, alive: Any, position: Any) -> Any:
         """The next token of each row that is alive.
@@ -243,22 +254,6 @@ class Kinds:
         if sampling.temperature == 0:
             return shaped.argmax(-1)
         return choosing.draw(shaped, sampling, self.uniforms[alive, position])
-
-
-def _uniforms(rows: Sequence[Row], longest: int) -> Any:
-    """Uniform numbers (rows, longest); those of a row depend on its prompt, seed and number."""
-    import numpy
-
-    numbers = numpy.zeros((len(rows), longest), dtype=numpy.float32)
-    parts: dict[tuple[Any, ...], list[int]] = {}
-    for i, row in enumerate(rows):
-        if row.sampling.temperature > 0:
-            parts.setdefault((row.seed, row.prompt, row.limit), []).append(i)
-    for (seed, prompt, limit), places in parts.items():
-        samples = [rows[i].sample for i in places]
-        made = choosing.uniforms(seed, prompt, max(samples) + 1, limit)
-        numbers[places, : min(limit, longest)] = made[samples, :longest]
-    return numbers
 
 
 class Notes:

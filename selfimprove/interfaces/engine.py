@@ -15,10 +15,10 @@ from selfimprove.records import (
     Rollout,
 )
 
-ABILITIES = ("stop", "tops", "pattern", "shape", "logprobs", "embed", "copies", "stream")
+ABILITIES = ("stop", "tops", "pattern", "shape", "logprobs", "embed", "copies", "stream", "join")
 """Optional abilities of engines: stop strings; top tokens and statistics recorded while drawing; replies that match a
 `Sampling.pattern`; a `Shape`; numbers for given tokens (`logprobs_of`); embeddings; temporary copies of the weights;
-tokens that are heard as they are drawn (`Ask.hear`)."""
+tokens that are heard as they are drawn (`Ask.hear`); asks that join while others are being drawn (`draw_coming`)."""
 ROLES = ("propose", "hint", "judge", "refine")
 """Roles for which most tasks have words. A recipe may give them, and those of its methods' own, to another engine; the
 trained weights always solve."""
@@ -71,6 +71,21 @@ class Engine(ABC):
             RecipeError: this engine has no embeddings.
         """
         raise RecipeError(f"engine.{type(self).__name__.lower()} has no embeddings: use engine=transformers")
+
+    def draw_coming(
+        self, coming: Callable[[], Sequence[Ask]], ended: Callable[[int, list[Rollout]], object], log: Log
+    ) -> None:
+        """Draw what comes until nothing is left, where asks may come while others are being drawn.
+
+        Args:
+            coming: asked between two tokens for the asks that have come since the last time, all of one checkpoint.
+            ended: called with the number of an ask, from 0 in the order of their coming, and its completions, which are
+                those that `draw` gives.
+
+        Raises:
+            RecipeError: this engine takes none while it draws.
+        """
+        raise RecipeError(f"engine.{type(self).__name__.lower()} takes no asks while it draws: use engine=transformers")
 
     def certificate(
         self, checkpoint: Checkpoint, problems: Callable[[int], Sequence[Prompt]], log: Log

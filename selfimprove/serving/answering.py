@@ -28,6 +28,12 @@ class Wanted:
     hear: Hear | None = None
 
 
+Coming = Callable[[], Sequence[Wanted]]
+"""The requests that have come since the last call."""
+Ended = Callable[[int, list[Rollout]], object]
+"""(number of the request, its answers), called in the thread of the engine."""
+
+
 def answer(policy: Policy, wanted: Sequence[Wanted]) -> list[list[Rollout]]:
     """The answers to each request: those of its first prompt, then those of the next.
 
@@ -58,6 +64,41 @@ def answer(policy: Policy, wanted: Sequence[Wanted]) -> list[list[Rollout]]:
         for place in places:
             groups[place] = [next(made) for _ in range(wanted[place].asked.rows)]
     return groups
+
+
+def joins(policy: Policy, wanted: Wanted) -> bool:
+    """Whether a request can join others that are being drawn: its answer is one attempt, and the engine takes it."""
+    return "join" in policy.helpers.get("solve", policy.engine).can and (wanted.asked.plain or _single(policy))
+
+
+def draw_coming(policy: Policy, coming: Coming, ended: Ended) -> None:
+    """Answer the requests that come, each as soon as its answer is drawn, until nothing is left.
+
+    Args:
+        coming: gives the requests that have come since the last call, of which all can join others.
+        ended: called with the number of a request, in order of their coming from 0, and its answers.
+    """
+    parts, owners, count = dict[int, dict[int, Rollout]](), list[tuple[int, int, int]](), 0
+
+    def asks() -> list[Ask]:
+        nonlocal count
+        made = list[Ask]()
+        for wanted in coming():
+            some = _asks(policy, wanted)
+            owners.extend((count, place, len(some)) for place in range(len(some)))
+            parts[count] = {}
+            count += 1
+            made += some
+        return made
+
+    def drawn(number: int, group: list[Rollout]) -> None:
+        owner, place, of = owners[number]
+        parts[owner][place] = group[0]
+        if len(parts[owner]) == of:
+            got = parts.pop(owner)
+            ended(owner, [got[i] for i in range(of)])
+
+    policy.helpers.get("solve", policy.engine).draw_coming(asks, drawn, policy.log)
 
 
 def problem(talk: Sequence[Any]) -> Prompt:

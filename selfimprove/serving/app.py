@@ -8,6 +8,7 @@ import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -18,9 +19,9 @@ from starlette.routing import Route
 from selfimprove.errors import UserError
 from selfimprove.inference.chat import prompts_ids
 from selfimprove.records import Rollout
-from selfimprove.serving import requests
+from selfimprove.serving import answering, requests
 from selfimprove.serving.answering import Hear, Wanted, streams
-from selfimprove.serving.batches import Answer, Batches, Full, Waiting
+from selfimprove.serving.batches import Answer, Batches, Full, Joins, Waiting
 from selfimprove.serving.bodies import body_of
 from selfimprove.serving.figures import Figures
 from selfimprove.serving.replies import Growing, Reply, event, failure, reason_of, tokens_of
@@ -244,9 +245,18 @@ def application(service: Service) -> Starlette:
     return Starlette(routes=routes, lifespan=lifespan)
 
 
-def service_of(served: Served, limits: Limits, key: str, tokenizer: Any, answer: Answer) -> Service:
-    """A service with its queue."""
-    batches = Batches(answer, limits.requests, limits.rows)
+def service_of(
+    served: Served, limits: Limits, key: str, tokenizer: Any, answer: Answer | None = None, join: bool = True
+) -> Service:
+    """A service with its queue.
+
+    Args:
+        answer: answers a batch; None lets the policy answer.
+        join: whether requests may join others that are being drawn.
+    """
+    policy = served.policy
+    joins = Joins(partial(answering.joins, policy), partial(answering.draw_coming, policy)) if join else None
+    batches = Batches(answer or partial(answering.answer, policy), limits.requests, limits.rows, joins)
     return Service(served=served, limits=limits, key=key, tokenizer=tokenizer, batches=batches)
 
 

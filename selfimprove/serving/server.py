@@ -9,7 +9,7 @@ import os
 import re
 import resource
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from selfimprove.errors import BusyError, EngineError, RecipeError
 from selfimprove.inference import tokenizers
 from selfimprove.interfaces import Ask, Sampling
 from selfimprove.logs import Silent
-from selfimprove.records import Rollout
-from selfimprove.serving.answering import Wanted, answer, problem
+from selfimprove.serving.answering import problem
 from selfimprove.serving.served import Served
 
 KEY = "SELFIMPROVE_API_KEY"
@@ -109,10 +108,7 @@ def run(
     longest = engine.longest() if tokens is None else tokens
     limits = Limits(tokens=longest, context=context_of(served.path), body=body, requests=requests)
 
-    def answered(wanted: Sequence[Wanted]) -> list[list[Rollout]]:
-        return answer(served.policy, wanted)
-
-    service = service_of(served, limits, key, tokenizer, answered)
+    service = service_of(served, limits, key, tokenizer)
     warm(served)
     _open_files()
     ready()

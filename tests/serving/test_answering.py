@@ -10,7 +10,7 @@ import pytest
 from selfimprove.interfaces import GREEDY
 from selfimprove.methods.refinement.greedy import Greedy
 from selfimprove.methods.refinement.self_consistency import SelfConsistency
-from selfimprove.serving.answering import Wanted, answer, streams
+from selfimprove.serving.answering import Wanted, answer, draw_coming, joins, streams
 from selfimprove.serving.requests import Asked, read
 
 SUM = "S:3+5+8="
@@ -76,3 +76,23 @@ def test_tokens_can_be_heard_of_a_single_attempt(
     policy = make_policy(Streaming(), *chain)
     assert streams(policy, asked()) is expected and streams(policy, asked(model="m:samples"))
     assert not streams(make_policy(make_engine(), *chain), asked(model="m:samples"))
+
+
+def test_answers_that_come_one_by_one_are_those_of_a_batch(make_engine: Any, make_policy: Any) -> None:
+    class Joining(make_engine):
+        can = frozenset({"join"})
+
+        def draw_coming(self, coming: Any, ended: Any, log: Any) -> None:
+            count = 0
+            while asks := coming():
+                for number, group in reversed([*enumerate(self.draw(asks, log), count)]):  # the last one ends first
+                    ended(number, group)
+                count += len(asks)
+
+    policy = make_policy(Joining(TABLE), Greedy())
+    some = [Wanted(asked(n=2)), Wanted(asked(model="m:samples", n=3, seed=3)), Wanted(asked(model="m:samples", seed=4))]
+    waves, found = [some[:2], some[2:], []], dict[int, Any]()
+    draw_coming(policy, lambda: waves.pop(0), found.__setitem__)
+    assert [[x.text for x in found[i]] for i in range(3)] == [[x.text for x in g] for g in answer(policy, some)]
+    assert joins(policy, some[0]) and not joins(make_policy(make_engine(TABLE), Greedy()), some[0])
+    assert not joins(make_policy(Joining(TABLE), SelfConsistency()), some[0])

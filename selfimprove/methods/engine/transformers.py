@@ -17,7 +17,7 @@ Differs: `generate` prefills every sample and keeps finished rows; its greedy te
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,6 +26,7 @@ from selfimprove.bounds import bounded
 from selfimprove.errors import EngineError, RecipeError
 from selfimprove.inference import embeddings, memory, token_scores, weights
 from selfimprove.inference.asks import Job, answers, jobs_of, policies
+from selfimprove.inference.coming import Coming
 from selfimprove.inference.decoding import Draw, Row, decode_rows, width_of
 from selfimprove.inference.drafts import decode_drafted, may
 from selfimprove.inference.weights import context_of
@@ -91,6 +92,16 @@ class Transformers(Engine):
             for i, group in zip(places, answers(some, mine, tokenizer, self.max_completion_length), strict=True):
                 groups[i] = group
         return groups
+
+    def draw_coming(
+        self, coming: Callable[[], Sequence[Ask]], ended: Callable[[int, list[Rollout]], object], log: Log
+    ) -> None:
+        asked = Coming(self.max_completion_length, coming, ended)
+        if asked.take():
+            alone = bool(self.draft) or self.fixed_shapes  # the ways of drawing that take no further rows
+            model = None if alone else self._load(asked.left[0].checkpoint)
+            most = self._fitting or self.batch_size
+            asked.draw(model, most, self.thinking_budget, lambda some: self.draw(some, log))
 
     def _decode(
         self, jobs: Sequence[Job], model: Any, tokenizer: Any, beside: dict[str, Any], log: Log
