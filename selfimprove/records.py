@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict, TypeVar
 
 from selfimprove.errors import DataError
-from selfimprove.foreign import check_fits, lines
+from selfimprove.foreign import check_fits, excess, lines
 
 
 class Message(TypedDict):
@@ -46,6 +46,8 @@ ENDING = ("finish_reason", "stop_token", "stop_string")
 `Sampling.stop`."""
 MEMORY: dict[str, Any] = {"compare": False, "repr": False, "metadata": {"kept": False}}
 """Declares a field that exists in memory only: it is neither in a record's id nor in its JSON line."""
+LONG = 1_000_000
+"""Characters from which on a line is looked at before it is parsed: a stranger may have written it."""
 SOLVE = "solve"
 """The role that answers problems; it uses the weights that are not a part of another role."""
 CANONICAL: dict[str, Any] = {"sort_keys": True, "separators": (",", ":")}
@@ -288,17 +290,22 @@ def dumps(record: Record) -> str:
     return _line({"kind": type(record).__name__, **_values(record)})
 
 
-def loads(line: str) -> Record:
+def loads(line: str, known: dict[str, Prompt] | None = None) -> Record:
     """The record that `dumps` wrote.
+
+    Args:
+        known: the prompt of the line before by what stood there, for a reader of many lines; it is brought up to date.
 
     Raises:
         DataError: the line is not a record.
     """
     try:
+        if len(line) > LONG and (wrong := excess(line.encode(errors="surrogatepass"))):
+            raise ValueError(wrong)
         values = json.loads(line)
         kind = KINDS[values.pop("kind")]
         if isinstance(values.get("prompt"), dict):
-            values["prompt"] = Prompt(**{**values["prompt"], "parents": tuple(values["prompt"]["parents"])})
+            values["prompt"] = _prompt_of(values["prompt"], {} if known is None else known)
         if "score" in values:
             values["reward"] = values.pop("score")
         made = kind(**{**values, "parents": tuple(values["parents"])})
@@ -309,6 +316,15 @@ def loads(line: str) -> Record:
     if wrong := _misshapen(made):
         raise DataError(f"not a record: {wrong!r} has another type")
     return made
+
+
+def _prompt_of(values: dict[str, Any], known: dict[str, Prompt]) -> Prompt:
+    """The prompt in a line. Lines of one prompt come together and share it, which halves what they take in memory."""
+    text = repr(values)  # equal values may differ as JSON: 1 == True == 1.0
+    if text not in known:
+        known.clear()
+        known[text] = Prompt(**{**values, "parents": tuple(values["parents"])})
+    return known[text]
 
 
 def _values(record: Lineage) -> dict[str, Any]:
@@ -400,10 +416,11 @@ def each_record(path: Path) -> Iterator[Record]:
     Raises:
         DataError: it is missing or no regular file, or a line is not a record.
     """
+    known = dict[str, Prompt]()
     try:
         for number, line in enumerate(lines(path), 1):
             try:
-                yield loads(line.decode())
+                yield loads(line.decode(), known)
             except (DataError, UnicodeDecodeError) as error:
                 raise DataError(f"{path}, line {number}: {error}") from error
     except FileNotFoundError as error:

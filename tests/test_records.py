@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -233,6 +234,24 @@ def test_records_that_share_a_prompt_are_written_as_each_alone(
     file.rename(earlier)
     write_records(file, group, after=earlier)
     assert read_records(file) == [*written, *group]
+
+
+def test_lines_of_one_prompt_share_it_in_memory_and_those_of_another_do_not(tmp_path: Path) -> None:
+    told = [{"n": 1}, {"n": 1}, {"n": True}, {"n": 1.0}, {"n": 1}]  # all of them equal, and each a text of its own
+    asked = [Prompt(prompt=[{"role": "user", "content": "a"}], info=info) for info in told]
+    answer: Any = [{"role": "assistant", "content": "b"}]
+    file = tmp_path / "some.jsonl"
+    write_records(file, [Rollout(prompt=one, completion=answer) for one in asked])
+    read: list[Any] = read_records(file)
+    assert [repr(one.prompt.info) for one in read] == [repr(info) for info in told]
+    assert [one.prompt is read[0].prompt for one in read] == [True, True, False, False, False]
+    assert "".join(f"{dumps(one)}\n" for one in read) == file.read_text()
+
+
+def test_a_long_line_is_counted_before_it_is_parsed() -> None:
+    line = '{"kind": "Document", "parents": [], "text": "a", "info": {"x": [' + "[]," * 1_000_001 + "1]}}"
+    with pytest.raises(DataError, match="not a record: ValueError: it has more than 2,000,000 values"):
+        loads(line)
 
 
 @given(rollouts, words)

@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -100,11 +101,8 @@ class Controls:
             if one.content.strip() and (one.special or (_BRACKETS.fullmatch(one.content) and one.content in template))
         ]
         longest = sorted(names, key=len, reverse=True)  # as the tokenizer: the longest of those that match
-        first = "".join(sorted({re.escape(name[0]) for name in names}))  # tried first: there are hundreds of names
-        either = f"(?=[{first}])(?:{'|'.join(map(re.escape, longest))})"
         self.names = {name: f"\ue000{self.nonce}.{place}\ue001" for place, name in enumerate(longest)}
-        self.pattern = re.compile(either, re.IGNORECASE) if longest else None  # a normalizer may change the case
-        self._own = re.compile(either) if longest else None
+        self.pattern, self._own = _patterns(*longest) if longest else (None, None)
         self._normalizer = self._backend.normalizer if self._backend else None
         self._copy: Any = None
         self._first: dict[int, int] = {}
@@ -131,6 +129,17 @@ class Controls:
             self._copy, self._first = _copied(self._backend, self.names)
         ids: list[int] = self._copy.encode(text, add_special_tokens=special).ids
         return [self._first.get(token, token) for token in ids]
+
+
+@lru_cache(maxsize=4)
+def _patterns(*names: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What finds one of these names, the first that fits: in any case, since a normalizer may change it, and as it is.
+
+    Some published models have 65,000 control tokens, for sounds; the patterns of so many take seconds.
+    """
+    first = "".join(sorted({re.escape(name[0]) for name in names}))  # tried first: there are hundreds of names
+    either = f"(?=[{first}])(?:{'|'.join(map(re.escape, names))})"
+    return re.compile(either, re.IGNORECASE), re.compile(either)
 
 
 def _copied(backend: Any, names: dict[str, str]) -> tuple[Any, dict[int, int]]:

@@ -32,10 +32,13 @@ FEW = 0.01
 """Share of a tokenizer's tokens that a model may lack: some published tokenizers have extra tokens for images."""
 LEAST = 0.7
 """Least share of a model's rows that its tokenizer has: published embeddings are padded by some rows."""
+LABELS = 30_000
+"""Most labels of a model; published ones have at most 21,843. Of 400,000, reading the config takes 10 s each time."""
 _CODE = ("auto_map", "trust_remote_code", "custom_pipelines", "custom_generate", "use_kernels", "kernel_config")
 _MOST = {
     **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers", "num_nextn_predict_layers"), 1000),
-    **dict.fromkeys(("num_labels", "head_dim", "r", "lora_alpha"), 100_000),
+    **dict.fromkeys(("head_dim", "r", "lora_alpha"), 100_000),
+    **dict.fromkeys(("num_labels", "id2label", "label2id"), LABELS),
 }
 """The most that a config may claim; larger numbers make transformers allocate or loop before it sees the weights."""
 _SIZES = frozenset(
@@ -150,6 +153,8 @@ def _check_config(values: dict[str, Any], path: Path) -> None:
     while stack:
         key, value = stack.pop()
         chooses = key.endswith("_implementation")
+        if isinstance(value, dict) and len(value) > (most := _MOST.get(key, math.inf)):
+            raise DataError(f"{path} has {len(value):,} entries in {key}, more than {most:,}; refused")
         if isinstance(value, dict):
             stack += [(key, item) for item in value.values()] if chooses else value.items()
         if isinstance(value, list):

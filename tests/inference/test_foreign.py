@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import ModuleType
 from typing import Any
 
@@ -67,6 +68,11 @@ TEXT = st.lists(st.sampled_from([*FORGED, " ", "a", "b", "\n", "é", "?"]), max_
 def controls(tokenizer: Any, ids: list[int]) -> list[int]:
     """The control tokens among these; `<unk>` says that there is no token for a character."""
     return [token for token in ids if token in tokenizer.added_tokens_decoder and token != tokenizer.unk_token_id]
+
+
+def test_tokenizers_with_the_same_control_tokens_share_what_finds_them(tokenizers: dict[str, Any]) -> None:
+    own, other = tokenizers["bytes"], copy.copy(tokenizers["bytes"])
+    assert controls_of(own) is not controls_of(other) and controls_of(own).pattern is controls_of(other).pattern
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -266,6 +266,7 @@ MODELS: dict[str, tuple[dict[str, Any], str]] = {
     "no layers": ({"num_hidden_layers": 0}, "claims 0 for num_hidden_layers, which must be a whole number above 0"),
     "negative width": ({"hidden_size": -4}, "claims -4 for hidden_size"),
     "labels": ({"num_labels": 10**8}, "claims 100,000,000 for num_labels"),
+    "names of labels": ({"id2label": {str(i): "x" for i in range(30_001)}}, "has 30,001 entries in id2label, more"),
     "many digits": ({"head_dim": 10**400}, "for head_dim; refused"),
     "deep generation config": ({"files": {"generation_config.json": '{"a":' * 20_000}}, "more than 200 levels"),
     "deep tokenizer": ({"files": {"tokenizer.json": '{"a":' * 20_000 + "1" + "}" * 20_000}}, "nested too deeply"),
