@@ -14,6 +14,8 @@ from selfimprove.records import Rollout
 STATISTICS = ("logprob", "entropy", "self_certainty")
 BEHIND = "behind"
 """A further number for `score`: by how many nats the token is less likely than the likeliest; 0 for a greedy one."""
+UNPROMPTED = "unprompted"
+"""A further number for `of_replies`: a token's log-probability where the reply alone follows the start token."""
 NUMBERS = 1 << 27
 """Most logits in memory at once: numbers for tokens need all positions, and with large vocabularies few fit a GPU."""
 
@@ -22,15 +24,29 @@ Pair = tuple[list[int], list[int]]
 
 
 def of_replies(
-    tokenizer: Any, rollouts: Sequence[Rollout], score_pairs: Callable[[list[Pair]], Sequence[Sequence[float]]]
+    tokenizer: Any,
+    rollouts: Sequence[Rollout],
+    statistic: str,
+    score_pairs: Callable[[list[Pair], str], Sequence[Sequence[float]]],
 ) -> list[list[float]]:
     """A number for each token that the assistant said, the end token included where a reply came to its end.
 
     Args:
-        score_pairs: gives a number for each token of each pair's completion.
+        score_pairs: gives a number of a statistic for each token of each pair's completion.
+
+    Raises:
+        DataError: the statistic is `unprompted`, and the tokenizer has no start token.
     """
     told = rows_of(tokenizer, rollouts)
-    numbers = iter(score_pairs([(row.prompt, row.completion) for rows in told for row in rows]))
+    pairs = [(row.prompt, row.completion) for rows in told for row in rows]
+    if statistic == UNPROMPTED:
+        start = tokenizer.bos_token_id
+        if start is None:
+            raise DataError(
+                "the tokenizer has no start token, so its model has no likelihood of a text without a prompt"
+            )
+        pairs, statistic = [([start], completion) for _, completion in pairs], "logprob"
+    numbers = iter(score_pairs(pairs, statistic))
     return [
         [number for row in rows for number, own in zip(next(numbers), row.said, strict=True) if own] for rows in told
     ]

@@ -134,14 +134,26 @@ class Policy:
         Raises:
             RecipeError: the engine does not run the run's weights, there are no rows, or too many copies exist.
         """
+        with self._trains().trained(self.checkpoint, rows, schedule) as copy:
+            yield replace(self, checkpoint=copy)
+
+    def weights(self) -> Checkpoint:
+        """The weights, for a method that opens them itself, such as for gradients; it declares the ability `copies`.
+
+        Raises:
+            RecipeError: the engine does not run the run's weights.
+        """
+        self._trains()
+        return self.checkpoint
+
+    def _trains(self) -> Copies:
         if self.hold is not None:
             self.hold.use("engine", "copies")
         if self.copies is None or "copies" not in self.engine.can:
             raise RecipeError(
                 "this engine runs no copies of the weights, so nothing can be adapted: use engine=transformers or vllm"
             )
-        with self.copies.trained(self.checkpoint, rows, schedule) as copy:
-            yield replace(self, checkpoint=copy)
+        return self.copies
 
     def play(self, problems: Sequence[Prompt], n: int = 1) -> list[Played]:
         """n episodes for each problem, all at once, played by the refinements; in the order of the problems.

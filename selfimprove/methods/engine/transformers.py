@@ -184,7 +184,7 @@ class Transformers(Engine):
         model, tokenizer = self._load(checkpoint)
         rows = max(1, self.batch_size // 8)  # scoring holds the logits of all positions at once
         return token_scores.of_replies(
-            tokenizer, rollouts, lambda pairs: token_scores.score(model, pairs, statistic, rows)
+            tokenizer, rollouts, statistic, lambda pairs, kind: token_scores.score(model, pairs, kind, rows)
         )
 
     def embed(self, checkpoint: Checkpoint, texts: Sequence[str]) -> Any:

@@ -119,7 +119,9 @@ class Vllm(Engine):
     ) -> list[list[float]]:
         """vLLM gives `logprob`; transformers other statistics, texts that fill the context, and all with adapters."""
         tokenizer = self._know(checkpoint)[1].tokenizer
-        return token_scores.of_replies(tokenizer, rollouts, lambda pairs: self._scored(checkpoint, pairs, statistic))
+        return token_scores.of_replies(
+            tokenizer, rollouts, statistic, lambda pairs, kind: self._scored(checkpoint, pairs, kind)
+        )
 
     def _scored(self, checkpoint: Checkpoint, pairs: Sequence[token_scores.Pair], statistic: str) -> list[list[float]]:
         process, (weights, known) = self._vllm(), self._know(checkpoint)
