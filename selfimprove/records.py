@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict, TypeVar
 
 from selfimprove.errors import DataError
-from selfimprove.foreign import check_fits, excess, lines
+from selfimprove.foreign import check_dense, check_fits, excess, lines
 
 
 class Message(TypedDict):
@@ -406,7 +406,8 @@ def read_records(path: Path) -> list[Record]:
         DataError: it is missing, no regular file or larger than memory, or a line is not a record.
     """
     with contextlib.suppress(FileNotFoundError):
-        check_fits(path, path.lstat().st_size)
+        check_fits(path, size := path.lstat().st_size)
+        check_dense(path, size)
     return [*each_record(path)]
 
 

@@ -27,3 +27,19 @@ def test_a_file_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     free_memory.check_fits(Path("x"), 100_000_000)  # eight times as much, exactly what is free
     with pytest.raises(DataError, match=r"x has 100,000,001 bytes, about 0\.8 GB.*0\.8 GB are free here"):
         free_memory.check_fits(Path("x"), 100_000_001)
+
+
+def test_a_file_of_brackets_is_refused_and_one_of_numbers_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(free_memory, "DENSE", 1000)
+    monkeypatch.setattr(free_memory, "GRANTED", 0)
+    file = tmp_path / "some.jsonl"
+    for line, fine in ((b"{}," * 100, False), (b"[]," * 100, False), (b"12345, " * 100, True), (b'"a", ' * 100, True)):
+        file.write_bytes(line * 20)
+        size = file.stat().st_size
+        if fine:
+            free_memory.check_dense(file, size)
+        else:
+            with pytest.raises(DataError, match=f"values in {size:,} bytes, more than records have"):
+                free_memory.check_dense(file, size)
