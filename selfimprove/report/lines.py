@@ -16,10 +16,17 @@ from selfimprove.store.shape import METRIC, misfit
 PORTION = 1 << 16
 
 
-def last_lines(run: RunDir, most: int) -> list[dict[str, Any]]:
+AFTERWARDS = ("confirmation", "null", "sealed")
+"""Steps in the folder of a last round that are not of the round."""
+
+
+def last_lines(run: RunDir, most: int, timed: int | None = None) -> list[dict[str, Any]]:
     """The lines of the last finished rounds, in order, each with `seconds`; the file is read from its end.
 
     A line that is still being written is left out.
+
+    Args:
+        timed: how many of the last ones get `seconds`, which lie in a file for each step; None: all.
 
     Raises:
         DataError: a line is not that of a round, or the file is no regular file.
@@ -40,7 +47,10 @@ def last_lines(run: RunDir, most: int) -> list[dict[str, Any]]:
     finally:
         os.close(handle)
     whole = tail.rpartition(b"\n")[0].split(b"\n") if tail else []
-    return [_line(run, path, raw) for raw in whole[-most:] if raw]
+    found = [_line(run, path, raw) for raw in whole[-most:] if raw]
+    for line in found if timed is None else found[-timed:]:
+        line["seconds"] = seconds(run, line["round"])
+    return found
 
 
 def _line(run: RunDir, path: Path, raw: bytes) -> dict[str, Any]:
@@ -51,7 +61,7 @@ def _line(run: RunDir, path: Path, raw: bytes) -> dict[str, Any]:
         found, wrong = {}, str(error)
     if wrong:
         raise DataError(f"{path} is damaged: {wrong}. Write it again: selfimprove resume {run.root}")
-    return {**found, "seconds": seconds(run, found["round"])}
+    return found
 
 
 def wrong_score(line: dict[str, Any]) -> str:
@@ -64,4 +74,4 @@ def wrong_score(line: dict[str, Any]) -> str:
 
 def seconds(run: RunDir, number: int) -> dict[str, float]:
     """Seconds of each finished step of a round, in alphabetical order of the steps."""
-    return {step: run.seconds(number, step) for step in sorted(run.finished(number))}
+    return {step: run.seconds(number, step) for step in sorted(run.finished(number)) if step not in AFTERWARDS}

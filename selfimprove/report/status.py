@@ -24,13 +24,16 @@ from selfimprove.loop.origin import began
 from selfimprove.report.disk import used
 from selfimprove.report.holder import Holder, holder
 from selfimprove.report.lines import last_lines, seconds
-from selfimprove.store.ledger import Ledger
+from selfimprove.report.rows import confirmation
+from selfimprove.report.time_left import Left, left
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.run_place import is_run
 from selfimprove.store.shape import read, require
 
 READ = 60
-"""Rounds that are read, the last of those that are finished; fewer are shown, and the decisions before them count."""
+"""Rounds that are read, the last of those that are finished, because the decisions before a round count."""
+SHOWN = 10
+"""Rounds that are shown."""
 SILENT = 600.0
 """Seconds without a write after which a run that is held counts as silent."""
 CODES = {"done": 0, "waits": 4, "running": 75, "silent": 75, "stopped": 3}
@@ -60,13 +63,14 @@ class Status:
     written: float
     """When it last wrote, in seconds since 1970."""
     lines: Sequence[dict[str, Any]]
-    """The last finished rounds, as in metrics.jsonl, each with `seconds`; in JSON without them."""
+    """The last finished rounds, as in metrics.jsonl; those that are shown have `seconds`, and `last`, which is what
+    `rows.confirmation` gives, if there was a test after the round."""
     sealed: dict[str, Any]
     """The result of the exam, as in summary.json; {} before it."""
     verdict: str
     """The outcome of the exam in one sentence; "" before it."""
-    left: float | None
-    """Seconds that the remaining rounds will take if they are as long as the last ones; None if nobody can tell."""
+    left: Left | None
+    """What the run will take if rounds go on as the last ones did; None if nobody can tell."""
     disk: int
     """Bytes in the run folder, about."""
     free: int
@@ -102,12 +106,15 @@ def status_of(root: Path) -> Status:
     """
     run = RunDir.open(root)
     settings, last = began(run), written(root)
-    entries = Ledger(root / "ledger.jsonl").entries(repair=False)
+    entries = _said(root / "ledger.jsonl")
     planned = [entry["rounds"] for entry in entries if "rounds" in entry]
     rounds = planned[-1] if planned else _whole(settings["settings"].get("rounds"))
     newest = newest_round(root)
     summary, who = _summary(root), holder(root, last)
-    lines = [line for line in last_lines(run, READ) if line["round"] <= newest]
+    lines = [line for line in last_lines(run, READ, timed=SHOWN) if line["round"] <= newest]
+    for line in lines[-SHOWN:]:
+        if test := confirmation(root, line["round"], settings["settings"].get("autonomy", 3)):
+            line["last"] = test
     asked = _asked(run, settings["settings"], entries, newest)
     done = bool(summary) and newest <= summary["rounds"] and not _in_work(root, newest)
     alive = who is not None and who.alive
@@ -130,7 +137,7 @@ def status_of(root: Path) -> Status:
         lines=lines,
         sealed=summary.get("sealed", {}) if state == "done" else {},
         verdict=summary.get("verdict", "") if state == "done" else "",
-        left=_left(run, lines, number, rounds) if alive else None,
+        left=_left(run, lines, number, rounds, settings["settings"]) if alive else None,
         disk=used(root),
         free=shutil.disk_usage(root).free,
         commands=_commands(root, state),
@@ -169,6 +176,30 @@ def _time(path: Path) -> float:
         return path.lstat().st_mtime
     except OSError:
         return 0.0
+
+
+def _said(path: Path) -> list[dict[str, Any]]:
+    """The lines of the ledger that say how many rounds are planned or what a person answered. Whoever goes on with the
+    run, examines or verifies it checks the chain of all lines; of 1,000 rounds that takes longer than all else here.
+
+    Raises:
+        DataError: one of them is damaged.
+    """
+    if not os.path.lexists(path):
+        return []
+    found = list[dict[str, Any]]()
+    for line in foreign.content(path).split(b"\n")[:-1]:
+        if b'"rounds"' in line or b'"approved"' in line:
+            try:
+                entry = parsed(line)
+                whole = isinstance(entry, dict) and type(entry["round"]) is int and type(entry["step"]) is str
+                whole = whole and type(entry.get("rounds", 0)) is int
+            except (ValueError, LookupError, RecursionError):
+                entry, whole = {}, False
+            if not whole:
+                raise DataError(f"{path}: the ledger was changed. Restore the file, or start a new run")
+            found.append(entry)
+    return found
 
 
 def _whole(value: Any) -> int:
@@ -229,14 +260,12 @@ def _count(root: Path, number: int, stage: str) -> dict[str, Any]:
     return {name: said[name] for name in ("done", "total", "unit", "rate", "time")}
 
 
-def _left(run: RunDir, lines: Sequence[dict[str, Any]], number: int, rounds: int) -> float | None:
-    took = [sum(line["seconds"].values()) for line in lines[-10:] if line["round"]]
-    if not took:
-        return None
-    mean = sum(took) / len(took)
+def _left(
+    run: RunDir, lines: Sequence[dict[str, Any]], number: int, rounds: int, settings: dict[str, Any]
+) -> Left | None:
     finished = any(line["round"] == number for line in lines)
-    spent = mean if finished else sum(seconds(run, number).values())
-    return max(0.0, (rounds - number + 1) * mean - spent)
+    spent = {} if finished else seconds(run, number)
+    return left(lines, max(0, rounds - number + (not finished)), spent, settings)
 
 
 def _commands(root: Path, state: str) -> list[str]:

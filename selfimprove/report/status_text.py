@@ -11,12 +11,9 @@ from selfimprove.report import rows
 from selfimprove.report.bar import STAGES
 from selfimprove.report.letters import WIDEST
 from selfimprove.report.makers import makers
-from selfimprove.report.status import Status, status_of
+from selfimprove.report.status import SHOWN, Status, status_of
 from selfimprove.safety.weight_files import in_bytes
 from selfimprove.store.run_place import is_run
-
-SHOWN = 10
-"""Rounds that are shown, the last of those that are finished."""
 
 
 def plain_stage(step: str) -> str:
@@ -98,7 +95,11 @@ def page(status: Status, now: float) -> list[str]:
     if status.verdict:
         lines.append(f"result  {status.verdict}")
     if status.left is not None:
-        lines.append(f"left    about {span(status.left)} for the rounds, as long as the last ones took; then the exam")
+        rounds, exam = status.left.rounds, status.left.exam
+        said = f"{span(rounds)} for the rounds, as long as the last ones took, and {span(exam)} for the exam"
+        lines.append(
+            f"left    about {span(rounds + exam)}: {said}" if rounds else f"left    about {span(exam)}: the exam"
+        )
     lines.append(f"disk    {in_bytes(status.disk)} in the run folder, {in_bytes(status.free)} free")
     lines.append(f"alarms  {_alarms(status.lines)}")
     lines += [f"{'next' if not number else '':<8}{command}" for number, command in enumerate(status.commands)]
@@ -125,8 +126,14 @@ def _counted(count: dict[str, Any]) -> str:
 
 
 def _rows(status: Status) -> list[str]:
-    """The last rounds as rows of the table of `run`."""
-    made = [rows.of_round(line, now.trial or 0) for line, now in makers(status.lines)]
+    """The last rounds as rows of the table of `run`, with the tests after a last round."""
+    made = list[rows.Row]()
+    tests = {line["round"]: line["last"]["decision"] for line in status.lines if "last" in line}
+    for line, now in makers(status.lines, tests):
+        made.append(rows.of_round(line, now.trial or 0))
+        if test := line.get("last"):
+            name = "last" if line is status.lines[-1] else "again"
+            made.append(rows.of_test({**test, "trial": rows.after(line, now.trial or 0), "name": name}))
     return [str(text).rstrip() for row in made[-SHOWN:] for text in rows.lines(row, WIDEST, False)]
 
 

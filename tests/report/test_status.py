@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import MissingError, WaitingError
+from selfimprove.errors import DataError, MissingError, WaitingError
 from selfimprove.loop.loop import Runner
 from selfimprove.report import disk, status_text
 from selfimprove.report.holder import holder
@@ -49,6 +49,10 @@ def test_a_run_is_seen_in_each_of_its_states(make_run: Callable[..., Any], tmp_p
     assert done.verdict and done.commands[0] == f"selfimprove report {root} --html"
     assert done.disk > 1000 and [line["round"] for line in done.lines] == [0, 1, 2]
     json.dumps(done.plain())
+    line, shown = done.lines[-1], status_text.page(done, done.written)
+    assert line["last"]["seconds"] > 0 and not {"confirmation", "sealed"} & {*line["seconds"]}
+    rows = [row.split()[0] for row in shown[2:6]]
+    assert rows == ["start", "1", "2", "last"] and {"confirmation", "sealed"} <= {*folder.finished(2)}
     assert runs_in(tmp_path) == [root]
     table = status_text.table([done, during], done.written + 3)
     assert [len(line) <= 100 for line in table if str(root) not in line]
@@ -66,6 +70,16 @@ def test_a_run_that_waits_for_an_answer_says_so(make_run: Callable[..., Any]) ->
     assert (now.state, now.code, now.round) == ("waits", 4, 1)
     assert [command.split()[-1] for command in now.commands] == ["--approve", "--reject"]
     assert "waits for your answer" in status_text.page(now, now.written)[0]
+
+
+def test_a_damaged_line_that_says_how_far_a_run_goes_is_named(make_run: Callable[..., Any]) -> None:
+    folder, _ = make_run()
+    path = folder.root / "ledger.jsonl"
+    path.write_text('{"round": 0, "step": "plan", "rounds": 7}\n{"round": 1, "step": "gate", "rounds": 9')
+    assert status_of(folder.root).rounds == 7  # the last line is still being written
+    path.write_text('{"round": 0, "step": "plan", "rounds": "many"}\n')
+    with pytest.raises(DataError, match="the ledger was changed"):
+        status_of(folder.root)
 
 
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:
