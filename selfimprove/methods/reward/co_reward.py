@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from selfimprove import training
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
@@ -94,6 +93,8 @@ class CoReward(Reward):
             return made
         folder = context.folder / "teacher"
         phase = (1 + math.cos(math.pi * min(1.0, (context.round - 1) / context.rounds))) / 2
+        from selfimprove import training  # the list of recipes imports every reward, and needs no training
+
         return training.blend(old, context.policy.checkpoint, 1 - (1 - self.decay) * phase, folder)
 
 
