@@ -21,7 +21,7 @@ from selfimprove.problems.csv_rows import csv_rows, json_rows
 from selfimprove.problems.data_folder import check_file, check_folder
 from selfimprove.problems.hub_rows import KINDS, Source, is_id, table
 from selfimprove.problems.jsonl_rows import LARGEST, check_link
-from selfimprove.problems.room import Passing
+from selfimprove.problems.room import Passing, Room
 
 TEXTS = (".txt", ".md")
 """Suffixes of the files of a folder that are one document each."""
@@ -121,6 +121,10 @@ class Corpus:
             rows = packed_rows.rows([file], room)
         yield from ((row, {**place, "row": number}) for number, row in enumerate(rows))
 
+    def rows(self, file: Path) -> Iterator[Any]:
+        """The rows of one file as they are: values by column, an error where one cannot be read, or parts of a text."""
+        yield from (row for row, _ in self._of_file(file, f"{self.option}.path", {}))
+
     def _text_of(self, row: Mapping[str, Any]) -> str:
         """The text of a row; a null is blank."""
         return _COLUMN.sub(lambda found: _cell(row, found[1]), self.text)
@@ -153,3 +157,41 @@ def _parts(file: Path, option: str) -> Iterator[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read as text: {error}") from error
     yield from ["".join(part)] if part else []
+
+
+# ---- pages with links ----------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Page:
+    """A page of a local link graph."""
+
+    url: str
+    text: str
+    links: tuple[str, ...]
+    info: dict[str, Any]
+    """Notes: `planted`, if the row has it."""
+
+
+def pages(path: str, option: str) -> dict[str, Page]:
+    """The pages of a table with the columns url, text and links, by url; all are kept, within the room for data.
+
+    Raises:
+        UserError: it is missing, or a row is no page.
+    """
+    local, made, room = Path(path).expanduser(), dict[str, Page](), Room(path)
+    if not local.is_file():
+        raise MissingError(f"{option}.path: no file {local}")
+    source = Corpus(option, path)
+    for number, row in enumerate(source.rows(local)):
+        place = f"{path}, row {number}"
+        if isinstance(row, DataError):
+            raise DataError(f"{place}: {row}") from row
+        if not isinstance(row, dict) or not isinstance(url := row.get("url"), str):
+            raise DataError(f"{place}: a page has a `url`, a `text` and `links`, a list of urls")
+        links, text = row.get("links") or [], row.get("text") or ""
+        if not isinstance(links, list) or not all(isinstance(one, str) for one in links) or not isinstance(text, str):
+            raise DataError(f"{place}: `text` must be a text, and `links` a list of urls")
+        room.take(len(text) + sum(map(len, links)), len(links))
+        if text := clean(text).strip():
+            info = {"planted": row["planted"]} if isinstance(row.get("planted"), str) else {}
+            made[url] = Page(url, text, tuple(links), info)
+    return made

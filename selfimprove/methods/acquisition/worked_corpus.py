@@ -15,6 +15,7 @@ Differs: nothing to compare with.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class WorkedCorpus(Acquisition):
     documents: int = bounded(1000, 1)
     """Documents of a round."""
     form: str = "{problem}\n{solution}"
-    """What a document says."""
+    """What a document says: {problem}, {solution}, and {key}, the task's short form of the problem."""
     copies: float = bounded(0.0, 0, 1)
     """Share of near copies of other documents."""
     wrong: float = bounded(0.0, 0, 1)
@@ -103,4 +104,5 @@ class WorkedCorpus(Acquisition):
         return list(found.values())[: self.documents]
 
     def _filled(self, problem: Prompt, solution: str) -> str:
-        return self.form.replace("{problem}", quoted(problem.prompt)).replace("{solution}", solution)
+        parts = {"{problem}": quoted(problem.prompt), "{key}": problem.key, "{solution}": solution}
+        return re.sub("|".join(parts), lambda found: parts[found[0]], self.form)
