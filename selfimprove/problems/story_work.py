@@ -1,6 +1,7 @@
 """Worked solutions of school problems by somebody who knows only a part of the table: recalled, counted, or wrong.
 
-`f3+5=8;e8-2=6#6` recalls each result, `f3+5:45678=8;e8-2:76=6#6` counts to it.
+`f3+5=8;e8-2=6#6` recalls each result, `:f3+5:45678=8;e8-2:76=6#6` counts to it. Its first character says which, so the
+likeliest way is chosen before any result is seen.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Work:
             way = f":{_way(total, step.sign, after)}" if counts else ""
             said.append(f"{verb[0]}{total}{step.sign}{step.by}{way}={after}")
             total = after
-        return f"{';'.join(said)}#{total}"
+        return f"{':' if counts else ''}{';'.join(said)}#{total}"
 
     def _result(self, total: int, step: Step, rest: Sequence[Step], source: random.Random, counts: bool) -> int:
         """What is written as the result of a step; it lets the rest of the story go on with one digit."""

@@ -19,7 +19,7 @@ N = 4000
 def test_both_ways_of_solving() -> None:
     work = Work(frozenset(), 0.0, 0.8, False)
     assert work.solution(STORY, random.Random(0)) == "f3+5=8;e8-2=6#6"
-    assert work.counted(STORY, random.Random(0)) == "f3+5:45678=8;e8-2:76=6#6"
+    assert work.counted(STORY, random.Random(0)) == ":f3+5:45678=8;e8-2:76=6#6"
     assert len(TABLE) == 90 and not work.touches("3+5-2")
     assert Work(frozenset({(8, Step("-", 2))}), 0.0, 0.8, False).touches("3+5-2")
 
