@@ -3,7 +3,7 @@
 Idea: `Ann has 3 nuts, finds 5, reads 4 pages, eats 2. How many?` is answered `f3+5=8;e8-2=6#6`: each step begins with
   the first letter of its verb. Worked examples recall results, or count to them: `:f3+5:45678=8;e8-2:76=6#6`. A
   hidden share of the results (the gap) is not recalled right, but mostly counted right. Recalling is likelier, and a
-  solution's first character commits to one of both: so votes, search, judges and tools find what a greedy answer misses.
+  solution commits to one of both at its first character: votes, search, judges and tools find what greedy misses.
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6; refinements, section 5.
 Paper: none; a bench of this project.
 Algorithm:
