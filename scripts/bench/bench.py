@@ -101,18 +101,18 @@ def run(recipe: str, seed: int, cache: Path | None = None, overrides: Sequence[s
         environment = {**os.environ, "SELFIMPROVE_CACHE": str(cache or Path(folder) / "cache"), "COLUMNS": "110"}
         named = str(Path(recipe).resolve()) if Path(recipe).is_file() else recipe
         command = [COMMAND, "run", named, "--seed", str(seed), *overrides]
-        began, cpu = time.perf_counter(), _children()
+        began, cpu = time.perf_counter(), children()
         done = subprocess.run(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        seconds, cpu = time.perf_counter() - began, _children() - cpu
+        seconds, cpu = time.perf_counter() - began, children() - cpu
         result = Path(folder) / "runs" / Path(recipe).stem / "summary.json"
         if not result.exists():
             sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
         return Run(seconds=seconds, cpu_seconds=cpu, summary=json.loads(result.read_text()), output=done.stdout)
 
 
-def _children() -> float:
+def children() -> float:
     """CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

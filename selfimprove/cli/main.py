@@ -31,6 +31,7 @@ from selfimprove.cli import (
     refine,
     run,
     samples,
+    select,
     serve,
     status,
     streams,
@@ -67,6 +68,7 @@ app.command()(status.status)
 app.command()(samples.samples)
 app.command(name="eval")(commands.evaluate)
 app.command()(mark.mark)
+app.command()(select.select)
 app.command()(commands.diagnose)
 app.command()(refine.refine)
 app.command()(check.check)

@@ -116,6 +116,19 @@ def text_of(record: Record) -> str:
             return posed([*record.prompt.prompt, *record.completion])
 
 
+def taught(record: Record) -> str:
+    """The text of a record whose length counts: the completion, the chosen one of a pair, or all of a text."""
+    match record:
+        case Document():
+            return record.text
+        case Prompt():
+            return record.prompt[-1]["content"]
+        case Preference():
+            return record.chosen[-1]["content"]
+        case _:
+            return record.text
+
+
 def twins(keys: Iterable[str]) -> list[tuple[str, str]]:
     """Held-out problems that equal a training problem up to punctuation and spaces: (held out, training)."""
     training: dict[str, str] = {}

@@ -13,7 +13,7 @@ from typing import Any
 from selfimprove.errors import RecipeError
 from selfimprove.recipe import yaml_file
 from selfimprove.recipe.places import NAME
-from selfimprove.registry import nearest
+from selfimprove.registry import SLOTS, nearest
 
 SCHEMA, SELF = "recipe_schema", "_self_"
 """Entries that name no method: `recipe_schema` is read and changes nothing, `_self_` stands for the file's own values.
@@ -57,6 +57,7 @@ def layers(path: Path, shipped: Path, below: Sequence[Path] = ()) -> list[Layer]
     if not isinstance(bench, dict):
         raise RecipeError(f"{path}: bench must hold settings for the tiny model, such as `rounds: 2`")
     found, methods, own = list[Layer](), list[dict[str, Any]](), False
+    named = _named(body, path)
     for item in given:
         if isinstance(item, dict) and len(item) == 1:
             methods.append(item)
@@ -67,7 +68,31 @@ def layers(path: Path, shipped: Path, below: Sequence[Path] = ()) -> list[Layer]
             if own or methods:
                 raise RecipeError(f"{path}: {item!r} must stand first in defaults: what follows changes it")
             found += layers(base, shipped, (*below, path))
-    return [*found, Layer(path, methods, body, bench)]
+    return [*found, Layer(path, [*methods, *named], body, bench)]
+
+
+def _named(body: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    """The methods that a file names in place of a slot's options: `selection: [dedup, minhash_dedup: {n: 8}]`.
+
+    Options that stand with a name stay in `body`.
+
+    Raises:
+        RecipeError: an item of the list is neither a name nor one name with its options.
+    """
+    found = list[dict[str, Any]]()
+    for slot in (one for one in SLOTS if isinstance(body.get(one), str | list)):
+        items = [body[slot]] if isinstance(body[slot], str) else body[slot]
+        options = dict[str, Any]()
+        for item in items:
+            if isinstance(item, dict) and len(item) == 1:
+                options |= item
+            elif not isinstance(item, str):
+                raise RecipeError(
+                    f"{path}: {slot} takes names of methods, or `- name: {{option: value}}`, not {item!r}"
+                )
+        found.append({slot: [one if isinstance(one, str) else next(iter(one)) for one in items]})
+        body[slot] = options
+    return found
 
 
 def _base(item: Any, path: Path, shipped: Path) -> Path:

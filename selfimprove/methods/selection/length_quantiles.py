@@ -24,7 +24,8 @@ from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import Arrays, Choice, Context, Pool, Portioned, chosen
 from selfimprove.measures import ngrams
-from selfimprove.records import Document, Preference, Prompt, Record, Rollout
+from selfimprove.problems.overlap import taught
+from selfimprove.records import Document, Prompt, Record, Rollout
 from selfimprove.registry import register
 
 
@@ -59,9 +60,9 @@ class LengthQuantiles(Portioned):
     def read(self, records: Sequence[Any], known: Arrays) -> Arrays:
         import numpy as np
 
-        taught = [_taught(record) for record in records]
+        said = [taught(record) for record in records]
         cut = np.array([isinstance(record, Rollout) and record.truncated for record in records], dtype=bool)
-        sizes = np.array([len(text) if self.characters else len(text.split()) for text in taught], dtype=np.int64)
+        sizes = np.array([len(text) if self.characters else len(text.split()) for text in said], dtype=np.int64)
         return {"lengths": np.where(cut, -1, sizes), "levels": ngrams.marks(map(_level, records))}
 
     def choose(self, read: Arrays, pool: Pool, context: Context) -> Choice:
@@ -79,19 +80,6 @@ class LengthQuantiles(Portioned):
         if self.longest is not None:
             places = np.sort(places[np.argsort(-lengths[places], kind="stable")[: self.longest]])
         return Choice(stay=places.tolist(), score=("length", lengths))
-
-
-def _taught(record: Record) -> str:
-    """The text whose length counts."""
-    match record:
-        case Document():
-            return record.text
-        case Prompt():
-            return record.prompt[-1]["content"]
-        case Preference():
-            return record.chosen[-1]["content"]
-        case _:
-            return record.text
 
 
 def _level(record: Record) -> str:
