@@ -283,9 +283,10 @@ def show(found: Sequence[dict[str, Any]], killed: dict[str, Any] | None) -> None
         )
     print(f"of the target's kind: {last['goal_before']:.3f} before DSIR, {last['goal_after']:.3f} after")
     if killed:
+        same = "the same" if killed["same"] else "ANOTHER"
         print(
-            f"killed after {killed['parts_kept']} parts of the third step: "
-            f"{'the same' if killed['same'] else 'ANOTHER'} file, at most {killed['in_work']:,} of {killed['rows']:,} rows read twice"
+            f"killed after {killed['parts_kept']} parts of the third step: {same} file, at most "
+            f"{killed['in_work']:,} of {killed['rows']:,} rows read twice"
         )
 
 

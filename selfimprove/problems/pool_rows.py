@@ -44,6 +44,15 @@ class Columns:
     pair: bool = False
     """Whether there are `chosen` and `rejected`."""
 
+    @property
+    def kind(self) -> type[Record]:
+        """The kind of record that each row is."""
+        if self.text is not None:
+            return Document
+        if self.pair:
+            return Preference
+        return Prompt if self.talk is None and self.answer is None else Rollout
+
     def record(self, line: bytes, number: int) -> Record:
         """The record of a row.
 

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from selfimprove.logs import MetricLog
 from selfimprove.problems.overlap import text_of
 from selfimprove.problems.pool_lines import raw
 from selfimprove.problems.pool_rows import columns
-from selfimprove.records import digest
+from selfimprove.records import Record, digest
 from selfimprove.store import durable
 from selfimprove.store.journal import Journal
 from selfimprove.studies.pool.chain import Chain, contexts
@@ -69,12 +69,18 @@ def select(chain: Chain, request: Request, log: Log, begin: Callable[[str], None
         layout = columns(first, request.prompt, request.answer, request.text)
     except DataError as error:
         raise DataError(f"--data: {request.data}, row 1: {error}") from error
+    for name, method in chain.methods.items():
+        if method.consumes not in (Record, layout.kind):
+            raise RecipeError(
+                f"selection.{name} takes {method.consumes.__name__} records, and the pool has {layout.kind.__name__} "
+                "records; leave it out, or name other columns: --prompt COLUMN --answer COLUMN, or --text COLUMN"
+            )
     source = Source(request.data, layout)
     folder = WorkFolder(request.out, _state(chain, request, source))
     readers = Readers(request.processes)
     try:
         with tempfile.TemporaryDirectory(prefix="selfimprove-") as scratch:
-            return _Work(chain, request, source, folder, readers, log, begin).all(Path(scratch), now)
+            return _Work(chain, request, source, folder, readers, log, begin, len(first) + 1).all(Path(scratch), now)
     finally:
         readers.close()
 
@@ -88,7 +94,9 @@ class _Work:
     readers: Readers
     log: Log
     begin: Callable[[str], None]
-    total: int = 0
+    first: int
+    """Bytes of the first row."""
+    total: int = field(default=0, init=False)
 
     def all(self, scratch: Path, now: float) -> Findings:
         looked = self._look()
@@ -129,12 +137,10 @@ class _Work:
         """
         self.begin("reading the pool")
         step = self.folder.step("00_rows")
-        size = self.request.data.stat().st_size
-        first = len(next(raw(self.request.data, "--data"), b" ")) + 1
-        guess = size // first
+        guess = self.request.data.stat().st_size // self.first
 
         def progress(rows: int) -> None:
-            self.log.progress(rows, max(rows, guess), "rows")
+            self.log.progress(rows, max(rows, guess), "rows")  # by the size of the first row, until all are read
 
         parts = self.readers.read(self.source, None, look, self.folder, step, progress)
         found = self.folder.read(step, parts)
