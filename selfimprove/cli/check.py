@@ -31,6 +31,9 @@ def check(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Draw and train here for at most a minute: hours go by that.")
     ] = False,
+    rows: Annotated[
+        int, typer.Option(min=1, help="Rows of the pool, for a recipe that only names selections.")
+    ] = 1_000_000,
     as_json: Json = False,
 ) -> None:
     """Compose a recipe, check that its stages fit, and estimate its cost; loads a model only with --calibrate."""
@@ -40,6 +43,8 @@ def check(
 
     if calibrate and like is not None:
         raise RecipeError("--calibrate and --like both say how fast it goes; give one of them")
+    if _check_pool(recipe, overrides or [], rows, as_json):
+        return
     composed, _ = compose.load(recipe, overrides or [])
     with room.first_look():  # of data; a run reads all of it
         remarks = checks.preflight(composed, elsewhere=not calibrate)  # a login node may check for a GPU node
@@ -91,6 +96,37 @@ def check(
         by = f"the pace of {like}" if like else "what was measured"
         time = f"{pace.hours:.1f} hours" if pace.hours >= 1 else f"{60 * pace.hours:.1f} minutes"
         say(f"about {pace.tokens:,} tokens and {time} by {by}")
+
+
+def _check_pool(recipe: str, overrides: list[str], rows: int, as_json: bool) -> bool:
+    """Whether a recipe is one for `select`, and then what its selections take for a pool of so many rows."""
+    from selfimprove.recipe import compose
+    from selfimprove.recipe.layers import layers
+
+    found = layers(compose.find(recipe), compose.shipped())
+    named = {slot for layer in found for item in layer.methods for slot in item}
+    if "selection" not in named or named - {"selection", "task", "model", "engine"}:
+        return False
+    from selfimprove.recipe import checks
+    from selfimprove.studies.pool.chain import chain_of
+
+    chain = chain_of(recipe, overrides)
+    checks.check_needs(chain.recipe)
+    costs = chain.cost(rows)
+    if as_json:
+        parts = [{"name": name, "rows": flow.records, **cost._asdict()} for name, flow, cost in costs]
+        print(dumps({"recipe": recipe, "rows": rows, "selection": parts}))
+        return True
+    table = Table(title=f"{recipe}: select from {rows:,} rows, at most")
+    for column in ("selection", "rows", "completions", "tokens", "scored"):
+        table.add_column(column, justify="left" if column == "selection" else "right")
+    for name, flow, cost in costs:
+        table.add_row(name, *(f"{number:,}" for number in (flow.records, cost.completions, cost.tokens, cost.scored)))
+    out.print(table)
+    asks = [name for name in chain.methods if chain.scores(name)]
+    model = f"the model is loaded once, for {', '.join(asks)}" if asks else "no model is loaded"
+    say(f"the pool is read {len(costs) + 1} times and once to write; {model}")
+    return True
 
 
 def _calibrated(recipe: str, overrides: list[str], price: Estimate) -> tuple[Expected, dict[str, float]]:

@@ -127,7 +127,7 @@ def _show(found: Findings) -> None:
 
 def _why(step: Step) -> str:
     """What a selection measured, in few words."""
-    said = [f"{step.copies:,} copies"] if step.copies else []
+    said = [f"{step.copies:,} cop{'y' if step.copies == 1 else 'ies'}"] if step.copies else []
     said += [f"{name.partition('/')[2] or name} {value:.4g}" for name, value in step.why.items()]
     return ", ".join(said) or "-"
 

@@ -102,6 +102,7 @@ class _Work:
         looked = self._look()
         fine = looked["fine"].nonzero()[0].tolist()
         alive, steps = fine, list[Step]()
+        self.begin("loading the model" if any(map(self.chain.scores, self.chain.methods)) else "reading what is named")
         with contexts(self.chain, scratch, self.log, self._kept) as context_of:
             ready = [(name, method) for name, method in self.chain.methods.items() if isinstance(method, Portioned)]
             for _, method in ready:  # a mistake in what they need is told before an hour is spent
