@@ -320,8 +320,8 @@ def test_what_is_no_yaml_is_refused_with_file_line_and_column(
         ("defaults: threshold\n", "defaults must be a list such as `- task: chain_sums`"),
         ("defaults: [threshold]\n", "cannot read 'threshold' in defaults; write `- slot: method`"),
         ("defaults: [{task: chain_sums, model: tiny}]\n", "in defaults; write `- slot: method`"),
-        ("selection: [threshold]\n", "selection must map method names to options"),
-        ("selection: threshold\n", "selection must map method names to options"),
+        ("selection: [3]\n", "selection takes names of methods, or `- name: {option: value}`, not 3"),
+        ("selection: 3\n", "selection must map method names to options"),
     ],
 )
 def test_files_that_are_no_recipes(make_recipe: Callable, text: str, expected: str) -> None:
