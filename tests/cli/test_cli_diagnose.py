@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import Any, NoReturn
 
 import pytest
 
-from selfimprove.cli import main
 from selfimprove.loop.loop import Runner
 from selfimprove.measures.diagnosis import Fit, Sample, measure
 from selfimprove.report.diagnosis import plain, sentences
@@ -21,21 +18,6 @@ from selfimprove.studies.diagnose import diagnose
 pytestmark = pytest.mark.runs
 
 SMALL = ("--samples", "8", "--problems", "20")
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process; returns (exit code, standard output, standard error)."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["selfimprove", *words])
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        with pytest.raises(SystemExit) as left:
-            main.main()
-        shown = capsys.readouterr()
-        return int(left.value.code or 0), shown.out, shown.err
-
-    return call
 
 
 @pytest.fixture

@@ -4,36 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from selfimprove.cli import main
 from selfimprove.cli.run import finish
 from selfimprove.loop import begin
 from selfimprove.loop.loop import Runner
 from selfimprove.report.page import page
 from selfimprove.report.status_text import unfinished
 from selfimprove.trials import rehearsal
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process; returns (exit code, standard output, standard error)."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["selfimprove", *words])
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        with pytest.raises(SystemExit) as left:
-            main.main()
-        shown = capsys.readouterr()
-        return int(left.value.code or 0), shown.out, shown.err
-
-    return call
 
 
 @pytest.mark.long

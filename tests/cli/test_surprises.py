@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from selfimprove.cli import main, run
+from selfimprove.cli import run
 from selfimprove.errors import DataError, RecipeError, StorageError
 from selfimprove.loop import begin
 from selfimprove.loop.origin import refuse_changes
@@ -22,20 +20,9 @@ from selfimprove.store.run_folder import RunDir
 Command = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """Run a command in this process, in an empty folder; returns (exit code, standard output, standard error)."""
+@pytest.fixture(autouse=True)
+def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["selfimprove", *words])
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        with pytest.raises(SystemExit) as left:
-            main.main()
-        shown = capsys.readouterr()
-        return int(left.value.code or 0), shown.out, shown.err
-
-    return call
 
 
 # ---- a run that cannot start ---------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ WORDS = (
     ("kept", "samples that went into training"),
     ("labels right", "share of the kept samples that the task's own rule calls right"),
     ("learning, sharpening", "more problems solved in many tries; only fewer tries needed"),
+    ("unclear", "the audit's problems are too few to tell the change since the start from none"),
 )
 
 

@@ -14,6 +14,8 @@ from selfimprove.report.verdicts import Fact, confirmed
 from selfimprove.report.verdicts import facts as decided
 
 HEADS = ("", "champion", "on trial", "candidate", "kept", "labels right", "since start", "verdict", "time")
+UNCLEAR = "unclear"
+"""What a change is called here that the audit cannot tell from none, beside a verdict of more problems."""
 KINDS = {"green": "t-ok", "cyan": "t-try", "red": "t-no"}
 """Colour of a verdict at the terminal -> its class here."""
 
@@ -51,6 +53,7 @@ def _cells(facts: Facts, line: dict[str, Any], made: Makers) -> list[Html]:
     tried = facts.score(number, "evaluation", "incumbent") if made.trial not in (None, made.champion) else None
     right, kept = line.get("selection/label_precision"), line.get("selection/kept")
     change = (line.get("diagnosis") or {}).get("change") if number else None
+    change = UNCLEAR if change == "no gain" else change  # the audit has fewer problems than the test of the round
     tags = (
         [_tag(fact, _test(line["decision"], made, fact, number)) for fact in decided(line, made.trial or 0)]
         if "decision" in line
