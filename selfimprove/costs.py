@@ -76,6 +76,12 @@ class Given:
     """The most times that the model speaks in the world of a problem."""
     rate: Callable[[Flow], Cost] = lambda flow: NOTHING
     """The cost of the recipe's rewards for a number of completions."""
+    redraws: int = 0
+    """In an optimization: how many times the recipe's sampler may draw a step's completions again."""
+    steps: int = 0
+    """In a sampler: the most steps of the training."""
+    step_rows: int = 0
+    """In a sampler of rows: the rows of a step."""
     again: Cost = NOTHING
     """In an optimization: the round's acquisition once more, with its rewards."""
     round: int = 1

@@ -28,7 +28,7 @@ SLOTS: dict[str, type] = {
     name: getattr(interfaces, name.capitalize())
     for name in (
         *("task", "model", "engine", "acquisition", "reward", "selection"),
-        *("optimization", "refinement", "evaluation", "alarm", "gate", "controller", "launcher", "tracker"),
+        *("sampler", "optimization", "refinement", "evaluation", "alarm", "gate", "controller", "launcher", "tracker"),
     )
 }
 """Slot name -> abstract class, in the order of the lifecycle."""

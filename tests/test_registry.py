@@ -49,8 +49,8 @@ def test_every_slot_has_a_method_and_the_walking_path_is_there() -> None:
 
 def test_slots_are_in_the_order_of_the_lifecycle() -> None:
     assert list(registry.SLOTS) == [
-        *("task", "model", "engine", "acquisition", "reward", "selection", "optimization", "refinement"),
-        *("evaluation", "alarm", "gate", "controller", "launcher", "tracker"),
+        *("task", "model", "engine", "acquisition", "reward", "selection", "sampler", "optimization"),
+        *("refinement", "evaluation", "alarm", "gate", "controller", "launcher", "tracker"),
     ]
 
 

@@ -19,6 +19,7 @@ SLOTS = {
     "acquisition": "where data comes from",
     "reward": "which completion is better",
     "selection": "which records train",
+    "sampler": "what each training step uses",
     "optimization": "how the weights change",
     "refinement": "how an answer is made",
     "evaluation": "what a round measures",

@@ -1,7 +1,8 @@
 """The contract of methods: one abstract class per slot of a recipe, and the objects that a method gets.
 
 A method is a dataclass: its fields are its options, its one main function is the algorithm. Read this file first.
-Order of a round: acquisition -> reward -> selection -> optimization -> refinement -> evaluation -> gate -> controller.
+Order of a round: acquisition -> reward -> selection -> optimization, with a sampler inside -> refinement ->
+evaluation -> gate -> controller.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from selfimprove.interfaces.model import Model
 from selfimprove.interfaces.policy import Budget, Context, Copies, Desk, Playing, Policy, Refinement, Session, Spent
 from selfimprove.interfaces.portions import Arrays, Choice, Pool, Portioned, chosen
 from selfimprove.interfaces.requests import GREEDY, REQUIRED, Ask, Log, Sampling, Shape, numbered
+from selfimprove.interfaces.sampler import PROMPTS, ROWS, Sampler, SamplerPool, Weights
 from selfimprove.interfaces.stages import (
     Acquisition,
     Alarm,
@@ -23,16 +25,17 @@ from selfimprove.interfaces.stages import (
     Optimization,
     Reward,
     Selection,
-    Tracked,
-    Tracker,
 )
 from selfimprove.interfaces.task import Roles, Task
+from selfimprove.interfaces.tracker import Tracked, Tracker
 
 __all__ = [
     "ABILITIES",
     "GREEDY",
+    "PROMPTS",
     "REQUIRED",
     "ROLES",
+    "ROWS",
     "Acquisition",
     "Alarm",
     "Arrays",
@@ -60,6 +63,8 @@ __all__ = [
     "Remote",
     "Reward",
     "Roles",
+    "Sampler",
+    "SamplerPool",
     "Sampling",
     "Selection",
     "Session",
@@ -68,6 +73,7 @@ __all__ = [
     "Task",
     "Tracked",
     "Tracker",
+    "Weights",
     "chosen",
     "numbered",
 ]

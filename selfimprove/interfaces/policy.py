@@ -17,6 +17,7 @@ from selfimprove.episodes import Episode, Played, Tool
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces.engine import Engine
 from selfimprove.interfaces.requests import Log, Sampling
+from selfimprove.interfaces.sampler import Sampler
 from selfimprove.interfaces.task import Roles
 from selfimprove.needs import Hold, Needs
 from selfimprove.records import (
@@ -218,6 +219,8 @@ class Context:
     held_out: Callable[[int], Mapping[str, Any]] | None = None
     """`held_out(n)`: the held-out problems as hashes only: `runs` of n words and `keys`, sorted numpy arrays of uint64.
     None where no task is named."""
+    sampler: Sampler | None = None
+    """In an optimization: the recipe's sampler, if it names one."""
     place: int = 0
     """In `Refinement.fit`: the number of refinements before the method, which make the attempts of its sessions."""
 

@@ -1,11 +1,10 @@
-"""The abstract class of each stage of a round, of launchers and of trackers."""
+"""The abstract class of each stage of a round, and of launchers."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
@@ -128,10 +127,20 @@ class Optimization(ABC):
     """
 
     consumes: ClassVar[Any]
+    chooses: ClassVar[str] = ""
+    """What a sampler may choose for its steps: `prompts`, whose completions it draws, or `rows`; empty: nothing."""
 
     def needs(self) -> Needs:
         """What it uses besides plain samples."""
         return Needs()
+
+    def steers_itself(self) -> str:
+        """The option by which it chooses rows itself, so that no sampler can; empty: it does not."""
+        return ""
+
+    def choice(self, given: Given) -> tuple[int, int]:
+        """What a sampler chooses for one optimizer step, and among how many: for a method that lets one choose rows."""
+        return 0, given.flow.records
 
     def preflight(self) -> list[str]:
         """Check before a run that everything the options need is available; returns notes for the user.
@@ -221,54 +230,6 @@ class Controller(ABC):
     @abstractmethod
     def next(self, history: Sequence[Round], settings: dict[str, Any]) -> dict[str, Any] | Stop:
         """Overrides for the next round as {"slot.method.option": value}, or Stop; `settings` is the current recipe."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tracked:
-    """The run that a tracker shows."""
-
-    id: str
-    """The same for all sessions of a run, so that a resumed run continues its curves."""
-    name: str
-    folder: Path
-    """Where the tracker may keep files."""
-    settings: Mapping[str, Any]
-    """The recipe as plain values."""
-    resumed: bool
-    """Whether an earlier session has begun it."""
-
-
-@dataclass
-class Tracker(ABC):
-    """Shows a run on a dashboard. It gets copies of numbers that are on disk, so one that is down loses nothing."""
-
-    def preflight(self) -> list[str]:
-        """Check before a run that everything the options need is available; returns notes for the user.
-
-        Raises:
-            UserError: something is missing.
-        """
-        return []
-
-    @abstractmethod
-    def begin(self, run: Tracked) -> None:
-        """Begin to show a run, or continue; any exception means that the tracker is down."""
-
-    @abstractmethod
-    def log(self, axis: str, step: int, values: Mapping[str, float]) -> None:
-        """Numbers at a place of an axis: `round`, or `train/global_step`, which counts the steps of all rounds."""
-
-    @abstractmethod
-    def alert(self, step: int, title: str, text: str, level: int) -> None:
-        """An alert of a round: level 1 is a warning, level 2 a veto."""
-
-    @abstractmethod
-    def refer(self, name: str, path: Path, sha256: str) -> None:
-        """A file that stays where it is, such as the champion's weights."""
-
-    @abstractmethod
-    def end(self) -> None:
-        """Send what is left, and end the session."""
 
 
 @dataclass

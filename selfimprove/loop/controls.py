@@ -44,7 +44,8 @@ def null(stored: Stored, given: Context) -> dict[str, float]:
     All parts of the weights are trained, leg by leg, as in a round.
     """
     recipe = stored.at(1)[0]
-    made = replace(given, round=1, previous=None, policy=stored.policy(0, given.round, given.seed, given.log))
+    policy = stored.policy(0, given.round, given.seed, given.log)
+    made = replace(given, round=1, previous=None, policy=policy, sampler=recipe.sampling)
     kept, weights = 0, made.policy.checkpoint
     for leg in legs_of(recipe):
         acquired = read_records(stored.folder.step(1, leg.step("acquisition")) / "output.jsonl")

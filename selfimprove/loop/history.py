@@ -367,7 +367,9 @@ class Stored:
             now = self.at(of)[1] if overrides else self.settings
             settings = as_begun(now, self._then, self._told, nested(overrides))
             chosen = {name: settings[name] for name in facts.depends if settings.get(name) is not None}
-            self._depends[place] = chosen if facts.depends else settings[facts.name]
+            further = {name: settings[name] for name in facts.also if settings.get(name)}
+            own = chosen if facts.depends else settings[facts.name]
+            self._depends[place] = {**own, **further} if further else own
         return self._depends[place]
 
     def inputs(self, number: int, stage: str) -> str:

@@ -12,7 +12,7 @@ from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import is_signed
 from selfimprove.store.shape import read
 
-ACCEPTED = ("acquisition", "reward", "selection", "optimization", "refinement", "controller")
+ACCEPTED = ("acquisition", "reward", "selection", "sampler", "optimization", "refinement", "controller")
 """Slots whose options may change during a run: they affect what is learned, not how it is measured."""
 RESTORE = "Restore the file, or start a new run"
 

@@ -21,6 +21,9 @@ class Stage:
     """The rounds with this stage: round 0, all, all except round 0, or the last."""
     depends: tuple[str, ...] = ()
     """The keys of the recipe that its result depends on; its fingerprint covers them."""
+    also: tuple[str, ...] = ()
+    """Further keys that its result depends on where they name a method; a recipe without one has the fingerprint that
+    it had before the key existed."""
     recipe: Literal["round", "run", "first"] = "round"
     """The recipe that gives the values of those keys: that of its round, which controllers and accepted changes may
     change; the run's own, which never changes; or that of round 1."""
@@ -40,7 +43,7 @@ TABLE = (
     Stage(name="model", when="start"),
     Stage(name="acquisition", when="round", depends=("acquisition", "reward", "task"), each_part=True),
     Stage(name="selection", when="round", each_part=True),
-    Stage(name="optimization", when="round", trains=True, each_part=True),
+    Stage(name="optimization", when="round", also=("sampler",), trains=True, each_part=True),
     Stage(name="refinement", when="always"),
     Stage(name="evaluation", when="always", depends=_EXAM, recipe="run", held_out=True),
     Stage(
@@ -53,7 +56,14 @@ TABLE = (
     Stage(name="gate", when="round", depends=("gate", "rounds"), recipe="run", spends=True),
     Stage(name="controller", when="round"),
     Stage(name="confirmation", when="end", depends=(*_EXAM, "gate"), recipe="run", held_out=True, spends=True),
-    Stage(name="null", when="end", depends=("selection", "optimization"), recipe="first", trains=True),
+    Stage(
+        name="null",
+        when="end",
+        depends=("selection", "optimization"),
+        also=("sampler",),
+        recipe="first",
+        trains=True,
+    ),
     Stage(
         name="sealed",
         when="end",

@@ -185,6 +185,7 @@ def optimization(stored: Stored, given: Context, leg: Leg) -> Counts:
     """Train a candidate on the selected records."""
     records = stored.records(given.round, leg.step("selection"))
     recipe, given = stored.at(given.round)[0], replace(given, acquire=partial(acquired_by, stored, leg, given))
+    given = replace(given, sampler=recipe.sampling)
     if not recipe.parts:
         write_checkpoint(training.in_turn(recipe.optimization, records, given), given.folder)
         return {"records": len(records)}

@@ -17,12 +17,12 @@ from selfimprove.measures.judge_reliability import FEWEST, MIXED
 from selfimprove.needs import OTHERS, Needs
 from selfimprove.recipe import option_values
 from selfimprove.recipe.legs import legs_of
-from selfimprove.recipe.schema import ONE, SOME, Recipe, Settings
+from selfimprove.recipe.schema import FEW, ONE, SOME, Recipe, Settings
 from selfimprove.recipe.thoughts import unclosed
 from selfimprove.records import SOLVE, Checkpoint, Record
 from selfimprove.registry import Find, nearest
 
-USING = ("acquisition", "reward", "selection", "optimization", "refinement", "evaluation")
+USING = ("acquisition", "reward", "selection", "sampler", "optimization", "refinement", "evaluation")
 """Slots whose methods may use engines; they declare this in `needs`."""
 DRAWING = ("stop", "tops", "pattern", "shape")
 """Abilities used by requests for completions; the engine of the request's role must have them."""
@@ -55,11 +55,12 @@ def preflight(recipe: Recipe, elsewhere: bool = False) -> list[str]:
 
 def _check_together(recipe: Recipe) -> None:
     """Check that the training methods support the launcher's number of processes, and that there are enough GPUs."""
-    alone = [name for name, method in recipe.optimization.items() if method.needs().one_process]
+    methods = [(slot, *pair) for slot in ("optimization", "sampler") for pair in getattr(recipe, slot).items()]
+    alone = [f"{slot}.{name}" for slot, name, method in methods if method.needs().one_process]
     if alone and (size := recipe.the("launcher").together()) > 1:
         [launcher] = recipe.launcher
         raise RecipeError(
-            f"optimization.{alone[0]} trains in one process, and launcher.{launcher} starts {size}; "
+            f"{alone[0]} trains in one process, and launcher.{launcher} starts {size}; "
             f"set launcher.{launcher}.processes=1, or launcher=process"
         )
 
@@ -293,5 +294,7 @@ def check_counts(recipe: Recipe, path: Path) -> None:
         count = len(getattr(recipe, slot))
         if slot in ONE and count != 1:
             raise RecipeError(f"{path}: {slot} takes one method, {count} are named.{nearest('', registry.names(slot))}")
+        if slot in FEW and count > 1:
+            raise RecipeError(f"{path}: {slot} takes one method or none, and {count} are named")
         if slot in SOME and count == 0:
             raise RecipeError(f"{path}: {slot} names no method.{nearest('', registry.names(slot))}")

@@ -36,6 +36,7 @@ from selfimprove.recipe.overrides import check as check_override
 from selfimprove.recipe.overrides import for_hydra
 from selfimprove.recipe.places import find as find
 from selfimprove.recipe.places import shipped as shipped
+from selfimprove.recipe.samplers import check_sampler
 from selfimprove.recipe.schema import DEFAULTS, Recipe, Settings
 from selfimprove.registry import Find, nearest
 
@@ -93,6 +94,7 @@ def load(name: str | Path, overrides: Sequence[str] = (), method: Find = registr
     check_parts(recipe, path)
     check_judges(recipe, path)
     check_flow(recipe)
+    check_sampler(recipe, path)
     return recipe, settings
 
 

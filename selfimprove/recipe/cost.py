@@ -195,8 +195,16 @@ def _selection(recipe: Recipe, given: Given) -> tuple[Flow, Cost]:
 def _training(recipe: Recipe, given: Given) -> Cost:
     """The cost of the optimizations of one part in a round; all except the first take one checkpoint."""
     cost, flow = NOTHING, given.flow
-    for method in recipe.optimization.values():
-        cost, flow = cost + method.cost(replace(given, flow=flow)), Flow(1, 1)
+    samplers = recipe.sampler.values()
+    redraws = sum(sampler.again() for sampler in samplers)
+    for place, method in enumerate(recipe.optimization.values()):
+        now = replace(given, flow=flow, redraws=0 if place else redraws)
+        taken = method.cost(now)
+        if not place:  # the later ones get no data, so nothing is chosen
+            rows, among = method.choice(now)
+            told = replace(now, steps=taken.steps, step_rows=rows, flow=replace(flow, records=among))
+            taken += sum((one.cost(told) for one in samplers), NOTHING)
+        cost, flow = cost + taken, Flow(1, 1)
     return cost
 
 
@@ -241,7 +249,7 @@ def _turned_up(recipe: Recipe, made: Estimate) -> Recipe:
     """The recipe with the largest values that its controllers may set for later rounds."""
     settings: dict[str, Any] = vars(recipe) | {
         slot: {name: vars(method) for name, method in getattr(recipe, slot).items()}
-        for slot in ("task", "acquisition", "selection", "optimization", "refinement")
+        for slot in ("task", "acquisition", "selection", "sampler", "optimization", "refinement")
     }
     if recipe.autonomy not in (1, 3):
         return recipe

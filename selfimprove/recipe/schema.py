@@ -22,6 +22,7 @@ from selfimprove.interfaces import (
     Optimization,
     Refinement,
     Reward,
+    Sampler,
     Selection,
     Task,
     Tracker,
@@ -30,6 +31,7 @@ from selfimprove.interfaces import (
 KEEP = re.compile(r"all|needed|champion|best:([1-9]\d{0,5})")
 """The values of `keep`."""
 ONE = ("task", "model", "gate", "launcher", "tracker")
+FEW = ("sampler",)
 SOME = ("engine", "acquisition", "optimization", "refinement", "evaluation", "controller")
 DEFAULTS = {
     "task": ["chain_sums"],
@@ -38,6 +40,7 @@ DEFAULTS = {
     "acquisition": ["seed_prompts", "rejection_sampling"],
     "reward": ["verifier"],
     "selection": ["threshold"],
+    "sampler": [],
     "optimization": ["sft"],
     "refinement": ["greedy"],
     "evaluation": ["accuracy", "probes"],
@@ -107,6 +110,7 @@ class Recipe:
     acquisition: dict[str, Acquisition] = field(default_factory=dict)
     reward: dict[str, Reward] = field(default_factory=dict)
     selection: dict[str, Selection] = field(default_factory=dict)
+    sampler: dict[str, Sampler] = field(default_factory=dict)
     optimization: dict[str, Optimization] = field(default_factory=dict)
     refinement: dict[str, Refinement] = field(default_factory=dict)
     evaluation: dict[str, Evaluation] = field(default_factory=dict)
@@ -124,6 +128,11 @@ class Recipe:
         """The method of a slot that takes one method; for `engine`, the one that runs the weights."""
         [method] = (method for method in getattr(self, slot).values() if slot != "engine" or not method.roles)
         return method
+
+    @property
+    def sampling(self) -> Sampler | None:
+        """The sampler of its training steps, if it names one."""
+        return next(iter(self.sampler.values()), None)
 
     @property
     def budget(self) -> Budget:

@@ -13,15 +13,14 @@ from selfimprove.training.job import Job, job_of
 from selfimprove.training.lora import Lora
 from selfimprove.training.model_io import blend, load, save
 from selfimprove.training.native.acting import acting
+from selfimprove.training.native.answers import answers, rewarded
 from selfimprove.training.native.loop import Drawn, Live
 from selfimprove.training.native.policy_gradient import (
     Clipped,
     Draws,
-    answers,
     generalized_advantages,
     lead,
     reinforce,
-    rewarded,
     to_go,
     whiten,
 )
@@ -39,6 +38,7 @@ from selfimprove.training.options import (
 )
 from selfimprove.training.replay import replayed
 from selfimprove.training.sequence import in_turn
+from selfimprove.training.steering import Steered, steered, steered_rows
 from selfimprove.training.trl.kto import kto
 from selfimprove.training.trl.online import Tally, policy_gradient
 from selfimprove.training.trl.pairs import Pairs, Places, Tokens, dpo, pairs, win_rates
@@ -64,6 +64,7 @@ __all__ = [
     "Referenced",
     "Sampled",
     "Schedule",
+    "Steered",
     "Tally",
     "Tokens",
     "Trained",
@@ -92,6 +93,8 @@ __all__ = [
     "save",
     "saves_soon",
     "sft",
+    "steered",
+    "steered_rows",
     "to_go",
     "whiten",
     "win_rates",

@@ -174,7 +174,7 @@ def online_cost(
     if steps <= 0:
         passed = given.flow.records * method.num_generations * method.num_train_epochs
         steps = max(1, math.ceil(passed / rows)) * again
-    draws = math.ceil(steps / again) * (1 + redraw)
+    draws = math.ceil(steps / again) * (1 + redraw + given.redraws)
     rated = given.rate(Flow(rows, math.ceil(rows / method.num_generations), rows))
     return Cost(steps=steps) + given.draw(draws * rows * turns, method.max_completion_length) + draws * marks * rated
 

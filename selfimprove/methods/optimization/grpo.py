@@ -31,7 +31,7 @@ from selfimprove import training
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Context, Optimization
+from selfimprove.interfaces import PROMPTS, Context, Optimization
 from selfimprove.records import Checkpoint, Prompt
 from selfimprove.registry import register
 
@@ -42,6 +42,7 @@ LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
 @dataclass
 class Grpo(training.Sampled, Optimization):
     consumes: ClassVar[Any] = Prompt
+    chooses: ClassVar[str] = PROMPTS
     loss_type: str = "grpo"
     """TRL's loss name: grpo, dr_grpo, dapo, bnpo, cispo, sapo, luspo or vespo."""
     scale_rewards: str = "group"
@@ -74,6 +75,9 @@ class Grpo(training.Sampled, Optimization):
         again, turns = self.num_iterations, self.turns
         return training.online_cost(self, given, again=again, turns=turns, redraw=self.redraw)
 
+    def steers_itself(self) -> str:
+        return "redraw" if self.redraw else ""
+
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         world = context.world if self.turns > 1 else None
         if world is None and self.thinking_budget is not None:
@@ -87,6 +91,7 @@ class Grpo(training.Sampled, Optimization):
             world,
             self.turns,
             self.thinking_budget,
+            training.steered(records, context),
             loss_type=self.loss_type,
             scale_rewards=self.scale_rewards,
             importance_sampling_level=self.importance_sampling_level,

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 from selfimprove import training
 from selfimprove.bounds import bounded
-from selfimprove.interfaces import Context, Optimization
+from selfimprove.interfaces import PROMPTS, Context, Optimization
 from selfimprove.records import Checkpoint, Prompt
 from selfimprove.registry import register
 
@@ -36,6 +36,7 @@ from selfimprove.registry import register
 @dataclass
 class Ppo(training.Clipped, Optimization):
     consumes: ClassVar[Any] = Prompt
+    chooses: ClassVar[str] = PROMPTS
     beta: float = 1e-3
     """Weight of the log-ratio to the reference in the reward; 0 needs no reference."""
     lam: float = bounded(0.95, 0, 1)

@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 from selfimprove import training
 from selfimprove.bounds import bounded
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Context, Optimization
+from selfimprove.interfaces import PROMPTS, Context, Optimization
 from selfimprove.records import Checkpoint, Prompt
 from selfimprove.registry import register
 from selfimprove.training import Draws, Live, Turn
@@ -36,6 +36,7 @@ from selfimprove.training import Draws, Live, Turn
 @dataclass
 class ReinforcePlusPlus(training.Clipped, Optimization):
     consumes: ClassVar[Any] = Prompt
+    chooses: ClassVar[str] = PROMPTS
     beta: float = 1e-4
     """Weight of the log-ratio to the reference in the reward; 0 needs no reference."""
     baseline: str = "none"

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfimprove import training
-from selfimprove.interfaces import Context, Optimization
+from selfimprove.interfaces import PROMPTS, Context, Optimization
 from selfimprove.records import Checkpoint, Prompt
 from selfimprove.registry import register
 
@@ -33,6 +33,7 @@ from selfimprove.registry import register
 @dataclass
 class Rloo(training.Sampled, Optimization):
     consumes: ClassVar[Any] = Prompt
+    chooses: ClassVar[str] = PROMPTS
     beta: float = 0.05
     """Weight of the log-ratio to the reference in the reward; 0 needs no reference."""
     normalize_advantages: bool = False
@@ -41,6 +42,9 @@ class Rloo(training.Sampled, Optimization):
     """How far the probability ratio may differ from 1."""
     num_generations: int = 4
 
+    def steers_itself(self) -> str:
+        return "redraw" if self.redraw else ""
+
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         return training.policy_gradient(
             training.job_of(self, context),
@@ -48,6 +52,7 @@ class Rloo(training.Sampled, Optimization):
             self,
             context.reward,
             "rloo",
+            steered=training.steered(records, context),
             beta=self.beta,
             normalize_advantages=self.normalize_advantages,
             epsilon=self.epsilon,

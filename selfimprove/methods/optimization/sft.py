@@ -27,7 +27,7 @@ from selfimprove import training
 from selfimprove.bounds import LARGEST, bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import GREEDY, Context, Optimization
+from selfimprove.interfaces import GREEDY, ROWS, Context, Optimization
 from selfimprove.records import Checkpoint, Document, Rollout
 from selfimprove.registry import register
 
@@ -36,6 +36,7 @@ from selfimprove.registry import register
 @dataclass
 class Sft(training.Adapted, training.Trained, Optimization):
     consumes: ClassVar[Any] = Rollout | Document
+    chooses: ClassVar[str] = ROWS
     data: str = "newest"
     """Training data: `newest` (this round's rollouts) or `all_rounds`."""
     loss_type: str = "nll"
@@ -90,6 +91,13 @@ class Sft(training.Adapted, training.Trained, Optimization):
         except OverflowError:
             return LARGEST
 
+    def choice(self, given: Given) -> tuple[int, int]:
+        rows = given.flow.records * (given.round if self.data == "all_rounds" else 1)
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps, rows
+
+    def steers_itself(self) -> str:
+        return "packing" if self.packing else "padding_free" if self.padding_free else ""
+
     def optimize(self, records: Sequence[Any], context: Context) -> Checkpoint:
         rows = training.replayed(records, context) if self.data == "all_rounds" else list(records)
         steps = self.max_steps
@@ -108,6 +116,7 @@ class Sft(training.Adapted, training.Trained, Optimization):
             packing=self.packing,
             max_length=self.max_length,
             split=self.long_documents == "split",
+            steered=training.steered_rows(rows, context),
         )
 
     def _peak(self, context: Context) -> training.Peak:

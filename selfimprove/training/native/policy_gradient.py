@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
-from selfimprove.interfaces import Context, Log
-from selfimprove.records import Checkpoint, Prompt
+from selfimprove.interfaces import Log
+from selfimprove.records import Checkpoint
 from selfimprove.training.job import Job
 from selfimprove.training.native.loop import Drawn, Live
 from selfimprove.training.native.turns import Turn, batches
@@ -170,26 +170,6 @@ class _Seen:
                 log.metric(f"{place}kl", self.kls[bucket])
         log.metric("train/completions", self.completions)
         log.metric("train/unscored", self.unscored)
-
-
-def answers(method: Drawn, prompts: Sequence[Prompt], context: Context) -> Play:
-    """Draws of `num_generations` completions of each prompt, side by side, with the recipe's reward."""
-
-    def play(live: Live) -> Iterator[Sequence[Turn]]:
-        for asked in live.copies(prompts, method.num_generations):
-            yield rewarded(live.draw(asked), asked, context)
-
-    return play
-
-
-def rewarded(turns: Sequence[Turn], problems: Sequence[Prompt], context: Context) -> list[Turn]:
-    """The turns with the recipe's reward as answers to these problems, whatever their own prompts are."""
-    given = [replace(turn.rollout, prompt=problem) for turn, problem in zip(turns, problems, strict=True)]
-    scores = [one.reward for one in context.reward(given)]
-    return [
-        replace(turn, rollout=replace(turn.rollout, reward=score), reward=score)
-        for turn, score in zip(turns, scores, strict=True)
-    ]
 
 
 def lead(rewards: Sequence[float | None], each: int) -> list[float | None]:

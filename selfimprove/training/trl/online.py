@@ -24,6 +24,7 @@ from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import load
 from selfimprove.training.options import Sampled
+from selfimprove.training.steering import Steered
 from selfimprove.training.trl.talks import World, rollout_func
 from selfimprove.training.trl.trainer import configured, dataset, diverged, report, train
 
@@ -100,6 +101,7 @@ def policy_gradient(
     world: World | None = None,
     turns: int = 1,
     thinking_budget: int | None = None,
+    steered: Steered | None = None,
     **options: Any,
 ) -> Checkpoint:
     """Policy gradient on the model's own samples with TRL's GRPO or RLOO trainer; saves to `job.folder`.
@@ -114,6 +116,7 @@ def policy_gradient(
             or, if it gives none, the recipe's. None: rows are single completions.
         turns: most replies in an episode.
         thinking_budget: most tokens of a thought in an episode.
+        steered: chooses the prompts of each step, and says which groups count; None: all, in TRL's order.
         options: fields of TRL's GRPOConfig or RLOOConfig, in addition to those that all methods have.
 
     Raises:
@@ -129,6 +132,21 @@ def policy_gradient(
     ids, tally = prompts_ids(tokenizer, [prompt.prompt for prompt in prompts]), Tally()
     usual = end_of(tokenizer)
     spare = itertools.cycle(random.Random(schedule.seed).sample(range(len(prompts)), len(prompts)))
+    redraws = method.redraw if steered is None else steered.again
+
+    def chosen(places: list[int], most: int | None = None) -> list[int]:
+        """The places of the rows of a step, those of a prompt side by side."""
+        if steered is None:
+            return places
+        return [place for place in steered.step(len(places) // each, most) for _ in range(each)]
+
+    def idle(starts: Sequence[int], places: list[int], scores: list[float | None]) -> list[int]:
+        """Those of the groups beginning here that teach nothing."""
+        groups = [scores[start : start + each] for start in starts]
+        if steered is None:
+            return [start for start, group in zip(starts, groups, strict=True) if _equal(group)]
+        counted = steered.seen([places[start] for start in starts], groups)
+        return [start for start, counts in zip(starts, counted, strict=True) if not counts]
 
     class Online(base):
         """Tokenizes prompts as the engines do, and asks the recipe's reward.
@@ -140,20 +158,21 @@ def policy_gradient(
         scores: list[float | None]
 
         def _tokenize_prompts(self, prompts: list[str]) -> Any:
-            self.places = [int(place) for place in prompts]
+            self.places = chosen([int(place) for place in prompts])
             return [ids[place] for place in self.places], None, {}
 
         def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **named: Any) -> Any:
             made = self._drawn(prompt_ids, *rest, **named)
             drawn, logprobs = (made, None) if algorithm == "rloo" else made
             self.scores = self._scores(self.places, drawn)
-            for _ in range(method.redraw):
-                stale = [start for start in range(0, len(drawn), each) if _equal(self.scores[start : start + each])]
+            stale = idle(range(0, len(drawn), each), self.places, self.scores)
+            for _ in range(redraws):
                 if not stale:
                     break
                 tally.redrawn += len(stale)
-                for start in stale:
-                    self.places[start : start + each] = [next(spare)] * each
+                others = steered.more(len(stale)) if steered else [next(spare) for _ in stale]
+                for start, place in zip(stale, others, strict=True):
+                    self.places[start : start + each] = [place] * each
                 rows = [row for start in stale for row in range(start, start + each)]
                 places = [self.places[row] for row in rows]
                 again = self._drawn([ids[place] for place in places], *rest, **named)
@@ -163,6 +182,9 @@ def policy_gradient(
                     prompt_ids[row], drawn[row], self.scores[row] = ids[self.places[row]], again[i], score
                     if logprobs and marks:  # vLLM's, with which its samples are weighted
                         logprobs[row] = marks[i]
+                stale = idle(stale, self.places, self.scores)
+            for start in stale if steered else ():
+                self.scores[start : start + each] = [None] * each
             tally.add([self.scores[start : start + each] for start in range(0, len(drawn), each)])
             return made
 
@@ -197,12 +219,19 @@ def policy_gradient(
     def scored(trainer: Any, rollouts: list[Rollout]) -> None:
         bare = iter(reward([one for one in rollouts if one.reward is None]))
         trainer.scores = [next(bare).reward if one.reward is None else one.reward for one in rollouts]
+        for start in idle(range(0, len(rollouts), each), trainer.places, trainer.scores) if steered else ():
+            trainer.scores[start : start + each] = [None] * each
         tally.add([trainer.scores[start : start + each] for start in range(0, len(rollouts), each)])
 
     episodes = {}
     if world is not None:
         sampling = Sampling(temperature=method.temperature, max_completion_length=method.max_completion_length)
-        play = rollout_func(prompts, world, turns, tokenizer, sampling, scored, schedule.seed, thinking_budget)
+
+        def asked(trainer: Any, places: list[str]) -> list[Prompt]:
+            trainer.places = chosen([int(place) for place in places], 0)
+            return [prompts[place] for place in trainer.places]
+
+        play = rollout_func(asked, world, turns, tokenizer, sampling, scored, schedule.seed, thinking_budget)
         episodes = {"rollout_func": play}
     options |= {name: getattr(method, name) for name in GIVEN}
     assert job.reference is not None, "a method that draws its samples says what its reference is"
@@ -220,6 +249,8 @@ def policy_gradient(
         )
     trained = train(trainer, tokenizer, job, kept=False)
     tally.report(job.log, together)
+    if steered:
+        steered.report()
     told = {"entropy": "entropy", "kl": "kl", "sampling/sampling_logp_difference/mean": "vllm_difference"}
     report(trainer, job.log, told)
     return trained

@@ -24,6 +24,7 @@ from selfimprove.errors import DataError, StorageError
 from selfimprove.interfaces import Log
 from selfimprove.training import generators
 from selfimprove.training.best_weights import Peak
+from selfimprove.training.steering import Steered
 from selfimprove.training.trl import tensor_files
 
 EVERY = 600.0
@@ -77,19 +78,22 @@ def saves_soon() -> bool:
     return bool(_running)
 
 
-def begin(trainer: Any, peak: Peak | None, log: Log) -> Resumable | None:
+def begin(trainer: Any, peak: Peak | None, log: Log, steered: Steered | None = None) -> Resumable | None:
     """The next training run of the step; None if it has no checkpoints: outside a run, or in several processes."""
     if not _shelves or trainer.args.world_size > 1 or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         return None
     shelf, numbers = _shelves[-1]
-    return Resumable(shelf, next(numbers), trainer, peak, log)
+    return Resumable(shelf, next(numbers), trainer, peak, log, steered)
 
 
 class Resumable:
     """One training run and its checkpoints."""
 
-    def __init__(self, shelf: Shelf, number: int, trainer: Any, peak: Peak | None, log: Log) -> None:
+    def __init__(
+        self, shelf: Shelf, number: int, trainer: Any, peak: Peak | None, log: Log, steered: Steered | None = None
+    ) -> None:
         self.shelf, self.number, self.trainer, self.peak, self.log = shelf, number, trainer, peak, log
+        self.steered = steered
         self.rows = fingerprint(trainer.train_dataset)
         self.stop: KeyboardInterrupt | None = None
         """The exception that requested the stop; training saves at the beginning of its next step and raises it."""
@@ -182,6 +186,8 @@ class Resumable:
         if self.peak is not None:
             values["peak"], weights = self.peak.state()
             tensors |= {f"peak/{name}": weight for name, weight in weights.items()}
+        if self.steered is not None:
+            values["sampler"] = self.steered.kept()
         trainer.state.save_to_json(str(folder / TRAINER))
         (folder / STATE).write_text(json.dumps(values), encoding="utf-8")
         tensor_files.write(tensors, folder)
@@ -192,7 +198,7 @@ class Resumable:
         if folder is None:
             return None
         try:
-            saved = _Saved(folder, self.trainer, self.rows, self.peak is not None)
+            saved = _Saved(folder, self.trainer, self.rows, self.peak is not None, self.steered)
         except Unusable as error:
             self.shelf.drop(folder, str(error))
             return None
@@ -203,6 +209,8 @@ class Resumable:
         import torch
 
         self.trainer.state = saved.state
+        if self.steered is not None:
+            self.steered.put_back(saved.values["sampler"])
         with torch.no_grad():
             for name, weight in _changing(self.trainer.model).items():
                 weight.copy_(saved.tensor(f"model/{name}"))
@@ -232,7 +240,7 @@ class Resumable:
 class _Saved:
     """A checkpoint, checked before anything is changed."""
 
-    def __init__(self, folder: Path, trainer: Any, rows: str, peak: bool) -> None:
+    def __init__(self, folder: Path, trainer: Any, rows: str, peak: bool, steered: Steered | None = None) -> None:
         """Raises:
         Unusable: it is damaged, or belongs to another training run.
         """
@@ -246,10 +254,13 @@ class _Saved:
             self._files, self._shapes = tensor_files.headers(folder)
             if (self.values["training"], self.values["rows"]) != (type(trainer).__name__, rows):
                 raise Unusable("it belongs to training on other rows")
-            if lacking := {*NOTED, *(["peak"] if peak else [])} - self.values.keys():
+            more = [*(["peak"] if peak else []), *(["sampler"] if steered else [])]
+            if lacking := {*NOTED, *more} - self.values.keys():
                 raise Unusable(f"it lacks {', '.join(sorted(lacking))}")
             if peak and self.values["peak"].keys() - {"cost"} != {"step", "best", "seen"}:
                 raise ValueError("what is noted of its peak")
+            if steered is not None:
+                steered.put_back(self.values["sampler"], trial=True)
             for name in ("now", "pass"):
                 generators.put_back(self.values[name], self.generators(name), trial=True)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from selfimprove.training.best_weights import Check
 from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import load
+from selfimprove.training.steering import Steered
+from selfimprove.training.trl.row_weights import RowWeights
 from selfimprove.training.trl.trainer import configured, dataset, only_logprobs, train
 
 
@@ -31,6 +34,7 @@ def sft(
     max_length: int = 1024,
     split: bool = True,
     kept: bool = True,
+    steered: Steered | None = None,
 ) -> Checkpoint:
     """Supervised fine-tuning on completions, with the loss on the assistant's tokens only; saves to `job.folder`.
 
@@ -48,6 +52,8 @@ def sft(
         split: a document that is longer than the context, or with packing than `max_length`, becomes several rows;
             else it is cut off.
         kept: whether training may resume from its own checkpoint, if the run keeps any.
+        steered: chooses the rows of each step, with as many of them as TRL's order gives; not with concatenated rows,
+            and not where a completion becomes several rows.
 
     Raises:
         DataError: the loss is not a number, or there is nothing to learn.
@@ -84,6 +90,15 @@ def sft(
             loss = losses.sum() / torch.as_tensor(tokens).clamp(min=1)
             return loss if num_items_in_batch is None else loss * self.accelerator.num_processes
 
+        def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+            found = super().get_batch_samples(epoch_iterator, num_batches, device)
+            if steered is None:
+                return found
+            sizes = [len(batch["input_ids"]) for batch in found[0]]
+            places = iter(steered.step(sum(sizes)))
+            made = [collate([rows[place] for place in itertools.islice(places, size)]) for size in sizes]
+            return made, self._get_num_items_in_batch(made, device)
+
     class WeightedSFTTrainer(TrlsTrainer):
         """The weighted mean over the tokens of all batches of an optimizer step."""
 
@@ -101,6 +116,8 @@ def sft(
 
     model, tokenizer = load(job.start, job.schedule.lora)
     told = _rows(tokenizer, records, min(context_of(model), max_length if packing else sys.maxsize), split, job)
+    if steered and any(len(several) != 1 for several in told):
+        raise DataError("a sampler chooses completions, and the chat template of this model makes several rows of one")
     rows = [{"input_ids": row.ids, "labels": row.labels, "length": len(row.ids)} for several in told for row in several]
     config = configured(
         SFTConfig,
@@ -133,7 +150,12 @@ def sft(
     )
     if not trainer.aux_loss_enabled:
         only_logprobs(trainer)
-    return train(trainer, tokenizer, job, check, check_every, kept)
+    if steered:
+        steered.asks(RowWeights(trainer.model, collate, rows, 8 * job.schedule.per_device_train_batch_size))
+    trained = train(trainer, tokenizer, job, check, check_every, kept, steered)
+    if steered:
+        steered.report()
+    return trained
 
 
 def _rows(

@@ -124,7 +124,7 @@ def _stepped(worlds: Sequence[Episode], said: Sequence[Message | None]) -> list[
 
 
 def rollout_func(
-    problems: Sequence[Prompt],
+    problems: Callable[[Any, list[str]], list[Prompt]],
     world: World,
     turns: int,
     tokenizer: Any,
@@ -136,6 +136,7 @@ def rollout_func(
     """What GRPOTrainer takes as `rollout_func`; a row's `prompt` is the place of its problem.
 
     Args:
+        problems: (trainer, prompts of the rows) -> the problem of each row.
         scored: told of the transcripts, with what the world has given as reward.
     """
     calls = itertools.count()
@@ -162,7 +163,7 @@ def rollout_func(
             count(spent * trainer.accelerator.num_processes)
             return made
 
-        asked = [problems[int(place)] for place in places]
+        asked = problems(trainer, places)
         talks, rollouts = played(asked, world, turns, tokenizer, draw, context_of(model))
         scored(trainer, rollouts)
         return {

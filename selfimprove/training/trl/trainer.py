@@ -19,6 +19,7 @@ from selfimprove.training.job import Job
 from selfimprove.training.lora import merged
 from selfimprove.training.model_io import load, local_rank, save
 from selfimprove.training.options import Schedule, needs_liger
+from selfimprove.training.steering import Steered
 from selfimprove.training.trl.curves import curve
 from selfimprove.training.trl.resume import Resumable, begin
 
@@ -190,6 +191,7 @@ def train(
     check: Check | None = None,
     check_every: int = 0,
     kept: bool = True,
+    steered: Steered | None = None,
 ) -> Checkpoint:
     """Train, log the metrics, and save to `job.folder`: weights in float32, with the dtype of the start in the config.
 
@@ -198,6 +200,7 @@ def train(
 
     Args:
         kept: whether training may resume from its own checkpoint, if the run keeps any.
+        steered: what chooses its rows; its state is part of such a checkpoint.
 
     Raises:
         DataError: the loss or the weights are not finite; nothing is saved.
@@ -209,7 +212,7 @@ def train(
     _narrow(trainer.model.config.get_text_config().vocab_size)
     _remember_packages()
     trainer.floating_point_ops = lambda inputs: 0  # an estimate, by a walk over all modules at every step
-    going = begin(trainer, peak, job.log) if kept else None
+    going = begin(trainer, peak, job.log, steered) if kept else None
     trainer.add_callback(_progress(job.log, check, check_every, going))
     if going:
         going.run(lambda: check is not None and look(check, trainer.state.global_step, trainer.model))

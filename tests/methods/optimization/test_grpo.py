@@ -11,6 +11,7 @@ import pytest
 
 from selfimprove.errors import DataError, EngineError, RecipeError
 from selfimprove.methods.optimization.grpo import Grpo
+from selfimprove.methods.sampler.online_band import OnlineBand
 from selfimprove.records import Prompt, Rollout
 
 SHORT: dict[str, Any] = {
@@ -231,3 +232,21 @@ def test_too_few_prompts_are_refused(setting: Callable, questions: list[Prompt])
 def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError):
         Grpo(**options)
+
+
+def test_a_sampler_chooses_the_prompts_and_groups_that_do_not_count_are_drawn_again(
+    setting: Callable, questions: list[Prompt]
+) -> None:
+    calls: list[list[Rollout]] = []
+
+    def watched(rollouts: Sequence[Rollout]) -> list[Rollout]:
+        calls.append(list(rollouts))
+        return [replace(one, reward=float(one.prompt.key == questions[5].key)) for one in rollouts]
+
+    given = setting(reward=watched, sampler=OnlineBand(tries=2))
+    Grpo(**SHORT, max_steps=2).optimize(questions, given)
+    assert [len(call) for call in calls] == [16] * 6, "no group has rewards that differ, so each is drawn three times"
+    drawn = [call[i].prompt.key for call in calls for i in range(0, 16, 4)]
+    assert sorted(drawn) == sorted([one.key for one in questions] * 2), "two passes, each problem once in each"
+    assert given.log.metrics["train/left_out_groups"] == 8 and given.log.metrics["train/unscored"] == 32
+    assert given.log.metrics["train/chosen"] == 12

@@ -12,6 +12,7 @@ from selfimprove import training
 from selfimprove.errors import RecipeError
 from selfimprove.methods.optimization.dpo import Dpo
 from selfimprove.methods.optimization.reinforce_plus_plus import ReinforcePlusPlus
+from selfimprove.methods.sampler.online_band import OnlineBand
 from selfimprove.records import Prompt, Rollout
 
 SHORT: dict[str, Any] = {
@@ -115,3 +116,21 @@ def test_a_group_loses_its_mean(setting: Callable, questions: list[Prompt], spie
 def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError):
         ReinforcePlusPlus(**options)
+
+
+def test_a_sampler_chooses_the_prompts_and_what_does_not_count_is_not_learned(
+    setting: Callable, questions: list[Prompt]
+) -> None:
+    calls: list[list[Rollout]] = []
+
+    def watched(rollouts: Sequence[Rollout]) -> list[Rollout]:
+        calls.append(list(rollouts))
+        return [replace(one, reward=float(i % 2) if len(calls) > 1 else 0.0) for i, one in enumerate(rollouts)]
+
+    given = setting(reward=watched, sampler=OnlineBand(tries=1))
+    ReinforcePlusPlus(**SHORT, num_generations=4, max_steps=2).optimize(questions, given)
+    assert [len(call) for call in calls] == [16, 16, 16], "the first draw of the first step teaches nothing"
+    keys = [call[i].prompt.key for call in calls for i in range(0, 16, 4)]
+    assert sorted(keys) == sorted(one.key for one in questions)
+    assert given.log.metrics["train/left_out_groups"] == 0 == given.log.metrics["train/unscored"]
+    assert given.log.metrics["train/chosen"] == 12

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from selfimprove import training
+from selfimprove.interfaces import Context
+from selfimprove.methods.sampler.rho_loss import RhoLoss
 from selfimprove.records import Checkpoint, Preference, Prompt, Rollout
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import MANIFEST, seal
@@ -72,7 +74,7 @@ def many() -> list[Rollout]:
 
 
 @pytest.fixture
-def trains(start: Checkpoint, many: list[Rollout]) -> dict[str, Train]:
+def trains(start: Checkpoint, many: list[Rollout], make_context: Callable[..., Context]) -> dict[str, Train]:
     """Trainings by name."""
     pairs = [
         Preference(prompt=one.prompt, chosen=one.completion, rejected=other.completion)
@@ -103,7 +105,12 @@ def trains(start: Checkpoint, many: list[Rollout]) -> dict[str, Train]:
 
         return training.pairs(training.Job(start, folder, schedule, log), pairs, loss)
 
-    return {"sft": sft, "weighted lora": weighted, "dpo": dpo, "kto": kto, "24 steps": longer}
+    def steered(folder: Path, log: Any) -> Checkpoint:
+        sampler = RhoLoss(candidates=6, irreducible=False)
+        guide = training.steered_rows(many, make_context(sampler=sampler, log=log))
+        return training.sft(training.Job(start, folder, SCHEDULE, log), many, steered=guide)
+
+    return {"steered": steered, "sft": sft, "weighted lora": weighted, "dpo": dpo, "kto": kto, "24 steps": longer}
 
 
 @pytest.fixture
@@ -131,6 +138,7 @@ def stopped(train: Train, shelf: Any, folder: Path, *at: int, **options: Any) ->
         ("sft", (1, 6)),  # after the first step, and in the middle of the second pass
         pytest.param("sft", (4, 5, 8), marks=pytest.mark.runs),  # at the ends of passes
         ("dpo", (3,)),
+        ("steered", (2, 7)),
         pytest.param("dpo", (1, 9, 10), marks=pytest.mark.runs),
         pytest.param("weighted lora", (5,), marks=pytest.mark.runs),
         pytest.param("kto", (7,), marks=pytest.mark.runs),
