@@ -254,8 +254,7 @@ class _Saved:
             self._files, self._shapes = tensor_files.headers(folder)
             if (self.values["training"], self.values["rows"]) != (type(trainer).__name__, rows):
                 raise Unusable("it belongs to training on other rows")
-            more = [*(["peak"] if peak else []), *(["sampler"] if steered else [])]
-            if lacking := {*NOTED, *more} - self.values.keys():
+            if lacking := {*NOTED, *["peak"] * peak, *["sampler"] * bool(steered)} - self.values.keys():
                 raise Unusable(f"it lacks {', '.join(sorted(lacking))}")
             if peak and self.values["peak"].keys() - {"cost"} != {"step", "best", "seen"}:
                 raise ValueError("what is noted of its peak")
