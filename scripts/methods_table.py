@@ -12,6 +12,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import commands_table
 import yaml
@@ -22,6 +23,7 @@ from selfimprove.recipe import compose, shelf
 ROOT = Path(__file__).resolve().parents[1]
 SURVEY = Path(__file__).with_name("survey_table6.yaml")
 FAMILIES = Path(__file__).with_name("survey_section5.yaml")
+ENTRIES = Path(__file__).with_name("survey_sections2_3.yaml")
 
 
 def main() -> None:
@@ -49,6 +51,7 @@ def tables() -> dict[Path, dict[str, str]]:
         ROOT / "README.md": {"commands": table(("command", "what it does"), commands_table.short("docs/commands.md"))},
         ROOT / "docs" / "commands.md": {"commands": commands_table.long(table)},
         ROOT / "docs" / "methods.md": {"methods": methods(), "families": families()},
+        ROOT / "docs" / "acquisition.md": {"acquisition": entries("A"), "selection": entries("S")},
         ROOT / "recipes" / "README.md": {"index": index(), "survey": survey(), "recipes": long_recipes()},
     }
 
@@ -82,10 +85,33 @@ def families() -> str:
     return table(("section", "family", "here", "what is not, and why"), rows)
 
 
-def linked(name: str) -> str:
-    """A method with a link to its file; `NAME` is a refinement, `SLOT NAME` another method."""
-    slot, _, short = name.rpartition(" ")
-    return f"[`{name}`](../selfimprove/methods/{slot or 'refinement'}/{short}.py)"
+def entries(letter: str) -> str:
+    """The entries of the survey's section 2 (A) or 3 (S), with the methods here that are of each."""
+    slot, rows = {"A": "acquisition", "S": "selection"}[letter], list[tuple[str, ...]]()
+    for line in yaml.safe_load(ENTRIES.read_text(encoding="utf-8")):
+        if line["entry"].startswith(letter):
+            found = here(line, slot)
+            why = line.get("missing", "") if found else line.get("instead", "")
+            told = ", ".join(linked(name, slot) for name in found) or "none"
+            rows.append((line["entry"], line["what"], told, why))
+    return table(("entry", "what", "here", "what is not, and why"), rows)
+
+
+def here(line: dict[str, Any], slot: str) -> list[str]:
+    """The methods of an entry whose files exist."""
+    folder = ROOT / "selfimprove" / "methods"
+    return [name for name in line["methods"] if (folder / f"{placed(name, slot)}.py").exists()]
+
+
+def placed(name: str, slot: str) -> str:
+    """The place of a method: `NAME` is one of the slot, `SLOT NAME` another."""
+    other, _, short = name.rpartition(" ")
+    return f"{other or slot}/{short}"
+
+
+def linked(name: str, slot: str = "refinement") -> str:
+    """A method with a link to its file."""
+    return f"[`{name}`](../selfimprove/methods/{placed(name, slot)}.py)"
 
 
 def index() -> str:

@@ -53,3 +53,15 @@ def test_every_refinement_is_of_a_family_of_the_survey_and_every_family_has_a_me
     assert named <= there and own <= named, (named - there) | (own - named)
     sections = [f"5.{part}.{i}" for part, most in ((2, 4), (3, 3), (4, 4)) for i in range(1, most + 1)]
     assert {str(line["section"]) for line in lines} == {*sections, "5.5"}
+
+
+def test_every_entry_of_acquisition_and_selection_has_a_method_that_exists_or_a_reason(methods_table) -> None:
+    lines = yaml.safe_load((ROOT / "scripts" / "survey_sections2_3.yaml").read_text(encoding="utf-8"))
+    wanted = [*(f"A{number:02}" for number in range(1, 22)), *(f"S{number:02}" for number in range(1, 30))]
+    assert [line["entry"] for line in lines] == wanted
+    slots = {"A": "acquisition", "S": "selection"}
+    bare = [line for line in lines if not methods_table.here(line, slots[line["entry"][0]])]
+    assert all(line.get("instead") for line in bare)
+    known = {path.parent.name for path in (ROOT / "selfimprove" / "methods").glob("*/__init__.py")} | {"sampler"}
+    places = {methods_table.placed(name, slots[line["entry"][0]]) for line in lines for name in line["methods"]}
+    assert {place.partition("/")[0] for place in places} <= known
