@@ -72,6 +72,8 @@ class Given:
     """Problems of all probes of an exam together."""
     attempt: Cost = NOTHING
     """One answer by the recipe's refinement."""
+    joint: Callable[[Flow], Cost] = lambda flow: NOTHING
+    """What the recipe's refinements take around all answers to a set of so many problems, see `together_cost`."""
     replies: int = 1
     """The most times that the model speaks in the world of a problem."""
     rate: Callable[[Flow], Cost] = lambda flow: NOTHING

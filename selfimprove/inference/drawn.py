@@ -33,8 +33,13 @@ def messages_of(
     """
     if form_of(tokenizer):
         return _thought(tokenizer, lines, [ids for _, ids in prefills or [("", [])] * len(lines)])
-    texts = tokenizer.batch_decode(lines, skip_special_tokens=True)
-    if looks_up_characters(tokenizer):
+    characters = looks_up_characters(tokenizer)
+    if characters and not tokenizer.clean_up_tokenization_spaces:
+        # The tokenizer itself: transformers' call looks at the type of each token first, nine tenths of its time.
+        texts = tokenizer.backend_tokenizer.decode_batch([*lines], skip_special_tokens=True)
+    else:
+        texts = tokenizer.batch_decode(lines, skip_special_tokens=True)
+    if characters:
         return [{"role": "assistant", "content": text} for text in texts]
     if prefills is None:
         pairs = zip(lines, encoded(tokenizer, texts), strict=True)

@@ -27,21 +27,26 @@ async def taught(
     prompts: Sequence[Prompt],
     session: Session,
     rounds: int,
-    rows_of: Callable[[Prompt, Policy], Coroutine[Any, Any, list[Rollout]]],
+    rows_of: Callable[[Prompt, Policy, Session], Coroutine[Any, Any, list[Rollout]]],
     schedule: Callable[[int], Any],
 ) -> AsyncIterator[Policy]:
     """The policy after `rounds` copies, each trained from the one before on what that one makes of the problems.
 
     Args:
-        rows_of: (problem, policy) -> the completions to train on; a round without any is the last.
+        rows_of: (problem, policy, session) -> the completions to train on; a round without any is the last.
         schedule: number of the round -> the `training.Schedule` of its copy.
     """
     async with AsyncExitStack() as copies:
         policy = session.policy
         for number in range(rounds):
-            found = await session.all([rows_of(prompt, policy) for prompt in prompts])
+            found = await session.all([rows_of(prompt, policy, session) for prompt in prompts])
             rows = [row for some in found for row in some]
             if not rows:
                 break
             policy = await copies.enter_async_context(session.adapted(rows, schedule(number), of=policy))
         yield policy
+
+
+async def attempted(prompt: Prompt, session: Session) -> Rollout:
+    """The first attempt at a problem, given with the weights of the session: after `taught` with the last copy."""
+    return (await session.attempts(prompt))[0]

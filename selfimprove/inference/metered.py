@@ -28,7 +28,7 @@ class Metered(Engine):
                 enumerate(group[:1] if greedy else group, 0 if greedy else ask.first)
             )
         drawn = [one for group in different.values() for one in group.values()]
-        tokens = sum(int((one.logprobs or {}).get("count", 0)) for one in drawn)
+        tokens = sum([int(one.logprobs["count"]) for one in drawn if one.logprobs and "count" in one.logprobs])
         count(Cost(completions=len(drawn), tokens=tokens))
         return groups
 

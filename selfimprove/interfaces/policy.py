@@ -6,8 +6,8 @@ import itertools
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -507,14 +507,13 @@ class Refinement(ABC):
         """
         return {}
 
-    @asynccontextmanager
-    async def together(self, prompts: Sequence[Prompt], session: Session) -> AsyncIterator[Policy]:
+    def together(self, prompts: Sequence[Prompt], session: Session) -> AbstractAsyncContextManager[Policy]:
         """Around all answers to a set of problems: other weights to give them with. Only a joint method has one.
 
         Args:
             prompts: all problems of the set, without reference answers, sorted by id.
         """
-        yield session.policy
+        return nullcontext(session.policy)
 
     def together_cost(self, given: Given) -> Cost:
         """The most that `together` takes, for `given.flow.records` problems."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial, reduce
 from typing import Any
 
@@ -23,6 +23,7 @@ from selfimprove.loop.branch import branch_of
 from selfimprove.loop.carried import Carried, Gathered
 from selfimprove.loop.given import policy_of, rating_of
 from selfimprove.loop.origin import as_begun, began, nested, refuse_changes, refuse_gaps
+from selfimprove.loop.standing import Standing, after
 from selfimprove.loop.step_files import made_of, read_checkpoint, read_report
 from selfimprove.measures import judge_reliability
 from selfimprove.measures.diagnosis import Diagnosis, Estimate, of_audit
@@ -39,14 +40,6 @@ from selfimprove.store.ledger import Ledger
 from selfimprove.store.run_folder import RunDir
 from selfimprove.store.seal import PRUNED
 from selfimprove.store.shape import read, require
-
-
-@dataclass
-class Standing:
-    """Champion and incumbent at the start of a round, as the numbers of the rounds that made them."""
-
-    champion: int = 0
-    incumbent: int = 0
 
 
 class Stored:
@@ -161,7 +154,7 @@ class Stored:
         return number if who == "candidate" else getattr(standing, who)
 
     def _before_confirmation(self, number: int) -> Standing:
-        return _after(self.standing(number), self.decision(number), number)
+        return _moved(self.standing(number), self.decision(number), number)
 
     def controls(self, number: int) -> dict[str, Any]:
         """The controls of the sealed exam after a round."""
@@ -214,7 +207,7 @@ class Stored:
     def _decide(self, before: Standing, past: int) -> Standing:
         now = before
         for decision in (self.decision(past), self.confirmation(past)) if past else ():
-            now = _after(now, decision, past) if decision else now
+            now = _moved(now, decision, past) if decision else now
         return now
 
     def steps(self, number: int) -> tuple[str, ...]:
@@ -446,15 +439,6 @@ class Stored:
         return self.folder.once(number, stage, name, lambda step: read(step / name, shape))
 
 
-def _after(now: Standing, decision: Decision, maker: int) -> Standing:
+def _moved(now: Standing, decision: Decision, maker: int) -> Standing:
     """Champion and incumbent after a decision on the candidate of round `maker`."""
-    champion = now.incumbent if decision.certified else now.champion
-    match decision.verdict:
-        case "certify":
-            return Standing(maker, maker)
-        case "accept":
-            return Standing(champion, maker)
-        case "rollback":
-            return Standing(champion, champion)
-        case _:
-            return Standing(champion, now.incumbent)
+    return Standing(*after(now.champion, now.incumbent, decision.verdict, decision.certified, maker))

@@ -72,7 +72,7 @@ def estimate(recipe: Recipe) -> Estimate:
     if answer.completions > 1:  # and a vote of as many tokens, after one plain sample to know how long they are
         exam += marked * (answer + most.draw(2))
     if recipe.null_round and rounds:
-        exam += first + marked * _answer(recipe, given).attempt
+        exam += first + marked * _answer(recipe, given).attempt + given.joint(Flow(marked, marked))
     made.parts["exam"] = exam
     _remarks(recipe, made)
     weights = recipe.the("model").weights()
@@ -152,7 +152,13 @@ def _given(recipe: Recipe) -> Given:
     attempt = bare.draw()
     for method in recipe.refinement.values():  # each one's attempts come from those before it
         attempt = method.cost(replace(bare, attempt=attempt))
-    return replace(bare, attempt=attempt)
+    found = replace(bare, attempt=attempt)
+    return replace(found, joint=partial(_joint, recipe, found))
+
+
+def _joint(recipe: Recipe, given: Given, flow: Flow) -> Cost:
+    """The cost of what refinements do around all answers to a set of problems."""
+    return sum((method.together_cost(replace(given, flow=flow)) for method in recipe.refinement.values()), NOTHING)
 
 
 def _answer(recipe: Recipe, given: Given) -> Given:
@@ -226,8 +232,7 @@ def _exam(recipe: Recipe, given: Given, split: str, wanted: int, places: int) ->
     now = replace(_answer(recipe, given), flow=Flow(n, n), probes=_probes(recipe, split))
     cost = sum((method.cost(now) for method in recipe.evaluation.values()), NOTHING)
     sets = [Flow(n, n)] + ([Flow(now.probes, now.probes)] if now.probes else [])  # each is answered together
-    joint = [method.together_cost(replace(given, flow=flow)) for method in recipe.refinement.values() for flow in sets]
-    return cost + sum(joint, NOTHING)
+    return cost + sum(map(given.joint, sets), NOTHING)
 
 
 def _audits(recipe: Recipe, given: Given) -> Cost:

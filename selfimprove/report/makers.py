@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from selfimprove.loop import shapes
+from selfimprove.loop import shapes, standing
 from selfimprove.loop.origin import began
 from selfimprove.store.ledger import Ledger
 from selfimprove.store.run_folder import RunDir
@@ -43,16 +43,8 @@ def makers(
 
 def after(now: Makers, decision: Mapping[str, Any], number: int) -> Makers:
     """The makers after a decision on the candidate of round `number`."""
-    champion = now.trial if decision.get("certified") else now.champion
-    match decision["verdict"]:
-        case "certify":
-            return Makers(number, number)
-        case "accept":
-            return Makers(champion, number)
-        case "rollback":
-            return Makers(champion, champion)
-        case _:
-            return Makers(champion, now.trial)
+    certified = bool(decision.get("certified"))
+    return Makers(*standing.after(now.champion, now.trial, decision["verdict"], certified, number))
 
 
 def named(maker: int | None) -> str:

@@ -46,9 +46,35 @@ def shown(text: str) -> str:
 def dumps(value: Any, **how: Any) -> str:
     """A value as standard JSON: null for NaN and infinity, and without secrets; `how` goes to json.dumps."""
     try:
-        return redact(json.dumps(value, allow_nan=False, **how))
+        return redact(_json(value, **how))
     except ValueError:  # a number that JSON does not have
-        return redact(json.dumps(_finite(value), allow_nan=False, **how))
+        return redact(_json(_finite(value), **how))
+
+
+def _json(value: Any, indent: int | None = None, **how: Any) -> str:
+    return json.dumps(value, allow_nan=False, **how) if indent is None else _indented(value, indent, "\n")
+
+
+def _indented(value: Any, indent: int, line: str) -> str:
+    """`json.dumps(value, indent=indent)`, which encodes in Python: here C encodes whatever holds plain values only.
+
+    Args:
+        line: what begins a line at this depth.
+    """
+    within = line + " " * indent
+    if not value or not isinstance(value, dict | list | tuple):
+        return json.dumps(value, allow_nan=False)
+    inner = value.values() if isinstance(value, dict) else value
+    if not any(isinstance(one, dict | list | tuple) for one in inner):
+        flat = json.dumps(value, allow_nan=False, separators=(f",{within}", ": "))
+        return f"{flat[0]}{within}{flat[1:-1]}{line}{flat[-1]}"
+    if isinstance(value, dict):
+        keys = (json.dumps({key: 0})[1:-2] for key in value)
+        parts = [f"{key}{_indented(one, indent, within)}" for key, one in zip(keys, inner, strict=True)]
+    else:
+        parts = [_indented(one, indent, within) for one in inner]
+    opened, closed = "{}" if isinstance(value, dict) else "[]"
+    return f"{opened}{within}{f',{within}'.join(parts)}{line}{closed}"
 
 
 def _finite(value: Any) -> Any:

@@ -88,7 +88,7 @@ class Journal:
 
     def portions(
         self,
-        asked: list[Any],
+        asked: Callable[[], list[Any]],
         items: Sequence[Item],
         size: int,
         cuts: Sequence[int],
@@ -98,7 +98,7 @@ class Journal:
         """The results of `work` for all items, portion by portion; `kept` restores stored results.
 
         Args:
-            asked: identifies this call.
+            asked: gives what identifies this call.
             size: the largest portion; another size means other portions.
             cuts: the number of items in each portion, in order.
             work: (portion, number of items before it) -> its results.
@@ -144,9 +144,9 @@ class Journal:
     def _name(self) -> None:
         """Name the calls that have no name yet, in order; a short step never needs their names."""
         for call in self._unnamed:
-            name = digest(call.asked)
+            name = digest(call.asked())
             self._calls[name] = self._calls.get(name, 0) + 1  # number equal calls
-            call.name, call.asked = f"{name} {self._calls[name]}", []
+            call.name, call.asked = f"{name} {self._calls[name]}", list
         self._unnamed = []
 
 
@@ -154,7 +154,7 @@ class Journal:
 class _Call:
     """A call of an engine."""
 
-    asked: list[Any]
+    asked: Callable[[], list[Any]]
     name: str = ""
 
 
@@ -203,8 +203,10 @@ class _Kept(Engine):
             self.journal.reused += sum(map(len, made))
             return made
 
-        named = {id(ask.sampling): _named(ask.sampling) for ask in asks}
-        asked = [self.name, "draw", [_asked(ask, named[id(ask.sampling)]) for ask in asks]]
+        def asked() -> list[Any]:
+            named = {key: _named(one) for key, one in {id(ask.sampling): ask.sampling for ask in asks}.items()}
+            return [self.name, "draw", [_asked(ask, named[id(ask.sampling)]) for ask in asks]]
+
         most = self.engine.portion
         return self.journal.portions(asked, asks, most, _cuts([ask.n for ask in asks], most), draw, kept)
 
@@ -224,8 +226,10 @@ class _Kept(Engine):
             self.journal.reused += len(scores)
             return scores
 
-        texts = [[rollout.prompt.prompt, rollout.completion] for rollout in rollouts]
-        asked = [self.name, "score", checkpoint.path, texts, statistic]
+        def asked() -> list[Any]:
+            texts = [[rollout.prompt.prompt, rollout.completion] for rollout in rollouts]
+            return [self.name, "score", checkpoint.path, texts, statistic]
+
         most = self.engine.portion
         return self.journal.portions(asked, rollouts, most, _cuts([1] * len(rollouts), most), score, kept)
 

@@ -189,3 +189,21 @@ def test_rounds_are_shown_without_markup(make_report: Callable[..., Any]) -> Non
     screen = io.StringIO()
     Screen(Console(file=screen)).note("[red]\x1b[31mno[/red] :bomb:")
     assert screen.getvalue() == "[red][31mno[/red] :bomb:\n"
+
+
+PLAIN = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text('a-,"\n:{')
+)
+NAMED = st.text('a,"\n:', max_size=3) | st.integers()
+
+
+@given(
+    st.recursive(PLAIN, lambda one: st.lists(one) | st.tuples(one, one) | st.dictionaries(NAMED, one), max_leaves=12)
+)
+def test_indented_text_is_that_of_the_standard_library(value: Any) -> None:
+    assert dumps(value, indent=1) == json.dumps(value, indent=1)
+
+
+def test_numbers_that_json_does_not_have_are_null_at_every_depth() -> None:
+    value = {"a": {"b": [1.0, math.nan, {"c": math.inf}]}, "d": {}}
+    assert json.loads(dumps(value, indent=1)) == {"a": {"b": [1.0, None, {"c": None}]}, "d": {}}

@@ -49,8 +49,9 @@ class Refined(Acquisition):
     """Plain completions of each problem that they are measured against; 0 measures no lift."""
 
     def cost(self, given: Given) -> Cost:
-        answers = given.flow.records * self.samples * given.replies
-        return answers * given.attempt + given.draw(given.flow.records * self.plain * given.replies)
+        problems = given.flow.records
+        answers = problems * self.samples * given.replies * given.attempt
+        return given.joint(given.flow) + answers + given.draw(problems * self.plain * given.replies)
 
     def gives(self, given: Given) -> Flow:
         came = given.flow

@@ -8,6 +8,7 @@ Algorithm:
      trained without this option.
   2. Start from the base model, or with `restart: last` from the policy that made the data.
   3. TRL's SFTTrainer, for `max_steps` steps if that is set, else `num_train_epochs` epochs.
+     `batches: sorted` fills batches from all rows sorted by length instead of sorting within pools.
   4. `packing` and `padding_free` avoid padding; a check first makes sure that rows do not attend to each other.
   5. Documents are learned as texts, with the loss on all of their tokens and on the end token after them. One that is
      longer than a row is split or cut off (`long_documents`), and counted.
@@ -45,6 +46,9 @@ class Sft(training.Adapted, training.Trained, Optimization):
     """Factor on max_steps from round to round (STaR: 1.2)."""
     weight_decay: float = bounded(0.0, 0, 100)
     """AdamW's weight decay."""
+    batches: str = "pools"
+    """How batches get rows of similar length: `pools` sorts within pools of rows, as transformers does; `sorted` sorts
+    all rows and draws the order of the batches, which pads least."""
     padding_free: bool = False
     """Concatenate the rows of a batch instead of padding them. Without FlashAttention, the time and memory of attention
     grow with the square of their total length."""
@@ -70,6 +74,9 @@ class Sft(training.Adapted, training.Trained, Optimization):
     def __post_init__(self) -> None:
         super().__post_init__()
         training.one_of(self, data=("newest", "all_rounds"), loss_type=("nll", "dft"), long_documents=("split", "cut"))
+        training.one_of(self, batches=("pools", "sorted"))
+        if self.batches == "sorted" and (self.packing or self.padding_free):
+            raise RecipeError("optimization.sft: batches: sorted saves padding; packing and padding_free have none")
         if self.packing and self.max_length < 1:
             raise RecipeError(f"optimization.sft.max_length is {self.max_length}; it must be 1 or more")
         if self.peak_every and (self.fsdp_config or self.deepspeed):
@@ -117,6 +124,7 @@ class Sft(training.Adapted, training.Trained, Optimization):
             max_length=self.max_length,
             split=self.long_documents == "split",
             steered=training.steered_rows(rows, context),
+            whole_sort=self.batches == "sorted",
         )
 
     def _peak(self, context: Context) -> training.Peak:

@@ -21,15 +21,15 @@ Differs: the paper was read in its abstract and in summaries of its method by ot
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.inference.ballots import mean
 from selfimprove.inference.forks import forked, grown, unsure
-from selfimprove.inference.majority import advantages, label_of, taught
+from selfimprove.inference.majority import advantages, attempted, label_of, taught
 from selfimprove.interfaces import Policy, Refinement, Session
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout, changed
@@ -72,14 +72,11 @@ class Ettrl(Refinement):
         tree = stem + given.draw(self.forks * self.branches) + Cost(scored=1 + self.forks * self.branches)
         return self.rounds * (given.flow.records * self.trees * tree + Cost(copies=1, steps=self.max_steps))
 
-    @asynccontextmanager
-    async def together(self, prompts: Sequence[Prompt], session: Session) -> AsyncIterator[Policy]:
-        rows_of = lambda prompt, policy: self._labelled(prompt, policy, session)  # noqa: E731
-        async with taught(prompts, session, self.rounds, rows_of, self._schedule) as policy:
-            yield policy
+    def together(self, prompts: Sequence[Prompt], session: Session) -> AbstractAsyncContextManager[Policy]:
+        return taught(prompts, session, self.rounds, self._labelled, self._schedule)
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
-        return (await session.attempts(prompt))[0]
+        return await attempted(prompt, session)
 
     async def _labelled(self, prompt: Prompt, policy: Policy, session: Session) -> list[Rollout]:
         """The completions of a problem to train on, with their reshaped advantages as rewards."""

@@ -19,14 +19,14 @@ Differs: the paper's loss is `grpo`, with new completions for each step; here a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
-from selfimprove.inference.majority import advantages, label_of, taught
+from selfimprove.inference.majority import advantages, attempted, label_of, taught
 from selfimprove.interfaces import Policy, Refinement, Sampling, Session
 from selfimprove.needs import Needs
 from selfimprove.records import Prompt, Rollout, changed
@@ -70,14 +70,11 @@ class Ttrl(Refinement):
         drawn = given.draw(given.flow.records * self.votes)
         return self.rounds * (drawn + Cost(copies=1, steps=self.max_steps))
 
-    @asynccontextmanager
-    async def together(self, prompts: Sequence[Prompt], session: Session) -> AsyncIterator[Policy]:
-        rows_of = lambda prompt, policy: self._labelled(prompt, policy, session)  # noqa: E731
-        async with taught(prompts, session, self.rounds, rows_of, self._schedule) as policy:
-            yield policy
+    def together(self, prompts: Sequence[Prompt], session: Session) -> AbstractAsyncContextManager[Policy]:
+        return taught(prompts, session, self.rounds, self._labelled, self._schedule)
 
     async def answer(self, prompt: Prompt, session: Session) -> Rollout:
-        return (await session.attempts(prompt))[0]
+        return await attempted(prompt, session)
 
     async def _labelled(self, prompt: Prompt, policy: Policy, session: Session) -> list[Rollout]:
         """The completions of a problem to train on; for `grpo` with their advantages as rewards."""

@@ -16,6 +16,7 @@ from selfimprove.training.job import Job
 from selfimprove.training.lora import adapter
 from selfimprove.training.model_io import load
 from selfimprove.training.steering import Steered
+from selfimprove.training.trl.batches import ByLength, in_memory
 from selfimprove.training.trl.row_weights import RowWeights
 from selfimprove.training.trl.trainer import configured, dataset, only_logprobs, train
 
@@ -33,6 +34,7 @@ def sft(
     packing: bool = False,
     max_length: int = 1024,
     split: bool = True,
+    whole_sort: bool = False,
     kept: bool = True,
     steered: Steered | None = None,
 ) -> Checkpoint:
@@ -51,6 +53,7 @@ def sft(
         packing: fill rows of up to `max_length` tokens with whole completions, and concatenate these rows.
         split: a document that is longer than the context, or with packing than `max_length`, becomes several rows;
             else it is cut off.
+        whole_sort: fill batches from all rows sorted by length, see `by_length`; not with packing.
         kept: whether training may resume from its own checkpoint, if the run keeps any.
         steered: chooses the rows of each step, with as many of them as TRL's order gives; not with concatenated rows,
             and not where a completion becomes several rows.
@@ -78,6 +81,11 @@ def sft(
 
     class SFTTrainer(TrlsTrainer):  # by TRL's name, which training checkpoints have
         """TRL's loss without the entropy and the token accuracy that it logs."""
+
+        def _get_train_sampler(self, *given: Any, **named: Any) -> Any:
+            if not whole_sort:
+                return super()._get_train_sampler(*given, **named)
+            return ByLength([len(row["input_ids"]) for row in rows], self.args.train_batch_size)
 
         def compute_loss(self, model: Any, inputs: Any, return_outputs: Any = False, num_items_in_batch: Any = None):
             if self.aux_loss_enabled:  # mixtures of experts: the routers' loss comes with TRL's own
@@ -133,7 +141,7 @@ def sft(
         parts = [1 if average == "token" else sum(sum(row.said) for row in several) for several in told]
         shares = [weight / part for weight, part, several in zip(weights, parts, told, strict=True) for _ in several]
         rows = [{**row, "weight": share} for row, share in zip(rows, shares, strict=True)]
-    given = dataset(rows)
+    given = dataset(rows) if packing else in_memory(dataset(rows), rows)
     if config.padding_free:
         _keeps_apart(model, DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True), rows[0]["input_ids"])
     if packing:

@@ -84,3 +84,10 @@ def test_cost_and_flow_follow_from_the_chain() -> None:
     given = Given(flow=Flow(10, 10, 1), length=7, attempt=Cost(completions=4, tokens=28))
     assert Refined(samples=3, plain=2).cost(given) == 30 * Cost(completions=4, tokens=28) + given.draw(20)
     assert Refined(samples=3).gives(given) == Flow(30, 10, 3)
+
+
+def test_what_is_done_around_all_answers_counts_once_for_the_problems_of_a_round() -> None:
+    given = Given(
+        flow=Flow(10, 10, 1), length=7, attempt=Cost(completions=1), joint=lambda flow: Cost(2 * flow.records)
+    )
+    assert Refined(samples=3, plain=0).cost(given) == Cost(completions=20 + 30)
