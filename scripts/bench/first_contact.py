@@ -71,10 +71,8 @@ def timed(words: list[str], where: Path, place: Path) -> float:
     took = time.perf_counter() - began
     if done.returncode:
         sys.exit(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    print(
-        f"{' '.join(words)}: {took:.1f} s; last line: {(done.stdout or done.stderr).rstrip().splitlines()[-1]}",
-        flush=True,
-    )
+    last = (done.stdout or done.stderr).rstrip().rpartition("\n")[2]
+    print(f"{' '.join(words)}: {took:.1f} s {last}", flush=True)
     return took
 
 
