@@ -37,6 +37,8 @@ class Message(TypedDict):
     """Of a reply that others follow in a transcript: as `Rollout.ended`, where that is not True."""
     prefill: NotRequired[list[int]]
     """Beside `ids`: the tokens of the prefilled beginning after which it was drawn."""
+    open: NotRequired[bool]
+    """Of the last message of a prompt: the template does not close it, and the model goes on as its author."""
     cut_from: NotRequired[list[int]]
     """Of a prefilled beginning: the tokens of a completion that begins with it."""
 

@@ -67,7 +67,7 @@ class TableModel(Engine):
     Sample i of a prompt depends on (prompt, seed, i) only; a shorter limit gives the beginning of the same completion.
     """
 
-    can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "shape", "logprobs", "embed", "copies"})
+    can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "shape", "logprobs", "embed", "copies", "open"})
     table: Table = field(default_factory=dict)
     """The model of all weights that have no table of their own."""
     tables: dict[str, Table] = field(default_factory=dict)

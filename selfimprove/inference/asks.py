@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from selfimprove.errors import RecipeError
-from selfimprove.inference.chat import end_of, ending, prefilled_ids, prompts_ids
+from selfimprove.inference.chat import closing, end_of, ending, prefilled_ids, prompts_ids
 from selfimprove.inference.decoding import Draw, Row
 from selfimprove.inference.drawn import messages_of
+from selfimprove.inference.opened import is_open, said_by
 from selfimprove.interfaces import Ask, Engine, Sampling
 from selfimprove.records import Message, Rollout
 
@@ -73,7 +74,7 @@ def jobs_of(asks: Sequence[Ask], tokenizer: Any, limit: int) -> tuple[list[Job],
         limit: tokens per completion, unless the sampling has its own limit.
     """
     known: dict[tuple[int, ...], Job] = {}
-    mine = []
+    mine, asks = [], _stopped(asks, tokenizer)
     for ask, ids in zip(asks, prompts_ids(tokenizer, [ask.prompt.prompt for ask in asks]), strict=True):
         one = tuple(ids)
         job = known.setdefault(one, Job(one))
@@ -95,7 +96,7 @@ def keys_of(ask: Ask, limit: int) -> list[Key]:
 
 def answers(asks: Sequence[Ask], jobs: Sequence[Job], tokenizer: Any, limit: int) -> list[list[Rollout]]:
     """The rollouts of each ask, from the completions of its job."""
-    usual, groups = end_of(tokenizer), list[list[Rollout]]()
+    asks, usual, groups = _stopped(asks, tokenizer), end_of(tokenizer), list[list[Rollout]]()
     for ask, job, messages in zip(asks, jobs, _said(asks, jobs, tokenizer), strict=True):
         places = [job.places[key] for key in keys_of(ask, limit)]
         drawn = [(messages[place], job.drawn[place]) for place in places]
@@ -113,7 +114,23 @@ def _said(asks: Sequence[Ask], jobs: Sequence[Job], tokenizer: Any) -> list[list
     prefills = [head for job, head in different.values() for _ in job.drawn] if any(ids) else None
     made = iter(messages_of(tokenizer, lines, prefills))
     known = {key: [next(made) for _ in job.drawn] for key, (job, _) in different.items()}
+    opens = {key for ask, key in zip(asks, keys, strict=True) if is_open(ask.prompt.prompt)}
+    if opens:
+        mark = closing(tokenizer)
+        known |= {key: [said_by(tokenizer, draw.tokens, mark) for draw in different[key][0].drawn] for key in opens}
     return [known[key] for key in keys]
+
+
+def _stopped(asks: Sequence[Ask], tokenizer: Any) -> Sequence[Ask]:
+    """The asks, with a stop string for those with an open message, if the template closes it with a text."""
+    if not any(is_open(ask.prompt.prompt) for ask in asks) or not (text := closing(tokenizer)[1]):
+        return asks
+    return [
+        replace(ask, sampling=replace(ask.sampling, stop=(*ask.sampling.stop, text)))
+        if is_open(ask.prompt.prompt)
+        else ask
+        for ask in asks
+    ]
 
 
 def _rollout(ask: Ask, message: Message, draw: Draw, tokenizer: Any, usual: int) -> Rollout:

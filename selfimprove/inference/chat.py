@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-from selfimprove.errors import DataError
-from selfimprove.inference import tokenizers
+from selfimprove.errors import DataError, RecipeError
+from selfimprove.inference import opened, tokenizers
 from selfimprove.inference.drawn import beginning
 from selfimprove.inference.foreign import Cover, tokens_of
 from selfimprove.inference.thinking import OWN, begins_after, spelled, told
@@ -51,7 +52,7 @@ def prompts_ids(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[li
     else:
         system = any(message["role"] == "system" for messages in asked for message in messages)
         fold = system and not _takes_system(tokenizer)
-        rows = [_templated(tokenizer, _folded(messages) if fold else messages) for messages in asked]
+        rows = [_templated(tokenizer, messages, fold) for messages in asked]
     return [[*ids, *more] for ids, more in zip(rows, prefills, strict=True)]
 
 
@@ -101,18 +102,24 @@ def _folded(messages: Sequence[Message]) -> list[Message]:
     return [{"role": "user", "content": "\n\n".join(said)}, *talk]
 
 
-def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """A prompt from the chat template, without the prefilled completion.
+def _templated(tokenizer: Any, messages: Sequence[Message], fold: bool) -> list[int]:
+    """A prompt from the chat template, without the prefilled completion; an open message ends it.
 
     The template itself would trim the prefilled text, which removes the line break after a step, or insert an empty
     thought before it.
+
+    Args:
+        fold: put the system message before the user's first one.
 
     Raises:
         DataError: the template refuses the messages.
     """
     from jinja2 import TemplateError
 
-    cover = Cover(tokenizer)
+    is_open, cover = opened.is_open(messages), Cover(tokenizer)
+    messages = _folded(messages) if fold else messages
+    if is_open:
+        return opened.ids_up_to(tokenizer, messages, partial(_rendered, tokenizer))
     talk = [told(tokenizer, message, cover) for message in messages]
     try:
         if cover.used:
@@ -123,8 +130,25 @@ def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
         raise DataError(f"the model's chat template refuses messages of the roles {roles}: {error}") from error
 
 
+def _rendered(tokenizer: Any, messages: Sequence[Message], cover: Cover) -> str:
+    """A prompt from the chat template as text."""
+    talk = [told(tokenizer, message, cover) for message in messages]
+    return tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+
+
+def closing(tokenizer: Any) -> tuple[int | None, str]:
+    """What the template puts right behind a user's message, see `opened.closing`."""
+    return opened.closing(tokenizer, partial(_rendered, tokenizer))
+
+
 def shown(messages: Sequence[Message]) -> list[Message]:
-    """The messages as an endpoint gets them: without the keys that say how they were drawn."""
+    """The messages as an endpoint gets them: without the keys that say how they were drawn.
+
+    Raises:
+        RecipeError: the last one is to stay open, and an endpoint closes every message.
+    """
+    if opened.is_open(messages):
+        raise RecipeError("an endpoint closes every message, so none can be left open: use engine=transformers or vllm")
     return [cast(Message, {key: one for key, one in message.items() if key not in OWN}) for message in messages]
 
 

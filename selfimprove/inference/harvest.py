@@ -27,13 +27,21 @@ class Harvest:
     Args:
         method: the name under which it reports.
         known: the problems that a new one must differ from, by its key and by its words.
+        seeds: what `drift` is measured from; None: what is known.
         similarity: the highest ROUGE-L with a known or an earlier new problem; 1 compares keys alone.
     """
 
-    def __init__(self, method: str, known: Sequence[Prompt], context: Context, similarity: float = 1.0) -> None:
+    def __init__(
+        self,
+        method: str,
+        known: Sequence[Prompt],
+        context: Context,
+        similarity: float = 1.0,
+        seeds: Sequence[Prompt] | None = None,
+    ) -> None:
         self.kept: list[Prompt] = []
         self._method, self._context = method, context
-        self._seeds, self._keys = [*known], {prompt.key for prompt in known}
+        self._seeds, self._keys = [*(known if seeds is None else seeds)], {prompt.key for prompt in known}
         self._pool, self._stated = Pool(similarity), set[str]()
         for prompt in known:
             self._pool.add(quoted(prompt.prompt))

@@ -27,7 +27,7 @@ TAGS = (
 CODE = "<|python_tag|>"
 ENDS = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "</s>")
 """Tokens that end a turn, besides the tokenizer's own end token."""
-OWN = ("thinking", "calls", "ids", "ended", "prefill", "cut_from")
+OWN = ("thinking", "calls", "ids", "ended", "prefill", "cut_from", "open")
 """The keys of a message that chat templates and endpoints do not know, see `Message`."""
 KEYS = ("reasoning_content", "thinking", "reasoning")
 """The names that chat templates have for the thought of a message."""

@@ -15,10 +15,11 @@ from selfimprove.records import (
     Rollout,
 )
 
-ABILITIES = ("stop", "tops", "pattern", "shape", "logprobs", "embed", "copies", "stream", "join")
+ABILITIES = ("stop", "tops", "pattern", "shape", "logprobs", "embed", "copies", "stream", "join", "open")
 """Optional abilities of engines: stop strings; top tokens and statistics recorded while drawing; replies that match a
 `Sampling.pattern`; a `Shape`; numbers for given tokens (`logprobs_of`); embeddings; temporary copies of the weights;
-tokens that are heard as they are drawn (`Ask.hear`); asks that join while others are being drawn (`draw_coming`)."""
+tokens that are heard as they are drawn (`Ask.hear`); asks that join while others are being drawn (`draw_coming`); a
+last message that stays open (`Message.open`)."""
 ROLES = ("propose", "hint", "judge", "refine")
 """Roles for which most tasks have words. A recipe may give them, and those of its methods' own, to another engine; the
 trained weights always solve."""

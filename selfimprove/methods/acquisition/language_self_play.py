@@ -34,6 +34,8 @@ from selfimprove.problems.splits import split_of
 from selfimprove.records import Prompt, Record, Rollout, changed
 from selfimprove.registry import register
 
+SEEDS = 200
+"""Training problems from which the drift of the queries is measured; none of them is trained on."""
 PLAYERS = ("solver", "challenger", "both")
 
 
@@ -81,7 +83,7 @@ class LanguageSelfPlay(Acquisition):
         return Flow(n * (self.answers_each * solved + posed), n * solved + asked * posed, group)
 
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        harvest = Harvest("language_self_play", [], context)
+        harvest = Harvest("language_self_play", [], context, seeds=context.problems(SEEDS, context.round))
         said = [(reply, harvest.read(reply)) for reply in self._queries(context)]
         harvest.paid([reply for reply, _ in said])
         problems = [one for _, query in said if (one := harvest.take(query, answers=self.answers))]

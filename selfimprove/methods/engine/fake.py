@@ -30,7 +30,7 @@ from selfimprove.registry import register
 @register("fake")
 @dataclass
 class Fake(Engine):
-    can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "logprobs", "embed"})
+    can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "logprobs", "embed", "open"})
     answers: dict[str, dict[str, float]] = field(default_factory=dict)
     """Prompt text -> {completion: weight}."""
     default: str = "?"

@@ -43,7 +43,7 @@ ROWS, KNOWN = 128, 4
 @register("vllm", paper="2309.06180")
 @dataclass
 class Vllm(Engine):
-    can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "pattern", "logprobs", "embed", "copies"})
+    can: ClassVar[frozenset[str]] = frozenset({"stop", "tops", "pattern", "logprobs", "embed", "copies", "open"})
     max_completion_length: int = bounded(512, 1)
     """Tokens per completion, unless the method that samples sets its own limit."""
     tensor_parallel_size: int = 1

@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Given
 from selfimprove.errors import RecipeError
 from selfimprove.interfaces import GREEDY, Engine, Log, Model, Task
+from selfimprove.problems.around import around
 from selfimprove.records import Checkpoint, Rollout
 from selfimprove.registry import register
 
@@ -49,6 +50,8 @@ class Tiny(Model):
     """`rope`, or `none` for no position encoding."""
     roles: list[str] = field(default_factory=lambda: ["solve"])
     """Roles that the bootstrap teaches, with equal shares of the examples; one that is named twice has two shares."""
+    teach_prompts: bool = False
+    """Teach the text of problems too, not only the answers to them, so that the model can go on with `S:` alone."""
     max_steps: int = bounded(600, -1)
     """Most bootstrap steps."""
     examples: int | None = None
@@ -112,7 +115,8 @@ class Tiny(Model):
     def build(self, task: Task, engine: Engine, folder: Path, seed: int, log: Log) -> Checkpoint:
         share = (self.examples or self.max_steps * self.batch_size) // len(self.roles)
         lessons = {role: iter(task.demonstrations(role, share * n, seed)) for role, n in Counter(self.roles).items()}
-        examples = [next(lessons[role]) for _ in range(share) for role in self.roles]
+        whole = around(task.roles())[0] if self.teach_prompts else ""
+        examples = [_whole(next(lessons[role]), whole) for _ in range(share) for role in self.roles]
         examples = sorted_within(examples, self.sort_within, self.batch_size, seed)
         problems = [prompt.blind() for prompt in task.problems("selection", self.probes, seed)]
         answers = task.problems("selection", self.probes, seed)
@@ -181,6 +185,17 @@ def sorted_within(examples: list[Rollout], window: int, size: int, seed: int) ->
         source.shuffle(batches)
         made += [one for batch in batches for one in batch]
     return made
+
+
+def _whole(example: Rollout, head: str) -> Rollout:
+    """An example whose whole text is learned after the head of its problem; any that begins otherwise stays."""
+    [asked], [said] = example.prompt.prompt, example.completion
+    if not head or not asked["content"].startswith(head):
+        return example
+    prompt = replace(example.prompt, prompt=[{**asked, "content": head}])
+    return replace(
+        example, prompt=prompt, completion=[{**said, "content": asked["content"][len(head) :] + said["content"]}]
+    )
 
 
 def _length(example: Rollout) -> int:

@@ -201,14 +201,20 @@ def test_an_unknown_position_is_refused() -> None:
 
 
 # ---- the cache ---------------------------------------------------------------------------------------------------
+OTHERS = ("countdown", "list_programs", "word_problems")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "name",
-    ["chain_sums", "addition", *(pytest.param(one, marks=pytest.mark.runs) for one in ("countdown", "list_programs"))],
+    ["chain_sums", "addition", *(pytest.param(one, marks=pytest.mark.runs) for one in OTHERS)],
 )
 def test_all_code_that_a_bootstrap_runs_through_counts_for_the_cache(name: str, tmp_path: Path, quiet_log: Any) -> None:
     """A model comes from the cache while the code is the same: so nothing that decides it may be left out."""
-    task, method = registry.find("task", name).method(), Tiny(**{**SMALL, "max_steps": 2, "check_every": 2})
+    task, method = (
+        registry.find("task", name).method(),
+        Tiny(**{**SMALL, "max_steps": 2, "check_every": 2, "teach_prompts": True}),
+    )
     ran: set[str] = set()
 
     def note(frame: Any, event: str, argument: Any) -> None:
