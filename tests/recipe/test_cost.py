@@ -233,11 +233,15 @@ def test_every_shipped_recipe_has_an_estimate(name: str, monkeypatch: pytest.Mon
     assert found.run.completions > 0 and found.run.steps > 0 and found.run.tokens >= found.run.completions
 
 
+NAMED: dict[str, dict[str, Any]] = {"lm_eval": {"tasks": ["x"]}, "attributed": {"attributes": {"topic": ["x"]}}}
+"""Options of methods that have no defaults for them."""
+
+
 @pytest.mark.parametrize("slot", ["acquisition", "reward", "selection", "optimization", "evaluation", "refinement"])
 def test_declarations_grow_with_what_comes_in(slot: str) -> None:
     for name in registry.names(slot):
         kind = registry.find(slot, name).method
-        method = kind(**({"tasks": ["x"]} if name == "lm_eval" else {}))
+        method = kind(**NAMED.get(name, {}))
         small, large = (
             Given(flow=Flow(n, n, 4), problems=lambda wanted, n=n: n, attempt=Cost(completions=1), probes=n)
             for n in (10, 1000)
