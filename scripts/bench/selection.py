@@ -175,6 +175,8 @@ def selected(recipe: str, data: Path, out: Path) -> dict[str, Any]:
         process.wait()
     if process.returncode:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+    steps = {step["name"]: [step["came"], step["seconds"]] for step in json.loads(report.read_text())["steps"]}
+    print(f"{data.name}: {time.perf_counter() - began:.0f} s, {watch.most / 1e9:.2f} GB {steps}", flush=True)
     taken = {"wall": time.perf_counter() - began, "cpu": bench.children() - cpu, "memory": watch.most}
     return {**json.loads(report.read_text()), **taken}
 
