@@ -44,3 +44,13 @@ def test_the_label_does_not_depend_on_the_order_and_has_the_largest_share(
     most = [answer for answer, share in shares(answers).items() if share == agreement(answers)]
     assert label == (most[0] if len(most) == 1 else None)
     assert plurality(answers, agreement(answers)) == label
+
+
+@pytest.mark.parametrize(("bound", "kept", "right"), [(0.0, 0.82, 0.817), (0.5, 0.38, 0.95), (0.7, 0.06, 0.99)])
+def test_a_higher_bound_keeps_fewer_labels_and_better_ones(bound: float, kept: float, right: float) -> None:
+    """Ten samples that are right in 4 of 10 cases, with five equally likely wrong answers; ties give no label."""
+    coin, n = random.Random(0), 3000
+    labels = [plurality(coin.choices("r12345", [40, 12, 12, 12, 12, 12], k=10), bound) for _ in range(n)]
+    known = [label for label in labels if label is not None]
+    assert abs(len(known) / n - kept) < 0.03
+    assert abs(known.count("r") / len(known) - right) < 0.02

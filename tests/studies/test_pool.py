@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from selfimprove.errors import DataError, RecipeError, UserError
+from selfimprove.errors import BusyError, DataError, RecipeError, UserError
 from selfimprove.logs import Silent
 from selfimprove.recipe import compose
 from selfimprove.studies.pool import reading
 from selfimprove.studies.pool.chain import chain_of
 from selfimprove.studies.pool.findings import Findings
 from selfimprove.studies.pool.selecting import Request, select
+from selfimprove.studies.pool.work_folder import WorkFolder
 
 TEXTS = ["a b c d", "A  b c d", "a b c d", "a b c d e f g h", "one two three four five six"]
 
@@ -133,6 +134,11 @@ def test_work_on_another_pool_or_recipe_begins_anew(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="keeps none of 5 rows"):
         chosen(tmp_path, "selection:\n  - length_filter: {min_length: 99}", pool(tmp_path, talks(5)))
     assert not chosen(tmp_path, "selection: [dedup]", data).resumed
+    held = WorkFolder(tmp_path / "out.jsonl", {})
+    with pytest.raises(BusyError, match="another process is writing"):
+        chosen(tmp_path, "selection: [dedup]", data)
+    held.close()
+    assert chosen(tmp_path, "selection: [dedup]", data).stayed == 5
 
 
 def talks(count: int) -> list[dict[str, Any]]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -118,7 +121,9 @@ class Readers:
 
     def _begun(self, number: int, size: int, work: Work, columns: Columns, part: Lines) -> Future[Arrays]:
         if (self.processes > 1 and (number or self._pool) and size == ROWS) or self._pool:
-            self._pool = self._pool or ProcessPoolExecutor(self.processes, multiprocessing.get_context("spawn"))
+            if self._pool is None:
+                how = multiprocessing.get_context("spawn")
+                self._pool = ProcessPoolExecutor(self.processes, how, _follow, (os.getpid(),))
             return self._pool.submit(work, columns, part)
         done = Future[Arrays]()
         done.set_result(work(columns, part))
@@ -167,6 +172,17 @@ class Measure:
     def __call__(self, columns: Columns, lines: Lines) -> Arrays:
         """What the selection reads of these rows."""
         return self.method.read([columns.record(line, number) for number, line in lines], _known(self.known))
+
+
+def _follow(parent: int) -> None:
+    """End this process when the one that started it is gone: it would wait for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @lru_cache(maxsize=1)

@@ -83,6 +83,7 @@ def select(chain: Chain, request: Request, log: Log, begin: Callable[[str], None
             return _Work(chain, request, source, folder, readers, log, begin, len(first) + 1).all(Path(scratch), now)
     finally:
         readers.close()
+        folder.close()
 
 
 @dataclass

@@ -7,15 +7,18 @@ power cut takes is read again.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from selfimprove.errors import BusyError
 from selfimprove.store import durable
 
-STATE = "state.json"
+STATE, LOCK = "state.json", "LOCK"
 
 
 class WorkFolder:
@@ -24,17 +27,30 @@ class WorkFolder:
     Args:
         out: the file that is to be written.
         state: everything that the steps depend on; the work on another state is thrown away.
+
+    Raises:
+        BusyError: another process works in it.
     """
 
     def __init__(self, out: Path, state: Mapping[str, Any]) -> None:
         self.root = out.with_name(f".{out.name}.partial")
+        with durable.storage():
+            self.root.mkdir(exist_ok=True)
+            self._lock = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.close()
+            raise BusyError(f"another process is writing {out}; wait for it, or choose another --out") from error
         self.resumed = self._state() == json.loads(json.dumps(state))
         """Whether there is earlier work to go on with."""
         if not self.resumed:
-            if self.root.exists():
-                shutil.rmtree(self.root)
+            for old in self.root.iterdir():
+                if old.is_dir() and not old.is_symlink():
+                    shutil.rmtree(old)
+                elif old.name != LOCK:
+                    old.unlink()
             with durable.storage():
-                self.root.mkdir(parents=True)
                 (self.root / STATE).write_text(json.dumps(state), encoding="utf-8")
 
     def _state(self) -> Any:
@@ -96,6 +112,10 @@ class WorkFolder:
     def remove(self) -> None:
         """Remove all of it."""
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let others write in it."""
+        os.close(self._lock)
 
 
 def part_in(folder: Path, number: int) -> Path:
