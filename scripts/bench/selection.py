@@ -51,11 +51,11 @@ def main() -> None:
         "--kill", type=int, default=100_000, metavar="N", help="rows of the pool that is killed; 0: none"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where the pools are made; default: a temporary folder")
+    parser.add_argument("--folder", type=Path, help="where pools are made and kept; default: nowhere")
     options = parser.parse_args()
     machine = bench.machine()
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-        maker = Maker(options.seed)
+        maker = Maker(options.seed, options.folder)
         found = [measured(maker, rows, Path(scratch)) for rows in options.rows]
         killed = kill(maker, options.kill, Path(scratch)) if options.kill else None
     show(found, killed)
@@ -66,10 +66,10 @@ def main() -> None:
 class Maker:
     """Makes rows by their numbers, so that a copy is made without the row that it copies."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, kept: Path | None = None) -> None:
         source = random.Random(seed)
         letters = "abcdefghijklmnopqrstuvwxyz"
-        self.seed = seed
+        self.seed, self.kept = seed, kept
         self.words = ["".join(source.choices(letters, k=source.randint(3, 8))) for _ in range(WORDS)]
         self.exam = [" ".join(source.choices(self.words, k=25)) for _ in range(EXAM)]
         self.goal = [" ".join(self.of_goal(source, 150)) for _ in range(300)]
@@ -116,9 +116,12 @@ class Maker:
 
     def write(self, rows: int, folder: Path) -> Path:
         """A pool of so many rows, with exam and target beside it."""
-        pool = folder / f"pool_{rows}.jsonl"
-        with pool.open("w") as file:
-            file.writelines(json.dumps({"id": row, "text": self.text(row)}) + "\n" for row in range(rows))
+        pool = (self.kept or folder) / f"pool_{rows}_{self.seed}.jsonl"
+        if not pool.exists():
+            fresh = pool.with_suffix(".new")
+            with fresh.open("w") as file:
+                file.writelines(json.dumps({"id": row, "text": self.text(row)}) + "\n" for row in range(rows))
+            fresh.rename(pool)
         for name, texts in (("exam", self.exam), ("goal", self.goal)):
             (folder / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
         return pool
@@ -202,7 +205,8 @@ def measured(maker: Maker, rows: int, folder: Path) -> dict[str, Any]:
     cpu = sum(report["cpu"] for report in (clean, goal, spread))
     found |= {"steps": parts, "wall": wall, "cpu": cpu, "memory": memory}
     print(json.dumps(found), flush=True)
-    pool.unlink()
+    if maker.kept is None:
+        pool.unlink()
     return found
 
 
