@@ -19,11 +19,12 @@ GROUPS = (
         "a run",
         (
             ("check, diagnose, refine", "before: does it fit, is there anything to gain"),
+            ("select", "before: the rows of a data file to train on"),
             ("run, resume, status", "while it runs"),
             ("report, samples, why, blame", "after: what came out, and why"),
             ("eval, compare, replay", "measure, compare and change it"),
             ("verify, mark, prune", "check what is on the disk; make room"),
-            ("export, serve", "use the champion"),
+            ("export, serve, track", "use the champion; a dashboard for the run"),
         ),
     ),
     (

@@ -30,9 +30,10 @@ def shown_as_unfinished(folder: Path) -> bool:
     said = note_of(folder)
     if said:
         from selfimprove.report import status_text
+        from selfimprove.report.letters import width
         from selfimprove.report.status import status_of
 
-        for line in status_text.page(status_of(folder), time.time()):
+        for line in status_text.page(status_of(folder), time.time(), width(out)):
             say(line)
         say(said)
     return bool(said)
@@ -49,6 +50,7 @@ def status(
     """
     from selfimprove.report import damaged, status_text
     from selfimprove.report import status as looked
+    from selfimprove.report.letters import width
 
     if folder is None:
         if watch:
@@ -65,13 +67,13 @@ def status(
         elif not found and not broken:
             raise MissingError("there is no run in runs/. Start one: selfimprove run quickstart")
         else:
-            for line in [*status_text.table(found, time.time()), *broken]:
+            for line in [*status_text.table(found, time.time(), width(out)), *broken]:
                 say(line)
         return
     while True:
         with damaged.told(folder):
             now = looked.status_of(folder)
-            page = [dumps(now.plain())] if as_json else status_text.page(now, time.time())
+            page = [dumps(now.plain())] if as_json else status_text.page(now, time.time(), width(out))
         if watch and out.is_terminal and not as_json:
             out.clear()
         for line in page:

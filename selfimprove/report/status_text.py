@@ -54,9 +54,12 @@ def _gain(status: Status) -> bool:
     return bool(status.sealed) and not status.verdict.startswith("no significant gain")
 
 
-def table(found: Sequence[Status], now: float) -> list[str]:
-    """One row for each run; one that needs somebody gets the command in a second line."""
-    cells = [("run", "recipe", "state", "round", "score", "gain", "last write")]
+def table(found: Sequence[Status], now: float, columns: int = WIDEST) -> list[str]:
+    """One row for each run; one that needs somebody gets the command in a second line.
+
+    In fewer columns than it takes, the recipe, and then the last write, are left out.
+    """
+    cells: list[tuple[str, ...]] = [("run", "recipe", "state", "round", "score", "gain", "last write")]
     more = dict[int, list[str]]()
     for one in found:
         score, gain = _score(one)
@@ -64,12 +67,23 @@ def table(found: Sequence[Status], now: float) -> list[str]:
         cells.append((one.run, one.recipe, state(one, now), f"{one.round}/{one.rounds}", score, gain, ago))
         if one.state in ("stopped", "waits"):
             more[len(cells) - 1] = [one.commands[0] + ("   or   --reject" if one.state == "waits" else "")]
-    wide = [max(len(row[place]) for row in cells) for place in range(len(cells[0]))]
+    for head in ("recipe", "last write"):
+        if max(len("  ".join(row)) for row in _even(cells)) > columns:
+            place = cells[0].index(head)
+            cells = [(*row[:place], *row[place + 1 :]) for row in cells]
+    even = _even(cells)
     lines = list[str]()
-    for number, row in enumerate(cells):
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip())
-        lines += [" " * (wide[0] + wide[1] + 4) + text for text in more.get(number, ())]
+    before = "  ".join(even[0][: cells[0].index("state")])
+    for number, row in enumerate(even):
+        lines.append("  ".join(row).rstrip())
+        lines += [" " * (len(before) + 2) + text for text in more.get(number, ())]
     return lines
+
+
+def _even(cells: Sequence[tuple[str, ...]]) -> list[list[str]]:
+    """The cells, each as wide as the widest of its column."""
+    wide = [max(len(row[place]) for row in cells) for place in range(len(cells[0]))]
+    return [[cell.ljust(width) for cell, width in zip(row, wide, strict=True)] for row in cells]
 
 
 def _score(status: Status) -> tuple[str, str]:
@@ -84,11 +98,11 @@ def _score(status: Status) -> tuple[str, str]:
     return (f"gate {said}" if said else "-"), "-"
 
 
-def page(status: Status, now: float) -> list[str]:
+def page(status: Status, now: float, columns: int = WIDEST) -> list[str]:
     """What `selfimprove status RUN` prints."""
     lines = [f"{status.recipe}, seed {status.seed}   {_where(status, now)}"]
     if status.lines:
-        lines += [*rows.head(WIDEST), *_rows(status)]
+        lines += [*rows.head(columns), *_rows(status, columns)]
     if status.stage and status.state != "done":
         lines.append(f"{status.round:>5}  {plain_stage(status.stage)}{_counted(status.progress)}")
     lines.append("")
@@ -125,7 +139,7 @@ def _counted(count: dict[str, Any]) -> str:
     return f"  [{'#' * filled:<24}] {count['done']:,}/{count['total']:,} {count['unit']}".rstrip() + rate + left
 
 
-def _rows(status: Status) -> list[str]:
+def _rows(status: Status, columns: int) -> list[str]:
     """The last rounds as rows of the table of `run`, with the tests after a last round."""
     made = list[rows.Row]()
     tests = {line["round"]: line["last"]["decision"] for line in status.lines if "last" in line}
@@ -134,7 +148,7 @@ def _rows(status: Status) -> list[str]:
         if test := line.get("last"):
             name = "last" if line is status.lines[-1] else "again"
             made.append(rows.of_test({**test, "trial": rows.after(line, now.trial or 0), "name": name}))
-    return [str(text).rstrip() for row in made[-SHOWN:] for text in rows.lines(row, WIDEST, False)]
+    return [str(text).rstrip() for row in made[-SHOWN:] for text in rows.lines(row, columns, False)]
 
 
 def _alarms(lines: Sequence[dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,11 @@ def test_a_run_is_seen_in_each_of_its_states(make_run: Callable[..., Any], tmp_p
     rows = [row.split()[0] for row in shown[2:6]]
     assert rows == ["start", "1", "2", "last"] and {"confirmation", "sealed"} <= {*folder.finished(2)}
     assert runs_in(tmp_path) == [root]
-    table = status_text.table([done, during], done.written + 3)
-    assert [len(line) <= 100 for line in table if str(root) not in line]
+    both = [replace(one, run=f"runs/{number}") for number, one in enumerate((done, during))]
+    assert all(len(line) <= 100 for line in status_text.table(both, done.written + 3))
+    narrow = status_text.table([done], done.written + 3, 20)  # the recipe and the last write are left out
+    assert narrow[0].split() == ["run", "state", "round", "score", "gain"]
+    assert all(len(line) <= 80 for line in status_text.page(done, done.written, 80)[:7])
 
     folder.begin(3, "acquisition")  # a resume with more rounds was killed
     again = status_of(root)
