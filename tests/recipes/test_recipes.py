@@ -85,6 +85,8 @@ SMALLER = {
     "acquisition.propose.problems": 12,
     "acquisition.self_instruct.problems": 12,
     "acquisition.documents.problems": 12,
+    "acquisition.worked_corpus.documents": 60,
+    "acquisition.self_play.games": 24,
     "acquisition.tree_search.iterations": 2,
     "acquisition.role_pipeline.samples": 2,
     "acquisition.meta_judge.samples": 2,
@@ -129,6 +131,9 @@ SMALLER = {
     "optimization.self_distillation.max_completion_length": 24,
     "optimization.vstar.max_steps": 2,
     "optimization.vstar.per_device_train_batch_size": 4,
+    "selection.quality.judged": 60,
+    "optimization.role_advantage.max_steps": 2,
+    "optimization.role_advantage.per_device_train_batch_size": 16,
     "optimization.trr_plus_plus.max_steps": 2,
     "optimization.trr_plus_plus.per_device_train_batch_size": 16,
     "optimization.roles_grpo.max_steps": 3,
@@ -163,7 +168,7 @@ TAUGHT = {
     "word_problems": ["solve", "repair", "instructed", "instruct"],
 }
 """All recipes of a task start from one model, which is taught the roles of all of them; of other tasks from their own."""
-LESSONS = {"chain_sums": 60, "list_programs": 200, "addition": 60, "word_problems": 100}
+LESSONS = {"chain_sums": 60, "list_programs": 200, "addition": 60, "word_problems": 100, "kuhn_poker": 60}
 """Bootstrap steps for each role, by task."""
 ONE_START = {
     "task.chain_sums.judged_gap": False,
