@@ -19,9 +19,10 @@ Algorithm:
 Differs: both papers train with GRPO-like updates inside a step, here the records go to any optimization; roles_grpo
   draws them anew for its steps. One model plays both roles, as in Absolute Zero; with `parts: [propose]` in the
   recipe there are two, as in R-Zero. R-Zero's code trains the solver on 0.3 <= p <= 0.8, the defaults here, and uses
-  min(p, 1 - p), half of the paper's value; it clusters the problems of a training step at BLEU 0.5, here those of a
-  round. Absolute Zero's code gives -0.5 to proposals of value 0, shows earlier problems to the proposer, and trains
-  the solver on all p (0 to 1).
+  min(p, 1 - p), half of the paper's value, less the share without a floor at 0, where the paper and we stop at 0. It
+  draws 10 samples for that reward and 9 for the labels, and clusters the problems of a training step at BLEU 0.5, here
+  those of a round. Absolute Zero's code gives -0.5 to proposals of value 0, shows earlier problems to the proposer, and
+  trains the solver on all p (0 to 1).
 """
 
 from __future__ import annotations
