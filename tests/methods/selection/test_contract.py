@@ -54,6 +54,15 @@ class Told(Fake):
         ]
 
 
+FEWER = {
+    "deita": "a row that resembles a kept one goes",
+    "ifd": "a row above 1 goes",
+    "selectit": "a row without a grade goes",
+    "superfiltering": "a row above 1 goes",
+}
+"""Selections that may keep fewer rows than their share, each with why."""
+
+
 def pool_of(kind: Any, n: int, alike: bool = False) -> list[Any]:
     """n records of a kind with rewards from 0 to 1, of problems with four rows each; or n equal ones."""
     made = list[Any]()
@@ -105,7 +114,7 @@ def test_a_selection_keeps_a_part_of_the_pool_and_leaves_the_pool_as_it_was(name
     most = method.gives(given).records
     for option in {"share", "keep"} & {one.name for one in registry.options(ALL[name])}:
         if most == round(vars(method)[option] * 24) < 24:  # what it declares is exact
-            assert len(found) == most
+            assert len(found) == most or (name in FEWER and len(found) < most)
 
 
 @each
