@@ -35,7 +35,7 @@ def messages_of(
         return _thought(tokenizer, lines, [ids for _, ids in prefills or [("", [])] * len(lines)])
     characters = looks_up_characters(tokenizer)
     if characters and not tokenizer.clean_up_tokenization_spaces:
-        # The tokenizer itself: transformers' call looks at the type of each token first, nine tenths of its time.
+        # The tokenizer itself: transformers' call looks at the type of each token first, most of its time.
         texts = tokenizer.backend_tokenizer.decode_batch([*lines], skip_special_tokens=True)
     else:
         texts = tokenizer.batch_decode(lines, skip_special_tokens=True)

@@ -169,7 +169,7 @@ class ChainSums(Task):
         modulus, bits, draw = self.modulus, size.bit_length(), source.getrandbits
         places = [modulus**i for i in range(length)]
         while len(seen) < size:
-            number = draw(bits)  # what `randrange` does, in a fifth of its time: most problems are in other splits
+            number = draw(bits)  # what `randrange` does, without its checks: most problems are in other splits
             if number < size and number not in seen:
                 seen.add(number)
                 digits = [number // place % modulus for place in places]
