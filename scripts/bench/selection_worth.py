@@ -67,10 +67,17 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[*CHAINS], help="selections to measure")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--models", type=Path, help="where taught models are kept; default is a new folder")
+    parser.add_argument("--found", action="store_true", help="train nothing: print what each finds of the plant")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         for seed in options.seeds:
             bench = Bench(seed, options.models or Path(scratch), Path(scratch))
+            if options.found:
+                for name in options.only:
+                    kept, _ = bench.kept(name)
+                    told = {key: round(value, 3) for key, value in found(kept).items()}
+                    print(f"  {name}: {len(kept)} rows stay, {told}", flush=True)
+                continue
             known = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
             done = {row["selection"] for row in known if row["seed"] == seed}
             rows = [] if "random" in done else bench.baselines()
@@ -200,16 +207,20 @@ class Bench:
 
     def measured(self, name: str) -> dict[str, Any]:
         """What a chain of selections keeps, at most as many rows as the others, and what comes of training on it."""
-        kept, begun = self.pool, time.process_time()
-        for method, values in CHAINS[name]:
-            made = registry.find("selection", method).method(**values)
-            kept = list(made.select(kept, self.context.held(made)))
-        seconds = time.process_time() - begun
+        kept, seconds = self.kept(name)
         if len(kept) > self.wanted:
             told = found(kept)
             row = self._row(name, random.Random(self.seed).sample(kept, self.wanted), seconds)
             return {**row, "found": told, "left": len(kept)}
         return self._row(name, kept, seconds)
+
+    def kept(self, name: str) -> tuple[list[Any], float]:
+        """What a chain of selections keeps, and its seconds of CPU."""
+        rows, begun = self.pool, time.process_time()
+        for method, values in CHAINS[name]:
+            made = registry.find("selection", method).method(**values)
+            rows = list(made.select(rows, self.context.held(made)))
+        return rows, time.process_time() - begun
 
     def _row(self, name: str, kept: Sequence[Any], seconds: float) -> dict[str, Any]:
         marks = self._marks(self._trained(kept)) if kept else self._marks(self.context.start)
