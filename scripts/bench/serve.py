@@ -95,7 +95,9 @@ def measure(folder: Path, options: Any) -> list[tuple[float, float, int]]:
     ]
     wanted = [Wanted(read(body.encode(), True, "m", options.tokens, False)) for body in bodies]
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    kept = {"timeout_keep_alive": 3600}  # a turn of the engine may take longer than the 5 s of connections that wait
+    kept: dict[str, Any] = {
+        "timeout_keep_alive": 3600
+    }  # a turn of the engine may take longer than the 5 s of connections that wait
     running = uvicorn.Server(uvicorn.Config(application(service), log_level="error", **kept))
     threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True).start()
     port, rows = listening.getsockname()[1], list[tuple[float, float, int]]()
