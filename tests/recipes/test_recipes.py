@@ -84,6 +84,7 @@ SMALLER = {
     "acquisition.rejection_sampling.samples": 4,
     "acquisition.propose.problems": 12,
     "acquisition.self_instruct.problems": 12,
+    "acquisition.language_self_play.queries": 12,
     "acquisition.documents.problems": 12,
     "acquisition.worked_corpus.documents": 60,
     "acquisition.self_play.games": 24,
