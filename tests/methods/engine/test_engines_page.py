@@ -75,6 +75,6 @@ def test_the_table_of_roles_has_the_methods_that_ask_in_them() -> None:
                     asking[role].add(f"{entry.slot} {entry.name}")
     told: dict[str, set[str]] = {}
     for role, cell in re.findall(r"^\| `(propose|hint|judge|refine)` \| (.*) \|$", PAGE, re.MULTILINE):
-        parts = re.findall(r"(reward|acquisition|evaluation|refinement)s? ((?:`\w+`(?:, )?)+)", cell)
+        parts = re.findall(r"(reward|acquisition|selection|evaluation|refinement)s? ((?:`\w+`(?:, )?)+)", cell)
         told[role] = {f"{slot} {name}" for slot, names in parts for name in re.findall(r"`(\w+)`", names)}
     assert told == asking
