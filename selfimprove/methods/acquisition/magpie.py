@@ -72,7 +72,7 @@ class Magpie(Acquisition):
     def acquire(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         harvest = Harvest("magpie", [], context, self.similarity, seeds=context.problems(SEEDS, context.round))
         before, after = around(context.roles)
-        led = [one for one in context.roles.solve("") if one["role"] == "system"]
+        led: list[Message] = [one for one in context.roles.solve("") if one["role"] == "system"]
         if self.system is not None:
             led = [{"role": "system", "content": self.system}]
         user: Message = {"role": "user", "content": before, "open": True}

@@ -133,7 +133,7 @@ def _read(place: Path, draw: random.Random, whole: bool) -> str:
             for _, line in jsonl_rows.lines(place, "mark"):
                 jsonl_rows.values_of(line)
         case _:
-            documents._load(place)
+            documents._load(str(place))
     return "read"
 
 
