@@ -194,7 +194,8 @@ async def _episode(world: Episode, problem: Prompt, seat: Seat, how: Playing) ->
 def _settled(played: Played, problem: Prompt, account: Account, keep: bool) -> Played:
     """An episode with its cost; its first transcript is the answer to the problem."""
     note: dict[str, Any] = {}
-    if account.spent.completions != 1 or not account.budget.unlimited:
+    unknown = account.spent.tokens and any(one.logprobs is None for one in played.said.values())
+    if account.spent.completions != 1 or unknown or not account.budget.unlimited:
         spent = {name: value for name, value in account.spent._asdict().items() if value}
         note = {"spent": spent if account.budget.unlimited else {**spent, "cut": account.cut}}
     said = dict[str, Rollout]()

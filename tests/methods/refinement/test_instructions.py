@@ -60,7 +60,9 @@ def learns(table_model: ModuleType, tmp_path: Path) -> Callable[..., Any]:
         answers = replace(policy, states=(learned,)).answer(task.problems("test", PROBLEMS, 1))
         solved = sum(not any(role in repr(ask.prompt.prompt) for role in ROLES) for ask in engine.asked)
         rate = sum(one.reward for one in answers) / PROBLEMS
-        return SimpleNamespace(state=learned, rate=rate, notes=notes, paid=solved - PROBLEMS, engine=engine)
+        return SimpleNamespace(
+            state=learned, rate=rate, notes=notes, paid=solved - PROBLEMS, engine=engine, answers=answers
+        )
 
     return run
 
@@ -79,6 +81,12 @@ def test_the_best_instruction_is_found_within_the_budget(learns: Callable, metho
         assert made.paid <= method.answers
         assert made.notes == [f"{made.notes[0].partition(':')[0]}: 240 answers buy 20 instructions on 12 problems each"]
     assert found >= 3
+
+
+def test_an_answer_under_an_instruction_says_its_tokens(learns: Callable) -> None:
+    """Its log-probability is that of another prompt and goes, so its tokens must be said beside it."""
+    answers = learns(SEARCHES[1], planted).answers
+    assert all(one.logprobs is None and one.info["spent"]["tokens"] > 0 for one in answers)
 
 
 @pytest.mark.parametrize("method", SEARCHES, ids=[type(one).__name__ for one in SEARCHES])
