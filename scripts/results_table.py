@@ -16,6 +16,7 @@ from typing import Any
 
 from methods_table import ROOT, fill, table
 from refinement_table import refinements
+from selection_tables import pools, samplers
 
 from selfimprove.report import leaderboard, plots
 
@@ -63,6 +64,11 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
     looked = RESULTS / "model_pages.json"
     real |= {"pages": doctored(json.loads(looked.read_text()))} if looked.exists() else {}
     tried = {docs / "real_models.md": real}
+    chosen = {
+        name: made(json.loads((RESULTS / f"{name}.json").read_text()))
+        for name, made in (("selection", pools), ("samplers", samplers))
+        if (RESULTS / f"{name}.json").exists()
+    }
     return (
         swept
         | tried
@@ -70,6 +76,7 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
             ROOT / "README.md": {"verdict": verdict(quickstart)},
             docs / "tutorial.md": {"quickstart": recorded(quickstart), "refused": recorded(refused)},
             docs / "measured.md": {"results": results(found)},
+            docs / "selection.md": chosen,
             docs / "refinement.md": {
                 file.stem: refinements(json.loads(file.read_text())) for file in sorted(RESULTS.glob("refine_*.json"))
             },

@@ -89,7 +89,7 @@ def ratios(own: Sequence[dict[str, Any]], plain: Sequence[dict[str, Any]], most:
         "steps": statistics.median(steps),
         "lowest": min(steps),
         "highest": max(steps),
-        "completions": statistics.median(costs) if costs else float("nan"),
+        "completions": statistics.median(costs) if costs else None,
         "reached": f"{sum(one['steps'] is not None for one in own)} of {len(own)}",
     }
 
