@@ -65,6 +65,7 @@ WORKERS = tuple(
             "lora",
             "model_io",
             "options",
+            "trl.batches",
             "trl.curves",
             "trl.resume",
             "trl.sft",

@@ -48,4 +48,7 @@ def find(name: str) -> Path:
     if path.parent == Path() and own.is_file():
         return own
     names = sorted(path.stem for path in shipped().glob("*.yaml"))
-    raise MissingError(f"no recipe file {name!r} and no shipped recipe of that name.{nearest(path.stem, names)}")
+    near = nearest(path.stem, names).partition(" Choose from")[0]
+    raise MissingError(
+        f"no recipe file {name!r} and no shipped recipe of that name.{near} List them: selfimprove recipes"
+    )

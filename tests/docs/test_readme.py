@@ -173,12 +173,15 @@ def test_a_stale_table_is_found_and_written_anew(tmp_path: Path, monkeypatch: py
     )
     for page in ("README.md", "docs/commands.md"):
         (tmp_path / page).write_text("<!-- commands -->\n<!-- /commands -->\n")
+    (tmp_path / "docs" / "acquisition.md").write_text(
+        "".join(f"<!-- {slot} -->\n<!-- /{slot} -->\n" for slot in ("acquisition", "selection"))
+    )
     blocks = "".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in ("index", "survey", "recipes"))
     (tmp_path / "recipes" / "README.md").write_text(f"head\n{blocks}tail\n")
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["methods_table", "--check"])
     with pytest.raises(
-        SystemExit, match=r"not up to date: README.md, docs/commands.md, docs/methods.md, recipes/README.md"
+        SystemExit, match=r"not up to date: README.md, docs/commands.md, docs/methods.md, docs/acquisition.md, recipes/"
     ):
         tables.main()
     assert "out of date" in (tmp_path / "docs" / "methods.md").read_text()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from omegaconf import OmegaConf
@@ -125,7 +125,8 @@ def test_the_defaults_make_a_method_that_survives_a_recipe(entry: Entry) -> None
 def test_the_kinds_are_declared(entry: Entry) -> None:
     method = entry.method
     starts = entry.slot == "acquisition" and method.consumes is None
-    assert starts or method.consumes in KINDS or (entry.slot == "optimization" and method.consumes is Checkpoint)
+    taken = get_args(method.consumes) or (method.consumes,)
+    assert starts or {*taken} <= {*KINDS} or (entry.slot == "optimization" and method.consumes is Checkpoint)
     if entry.slot != "optimization":
         assert method.produces in KINDS
         assert method.produces is not Record or method.consumes is Record  # `any` means: as it came in
@@ -170,6 +171,8 @@ def given_to(entry: Entry, context: Context) -> Sequence[Any]:
     return rollouts
 
 
+PICKY = ("attributed", "cot_self_instruct", "magpie", "toolformer")
+"""Acquisitions that read nothing in the replies of the fake engine; their own tests give them replies that they read."""
 WRITES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree")
 _watched: list[list[str]] = []
 
@@ -244,7 +247,7 @@ def test_the_same_context_gives_the_same_output_and_nothing_is_written_elsewhere
     for path in sorted((tmp_path / "inside").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     assert run(entry, world()) == first
-    assert first or entry.slot == "selection", "the method made nothing of the records of this test"
+    assert first or entry.slot == "selection" or entry.name in PICKY, "the method made nothing of these records"
 
 
 @each("acquisition", "selection", ready=True)

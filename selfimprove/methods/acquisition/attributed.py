@@ -64,11 +64,12 @@ class Attributed(Acquisition):
     seeds: bool = False
     """Return the given problems as well."""
 
-    def __post_init__(self) -> None:
+    def preflight(self) -> list[str]:
         if not self.attributes:
             raise RecipeError(
                 "acquisition.attributed.attributes is empty: name some, such as attributes={level: [3, 4], topic: []}"
             )
+        return []
 
     def needs(self) -> Needs:
         return Needs(roles=("attributed", *(("values",) if self._open() else ())))

@@ -10,8 +10,7 @@ Algorithm:
      on the base that is loaded: serve it with the next requests. Anything else: a new process.
   3. Score the texts with vLLM. A difference past the bound: a new process; if that differs too, EngineError. The same
      if a process went on and its numbers lie nearer to those before. Weights within the noise of those last told go on.
-  4. All asks to the same weights are one call, each different prompt, sampling and seed once. Sample by token ids; a
-     prompt has a seed that follows from (seed, prompt), which vLLM counts up over the samples.
+  4. All asks to the same weights are one call, each different prompt, sampling and seed once, with seeds of its own.
   5. With a budget for thoughts, draw as far as a thought may go, close those that go on, draw their replies.
   6. The first request with stop strings starts vLLM anew with its tokenizer: without, it has no text to look at.
 Differs: the random numbers of a completion follow from (seed, prompt, sample), but the last bits of the logits depend
@@ -24,6 +23,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 from selfimprove.bounds import bounded
@@ -119,9 +119,7 @@ class Vllm(Engine):
     ) -> list[list[float]]:
         """vLLM gives `logprob`; transformers other statistics, texts that fill the context, and all with adapters."""
         tokenizer = self._know(checkpoint)[1].tokenizer
-        return token_scores.of_replies(
-            tokenizer, rollouts, statistic, lambda pairs, kind: self._scored(checkpoint, pairs, kind)
-        )
+        return token_scores.of_replies(tokenizer, rollouts, statistic, partial(self._scored, checkpoint))
 
     def _scored(self, checkpoint: Checkpoint, pairs: Sequence[token_scores.Pair], statistic: str) -> list[list[float]]:
         process, (weights, known) = self._vllm(), self._know(checkpoint)

@@ -189,8 +189,8 @@ def sorted_within(examples: list[Rollout], window: int, size: int, seed: int) ->
 
 def _whole(example: Rollout, head: str) -> Rollout:
     """An example whose whole text is learned after the head of its problem; any that begins otherwise stays."""
-    [asked], [said] = example.prompt.prompt, example.completion
-    if not head or not asked["content"].startswith(head):
+    asked, said = example.prompt.prompt[-1], example.completion[0]
+    if not head or len(example.prompt.prompt) > 1 or not asked["content"].startswith(head):
         return example
     prompt = replace(example.prompt, prompt=[{**asked, "content": head}])
     return replace(

@@ -5,8 +5,7 @@ examples have random results there. So the model can learn such an entry only fr
 Survey: verifiable problems with difficulty levels, sections 2.4 and 6.
 Paper: none; a bench of this project.
 Algorithm:
-  1. A problem is a list of digits; its level is their number. The key is the list, because another order has other
-     steps.
+  1. A problem is a list of digits; its level is their number. The key is the list: another order has other steps.
   2. The sha256 of the key decides the split, see `problems/splits.py`.
   3. Problems of a split are drawn level by level in a fixed random order without repetition.
   4. A variant has the digits in another order (same answer) or one other digit, with the same split and use of the gap.
@@ -75,8 +74,7 @@ class ChainSums(Task):
         return None if prompt.answer is None else float(self.answer_of(text) == prompt.answer)
 
     def answer_of(self, text: str) -> str | None:
-        found = _ANSWER.search(text)
-        return found and found[1]
+        return next(iter(_ANSWER.findall(text)), None)
 
     def roles(self) -> Roles:
         return _Roles(self)
@@ -136,12 +134,10 @@ class ChainSums(Task):
         """The worked solution; a step on a hidden entry gets a random result. `slip` inserts one wrong step."""
         total, steps, bad = digits[0], [], source.randrange(len(digits) - 1) if slip else -1
         for i, digit in enumerate(digits[1:]):
-            hidden = (total, digit) in self._gap
-            if hidden and slip:
+            if (hidden := (total, digit) in self._gap) and slip:
                 return None  # after a slip the chain reached the gap: judging it would reveal the entry
             result = source.randrange(self.modulus) if hidden else (total + digit) % self.modulus
-            if i == bad:
-                result = (result + source.randrange(1, self.modulus)) % self.modulus
+            result = (result + source.randrange(1, self.modulus)) % self.modulus if i == bad else result
             steps.append(f"{total}+{digit}={result}")
             total = result
         return f"{';'.join(steps)}#{total}"
@@ -153,7 +149,7 @@ class ChainSums(Task):
 
     def _verdict(self, attempt: str) -> str:
         """For each step the claim, the right result and y or n, then the judgement of the whole: `5+7=2:2y;...#n`."""
-        claims = [[int(digit) for digit in claim] for claim in re.findall(r"(\d)\+(\d)=(\d)", attempt)]
+        claims = [[*map(int, claim)] for claim in re.findall(r"(\d)\+(\d)=(\d)", attempt)]
         right = [(a + b) % self.modulus for a, b, _ in claims]
         checks = (f"{a}+{b}={c}:{r}{'y' if r == c else 'n'}" for (a, b, c), r in zip(claims, right, strict=True))
         return f"{';'.join(checks)}#{'y' if right == [c for *_, c in claims] else 'n'}"
@@ -166,19 +162,18 @@ class ChainSums(Task):
     def _stream(self, split: str, length: int, seed: int) -> Iterator[list[int]]:
         """The digits of all problems of one length and split in a random order, without repetition."""
         source, size, seen = random.Random(f"{seed}:{split}:{length}"), self.modulus**length, set[int]()
-        modulus, bits, draw = self.modulus, size.bit_length(), source.getrandbits
-        places = [modulus**i for i in range(length)]
+        bits, draw, places = size.bit_length(), source.getrandbits, [self.modulus**i for i in range(length)]
         while len(seen) < size:
             number = draw(bits)  # what `randrange` does, without its checks: most problems are in other splits
             if number < size and number not in seen:
                 seen.add(number)
-                digits = [number // place % modulus for place in places]
+                digits = [number // place % self.modulus for place in places]
                 if split_of("+".join([_DIGITS[digit] for digit in digits])) == split:
                     yield digits
 
     def _prompt(self, digits: list[int]) -> Prompt:
-        problem, answer = "+".join(map(str, digits)), str(sum(digits) % self.modulus)
-        return Prompt(prompt=self.roles().solve(problem), answer=answer, key=problem, info={"level": len(digits)})
+        key, answer = "+".join(map(str, digits)), str(sum(digits) % self.modulus)
+        return Prompt(prompt=self.roles().solve(key), answer=answer, key=key, info={"level": len(digits)})
 
 
 @dataclass

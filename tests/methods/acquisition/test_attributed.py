@@ -65,4 +65,4 @@ def test_each_combination_is_asked_for_equally_often_and_the_model_lists_values(
     wanted = Counter(re.findall(r"size: (\w+)\ncolour: (\w+)", "\n".join(asked)))
     assert set(wanted.values()) == {2} and len(wanted) == 4
     with pytest.raises(RecipeError, match="attributes is empty: name some"):
-        Attributed()
+        Attributed().preflight()

@@ -103,7 +103,10 @@ def test_more_processes_than_gpus_are_refused(
     assert Accelerate(processes=3).preflight() == [] and Accelerate().together() == 1
 
 
-ALONE = ("dnpo", "pag", "ppo", "reinforce_plus_plus", "roles_grpo", "score", "self_distillation", "trr_plus_plus")
+ALONE = (
+    *("dnpo", "pag", "ppo", "reinforce_plus_plus", "role_advantage", "roles_grpo", "score", "self_distillation"),
+    "trr_plus_plus",
+)
 
 
 @pytest.mark.long
