@@ -111,6 +111,11 @@ def register(name: str, *, paper: str = "") -> Callable[[Method], Method]:
     return add
 
 
+def name_of(method: Any) -> str:
+    """A method's name in recipes, which is also that of its file."""
+    return type(method).__module__.rpartition(".")[2]
+
+
 @functools.cache
 def files(slot: str) -> dict[str, Path]:
     """The method files of the package: name of the method -> file."""

@@ -7,15 +7,20 @@ Hidden states of one model point in nearly one direction, so the mean over all r
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from selfimprove.bounds import bounded
+from selfimprove.costs import Flow, Given
 from selfimprove.errors import RecipeError
-from selfimprove.interfaces import Policy
-from selfimprove.measures import ngram_vectors
+from selfimprove.interfaces import Context, Policy, Selection
+from selfimprove.measures import ngram_vectors, ranks
 from selfimprove.needs import Needs
 from selfimprove.problems.overlap import text_of
 from selfimprove.records import Record
+from selfimprove.registry import name_of
 
 KINDS = ("ngrams", "model")
 
@@ -45,3 +50,35 @@ def vectors(records: Sequence[Record], policy: Policy, kind: str) -> Any:
     rows = np.asarray(policy.embed(texts), dtype=np.float32) if texts else np.zeros((0, 1), dtype=np.float32)
     rows = rows - rows.mean(0, dtype=np.float64).astype(np.float32) if len(rows) else rows
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+@dataclass
+class Covering(Selection):
+    """A selection that keeps a share of the records by their vectors alone; subclasses say which."""
+
+    consumes: ClassVar[Any] = Record
+    produces: ClassVar[Any] = Record
+    share: float = bounded(0.5, 0, 1)
+    """Share of the records to keep."""
+    vectors: str = "ngrams"
+    """Vectors of the texts: `ngrams` of characters, without a model, or the `model`'s own hidden states."""
+
+    def __post_init__(self) -> None:
+        check(self.vectors, f"selection.{name_of(self)}.vectors")
+
+    def needs(self) -> Needs:
+        return needs(self.vectors)
+
+    def gives(self, given: Given) -> Flow:
+        came = given.flow
+        return Flow(round(self.share * came.records), came.prompts, came.group)
+
+    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+        order = ranks.by_id(records)
+        rows = vectors([records[place] for place in order], context.policy, self.vectors)
+        places = self.covering(rows, round(self.share * len(records)), context.seed)
+        return ranks.kept(records, [order[place] for place in places])
+
+    @abstractmethod
+    def covering(self, rows: Any, wanted: int, seed: int) -> Sequence[int]:
+        """The places of the wanted ones of the vectors (records, width)."""

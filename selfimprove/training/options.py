@@ -18,6 +18,7 @@ from selfimprove.inference import vllm_process
 from selfimprove.interfaces import Context
 from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint
+from selfimprove.registry import name_of
 from selfimprove.training.lora import Lora
 
 
@@ -189,11 +190,6 @@ def one_of(method: Any, **choices: Sequence[str]) -> None:
         value = getattr(method, option)
         if value not in known:
             raise RecipeError(f"optimization.{name_of(method)}.{option} takes {' or '.join(known)}, not {value!r}")
-
-
-def name_of(method: Any) -> str:
-    """A method's name in recipes, which is also that of its file."""
-    return type(method).__module__.rpartition(".")[2]
 
 
 def start_of(method: Trained, context: Context) -> Checkpoint:

@@ -17,47 +17,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from selfimprove.bounds import bounded
-from selfimprove.costs import Flow, Given
-from selfimprove.inference import record_vectors
-from selfimprove.interfaces import Context, Selection
-from selfimprove.measures import ranks, spread
-from selfimprove.needs import Needs
-from selfimprove.records import Record
+from selfimprove.inference.record_vectors import Covering
+from selfimprove.measures import spread
 from selfimprove.registry import register
 
 
 @register("facility_location", paper="2402.00530")
 @dataclass
-class FacilityLocation(Selection):
-    consumes: ClassVar[Any] = Record
-    produces: ClassVar[Any] = Record
-    share: float = bounded(0.5, 0, 1)
-    """Share of the records to keep."""
-    vectors: str = "ngrams"
-    """Vectors of the texts: `ngrams` of characters, without a model, or the `model`'s own hidden states."""
+class FacilityLocation(Covering):
     over: int = bounded(1024, 1)
     """Most records that the sum runs over."""
 
-    def __post_init__(self) -> None:
-        record_vectors.check(self.vectors, "selection.facility_location.vectors")
-
-    def needs(self) -> Needs:
-        return record_vectors.needs(self.vectors)
-
-    def gives(self, given: Given) -> Flow:
-        came = given.flow
-        return Flow(round(self.share * came.records), came.prompts, came.group)
-
-    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+    def covering(self, rows: Any, wanted: int, seed: int) -> Sequence[int]:
         import numpy as np
 
-        order = ranks.by_id(records)
-        rows = record_vectors.vectors([records[place] for place in order], context.policy, self.vectors)
         over = rows
         if len(rows) > self.over:
-            over = rows[np.sort(np.random.default_rng(context.seed).permutation(len(rows))[: self.over])]
-        chosen = spread.facility_location(rows, round(self.share * len(records)), over)
-        return ranks.kept(records, [order[place] for place in chosen])
+            over = rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[: self.over])]
+        return spread.facility_location(rows, wanted, over)

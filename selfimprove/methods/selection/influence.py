@@ -18,52 +18,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from selfimprove.bounds import bounded
-from selfimprove.costs import Cost, Flow, Given
-from selfimprove.inference.right_answers import cost, right_answers
-from selfimprove.interfaces import Context, Selection
-from selfimprove.measures import ranks
-from selfimprove.needs import Needs
-from selfimprove.records import Record
+from selfimprove.costs import Cost
+from selfimprove.inference.right_answers import Aimed
+from selfimprove.interfaces import Context
+from selfimprove.records import Rollout
 from selfimprove.registry import register
 from selfimprove.training.gradients import Gradients
 
 
 @register("influence", paper="2002.08484")
 @dataclass
-class Influence(Selection):
-    share: float = bounded(0.1, 0, 1)
-    """Share of the rows to keep."""
-    problems: int = bounded(64, 1)
-    """Selection problems whose right answers are the target."""
-    samples: int = bounded(4, 0)
-    """Samples of a problem that the task has no solution of."""
-    width: int = bounded(4096, 1)
-    """Numbers of a projected gradient."""
+class Influence(Aimed):
+    def passes(self, rows: int) -> Cost:
+        return Cost(scored=6 * rows)
 
-    def needs(self) -> Needs:
-        return Needs(engine=("copies",), one_process=True)
-
-    def cost(self, given: Given) -> Cost:
-        rows = given.flow.records + min(self.problems, given.selection)
-        return cost(given, self.problems, self.samples) + Cost(scored=6 * rows)
-
-    def gives(self, given: Given) -> Flow:
-        came = given.flow
-        return Flow(round(self.share * came.records), came.prompts, came.group)
-
-    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        wanted = round(self.share * len(records))
-        target = right_answers(context, self.problems, self.samples) if records else []
-        if not target:
-            context.log.note("influence: no selection problem has a right answer: rows stay at random")
-            return ranks.highest(records, [0.0] * len(records), wanted)
+    def serving(self, records: Sequence[Rollout], target: Sequence[Rollout], context: Context) -> list[float]:
         total = 0.0
         for checkpoint in dict.fromkeys((context.policy.weights(), context.start)):
             gradients = Gradients(checkpoint, self.width, context.seed, context.log)
             total = total + gradients.of(records) @ gradients.of(target).mean(0)
         scores: list[float] = list(map(float, total))  # pyright: ignore[reportArgumentType]
         context.log.metric("influence/harmful", sum(score < 0 for score in scores) / len(scores))
-        return ranks.highest(records, scores, wanted)
+        return scores

@@ -16,40 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from selfimprove.bounds import bounded
-from selfimprove.costs import Flow, Given
-from selfimprove.inference import record_vectors
-from selfimprove.interfaces import Context, Selection
-from selfimprove.measures import ranks, spread
-from selfimprove.needs import Needs
-from selfimprove.records import Record
+from selfimprove.inference.record_vectors import Covering
+from selfimprove.measures import spread
 from selfimprove.registry import register
 
 
 @register("k_center", paper="1708.00489")
 @dataclass
-class KCenter(Selection):
-    consumes: ClassVar[Any] = Record
-    produces: ClassVar[Any] = Record
-    share: float = bounded(0.5, 0, 1)
-    """Share of the records to keep."""
-    vectors: str = "ngrams"
-    """Vectors of the texts: `ngrams` of characters, without a model, or the `model`'s own hidden states."""
-
-    def __post_init__(self) -> None:
-        record_vectors.check(self.vectors, "selection.k_center.vectors")
-
-    def needs(self) -> Needs:
-        return record_vectors.needs(self.vectors)
-
-    def gives(self, given: Given) -> Flow:
-        came = given.flow
-        return Flow(round(self.share * came.records), came.prompts, came.group)
-
-    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
-        order = ranks.by_id(records)
-        rows = record_vectors.vectors([records[place] for place in order], context.policy, self.vectors)
-        chosen = spread.k_center(rows, round(self.share * len(records)))
-        return ranks.kept(records, [order[place] for place in chosen])
+class KCenter(Covering):
+    def covering(self, rows: Any, wanted: int, seed: int) -> Sequence[int]:
+        return spread.k_center(rows, wanted)

@@ -23,25 +23,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfimprove.bounds import bounded
-from selfimprove.costs import Cost, Flow, Given
-from selfimprove.inference.right_answers import cost, right_answers
-from selfimprove.interfaces import Context, Selection
+from selfimprove.costs import Cost
+from selfimprove.inference.right_answers import Aimed
+from selfimprove.interfaces import Context
 from selfimprove.measures import ranks
-from selfimprove.needs import Needs
-from selfimprove.records import Record
+from selfimprove.records import Rollout
 from selfimprove.registry import register
 from selfimprove.training.gradients import Gradients
 
 
 @register("less", paper="2402.04333")
 @dataclass
-class Less(Selection):
+class Less(Aimed):
     share: float = bounded(0.05, 0, 1)
     """Share of the rows to keep."""
-    problems: int = bounded(64, 1)
-    """Selection problems whose right answers are the target."""
-    samples: int = bounded(4, 0)
-    """Samples of a problem that the task has no solution of."""
     checkpoints: int = bounded(2, 1)
     """Places of the warm-up at which gradients are taken."""
     warmup_steps: int = bounded(16, 1)
@@ -50,33 +45,15 @@ class Less(Selection):
     """Rows of a step of the warm-up."""
     learning_rate: float = bounded(2e-5, 0, 100)
     """Learning rate of the warm-up."""
-    width: int = bounded(4096, 1)
-    """Numbers of a projected gradient."""
     by_level: bool = False
     """Let each level of the target's problems count on its own."""
 
-    def needs(self) -> Needs:
-        return Needs(engine=("copies",), one_process=True)
+    def passes(self, rows: int) -> Cost:
+        return Cost(scored=3 * self.checkpoints * rows, steps=self.warmup_steps + self.checkpoints)
 
-    def cost(self, given: Given) -> Cost:
-        rows = given.flow.records + min(self.problems, given.selection)
-        passes = Cost(scored=3 * self.checkpoints * rows, steps=self.warmup_steps + self.checkpoints)
-        return cost(given, self.problems, self.samples) + passes
-
-    def gives(self, given: Given) -> Flow:
-        came = given.flow
-        return Flow(round(self.share * came.records), came.prompts, came.group)
-
-    def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
+    def serving(self, records: Sequence[Rollout], target: Sequence[Rollout], context: Context) -> list[float]:
         import numpy as np
 
-        wanted = round(self.share * len(records))
-        target = right_answers(context, self.problems, self.samples) if records else []
-        if not target:
-            context.log.note(
-                "less: no selection problem has a right answer, so there is no target: rows stay at random"
-            )
-            return ranks.highest(records, [0.0] * len(records), wanted)
         order = ranks.by_id(records)
         rows = [records[place] for place in order]
         levels = [str(one.prompt.info.get("level")) if self.by_level else "" for one in target]
@@ -90,7 +67,7 @@ class Less(Selection):
                 total[:, place] += near[:, [one == level for one in levels]].mean(1)
         scores = dict(zip(order, (total.max(1) / self.checkpoints).tolist(), strict=True))
         context.log.metric("less/mean", float(np.mean(list(scores.values()))))
-        return ranks.highest(records, [scores[place] for place in range(len(records))], wanted)
+        return [scores[place] for place in range(len(records))]
 
 
 def _unit(rows: Any) -> Any:

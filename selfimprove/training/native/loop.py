@@ -24,11 +24,12 @@ from selfimprove.interfaces import Sampling
 from selfimprove.logs import chart
 from selfimprove.needs import Needs
 from selfimprove.records import Checkpoint, Message, Prompt, Rollout, digest
+from selfimprove.registry import name_of
 from selfimprove.training.drawing import draw_each
 from selfimprove.training.job import Job
 from selfimprove.training.model_io import load, save, without_dropout
 from selfimprove.training.native.turns import Turn, batches, passes
-from selfimprove.training.options import Referenced, name_of, online_cost
+from selfimprove.training.options import Referenced, online_cost
 from selfimprove.training.trl.trainer import arguments, diverged
 
 Item = TypeVar("Item")
