@@ -14,6 +14,8 @@ from selfimprove.records import Rollout
 STATISTICS = ("logprob", "entropy", "self_certainty")
 BEHIND = "behind"
 """A further number for `score`: by how many nats the token is less likely than the likeliest; 0 for a greedy one."""
+TOKEN, LIKELIEST = "token", "likeliest"
+"""Further numbers for `score`: those that the token and the likeliest one have in the vocabulary."""
 UNPROMPTED = "unprompted"
 """A further number for `of_replies`: a token's log-probability where the reply alone follows the start token."""
 NUMBERS = 1 << 27
@@ -53,7 +55,7 @@ def of_replies(
 
 
 def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[list[float]]:
-    """A number in nats for each completion token, see `Engine.logprobs_of`.
+    """A number for each completion token, see `Engine.logprobs_of`.
 
     Args:
         rows: most completions in a batch.
@@ -64,7 +66,9 @@ def score(model: Any, pairs: Sequence[Pair], statistic: str, rows: int) -> list[
     """
     import torch
 
-    if statistic not in (*STATISTICS, BEHIND):
+    if statistic == TOKEN:
+        return [[float(token) for token in completion] for _, completion in pairs]
+    if statistic not in (*STATISTICS, BEHIND, LIKELIEST):
         known = f"{', '.join(STATISTICS[:-1])} and {STATISTICS[-1]}"
         raise RecipeError(f"the engine has no statistic {statistic!r}; it has {known}")
     said = [i for i, (_, completion) in enumerate(pairs) if completion]  # an empty completion has no tokens
@@ -131,5 +135,7 @@ def number(logprobs: Any, tokens: Any, statistic: str) -> Any:
             return -logprobs.mean(-1) - math.log(logprobs.shape[-1])
         case "behind":
             return logprobs.amax(-1) - logprobs.gather(-1, tokens[..., None])[..., 0]
+        case "likeliest":
+            return logprobs.argmax(-1).float()
         case _:
             return logprobs.gather(-1, tokens[..., None])[..., 0]

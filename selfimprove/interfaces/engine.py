@@ -60,8 +60,9 @@ class Engine(ABC):
         Args:
             statistic: `logprob` is the token's log-probability; `entropy` and `self_certainty`, which is the divergence
                 KL(uniform || distribution), describe the whole next-token distribution. A local engine also has
-                `behind`, by how many nats a token is less likely than the likeliest, and `unprompted`, the
-                log-probability of a token where the reply alone follows the start token.
+                `behind`, by how many nats a token is less likely than the likeliest, `token` and `likeliest`, the
+                numbers of both in the vocabulary, and `unprompted`, the log-probability of a token where the reply
+                alone follows the start token.
 
         Raises:
             RecipeError: this engine does not have that statistic.

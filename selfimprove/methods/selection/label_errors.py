@@ -7,14 +7,15 @@ Paper: arXiv:1911.00068 (confident learning), Northcutt et al., 2019; the worst 
   arXiv:2210.03920, Wang and Mueller, 2022.
 Algorithm:
   1. Divide the problems at random into `folds`; train a copy of the weights on the rows of all other folds.
-  2. With the copy that did not see its problem, take the probability of each token of a row, and of the likeliest one.
-  3. The threshold is the mean probability of the tokens that are the likeliest. A token is doubtful where another is
-     the likeliest and is at least as probable as the threshold.
+  2. With the copy that did not see its problem, take the probability of each token of a row, and the likeliest one.
+  3. Tokens of the vocabulary are the classes. The threshold of a class is the mean probability of its tokens where a
+     row has them; a token is doubtful where another is the likeliest, with at least the threshold of its own class.
   4. Drop the rows with a doubtful token; with `share` keep instead the share of the rows whose least probable token is
      the most probable.
-Differs: the papers have a threshold for each class; here tokens are the classes, too many for thresholds of their own.
-  cleanlab takes probabilities of classes, which generated text has none of. An answer that is new to the model looks
-  wrong too, if no other row teaches what it takes.
+Differs: of all classes above their thresholds the paper takes the likeliest; here it is asked of the likeliest token
+  alone. A class that no row has takes the mean over all tokens. cleanlab then prunes by estimated rates of noise; here
+  whatever is confidently another goes. An answer that is new to the model looks wrong too, if no other row teaches what
+  it takes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from statistics import fmean
 from typing import Any
 
 from selfimprove.bounds import bounded
@@ -32,6 +35,20 @@ from selfimprove.needs import Needs
 from selfimprove.records import Record, Rollout, digest
 from selfimprove.registry import register
 from selfimprove.training import Schedule
+
+STATISTICS = ("logprob", "behind", "token", "likeliest")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a copy that did not learn it says of a token."""
+
+    own: float
+    """Its log-probability."""
+    behind: float
+    """By how many nats the likeliest one is likelier."""
+    token: int
+    likeliest: int
 
 
 @register("label_errors", paper="1911.00068")
@@ -49,11 +66,11 @@ class LabelErrors(Selection):
     """Learning rate of the copies."""
 
     def needs(self) -> Needs:
-        return Needs(engine=("copies",), statistics=("logprob", "behind"), one_process=True)
+        return Needs(engine=("copies",), statistics=STATISTICS, one_process=True)
 
     def cost(self, given: Given) -> Cost:
         rows = given.flow.records
-        return Cost(scored=2 * rows, copies=self.folds, steps=self.folds * self.max_steps)
+        return Cost(scored=3 * rows, copies=self.folds, steps=self.folds * self.max_steps)
 
     def gives(self, given: Given) -> Flow:
         came = given.flow
@@ -62,7 +79,7 @@ class LabelErrors(Selection):
 
     def select(self, records: Sequence[Any], context: Context) -> Sequence[Record]:
         told = self._told(records, context)
-        worst = [min((own for own, _ in row), default=None) for row in told]
+        worst = [min((one.own for one in row), default=None) for row in told]
         if self.share is not None:
             return ranks.highest(records, worst, round(self.share * len(records)))
         doubtful = doubted(told)
@@ -71,10 +88,9 @@ class LabelErrors(Selection):
             context.log.note("label_errors: every row is doubtful: train the copies for more steps, or set share")
         return [one for one, out in zip(records, doubtful, strict=True) if not out]
 
-    def _told(self, records: Sequence[Rollout], context: Context) -> list[list[tuple[float, float]]]:
-        """For each token of each row its log-probability, and by how many nats another is likelier."""
+    def _told(self, records: Sequence[Rollout], context: Context) -> list[list[Told]]:
         folds = [int(digest([context.seed, one.prompt.key or one.prompt.id])[:8], 16) % self.folds for one in records]
-        made: list[list[tuple[float, float]]] = [[] for _ in records]
+        made: list[list[Told]] = [[] for _ in records]
         order = ranks.by_id(records)
         for fold in sorted(set(folds)):
             out = [place for place in order if folds[place] == fold]
@@ -89,18 +105,24 @@ class LabelErrors(Selection):
             )
             with context.policy.adapted(rows, schedule) as copy:
                 asked = [records[place] for place in out]
-                pairs = zip(out, copy.logprobs_of(asked), copy.logprobs_of(asked, "behind"), strict=True)
-                for place, own, behind in pairs:
-                    made[place] = list(zip(own, behind, strict=True))
+                numbers = zip(*(copy.logprobs_of(asked, one) for one in STATISTICS), strict=True)
+                for place, columns in zip(out, numbers, strict=True):
+                    made[place] = [
+                        Told(own, behind, int(token), int(likeliest))
+                        for own, behind, token, likeliest in zip(*columns, strict=True)
+                    ]
         return made
 
 
-def doubted(told: Sequence[Sequence[tuple[float, float]]]) -> list[bool]:
-    """Whether each row has a token where another is the likeliest, with as much confidence as is usual.
+def doubted(rows: Sequence[Sequence[Told]]) -> list[bool]:
+    """Whether each row has a token where another is the likeliest, as surely as that one is told where rows have it."""
+    classes: dict[int, list[float]] = {}
+    for one in chain.from_iterable(rows):
+        classes.setdefault(one.token, []).append(math.exp(one.own))
+    usual = fmean(chain.from_iterable(classes.values())) if classes else 0.0
+    least = {token: fmean(told) for token, told in classes.items()}
 
-    Args:
-        told: for each token of each row its log-probability, and by how many nats another one is likelier.
-    """
-    sure = [math.exp(own) for row in told for own, behind in row if behind <= 0]
-    usual = sum(sure) / len(sure) if sure else 0.0
-    return [any(behind > 0 and math.exp(own + behind) >= usual for own, behind in row) for row in told]
+    def doubtful(one: Told) -> bool:
+        return one.likeliest != one.token and math.exp(one.own + one.behind) >= least.get(one.likeliest, usual)
+
+    return [any(map(doubtful, row)) for row in rows]
