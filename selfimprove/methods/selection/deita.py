@@ -10,12 +10,13 @@ Algorithm:
   3. Keep a row if its cosine with every row kept so far is at most `similarity`, until `share` of the rows are kept.
   4. Return them in the given order.
 Differs: the paper trains scorers on grades of a strong model; here the judge of the recipe grades, in wordings of ours.
-  In the form `verdict` quality is by judgements of the task's own judge, and complexity the mean loss of the answer in
-  nats. A cosine of .9 is for the embeddings of the paper.
+  In the form `verdict` quality is by judgements of the task's own judge, and complexity by how unlikely the model's own
+  greedy answer to the problem is, as a rank from 1 to 6. A cosine of .9 is for the embeddings of the paper.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,8 @@ from typing import Any
 from selfimprove.bounds import bounded
 from selfimprove.costs import Cost, Flow, Given
 from selfimprove.inference import ratings, record_vectors
-from selfimprove.interfaces import Context, Selection
+from selfimprove.inference.worth import sureness
+from selfimprove.interfaces import GREEDY, Context, Selection
 from selfimprove.measures import ranks
 from selfimprove.needs import Needs
 from selfimprove.records import Record
@@ -63,13 +65,12 @@ class Deita(Selection):
         record_vectors.check(self.vectors, "selection.deita.vectors")
 
     def needs(self) -> Needs:
-        own = Needs(statistics=() if self.form == "grades" else ("logprob",))
-        return ratings.needs(self.form) + record_vectors.needs(self.vectors) + own
+        return ratings.needs(self.form) + record_vectors.needs(self.vectors)
 
     def cost(self, given: Given) -> Cost:
         if self.form == "grades":
             return ratings.cost(given, self.form, 2, 1)
-        return ratings.cost(given, self.form, 1, self.samples) + Cost(scored=given.flow.records)
+        return ratings.cost(given, self.form, 1, self.samples) + given.draw(given.flow.records)
 
     def gives(self, given: Given) -> Flow:
         came = given.flow
@@ -89,9 +90,15 @@ class Deita(Selection):
             marks = [[UNREAD if one is None else ratings.expected(one, 1, 6) for one in row] for row in told]
             return [(hard, good) for hard, good in marks]
         told = ratings.graded(records, context, self.form, [QUALITY], "", self.samples)
-        losses = [-sum(row) / max(1, len(row)) for row in context.policy.logprobs_of(records)]
         quality = [UNREAD if row[0] is None else ratings.expected(row[0], 1, 6) for row in told]
-        return list(zip(losses, quality, strict=True))
+        own = [one for [one] in context.policy.plain().sample([row.prompt for row in records], 1, GREEDY)]
+        return list(zip(ranked([-sureness(one) for one in own]), quality, strict=True))
+
+
+def ranked(numbers: Sequence[float]) -> list[float]:
+    """Grades from 1 to 6 by rank; equal numbers have equal grades."""
+    order = sorted(numbers)
+    return [1 + 5 * bisect_left(order, number) / max(1, len(order) - 1) for number in numbers]
 
 
 def apart(rows: Any, wanted: int, similarity: float) -> list[int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from selfimprove.methods.engine.fake import Fake
-from selfimprove.methods.selection.deita import COMPLEXITY, QUALITY, Deita, apart
+from selfimprove.methods.selection.deita import COMPLEXITY, QUALITY, Deita, apart, ranked
 from selfimprove.text import filled, quoted
 
 
@@ -33,5 +34,26 @@ def test_the_product_ranks(make_context: Callable, make_rollout: Callable) -> No
     assert rows[2] in kept and len(kept) == 2 and rows[1] not in kept
     constant = Deita(share=1.0, similarity=0.8)
     assert len(constant.select(rows, make_context(Fake(default="4")))) == 3
-    verdict = Deita(share=0.5, form="verdict")
-    assert len(verdict.select(rows, make_context(Fake(default="#y")).held(verdict))) == 2
+
+
+def test_in_verdicts_complexity_is_that_of_the_problem_whatever_the_row_answers(
+    make_context: Callable, make_rollout: Callable
+) -> None:
+    """Of three problems the model answers the first with .9, the second with .5, the third with .6: grades 1, 6, 3.5.
+
+    The row of the second is judged wrong, 6 * 1; the first makes 1 * 6 and the third 3.5 * 6, which is the best.
+    """
+    keys, odds = ("1+2", "3+4", "5+6"), (0.9, 0.5, 0.6)
+    rows = [make_rollout(text, key) for text, key in zip(("abcdef", "uvwxyz", "123456"), keys, strict=True)]
+    context = make_context()
+    answers = {}
+    for row, share, word in zip(rows, odds, ("#y", "#n", "#y"), strict=True):
+        answers[row.prompt.prompt[-1]["content"]] = {"own": share, "other": 1 - share}
+        judged = context.roles.judge(row.prompt, row.text)
+        answers[judged[-1]["content"]] = {word: 1.0}
+    method = Deita(share=1 / 3, form="verdict")
+    assert method.select(rows, make_context(Fake(answers=answers)).held(method)) == [rows[2]]
+
+
+def test_ranks_from_1_to_6() -> None:
+    assert ranked([0.3, 0.1, 0.3, 0.9]) == pytest.approx([8 / 3, 1, 8 / 3, 6]) and ranked([5.0]) == [1]
