@@ -2,6 +2,7 @@
 
     python scripts/compare_costs.py --runs FOLDER --run            # every recipe of the tiny model, small, two rounds
     python scripts/compare_costs.py --runs FOLDER                  # the table of what lies there
+    python scripts/compare_costs.py --runs FOLDER --json FILE      # its numbers too; those of other recipes stay
 
 A run that was stopped goes on; one that is finished is left alone. The sizes are those of SMALL, and counts of problems
 and of steps beyond them are lowered; `check` is asked for the same recipe, as it lies in the run folder.
@@ -162,12 +163,20 @@ def figures(lines: Sequence[Line]) -> dict[str, Any]:
     }
 
 
+def others(file: Path, lines: Sequence[Line]) -> list[Line]:
+    """The numbers that a file holds of recipes that are not among the lines."""
+    if not file.exists():
+        return []
+    known = [Line(**row) for row in json.loads(file.read_text())["rows"]]
+    return [line for line in known if line.recipe not in {one.recipe for one in lines}]
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True, help="folder of the run folders")
     parser.add_argument("--run", nargs="*", metavar="RECIPE", help="run these recipes first; none named: all")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers in this file")
     given = parser.parse_args()
     given.runs.mkdir(parents=True, exist_ok=True)
     for name in (given.run or recipes()) if given.run is not None else ():
@@ -181,7 +190,8 @@ def main() -> None:
     if lines:
         print(table(lines))
     if given.json and lines:
-        given.json.write_text(json.dumps(figures(lines), indent=1) + "\n")
+        both = sorted([*others(given.json, lines), *lines], key=lambda line: line.recipe)
+        given.json.write_text(json.dumps(figures(both), indent=1) + "\n")
     sys.exit(any(line.low for line in lines))
 
 

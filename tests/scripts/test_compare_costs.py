@@ -61,3 +61,13 @@ def test_the_page_shows_medians_and_what_is_farthest_above(
 def test_a_recipe_of_the_tiny_model_is_made_small(script: ModuleType) -> None:
     assert script.tiny("quickstart") and not script.tiny("gsm8k_grpo")
     assert {"rounds=2", "acquisition.seed_prompts.problems=60", "gate_problems=60"} <= set(script.changes("quickstart"))
+
+
+def test_a_file_keeps_the_numbers_of_recipes_that_were_not_run_again(
+    script: ModuleType, lines: list[Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "costs.json"
+    assert script.others(file, lines) == []
+    file.write_text(json.dumps(script.figures(lines)))
+    again = [script.Line("b", "completions", 300, 150)]
+    assert script.others(file, again) == [line for line in lines if line.recipe == "a"]
