@@ -48,12 +48,19 @@ def load(path: str, device: str, dtype: str) -> tuple[Any, Any]:
             described.check(Path(path))
         tokenizer = tokenizers.read(path)
         places = {"device_map": "auto"} if spread else {}
-        loaded: Any = opened(path, dtype=kind, output_loading_info=True, local_files_only=local, **places)
+        told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # the report names the first of them
+        loaded: Any = opened(path, dtype=kind, local_files_only=local, **told, **places)
     except DataError:
         raise
     except Exception as error:  # a damaged folder makes transformers and safetensors raise many types
         raise DataError(f"{path} cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
     model, report = loaded
+    if report["mismatched_keys"]:
+        name, saved, asked = min(report["mismatched_keys"])
+        raise DataError(
+            f"{path}: {name} has the shape {[*saved]}, config.json asks for {[*asked]}; they belong to different "
+            "models: fetch config.json and the weights of one"
+        )
     if report["missing_keys"]:
         raise DataError(f"{path} lacks weights that its config.json requires: {min(report['missing_keys'])}")
     if spread:

@@ -39,7 +39,7 @@ def check_templates(folder: Path) -> None:
         path, text = found.get(name, (folder, ""))
         wrong = objection(text) if text else ""
         if wrong and (name == DEFAULT or not wrong.startswith("cannot be rendered")):  # tools are not in the trial
-            raise DataError(f"{path}: the chat template {wrong}; refused")
+            raise DataError(f"{path}: the chat template {wrong}; refused: fetch the published one, or correct it there")
 
 
 def templates(folder: Path) -> dict[str, tuple[Path, str]]:

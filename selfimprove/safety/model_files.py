@@ -49,6 +49,10 @@ _SIZES = frozenset(
 )
 """Sizes of which no model has zero."""
 _COUNTS = re.compile(r"(?:num|n)_\w*(?:layers?|heads?|experts?)\w*")
+_NARROW = ("word_embed_proj_dim", "embedding_size")
+"""Settings by which the embedding of a model may be narrower than its layers (OPT, ALBERT)."""
+_FETCH = "fetch the tokenizer files that were published with the weights"
+_ALIKE = "they belong to different models: fetch config.json and the weights of one"
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _EMBEDDING = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|embeddings)\.weight$")
 _PLACES = re.compile(
@@ -83,7 +87,7 @@ def check_folder(folder: Path, thorough: bool = False) -> None:
                 f"{folder} has its tokenizer as tekken.json only, which only mistral-common reads: "
                 "fetch tokenizer.json and tokenizer_config.json of the same model beside it"
             )
-        raise DataError(f"{folder} has no tokenizer: no tokenizer.json, tokenizer.model or vocab.json")
+        raise DataError(f"{folder} has no tokenizer: no tokenizer.json, tokenizer.model or vocab.json; {_FETCH}")
     _check_sizes(config, tensors, folder)
     check_use(folder)
     if thorough:
@@ -191,28 +195,38 @@ def _check_sizes(config: dict[str, Any], tensors: dict[str, Tensor], folder: Pat
         )
     made = [int(match[1]) for name in tensors if (match := _LAYER.search(name))]
     if made and layers and max(made) + 1 < layers:
-        raise DataError(f"{folder}: config.json describes {layers} layers, the weights have {max(made) + 1}")
-    rows = _rows(tensors, _EMBEDDING)
+        raise DataError(f"{folder}: config.json describes {layers} layers, the weights have {max(made) + 1}; {_ALIKE}")
+    rows, *columns = _embedding(tensors)
     if rows and vocabulary > rows:
-        raise DataError(f"{folder}: config.json has a vocabulary of {vocabulary}, the embedding has {rows} rows")
+        raise DataError(
+            f"{folder}: config.json has a vocabulary of {vocabulary}, the embedding has {rows} rows; {_ALIKE}"
+        )
+    if width and columns and columns != [width] and not any(name in text for name in _NARROW):
+        raise DataError(f"{folder}: config.json has a width of {width}, the embedding has {columns[0]}; {_ALIKE}")
     places = number("max_position_embeddings", "n_positions")
     if (known := _rows(tensors, _PLACES)) and places > known:
-        raise DataError(f"{folder}: config.json has {places} positions, the weights have {known}")
+        raise DataError(f"{folder}: config.json has {places} positions, the weights have {known}; {_ALIKE}")
     ids = _tokens(folder / "tokenizer.json", rows) if (folder / "tokenizer.json").is_file() else None
     if ids and rows and ids.beyond > FEW * ids.count:
         raise DataError(
             f"{folder}: {ids.beyond} tokens of the tokenizer, up to {ids.highest}, are not among the {rows} of the "
-            "model; it belongs to another model"
+            f"model; it belongs to another model: {_FETCH}"
         )
     if rows and ids and ids.count and ids.highest + 1 < LEAST * rows:
         raise DataError(
             f"{folder}: the tokenizer has {ids.highest + 1} tokens, the embedding of the model {rows} rows; it belongs "
-            "to another model: fetch the tokenizer files that were published with the weights"
+            f"to another model: {_FETCH}"
         )
 
 
 def _numbers(tensors: dict[str, Tensor]) -> int:
     return sum(math.prod(tensor.shape) for tensor in tensors.values())
+
+
+def _embedding(tensors: dict[str, Tensor]) -> tuple[int, ...]:
+    """The shape of the embedding of words, which is the longest; (0,) without one."""
+    shapes = (tensor.shape for name, tensor in tensors.items() if _EMBEDDING.search(name) and tensor.shape)
+    return max(shapes, default=(0,))
 
 
 def _rows(tensors: dict[str, Tensor], pattern: re.Pattern[str]) -> int:

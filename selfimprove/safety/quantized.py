@@ -61,7 +61,7 @@ def check_quantized(config: dict[str, Any], folder: Path) -> None:
             "them. Name the model that is not quantized; with optimization.sft.lora.r and "
             "optimization.sft.lora.load_in_4bit=true it trains in 4 bits"
         )
+    said = f"names an unknown quantization, {str(method)[:40]!r}" if method else "does not name its quantization"
     raise DataError(
-        f"{folder / 'config.json'} names an unknown quantization, {str(method)[:40]!r}; known are "
-        f"{', '.join(UNPACKED)}. Name the model that is not quantized"
+        f"{folder / 'config.json'} {said}; known are {', '.join(UNPACKED)}. Name the model that is not quantized"
     )

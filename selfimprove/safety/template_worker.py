@@ -66,7 +66,8 @@ def _try(template: str) -> str:
         except MemoryError:
             return f"takes more than {limited.MEMORY >> 30} GiB"
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
-            problems.append(f"cannot be rendered: {str(error)[:80]}")  # a template may refuse a role
+            said = " ".join(str(error).split())
+            problems.append(f"cannot be rendered: {said[:200]}")  # a template may refuse a role
     if "" in problems and not max(sizes):
         return "makes nothing of a conversation"
     return "" if "" in problems else problems[0]

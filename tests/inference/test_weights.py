@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from selfimprove.errors import DataError
 from selfimprove.inference import token_scores, weights
 
 PAIRS = [(list(range(10, 17)), list(range(40, 70))), ([5], [6, 7]), ([8, 9], list(range(20, 31)))]
@@ -101,3 +102,16 @@ def test_fp8_becomes_the_numbers_that_it_stands_for(small_llama, tmp_path):
     found = dict(weights.load(str(tmp_path), "cpu", "float32")[0].named_parameters())
     assert len(wanted) == 14
     assert all(torch.equal(found[name], value) for name, value in wanted.items())
+
+
+def test_a_weight_of_another_size_than_the_config_says_is_named(small_llama, tmp_path):
+    folder = small_llama.build(tmp_path / "model")
+    weights.load(str(folder), "cpu", "float32")
+    config = json.loads((folder / "config.json").read_text())
+    wide = config["intermediate_size"] * 2
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": wide}))
+    with pytest.raises(
+        DataError, match=rf"layers\.0\.mlp\.\w+\.weight has the shape .*{wide}.*; they belong to"
+    ) as caught:
+        weights.load(str(folder), "cpu", "float32")
+    assert "\n" not in str(caught.value) and "fetch config.json" in str(caught.value)

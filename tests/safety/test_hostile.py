@@ -199,7 +199,7 @@ MODELS: dict[str, tuple[dict[str, Any], str]] = {
     "huge vocabulary": ({"vocab_size": 10**12}, "describes a model of at least"),
     "huge depth": ({"num_hidden_layers": 10**7}, "claims 10,000,000"),
     "huge experts": ({"num_local_experts": 10**9}, "claims 1,000,000,000"),
-    "more layers": ({"num_hidden_layers": 3}, "describes 3 layers, the weights have 1"),
+    "more layers": ({"num_hidden_layers": 3}, "describes 3 layers, the weights have 1; they belong to different"),
     "remote adapter": ({"files": {"adapter_config.json": '{"base_model_name_or_path": "evil/base"}'}}, "is an adapter"),
     "adapter alone": (
         {"files": {"config.json": None, "adapter_config.json": '{"base_model_name_or_path": "evil/base"}'}},

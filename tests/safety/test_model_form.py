@@ -74,3 +74,27 @@ def test_a_tokenizer_that_is_far_smaller_than_the_model_is_another_models(small_
     words = "has 300 tokens, the embedding of the model 500 rows; it belongs to another model"
     with pytest.raises(DataError, match=words):
         check_folder(small_llama.build(tmp_path / "other", vocab_size=500))
+
+
+def test_a_width_that_is_not_the_embeddings_is_refused_before_anything_is_loaded(
+    make_model: Callable[..., Path],
+) -> None:
+    folder = make_model(hidden_size=8)
+    with pytest.raises(
+        DataError, match=r"has a width of 8, the embedding has 4; they belong to different models: fetch"
+    ):
+        check_folder(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"word_embed_proj_dim": 4}))
+    check_folder(folder)
+
+
+def test_a_template_that_cannot_be_drawn_is_told_in_one_whole_line(make_model: Callable[..., Path]) -> None:
+    text = "{% for one in messages %}{{ one.content }}"
+    folder = make_model(files={"chat_template.jinja": text})
+    with pytest.raises(DataError) as caught:
+        check_folder(folder)
+    assert "'endfor' or 'else'" in str(caught.value) and "fetch the published one" in str(caught.value)
+    (folder / "chat_template.jinja").write_text("""{{ raise_exception('no\\nroles') }}""")
+    with pytest.raises(DataError, match="cannot be rendered: no roles; refused"):
+        check_folder(folder)

@@ -25,8 +25,8 @@ def test_what_can_be_unpacked_is_taken(method: str, make_model: Callable[..., Pa
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "packed as bitsandbytes"),
         ({"load_in_8bit": True}, "packed as bitsandbytes"),
         ({"quant_method": "int3000"}, "unknown quantization, 'int3000'"),
-        ({}, "unknown quantization, 'None'"),
-        ("gptq", "unknown quantization, 'None'"),
+        ({}, "does not name its quantization"),
+        ("gptq", "does not name its quantization"),
     ],
 )
 def test_the_rest_is_refused_with_what_to_do(values: Any, words: str, make_model: Callable[..., Path]) -> None:
