@@ -25,6 +25,14 @@ class Bounds:
         inside = self.low <= value <= self.high and self.above < value < self.below
         return math.isfinite(value) and abs(value) <= LARGEST and inside
 
+    def told(self, value: float) -> str:
+        """The numbers that the option takes, with the limit of all options where a value is above it."""
+        return (
+            f"{self}, and at most {LARGEST:g}"
+            if self.high == LARGEST < value < math.inf and self.low > -math.inf
+            else str(self)
+        )
+
     def __str__(self) -> str:
         lows = [f"at least {self.low:g}"] * (self.low > -math.inf) + [f"above {self.above:g}"] * (
             self.above > -math.inf

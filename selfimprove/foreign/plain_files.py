@@ -110,8 +110,11 @@ def lines(path: str | Path, most: int = LINE) -> Iterator[bytes]:
             yield line
 
 
-def json_in(path: str | Path, most: int = LARGEST) -> Any:
+def json_in(path: str | Path, most: int = LARGEST, way: str = "") -> Any:
     """The value of a JSON file.
+
+    Args:
+        way: what to do about a damaged file.
 
     Raises:
         DataError: it is no regular file, too large or too deep, or no JSON.
@@ -120,7 +123,7 @@ def json_in(path: str | Path, most: int = LARGEST) -> Any:
     try:
         return parsed(content(path, most))
     except ValueError as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+        raise DataError(f"{path} is damaged: {error}{f'. {way}' if way else ''}") from error
 
 
 def hollow(handle: int, size: int) -> bool:

@@ -35,7 +35,7 @@ def check_ranges(given: Mapping[str, Any], bounds: Mapping[str, Bounds], where: 
             continue
         taken = bounds.get(name, Bounds())
         if not taken.holds(value):
-            faults.append(f"{where}{name} is {value}; it must be {taken}")
+            faults.append(f"{where}{name} is {value}; it must be {taken.told(value)}")
     return faults
 
 

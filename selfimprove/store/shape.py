@@ -45,7 +45,7 @@ def read(path: Path, shape: Any, way: str = "") -> Any:
         OSError: it may not be read.
     """
     try:
-        value = foreign.json_in(path)
+        value = foreign.json_in(path, way=way)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing{f'. {way}' if way else ''}") from error
     require(value, shape, path, way)

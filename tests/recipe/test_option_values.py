@@ -85,6 +85,7 @@ def test_a_long_value_is_cut() -> None:
         ({"n": 0}, ["n is 0; it must be at least 1"]),
         ({"x": -0.1}, ["x is -0.1; it must be 0 to 1"]),
         ({"n": 0, "x": 2}, ["n is 0; it must be at least 1", "x is 2; it must be 0 to 1"]),
+        ({"n": 10**16}, ["n is 10000000000000000; it must be at least 1, and at most 1e+15"]),
         ({"unnamed": float("nan")}, ["unnamed is nan; it must be -1e+15 to 1e+15"]),
         ({"unnamed": 10**16}, ["unnamed is 10000000000000000; it must be -1e+15 to 1e+15"]),
     ],

@@ -52,3 +52,6 @@ def test_the_message_names_the_file_and_the_way_out(tmp_path: Path) -> None:
         read(tmp_path / "x.json", SHAPE, "Make it again")
     with pytest.raises(DataError, match=r"y\.json is missing\. Make it again"):
         read(tmp_path / "y.json", SHAPE, "Make it again")
+    (tmp_path / "z.json").write_text('{"scores": ')
+    with pytest.raises(DataError, match=r"z\.json is damaged: .*Make it again"):
+        read(tmp_path / "z.json", SHAPE, "Make it again")
