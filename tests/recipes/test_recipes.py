@@ -87,6 +87,7 @@ SMALLER = {
     "acquisition.language_self_play.queries": 12,
     "acquisition.documents.problems": 12,
     "acquisition.worked_corpus.documents": 60,
+    "acquisition.planted.problems": 60,
     "acquisition.self_play.games": 24,
     "acquisition.tree_search.iterations": 2,
     "acquisition.role_pipeline.samples": 2,
@@ -133,6 +134,9 @@ SMALLER = {
     "optimization.vstar.max_steps": 2,
     "optimization.vstar.per_device_train_batch_size": 4,
     "selection.quality.judged": 60,
+    "selection.label_errors.max_steps": 2,
+    "selection.less.warmup_steps": 2,
+    "selection.less.problems": 8,
     "optimization.role_advantage.max_steps": 2,
     "optimization.role_advantage.per_device_train_batch_size": 16,
     "optimization.trr_plus_plus.max_steps": 2,
@@ -173,6 +177,7 @@ LESSONS = {"chain_sums": 60, "list_programs": 200, "addition": 60, "word_problem
 """Bootstrap steps for each role, by task."""
 ONE_START = {
     "task.chain_sums.judged_gap": False,
+    "task.chain_sums.gap_share": 0.2,
     "model.tiny.max_position_embeddings": 2048,
     "model.tiny.target_accuracy": 1.0,
     "model.tiny.weight_decay": 0.0,
@@ -251,7 +256,7 @@ def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch, ca
     monkeypatch.setenv("SELFIMPROVE_CACHE", str(cache))
     settings = compose.load(name)[1]
     [task], roles = settings["task"], settings["model"]["tiny"]["roles"]
-    taught = TAUGHT.get(task, roles)
+    taught = TAUGHT[task] if task in TAUGHT else roles
     assert {*roles} <= {*taught} or name == "word_problems"  # which teaches all roles, and asks in one
     steps = {f"model.tiny.{option}": LESSONS[task] * len(taught) for option in ("max_steps", "check_every")}
     start = steps | ({"model.tiny.roles": f"[{','.join(taught)}]"} | ONE_START if task in TAUGHT else {})
