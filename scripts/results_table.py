@@ -16,7 +16,7 @@ from typing import Any
 
 from methods_table import ROOT, fill, table
 from refinement_table import refinements
-from selection_tables import pools, samplers
+from selection_tables import pools, rates, samplers, worth
 
 from selfimprove.report import leaderboard, plots
 
@@ -30,6 +30,8 @@ FAULTS = {
     "eio+": "input/output errors from then on",
     "enospc+": "no space from then on",
 }
+CHOSEN = {"selection": pools, "selection_worth": worth, "samplers": samplers, "pass_rates": rates}
+"""Name of a file and of its block in docs/selection.md -> what makes the block."""
 Row = tuple[str, str, str]
 """What was measured, the goal, the figure."""
 
@@ -66,7 +68,7 @@ def pages(ranked: list[dict[str, Any]]) -> dict[Path, dict[str, str]]:
     tried = {docs / "real_models.md": real}
     chosen = {
         name: made(json.loads((RESULTS / f"{name}.json").read_text()))
-        for name, made in (("selection", pools), ("samplers", samplers))
+        for name, made in CHOSEN.items()
         if (RESULTS / f"{name}.json").exists()
     }
     return (

@@ -1,24 +1,33 @@
 """What each one-shot score is worth: the tiny model trained on what it keeps of a pool with planted faults.
 
-For each seed a model is taught until it solves half of its problems. Each selection then keeps the same number of rows
-of the same pool (acquisition.planted); where it keeps more, rows are left out at random, where fewer, it has fewer. The
-model is trained on them by SFT for the same number of steps and solves held-out problems greedily. Baselines are all
-rows, random rows (three draws), the longest, and those of the problems that the model solves most and least often in
-four samples. A gain is the accuracy minus that of the random rows of the same seed, with its 95 % interval over the
-problems of all seeds. Results go into docs/results/selection_worth.json; rows of selections that are not measured now
-stay. `scripts/results_table.py` writes docs/selection.md.
+For each seed a model is taught to solve and to judge until it solves half of its problems; what a score asks a judge
+is answered by other weights, taught the same for 1,500 steps, in all seeds the same ones. Each selection then keeps
+the same number of rows of the same pool (acquisition.planted); where it keeps more, rows are left out at random, where
+fewer, it has fewer. The model is trained on them by SFT twice, in two orders, for the same number of steps, and solves
+held-out problems greedily; a problem's mark is the mean of both. Baselines are all rows, random rows (four draws), the
+longest, those of the problems that the model solves most and least often in four samples, and, as a ceiling that no
+selection knows, rows without a planted fault. A gain is the accuracy minus that of the random rows of the same seed,
+with a 95 % interval from the problems of all seeds and from what two trainings of one choice differ by; in how many
+seeds it is positive stands beside it. Results go into docs/results/selection_worth.json, and what stands there is not
+measured again. `scripts/results_table.py` writes docs/selection.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, variance
 from typing import Any
+
+import bench
 
 from selfimprove import registry, training
 from selfimprove.inference.desk import Sessions
@@ -31,13 +40,19 @@ from selfimprove.methods.model.tiny import Tiny
 from selfimprove.methods.refinement.greedy import Greedy
 from selfimprove.methods.selection.planted_tally import found
 from selfimprove.methods.task.chain_sums import ChainSums
-from selfimprove.records import Checkpoint, Rollout, by_prompt
+from selfimprove.records import Checkpoint, Metric, Rollout, by_prompt
 
 RESULT = Path(__file__).resolve().parents[2] / "docs" / "results" / "selection_worth.json"
 SHARE = 0.3
-ROWS = 400
-PROBLEMS = 300
-TRAIN = {"learning_rate": 1e-3, "max_steps": 30, "per_device_train_batch_size": 32, "warmup_steps": 4}
+ROWS = 1200
+PROBLEMS = 400
+TIMES = 2
+"""Trainings of each choice, in different orders; one order alone moves the accuracy by some hundredths."""
+TRAIN = {"learning_rate": 1e-3, "max_steps": 60, "per_device_train_batch_size": 32, "warmup_steps": 4}
+LONGER = Tiny(roles=["solve", "judge"], target_accuracy=1.0, check_every=500, max_steps=1500, decay_steps=300)
+"""The bootstrap of the judge, one for all seeds, which has learned more than the model that it judges for."""
+SURE: list[tuple[str, dict[str, Any]]] = [("label_errors", {"share": 0.6, "learning_rate": 1e-3})]
+"""What stands before a score that prefers wrong answers or noise."""
 CHAINS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "perplexity low": [("perplexity", {"keep": SHARE, "band": "low"})],
     "perplexity medium": [("perplexity", {"keep": SHARE, "band": "medium"})],
@@ -53,11 +68,17 @@ CHAINS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "facility_location": [("facility_location", {"share": SHARE})],
     "label_errors": [("label_errors", {"share": SHARE, "learning_rate": 1e-3})],
     "label_errors, doubtful": [("label_errors", {"learning_rate": 1e-3})],
-    "label_errors, dedup, k_center": [
-        ("label_errors", {"learning_rate": 1e-3}),
-        ("dedup", {}),
-        ("k_center", {"share": 0.6}),
-    ],
+    "alpagasus": [("alpagasus", {"form": "verdict"})],
+    "selectit": [("selectit", {"share": SHARE, "form": "verdict"})],
+    "deita": [("deita", {"share": SHARE, "form": "verdict"})],
+    "label_errors, ifd": [*SURE, ("ifd", {"share": 0.5, "alone": "form"})],
+    "label_errors, superfiltering": [*SURE, ("superfiltering", {"first": 0.75, "share": 0.5, "alone": "form"})],
+    "label_errors, k_center": [*SURE, ("k_center", {"share": 0.5})],
+    "label_errors, facility_location": [*SURE, ("facility_location", {"share": 0.5})],
+    "label_errors, dsir": [*SURE, ("dsir", {"share": 0.5, "characters": True})],
+    "label_errors, s2l": [*SURE, ("s2l", {"share": 0.5, "learning_rate": 1e-3})],
+    "alpagasus, ifd": [("alpagasus", {"form": "verdict"}), ("ifd", {"share": 0.5, "alone": "form"})],
+    "label_errors, random": [*SURE, ("random", {"share": 0.5})],
 }
 
 
@@ -67,86 +88,114 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[*CHAINS], help="selections to measure")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--models", type=Path, help="where taught models are kept; default is a new folder")
+    parser.add_argument("--again", action="store_true", help="measure again what is in the file")
     parser.add_argument("--found", action="store_true", help="train nothing: print what each finds of the plant")
     options = parser.parse_args()
+    machine = bench.machine()
     with tempfile.TemporaryDirectory() as scratch:
         for seed in options.seeds:
-            bench = Bench(seed, options.models or Path(scratch), Path(scratch))
+            trial = Trial(seed, options.models or Path(scratch), Path(scratch))
             if options.found:
                 for name in options.only:
-                    kept, _ = bench.kept(name)
+                    kept, _ = trial.kept(name)
                     told = {key: round(value, 3) for key, value in found(kept).items()}
                     print(f"  {name}: {len(kept)} rows stay, {told}", flush=True)
                 continue
-            known = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
-            done = {row["selection"] for row in known if row["seed"] == seed}
-            rows = [] if "random" in done else bench.baselines()
+            if "random" not in done(options.out, seed):
+                write(options.out, machine, trial.baselines())
             for name in options.only:
-                rows.append(bench.measured(name))
-                write(options.out, [*known, *rows])
+                if options.again or name not in done(options.out, seed):
+                    write(options.out, machine, [trial.measured(name)])
 
 
-def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """The rows, of each selection and seed the newest, and the summary of each selection."""
-    newest = {(row["selection"], row["seed"]): row for row in rows}
-    path.write_text(
-        json.dumps({"rows": [*newest.values()], "table": summary([*newest.values()])}, indent=1, sort_keys=True) + "\n"
-    )
+def done(path: Path, seed: int) -> set[str]:
+    """What the file already has of a seed; another process may be writing it."""
+    return {row["selection"] for row in rows_of(path) if row["seed"] == seed}
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text())["rows"] if path.exists() else []
+
+
+def write(path: Path, machine: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows to those in the file, of each selection and seed the newest, and the summary of each selection."""
+    newest = {(row["selection"], row["seed"]): row for row in (*rows_of(path), *rows)}
+    told = {
+        "command": "python scripts/bench/selection_worth.py",
+        "machine": machine,
+        "sizes": {"rows": ROWS, "share": SHARE, "problems": PROBLEMS, "times": TIMES, **TRAIN},
+        "rows": [*newest.values()],
+        "table": summary([*newest.values()]),
+    }
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+    new.replace(path)
 
 
 def marks_of(row: dict[str, Any]) -> list[float]:
-    """The mark of each held-out problem; they are kept as digits, in thirds."""
-    return [int(digit) / 3 for digit in row["marks"]]
-
-
-def digits(marks: Sequence[float]) -> str:
-    """Marks as a row keeps them."""
-    return "".join(str(round(3 * mark)) for mark in marks)
+    """The mark of each held-out problem; a digit is how many of its answers were right."""
+    return [int(digit) / len(row["each"]) for digit in row["marks"]]
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each selection the mean accuracy and its gain over random rows, paired by problem, with a 95 % interval."""
-    plain = {row["seed"]: marks_of(row) for row in rows if row["selection"] == "random"}
+    """For each selection the mean accuracy and its gain over random rows, with a 95 % interval.
+
+    Problems are paired. The variance between trainings of one choice, which is that of all choices, is added.
+    """
+    plain = {row["seed"]: row for row in rows if row["selection"] == "random"}
+    several = [row["each"] for row in rows if len(row["each"]) > 1]
+    free = sum(len(each) - 1 for each in several)
+    apart = sum(variance(each) * (len(each) - 1) for each in several) / max(1, free)
     made = []
     for name in dict.fromkeys(row["selection"] for row in rows):
         own = [row for row in rows if row["selection"] == name]
         marks = [mark for row in own for mark in marks_of(row)]
-        pairs = [(marks_of(row), plain[row["seed"]]) for row in own if row["seed"] in plain]
-        new, old = ([mark for pair in pairs for mark in pair[side]] for side in (0, 1))
-        gain = statistics.difference(new, old) if pairs else None
-        finds: dict[str, float] = {}
+        pairs = [(row, plain[row["seed"]]) for row in own if row["seed"] in plain]
+        new, old = ([mark for pair in pairs for mark in marks_of(pair[side])] for side in (0, 1))
+        trained = sum(apart / len(one["each"]) for pair in pairs for one in pair if one["selection"] != "start")
+        found: dict[str, float] = {}
         for key in sorted({key for row in own for key in row["found"]}):
-            values = [row["found"][key] for row in own if key in row["found"]]
-            finds[key] = sum(values) / len(values)
+            found[key] = fmean(row["found"][key] for row in own if key in row["found"])
         made.append(
             {
                 "selection": name,
+                "gain": between(statistics.difference(new, old), trained / len(pairs) ** 2) if pairs else None,
+                "gains": [fmean(marks_of(one)) - fmean(marks_of(other)) for one, other in pairs],
                 "seeds": len(own),
-                "kept": sum(row["kept"] for row in own) / len(own),
-                "seconds": sum(row["seconds"] for row in own) / len(own),
-                "accuracy": sum(marks) / len(marks),
-                "gain": [gain.value, gain.low, gain.high] if gain else None,
-                "found": finds,
+                **{key: fmean(row[key] for row in own) for key in ("kept", "left", "seconds")},
+                "accuracy": fmean(marks),
+                "found": found,
             }
         )
     return made
 
 
-class Bench:
+def between(gain: Metric, further: float) -> list[float]:
+    """A gain with its interval, where another variance is added to that of its problems."""
+    half = math.hypot((gain.high - gain.low) / 2, statistics.Z95 * math.sqrt(further))
+    return [gain.value, gain.value - half, gain.value + half]
+
+
+def taught(folder: Path, model: Tiny, task: ChainSums, seed: int) -> Checkpoint:
+    """The weights in a folder, which are taught if they are not there."""
+    if not folder.exists():
+        with tempfile.TemporaryDirectory() as scratch:
+            made = model.build(task, Transformers(), Path(scratch) / "build", seed, Silent())
+            shutil.copytree(made.path, folder)
+    return Checkpoint(path=str(folder))
+
+
+class Trial:
     """One seed: a taught model, a pool, and what comes of the rows that are kept."""
 
     def __init__(self, seed: int, models: Path, scratch: Path) -> None:
         self.seed, self.scratch, self.task, self.engine = seed, scratch, ChainSums(gap_share=0.0), Transformers()
         self.count, log = 0, Silent()
-        folder = models / f"taught-{seed}"
-        if not folder.exists():
-            model = Tiny(target_accuracy=0.5, check_every=25, max_steps=1200)
-            made = model.build(self.task, self.engine, scratch / f"build-{seed}", seed, log)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            Path(made.path).rename(folder)
-        start = Checkpoint(path=str(folder))
+        half = Tiny(roles=["solve", "judge"], target_accuracy=0.5, check_every=25, max_steps=2400)
+        start = taught(models / f"taught-{seed}", half, self.task, seed)
+        judge = taught(models / "judge", LONGER, self.task, 2)
         self.policy = Policy(
-            checkpoint=start,
+            checkpoint=replace(start, parts={"judge": judge.path}),
             engine=self.engine,
             chain=(Greedy(),),
             states=({},),
@@ -178,8 +227,7 @@ class Bench:
         self.pool: list[Any] = [*Planted(problems=ROWS).acquire([], self.context)]
         self.wanted = round(SHARE * len(self.pool))
         self.exam = self.task.problems("gate", PROBLEMS, seed)
-        marks = self._marks(start)
-        print(f"seed {seed}: {len(self.pool)} rows, the start solves {sum(marks) / len(marks):.3f}", flush=True)
+        print(f"seed {seed}: {len(self.pool)} rows", flush=True)
 
     def baselines(self) -> list[dict[str, Any]]:
         """The rows of the start, of all rows, and of the choices that no score is needed for."""
@@ -193,26 +241,17 @@ class Bench:
             "longest": lambda one: -len(one.text),
             "easiest": lambda one: -solved[one.prompt.id],
             "hardest": lambda one: solved[one.prompt.id],
+            "no planted fault": lambda one: one.info["plant"] != "clean",
         }
-        rows = [self._row("all rows", pool, 0.0)]
-        rows += [self._row(name, sorted(shuffled, key=key)[: self.wanted], 0.0) for name, key in ranks.items()]
-        drawn = [self._row("random", draw.sample(pool, self.wanted), 0.0) for _ in range(3)]
-        marks = [sum(each) / 3 for each in zip(*(marks_of(row) for row in drawn), strict=True)]
-        start = {"selection": "start", "seed": self.seed, "kept": 0, "seconds": 0.0, "found": {}}
-        return [
-            {**start, "marks": digits(self._marks(self.context.start))},
-            {**drawn[0], "marks": digits(marks)},
-            *rows,
+        rows = [self._row("all rows", pool, 0.0, len(pool))]
+        rows += [
+            self._row(name, sorted(shuffled, key=key)[: self.wanted], 0.0, self.wanted) for name, key in ranks.items()
         ]
+        return [self._row("start", [], 0.0, 0), self._row("random", pool, 0.0, self.wanted, 2 * TIMES), *rows]
 
     def measured(self, name: str) -> dict[str, Any]:
         """What a chain of selections keeps, at most as many rows as the others, and what comes of training on it."""
-        kept, seconds = self.kept(name)
-        if len(kept) > self.wanted:
-            told = found(kept)
-            row = self._row(name, random.Random(self.seed).sample(kept, self.wanted), seconds)
-            return {**row, "found": told, "left": len(kept)}
-        return self._row(name, kept, seconds)
+        return self._row(name, *self.kept(name), self.wanted)
 
     def kept(self, name: str) -> tuple[list[Any], float]:
         """What a chain of selections keeps, and its seconds of CPU."""
@@ -222,15 +261,32 @@ class Bench:
             rows = list(made.select(rows, self.context.held(made)))
         return rows, time.process_time() - begun
 
-    def _row(self, name: str, kept: Sequence[Any], seconds: float) -> dict[str, Any]:
-        marks = self._marks(self._trained(kept)) if kept else self._marks(self.context.start)
-        row = {"selection": name, "seed": self.seed, "kept": len(kept), "seconds": round(seconds, 2)}
-        print(f"  {name}: {len(kept)} rows, {sum(marks) / len(marks):.3f}, {found(kept)}", flush=True)
-        return {**row, "marks": digits(marks), "found": {key: round(value, 4) for key, value in found(kept).items()}}
+    def _row(self, name: str, kept: Sequence[Any], seconds: float, most: int, times: int = TIMES) -> dict[str, Any]:
+        """What training on these rows makes of the start, on other rows of them each time if they are too many."""
+        every, own = list[list[float]](), list(kept)
+        for place in range(times if own else 1):
+            rows = random.Random(f"{self.seed}:{place}").sample(own, most) if len(own) > most else own
+            every.append(self._marks(self._trained(rows, place)))
+        each, told = [fmean(marks) for marks in every], {key: round(one, 4) for key, one in found(kept).items()}
+        print(
+            f"  {name}: {len(own)} rows, {seconds:.0f} s, {', '.join(f'{one:.3f}' for one in each)}, {told}", flush=True
+        )
+        return {
+            "selection": name,
+            "seed": self.seed,
+            "kept": min(most, len(own)),
+            "left": len(own),
+            "seconds": round(seconds, 2),
+            "each": each,
+            "marks": "".join(str(round(sum(marks))) for marks in zip(*every, strict=True)),
+            "found": told,
+        }
 
-    def _trained(self, rows: Sequence[Any]) -> Checkpoint:
+    def _trained(self, rows: Sequence[Any], place: int) -> Checkpoint:
+        if not rows:
+            return self.context.start
         self.count += 1
-        schedule = training.Schedule(**TRAIN, seed=self.seed)
+        schedule = training.Schedule(**TRAIN, seed=10 * self.seed + place)
         job = training.Job(self.context.start, self.scratch / f"trained-{self.seed}-{self.count}", schedule, Silent())
         return training.sft(job, list(rows), kept=False)
 

@@ -256,7 +256,7 @@ def test_one_round_of_a_recipe_on_the_tiny_model(name, tmp_path, monkeypatch, ca
     monkeypatch.setenv("SELFIMPROVE_CACHE", str(cache))
     settings = compose.load(name)[1]
     [task], roles = settings["task"], settings["model"]["tiny"]["roles"]
-    taught = TAUGHT[task] if task in TAUGHT else roles
+    taught = {task: roles, **TAUGHT}[task]
     assert {*roles} <= {*taught} or name == "word_problems"  # which teaches all roles, and asks in one
     steps = {f"model.tiny.{option}": LESSONS[task] * len(taught) for option in ("max_steps", "check_every")}
     start = steps | ({"model.tiny.roles": f"[{','.join(taught)}]"} | ONE_START if task in TAUGHT else {})
