@@ -77,8 +77,10 @@ def select(
 
 def _check_out(data: Path, file: Path, force: bool) -> None:
     """Refuse a place for the result that would change the pool or another file."""
-    if file.resolve() == data.resolve() or (data.is_dir() and file.resolve().is_relative_to(data.resolve())):
+    if file.resolve() == data.resolve():
         raise RecipeError(f"--out {file} is the pool itself; the pool is never changed, so name another file")
+    if data.is_dir() and file.resolve().is_relative_to(data.resolve()):
+        raise RecipeError(f"--out {file} lies in the pool {data}, which is never changed; name a file outside of it")
     if file.suffix.lower() in (".parquet", ".arrow", ".csv"):
         raise RecipeError(f"--out {file}: the rows are written as JSON lines; name it {file.stem}.jsonl")
     if file.is_dir() or (file.exists() and not force):
