@@ -73,9 +73,10 @@ def _script(request: dict[str, Any]) -> None:
 
 def _execute(request: dict[str, Any], name: str) -> Any:
     """A module with what stands in front of the program and the program, each compiled by itself: it may begin with
-    imports from the future."""
-    made, flags = surroundings.module(name, request["source"]), 0
-    for part, file in ((request.get("imports"), "imports.py"), (request["source"], surroundings.NAME)):
+    imports from the future, and its file may begin with a byte order mark."""
+    source = request["source"].removeprefix("\ufeff")
+    made, flags = surroundings.module(name, source), 0
+    for part, file in ((request.get("imports"), "imports.py"), (source, surroundings.NAME)):
         if part is not None:
             code = compile(part, file, "exec", flags, dont_inherit=True)
             flags = code.co_flags & _FEATURES

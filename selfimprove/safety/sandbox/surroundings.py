@@ -5,6 +5,7 @@ All of this is for honest programs. Nothing here confines: a program may undo ev
 
 from __future__ import annotations
 
+import _multiprocessing
 import _thread
 import builtins
 import functools
@@ -43,6 +44,7 @@ def furnish(scratch: str | None) -> None:
     builtins.__dict__.update(exit=sys.exit, quit=sys.exit)  # as the module `site` would have done
     _stacks()
     _named_streams()
+    _multiprocessing.SemLock = Semaphore  # type: ignore[assignment,misc]
 
 
 def streams() -> None:
@@ -63,6 +65,59 @@ def module(name: str, source: str = "") -> types.ModuleType:
     sys.modules[name] = made
     linecache.cache[NAME] = (len(source), None, source.splitlines(keepends=True), NAME)
     return made
+
+
+class Semaphore:
+    """The semaphore of `multiprocessing`, for a program that is one process: its pools of threads take one, and the
+    system's own needs a folder in memory that all processes share."""
+
+    SEM_VALUE_MAX = 2**31 - 1
+
+    def __init__(self, kind: int, value: int, maxvalue: int, name: str, unlink: bool) -> None:
+        self.kind, self.maxvalue, self.handle, self.name = kind, maxvalue, 0, None
+        self._value, self._owner, self._held = value, 0, 0
+        self._changed = threading.Condition(threading.Lock())
+
+    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+        with self._changed:
+            if not (self.kind == 0 and self._is_mine()):  # kind 0 may be taken again by the thread that has it
+                wait = max(0.0, timeout) if block and timeout is not None else None if block else 0.0
+                if not self._changed.wait_for(lambda: self._value > 0, wait):
+                    return False
+                self._value -= 1
+            self._owner, self._held = threading.get_ident(), self._held + 1
+            return True
+
+    __enter__ = acquire
+
+    def release(self) -> None:
+        with self._changed:
+            if self.kind == 0 and not self._is_mine():
+                raise AssertionError("attempt to release recursive lock not owned by thread")
+            if self.kind != 0 and self._value >= self.maxvalue:
+                raise ValueError("semaphore or lock released too many times")
+            self._held -= 1
+            if self.kind != 0 or not self._held:
+                self._value += 1
+                self._changed.notify()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _count(self) -> int:
+        return self._held
+
+    def _is_mine(self) -> bool:
+        return self._held > 0 and self._owner == threading.get_ident()
+
+    def _get_value(self) -> int:
+        return self._value
+
+    def _is_zero(self) -> bool:
+        return self._value == 0
+
+    def _after_fork(self) -> None:
+        self._held = 0
 
 
 def _stacks() -> None:

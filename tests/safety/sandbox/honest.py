@@ -217,6 +217,9 @@ WHOLE: list[tuple[str, str, str]] = [
     ("a clean finish", "import atexit, weakref\nclass A:\n    pass\natexit.register(print, 'bye')\na = A()\nweakref.finalize(a, print, 'gone')\ndel a\nprint('here')", ""),
     ("traceback", "import traceback\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    print(traceback.format_exc().splitlines()[-1], len(traceback.format_exc().splitlines()))", ""),
     ("warnings", "import warnings\nwith warnings.catch_warnings(record=True) as w:\n    warnings.simplefilter('always')\n    warnings.warn('x')\n    print(len(w), w[0].category.__name__)", ""),
+    ("a byte order mark", "\ufeffprint(input())", "x"),
+    ("a pool of threads", "from multiprocessing.pool import ThreadPool\nwith ThreadPool(4) as p:\n    print(p.map(abs, [-3, 2]), p.apply_async(max, (1, 5)).get())", ""),
+    ("locks of multiprocessing", "from multiprocessing.dummy import Pool\nimport multiprocessing, threading\nr, s = multiprocessing.RLock(), multiprocessing.BoundedSemaphore(1)\nwith r, r:\n    t = threading.Thread(target=lambda: print(r.acquire(timeout=0.01)))\n    t.start()\n    t.join()\nprint(s.acquire(), s.acquire(False), s.release(), r.acquire(False), r.release())\ntry:\n    s.release()\nexcept ValueError:\n    print('too many')\ntry:\n    r.release()\nexcept AssertionError:\n    print('not mine')\nwith Pool(2) as p:\n    print(p.map(len, ['ab']))", ""),
     ("imports late", "import importlib\nimportlib.invalidate_caches()\nfor n in 'wave colorsys shelve plistlib turtle_missing'.split():\n    try:\n        print(importlib.import_module(n).__name__)\n    except ImportError as e:\n        print(e)", ""),
 ]  # fmt: skip
 """By name, scripts that are run from a file outside: the program, and its input."""
