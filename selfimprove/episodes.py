@@ -74,6 +74,9 @@ class Played:
 class Tool(ABC):
     """A tool that a method can call by name while it answers."""
 
+    slow: ClassVar[bool] = True
+    """Whether a call may wait for something: many calls then run at once, in threads. False for plain arithmetic."""
+
     @abstractmethod
     def call(self, text: str) -> str:
         """The tool's reply to a text. The same text gives the same reply."""

@@ -1,4 +1,4 @@
-"""Tools and slow environments: they run in threads, and their replies are stored for a repeated step.
+"""Tools and slow environments: what waits runs in threads, and their replies are stored for a repeated step.
 
 A killed step runs its routines again. Stored calls are not repeated and finished environments are not stepped again; an
 unfinished environment first gets the earlier messages again.
@@ -95,7 +95,8 @@ def calls(strands: Sequence[Strand], kept: Kept, run: int) -> None:
     def is_text(value: Any) -> bool:
         return isinstance(value, str)
 
-    for strand, value in zip(strands, _asked(strands, kept, name, said, is_text), strict=True):
+    slow = any(strand.waits.tool.slow for strand in strands)
+    for strand, value in zip(strands, _asked(strands, kept, name, said, is_text, slow), strict=True):
         strand.value = value
 
 
@@ -105,11 +106,13 @@ def _asked(
     name: Callable[[Strand], str],
     work: Callable[[Strand], Any],
     fits: Callable[[Any], bool],
+    slow: bool = True,
 ) -> Iterable[Any]:
-    """The result for each strand: the stored one, or that of `work` in a thread, stored in the order of the strands.
+    """The result for each strand: the stored one, or that of `work`, stored in the order of the strands.
 
     Args:
         fits: whether a stored value has the form of a result; any other is dropped.
+        slow: whether work waits for something, and so is done in threads; else handing it over would cost more.
     """
     names = [name(strand) for strand in strands]
     for known in names:
@@ -117,7 +120,7 @@ def _asked(
             del kept[known]
     new = [strand for strand, known in zip(strands, names, strict=True) if known not in kept]
     with ThreadPoolExecutor(max(1, min(len(new), os.cpu_count() or 1))) as threads:
-        made = threads.map(work, new)
+        made = threads.map(work, new) if slow else map(work, new)
         for known in names:
             if known not in kept:
                 kept[known] = next(made)

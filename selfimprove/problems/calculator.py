@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from selfimprove.episodes import Tool
 from selfimprove.problems.expressions import evaluate
 
 
 class Calculator(Tool):
     """Says the value of an expression such as `3*(4+5)`: a whole number, or a fraction such as `7/2`."""
+
+    slow: ClassVar[bool] = False
 
     def call(self, text: str) -> str:
         """The value.

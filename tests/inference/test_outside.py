@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from selfimprove.costs import Cost, Given
 from selfimprove.episodes import Episode, Tool, Turn
 from selfimprove.errors import Refused
+from selfimprove.inference import outside
+from selfimprove.inference.routines import Account, Call, Strand
 from selfimprove.interfaces import GREEDY, Refinement, Session
 from selfimprove.methods.task.chain_sums import ChainSums
 from selfimprove.needs import Needs
@@ -139,3 +142,31 @@ def test_a_world_that_answers_otherwise_than_before_is_refused(attempt: Callable
         attempt(Outside(), 2)
     with pytest.raises(Refused, match="Counting answers the same messages in another way than before the interruption"):
         attempt(Outside(news="anew"))
+
+
+class Where(Tool):
+    """Says whether it is called where the routines run."""
+
+    def call(self, text: str) -> str:
+        if text == "bad":
+            raise ValueError("no place")
+        return str(threading.current_thread() is threading.main_thread())
+
+
+class Quick(Where):
+    slow: ClassVar[bool] = False
+
+
+@pytest.mark.parametrize("tool", [Where(), Quick()])
+def test_only_a_tool_that_may_wait_runs_in_threads(tool: Tool) -> None:
+    async def nothing() -> None: ...
+
+    texts, kept, strands = ("a", "bad", "b"), dict[str, Any](), list[Strand]()
+    for i, text in enumerate(texts):
+        work = nothing()
+        work.close()
+        strands.append(Strand(work, Account(), i, (text, 0), waits=Call("where", tool, text)))
+    outside.calls(strands, kept, 0)
+    here = str(not tool.slow)
+    assert [strand.value for strand in strands] == [here, "error: no place", here]
+    assert [*kept.values()] == [strand.value for strand in strands], "replies are stored in the order of the strands"
