@@ -6,6 +6,8 @@ from typing import Any
 
 from methods_table import table
 
+from selfimprove.report.refinement import WORDS
+
 
 def refinements(found: dict[str, Any]) -> str:
     """Refinements against one greedy answer and against votes, as `selfimprove refine --json` printed them."""
@@ -18,7 +20,7 @@ def refinements(found: dict[str, Any]) -> str:
             f"{row['accuracy']['value']:.3f}",
             _interval(row["against_greedy"]),
             _interval(row["against_votes"]),
-            f"by {row['dominated_by']}" if row["dominated_by"] else "",
+            WORDS[row["dominated_by"] or ""],
         )
         for row in rows
     ]
