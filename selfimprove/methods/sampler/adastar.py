@@ -7,7 +7,8 @@ Paper: arXiv:2505.16322 (AdaSTaR), Koh et al., 2025.
 Algorithm:
   1. Each problem keeps the step t in which it was last moved on, and the share w of its completions that were right
      then; a new one has t = -1 and w = 0.
-  2. A step takes the problems with the smallest (t, w). Those without a right completion are replaced by the next ones
+  2. A step takes the problems with the smallest (t, w), equal ones in an order drawn once at the start: pools are often
+     sorted by kind, and all problems are equal then. Those without a right completion are replaced by the next ones
      in this order, up to `tries` times.
   3. With m problems attempted and a mean reward of a, the first round(m * a^power) of them get new t and w. The others
      keep theirs, so they come again soon.
@@ -43,8 +44,9 @@ class Adastar(Sampler):
         size = len(pool.problems)
         last = pool.state.setdefault("last", [-1] * size)
         rate = pool.state.setdefault("rate", [0.0] * size)
+        turn = pool.state.setdefault("turn", pool.random.sample(range(size), size))
         tried = {place for place, _ in pool.state.setdefault("tried", [])}
-        order = sorted(range(size), key=lambda place: (place in tried, last[place], rate[place], place))
+        order = sorted(range(size), key=lambda place: (place in tried, last[place], rate[place], turn[place]))
         return [order[i % size] for i in range(k)]  # a pool smaller than a step comes again
 
     def seen(self, places: Sequence[int], groups: Sequence[Sequence[float | None]], pool: SamplerPool) -> list[bool]:

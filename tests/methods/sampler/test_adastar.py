@@ -13,7 +13,16 @@ from selfimprove.records import Prompt
 
 
 def pool_of(size: int) -> SamplerPool:
-    return SamplerPool(problems=[Prompt(prompt=[], key=str(i)) for i in range(size)])
+    """Problems whose ties are broken by their places."""
+    problems = [Prompt(prompt=[], key=str(i)) for i in range(size)]
+    return SamplerPool(problems=problems, state={"turn": [*range(size)]})
+
+
+def test_a_pool_that_is_sorted_by_kind_is_not_taken_in_its_order(training: Callable) -> None:
+    run = training(Adastar(tries=0), [1.0] * 50 + [0.5] * 50)
+    run.step(40)
+    [first] = run.chosen
+    assert len({*first}) == 40 and 10 <= sum(place < 50 for place in first) <= 30
 
 
 def test_the_first_of_those_attempted_are_moved_on_by_the_square_of_the_mean() -> None:
