@@ -62,6 +62,10 @@ def test_every_entry_of_acquisition_and_selection_has_a_method_that_exists_or_a_
     slots = {"A": "acquisition", "S": "selection"}
     bare = [line for line in lines if not methods_table.here(line, slots[line["entry"][0]])]
     assert all(line.get("instead") for line in bare)
+    for line in lines:  # a name that no file has would be left out of the table without a word
+        found = methods_table.here(line, slots[line["entry"][0]])
+        assert found == line["methods"] or not found, line["entry"]
+        assert not (found and line.get("instead")), line["entry"]
     known = {path.parent.name for path in (ROOT / "selfimprove" / "methods").glob("*/__init__.py")} | {"sampler"}
     places = {methods_table.placed(name, slots[line["entry"][0]]) for line in lines for name in line["methods"]}
     assert {place.partition("/")[0] for place in places} <= known

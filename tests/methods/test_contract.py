@@ -171,7 +171,7 @@ def given_to(entry: Entry, context: Context) -> Sequence[Any]:
     return rollouts
 
 
-PICKY = ("attributed", "cot_self_instruct", "magpie", "toolformer")
+PICKY = ("attributed", "cot_self_instruct", "magpie", "self_chat", "toolformer")
 """Acquisitions that read nothing in the replies of the fake engine; their own tests give them replies that they read."""
 WRITES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree")
 _watched: list[list[str]] = []
